@@ -1,0 +1,466 @@
+//! From a [`Recording`] to a [`Profile`]: select, weigh, calibrate, merge frames by name.
+//!
+//! Off-CPU samples were taken with a known probability p, so a sleep of length d stands for d / p: the
+//! Horvitz-Thompson estimator, unbiased whatever the prediction that p came from was worth, with variance
+//! (1 - p) (d / p)^2 for each sample. The exact totals of each thread and reason then calibrate it: the samples of
+//! such a group are scaled to add up to what was counted. The variance stated is the one before calibration, scaled;
+//! calibration can only lower it, so it is an upper bound.
+
+use hashbrown::HashMap;
+
+use super::frame::{Frame, FrameId, Location};
+use super::view::{FrameKind, Metric, NamedFrame, Profile, WakeLink, Weighted};
+use super::{OffCpu, Reason, Recording, Sample, SampleKind, StackId, StackTable, ThreadIdx, ThreadTotals};
+use crate::units::{Nanos, Pid, Tid};
+
+/// Which part of a recording to draw. The default is all of it.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Only these probes (`cpu`, `offcpu`); empty for all.
+    pub probes: Vec<String>,
+    /// Only these processes; empty for all.
+    pub pids: Vec<Pid>,
+    /// Only threads of these names; empty for all.
+    pub comms: Vec<String>,
+    /// Only what began at or after this time, from the start of the capture.
+    pub since: Option<Nanos>,
+    /// Only what began before this time.
+    pub until: Option<Nanos>,
+    /// Whether each thread is a root of its own; else threads of one name share one.
+    pub by_thread: bool,
+}
+
+impl Selection {
+    fn takes_probe(&self, kind: &SampleKind) -> bool {
+        let name = match kind {
+            SampleKind::OnCpu => "cpu",
+            SampleKind::OffCpu(_) => "offcpu",
+        };
+        self.probes.is_empty() || self.probes.iter().any(|probe| probe == name)
+    }
+
+    fn takes_thread(&self, recording: &Recording, thread: ThreadIdx) -> bool {
+        let thread = recording.threads.get(thread);
+        (self.pids.is_empty() || self.pids.contains(&thread.pid))
+            && (self.comms.is_empty() || self.comms.contains(&thread.comm))
+    }
+
+    fn takes(&self, recording: &Recording, sample: &Sample) -> bool {
+        self.takes_probe(&sample.kind)
+            && self.takes_thread(recording, sample.thread)
+            && self.since.is_none_or(|since| sample.time >= since)
+            && self.until.is_none_or(|until| sample.time < until)
+    }
+
+    fn whole_time(&self) -> bool {
+        self.since.is_none() && self.until.is_none()
+    }
+}
+
+/// Draws up the profile of a part of `recording`.
+#[must_use]
+pub fn build(recording: &Recording, selection: &Selection) -> Profile {
+    let mut builder = Builder {
+        recording,
+        selection,
+        names: Names::new(recording),
+        stacks: StackTable::default(),
+        roots: HashMap::new(),
+        remapped: HashMap::new(),
+    };
+    let calibration = Calibration::of(recording);
+    let kept = rows_to_keep(recording, selection);
+    let mut new_row = vec![None; recording.samples.len()];
+    let mut samples = Vec::with_capacity(kept.len());
+    for (row, selected) in kept {
+        let sample = &recording.samples[row as usize];
+        let link = |row: u32| new_row[row as usize];
+        let mut weighted = builder.weigh(sample, &calibration, link);
+        if !selected {
+            // Only here as a hop of another sample's wake chain.
+            (weighted.value, weighted.variance) = (0.0, 0.0);
+        }
+        new_row[row as usize] = u32::try_from(samples.len()).ok();
+        samples.push(weighted);
+    }
+    let totals: Vec<ThreadTotals> =
+        recording.totals.iter().filter(|row| selection.takes_thread(recording, row.thread)).copied().collect();
+    if selection.whole_time() && (selection.probes.is_empty() || selection.probes.iter().any(|probe| probe == "offcpu"))
+    {
+        samples.extend(builder.unsampled(&calibration));
+    }
+    Profile {
+        meta: recording.meta.clone(),
+        frames: builder.names.rows,
+        stacks: builder.stacks,
+        threads: recording.threads.rows().to_vec(),
+        samples,
+        totals,
+    }
+}
+
+/// The rows that are selected, and those that only continue the wake chain of a selected one, in order.
+fn rows_to_keep(recording: &Recording, selection: &Selection) -> Vec<(u32, bool)> {
+    let selected: Vec<bool> = recording.samples.iter().map(|sample| selection.takes(recording, sample)).collect();
+    let mut wanted = selected.clone();
+    for row in (0..recording.samples.len()).rev() {
+        if let (true, SampleKind::OffCpu(OffCpu { wake: Some(wake), .. })) = (wanted[row], recording.samples[row].kind)
+            && let Some(earlier) = wake.waker_sleep
+        {
+            wanted[earlier as usize] = true;
+        }
+    }
+    (0u32..)
+        .zip(wanted.into_iter().zip(selected))
+        .filter(|(_, (wanted, _))| *wanted)
+        .map(|(row, (_, own))| (row, own))
+        .collect()
+}
+
+type Group = (Pid, Tid, Reason);
+
+/// Exact over estimated time, for each thread and reason.
+struct Calibration {
+    exact: HashMap<Group, (Nanos, ThreadIdx)>,
+    estimated: HashMap<Group, f64>,
+}
+
+impl Calibration {
+    fn of(recording: &Recording) -> Self {
+        let mut exact: HashMap<Group, (Nanos, ThreadIdx)> = HashMap::new();
+        for row in &recording.totals {
+            let thread = recording.threads.get(row.thread);
+            for (reason, time) in Reason::ALL.into_iter().zip(row.time) {
+                exact.entry((thread.pid, thread.tid, reason)).or_insert((Nanos(0), row.thread)).0.0 += time.0;
+            }
+        }
+        let mut estimated: HashMap<Group, f64> = HashMap::new();
+        for sample in &recording.samples {
+            if let SampleKind::OffCpu(off) = &sample.kind
+                && !off.still
+            {
+                let thread = recording.threads.get(sample.thread);
+                *estimated.entry((thread.pid, thread.tid, off.reason)).or_default() +=
+                    sample.value.0 as f64 / off.probability;
+            }
+        }
+        Self { exact, estimated }
+    }
+
+    fn factor(&self, group: &Group) -> f64 {
+        match (self.exact.get(group), self.estimated.get(group)) {
+            (Some((exact, _)), Some(estimated)) if *estimated > 0.0 => exact.0 as f64 / estimated,
+            _ => 1.0,
+        }
+    }
+}
+
+struct Builder<'a> {
+    recording: &'a Recording,
+    selection: &'a Selection,
+    names: Names<'a>,
+    stacks: StackTable,
+    roots: HashMap<ThreadIdx, StackId>,
+    remapped: HashMap<(Option<StackId>, StackId), StackId>,
+}
+
+impl Builder<'_> {
+    fn weigh(&mut self, sample: &Sample, calibration: &Calibration, row: impl Fn(u32) -> Option<u32>) -> Weighted {
+        let root = self.root(sample.thread);
+        let stack = match sample.stack {
+            Some(stack) => self.remap(Some(root), stack),
+            None => {
+                let label = self.names.label("[stack not walked]");
+                self.stacks.intern(Some(root), label)
+            }
+        };
+        let (metric, value, variance, wake) = match &sample.kind {
+            SampleKind::OnCpu => (Metric::OnCpu, sample.value.0 as f64, 0.0, None),
+            SampleKind::OffCpu(off) => {
+                let thread = self.recording.threads.get(sample.thread);
+                let factor = if off.still { 1.0 } else { calibration.factor(&(thread.pid, thread.tid, off.reason)) };
+                let value = factor * sample.value.0 as f64 / off.probability;
+                let wake = off.wake.map(|wake| self.wake(&wake, &row));
+                (Metric::OffCpu(off.reason), value, (1.0 - off.probability) * value * value, wake)
+            }
+        };
+        Weighted {
+            time: sample.time,
+            duration: sample.value,
+            cpu: sample.cpu,
+            thread: sample.thread,
+            stack: Some(stack),
+            metric,
+            value,
+            variance,
+            wake,
+        }
+    }
+
+    fn wake(&mut self, wake: &super::Wake, row: &impl Fn(u32) -> Option<u32>) -> WakeLink {
+        let root = self.root(wake.waker);
+        let interrupt = wake.stack.is_some_and(|stack| {
+            self.recording.stacks.frames(stack).any(|id| is_interrupt_entry(self.recording.frames.get(id)))
+        });
+        WakeLink {
+            waker: wake.waker,
+            stack: wake.stack.map(|stack| self.remap(Some(root), stack)),
+            interrupt,
+            waker_sleep: if interrupt { None } else { wake.waker_sleep.and_then(row) },
+        }
+    }
+
+    fn root(&mut self, thread: ThreadIdx) -> StackId {
+        if let Some(root) = self.roots.get(&thread) {
+            return *root;
+        }
+        let row = self.recording.threads.get(thread);
+        let label = if self.selection.by_thread { format!("{} ({})", row.comm, row.tid) } else { row.comm.clone() };
+        let frame = self.names.label(&label);
+        let root = self.stacks.intern(None, frame);
+        self.roots.insert(thread, root);
+        root
+    }
+
+    fn remap(&mut self, root: Option<StackId>, stack: StackId) -> StackId {
+        let mut missing = Vec::new();
+        let mut next = Some(stack);
+        let mut parent = root;
+        while let Some(id) = next {
+            if let Some(known) = self.remapped.get(&(root, id)) {
+                parent = Some(*known);
+                break;
+            }
+            missing.push(id);
+            next = self.recording.stacks.get(id).parent;
+        }
+        for id in missing.into_iter().rev() {
+            let frame = self.names.of(self.recording.stacks.get(id).frame);
+            let new = self.stacks.intern(parent, frame);
+            self.remapped.insert((root, id), new);
+            parent = Some(new);
+        }
+        parent.expect("a stack has at least one frame")
+    }
+
+    /// What was counted for threads of which no sleep was sampled, so that the totals stay exact.
+    fn unsampled(&mut self, calibration: &Calibration) -> Vec<Weighted> {
+        let mut groups: Vec<_> = calibration
+            .exact
+            .iter()
+            .filter(|(group, (exact, thread))| {
+                exact.0 > 0
+                    && !calibration.estimated.contains_key(*group)
+                    && self.selection.takes_thread(self.recording, *thread)
+            })
+            .map(|((_, _, reason), (exact, thread))| (*thread, *reason, *exact))
+            .collect();
+        groups.sort_unstable_by_key(|(thread, reason, _)| (*thread, *reason));
+        let duration = self.recording.meta.duration;
+        groups
+            .into_iter()
+            .map(|(thread, reason, exact)| {
+                let root = self.root(thread);
+                let label = self.names.label("[not sampled]");
+                Weighted {
+                    time: Nanos(0),
+                    duration,
+                    cpu: crate::units::CpuId(0),
+                    thread,
+                    stack: Some(self.stacks.intern(Some(root), label)),
+                    metric: Metric::OffCpu(reason),
+                    value: exact.0 as f64,
+                    variance: 0.0,
+                    wake: None,
+                }
+            })
+            .collect()
+    }
+}
+
+/// Kernel functions that stand at the beginning of interrupt handling (arch/x86/entry, kernel/softirq.c).
+fn is_interrupt_entry(frame: &Frame) -> bool {
+    const PREFIXES: [&str; 6] =
+        ["asm_sysvec_", "asm_common_interrupt", "common_interrupt", "asm_exc_nmi", "el1h_64_irq", "el0t_64_irq"];
+    const NAMES: [&str; 4] = ["handle_softirqs", "__do_softirq", "__irq_exit_rcu", "irq_exit_rcu"];
+    matches!(frame.location, Location::Kernel(_))
+        && frame.symbol.as_ref().is_some_and(|symbol| {
+            NAMES.contains(&symbol.name.as_str()) || PREFIXES.iter().any(|prefix| symbol.name.starts_with(prefix))
+        })
+}
+
+/// Frames merged by name.
+struct Names<'a> {
+    recording: &'a Recording,
+    rows: Vec<NamedFrame>,
+    index: HashMap<NamedFrame, FrameId>,
+    of: Vec<Option<FrameId>>,
+}
+
+impl<'a> Names<'a> {
+    fn new(recording: &'a Recording) -> Self {
+        Self { recording, rows: Vec::new(), index: HashMap::new(), of: vec![None; recording.frames.rows().len()] }
+    }
+
+    fn intern(&mut self, frame: NamedFrame) -> FrameId {
+        if let Some(id) = self.index.get(&frame) {
+            return *id;
+        }
+        let id = FrameId(u32::try_from(self.rows.len()).expect("fewer than 2^32 functions"));
+        self.rows.push(frame.clone());
+        self.index.insert(frame, id);
+        id
+    }
+
+    fn label(&mut self, text: &str) -> FrameId {
+        self.intern(NamedFrame { name: text.to_owned(), module: String::new(), kind: FrameKind::Label })
+    }
+
+    fn of(&mut self, id: FrameId) -> FrameId {
+        if let Some(known) = self.of[id.0 as usize] {
+            return known;
+        }
+        let Frame { location, symbol } = self.recording.frames.get(id);
+        let name = symbol.as_ref().map(|symbol| symbol.name.clone());
+        let (module, kind) = match location {
+            Location::Kernel(_) => ("[kernel]", FrameKind::Kernel),
+            Location::Module { module, .. } => (self.recording.modules.get(*module).name(), FrameKind::User),
+            Location::Unmapped { .. } => ("[anonymous]", FrameKind::User),
+            Location::Label(_) | Location::NamedLabel(_) => ("", FrameKind::Label),
+        };
+        let name = match (name, location) {
+            (_, Location::Label(label)) => (*label).to_owned(),
+            (_, Location::NamedLabel(label)) => label.clone(),
+            (Some(name), _) => name,
+            (None, _) => format!("[{}]", module.trim_matches(['[', ']'])),
+        };
+        let named = self.intern(NamedFrame { name, module: module.to_owned(), kind });
+        self.of[id.0 as usize] = Some(named);
+        named
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{FrameTable, Meta, ModuleTable, Symbol, ThreadTable};
+    use crate::units::{Addr, CpuId};
+
+    fn kernel_frame(frames: &mut FrameTable, addr: u64, name: &str) -> FrameId {
+        frames.push(Frame {
+            location: Location::Kernel(Addr(addr)),
+            symbol: Some(Symbol { name: name.to_owned(), offset: 0 }),
+        })
+    }
+
+    /// One thread with two sleeping places, `read` and `poll`.
+    fn recording() -> (Recording, ThreadIdx, StackId, StackId) {
+        let mut frames = FrameTable::default();
+        let mut stacks = StackTable::default();
+        let mut threads = ThreadTable::default();
+        let thread = threads.intern(Pid(1), Tid(1), *b"worker\0\0\0\0\0\0\0\0\0\0");
+        let read = kernel_frame(&mut frames, 0x10, "read");
+        let poll = kernel_frame(&mut frames, 0x20, "poll");
+        let read = stacks.intern(None, read);
+        let poll = stacks.intern(None, poll);
+        let recording = Recording {
+            meta: Meta::example(),
+            modules: ModuleTable::default(),
+            frames,
+            stacks,
+            threads,
+            samples: Vec::new(),
+            totals: Vec::new(),
+        };
+        (recording, thread, read, poll)
+    }
+
+    fn sleep(thread: ThreadIdx, stack: StackId, value: u64, probability: f64) -> Sample {
+        Sample {
+            time: Nanos(0),
+            cpu: CpuId(0),
+            thread,
+            stack: Some(stack),
+            value: Nanos(value),
+            kind: SampleKind::OffCpu(OffCpu {
+                reason: Reason::Blocked,
+                probability,
+                runqueue: Nanos(0),
+                still: false,
+                wake: None,
+            }),
+        }
+    }
+
+    #[test]
+    fn a_sample_stands_for_its_length_over_its_probability() {
+        let (mut recording, thread, read, _) = recording();
+        recording.samples = vec![sleep(thread, read, 100, 0.25)];
+        let profile = build(&recording, &Selection::default());
+        assert_eq!(profile.samples[0].value, 400.0);
+        assert_eq!(profile.samples[0].variance, 0.75 * 400.0 * 400.0);
+    }
+
+    #[test]
+    fn exact_totals_calibrate_the_estimate_and_keep_the_shares() {
+        let (mut recording, thread, read, poll) = recording();
+        recording.samples = vec![sleep(thread, read, 300, 1.0), sleep(thread, poll, 10, 0.1)];
+        recording.totals = vec![ThreadTotals { thread, count: [5, 0, 0], time: [Nanos(800), Nanos(0), Nanos(0)] }];
+        let profile = build(&recording, &Selection::default());
+        let values: Vec<f64> = profile.samples.iter().map(|sample| sample.value).collect();
+        assert!((values.iter().sum::<f64>() - 800.0).abs() < 1e-9, "{values:?}");
+        assert!((values[0] / values[1] - 3.0).abs() < 1e-9, "{values:?}");
+    }
+
+    #[test]
+    fn a_thread_without_samples_keeps_its_exact_total() {
+        let (mut recording, thread, ..) = recording();
+        recording.totals = vec![ThreadTotals { thread, count: [0, 7, 0], time: [Nanos(0), Nanos(700), Nanos(0)] }];
+        let profile = build(&recording, &Selection::default());
+        assert_eq!(profile.samples.len(), 1);
+        assert_eq!(profile.samples[0].value, 700.0);
+        let stack = profile.samples[0].stack.expect("a label");
+        let names: Vec<&str> = profile.functions(stack).map(|frame| frame.name.as_str()).collect();
+        assert_eq!(names, ["[not sampled]", "worker"]);
+    }
+
+    #[test]
+    fn a_sleep_that_goes_on_is_no_part_of_the_calibration() {
+        let (mut recording, thread, read, poll) = recording();
+        let mut still = sleep(thread, poll, 5_000, 1.0);
+        if let SampleKind::OffCpu(off) = &mut still.kind {
+            off.still = true;
+        }
+        recording.samples = vec![sleep(thread, read, 50, 0.5), still];
+        recording.totals = vec![ThreadTotals { thread, count: [3, 0, 0], time: [Nanos(200), Nanos(0), Nanos(0)] }];
+        let profile = build(&recording, &Selection::default());
+        assert_eq!(profile.samples[0].value, 200.0);
+        assert_eq!(profile.samples[1].value, 5_000.0);
+    }
+
+    #[test]
+    fn a_selection_keeps_the_hops_of_its_wake_chains_without_their_weight() {
+        let (mut recording, thread, read, poll) = recording();
+        let other = recording.threads.intern(Pid(2), Tid(2), *b"waker\0\0\0\0\0\0\0\0\0\0\0");
+        let mut woken = sleep(thread, poll, 100, 1.0);
+        if let SampleKind::OffCpu(off) = &mut woken.kind {
+            off.wake = Some(crate::profile::Wake { waker: other, stack: Some(read), waker_sleep: Some(0) });
+        }
+        recording.samples = vec![sleep(other, read, 70, 1.0), woken];
+        let selection = Selection { pids: vec![Pid(1)], ..Selection::default() };
+        let profile = build(&recording, &selection);
+        assert_eq!(profile.samples.iter().map(|sample| sample.value).collect::<Vec<_>>(), [0.0, 100.0]);
+        assert_eq!(profile.samples[1].wake.and_then(|wake| wake.waker_sleep), Some(0));
+    }
+
+    #[test]
+    fn one_function_at_two_addresses_is_one_frame() {
+        let (mut recording, thread, ..) = recording();
+        let first = kernel_frame(&mut recording.frames, 0x30, "write");
+        let second = kernel_frame(&mut recording.frames, 0x38, "write");
+        let stacks = [recording.stacks.intern(None, first), recording.stacks.intern(None, second)];
+        recording.samples = stacks.map(|stack| sleep(thread, stack, 10, 1.0)).to_vec();
+        let profile = build(&recording, &Selection::default());
+        assert_eq!(profile.samples[0].stack, profile.samples[1].stack);
+    }
+}
