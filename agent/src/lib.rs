@@ -7,4 +7,5 @@
 
 pub mod profile;
 pub mod report;
+pub mod symbolize;
 pub mod units;
