@@ -6,6 +6,7 @@
 #![deny(missing_docs)]
 
 pub mod profile;
+pub mod recording;
 pub mod report;
 pub mod symbolize;
 pub mod units;
