@@ -1,5 +1,7 @@
 //! How a profile is drawn: one file for each format, one line for each in [`FORMATS`].
 
+pub mod html;
+
 use std::io::{self, Write};
 
 use crate::profile::Profile;
@@ -42,4 +44,9 @@ pub struct Format {
 }
 
 /// Every format, in the order that `quell list formats` shows.
-pub static FORMATS: &[Format] = &[];
+pub static FORMATS: &[Format] = &[Format {
+    name: "html",
+    endings: &["html"],
+    doc: "one interactive page: flame graphs, time axis, functions, threads and wake chains; needs no network",
+    sink: &html::Html,
+}];
