@@ -5,6 +5,11 @@
 
 #![deny(missing_docs)]
 
+pub mod host;
+pub mod output;
+pub mod probe;
 pub mod profile;
+pub mod recording;
 pub mod report;
+mod sys;
 pub mod units;

@@ -1,0 +1,85 @@
+//! The `bpf` system call, as far as trying out a kernel needs it: programs that return 0 and do nothing else.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use aya_obj::generated::{BPF_ALU64, BPF_EXIT, BPF_JMP, BPF_K, BPF_MOV, bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn};
+
+pub(crate) use aya_obj::generated::{bpf_attach_type as AttachType, bpf_prog_type as ProgramType};
+
+/// Loads a program of one type that returns 0. Some types name the kernel's type id of what they attach to.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn load(kind: ProgramType, target: Option<(AttachType, u32)>) -> io::Result<OwnedFd> {
+    let instructions = [instruction(BPF_ALU64 | BPF_MOV | BPF_K), instruction(BPF_JMP | BPF_EXIT)];
+    let mut attributes = zeroed();
+    // SAFETY: `attributes` is all zero, which is a valid value of every member of the union.
+    let program = unsafe { &mut attributes.__bindgen_anon_3 };
+    program.prog_type = kind as u32;
+    program.insns = instructions.as_ptr() as u64;
+    program.insn_cnt = instructions.len() as u32;
+    program.license = c"GPL".as_ptr() as u64;
+    if let Some((attach, id)) = target {
+        program.expected_attach_type = attach as u32;
+        program.attach_btf_id = id;
+    }
+    descriptor(bpf_cmd::BPF_PROG_LOAD, &attributes)
+}
+
+/// Attaches a program to a raw tracepoint, or without a name to what it was loaded for; closing the result detaches.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn open_raw_tracepoint(name: Option<&CStr>, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let mut attributes = zeroed();
+    attributes.raw_tracepoint.name = name.map_or(0, |name| name.as_ptr() as u64);
+    attributes.raw_tracepoint.prog_fd = program.as_raw_fd() as u32;
+    descriptor(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &attributes)
+}
+
+/// Links an iterator program, which only runs when it is read.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn link_iterator(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let mut attributes = zeroed();
+    attributes.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
+    attributes.link_create.attach_type = bpf_attach_type::BPF_TRACE_ITER as u32;
+    descriptor(bpf_cmd::BPF_LINK_CREATE, &attributes)
+}
+
+/// Has the kernel count runs and run time of every program until the result is closed (5.8, commit d46edd671a14).
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn enable_run_time_statistics() -> io::Result<OwnedFd> {
+    let mut attributes = zeroed();
+    // BPF_STATS_RUN_TIME
+    attributes.enable_stats.type_ = 0;
+    descriptor(bpf_cmd::BPF_ENABLE_STATS, &attributes)
+}
+
+/// An instruction on register 0 with the immediate 0.
+fn instruction(code: u32) -> bpf_insn {
+    // SAFETY: `bpf_insn` is integers only.
+    let mut instruction: bpf_insn = unsafe { std::mem::zeroed() };
+    instruction.code = code as u8;
+    instruction
+}
+
+fn zeroed() -> bpf_attr {
+    // SAFETY: `bpf_attr` is a union of structs of integers.
+    unsafe { std::mem::zeroed() }
+}
+
+fn descriptor(command: bpf_cmd, attributes: &bpf_attr) -> io::Result<OwnedFd> {
+    // SAFETY: `attributes` outlives the call, and its addresses point to memory that its makers' callers hold.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command as u32, attributes, size_of::<bpf_attr>()) };
+    match i32::try_from(result) {
+        // SAFETY: each command used here returns a descriptor that is the caller's.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
