@@ -54,7 +54,7 @@ fn text(checkup: &Checkup, out: &mut dyn Write) -> anyhow::Result<()> {
             let found = wrapped(&check.found, indent);
             writeln!(out, "  {status:<STATUS_WIDTH$}{:<name_width$}{found}", check.id)?;
             if let Some(remedy) = &check.remedy {
-                writeln!(out, "{:indent$}=> {}", "", wrapped(remedy, indent + 3))?;
+                writeln!(out, "{:8}=> {}", "", wrapped(remedy, 11))?;
             }
         }
     }
@@ -69,4 +69,43 @@ fn text(checkup: &Checkup, out: &mut dyn Write) -> anyhow::Result<()> {
         writeln!(out, "  {:<8}{state:<13}{why}", probe.name)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use quell::host::{Check, ProbeVerdict};
+
+    use super::*;
+
+    #[test]
+    fn findings_are_aligned_and_each_no_says_what_to_do() {
+        let check = |id, group, status, found: &str, remedy: Option<&str>| Check {
+            id,
+            group,
+            status,
+            found: found.to_owned(),
+            remedy: remedy.map(str::to_owned),
+        };
+        let why = "tp_btf is needed (loading: EPERM, operation not permitted); the ring-buffer map is needed \
+                   (creating: EPERM, operation not permitted)";
+        let checkup = Checkup {
+            schema: 1,
+            quell: "0.0.0",
+            kernel: "6.18.3".to_owned(),
+            arch: "x86_64",
+            usable: false,
+            probes: vec![
+                ProbeVerdict { name: "cpu", state: ProbeState::Ready, why: None },
+                ProbeVerdict { name: "offcpu", state: ProbeState::Unavailable, why: Some(why.to_owned()) },
+            ],
+            checks: vec![
+                check("version", Group::Kernel, Status::Yes, "6.18.3", None),
+                check("tp_btf", Group::Bpf, Status::No, "loading: EPERM", Some("run as root, or with CAP_BPF")),
+                check("perf_event_paranoid", Group::Perf, Status::Note, "kernel.perf_event_paranoid is 2", None),
+            ],
+        };
+        let mut out = Vec::new();
+        text(&checkup, &mut out).expect("memory takes everything");
+        insta::assert_snapshot!(String::from_utf8(out).expect("text"));
+    }
 }

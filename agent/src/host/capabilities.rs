@@ -7,7 +7,7 @@ pub enum Capability {
     Bpf,
     /// Opens perf events of other processes, attaches tracing programs (5.8).
     Perfmon,
-    /// Everything that the two above are for, and BPF type ids and iterators on some kernels.
+    /// Has the kernel count the run time of BPF programs; also allows what the two above do.
     SysAdmin,
     /// Reads kernel addresses from `/proc/kallsyms` where `kptr_restrict` is 1.
     Syslog,
@@ -92,10 +92,11 @@ impl Capabilities {
         self.0 & capability.bit() != 0
     }
 
-    /// Whether programs may be loaded and attached: `CAP_BPF` and `CAP_PERFMON`, or `CAP_SYS_ADMIN`, which implies
-    /// both (include/linux/capability.h, `bpf_capable`, `perfmon_capable`).
+    /// Whether the set allows what `capability` is for: it is in it, or `CAP_SYS_ADMIN` is, which implies `CAP_BPF` and
+    /// `CAP_PERFMON` (include/linux/capability.h, `bpf_capable` and `perfmon_capable`).
     #[must_use]
-    pub fn may_trace(self) -> bool {
-        self.has(Capability::SysAdmin) || (self.has(Capability::Bpf) && self.has(Capability::Perfmon))
+    pub fn grants(self, capability: Capability) -> bool {
+        let implied = matches!(capability, Capability::Bpf | Capability::Perfmon);
+        self.has(capability) || (implied && self.has(Capability::SysAdmin))
     }
 }

@@ -128,7 +128,7 @@ fn kernel(features: &Features) -> Vec<Check> {
         Some(true) => Ok("net.core.bpf_jit_enable is on".to_owned()),
         Some(false) => Err(("BPF programs are interpreted".to_owned(), "sysctl net.core.bpf_jit_enable=1".to_owned())),
         // The file exists only for who has CONFIG_BPF_JIT, and on hardened kernels only root reads it.
-        None => Err(("/proc/sys/net/core/bpf_jit_enable cannot be read".to_owned(), privileged(features))),
+        None => Err(("/proc/sys/net/core/bpf_jit_enable cannot be read".to_owned(), "run as root".to_owned())),
     };
     let version = if features.kernel >= OLDEST {
         Ok(features.kernel.to_string())
@@ -136,7 +136,7 @@ fn kernel(features: &Features) -> Vec<Check> {
         Err((features.kernel.to_string(), format!("boot a kernel from {OLDEST} on; older ones are not tested")))
     };
     let namespace = if features.initial_pid_namespace {
-        Ok("the initial one: processes have the numbers that the kernel knows them by".to_owned())
+        Ok("the initial one, with the kernel's own process numbers".to_owned())
     } else {
         Err((
             "a container's own: processes have other numbers here".to_owned(),
@@ -153,10 +153,22 @@ fn kernel(features: &Features) -> Vec<Check> {
     };
     let mut checks = vec![
         check("version", group, version),
-        tried(features, "btf", group, &features.btf, "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y"),
+        tried(features, ("btf", group), &features.btf, &[], "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y"),
         check("struct-layout", group, layout),
-        tried(features, "symbols", group, &features.kernel_symbols, "boot a kernel built with CONFIG_KALLSYMS=y"),
-        tried(features, "tracefs", group, &features.tracefs, "mount -t tracefs tracefs /sys/kernel/tracing"),
+        tried(
+            features,
+            ("symbols", group),
+            &features.kernel_symbols,
+            &[Capability::Syslog],
+            "boot a kernel built with CONFIG_KALLSYMS=y",
+        ),
+        tried(
+            features,
+            ("tracefs", group),
+            &features.tracefs,
+            &[Capability::DacReadSearch],
+            "mount -t tracefs tracefs /sys/kernel/tracing",
+        ),
         check("jit", group, jit),
         check("lockdown", group, lockdown),
         check("pid-namespace", group, namespace),
@@ -170,36 +182,40 @@ fn kernel(features: &Features) -> Vec<Check> {
 fn bpf(features: &Features) -> Vec<Check> {
     let group = Group::Bpf;
     let from = |version: &str| format!("boot a kernel from {version} on");
+    let program = |id, support, unsupported: &str| tried(features, (id, group), support, TRACING, unsupported);
+    let map = |id, support, version| tried(features, (id, group), support, &[Capability::Bpf], &from(version));
     let mechanisms = &features.mechanisms;
-    let not_needed = "nothing to do: no probe needs it";
+    let statistics = match &features.run_time_statistics {
+        Support::Forbidden(why) => check(
+            "run-time-statistics",
+            group,
+            Err((why.clone(), "run as root, or: sysctl kernel.bpf_stats_enabled=1".to_owned())),
+        ),
+        support => tried(features, ("run-time-statistics", group), support, &[], &from("5.8")),
+    };
     vec![
-        tried(features, "tp_btf", group, &mechanisms.tp_btf, "boot a kernel from 5.5 on, built with BTF"),
-        tried(features, "raw_tracepoint", group, &mechanisms.raw_tracepoint, &from("4.17")),
-        tried(features, "tracepoint", group, &mechanisms.tracepoint, &from("4.7")),
-        tried(features, "iter/task", group, &mechanisms.iter_task, "boot a kernel from 5.8 on, built with BTF"),
-        optional("fentry", group, &mechanisms.fentry, not_needed),
-        optional("lsm", group, &mechanisms.lsm, not_needed),
-        optional("kprobe", group, &mechanisms.kprobe, not_needed),
-        tried(features, "ring-buffer", group, &features.ring_buffer, &from("5.8")),
-        tried(features, "task-storage", group, &features.task_storage, &from("5.11")),
-        tried(features, "task_pt_regs", group, &features.task_pt_regs, &from("5.15")),
-        tried(features, "run-time-statistics", group, &features.run_time_statistics, &from("5.8")),
+        program("tp_btf", &mechanisms.tp_btf, "boot a kernel from 5.5 on, built with BTF"),
+        program("raw_tracepoint", &mechanisms.raw_tracepoint, &from("4.17")),
+        program("tracepoint", &mechanisms.tracepoint, &from("4.7")),
+        program("iter/task", &mechanisms.iter_task, "boot a kernel from 5.8 on, built with BTF"),
+        optional(("fentry", group), &mechanisms.fentry),
+        optional(("lsm", group), &mechanisms.lsm),
+        optional(("kprobe", group), &mechanisms.kprobe),
+        map("ring-buffer", &features.ring_buffer, "5.8"),
+        map("task-storage", &features.task_storage, "5.11"),
+        program("task_pt_regs", &features.task_pt_regs, &from("5.15")),
+        statistics,
     ]
 }
 
 fn perf(features: &Features) -> Vec<Check> {
     let group = Group::Perf;
     let perf = &features.perf;
+    let event = |id, support, unsupported| tried(features, (id, group), support, &[Capability::Perfmon], unsupported);
     let mut checks = vec![
-        tried(features, "cpu-clock", group, &perf.cpu_clock, "boot a kernel built with CONFIG_PERF_EVENTS=y"),
-        tried(features, "bpf-on-perf-event", group, &perf.program, "boot a kernel from 4.9 on"),
-        tried(
-            features,
-            "cycles",
-            group,
-            &perf.cycles,
-            "give the virtual machine a PMU; until then cpu-clock stands in",
-        ),
+        event("cpu-clock", &perf.cpu_clock, "boot a kernel built with CONFIG_PERF_EVENTS=y"),
+        tried(features, ("bpf-on-perf-event", group), &perf.program, TRACING, "boot a kernel from 4.9 on"),
+        event("cycles", &perf.cycles, "give the virtual machine a PMU; until then cpu-clock stands in"),
     ];
     if let Some(level) = perf.paranoid {
         checks.push(note("perf_event_paranoid", group, format!("kernel.perf_event_paranoid is {level}")));
@@ -212,40 +228,52 @@ fn perf(features: &Features) -> Vec<Check> {
 
 fn privileges(features: &Features) -> Vec<Check> {
     let group = Group::Privileges;
+    let capabilities = features.capabilities;
     let mut checks: Vec<Check> = Capability::ALL
         .into_iter()
         .map(|capability| {
-            let id = capability.name();
-            let covered =
-                matches!(capability, Capability::Bpf | Capability::Perfmon) && features.capabilities.may_trace();
-            if features.capabilities.has(capability) {
-                check(id, group, Ok(capability.purpose().to_owned()))
-            } else if covered {
-                check(id, group, Ok("covered by CAP_SYS_ADMIN".to_owned()))
+            let (id, purpose) = (capability.name(), capability.purpose());
+            if capabilities.has(capability) {
+                check(id, group, Ok(purpose.to_owned()))
+            } else if capabilities.grants(capability) {
+                check(id, group, Ok("implied by CAP_SYS_ADMIN".to_owned()))
+            } else if NEEDED.contains(&capability) {
+                check(id, group, Err((format!("{purpose}: missing"), format!("run as root, or with {id}"))))
             } else {
-                check(id, group, Err((capability.purpose().to_owned(), privileged(features))))
+                note(id, group, format!("{purpose}: missing, can be done without"))
             }
         })
         .collect();
+    if !NEEDED.iter().all(|needed| capabilities.grants(*needed)) {
+        let found = "some that quell needs are missing".to_owned();
+        let names: Vec<String> = NEEDED.iter().map(|needed| needed.name().to_lowercase()).collect();
+        // One command for all, since each setcap replaces what the one before it gave.
+        let remedy = format!("run as root, or once: setcap {}+ep quell", names.join(","));
+        checks.push(check("capabilities", group, Err((found, remedy))));
+    }
     let memory = match features.locked_memory {
         _ if features.kernel >= KernelVersion::new(5, 11) => {
             Ok("BPF maps do not count against it from 5.11 on".to_owned())
         }
         None => Ok("unlimited".to_owned()),
-        Some(limit) if features.capabilities.has(Capability::SysResource) => {
-            Ok(format!("{limit}, which quell may raise"))
-        }
+        Some(limit) if capabilities.has(Capability::SysResource) => Ok(format!("{limit}, which quell may raise")),
         Some(limit) => {
             Err((format!("{limit}; BPF maps count against it before 5.11"), "ulimit -l unlimited".to_owned()))
         }
     };
     checks.push(check("locked-memory", group, memory));
     if let Some(level) = features.unprivileged_bpf_disabled {
-        let found = format!("kernel.unprivileged_bpf_disabled is {level}; quell never runs BPF unprivileged");
-        checks.push(note("unprivileged-bpf", group, found));
+        checks.push(note("unprivileged-bpf", group, format!("kernel.unprivileged_bpf_disabled is {level}")));
     }
     checks
 }
+
+/// What a tracing program needs to be loaded and attached.
+const TRACING: &[Capability] = &[Capability::Bpf, Capability::Perfmon];
+
+/// What a whole capture needs.
+const NEEDED: &[Capability] =
+    &[Capability::Bpf, Capability::Perfmon, Capability::Syslog, Capability::SysPtrace, Capability::DacReadSearch];
 
 fn check(id: &'static str, group: Group, found: Result<String, (String, String)>) -> Check {
     match found {
@@ -258,38 +286,44 @@ fn note(id: &'static str, group: Group, found: String) -> Check {
     Check { id, group, status: Status::Note, found, remedy: None }
 }
 
-/// Something that was tried; `unsupported` is what to do where this kernel or machine does not have it.
-fn tried(features: &Features, id: &'static str, group: Group, support: &Support, unsupported: &str) -> Check {
+/// Something that was tried, which `needs` capabilities; `unsupported` is what to do where this kernel or machine does
+/// not have it.
+fn tried(
+    features: &Features,
+    (id, group): (&'static str, Group),
+    support: &Support,
+    needs: &[Capability],
+    unsupported: &str,
+) -> Check {
     let remedy = match support {
         Support::Yes => return check(id, group, Ok("tried, works".to_owned())),
         Support::Unsupported(_) => unsupported.to_owned(),
-        Support::Forbidden(_) => privileged(features),
+        Support::Forbidden(_) => permission(features, needs),
         Support::Failed(_) => "unexpected: see what the kernel log says (dmesg)".to_owned(),
     };
     check(id, group, Err((support.why_not().unwrap_or_default().to_owned(), remedy)))
 }
 
 /// Something that no probe needs: its absence is told, with nothing to do about it.
-fn optional(id: &'static str, group: Group, support: &Support, remedy: &str) -> Check {
+fn optional((id, group): (&'static str, Group), support: &Support) -> Check {
     match support.why_not() {
         None => check(id, group, Ok("tried, works".to_owned())),
-        Some(why) => check(id, group, Err((why.to_owned(), remedy.to_owned()))),
+        Some(why) => check(id, group, Err((why.to_owned(), "nothing to do: no probe needs it".to_owned()))),
     }
 }
 
 /// What to do about a refusal.
-fn privileged(features: &Features) -> String {
-    if !Capability::ALL.iter().all(|capability| features.capabilities.has(*capability)) {
-        "run as root, or: setcap cap_bpf,cap_perfmon,cap_sys_admin,cap_syslog,cap_sys_ptrace,cap_dac_read_search,\
-         cap_sys_resource+ep quell"
-            .to_owned()
+fn permission(features: &Features, needs: &[Capability]) -> String {
+    let missing: Vec<&str> =
+        needs.iter().filter(|needed| !features.capabilities.grants(**needed)).map(|needed| needed.name()).collect();
+    if !missing.is_empty() {
+        format!("run as root, or with {}", missing.join(" and "))
     } else if features.lockdown.as_deref() == Some("confidentiality") {
         "boot with lockdown=integrity or without lockdown".to_owned()
-    } else if features.kptr_restrict == Some(2) {
-        "sysctl kernel.kptr_restrict=1 where it is about addresses; else look for a seccomp filter or security module"
-            .to_owned()
+    } else if needs == [Capability::Syslog] && features.kptr_restrict == Some(2) {
+        "sysctl kernel.kptr_restrict=1".to_owned()
     } else {
-        "every capability is there: look for a seccomp filter, a security module or a container that forbids it"
+        "no capability is missing: look for a seccomp filter, a security module or a container that forbids it"
             .to_owned()
     }
 }
@@ -329,6 +363,18 @@ mod tests {
     fn a_lack_of_capabilities_is_named_before_anything_else() {
         let checkup = checkup(&Features::unprivileged());
         let tp_btf = checkup.checks.iter().find(|check| check.id == "tp_btf").expect("a check");
-        assert!(tp_btf.remedy.as_ref().is_some_and(|remedy| remedy.contains("cap_bpf")), "{tp_btf:?}");
+        assert!(tp_btf.remedy.as_ref().is_some_and(|remedy| remedy.contains("CAP_BPF and CAP_PERFMON")));
+    }
+
+    #[test]
+    fn the_json_form_stays_as_it_is() {
+        let mut features = Features::all();
+        features.perf.cycles = Support::Unsupported("opening: ENOENT, no such file or directory".to_owned());
+        let mut checkup = checkup(&features);
+        let ids: Vec<&str> = checkup.checks.iter().map(|check| check.id).collect();
+        insta::assert_snapshot!("ids", ids.join("\n"));
+        checkup.checks.retain(|check| ["version", "cycles", "perf_event_paranoid"].contains(&check.id));
+        (checkup.quell, checkup.arch) = ("0.0.0", "x86_64");
+        insta::assert_snapshot!("json", serde_json::to_string_pretty(&checkup).expect("plain data"));
     }
 }

@@ -157,7 +157,7 @@ impl Features {
             ring_buffer: map(MapType::RingBuf),
             task_storage: map(MapType::TaskStorage),
             task_pt_regs: helper(BpfHelper::BPF_FUNC_task_pt_regs),
-            run_time_statistics: Support::of("enabling", bpf::enable_run_time_statistics().map(drop)),
+            run_time_statistics: run_time_statistics(),
             perf: PerfEvents::detect(&cpus, &perf_program),
             kernel_symbols: kernel_symbols(),
             tracefs: tracefs(),
@@ -218,6 +218,13 @@ fn attached(program: io::Result<OwnedFd>, link: impl FnOnce(BorrowedFd<'_>) -> i
         Err(error) => Support::refused("loading", &error),
         Ok(program) => Support::of("attaching", link(program.as_fd())),
     }
+}
+
+fn run_time_statistics() -> Support {
+    if super::number("/proc/sys/kernel/bpf_stats_enabled") == Some(1) {
+        return Support::Yes;
+    }
+    Support::of("enabling", bpf::enable_run_time_statistics().map(drop))
 }
 
 fn map(kind: MapType) -> Support {

@@ -329,3 +329,149 @@ fn fit(text: &str, width: usize) -> String {
     }
     text.chars().take(width - 1).chain(['…']).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{Losses, ProbeCost, RateChange, StackTable, Thread, ThreadIdx, ThreadTotals};
+    use crate::units::{Bytes, CpuId, Pid, Tid};
+
+    struct Maker {
+        profile: Profile,
+    }
+
+    impl Maker {
+        fn new() -> Self {
+            let thread = |tid, comm: &str| Thread { pid: Pid(7), tid: Tid(tid), comm: comm.to_owned() };
+            let profile = Profile {
+                meta: Meta::example(),
+                frames: Vec::new(),
+                stacks: StackTable::default(),
+                threads: vec![thread(7, "server"), thread(8, "writer")],
+                samples: Vec::new(),
+                totals: Vec::new(),
+            };
+            Self { profile }
+        }
+
+        fn frame(&mut self, name: &str, module: &str, kind: FrameKind) -> FrameId {
+            let frame = NamedFrame { name: name.to_owned(), module: module.to_owned(), kind };
+            let frames = &mut self.profile.frames;
+            let row = frames.iter().position(|known| *known == frame).unwrap_or_else(|| {
+                frames.push(frame);
+                frames.len() - 1
+            });
+            FrameId(row as u32)
+        }
+
+        /// `stack` is outermost first: user functions, then with a leading `*` kernel functions.
+        fn sample(&mut self, thread: u32, stack: &[&str], metric: Metric, millis: u64, error_millis: u64) {
+            let root = self.profile.threads[thread as usize].comm.clone();
+            let mut ids = vec![self.frame(&root, "", FrameKind::Label)];
+            for name in stack {
+                ids.push(match name.strip_prefix('*') {
+                    Some(name) => self.frame(name, "[kernel]", FrameKind::Kernel),
+                    None if name.starts_with('[') => self.frame(name, "", FrameKind::Label),
+                    None if name.starts_with("__") => self.frame(name, "libc.so.6", FrameKind::User),
+                    None => self.frame(name, "app", FrameKind::User),
+                });
+            }
+            let stack = self.profile.stacks.intern_all(ids);
+            let error = error_millis as f64 * 1e6;
+            self.profile.samples.push(Weighted {
+                time: Nanos(0),
+                duration: Nanos(millis * 1_000_000),
+                cpu: CpuId(0),
+                thread: ThreadIdx(thread),
+                stack,
+                metric,
+                value: millis as f64 * 1e6,
+                variance: error * error,
+                wake: None,
+            });
+        }
+
+        fn text(&self) -> String {
+            let mut out = Vec::new();
+            summary(&self.profile, &mut out).expect("memory takes everything");
+            String::from_utf8(out).expect("text")
+        }
+    }
+
+    fn busy_server() -> Maker {
+        let blocked = Metric::OffCpu(Reason::Blocked);
+        let mut maker = Maker::new();
+        maker.sample(0, &["main", "serve", "compress"], Metric::OnCpu, 300, 0);
+        maker.sample(0, &["main", "serve", "compress", "compress"], Metric::OnCpu, 100, 0);
+        maker.sample(0, &["main", "serve", "__write", "*ksys_write"], Metric::OnCpu, 90, 0);
+        maker.sample(1, &["[stack not walked]"], Metric::OnCpu, 10, 0);
+        maker.sample(0, &["main", "serve", "__poll", "*do_sys_poll", "*schedule", "*__schedule"], blocked, 400, 30);
+        maker.sample(0, &["main", "serve", "__poll", "*do_sys_poll", "*schedule", "*__schedule"], blocked, 200, 40);
+        maker.sample(1, &["main", "flush", "*io_schedule"], Metric::OffCpu(Reason::IoWait), 120, 0);
+        maker.sample(1, &["[not sampled]"], Metric::OffCpu(Reason::Preempted), 5, 0);
+        let millis = |value: u64| Nanos(value * 1_000_000);
+        maker.profile.totals = vec![
+            ThreadTotals { thread: ThreadIdx(0), count: [4_211, 0, 0], time: [millis(600), Nanos(0), Nanos(0)] },
+            ThreadTotals { thread: ThreadIdx(1), count: [0, 3, 12], time: [Nanos(0), millis(5), millis(120)] },
+        ];
+        maker
+    }
+
+    #[test]
+    fn a_busy_server() {
+        let mut maker = busy_server();
+        let meta = &mut maker.profile.meta;
+        meta.idle = [(CpuId(0), 0.12), (CpuId(1), 0.4)].into();
+        meta.cost.cpu_share = 0.0083;
+        meta.cost.agent_cpu = Nanos(3_100_000);
+        meta.cost.map_memory = Bytes(4 << 20);
+        meta.cost.agent_memory = Bytes(31 << 20);
+        meta.cost.probes = vec![
+            ProbeCost {
+                probe: "cpu".to_owned(),
+                mechanism: "perf_event cpu-clock".to_owned(),
+                events: 198,
+                nanos_per_event: Some(11_240.0),
+            },
+            ProbeCost {
+                probe: "offcpu".to_owned(),
+                mechanism: "tp_btf sched_switch".to_owned(),
+                events: 90_210,
+                nanos_per_event: None,
+            },
+        ];
+        meta.losses = Losses { ring_full: 3, truncated_user_stacks: 17, ..Losses::default() };
+        meta.symbols.named = 900;
+        meta.symbols.unnamed = [("no symbols in the file".to_owned(), 12)].into();
+        meta.governing.budget = Some(0.01);
+        meta.governing.changes = vec![RateChange {
+            time: Nanos(250_000_000),
+            measured: 0.014,
+            cpu_interval: Nanos(20_200_000),
+            offcpu_interval: Nanos(2_000_000),
+        }];
+        meta.remarks = vec!["cpu: no hardware cycle counter, a timer samples instead".to_owned()];
+        insta::assert_snapshot!(maker.text());
+    }
+
+    #[test]
+    fn nothing_at_all() {
+        insta::assert_snapshot!(Maker::new().text());
+    }
+
+    #[test]
+    fn no_line_is_wider_than_100_columns_and_no_control_character_gets_out() {
+        let mut maker = busy_server();
+        let long = "very::long::".repeat(30);
+        maker.sample(0, &[&long, "evil\x1b[31m"], Metric::OnCpu, 5_000, 0);
+        maker.sample(0, &[&long, "*do_wait"], Metric::OffCpu(Reason::Blocked), 5_000, 1);
+        maker.profile.meta.remarks = vec!["word ".repeat(60)];
+        maker.profile.meta.target = Target::Command(vec!["sh".to_owned(), "a ".repeat(80)]);
+        let text = maker.text();
+        for line in text.lines() {
+            assert!(line.chars().count() <= 100, "{line}");
+        }
+        assert!(text.contains("evil?[31m"), "{text}");
+        assert!(!text.contains('\x1b'));
+    }
+}
