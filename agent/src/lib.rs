@@ -5,8 +5,13 @@
 
 #![deny(missing_docs)]
 
+pub mod collect;
+pub mod host;
+pub mod output;
+pub mod probe;
 pub mod profile;
 pub mod recording;
 pub mod report;
 pub mod symbolize;
+mod sys;
 pub mod units;

@@ -24,8 +24,8 @@ pub struct ProbeSpec {
     pub name: &'static str,
     /// One line for `quell list probes`.
     pub doc: &'static str,
-    /// What it attaches to.
-    pub mechanism: &'static str,
+    /// The events that its programs run on.
+    pub events: &'static [&'static str],
     /// The first kernel that it works on.
     pub kernel: &'static str,
     /// What it costs, in words.

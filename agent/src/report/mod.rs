@@ -1,8 +1,12 @@
 //! How a profile is drawn: one file for each format, one line for each in [`FORMATS`].
 
 pub mod html;
+mod summary;
 
 use std::io::{self, Write};
+use std::path::Path;
+
+pub use summary::summary;
 
 use crate::profile::Profile;
 
@@ -50,3 +54,27 @@ pub static FORMATS: &[Format] = &[Format {
     doc: "one interactive page: flame graphs, time axis, functions, threads and wake chains; needs no network",
     sink: &html::Html,
 }];
+
+/// The format that the ending of `path` tells; the longest ending that fits decides.
+#[must_use]
+pub fn format_for(path: &Path) -> Option<&'static Format> {
+    format_among(FORMATS, path)
+}
+
+/// The format of this name.
+#[must_use]
+pub fn by_name(name: &str) -> Option<&'static Format> {
+    FORMATS.iter().find(|format| format.name == name)
+}
+
+/// [`format_for`] in a table of the caller's.
+pub(crate) fn format_among<'a>(formats: &'a [Format], path: &Path) -> Option<&'a Format> {
+    let name = path.file_name()?.to_str()?;
+    let fits = |ending: &str| name.strip_suffix(ending).is_some_and(|stem| stem.len() > 1 && stem.ends_with('.'));
+    formats
+        .iter()
+        .flat_map(|format| format.endings.iter().map(move |ending| (format, *ending)))
+        .filter(|(_, ending)| fits(ending))
+        .max_by_key(|(_, ending)| ending.len())
+        .map(|(format, _)| format)
+}

@@ -1,0 +1,111 @@
+//! `quell doctor`: what this kernel and host allow.
+
+use std::io::Write;
+
+use anyhow::Context as _;
+use quell::host::{Checkup, Features, Group, ProbeState, Status, checkup};
+
+use super::Outcome;
+use super::text::wrapped;
+
+/// Shows what this kernel and host let quell do, found out by trying
+///
+/// Each mechanism is tried by loading and attaching a program that does nothing; nothing stays behind. Each `no` says
+/// what to do about it. Exits with 0 where every probe works, if only in part, and with 1 where one does not.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Arguments {
+    /// Print JSON instead of text: schema, quell, kernel, arch, usable, probes[], checks[]
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let checkup = checkup(&Features::detect()?);
+    if arguments.json {
+        serde_json::to_writer_pretty(&mut *out, &checkup).context("could not write the findings")?;
+        writeln!(out)?;
+    } else {
+        text(&checkup, out)?;
+    }
+    Ok(if checkup.usable { Outcome::Done } else { Outcome::Found })
+}
+
+/// The widest status, then two spaces.
+const STATUS_WIDTH: usize = 6;
+
+fn text(checkup: &Checkup, out: &mut dyn Write) -> anyhow::Result<()> {
+    writeln!(out, "quell {} on Linux {} {}", checkup.quell, checkup.kernel, checkup.arch)?;
+    let name_width = checkup.checks.iter().map(|check| check.id.len()).max().unwrap_or(0) + 2;
+    let indent = 2 + STATUS_WIDTH + name_width;
+    let groups = [
+        (Group::Kernel, "kernel"),
+        (Group::Bpf, "BPF programs and maps"),
+        (Group::Perf, "perf events"),
+        (Group::Privileges, "privileges"),
+    ];
+    for (group, title) in groups {
+        writeln!(out, "\n{title}")?;
+        for check in checkup.checks.iter().filter(|check| check.group == group) {
+            let status = match check.status {
+                Status::Yes => "yes",
+                Status::No => "no",
+                Status::Note => "-",
+            };
+            let found = wrapped(&check.found, indent);
+            writeln!(out, "  {status:<STATUS_WIDTH$}{:<name_width$}{found}", check.id)?;
+            if let Some(remedy) = &check.remedy {
+                writeln!(out, "{:8}=> {}", "", wrapped(remedy, 11))?;
+            }
+        }
+    }
+    writeln!(out, "\nprobes")?;
+    for probe in &checkup.probes {
+        let state = match probe.state {
+            ProbeState::Ready => "ready",
+            ProbeState::Degraded => "degraded",
+            ProbeState::Unavailable => "unavailable",
+        };
+        let why = wrapped(probe.why.as_deref().unwrap_or("all of it works"), 23);
+        writeln!(out, "  {:<8}{state:<13}{why}", probe.name)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use quell::host::{Check, ProbeVerdict};
+
+    use super::*;
+
+    #[test]
+    fn findings_are_aligned_and_each_no_says_what_to_do() {
+        let check = |id, group, status, found: &str, remedy: Option<&str>| Check {
+            id,
+            group,
+            status,
+            found: found.to_owned(),
+            remedy: remedy.map(str::to_owned),
+        };
+        let why = "tp_btf is needed (loading: EPERM, operation not permitted); the ring-buffer map is needed \
+                   (creating: EPERM, operation not permitted)";
+        let checkup = Checkup {
+            schema: 1,
+            quell: "0.0.0",
+            kernel: "6.18.3".to_owned(),
+            arch: "x86_64",
+            usable: false,
+            probes: vec![
+                ProbeVerdict { name: "cpu", state: ProbeState::Ready, why: None },
+                ProbeVerdict { name: "offcpu", state: ProbeState::Unavailable, why: Some(why.to_owned()) },
+            ],
+            checks: vec![
+                check("version", Group::Kernel, Status::Yes, "6.18.3", None),
+                check("tp_btf", Group::Bpf, Status::No, "loading: EPERM", Some("run as root, or with CAP_BPF")),
+                check("perf_event_paranoid", Group::Perf, Status::Note, "kernel.perf_event_paranoid is 2", None),
+            ],
+        };
+        let mut out = Vec::new();
+        text(&checkup, &mut out).expect("memory takes everything");
+        insta::assert_snapshot!(String::from_utf8(out).expect("text"));
+    }
+}

@@ -1,0 +1,67 @@
+//! The command line: one file for each verb.
+
+mod doctor;
+mod duration;
+mod list;
+mod ending;
+mod record;
+mod report;
+mod target;
+mod text;
+
+use std::io::Write;
+
+/// Finds what makes a Linux host slow
+#[derive(clap::Parser, Debug)]
+#[command(
+    name = "quell",
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done; 1 done, and it found something; 2 could not be done."
+)]
+pub(crate) struct Cli {
+    /// Say more on stderr; twice for details
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Verb {
+    Record(record::Arguments),
+    Report(report::Arguments),
+    Doctor(doctor::Arguments),
+    List(list::Arguments),
+}
+
+/// How a verb ended that could be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Done.
+    Done,
+    /// Done, and it found something that is not as it should be.
+    Found,
+}
+
+/// Does what the command line asks. Results go to `out`, diagnostics to `tracing`.
+///
+/// # Errors
+/// It could not be done.
+pub(crate) fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    match &cli.verb {
+        Verb::Record(arguments) => record::run(arguments, out),
+        Verb::Report(arguments) => report::run(arguments, out),
+        Verb::Doctor(arguments) => doctor::run(arguments, out),
+        Verb::List(arguments) => list::run(arguments, out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,99 @@
+//! `quell report`: draws a recording.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use quell::output::{Form, Output};
+use quell::probe::PROBES;
+use quell::profile::{Selection, build};
+use quell::units::{Nanos, Pid};
+use quell::{recording, report};
+
+use super::Outcome;
+use super::duration::{duration, time};
+
+/// Draws a recording, or a part of it
+///
+/// Without -o it prints a summary. A selection applies to what is drawn; the recording stays as it is.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Arguments {
+    /// The recording, a directory NAME.quell
+    recording: PathBuf,
+    /// Only what these probes captured: cpu, offcpu
+    #[arg(long, value_delimiter = ',', value_name = "PROBE", value_parser = probe_names())]
+    probe: Vec<String>,
+    /// Only this process; may be given several times
+    #[arg(long, value_name = "PID")]
+    pid: Vec<u32>,
+    /// Only threads of this name; may be given several times
+    #[arg(long, value_name = "NAME")]
+    comm: Vec<String>,
+    /// Keep the threads of one name apart
+    #[arg(long)]
+    thread: bool,
+    /// Only from this time after the start of the capture on: 500ms, 2s, 1m30s; a bare number is seconds
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<Nanos>,
+    /// Only before this time after the start of the capture
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    until: Option<Nanos>,
+    /// The format of every -o, whatever its ending; `quell list formats` shows them
+    #[arg(long, value_name = "FORMAT", requires = "output")]
+    format: Option<String>,
+    /// Write here, in the format that the ending tells; - is stdout and needs --format; may be given several times
+    #[arg(short, long, value_name = "FILE")]
+    output: Vec<PathBuf>,
+}
+
+/// What `--probe` takes.
+pub(crate) fn probe_names() -> clap::builder::PossibleValuesParser {
+    clap::builder::PossibleValuesParser::new(PROBES.iter().map(|probe| probe.spec().name))
+}
+
+impl Arguments {
+    fn selection(&self) -> anyhow::Result<Selection> {
+        if let (Some(since), Some(until)) = (self.since, self.until)
+            && since >= until
+        {
+            bail!("--since {since} is not before --until {until}, which leaves nothing");
+        }
+        Ok(Selection {
+            probes: self.probe.clone(),
+            pids: self.pid.iter().copied().map(Pid).collect(),
+            comms: self.comm.clone(),
+            since: self.since,
+            until: self.until,
+            by_thread: self.thread,
+        })
+    }
+
+    /// Where to; a recording is none of the forms that a report has, since a selection could not be applied to it.
+    fn outputs(&self) -> anyhow::Result<Vec<Output>> {
+        let outputs: Vec<Output> =
+            self.output.iter().map(|path| Output::new(path, self.format.as_deref())).collect::<Result<_, _>>()?;
+        if outputs.iter().any(|output| output.form() == Form::Recording) {
+            bail!("report draws recordings and does not write them; to copy one whole, use cp -r");
+        }
+        Ok(outputs)
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let selection = arguments.selection()?;
+    let outputs = arguments.outputs()?;
+    let path = &arguments.recording;
+    let recording =
+        recording::read(path).with_context(|| format!("could not read the recording {}", path.display()))?;
+    let profile = build(&recording, &selection);
+    if outputs.is_empty() {
+        report::summary(&profile, out)?;
+    }
+    for output in &outputs {
+        output.write(&recording, &profile, out)?;
+        if let Some(path) = output.path() {
+            tracing::info!(path = %path.display(), format = output.form().name(), "written");
+        }
+    }
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,124 @@
+//! Which probes this host can run.
+
+use super::{Features, Support};
+use crate::probe::Availability;
+
+/// Whether the CPU probe works: a perf event that interrupts each CPU and a program that walks the stacks.
+#[must_use]
+pub fn cpu(features: &Features) -> Availability {
+    let mut verdict = Verdict::default();
+    verdict.need("BPF on perf events", &features.perf.program);
+    verdict.need("the event cpu-clock", &features.perf.cpu_clock);
+    verdict.need("the ring-buffer map", &features.ring_buffer);
+    if !features.perf.cycles.is_yes() {
+        verdict.miss("no hardware cycle counter: a timer samples instead, and code with interrupts off is hidden");
+    }
+    verdict.common(features);
+    verdict.into()
+}
+
+/// Whether the off-CPU probe works: typed raw tracepoints of the scheduler.
+#[must_use]
+pub fn offcpu(features: &Features) -> Availability {
+    let mut verdict = Verdict::default();
+    if let Err(why) = &features.offsets {
+        verdict.obstacles.push(why.clone());
+    }
+    verdict.need("tp_btf", &features.mechanisms.tp_btf);
+    verdict.need("the ring-buffer map", &features.ring_buffer);
+    if let Some(why) = features.mechanisms.iter_task.why_not() {
+        verdict.miss(&format!("threads that sleep throughout are missing: no task iterator ({why})"));
+    } else if !features.task_pt_regs.is_yes() {
+        verdict.miss("threads that sleep throughout have no user stack: no bpf_task_pt_regs (5.15)");
+    }
+    verdict.common(features);
+    verdict.into()
+}
+
+#[derive(Default)]
+struct Verdict {
+    obstacles: Vec<String>,
+    shortcomings: Vec<String>,
+}
+
+impl Verdict {
+    fn need(&mut self, what: &str, support: &Support) {
+        if let Some(why) = support.why_not() {
+            self.obstacles.push(format!("{what} is needed ({why})"));
+        }
+    }
+
+    fn miss(&mut self, what: &str) {
+        self.shortcomings.push(what.to_owned());
+    }
+
+    fn common(&mut self, features: &Features) {
+        if !features.kernel_symbols.is_yes() {
+            self.miss("kernel functions have no names");
+        }
+        if features.jit == Some(false) {
+            self.miss("BPF programs are interpreted, which costs several times as much");
+        }
+        if !features.run_time_statistics.is_yes() {
+            self.miss("the cost of the programs is not measured");
+        }
+        if !features.initial_pid_namespace {
+            self.miss("this PID namespace numbers processes differently from the kernel");
+        }
+    }
+}
+
+impl From<Verdict> for Availability {
+    fn from(verdict: Verdict) -> Self {
+        if !verdict.obstacles.is_empty() {
+            Self::Unavailable(verdict.obstacles.join("; "))
+        } else if !verdict.shortcomings.is_empty() {
+            Self::Degraded(verdict.shortcomings.join("; "))
+        } else {
+            Self::Ready
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_a_host_that_has_everything_both_probes_are_ready() {
+        assert_eq!(cpu(&Features::all()), Availability::Ready);
+        assert_eq!(offcpu(&Features::all()), Availability::Ready);
+    }
+
+    #[test]
+    fn without_permission_neither_works() {
+        let features = Features::unprivileged();
+        assert!(matches!(cpu(&features), Availability::Unavailable(_)));
+        assert!(matches!(offcpu(&features), Availability::Unavailable(_)));
+    }
+
+    #[test]
+    fn a_host_without_pmu_degrades_only_the_cpu_probe() {
+        let mut features = Features::all();
+        features.perf.cycles = Support::Unsupported("opening: ENOENT".to_owned());
+        assert!(matches!(cpu(&features), Availability::Degraded(why) if why.contains("cycle counter")));
+        assert_eq!(offcpu(&features), Availability::Ready);
+    }
+
+    #[test]
+    fn fentry_kprobes_and_security_hooks_are_not_needed() {
+        let mut features = Features::all();
+        let refused = Support::Forbidden("attaching: EPERM".to_owned());
+        features.mechanisms.fentry = refused.clone();
+        features.mechanisms.lsm = refused.clone();
+        features.mechanisms.kprobe = refused;
+        assert_eq!((cpu(&features), offcpu(&features)), (Availability::Ready, Availability::Ready));
+    }
+
+    #[test]
+    fn an_unknown_struct_layout_rules_out_only_the_off_cpu_probe() {
+        let features = Features { offsets: Err("no task_struct::on_cpu".to_owned()), ..Features::all() };
+        assert!(matches!(offcpu(&features), Availability::Unavailable(why) if why.contains("on_cpu")));
+        assert_eq!(cpu(&features), Availability::Ready);
+    }
+}

@@ -1,0 +1,466 @@
+//! Where the running kernel keeps its struct members: a reader of BTF, the kernel's own type information.
+//!
+//! aya-ebpf emits no CO-RE relocations, so the offsets that eBPF programs need are looked up here and given to them
+//! as read-only globals. The format: include/uapi/linux/btf.h and Documentation/bpf/btf.rst. aya-obj can parse BTF too,
+//! but its public interface finds type ids only, not members.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where the kernel shows its BTF, where it was built with `CONFIG_DEBUG_INFO_BTF` (5.4).
+const KERNEL: &str = "/sys/kernel/btf/vmlinux";
+
+/// `BTF_MAGIC` (include/uapi/linux/btf.h), in the byte order of the writer.
+const MAGIC: u16 = 0xeB9F;
+
+/// Struct in struct in struct: more levels than this mean a loop in a broken blob.
+const DEEPEST: usize = 32;
+
+/// Why there is no type information.
+#[derive(Debug, thiserror::Error)]
+pub enum BtfError {
+    /// The file cannot be read.
+    #[error("could not read {}; a kernel built with CONFIG_DEBUG_INFO_BTF has it", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The bytes are no BTF, or of the other byte order.
+    #[error("not BTF: {0}")]
+    Malformed(&'static str),
+}
+
+/// A member of a struct, or of a struct or union without a name inside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Bits from the beginning of the outermost struct.
+    pub bit_offset: u32,
+    /// Size in bits.
+    pub bits: u64,
+}
+
+impl Member {
+    /// Bytes from the beginning of the outermost struct, rounded down for a bit field.
+    #[must_use]
+    pub fn byte(&self) -> u32 {
+        self.bit_offset / 8
+    }
+
+    /// Size in bytes, rounded up for a bit field.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bits.div_ceil(8)
+    }
+}
+
+/// Type information of a kernel.
+#[derive(Debug)]
+pub struct Btf {
+    data: Vec<u8>,
+    strings: std::ops::Range<usize>,
+    /// Where each type begins in `data`, by id less 1.
+    types: Vec<u32>,
+}
+
+impl Btf {
+    /// Reads that of the running kernel.
+    ///
+    /// # Errors
+    /// The kernel shows none, or it cannot be read or understood.
+    pub fn kernel() -> Result<Self, BtfError> {
+        let path = Path::new(KERNEL);
+        let data = std::fs::read(path).map_err(|source| BtfError::Read { path: path.to_owned(), source })?;
+        Self::parse(data)
+    }
+
+    /// Reads a BTF blob of this machine's byte order.
+    ///
+    /// # Errors
+    /// The blob is malformed.
+    pub fn parse(data: Vec<u8>) -> Result<Self, BtfError> {
+        let header = |offset: usize| word(&data, offset).ok_or(BtfError::Malformed("shorter than its header"));
+        if data.get(..2) != Some(&MAGIC.to_ne_bytes()) {
+            return Err(BtfError::Malformed("it does not begin with the magic number of this byte order"));
+        }
+        // struct btf_header: magic, version, flags, hdr_len, type_off, type_len, str_off, str_len.
+        let [length, type_offset, type_length, string_offset, string_length] =
+            [header(4)?, header(8)?, header(12)?, header(16)?, header(20)?].map(|value| value as usize);
+        let section = |offset: usize, size: usize, what| {
+            let begin = length.checked_add(offset).ok_or(BtfError::Malformed(what))?;
+            let end = begin.checked_add(size).filter(|end| *end <= data.len()).ok_or(BtfError::Malformed(what))?;
+            Ok(begin..end)
+        };
+        let strings = section(string_offset, string_length, "its strings end behind the file")?;
+        let section = section(type_offset, type_length, "its types end behind the file")?;
+        let mut types = Vec::with_capacity(type_length / 32);
+        let mut next = section.start;
+        while next < section.end {
+            let info = word(&data, next + 4).ok_or(BtfError::Malformed("a type ends behind the file"))?;
+            let size = record_bytes(info).ok_or(BtfError::Malformed("a type of unknown kind"))?;
+            types.push(u32::try_from(next).map_err(|_| BtfError::Malformed("larger than 4 GiB"))?);
+            next += size;
+        }
+        if next != section.end {
+            return Err(BtfError::Malformed("the last type ends behind its section"));
+        }
+        Ok(Self { data, strings, types })
+    }
+
+    /// How many types there are.
+    #[must_use]
+    pub fn types(&self) -> usize {
+        self.types.len()
+    }
+
+    /// The member `name` of the struct `of`, also where it stands in a struct or union without a name inside.
+    #[must_use]
+    pub fn member(&self, of: &str, name: &str) -> Option<Member> {
+        self.named(kind::STRUCT, of).find_map(|(_, record)| self.member_in(record, name, 0))
+    }
+
+    /// How many parameters the function prototype behind `btf_trace_NAME` has: the arguments of the tracepoint and
+    /// the `void *` that stands before them (include/trace/bpf_probe.h).
+    #[must_use]
+    pub fn tracepoint_arguments(&self, name: &str) -> Option<usize> {
+        let (_, typedef) = self.named(kind::TYPEDEF, &format!("btf_trace_{name}")).next()?;
+        let pointer = self.record(typedef.size_or_type)?;
+        let prototype = self.record(pointer.size_or_type)?;
+        (pointer.kind() == kind::PTR && prototype.kind() == kind::FUNC_PROTO).then(|| prototype.vlen())
+    }
+
+    /// The type id of `btf_trace_NAME`, which a `tp_btf` program names as what it attaches to.
+    pub(crate) fn tracepoint_id(&self, name: &str) -> Option<u32> {
+        self.named(kind::TYPEDEF, &format!("btf_trace_{name}")).next().map(|(id, _)| id)
+    }
+
+    /// The type id of a kernel function.
+    pub(crate) fn function_id(&self, name: &str) -> Option<u32> {
+        self.named(kind::FUNC, name).next().map(|(id, _)| id)
+    }
+
+    fn named<'a>(&'a self, kind: u32, name: &'a str) -> impl Iterator<Item = (u32, Record)> + 'a {
+        (1u32..)
+            .map_while(|id| Some((id, self.record(id)?)))
+            .filter(move |(_, record)| record.kind() == kind && self.is_named(record.name, name))
+    }
+
+    fn is_named(&self, offset: u32, name: &str) -> bool {
+        let begin = self.strings.start + offset as usize;
+        self.data
+            .get(begin..self.strings.end)
+            .is_some_and(|strings| strings.starts_with(name.as_bytes()) && strings.get(name.len()) == Some(&0))
+    }
+
+    fn record(&self, id: u32) -> Option<Record> {
+        let offset = *self.types.get((id as usize).checked_sub(1)?)? as usize;
+        let field = |index: usize| word(&self.data, offset + 4 * index);
+        Some(Record { offset, name: field(0)?, info: field(1)?, size_or_type: field(2)? })
+    }
+
+    fn member_in(&self, outer: Record, name: &str, depth: usize) -> Option<Member> {
+        if depth == DEEPEST {
+            return None;
+        }
+        for index in 0..outer.vlen() {
+            // struct btf_member: name_off, type, offset.
+            let at = outer.offset + Record::BYTES + 12 * index;
+            let [name_offset, type_id, offset] =
+                [word(&self.data, at)?, word(&self.data, at + 4)?, word(&self.data, at + 8)?];
+            // With kind_flag the upper byte is the width of a bit field, 0 for none.
+            let (bit_offset, width) =
+                if outer.kind_flag() { (offset & 0x00ff_ffff, offset >> 24) } else { (offset, 0) };
+            if self.is_named(name_offset, name) {
+                return match width {
+                    0 => self.plain_member(type_id, bit_offset),
+                    _ => Some(Member { bit_offset, bits: u64::from(width) }),
+                };
+            }
+            if self.is_named(name_offset, "")
+                && let Some(inner) = self.resolve(type_id)
+                && matches!(inner.kind(), kind::STRUCT | kind::UNION)
+                && let Some(member) = self.member_in(inner, name, depth + 1)
+            {
+                return Some(Member { bit_offset: member.bit_offset + bit_offset, ..member });
+            }
+        }
+        None
+    }
+
+    /// A member whose width is that of its type. An integer type may itself be a bit field: the older encoding.
+    fn plain_member(&self, type_id: u32, bit_offset: u32) -> Option<Member> {
+        let record = self.resolve(type_id)?;
+        if record.kind() == kind::INT {
+            let encoding = word(&self.data, record.offset + Record::BYTES)?;
+            let (bits, shift) = (encoding & 0xff, (encoding >> 16) & 0xff);
+            return Some(Member { bit_offset: bit_offset + shift, bits: u64::from(bits) });
+        }
+        Some(Member { bit_offset, bits: 8 * self.size(record, 0)? })
+    }
+
+    fn size(&self, record: Record, depth: usize) -> Option<u64> {
+        match record.kind() {
+            _ if depth == DEEPEST => None,
+            kind::INT | kind::STRUCT | kind::UNION | kind::ENUM | kind::FLOAT | kind::ENUM64 => {
+                Some(u64::from(record.size_or_type))
+            }
+            kind::PTR => Some(size_of::<usize>() as u64),
+            kind::ARRAY => {
+                // struct btf_array: type, index_type, nelems.
+                let at = record.offset + Record::BYTES;
+                let element = self.resolve(word(&self.data, at)?)?;
+                self.size(element, depth + 1)?.checked_mul(u64::from(word(&self.data, at + 8)?))
+            }
+            _ => None,
+        }
+    }
+
+    /// The type behind names and qualifiers.
+    fn resolve(&self, mut id: u32) -> Option<Record> {
+        for _ in 0..DEEPEST {
+            let record = self.record(id)?;
+            match record.kind() {
+                kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => {
+                    id = record.size_or_type;
+                }
+                _ => return Some(record),
+            }
+        }
+        None
+    }
+}
+
+/// Kinds of types: `BTF_KIND_*` of include/uapi/linux/btf.h.
+mod kind {
+    pub(super) const INT: u32 = 1;
+    pub(super) const PTR: u32 = 2;
+    pub(super) const ARRAY: u32 = 3;
+    pub(super) const STRUCT: u32 = 4;
+    pub(super) const UNION: u32 = 5;
+    pub(super) const ENUM: u32 = 6;
+    pub(super) const FWD: u32 = 7;
+    pub(super) const TYPEDEF: u32 = 8;
+    pub(super) const VOLATILE: u32 = 9;
+    pub(super) const CONST: u32 = 10;
+    pub(super) const RESTRICT: u32 = 11;
+    pub(super) const FUNC: u32 = 12;
+    pub(super) const FUNC_PROTO: u32 = 13;
+    pub(super) const VAR: u32 = 14;
+    pub(super) const DATASEC: u32 = 15;
+    pub(super) const FLOAT: u32 = 16;
+    pub(super) const DECL_TAG: u32 = 17;
+    pub(super) const TYPE_TAG: u32 = 18;
+    pub(super) const ENUM64: u32 = 19;
+}
+
+/// `struct btf_type`.
+#[derive(Clone, Copy)]
+struct Record {
+    offset: usize,
+    name: u32,
+    info: u32,
+    size_or_type: u32,
+}
+
+impl Record {
+    const BYTES: usize = 12;
+
+    fn kind(self) -> u32 {
+        info_kind(self.info)
+    }
+
+    fn vlen(self) -> usize {
+        info_vlen(self.info)
+    }
+
+    fn kind_flag(self) -> bool {
+        self.info >> 31 == 1
+    }
+}
+
+fn info_kind(info: u32) -> u32 {
+    (info >> 24) & 0x1f
+}
+
+fn info_vlen(info: u32) -> usize {
+    (info & 0xffff) as usize
+}
+
+/// How long a type's record is with what follows it; `None` for a kind that is not known, after which nothing is.
+fn record_bytes(info: u32) -> Option<usize> {
+    let vlen = info_vlen(info);
+    let tail = match info_kind(info) {
+        kind::PTR
+        | kind::FWD
+        | kind::TYPEDEF
+        | kind::VOLATILE
+        | kind::CONST
+        | kind::RESTRICT
+        | kind::FUNC
+        | kind::FLOAT
+        | kind::TYPE_TAG => 0,
+        kind::INT | kind::VAR | kind::DECL_TAG => 4,
+        kind::ARRAY => 12,
+        kind::STRUCT | kind::UNION | kind::DATASEC | kind::ENUM64 => 12 * vlen,
+        kind::ENUM | kind::FUNC_PROTO => 8 * vlen,
+        _ => return None,
+    };
+    Some(Record::BYTES + tail)
+}
+
+fn word(data: &[u8], offset: usize) -> Option<u32> {
+    let bytes = data.get(offset..offset.checked_add(4)?)?;
+    Some(u32::from_ne_bytes(bytes.try_into().expect("the slice is 4 bytes long")))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Builds a BTF blob by hand.
+    pub(crate) struct Blob {
+        strings: Vec<u8>,
+        types: Vec<u8>,
+        count: u32,
+    }
+
+    impl Blob {
+        pub(crate) fn new() -> Self {
+            Self { strings: vec![0], types: Vec::new(), count: 0 }
+        }
+
+        fn string(&mut self, text: &str) -> u32 {
+            if text.is_empty() {
+                return 0;
+            }
+            let offset = self.strings.len() as u32;
+            self.strings.extend(text.bytes().chain([0]));
+            offset
+        }
+
+        fn add(&mut self, name: &str, info: u32, size_or_type: u32, tail: &[u32]) -> u32 {
+            let name = self.string(name);
+            for word in [name, info, size_or_type].iter().chain(tail) {
+                self.types.extend(word.to_ne_bytes());
+            }
+            self.count += 1;
+            self.count
+        }
+
+        pub(crate) fn int(&mut self, bytes: u32) -> u32 {
+            self.add("int", kind::INT << 24, bytes, &[8 * bytes])
+        }
+
+        pub(crate) fn array(&mut self, element: u32, length: u32) -> u32 {
+            self.add("", kind::ARRAY << 24, 0, &[element, element, length])
+        }
+
+        /// Members are name, type, bit offset and width (0 for no bit field).
+        pub(crate) fn aggregate(&mut self, kind: u32, name: &str, members: &[(&str, u32, u32, u32)]) -> u32 {
+            let tail: Vec<u32> = members
+                .iter()
+                .flat_map(|(name, type_id, offset, width)| [self.string(name), *type_id, offset | (width << 24)])
+                .collect();
+            self.add(name, (1 << 31) | (kind << 24) | members.len() as u32, 64, &tail)
+        }
+
+        pub(crate) fn structure(&mut self, name: &str, members: &[(&str, u32, u32, u32)]) -> u32 {
+            self.aggregate(kind::STRUCT, name, members)
+        }
+
+        pub(crate) fn tracepoint(&mut self, name: &str, parameters: u32) {
+            let tail = vec![0; 2 * parameters as usize];
+            let prototype = self.add("", (kind::FUNC_PROTO << 24) | parameters, 0, &tail);
+            let pointer = self.add("", kind::PTR << 24, prototype, &[]);
+            self.add(&format!("btf_trace_{name}"), kind::TYPEDEF << 24, pointer, &[]);
+        }
+
+        pub(crate) fn bytes(&self) -> Vec<u8> {
+            let [types, strings] = [self.types.len() as u32, self.strings.len() as u32];
+            let mut blob = Vec::new();
+            blob.extend(MAGIC.to_ne_bytes());
+            blob.extend([1, 0]);
+            for word in [24, 0, types, types, strings] {
+                blob.extend(word.to_ne_bytes());
+            }
+            blob.extend(&self.types);
+            blob.extend(&self.strings);
+            blob
+        }
+
+        pub(crate) fn parse(&self) -> Btf {
+            Btf::parse(self.bytes()).expect("a well-formed blob")
+        }
+    }
+
+    #[test]
+    fn a_member_is_found_through_nameless_structs_and_unions() {
+        let mut blob = Blob::new();
+        let int = blob.int(4);
+        let inner = blob.structure("", &[("deep", int, 32, 0)]);
+        let middle = blob.aggregate(kind::UNION, "", &[("shallow", int, 0, 0), ("", inner, 64, 0)]);
+        blob.structure("outer", &[("first", int, 0, 0), ("", middle, 128, 0)]);
+        let btf = blob.parse();
+        assert_eq!(btf.member("outer", "deep"), Some(Member { bit_offset: 128 + 64 + 32, bits: 32 }));
+        assert_eq!(btf.member("outer", "shallow"), Some(Member { bit_offset: 128, bits: 32 }));
+        assert_eq!(btf.member("outer", "absent"), None);
+        assert_eq!(btf.member("absent", "first"), None);
+    }
+
+    #[test]
+    fn a_bit_field_and_an_array_have_their_own_widths() {
+        let mut blob = Blob::new();
+        let byte = blob.int(1);
+        let comm = blob.array(byte, 16);
+        blob.structure("task", &[("flag", byte, 13, 1), ("comm", comm, 64, 0)]);
+        let btf = blob.parse();
+        assert_eq!(btf.member("task", "flag"), Some(Member { bit_offset: 13, bits: 1 }));
+        let comm = btf.member("task", "comm").expect("a member");
+        assert_eq!((comm.byte(), comm.bytes()), (8, 16));
+    }
+
+    #[test]
+    fn a_name_that_only_begins_like_another_is_another() {
+        let mut blob = Blob::new();
+        let int = blob.int(4);
+        blob.structure("task_struct", &[("pid_links", int, 0, 0), ("pid", int, 32, 0)]);
+        assert_eq!(blob.parse().member("task_struct", "pid").map(|member| member.byte()), Some(4));
+        assert_eq!(blob.parse().member("task", "pid"), None);
+    }
+
+    #[test]
+    fn the_parameters_of_a_tracepoint_are_counted() {
+        let mut blob = Blob::new();
+        blob.tracepoint("sched_switch", 5);
+        let btf = blob.parse();
+        assert_eq!(btf.tracepoint_arguments("sched_switch"), Some(5));
+        assert_eq!(btf.tracepoint_arguments("sched_wakeup"), None);
+    }
+
+    #[test]
+    fn a_cut_or_foreign_blob_is_an_error() {
+        let mut blob = Blob::new();
+        let int = blob.int(4);
+        blob.structure("s", &[("m", int, 0, 0)]);
+        let whole = blob.bytes();
+        for length in 0..whole.len() {
+            assert!(Btf::parse(whole[..length].to_vec()).is_err(), "{length} bytes");
+        }
+        let mut foreign = whole.clone();
+        foreign.swap(0, 1);
+        assert!(Btf::parse(foreign).is_err());
+        let mut unknown = whole;
+        unknown[24 + 4..24 + 8].copy_from_slice(&(31u32 << 24).to_ne_bytes());
+        assert!(Btf::parse(unknown).is_err());
+    }
+
+    #[test]
+    fn a_struct_that_holds_itself_is_not_followed_for_ever() {
+        let mut blob = Blob::new();
+        // Type 1 is a struct without a name that holds type 1.
+        blob.structure("", &[("", 1, 0, 0)]);
+        blob.structure("outer", &[("", 1, 0, 0)]);
+        assert_eq!(blob.parse().member("outer", "any"), None);
+    }
+}

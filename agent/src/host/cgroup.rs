@@ -1,0 +1,135 @@
+//! From the path of a cgroup to what eBPF programs compare.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, FsType, statfs};
+
+/// `CGROUP_SUPER_MAGIC` of include/uapi/linux/magic.h: version 1.
+const CGROUP1_SUPER_MAGIC: FsType = FsType(0x0027_e0eb);
+
+/// A cgroup of version 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cgroup {
+    /// What `bpf_get_current_ancestor_cgroup_id` returns for it: the inode of its directory, on a 64-bit kernel from
+    /// 5.5 on (fs/kernfs, commit 40430452fd5d).
+    pub id: u64,
+    /// How deep it lies below the root of the hierarchy, which has level 0 (`struct cgroup::level`).
+    pub level: u32,
+}
+
+/// Why a path names no cgroup that can be captured.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// It cannot be read.
+    #[error("could not read the cgroup {}", path.display())]
+    Read {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is of version 1.
+    #[error("{} is a cgroup of version 1; quell needs version 2 (mount -t cgroup2){hint}", path.display())]
+    VersionOne {
+        /// The path.
+        path: PathBuf,
+        /// Where version 2 is mounted, as a remark; empty where it is not.
+        hint: String,
+    },
+    /// It is no cgroup at all.
+    #[error("{} is no cgroup; give its directory, such as /sys/fs/cgroup/system.slice{hint}", path.display())]
+    NotACgroup {
+        /// The path.
+        path: PathBuf,
+        /// Where version 2 is mounted, as a remark; empty where it is not.
+        hint: String,
+    },
+    /// quell runs in a cgroup namespace, from which the depth of a cgroup cannot be told.
+    #[error("quell runs in a cgroup namespace of its own and cannot tell how deep {} lies; run it in the host's", path.display())]
+    Namespace {
+        /// The path.
+        path: PathBuf,
+    },
+}
+
+/// The cgroup whose directory is `path`.
+///
+/// # Errors
+/// The path cannot be read, or is no cgroup of version 2, or quell runs in a cgroup namespace.
+pub fn cgroup(path: &Path) -> Result<Cgroup, CgroupError> {
+    let read = |source: io::Error| CgroupError::Read { path: path.to_owned(), source };
+    let directory = path.canonicalize().map_err(read)?;
+    let metadata = directory.metadata().map_err(read)?;
+    let mounts = procfs::process::Process::myself()
+        .and_then(|process| process.mountinfo())
+        .map_err(|error| read(io::Error::other(error)))?;
+    let mounts: Vec<Mount> = mounts
+        .into_iter()
+        .filter(|mount| mount.fs_type == "cgroup2")
+        .map(|mount| Mount { point: mount.mount_point, root: mount.root })
+        .collect();
+    let hint =
+        mounts.first().map(|mount| format!("; version 2 is mounted at {}", mount.point.display())).unwrap_or_default();
+    match statfs(&directory).map_err(|errno| read(errno.into()))?.filesystem_type() {
+        CGROUP2_SUPER_MAGIC if metadata.is_dir() => {}
+        CGROUP1_SUPER_MAGIC => return Err(CgroupError::VersionOne { path: path.to_owned(), hint }),
+        _ => return Err(CgroupError::NotACgroup { path: path.to_owned(), hint }),
+    }
+    if !super::in_initial_namespace("cgroup", INITIAL_NAMESPACE) {
+        return Err(CgroupError::Namespace { path: path.to_owned() });
+    }
+    let level = level(&mounts, &directory).ok_or_else(|| CgroupError::NotACgroup { path: path.to_owned(), hint })?;
+    Ok(Cgroup { id: metadata.ino(), level })
+}
+
+/// `PROC_CGROUP_INIT_INO` of include/linux/proc_ns.h.
+const INITIAL_NAMESPACE: u64 = 0xEFFF_FFFB;
+
+struct Mount {
+    point: PathBuf,
+    /// What of the hierarchy is mounted there; `/` for all of it.
+    root: String,
+}
+
+fn level(mounts: &[Mount], directory: &Path) -> Option<u32> {
+    // The innermost mount is the one that a path goes through.
+    let mount = mounts
+        .iter()
+        .filter(|mount| directory.starts_with(&mount.point))
+        .max_by_key(|mount| mount.point.components().count())?;
+    let below = directory.strip_prefix(&mount.point).ok()?;
+    let names = |path: &Path| path.components().filter(|part| matches!(part, Component::Normal(_))).count();
+    u32::try_from(names(Path::new(&mount.root)) + names(below)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mount(point: &str, root: &str) -> Mount {
+        Mount { point: PathBuf::from(point), root: root.to_owned() }
+    }
+
+    #[test]
+    fn the_level_counts_from_the_root_of_the_hierarchy() {
+        let mounts = [mount("/sys/fs/cgroup", "/"), mount("/mnt/part", "/system.slice/one.service")];
+        for (path, expected) in [
+            ("/sys/fs/cgroup", Some(0)),
+            ("/sys/fs/cgroup/system.slice", Some(1)),
+            ("/sys/fs/cgroup/a/b/c", Some(3)),
+            ("/mnt/part/x", Some(3)),
+            ("/elsewhere", None),
+        ] {
+            assert_eq!(level(&mounts, Path::new(path)), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_no_cgroup_is_told_apart_from_one_that_is_absent() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        assert!(matches!(cgroup(directory.path()), Err(CgroupError::NotACgroup { .. })));
+        assert!(matches!(cgroup(&directory.path().join("absent")), Err(CgroupError::Read { .. })));
+    }
+}

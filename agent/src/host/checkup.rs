@@ -1,0 +1,380 @@
+//! From [`Features`] to what people are told: each finding, and what to do where it is a no.
+
+use serde::Serialize;
+
+use super::{Capability, Features, KernelVersion, Support};
+use crate::probe::Availability;
+
+/// The version of the JSON form of [`Checkup`]: raised when a field changes its meaning or goes away.
+const SCHEMA_VERSION: u32 = 1;
+
+/// The oldest kernel that quell is made for.
+const OLDEST: KernelVersion = KernelVersion::new(5, 10);
+
+/// What a host lets quell do. Its serialized form is what `quell doctor --json` prints.
+#[derive(Clone, Debug, Serialize)]
+pub struct Checkup {
+    /// The version of this form.
+    pub schema: u32,
+    /// quell's version.
+    pub quell: &'static str,
+    /// The kernel's version, as `6.18.3`.
+    pub kernel: String,
+    /// The architecture, as `uname -m` names it.
+    pub arch: &'static str,
+    /// Whether every probe works, if only in part.
+    pub usable: bool,
+    /// One for each probe.
+    pub probes: Vec<ProbeVerdict>,
+    /// Every finding.
+    pub checks: Vec<Check>,
+}
+
+/// Whether a probe works.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProbeVerdict {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it works.
+    pub state: ProbeState,
+    /// What is missing; `None` for [`ProbeState::Ready`].
+    pub why: Option<String>,
+}
+
+/// [`Availability`] without its reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProbeState {
+    /// All of it works.
+    Ready,
+    /// A part of it works.
+    Degraded,
+    /// Nothing works.
+    Unavailable,
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What it is about; stays the same from version to version.
+    pub id: &'static str,
+    /// Which part of the host.
+    pub group: Group,
+    /// How it stands.
+    pub status: Status,
+    /// What was found, or what the kernel said.
+    pub found: String,
+    /// What to do; only where `status` is [`Status::No`].
+    pub remedy: Option<String>,
+}
+
+/// Parts of a host, in the order they are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Group {
+    /// The kernel and how it was built and booted.
+    Kernel,
+    /// BPF programs, maps and helpers.
+    Bpf,
+    /// Perf events.
+    Perf,
+    /// What this process may do.
+    Privileges,
+}
+
+/// How a finding stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// It is as it should be.
+    Yes,
+    /// Something is missing.
+    No,
+    /// A setting, for the reader.
+    Note,
+}
+
+/// Judges what was found.
+#[must_use]
+pub fn checkup(features: &Features) -> Checkup {
+    let probes = vec![verdict("cpu", super::cpu(features)), verdict("offcpu", super::offcpu(features))];
+    Checkup {
+        schema: SCHEMA_VERSION,
+        quell: env!("CARGO_PKG_VERSION"),
+        kernel: features.kernel.to_string(),
+        arch: std::env::consts::ARCH,
+        usable: probes.iter().all(|probe| probe.state != ProbeState::Unavailable),
+        probes,
+        checks: [kernel(features), bpf(features), perf(features), privileges(features)].concat(),
+    }
+}
+
+fn verdict(name: &'static str, availability: Availability) -> ProbeVerdict {
+    let (state, why) = match availability {
+        Availability::Ready => (ProbeState::Ready, None),
+        Availability::Degraded(why) => (ProbeState::Degraded, Some(why)),
+        Availability::Unavailable(why) => (ProbeState::Unavailable, Some(why)),
+    };
+    ProbeVerdict { name, state, why }
+}
+
+fn kernel(features: &Features) -> Vec<Check> {
+    let group = Group::Kernel;
+    let layout = match &features.offsets {
+        Ok(_) => Ok("every member that the programs read is known".to_owned()),
+        Err(why) => Err((why.clone(), "report this kernel and its BTF to quell's authors".to_owned())),
+    };
+    let jit = match features.jit {
+        Some(true) => Ok("net.core.bpf_jit_enable is on".to_owned()),
+        Some(false) => Err(("BPF programs are interpreted".to_owned(), "sysctl net.core.bpf_jit_enable=1".to_owned())),
+        // The file exists only for who has CONFIG_BPF_JIT, and on hardened kernels only root reads it.
+        None => Err(("/proc/sys/net/core/bpf_jit_enable cannot be read".to_owned(), "run as root".to_owned())),
+    };
+    let version = if features.kernel >= OLDEST {
+        Ok(features.kernel.to_string())
+    } else {
+        Err((features.kernel.to_string(), format!("boot a kernel from {OLDEST} on; older ones are not tested")))
+    };
+    let namespace = if features.initial_pid_namespace {
+        Ok("the initial one, with the kernel's own process numbers".to_owned())
+    } else {
+        Err((
+            "a container's own: processes have other numbers here".to_owned(),
+            "run in the host's PID namespace (docker run --pid=host, hostPID: true)".to_owned(),
+        ))
+    };
+    let lockdown = match features.lockdown.as_deref() {
+        Some("confidentiality") => Err((
+            "confidentiality: programs may not read kernel memory".to_owned(),
+            "boot with lockdown=integrity or without lockdown".to_owned(),
+        )),
+        Some(level) => Ok(level.to_owned()),
+        None => Ok("none, or not shown".to_owned()),
+    };
+    let mut checks = vec![
+        check("version", group, version),
+        tried(features, ("btf", group), &features.btf, &[], "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y"),
+        check("struct-layout", group, layout),
+        tried(
+            features,
+            ("symbols", group),
+            &features.kernel_symbols,
+            &[Capability::Syslog],
+            "boot a kernel built with CONFIG_KALLSYMS=y",
+        ),
+        tried(
+            features,
+            ("tracefs", group),
+            &features.tracefs,
+            &[Capability::DacReadSearch],
+            "mount -t tracefs tracefs /sys/kernel/tracing",
+        ),
+        check("jit", group, jit),
+        check("lockdown", group, lockdown),
+        check("pid-namespace", group, namespace),
+    ];
+    if let Some(restrict) = features.kptr_restrict {
+        checks.push(note("kptr_restrict", group, format!("kernel.kptr_restrict is {restrict}")));
+    }
+    checks
+}
+
+fn bpf(features: &Features) -> Vec<Check> {
+    let group = Group::Bpf;
+    let from = |version: &str| format!("boot a kernel from {version} on");
+    let program = |id, support, unsupported: &str| tried(features, (id, group), support, TRACING, unsupported);
+    let map = |id, support, version| tried(features, (id, group), support, &[Capability::Bpf], &from(version));
+    let mechanisms = &features.mechanisms;
+    let statistics = match &features.run_time_statistics {
+        Support::Forbidden(why) => check(
+            "run-time-statistics",
+            group,
+            Err((why.clone(), "run as root, or: sysctl kernel.bpf_stats_enabled=1".to_owned())),
+        ),
+        support => tried(features, ("run-time-statistics", group), support, &[], &from("5.8")),
+    };
+    vec![
+        program("tp_btf", &mechanisms.tp_btf, "boot a kernel from 5.5 on, built with BTF"),
+        program("raw_tracepoint", &mechanisms.raw_tracepoint, &from("4.17")),
+        program("tracepoint", &mechanisms.tracepoint, &from("4.7")),
+        program("iter/task", &mechanisms.iter_task, "boot a kernel from 5.8 on, built with BTF"),
+        optional(("fentry", group), &mechanisms.fentry),
+        optional(("lsm", group), &mechanisms.lsm),
+        optional(("kprobe", group), &mechanisms.kprobe),
+        map("ring-buffer", &features.ring_buffer, "5.8"),
+        map("task-storage", &features.task_storage, "5.11"),
+        program("task_pt_regs", &features.task_pt_regs, &from("5.15")),
+        statistics,
+    ]
+}
+
+fn perf(features: &Features) -> Vec<Check> {
+    let group = Group::Perf;
+    let perf = &features.perf;
+    let event = |id, support, unsupported| tried(features, (id, group), support, &[Capability::Perfmon], unsupported);
+    let mut checks = vec![
+        event("cpu-clock", &perf.cpu_clock, "boot a kernel built with CONFIG_PERF_EVENTS=y"),
+        tried(features, ("bpf-on-perf-event", group), &perf.program, TRACING, "boot a kernel from 4.9 on"),
+        event("cycles", &perf.cycles, "give the virtual machine a PMU; until then cpu-clock stands in"),
+    ];
+    if let Some(level) = perf.paranoid {
+        checks.push(note("perf_event_paranoid", group, format!("kernel.perf_event_paranoid is {level}")));
+    }
+    if let Some(rate) = perf.max_sample_rate {
+        checks.push(note("max-sample-rate", group, format!("kernel.perf_event_max_sample_rate is {rate} Hz")));
+    }
+    checks
+}
+
+fn privileges(features: &Features) -> Vec<Check> {
+    let group = Group::Privileges;
+    let capabilities = features.capabilities;
+    let mut checks: Vec<Check> = Capability::ALL
+        .into_iter()
+        .map(|capability| {
+            let (id, purpose) = (capability.name(), capability.purpose());
+            if capabilities.has(capability) {
+                check(id, group, Ok(purpose.to_owned()))
+            } else if capabilities.grants(capability) {
+                check(id, group, Ok("implied by CAP_SYS_ADMIN".to_owned()))
+            } else if NEEDED.contains(&capability) {
+                check(id, group, Err((format!("{purpose}: missing"), format!("run as root, or with {id}"))))
+            } else {
+                note(id, group, format!("{purpose}: missing, can be done without"))
+            }
+        })
+        .collect();
+    if !NEEDED.iter().all(|needed| capabilities.grants(*needed)) {
+        let found = "some that quell needs are missing".to_owned();
+        let names: Vec<String> = NEEDED.iter().map(|needed| needed.name().to_lowercase()).collect();
+        // One command for all, since each setcap replaces what the one before it gave.
+        let remedy = format!("run as root, or once: setcap {}+ep quell", names.join(","));
+        checks.push(check("capabilities", group, Err((found, remedy))));
+    }
+    let memory = match features.locked_memory {
+        _ if features.kernel >= KernelVersion::new(5, 11) => {
+            Ok("BPF maps do not count against it from 5.11 on".to_owned())
+        }
+        None => Ok("unlimited".to_owned()),
+        Some(limit) if capabilities.has(Capability::SysResource) => Ok(format!("{limit}, which quell may raise")),
+        Some(limit) => {
+            Err((format!("{limit}; BPF maps count against it before 5.11"), "ulimit -l unlimited".to_owned()))
+        }
+    };
+    checks.push(check("locked-memory", group, memory));
+    if let Some(level) = features.unprivileged_bpf_disabled {
+        checks.push(note("unprivileged-bpf", group, format!("kernel.unprivileged_bpf_disabled is {level}")));
+    }
+    checks
+}
+
+/// What a tracing program needs to be loaded and attached.
+const TRACING: &[Capability] = &[Capability::Bpf, Capability::Perfmon];
+
+/// What a whole capture needs.
+const NEEDED: &[Capability] =
+    &[Capability::Bpf, Capability::Perfmon, Capability::Syslog, Capability::SysPtrace, Capability::DacReadSearch];
+
+fn check(id: &'static str, group: Group, found: Result<String, (String, String)>) -> Check {
+    match found {
+        Ok(found) => Check { id, group, status: Status::Yes, found, remedy: None },
+        Err((found, remedy)) => Check { id, group, status: Status::No, found, remedy: Some(remedy) },
+    }
+}
+
+fn note(id: &'static str, group: Group, found: String) -> Check {
+    Check { id, group, status: Status::Note, found, remedy: None }
+}
+
+/// Something that was tried, which `needs` capabilities; `unsupported` is what to do where this kernel or machine does
+/// not have it.
+fn tried(
+    features: &Features,
+    (id, group): (&'static str, Group),
+    support: &Support,
+    needs: &[Capability],
+    unsupported: &str,
+) -> Check {
+    let remedy = match support {
+        Support::Yes => return check(id, group, Ok("tried, works".to_owned())),
+        Support::Unsupported(_) => unsupported.to_owned(),
+        Support::Forbidden(_) => permission(features, needs),
+        Support::Failed(_) => "unexpected: see what the kernel log says (dmesg)".to_owned(),
+    };
+    check(id, group, Err((support.why_not().unwrap_or_default().to_owned(), remedy)))
+}
+
+/// Something that no probe needs: its absence is told, with nothing to do about it.
+fn optional((id, group): (&'static str, Group), support: &Support) -> Check {
+    match support.why_not() {
+        None => check(id, group, Ok("tried, works".to_owned())),
+        Some(why) => check(id, group, Err((why.to_owned(), "nothing to do: no probe needs it".to_owned()))),
+    }
+}
+
+/// What to do about a refusal.
+fn permission(features: &Features, needs: &[Capability]) -> String {
+    let missing: Vec<&str> =
+        needs.iter().filter(|needed| !features.capabilities.grants(**needed)).map(|needed| needed.name()).collect();
+    if !missing.is_empty() {
+        format!("run as root, or with {}", missing.join(" and "))
+    } else if features.lockdown.as_deref() == Some("confidentiality") {
+        "boot with lockdown=integrity or without lockdown".to_owned()
+    } else if needs == [Capability::Syslog] && features.kptr_restrict == Some(2) {
+        "sysctl kernel.kptr_restrict=1".to_owned()
+    } else {
+        "no capability is missing: look for a seccomp filter, a security module or a container that forbids it"
+            .to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_no_says_what_to_do_and_every_check_has_its_own_name() {
+        let mut old = Features::unprivileged();
+        old.kernel = KernelVersion::new(4, 19);
+        old.btf = Support::Unsupported("reading: ENOENT".to_owned());
+        old.offsets = Err("no BTF".to_owned());
+        old.perf.cycles = Support::Unsupported("opening: ENOENT".to_owned());
+        old.initial_pid_namespace = false;
+        old.jit = Some(false);
+        old.lockdown = Some("confidentiality".to_owned());
+        let checkup = checkup(&old);
+        for check in &checkup.checks {
+            assert_eq!(check.status == Status::No, check.remedy.is_some(), "{check:?}");
+            assert!(!check.found.is_empty(), "{check:?}");
+            assert_eq!(checkup.checks.iter().filter(|other| other.id == check.id).count(), 1, "{check:?}");
+        }
+        assert!(checkup.checks.iter().filter(|check| check.status == Status::No).count() > 20);
+    }
+
+    #[test]
+    fn a_host_is_usable_while_every_probe_works_in_part() {
+        let mut features = Features::all();
+        features.perf.cycles = Support::Unsupported("opening: ENOENT".to_owned());
+        assert!(checkup(&features).usable);
+        assert!(!checkup(&Features::unprivileged()).usable);
+    }
+
+    #[test]
+    fn a_lack_of_capabilities_is_named_before_anything_else() {
+        let checkup = checkup(&Features::unprivileged());
+        let tp_btf = checkup.checks.iter().find(|check| check.id == "tp_btf").expect("a check");
+        assert!(tp_btf.remedy.as_ref().is_some_and(|remedy| remedy.contains("CAP_BPF and CAP_PERFMON")));
+    }
+
+    #[test]
+    fn the_json_form_stays_as_it_is() {
+        let mut features = Features::all();
+        features.perf.cycles = Support::Unsupported("opening: ENOENT, no such file or directory".to_owned());
+        let mut checkup = checkup(&features);
+        let ids: Vec<&str> = checkup.checks.iter().map(|check| check.id).collect();
+        insta::assert_snapshot!("ids", ids.join("\n"));
+        checkup.checks.retain(|check| ["version", "cycles", "perf_event_paranoid"].contains(&check.id));
+        (checkup.quell, checkup.arch) = ("0.0.0", "x86_64");
+        insta::assert_snapshot!("json", serde_json::to_string_pretty(&checkup).expect("plain data"));
+    }
+}

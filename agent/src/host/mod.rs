@@ -1,0 +1,112 @@
+//! Read-only facts about the host: what it is, and what it lets a profiler do.
+
+mod availability;
+mod btf;
+mod capabilities;
+mod cgroup;
+mod checkup;
+mod features;
+mod kernel_version;
+mod offsets;
+mod perf;
+mod processes;
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use crate::profile::HostFacts;
+use crate::units::CpuSet;
+
+pub use availability::{cpu, offcpu};
+pub use btf::{Btf, BtfError, Member};
+pub use capabilities::{Capabilities, Capability};
+pub use cgroup::{Cgroup, CgroupError, cgroup};
+pub use checkup::{Check, Checkup, Group, ProbeState, ProbeVerdict, Status, checkup};
+pub use features::{Features, Mechanisms, Support};
+pub use kernel_version::{KernelVersion, KernelVersionError};
+pub use offsets::{MissingField, TaskOffsets, offsets};
+pub use perf::PerfEvents;
+pub use processes::processes_in;
+
+/// A fact that the host does not tell.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// A file of `/proc` or `/sys` cannot be read.
+    #[error("could not read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file of `/proc` or `/sys` holds something else than it should.
+    #[error("could not understand {}: {why}", path.display())]
+    Understand {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// Name, kernel, architecture and CPUs of this host.
+///
+/// # Errors
+/// `/proc` or `/sys` cannot be read.
+pub fn facts() -> Result<HostFacts, HostError> {
+    Ok(HostFacts {
+        hostname: read("/proc/sys/kernel/hostname")?,
+        kernel: read("/proc/sys/kernel/osrelease")?,
+        // The same as `uname -m` on the architectures that quell is built for.
+        arch: std::env::consts::ARCH.to_owned(),
+        cpus: cpus_online()?,
+    })
+}
+
+/// The version of the running kernel.
+///
+/// # Errors
+/// `/proc` cannot be read, or its release does not begin with a version.
+pub fn kernel_version() -> Result<KernelVersion, HostError> {
+    let path = "/proc/sys/kernel/osrelease";
+    read(path)?
+        .parse()
+        .map_err(|why: KernelVersionError| HostError::Understand { path: path.into(), why: why.to_string() })
+}
+
+/// The CPUs that are online.
+///
+/// # Errors
+/// `/sys` cannot be read.
+pub fn cpus_online() -> Result<CpuSet, HostError> {
+    let path = "/sys/devices/system/cpu/online";
+    read(path)?
+        .parse()
+        .map_err(|why: crate::units::CpuListError| HostError::Understand { path: path.into(), why: why.to_string() })
+}
+
+/// Whether this process sees processes under the numbers that the kernel knows them by, which are those that eBPF
+/// programs report: whether it is in the initial PID namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+#[must_use]
+pub fn in_initial_pid_namespace() -> bool {
+    in_initial_namespace("pid", 0xEFFF_FFFC)
+}
+
+fn in_initial_namespace(name: &str, initial: u64) -> bool {
+    // Following the link gives the namespace's own inode.
+    std::fs::metadata(format!("/proc/self/ns/{name}")).is_ok_and(|metadata| metadata.ino() == initial)
+}
+
+/// The text of a file of one line.
+fn read(path: &str) -> Result<String, HostError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(text.trim_end().to_owned()),
+        Err(source) => Err(HostError::Read { path: path.into(), source }),
+    }
+}
+
+/// The number in a file, where it can be read.
+fn number(path: &str) -> Option<i64> {
+    read(path).ok()?.parse().ok()
+}

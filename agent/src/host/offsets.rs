@@ -1,0 +1,161 @@
+//! Which offsets the eBPF programs need, and where the running kernel has them.
+
+use super::btf::{Btf, Member};
+
+/// What the programs are told about the kernel's structs. Offsets are in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskOffsets {
+    /// `task_struct::pid`.
+    pub pid: u32,
+    /// `task_struct::tgid`.
+    pub tgid: u32,
+    /// `task_struct::__state`, or `state` before 5.14 (commit 2f064a59a11f).
+    pub state: u32,
+    /// Bytes of that field: 4, or 8 before 5.14.
+    pub state_bytes: u32,
+    /// `task_struct::on_cpu`.
+    pub on_cpu: u32,
+    /// The byte that holds the bit `task_struct::in_iowait`.
+    pub in_iowait: u32,
+    /// That bit in its byte.
+    pub in_iowait_mask: u32,
+    /// `task_struct::comm`.
+    pub comm: u32,
+    /// Instruction, stack and frame pointer in `pt_regs`.
+    pub pt_regs: [u32; 3],
+    /// Whether the tracepoint `sched_switch` passes `prev_state` (5.18, commit 9c2136be0878).
+    pub switch_has_prev_state: bool,
+}
+
+/// A member that the kernel's BTF lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the kernel's BTF has no {of}::{member}; quell does not know this kernel's layout")]
+pub struct MissingField {
+    /// The struct.
+    pub of: &'static str,
+    /// The member.
+    pub member: &'static str,
+}
+
+/// Looks up every offset that the programs need.
+///
+/// # Errors
+/// Names the first member that is missing.
+pub fn offsets(btf: &Btf) -> Result<TaskOffsets, MissingField> {
+    let member = |of, member| btf.member(of, member).ok_or(MissingField { of, member });
+    let task = |name| member("task_struct", name);
+    let state = task("__state")
+        .or_else(|_| task("state"))
+        .map_err(|_| MissingField { of: "task_struct", member: "__state" })?;
+    let in_iowait = task("in_iowait")?;
+    Ok(TaskOffsets {
+        pid: task("pid")?.byte(),
+        tgid: task("tgid")?.byte(),
+        state: state.byte(),
+        state_bytes: state.bytes() as u32,
+        on_cpu: task("on_cpu")?.byte(),
+        in_iowait: in_iowait.byte(),
+        in_iowait_mask: bit_in_byte(in_iowait),
+        comm: task("comm")?.byte(),
+        pt_regs: registers(member)?,
+        switch_has_prev_state: btf.tracepoint_arguments("sched_switch").is_some_and(|count| count >= 5),
+    })
+}
+
+/// Bit offsets count from the least significant bit of the lowest byte on a little-endian machine, the only kind
+/// that quell is built for.
+fn bit_in_byte(member: Member) -> u32 {
+    1 << (member.bit_offset % 8)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn registers(
+    member: impl Fn(&'static str, &'static str) -> Result<Member, MissingField>,
+) -> Result<[u32; 3], MissingField> {
+    // arch/x86/include/asm/ptrace.h
+    Ok([member("pt_regs", "ip")?.byte(), member("pt_regs", "sp")?.byte(), member("pt_regs", "bp")?.byte()])
+}
+
+#[cfg(target_arch = "aarch64")]
+fn registers(
+    member: impl Fn(&'static str, &'static str) -> Result<Member, MissingField>,
+) -> Result<[u32; 3], MissingField> {
+    // arch/arm64/include/asm/ptrace.h; x29 is the frame pointer (AAPCS64).
+    let frame_pointer = member("pt_regs", "regs")?.byte() + 29 * 8;
+    Ok([member("pt_regs", "pc")?.byte(), member("pt_regs", "sp")?.byte(), frame_pointer])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::btf::tests::Blob;
+    use super::*;
+
+    fn blob(state: (&str, u32), without: &str, parameters: u32) -> Btf {
+        let mut blob = Blob::new();
+        let int = blob.int(4);
+        let state_type = blob.int(state.1);
+        let byte = blob.int(1);
+        let comm = blob.array(byte, 16);
+        let long = blob.int(8);
+        let registers = blob.array(long, 31);
+        let members: Vec<_> = [
+            (state.0, state_type, 64, 0),
+            ("on_cpu", int, 128, 0),
+            ("in_iowait", int, 256 + 11, 1),
+            ("pid", int, 320, 0),
+            ("tgid", int, 352, 0),
+            ("comm", comm, 384, 0),
+        ]
+        .into_iter()
+        .filter(|member| member.0 != without)
+        .collect();
+        blob.structure("task_struct", &members);
+        blob.structure(
+            "pt_regs",
+            &[
+                ("bp", long, 32 * 8, 0),
+                ("ip", long, 128 * 8, 0),
+                ("sp", long, 152 * 8, 0),
+                ("regs", registers, 0, 0),
+                ("pc", long, 256 * 8, 0),
+            ],
+        );
+        blob.tracepoint("sched_switch", parameters);
+        blob.parse()
+    }
+
+    #[test]
+    fn every_offset_is_found_in_a_new_and_in_an_old_kernel() {
+        let new = offsets(&blob(("__state", 4), "", 5)).expect("all members");
+        assert_eq!((new.state, new.state_bytes, new.switch_has_prev_state), (8, 4, true));
+        assert_eq!((new.pid, new.tgid, new.on_cpu, new.comm), (40, 44, 16, 48));
+        assert_eq!((new.in_iowait, new.in_iowait_mask), (33, 1 << 3));
+        let old = offsets(&blob(("state", 8), "", 4)).expect("all members");
+        assert_eq!((old.state, old.state_bytes, old.switch_has_prev_state), (8, 8, false));
+    }
+
+    #[test]
+    fn a_missing_member_is_named() {
+        let missing = offsets(&blob(("__state", 4), "on_cpu", 5));
+        assert_eq!(missing, Err(MissingField { of: "task_struct", member: "on_cpu" }));
+        let missing = offsets(&blob(("other", 4), "", 5));
+        assert_eq!(missing, Err(MissingField { of: "task_struct", member: "__state" }));
+    }
+
+    #[test]
+    fn the_running_kernels_offsets_fit_what_is_known_of_every_kernel() {
+        let Ok(btf) = Btf::kernel() else { return };
+        let found = offsets(&btf).expect("a kernel that quell knows");
+        // Neighbours in include/linux/sched.h since 2.6: `pid_t pid; pid_t tgid;`.
+        assert_eq!(found.tgid, found.pid + 4);
+        assert!(found.state < found.on_cpu && found.on_cpu < found.pid && found.pid < found.comm, "{found:?}");
+        assert_eq!(btf.member("task_struct", "comm").map(|member| member.bytes()), Some(16));
+        assert_eq!(btf.member("task_struct", "in_iowait").map(|member| member.bits), Some(1));
+        // The layout of pt_regs is fixed by the entry code: arch/x86/entry/calling.h.
+        #[cfg(target_arch = "x86_64")]
+        assert_eq!(found.pt_regs, [16 * 8, 19 * 8, 4 * 8]);
+        #[cfg(target_arch = "aarch64")]
+        assert_eq!(found.pt_regs, [32 * 8, 31 * 8, 29 * 8]);
+        assert!(btf.tracepoint_arguments("sched_switch").is_some_and(|count| count >= 4));
+    }
+}

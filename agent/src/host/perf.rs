@@ -1,0 +1,67 @@
+//! What perf events this host lets quell open.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use perf_event::events::{Event, Hardware, KProbe, Software};
+use perf_event::{Builder, Counter};
+
+use super::Support;
+use crate::units::CpuSet;
+
+/// Perf events and the settings that bound them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PerfEvents {
+    /// Whether the timer event `cpu-clock` opens for every process of a CPU.
+    pub cpu_clock: Support,
+    /// Whether the hardware counter `cycles` does; a host without PMU, as most virtual machines are, has none.
+    pub cycles: Support,
+    /// Whether a program can be attached to an event.
+    pub program: Support,
+    /// `kernel.perf_event_paranoid`: who may open what without `CAP_PERFMON`.
+    pub paranoid: Option<i64>,
+    /// `kernel.perf_event_max_sample_rate`, in Hz; the kernel lowers it when interrupts take too long.
+    pub max_sample_rate: Option<i64>,
+}
+
+impl PerfEvents {
+    /// Opens each kind once, disabled, on the first of `cpus`; `program` is a loaded one of type `perf_event`.
+    pub(super) fn detect(cpus: &CpuSet, program: &std::io::Result<OwnedFd>) -> Self {
+        let cpu = cpus.iter().next().map_or(0, |cpu| cpu.0 as usize);
+        let cpu_clock = open(Software::CPU_CLOCK, cpu);
+        let attached = match (program, cpu_clock.as_ref()) {
+            (Err(error), _) => Support::refused("loading", error),
+            (_, Err(error)) => Support::refused("opening cpu-clock", error),
+            (Ok(program), Ok(_)) => Support::of("attaching", attach(cpu, program)),
+        };
+        Self {
+            cpu_clock: Support::of("opening", cpu_clock.map(drop)),
+            cycles: Support::of("opening", open(Hardware::CPU_CYCLES, cpu).map(drop)),
+            program: attached,
+            paranoid: super::number("/proc/sys/kernel/perf_event_paranoid"),
+            max_sample_rate: super::number("/proc/sys/kernel/perf_event_max_sample_rate"),
+        }
+    }
+}
+
+/// Tries the event behind kprobes on `function`, which is not enabled.
+pub(super) fn kprobe(function: &std::ffi::CStr, cpus: &CpuSet) -> std::io::Result<()> {
+    let cpu = cpus.iter().next().map_or(0, |cpu| cpu.0 as usize);
+    let event = KProbe::probe(function.to_bytes(), 0)?;
+    open(event, cpu).map(drop)
+}
+
+fn open<E: Event>(event: E, cpu: usize) -> std::io::Result<Counter> {
+    Builder::new(event).any_pid().one_cpu(cpu).include_kernel().build()
+}
+
+fn attach(cpu: usize, program: &OwnedFd) -> std::io::Result<()> {
+    // The kernel takes a program only for an event that samples (kernel/events/core.c, perf_event_set_bpf_handler
+    // wants an overflow handler of its own to replace).
+    Builder::new(Software::CPU_CLOCK)
+        .any_pid()
+        .one_cpu(cpu)
+        .include_kernel()
+        .sample_frequency(1)
+        .build()?
+        .set_bpf(program.as_raw_fd())
+}

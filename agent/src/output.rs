@@ -1,0 +1,384 @@
+//! Where results go: checked before a capture begins, and written whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{AccessFlags, access};
+
+use crate::profile::{Profile, Recording};
+use crate::recording::{self, RecordingError};
+use crate::report::{self, FORMATS, Format, ReportError};
+
+/// How a recording's directory ends.
+const RECORDING_ENDING: &str = "quell";
+
+/// A place for a result, and the form it is written in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    place: Place,
+    form: Form,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Stdout,
+    Path(PathBuf),
+}
+
+/// What is written.
+#[derive(Clone, Copy)]
+pub enum Form {
+    /// A profile, drawn.
+    Report(&'static Format),
+    /// The recording itself, a directory.
+    Recording,
+}
+
+impl std::fmt::Debug for Form {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl PartialEq for Form {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Form {}
+
+impl Form {
+    /// As `--format` names it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Report(format) => format.name,
+            Self::Recording => "recording",
+        }
+    }
+}
+
+/// Why a result cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// The path does not tell the format.
+    #[error("the ending of {} is none that quell writes; end it with one of {known}, or give --format", path.display())]
+    UnknownEnding {
+        /// The path.
+        path: PathBuf,
+        /// Endings that tell.
+        known: String,
+    },
+    /// There is no such format.
+    #[error("there is no format `{name}`; there are {known}")]
+    UnknownFormat {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// Standard output has no ending.
+    #[error("-o - needs --format, since standard output has no ending to tell it; there are {known}")]
+    StdoutFormat {
+        /// Formats.
+        known: String,
+    },
+    /// A directory does not go through a pipe.
+    #[error("a recording is a directory and cannot be written to standard output; give a path that ends in .quell")]
+    StdoutRecording,
+    /// The path cannot be written.
+    #[error("cannot write {}: {why}", path.display())]
+    Refused {
+        /// The path.
+        path: PathBuf,
+        /// Why, and what would help.
+        why: String,
+    },
+    /// Writing failed; nothing is left behind.
+    #[error("could not write {}", path.display())]
+    Failed {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Drawing failed; nothing is left behind.
+    #[error("could not write {}", path.display())]
+    Report {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: ReportError,
+    },
+    /// Standard output failed.
+    #[error(transparent)]
+    Stdout(ReportError),
+    /// Writing a recording failed.
+    #[error("could not write the recording {}", path.display())]
+    Recording {
+        /// Its directory.
+        path: PathBuf,
+        /// Why.
+        source: RecordingError,
+    },
+}
+
+impl Output {
+    /// From what `-o` and `--format` say, `-` for standard output. Also checks that the path can be written as far as
+    /// that can be told beforehand, so that a capture is not made for nothing.
+    ///
+    /// # Errors
+    /// The format is not known or not told, or the path cannot be written.
+    pub fn new(path: &Path, format: Option<&str>) -> Result<Self, OutputError> {
+        Self::among(FORMATS, path, format)
+    }
+
+    /// What is written.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Where to; `None` for standard output.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Stdout => None,
+            Place::Path(path) => Some(path),
+        }
+    }
+
+    /// Writes the profile, or for [`Form::Recording`] the recording. A file is written under another name in the same
+    /// folder and renamed when it is whole. `stdout` is where `-o -` goes.
+    ///
+    /// # Errors
+    /// Writing fails; then there is nothing new at the path, and what was there is as it was.
+    pub fn write(&self, recording: &Recording, profile: &Profile, stdout: &mut dyn Write) -> Result<(), OutputError> {
+        match (&self.place, self.form) {
+            (Place::Stdout, Form::Report(format)) => {
+                format.sink.write(profile, stdout).map_err(OutputError::Stdout)?;
+                stdout.flush().map_err(|error| OutputError::Stdout(error.into()))
+            }
+            (Place::Stdout, Form::Recording) => Err(OutputError::StdoutRecording),
+            (Place::Path(path), Form::Report(format)) => write_whole(path, |out| format.sink.write(profile, out)),
+            (Place::Path(path), Form::Recording) => recording::write(recording, path)
+                .map_err(|source| OutputError::Recording { path: path.clone(), source }),
+        }
+    }
+
+    fn among(formats: &'static [Format], path: &Path, format: Option<&str>) -> Result<Self, OutputError> {
+        let form = match format {
+            Some("recording") => Some(Form::Recording),
+            Some(name) => {
+                let format = formats.iter().find(|format| format.name == name);
+                Some(Form::Report(
+                    format
+                        .ok_or_else(|| OutputError::UnknownFormat { name: name.to_owned(), known: names(formats) })?,
+                ))
+            }
+            None if path.extension().is_some_and(|ending| ending == RECORDING_ENDING) => Some(Form::Recording),
+            None => report::format_among(formats, path).map(Form::Report),
+        };
+        if path == Path::new("-") {
+            return match form {
+                Some(Form::Recording) => Err(OutputError::StdoutRecording),
+                Some(form) => Ok(Self { place: Place::Stdout, form }),
+                None => Err(OutputError::StdoutFormat { known: names(formats) }),
+            };
+        }
+        let form = form.ok_or_else(|| OutputError::UnknownEnding { path: path.to_owned(), known: endings(formats) })?;
+        check_writable(path, form).map_err(|why| OutputError::Refused { path: path.to_owned(), why })?;
+        Ok(Self { place: Place::Path(path.to_owned()), form })
+    }
+}
+
+fn names(formats: &[Format]) -> String {
+    formats.iter().map(|format| format.name).chain(["recording"]).collect::<Vec<_>>().join(", ")
+}
+
+fn endings(formats: &[Format]) -> String {
+    let endings = formats.iter().flat_map(|format| format.endings).copied();
+    endings.chain([RECORDING_ENDING]).map(|ending| format!(".{ending}")).collect::<Vec<_>>().join(", ")
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn check_writable(path: &Path, form: Form) -> Result<(), String> {
+    let folder = folder(path);
+    match fs::metadata(folder) {
+        Err(error) => return Err(format!("the folder {} cannot be used: {error}", folder.display())),
+        Ok(metadata) if !metadata.is_dir() => return Err(format!("{} is no folder", folder.display())),
+        Ok(_) => {}
+    }
+    let special = match (fs::metadata(path), form) {
+        (Ok(metadata), Form::Report(_)) if metadata.is_dir() => return Err("it is a folder".to_owned()),
+        (Ok(metadata), Form::Recording) if !metadata.is_dir() => return Err("it is there and no recording".to_owned()),
+        (Ok(metadata), _) => !metadata.is_file() && !metadata.is_dir(),
+        (Err(_), _) => false,
+    };
+    let written = if special { path } else { folder };
+    access(written, AccessFlags::W_OK)
+        .map_err(|errno| format!("{} is not writable: {}", written.display(), errno.desc()))
+}
+
+fn write_whole(path: &Path, draw: impl FnOnce(&mut dyn Write) -> Result<(), ReportError>) -> Result<(), OutputError> {
+    let failed = |source| OutputError::Failed { path: path.to_owned(), source };
+    let drawn = |source| match source {
+        ReportError::Io(source) => failed(source),
+        source => OutputError::Report { path: path.to_owned(), source },
+    };
+    // A link keeps pointing where it did: the file behind it is replaced.
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if fs::metadata(&target).is_ok_and(|metadata| !metadata.is_file()) {
+        // A pipe or a device is written as it is: renaming would put a file in its place.
+        let file = File::options().write(true).open(&target).map_err(failed)?;
+        let mut out = BufWriter::new(file);
+        draw(&mut out).map_err(drawn)?;
+        return out.flush().map_err(failed);
+    }
+    let partial = Partial::create(&target).map_err(failed)?;
+    let mut out = BufWriter::new(&partial.file);
+    draw(&mut out).map_err(drawn)?;
+    out.flush().map_err(failed)?;
+    drop(out);
+    // Some file systems report a full disk no sooner than here.
+    partial.file.sync_data().map_err(failed)?;
+    partial.rename(&target).map_err(failed)
+}
+
+/// A file that is removed again unless it gets its name.
+struct Partial {
+    file: File,
+    path: PathBuf,
+}
+
+impl Partial {
+    fn create(target: &Path) -> io::Result<Self> {
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let path = folder(target).join(format!(".{name}.{}.partial", std::process::id()));
+        let file = File::create(&path)?;
+        Ok(Self { file, path })
+    }
+
+    fn rename(self, target: &Path) -> io::Result<()> {
+        // Afterwards there is nothing for `drop` to remove.
+        fs::rename(&self.path, target)
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // After the rename it is gone already; else there is nothing more to be done about it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Sink;
+
+    struct Fixed;
+
+    impl Sink for Fixed {
+        fn write(&self, _: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
+            Ok(out.write_all(b"whole")?)
+        }
+    }
+
+    static TABLE: &[Format] = &[
+        Format { name: "svg", endings: &["svg"], doc: "", sink: &Fixed },
+        Format { name: "speedscope", endings: &["speedscope.json", "json"], doc: "", sink: &Fixed },
+    ];
+
+    fn output(path: &Path, format: Option<&str>) -> Result<Output, OutputError> {
+        Output::among(TABLE, path, format)
+    }
+
+    fn names_in(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("a folder");
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn the_ending_tells_the_format_and_an_explicit_one_outranks_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, format, form) in [
+            ("a.svg", None, "svg"),
+            ("a.speedscope.json", None, "speedscope"),
+            ("a.svg", Some("speedscope"), "speedscope"),
+            ("a.quell", None, "recording"),
+        ] {
+            let output = output(&folder.path().join(name), format).expect(name);
+            assert_eq!(output.form().name(), form, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_refused_beforehand_with_what_can() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let message = |name: &str, format| {
+            let path = if name == "-" { PathBuf::from("-") } else { folder.path().join(name) };
+            output(&path, format).expect_err(name).to_string()
+        };
+        assert!(message("a.xyz", None).contains(".svg, .speedscope.json, .json, .quell"));
+        assert!(message("a.svg", Some("pdf")).contains("svg, speedscope, recording"));
+        assert!(message("-", None).contains("--format"));
+        assert!(message("-", Some("recording")).contains("directory"));
+        assert!(message("absent/a.svg", None).contains("absent"));
+        fs::create_dir(folder.path().join("b.svg")).expect("a folder");
+        assert!(message("b.svg", None).contains("it is a folder"));
+    }
+
+    #[test]
+    fn a_file_appears_when_it_is_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.svg");
+        write_whole(&path, |out| {
+            out.write_all(b"whole")?;
+            assert!(!path.exists());
+            Ok(())
+        })
+        .expect("a written file");
+        assert_eq!(fs::read(&path).expect("a file"), b"whole");
+        assert_eq!(names_in(folder.path()), ["a.svg"]);
+    }
+
+    #[test]
+    fn a_failure_leaves_what_was_there_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.svg");
+        fs::write(&path, "before").expect("a file");
+        let error = write_whole(&path, |out| {
+            out.write_all(b"half")?;
+            Err(io::Error::from_raw_os_error(libc::ENOSPC).into())
+        })
+        .expect_err("a full disk");
+        assert!(error.to_string().contains("a.svg"), "{error}");
+        assert_eq!(fs::read(&path).expect("a file"), b"before");
+        assert_eq!(names_in(folder.path()), ["a.svg"]);
+    }
+
+    #[test]
+    fn a_device_is_written_and_stays_a_device() {
+        write_whole(Path::new("/dev/null"), |out| Ok(out.write_all(b"gone")?)).expect("the null device");
+        assert!(!fs::metadata("/dev/null").expect("the null device").is_file());
+        let error = write_whole(Path::new("/dev/full"), |out| Ok(out.write_all(b"gone")?)).expect_err("a full device");
+        assert!(error.to_string().contains("/dev/full"), "{error}");
+    }
+
+    #[test]
+    fn a_link_stays_a_link() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, link) = (folder.path().join("file.svg"), folder.path().join("link.svg"));
+        fs::write(&file, "before").expect("a file");
+        std::os::unix::fs::symlink(&file, &link).expect("a link");
+        write_whole(&link, |out| Ok(out.write_all(b"after")?)).expect("a written file");
+        assert!(fs::symlink_metadata(&link).expect("a link").is_symlink());
+        assert_eq!(fs::read(&file).expect("a file"), b"after");
+    }
+}

@@ -1,0 +1,477 @@
+//! A profile in a few lines of text: what took the time, what was lost, and what it cost.
+
+use std::io::Write;
+
+use hashbrown::{HashMap, HashSet};
+
+use super::ReportError;
+use crate::profile::{FrameId, FrameKind, Meta, Metric, NamedFrame, Profile, Reason, StackId, Target, Weighted};
+use crate::units::Nanos;
+
+/// How many lines each table has.
+const ROWS: usize = 10;
+
+/// The widest line.
+const COLUMNS: usize = 100;
+
+/// Where the text of a line begins that has a title on its left.
+const TITLE: usize = 10;
+
+/// Writes a summary of `profile`: at most 100 columns wide, without colours.
+///
+/// # Errors
+/// Whatever `out` refuses.
+pub fn summary(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
+    header(&profile.meta, out)?;
+    on_cpu(profile, out)?;
+    off_cpu(profile, out)?;
+    writeln!(out)?;
+    idle(&profile.meta, out)?;
+    losses(&profile.meta, out)?;
+    symbols(&profile.meta, out)?;
+    cost(&profile.meta, out)?;
+    governor(&profile.meta, out)?;
+    for (row, remark) in profile.meta.remarks.iter().enumerate() {
+        line(if row == 0 { "remarks" } else { "" }, remark, out)?;
+    }
+    Ok(())
+}
+
+fn header(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
+    let what = match &meta.target {
+        Target::All => "every thread".to_owned(),
+        Target::Processes(pids) => {
+            let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
+            format!("processes {}", pids.join(", "))
+        }
+        Target::Cgroup(path) => format!("cgroup {path}"),
+        Target::Command(words) => words.join(" "),
+    };
+    let host = &meta.host;
+    line("captured", &format!("{} of {}", meta.duration, clean(&what)), out)?;
+    line("host", &format!("{}, Linux {} {}, CPUs {}", host.hostname, host.kernel, host.arch, meta.cpus), out)?;
+    if let Some(code) = meta.exit_code.filter(|code| *code != 0) {
+        line("exit code", &format!("{code} of the command"), out)?;
+    }
+    Ok(())
+}
+
+/// Time by function: in it, and in it or below.
+#[derive(Default)]
+struct Times {
+    own: f64,
+    total: f64,
+}
+
+fn on_cpu(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
+    let samples = || profile.samples.iter().filter(|sample| sample.metric == Metric::OnCpu && sample.value > 0.0);
+    let total: f64 = samples().map(|sample| sample.value).sum();
+    if total == 0.0 {
+        return Ok(());
+    }
+    let mut functions: HashMap<FrameId, Times> = HashMap::new();
+    let mut seen = HashSet::new();
+    for (stack, value) in samples().filter_map(|sample| Some((sample.stack?, sample.value))) {
+        seen.clear();
+        for (depth, id) in profile.stacks.frames(stack).enumerate() {
+            // The outermost frame is the thread's label, which is no function.
+            if profile.stacks.get(stack).parent.is_some() && is_root(profile, id) {
+                continue;
+            }
+            let times = functions.entry(id).or_default();
+            if depth == 0 {
+                times.own += value;
+            }
+            if seen.insert(id) {
+                times.total += value;
+            }
+        }
+    }
+    let mut rows: Vec<(FrameId, Times)> = functions.into_iter().collect();
+    rows.sort_by(|(a, x), (b, y)| {
+        y.own
+            .total_cmp(&x.own)
+            .then(y.total.total_cmp(&x.total))
+            .then_with(|| name(profile, *a).cmp(&name(profile, *b)))
+    });
+    writeln!(out, "\non CPU: {} in {} samples", nanos(total), samples().count())?;
+    writeln!(out, "{:>9}{:>9}  function", "self", "total")?;
+    for (id, times) in rows.into_iter().take(ROWS) {
+        let name = fit(&name(profile, id), COLUMNS - 20);
+        writeln!(out, "{:>7.1} %{:>7.1} %  {name}", 100.0 * times.own / total, 100.0 * times.total / total)?;
+    }
+    Ok(())
+}
+
+fn is_root(profile: &Profile, id: FrameId) -> bool {
+    let frame = profile.frame(id);
+    frame.kind == FrameKind::Label && !frame.name.starts_with('[')
+}
+
+/// Sleeps that are one line: of one thread, for one reason, in one place.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Wait {
+    thread: String,
+    reason: Reason,
+    place: String,
+}
+
+#[derive(Default)]
+struct Estimate {
+    value: f64,
+    variance: f64,
+}
+
+fn off_cpu(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
+    let mut waits: HashMap<Wait, Estimate> = HashMap::new();
+    for sample in profile.samples.iter().filter(|sample| sample.value > 0.0) {
+        if let Metric::OffCpu(reason) = sample.metric {
+            let (thread, place) = thread_and_place(profile, sample);
+            let estimate = waits.entry(Wait { thread, reason, place }).or_default();
+            estimate.value += sample.value;
+            estimate.variance += sample.variance;
+        }
+    }
+    if waits.is_empty() {
+        return Ok(());
+    }
+    let mut rows: Vec<(Wait, Estimate)> = waits.into_iter().collect();
+    rows.sort_by(|(a, x), (b, y)| y.value.total_cmp(&x.value).then_with(|| a.cmp(b)));
+    let total: f64 = rows.iter().map(|(_, estimate)| estimate.value).sum();
+    let variance: f64 = rows.iter().map(|(_, estimate)| estimate.variance).sum();
+    writeln!(out, "\noff CPU: {} {}", nanos(total), error(variance))?;
+    writeln!(out, "{:>9}  {:<11}{:<17}{:<11}where", "time", "std. error", "thread", "reason")?;
+    for (Wait { thread, reason, place }, estimate) in rows.into_iter().take(ROWS) {
+        let (value, error) = (nanos(estimate.value), error(estimate.variance));
+        let (thread, reason) = (fit(&thread, 15), reason.name());
+        writeln!(out, "{value:>9}  {error:<11}{thread:<17}{reason:<11}{}", fit(&place, COLUMNS - 50))?;
+    }
+    exact(profile, out)
+}
+
+/// Totals that were counted, not sampled.
+fn exact(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
+    let mut parts = Vec::new();
+    for (index, reason) in Reason::ALL.into_iter().enumerate() {
+        let count: u64 = profile.totals.iter().map(|row| row.count[index]).sum();
+        let time: u64 = profile.totals.iter().map(|row| row.time[index].0).sum();
+        if count > 0 {
+            parts.push(format!("{} {} in {count} sleeps", reason.name(), Nanos(time)));
+        }
+    }
+    if !parts.is_empty() {
+        line("exact", &format!("{}; whole capture, ended sleeps, threads selected", parts.join(", ")), out)?;
+    }
+    Ok(())
+}
+
+/// The thread, and the innermost function of its own code with the kernel function that it waits in.
+fn thread_and_place(profile: &Profile, sample: &Weighted) -> (String, String) {
+    let thread = || clean(&profile.thread(sample.thread).comm);
+    let Some(stack) = sample.stack else { return (thread(), "[stack not walked]".to_owned()) };
+    let frames: Vec<&NamedFrame> = profile.functions(stack).collect();
+    let root =
+        frames.last().filter(|frame| frame.kind == FrameKind::Label).map_or_else(thread, |frame| clean(&frame.name));
+    let user = || frames.iter().filter(|frame| frame.kind == FrameKind::User);
+    let user = user().find(|frame| !is_c_library(&frame.module)).or_else(|| user().next());
+    let kernel = || frames.iter().filter(|frame| frame.kind == FrameKind::Kernel);
+    let kernel = kernel().find(|frame| !is_scheduler(&frame.name)).or_else(|| kernel().next());
+    let label = || innermost_label(profile, stack);
+    let place = match (user, kernel) {
+        (Some(user), Some(kernel)) => format!("{} > {}", clean(&user.name), clean(&kernel.name)),
+        (Some(one), None) | (None, Some(one)) => clean(&one.name),
+        (None, None) => label(),
+    };
+    (root, place)
+}
+
+fn innermost_label(profile: &Profile, stack: StackId) -> String {
+    profile.functions(stack).next().map(|frame| clean(&frame.name)).unwrap_or_default()
+}
+
+/// Libraries whose functions say how a thread waits rather than what for.
+fn is_c_library(module: &str) -> bool {
+    ["libc.so", "libc-", "libpthread", "ld-linux", "ld-musl", "[vdso]"].iter().any(|start| module.starts_with(start))
+}
+
+/// Functions of kernel/sched and kernel/time that every sleep goes through.
+fn is_scheduler(function: &str) -> bool {
+    let function = function.trim_start_matches('_');
+    ["schedule", "preempt_schedule", "io_schedule", "cond_resched", "switch_to", "traceiter_sched", "bpf_"]
+        .iter()
+        .any(|start| function.starts_with(start))
+}
+
+fn idle(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
+    if meta.idle.is_empty() {
+        return Ok(());
+    }
+    let mean = meta.idle.values().sum::<f64>() / meta.idle.len() as f64;
+    let each: Vec<String> = meta.idle.iter().map(|(cpu, share)| format!("CPU {cpu} {:.0} %", 100.0 * share)).collect();
+    let text = match each.len() {
+        1..=8 => each.join(", "),
+        count => format!("{:.1} % over {count} CPUs", 100.0 * mean),
+    };
+    line("idle", &text, out)
+}
+
+fn losses(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
+    let lost: Vec<_> = meta.losses.named().into_iter().filter(|(_, count)| *count > 0).collect();
+    if lost.is_empty() {
+        return line("lost", "nothing", out);
+    }
+    for (row, (what, count)) in lost.into_iter().enumerate() {
+        line(if row == 0 { "lost" } else { "" }, &format!("{count} {what}"), out)?;
+    }
+    Ok(())
+}
+
+fn symbols(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
+    let unnamed: u64 = meta.symbols.unnamed.values().sum();
+    if unnamed == 0 {
+        return Ok(());
+    }
+    let reasons: Vec<String> =
+        meta.symbols.unnamed.iter().map(|(reason, count)| format!("{count} {}", clean(reason))).collect();
+    let all = unnamed + meta.symbols.named;
+    line("unnamed", &format!("{unnamed} of {all} code locations: {}", reasons.join(", ")), out)
+}
+
+fn cost(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
+    let cost = &meta.cost;
+    let all = format!(
+        "{:.2} % of one CPU, {} of it in the agent; {} of maps, {} resident",
+        100.0 * cost.cpu_share,
+        cost.agent_cpu,
+        cost.map_memory,
+        cost.agent_memory
+    );
+    line("cost", &all, out)?;
+    for probe in &cost.probes {
+        let each = match probe.nanos_per_event {
+            Some(mean) => format!("{mean:.0} ns each"),
+            None => "not measured how long each took".to_owned(),
+        };
+        line("", &format!("{}, {}: {} events, {each}", probe.probe, probe.mechanism, probe.events), out)?;
+    }
+    Ok(())
+}
+
+fn governor(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
+    /// More than this would bury the rest; the recording has them all.
+    const SHOWN: usize = 5;
+    let governing = &meta.governing;
+    let Some(budget) = governing.budget else { return Ok(()) };
+    let changes = governing.changes.len();
+    let kept = if governing.over_budget { "not kept even at the lowest rates" } else { "kept" };
+    line("governor", &format!("budget {:.2} % of one CPU, {kept}; {changes} rate changes", 100.0 * budget), out)?;
+    for change in governing.changes.iter().take(SHOWN) {
+        let text = format!(
+            "at {}: cost {:.2} %, from then on a CPU sample each {}, an off-CPU sample each {}",
+            change.time,
+            100.0 * change.measured,
+            change.cpu_interval,
+            change.offcpu_interval
+        );
+        line("", &text, out)?;
+    }
+    if changes > SHOWN {
+        line("", &format!("and {} more", changes - SHOWN), out)?;
+    }
+    Ok(())
+}
+
+/// A line, or several, with a title on the left.
+fn line(title: &str, text: &str, out: &mut dyn Write) -> Result<(), ReportError> {
+    let mut row = format!("{title:<TITLE$}");
+    let mut column = TITLE;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if column > TITLE && column + 1 + length > COLUMNS {
+            writeln!(out, "{row}")?;
+            row = " ".repeat(TITLE);
+            column = TITLE;
+        } else if column > TITLE {
+            row.push(' ');
+            column += 1;
+        }
+        row.push_str(word);
+        column += length;
+    }
+    Ok(writeln!(out, "{row}")?)
+}
+
+fn name(profile: &Profile, id: FrameId) -> String {
+    let frame = profile.frame(id);
+    match frame.module.as_str() {
+        "" => clean(&frame.name),
+        module => format!("{}  {}", clean(&frame.name), clean(module)),
+    }
+}
+
+fn nanos(value: f64) -> String {
+    Nanos(value.round() as u64).to_string()
+}
+
+fn error(variance: f64) -> String {
+    if variance == 0.0 { "exact".to_owned() } else { format!("± {}", nanos(variance.sqrt())) }
+}
+
+/// Names come from other people's processes: control characters in them must not reach a terminal.
+fn clean(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+}
+
+/// At most `width` characters; the end gives way.
+fn fit(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{Losses, ProbeCost, RateChange, StackTable, Thread, ThreadIdx, ThreadTotals};
+    use crate::units::{Bytes, CpuId, Pid, Tid};
+
+    struct Maker {
+        profile: Profile,
+    }
+
+    impl Maker {
+        fn new() -> Self {
+            let thread = |tid, comm: &str| Thread { pid: Pid(7), tid: Tid(tid), comm: comm.to_owned() };
+            let profile = Profile {
+                meta: Meta::example(),
+                frames: Vec::new(),
+                stacks: StackTable::default(),
+                threads: vec![thread(7, "server"), thread(8, "writer")],
+                samples: Vec::new(),
+                totals: Vec::new(),
+            };
+            Self { profile }
+        }
+
+        fn frame(&mut self, name: &str, module: &str, kind: FrameKind) -> FrameId {
+            let frame = NamedFrame { name: name.to_owned(), module: module.to_owned(), kind };
+            let frames = &mut self.profile.frames;
+            let row = frames.iter().position(|known| *known == frame).unwrap_or_else(|| {
+                frames.push(frame);
+                frames.len() - 1
+            });
+            FrameId(row as u32)
+        }
+
+        /// `stack` is outermost first: user functions, then with a leading `*` kernel functions.
+        fn sample(&mut self, thread: u32, stack: &[&str], metric: Metric, millis: u64, error_millis: u64) {
+            let root = self.profile.threads[thread as usize].comm.clone();
+            let mut ids = vec![self.frame(&root, "", FrameKind::Label)];
+            for name in stack {
+                ids.push(match name.strip_prefix('*') {
+                    Some(name) => self.frame(name, "[kernel]", FrameKind::Kernel),
+                    None if name.starts_with('[') => self.frame(name, "", FrameKind::Label),
+                    None if name.starts_with("__") => self.frame(name, "libc.so.6", FrameKind::User),
+                    None => self.frame(name, "app", FrameKind::User),
+                });
+            }
+            let stack = self.profile.stacks.intern_all(ids);
+            let error = error_millis as f64 * 1e6;
+            self.profile.samples.push(Weighted {
+                time: Nanos(0),
+                duration: Nanos(millis * 1_000_000),
+                cpu: CpuId(0),
+                thread: ThreadIdx(thread),
+                stack,
+                metric,
+                value: millis as f64 * 1e6,
+                variance: error * error,
+                wake: None,
+            });
+        }
+
+        fn text(&self) -> String {
+            let mut out = Vec::new();
+            summary(&self.profile, &mut out).expect("memory takes everything");
+            String::from_utf8(out).expect("text")
+        }
+    }
+
+    fn busy_server() -> Maker {
+        let blocked = Metric::OffCpu(Reason::Blocked);
+        let mut maker = Maker::new();
+        maker.sample(0, &["main", "serve", "compress"], Metric::OnCpu, 300, 0);
+        maker.sample(0, &["main", "serve", "compress", "compress"], Metric::OnCpu, 100, 0);
+        maker.sample(0, &["main", "serve", "__write", "*ksys_write"], Metric::OnCpu, 90, 0);
+        maker.sample(1, &["[stack not walked]"], Metric::OnCpu, 10, 0);
+        maker.sample(0, &["main", "serve", "__poll", "*do_sys_poll", "*schedule", "*__schedule"], blocked, 400, 30);
+        maker.sample(0, &["main", "serve", "__poll", "*do_sys_poll", "*schedule", "*__schedule"], blocked, 200, 40);
+        maker.sample(1, &["main", "flush", "*io_schedule"], Metric::OffCpu(Reason::IoWait), 120, 0);
+        maker.sample(1, &["[not sampled]"], Metric::OffCpu(Reason::Preempted), 5, 0);
+        let millis = |value: u64| Nanos(value * 1_000_000);
+        maker.profile.totals = vec![
+            ThreadTotals { thread: ThreadIdx(0), count: [4_211, 0, 0], time: [millis(600), Nanos(0), Nanos(0)] },
+            ThreadTotals { thread: ThreadIdx(1), count: [0, 3, 12], time: [Nanos(0), millis(5), millis(120)] },
+        ];
+        maker
+    }
+
+    #[test]
+    fn a_busy_server() {
+        let mut maker = busy_server();
+        let meta = &mut maker.profile.meta;
+        meta.idle = [(CpuId(0), 0.12), (CpuId(1), 0.4)].into();
+        meta.cost.cpu_share = 0.0083;
+        meta.cost.agent_cpu = Nanos(3_100_000);
+        meta.cost.map_memory = Bytes(4 << 20);
+        meta.cost.agent_memory = Bytes(31 << 20);
+        meta.cost.probes = vec![
+            ProbeCost {
+                probe: "cpu".to_owned(),
+                mechanism: "perf_event cpu-clock".to_owned(),
+                events: 198,
+                nanos_per_event: Some(11_240.0),
+            },
+            ProbeCost {
+                probe: "offcpu".to_owned(),
+                mechanism: "tp_btf sched_switch".to_owned(),
+                events: 90_210,
+                nanos_per_event: None,
+            },
+        ];
+        meta.losses = Losses { ring_full: 3, truncated_user_stacks: 17, ..Losses::default() };
+        meta.symbols.named = 900;
+        meta.symbols.unnamed = [("no symbols in the file".to_owned(), 12)].into();
+        meta.governing.budget = Some(0.01);
+        meta.governing.changes = vec![RateChange {
+            time: Nanos(250_000_000),
+            measured: 0.014,
+            cpu_interval: Nanos(20_200_000),
+            offcpu_interval: Nanos(2_000_000),
+        }];
+        meta.remarks = vec!["cpu: no hardware cycle counter, a timer samples instead".to_owned()];
+        insta::assert_snapshot!(maker.text());
+    }
+
+    #[test]
+    fn nothing_at_all() {
+        insta::assert_snapshot!(Maker::new().text());
+    }
+
+    #[test]
+    fn no_line_is_wider_than_100_columns_and_no_control_character_gets_out() {
+        let mut maker = busy_server();
+        let long = "very::long::".repeat(30);
+        maker.sample(0, &[&long, "evil\x1b[31m"], Metric::OnCpu, 5_000, 0);
+        maker.sample(0, &[&long, "*do_wait"], Metric::OffCpu(Reason::Blocked), 5_000, 1);
+        maker.profile.meta.remarks = vec!["word ".repeat(60)];
+        maker.profile.meta.target = Target::Command(vec!["sh".to_owned(), "a ".repeat(80)]);
+        let text = maker.text();
+        for line in text.lines() {
+            assert!(line.chars().count() <= 100, "{line}");
+        }
+        assert!(text.contains("evil?[31m"), "{text}");
+        assert!(!text.contains('\x1b'));
+    }
+}

@@ -1,0 +1,148 @@
+//! The binary from outside: arguments in, text and exit codes out.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn quell(arguments: &[&str]) -> Output {
+    command(arguments).output().expect("the binary runs")
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quell"));
+    // The width of help must not depend on the terminal that the tests run in.
+    command.args(arguments).env("COLUMNS", "100").env_remove("QUELL_LOG");
+    command
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).expect("text")
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).expect("text")
+}
+
+fn help(arguments: &[&str]) -> String {
+    let output = quell(arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    stdout(&output).to_owned()
+}
+
+#[test]
+fn every_verb_has_help() {
+    insta::assert_snapshot!("help", help(&["--help"]));
+    insta::assert_snapshot!("help_report", help(&["report", "--help"]));
+    insta::assert_snapshot!("help_doctor", help(&["doctor", "--help"]));
+    insta::assert_snapshot!("help_list", help(&["list", "--help"]));
+}
+
+#[test]
+fn wrong_usage_exits_with_2_and_says_so_on_stderr() {
+    for arguments in [
+        &["--no-such-flag"][..],
+        &["no-such-verb"],
+        &[],
+        &["report"],
+        &["report", "x.quell", "--probe", "memory"],
+        &["report", "x.quell", "--since", "5 parsecs"],
+        &["report", "x.quell", "--until", "0s"],
+        &["report", "x.quell", "--format", "svg"],
+        &["list", "wishes"],
+    ] {
+        let output = quell(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_refused_before_the_recording_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    let recording = path("absent.quell");
+    for (arguments, says) in [
+        (vec!["-o", &path("a.xyz")], ".quell"),
+        (vec!["-o", &path("a.quell")], "cp -r"),
+        (vec!["-o", "-"], "--format"),
+        (vec!["-o", &path("a.svg"), "--format", "pdf"], "no format `pdf`"),
+        (vec!["--since", "2s", "--until", "1s"], "--since 2.00 s is not before --until 1.00 s"),
+        (vec![], "absent.quell"),
+    ] {
+        let arguments = [&["report", recording.as_str()][..], &arguments].concat();
+        let output = quell(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).starts_with("quell: ") && stderr(&output).contains(says), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn the_doctors_json_agrees_with_its_exit_code() {
+    let output = quell(&["doctor", "--json"]);
+    let findings: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(findings["schema"], 1);
+    let usable = findings["usable"].as_bool().expect("a truth value");
+    assert_eq!(output.status.code(), Some(if usable { 0 } else { 1 }));
+    let states: Vec<&str> = findings["probes"]
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(|probe| probe["state"].as_str().expect("a word"))
+        .collect();
+    assert_eq!(states.len(), 2);
+    assert_eq!(states.contains(&"unavailable"), !usable);
+    for check in findings["checks"].as_array().expect("an array") {
+        assert_eq!(check["status"] == "no", check["remedy"].is_string(), "{check}");
+    }
+}
+
+#[test]
+fn the_doctor_works_without_any_privilege_and_finds_that_out() {
+    // Only root can give privileges up; anybody else has none to begin with.
+    let root = std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
+    let output = if root {
+        // The build folder may lie where nobody else may look.
+        let folder = tempfile::tempdir().expect("a folder");
+        let binary = folder.path().join("quell");
+        std::fs::copy(env!("CARGO_BIN_EXE_quell"), &binary).expect("a copy");
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(folder.path(), open).expect("permissions");
+        let mut command = Command::new(&binary);
+        std::os::unix::process::CommandExt::uid(&mut command, 65_534);
+        std::os::unix::process::CommandExt::gid(&mut command, 65_534);
+        command.args(["doctor"]).output().expect("the binary runs")
+    } else {
+        quell(&["doctor"])
+    };
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stdout(&output).contains("with CAP_BPF and CAP_PERFMON"), "{}", stdout(&output));
+    assert!(stdout(&output).lines().all(|line| line.chars().count() <= 100), "{}", stdout(&output));
+}
+
+#[test]
+fn the_tables_are_listed() {
+    let probes = quell(&["list", "probes"]);
+    assert_eq!(probes.status.code(), Some(0));
+    insta::assert_snapshot!("list_probes", stdout(&probes));
+    let formats = quell(&["list", "formats"]);
+    assert_eq!(formats.status.code(), Some(0));
+    for format in quell::report::FORMATS {
+        assert!(stdout(&formats).lines().any(|line| line.starts_with(format.name)), "{}", format.name);
+    }
+    assert!(stdout(&formats).contains(".quell"));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is_one() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut gone = command(&["doctor", "--json"]);
+    let output = gone.stdout(writer).stderr(Stdio::piped()).spawn().and_then(|child| child.wait_with_output());
+    let output = output.expect("the binary runs");
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), ""));
+    if Path::new("/dev/full").exists() {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("the full device");
+        let output = command(&["list", "probes"]).stdout(full).output().expect("the binary runs");
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains("No space left"), "{}", stderr(&output));
+    }
+}
