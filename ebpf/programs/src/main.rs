@@ -1,2 +1,7 @@
 #![no_std]
 #![no_main]
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
