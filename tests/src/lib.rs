@@ -1,1 +1,12 @@
-//! Helpers.
+//! What the tests share: the real `quell` binary, the fixtures that it measures, and what is left in the kernel.
+//!
+//! The fixtures are the binaries of this package. Each does a known thing for a known time, in functions with
+//! stable names, and says at its end, by its own clocks, how long it did it.
+
+#![deny(missing_docs)]
+
+pub mod agent;
+pub mod clock;
+pub mod fixture;
+pub mod kernel;
+mod syscall;

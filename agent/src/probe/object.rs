@@ -12,7 +12,7 @@ use super::ProbeError;
 use crate::units::{Bytes, Pid, Tid};
 
 /// The committed object, aligned as the ELF reader wants it.
-static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/prebuilt/quell.bpf.o");
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("QUELL_BPF_OBJECT"));
 
 /// Lets [`Settings`] be written into the object's read-only data.
 #[repr(transparent)]

@@ -1,0 +1,154 @@
+//! The real `quell` binary.
+
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+/// A temporary directory in which `quell` runs.
+#[derive(Debug)]
+pub struct Workdir {
+    dir: TempDir,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// Its exit code, `None` where a signal ended it.
+    pub code: Option<i32>,
+    /// What it printed.
+    pub stdout: String,
+    /// What it said beside that.
+    pub stderr: String,
+}
+
+/// A `quell` that runs.
+#[derive(Debug)]
+pub struct Running {
+    child: Option<Child>,
+}
+
+impl Workdir {
+    /// Makes a directory that goes with this value.
+    pub fn new() -> Result<Self> {
+        Ok(Self { dir: tempfile::tempdir().context("cannot make a temporary directory")? })
+    }
+
+    /// The path of a file in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The command `quell` in this directory, for what [`run`](Self::run) cannot express.
+    pub fn command(&self) -> Result<Command> {
+        let mut command = Command::new(binary()?);
+        command.current_dir(self.dir.path()).stdin(Stdio::null());
+        Ok(command)
+    }
+
+    /// Runs `quell` to its end.
+    pub fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Result<Ended> {
+        Running::spawn(self.command()?.args(args))?.wait()
+    }
+
+    /// Starts `quell`.
+    pub fn spawn<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Result<Running> {
+        Running::spawn(self.command()?.args(args))
+    }
+}
+
+impl Running {
+    fn spawn(command: &mut Command) -> Result<Self> {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
+        Ok(Self { child: Some(child) })
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Result<Pid> {
+        let child = self.child.as_ref().context("quell has ended")?;
+        Ok(Pid::from_raw(child.id().cast_signed()))
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill(self.pid()?, signal)?)
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> Result<Ended> {
+        let output = self.child.take().context("quell has ended")?.wait_with_output()?;
+        Ok(Ended {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).context("stdout is not UTF-8")?,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Ended {
+    /// Fails, with what `quell` said, unless it ended with this exit code.
+    pub fn expect_code(self, code: i32) -> Result<Self> {
+        if self.code != Some(code) {
+            bail!("quell ended with {:?}, not {code}\n{}{}", self.code, self.stdout, self.stderr);
+        }
+        Ok(self)
+    }
+}
+
+/// The `quell` binary: `QUELL_BIN`, else that of the profile under test, built once per test process.
+pub fn binary() -> Result<&'static Path> {
+    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    match BINARY.get_or_init(|| locate().map_err(|error| format!("{error:#}"))) {
+        Ok(path) => Ok(path),
+        Err(error) => bail!("no quell binary: {error}"),
+    }
+}
+
+fn locate() -> Result<PathBuf> {
+    if let Some(path) = env::var_os("QUELL_BIN") {
+        return Ok(PathBuf::from(path).canonicalize()?);
+    }
+    let dir = target_dir()?;
+    // cargo builds a package's own binaries for its tests, but not those of its dependencies.
+    let profile = match dir.file_name().and_then(OsStr::to_str) {
+        Some("debug") => "dev",
+        Some(profile) => profile,
+        None => bail!("{} names no profile", dir.display()),
+    };
+    let target = dir.parent().context("a profile's directory has a parent")?;
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["build", "--quiet", "--package=quell", "--bin=quell", "--profile", profile, "--target-dir"])
+        .arg(target)
+        .output()
+        .context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("cargo cannot build it: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(dir.join("quell"))
+}
+
+/// Where cargo puts the binaries of the profile under test: that of the running test.
+pub fn target_dir() -> Result<PathBuf> {
+    let own = env::current_exe().context("cannot read /proc/self/exe")?;
+    let dir = own.parent().context("an executable lies in a directory")?;
+    let dir = if dir.ends_with("deps") { dir.parent().context("`deps` lies in a directory")? } else { dir };
+    Ok(dir.to_owned())
+}

@@ -1,0 +1,179 @@
+//! Blocks in five known functions, and reports by its own clocks how often and how long.
+
+#![allow(unsafe_code, reason = "system calls without libc, from functions whose names stand in profiles")]
+
+use std::collections::BTreeMap;
+use std::io::{PipeReader, PipeWriter, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use nix::unistd::{getpid, gettid};
+use quell_tests::clock::{self, Spent};
+use quell_tests::fixture::{self, Blocked, BlockedPath};
+use quell_tests::syscall;
+
+#[derive(Parser)]
+struct Args {
+    /// How long, in seconds of wall time
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    /// Take all paths in turn in one thread, rather than each in its own
+    #[arg(long)]
+    every_path_in_one_thread: bool,
+    /// Begin when a line comes on stdin
+    #[arg(long)]
+    wait: bool,
+}
+
+/// How often the pipe's partner writes and the futex's partner wakes.
+const WRITE_EVERY: Duration = Duration::from_millis(1);
+const WAKE_EVERY: Duration = Duration::from_millis(2);
+
+/// What the blocked threads wait for.
+struct Partners {
+    reader: PipeReader,
+    word: AtomicU32,
+    done: AtomicBool,
+}
+
+/// A way of blocking: its function's name, how often it is taken in one round, and how. Every path fills about 100 ms
+/// of a round.
+struct Path {
+    function: &'static str,
+    per_round: u32,
+    block: fn(&Partners),
+}
+
+const PATHS: [Path; 5] = [
+    Path { function: "quell_sleep_100ms", per_round: 1, block: |_| quell_sleep_100ms() },
+    Path { function: "quell_sleep_10ms", per_round: 10, block: |_| quell_sleep_10ms() },
+    Path { function: "quell_sleep_100us", per_round: 600, block: |_| quell_sleep_100us() },
+    Path { function: "quell_wait_pipe", per_round: 100, block: |on| quell_wait_pipe(on.reader.as_raw_fd()) },
+    Path { function: "quell_wait_futex", per_round: 50, block: |on| quell_wait_futex(&on.word, on.word.load(SeqCst)) },
+];
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
+    let on = Arc::new(Partners { reader, word: AtomicU32::new(0), done: AtomicBool::new(false) });
+    fixture::ready(args.wait)?;
+    let end = clock::wall() + Duration::from_secs_f64(args.seconds).as_nanos() as u64;
+
+    let (writing, waking) = (Arc::clone(&on), Arc::clone(&on));
+    let partners = [
+        ("pipe-writer", start("pipe-writer", move || write_until_done(&writing, writer))?),
+        ("futex-waker", start("futex-waker", move || wake_until_done(&waking))?),
+    ];
+    let groups: Vec<(&str, &'static [Path])> = if args.every_path_in_one_thread {
+        vec![("every-path", &PATHS)]
+    } else {
+        PATHS.chunks(1).map(|path| (path[0].function.trim_start_matches("quell_"), path)).collect()
+    };
+    let threads: Vec<_> = groups
+        .into_iter()
+        .map(|(name, paths)| {
+            let on = Arc::clone(&on);
+            start(name, move || block_until(end, paths, &on))
+        })
+        .collect::<Result<_>>()?;
+    let paths = threads.into_iter().flat_map(|thread| thread.join().expect("blocking does not panic")).collect();
+    on.done.store(true, SeqCst);
+    let mut tids = BTreeMap::new();
+    for (name, partner) in partners {
+        tids.insert(name.to_owned(), partner.join().expect("a partner does not panic")?);
+    }
+    fixture::report(&Blocked { pid: getpid().as_raw(), paths, partners: tids })
+}
+
+fn start<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>> {
+    thread::Builder::new().name(name.to_owned()).spawn(run).context("cannot start a thread")
+}
+
+fn block_until(end: u64, paths: &[Path], on: &Partners) -> Vec<BlockedPath> {
+    let tid = gettid().as_raw();
+    let report =
+        |path: &Path| BlockedPath { function: path.function.to_owned(), tid, count: 0, wall_ns: 0, off_cpu_ns: 0 };
+    let mut reports: Vec<_> = paths.iter().map(report).collect();
+    loop {
+        for (path, report) in paths.iter().zip(&mut reports) {
+            for _ in 0..path.per_round {
+                if clock::wall() >= end {
+                    return reports;
+                }
+                let spent = Spent::doing(|| (path.block)(on));
+                report.count += 1;
+                report.wall_ns += spent.wall;
+                report.off_cpu_ns += spent.off_cpu();
+            }
+        }
+    }
+}
+
+fn write_until_done(on: &Partners, mut pipe: PipeWriter) -> Result<i32> {
+    while !on.done.load(SeqCst) {
+        thread::sleep(WRITE_EVERY);
+        pipe.write_all(&[0])?;
+    }
+    Ok(gettid().as_raw())
+}
+
+fn wake_until_done(on: &Partners) -> Result<i32> {
+    while !on.done.load(SeqCst) {
+        thread::sleep(WAKE_EVERY);
+        on.word.fetch_add(1, SeqCst);
+        quell_wake_futex(&on.word);
+    }
+    Ok(gettid().as_raw())
+}
+
+macro_rules! sleeps {
+    ($($name:ident $nanos:literal)*) => {$(
+        // SAFETY: no other symbol of this name is linked.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $name() {
+            let time = libc::timespec { tv_sec: 0, tv_nsec: $nanos };
+            // SAFETY: the kernel reads one timespec, which outlives the call, and writes nothing.
+            unsafe { syscall!(libc::SYS_nanosleep, &raw const time, 0usize, 0usize, 0usize) };
+        }
+    )*};
+}
+
+sleeps! {
+    quell_sleep_100ms 100_000_000
+    quell_sleep_10ms 10_000_000
+    quell_sleep_100us 100_000
+}
+
+// SAFETY: no other symbol of this name is linked.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn quell_wait_pipe(pipe: i32) {
+    let mut bytes = [0u8; 4096];
+    // SAFETY: the kernel writes at most the length of `bytes` there.
+    unsafe { syscall!(libc::SYS_read, pipe as usize, bytes.as_mut_ptr(), bytes.len(), 0usize) };
+}
+
+// SAFETY: no other symbol of this name is linked.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn quell_wait_futex(word: &AtomicU32, seen: u32) {
+    let wait = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: the kernel reads one aligned word, and no timeout is given.
+    unsafe { syscall!(libc::SYS_futex, word.as_ptr(), wait as usize, seen as usize, 0usize) };
+}
+
+// SAFETY: no other symbol of this name is linked.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn quell_wake_futex(word: &AtomicU32) {
+    let wake = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: the word is only a key to the kernel here.
+    unsafe { syscall!(libc::SYS_futex, word.as_ptr(), wake as usize, 1usize, 0usize) };
+}

@@ -1,0 +1,157 @@
+//! The fixtures: starting them, and what they report.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::agent;
+
+/// What `burn` reports.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Burned {
+    /// Its process.
+    pub pid: i32,
+    /// Its burning threads.
+    pub threads: Vec<BurnedThread>,
+}
+
+/// One thread of `burn`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BurnedThread {
+    /// The thread.
+    pub tid: i32,
+    /// CPU nanoseconds by function.
+    pub functions: BTreeMap<String, u64>,
+}
+
+/// What `block` reports.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Blocked {
+    /// Its process.
+    pub pid: i32,
+    /// The ways it blocked.
+    pub paths: Vec<BlockedPath>,
+    /// The threads that woke them, by name: they sleep too.
+    pub partners: BTreeMap<String, i32>,
+}
+
+/// One way of blocking.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BlockedPath {
+    /// The function that blocks.
+    pub function: String,
+    /// The thread that called it.
+    pub tid: i32,
+    /// How often it did.
+    pub count: u64,
+    /// Time in it, in nanoseconds.
+    pub wall_ns: u64,
+    /// ... off the CPU: wall less CPU time.
+    pub off_cpu_ns: u64,
+}
+
+/// What `wakechain` reports: a wakes last, woken by b, woken by c, woken by a timer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Chained {
+    /// Its process.
+    pub pid: i32,
+    /// How often the chain ran.
+    pub rounds: u64,
+    /// Thread names, ids and off-CPU time, the last to wake first.
+    pub links: Vec<ChainedThread>,
+}
+
+/// One thread of `wakechain`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ChainedThread {
+    /// Its name.
+    pub comm: String,
+    /// The thread.
+    pub tid: i32,
+    /// The function it blocks in.
+    pub function: String,
+    /// Time off the CPU in that function, in nanoseconds.
+    pub off_cpu_ns: u64,
+}
+
+/// A fixture that runs.
+#[derive(Debug)]
+pub struct Fixture {
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Fixture {
+    /// Starts a fixture of this package by name, which then waits for [`go`](Self::go).
+    pub fn start(name: &str, args: &[&str]) -> Result<Self> {
+        let path = agent::target_dir()?.join(name);
+        let mut child = Command::new(&path)
+            .arg("--wait")
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start the fixture {}", path.display()))?;
+        let output = child.stdout.take().context("stdout is a pipe")?;
+        let mut fixture = Self { child, output: BufReader::new(output) };
+        let mut line = String::new();
+        fixture.output.read_line(&mut line)?;
+        if line != "ready\n" {
+            bail!("the fixture {name} is not ready: {line:?}");
+        }
+        Ok(fixture)
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Lets it begin.
+    pub fn go(&mut self) -> Result<()> {
+        self.child.stdin.take().context("the fixture has begun already")?.write_all(b"go\n")?;
+        Ok(())
+    }
+
+    /// Waits for its end, and reads what it reports.
+    pub fn finish<T: DeserializeOwned>(mut self) -> Result<T> {
+        let mut report = String::new();
+        self.output.read_to_string(&mut report)?;
+        let status = self.child.wait()?;
+        if !status.success() {
+            bail!("the fixture failed: {status}");
+        }
+        serde_json::from_str(&report).with_context(|| format!("the fixture reported {report:?}"))
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        // Fails where it has ended, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// In a fixture: says that it is ready, and waits for a line on stdin where it was told to.
+pub fn ready(wait: bool) -> Result<()> {
+    let mut stdout = std::io::stdout();
+    stdout.write_all(b"ready\n")?;
+    stdout.flush()?;
+    if wait {
+        std::io::stdin().read_line(&mut String::new())?;
+    }
+    Ok(())
+}
+
+/// In a fixture: prints what it reports.
+pub fn report(report: &impl Serialize) -> Result<()> {
+    let mut stdout = std::io::stdout();
+    serde_json::to_writer(&mut stdout, report)?;
+    stdout.write_all(b"\n")?;
+    Ok(())
+}
