@@ -200,12 +200,14 @@ fn event(record: &Record<'_>, misc: u16) -> Option<MappingEvent> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::AddressSpaces;
     use super::*;
+    use crate::profile::{Location, ModuleTable};
     use std::collections::{HashMap, HashSet};
     use std::process::Command;
 
     #[test]
-    fn every_short_lived_process_is_reported_from_fork_to_exit_in_order() {
+    fn every_short_lived_process_is_reported_in_order_and_its_code_located_when_it_is_gone() {
         // CPUs of this machine that may be offline are not in the mask of those that this process may use.
         let status = std::fs::read_to_string("/proc/self/status").expect("readable");
         let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).expect("listed");
@@ -222,6 +224,8 @@ mod tests {
         let mut spawned = HashSet::new();
         let mut seen: HashMap<Pid, Vec<&'static str>> = HashMap::new();
         let mut last = Nanos(0);
+        let (mut spaces, mut modules) = (AddressSpaces::new(), ModuleTable::default());
+        let mut programs = HashMap::new();
         for _ in 0..100 {
             let mut child = Command::new("/bin/true").spawn().expect("/bin/true runs");
             spawned.insert(Pid(child.id()));
@@ -230,9 +234,13 @@ mod tests {
         events.drain(|time, event| {
             assert!(time >= last, "{time} after {last}");
             last = time;
+            spaces.apply(&event, &mut modules);
             let (pid, what) = match event {
                 MappingEvent::Mapped { pid, range } => {
                     let is_program = range.file.path().ends_with("true");
+                    if is_program {
+                        programs.insert(pid, range.start);
+                    }
                     (pid, if is_program { "program" } else { "library" })
                 }
                 MappingEvent::Exec { pid } => (pid, "exec"),
@@ -246,6 +254,11 @@ mod tests {
             let mut steps = seen.remove(&pid).unwrap_or_default();
             steps.retain(|step| *step != "library");
             assert_eq!(steps, ["fork", "exec", "program", "exit"], "process {pid}");
+            let Location::Module { module, .. } = spaces.locate(pid, programs[&pid], &mut modules) else {
+                panic!("process {pid} is forgotten");
+            };
+            assert_eq!(modules.get(module).name(), "true");
+            assert!(spaces.file(module).is_some(), "its file is held open");
         }
     }
 }

@@ -24,6 +24,9 @@ pub(super) const VDSO_32: &str = "[vdso32]";
 /// The most files held open, whatever the limit on descriptors allows.
 const MAX_HELD: u64 = 16_384;
 
+/// How many files that turned out to hold no code are remembered.
+const MAX_REJECTED: usize = 65_536;
+
 /// How often opening one file is tried, each time with another process that mapped it.
 const MAX_ATTEMPTS: u8 = 4;
 
@@ -113,6 +116,9 @@ impl ModuleFiles {
         };
         // Anonymous memory is told apart by nothing, so that it would fill the index for no use.
         if id.is_some() || range.file.inode != 0 {
+            if self.index.len().saturating_sub(self.files.len()) > MAX_REJECTED {
+                self.index.retain(|_, id| id.is_some());
+            }
             self.index.insert(range.file.clone(), id);
         }
         id
@@ -207,4 +213,48 @@ fn open_same(path: &Path, identity: &FileIdentity) -> io::Result<File> {
 fn is_elf(file: &File) -> bool {
     let mut magic = [0; 4];
     file.read_exact_at(&mut magic, 0).is_ok() && magic == *b"\x7fELF"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Addr;
+
+    /// A process that never exists: `PID_MAX_LIMIT` is 4,194,304.
+    const GONE: Pid = Pid(1 << 23);
+
+    fn range(path: &Path, inode: u64) -> MappedRange {
+        let file = FileIdentity::new((1, 1), inode, path.as_os_str());
+        MappedRange { start: Addr(1 << 40), end: Addr((1 << 40) + 4_096), offset: 0, file }
+    }
+
+    #[test]
+    fn a_file_is_one_module_before_and_after_it_is_deleted_and_its_successor_is_another() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let inode = file.as_file().metadata().expect("readable").ino();
+        let (mut files, mut modules) = (ModuleFiles::new(), ModuleTable::default());
+        let first = files.intern(GONE, &range(file.path(), inode), &mut modules).expect("a module");
+        assert!(files.get(first).is_some(), "held open though the process is gone");
+
+        let mut deleted = file.path().as_os_str().to_owned();
+        deleted.push(" (deleted)");
+        assert_eq!(files.intern(GONE, &range(Path::new(&deleted), inode), &mut modules), Some(first));
+
+        let second = files.intern(GONE, &range(file.path(), inode + 1), &mut modules).expect("a module");
+        assert_ne!(first, second);
+        assert!(files.get(second).is_none(), "what has the path now is another file");
+    }
+
+    #[test]
+    fn memory_is_no_module_and_a_pipe_is_never_opened() {
+        let (mut files, mut modules) = (ModuleFiles::new(), ModuleTable::default());
+        for path in ["", "//anon", "[heap]", "[anon:v8]", "/memfd:doublemapper (deleted)", "/dev/zero (deleted)"] {
+            assert_eq!(files.intern(GONE, &range(Path::new(path), 7), &mut modules), None, "{path}");
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("made");
+        // To open it for reading would wait for a writer.
+        assert!(open_regular(&pipe, 0).is_err());
+    }
 }

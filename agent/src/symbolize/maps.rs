@@ -31,7 +31,8 @@ pub(super) fn executable(pid: Pid) -> io::Result<Vec<MappedRange>> {
     Ok(text.split(|byte| *byte == b'\n').filter_map(parse).collect())
 }
 
-/// One line (Documentation/filesystems/proc.rst, `/proc/PID/maps`); `None` where it is not executable.
+/// One line (Documentation/filesystems/proc.rst, `/proc/PID/maps`); `None` where it is not executable, and for the
+/// vsyscall page, which is listed in every process but lies in the kernel's half and is emulated there.
 fn parse(line: &[u8]) -> Option<MappedRange> {
     let mut rest = line;
     let mut field = || {
@@ -50,7 +51,7 @@ fn parse(line: &[u8]) -> Option<MappedRange> {
     let hex = |text| u64::from_str_radix(text, 16).ok();
     let device = |text| u32::from_str_radix(text, 16).ok();
     Some(MappedRange {
-        start: Addr(hex(start)?),
+        start: Addr(hex(start).filter(|start| start >> 63 == 0)?),
         end: Addr(hex(end)?),
         offset: hex(offset)?,
         file: FileIdentity::new(
@@ -74,6 +75,7 @@ mod tests {
         assert_eq!(range.file, FileIdentity::new((0xfe, 0x10), 4242, path));
 
         assert_eq!(parse(b"7f00-8f00 rw-p 00002000 fe:10 4242 /opt/lib.so"), None);
+        assert_eq!(parse(b"ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0 [vsyscall]"), None);
         assert_eq!(parse(b""), None);
         let anonymous = parse(b"7f00-8f00 rwxp 00000000 00:00 0 ").expect("an executable mapping");
         assert_eq!(anonymous.file.path(), std::path::Path::new(""));

@@ -19,10 +19,8 @@ pub(super) enum Unnamed {
     FileForbidden,
     /// The file is no ELF file, or it is damaged.
     FileMalformed,
-    /// The file has no symbols at all.
+    /// The file has only the symbols that it exports, if any, and none of them is there; no debug file was found.
     Stripped,
-    /// The file has only the symbols that it exports, and none of them is there.
-    OnlyExports,
     /// The file has symbols, but none there.
     UnknownOffset,
     /// The offset is in no segment of the file.
@@ -77,8 +75,7 @@ impl fmt::Display for Unnamed {
             Self::FileGone => "file gone",
             Self::FileForbidden => "file not readable",
             Self::FileMalformed => "not an ELF file, or a damaged one",
-            Self::Stripped => "file stripped of all symbols",
-            Self::OnlyExports => "file stripped, no exported symbol there",
+            Self::Stripped => "file stripped, no exported symbol there",
             Self::UnknownOffset => "no symbol there in the file",
             Self::NotLoaded => "offset in no segment of the file",
             Self::Vdso32 => "vDSO of a 32-bit process",

@@ -169,30 +169,31 @@ fn vdso_names(offsets: &[u64]) -> Vec<Named> {
 }
 
 fn file_names(file: &File, build_id: Option<&str>, offsets: &[u64]) -> Vec<Named> {
-    let elf = Elf::read(file);
-    let has_symbols = elf.as_ref().is_some_and(|elf| elf.has_symbols);
     let in_file = |offsets: &[u64]| {
-        let on_reason = |reason| match Unnamed::of_offset(reason) {
-            Unnamed::UnknownOffset if !has_symbols => Unnamed::OnlyExports,
-            reason => reason,
-        };
-        batch(&elf_source(descriptor_path(file)), Input::FileOffset(offsets), Unnamed::of_error, on_reason)
+        let source = elf_source(descriptor_path(file));
+        batch(&source, Input::FileOffset(offsets), Unnamed::of_error, Unnamed::of_offset)
     };
-    match (elf.as_ref().filter(|elf| !elf.has_symbols), build_id.and_then(elf::debug_file)) {
-        (Some(elf), Some(debug)) => {
-            // The debug file has the addresses of the file that it was split from, but not its offsets.
-            let addresses: Vec<u64> = offsets.iter().map(|offset| elf.address(*offset).unwrap_or(u64::MAX)).collect();
-            let input = Input::VirtOffset(addresses.as_slice());
-            let mut names = batch(&elf_source(debug), input, Unnamed::of_error, Unnamed::of_offset);
-            let missing: Vec<usize> = (0..names.len()).filter(|row| names[*row].is_err()).collect();
-            let again: Vec<u64> = missing.iter().map(|row| offsets[*row]).collect();
-            if !again.is_empty() {
-                missing.into_iter().zip(in_file(&again)).for_each(|(row, name)| names[row] = name);
-            }
-            names
+    let Some(elf) = Elf::read(file).filter(|elf| !elf.has_symbols) else { return in_file(offsets) };
+    let mut names = in_file(offsets);
+    let at_entry = offsets.iter().map(|offset| elf.behind_entry(*offset));
+    for (name, offset) in names.iter_mut().zip(at_entry) {
+        if let (Err(_), Some(offset)) = (&name, offset) {
+            *name = Ok(Symbol { name: elf::ENTRY.to_owned(), offset });
         }
-        _ => in_file(offsets),
     }
+    if let Some(debug) = build_id.and_then(elf::debug_file) {
+        // The debug file has the addresses of the file that it was split from, but not its offsets.
+        let addresses: Vec<u64> = offsets.iter().map(|offset| elf.address(*offset).unwrap_or(u64::MAX)).collect();
+        let input = Input::VirtOffset(addresses.as_slice());
+        let better = batch(&elf_source(debug), input, Unnamed::of_error, Unnamed::of_offset);
+        for (name, better) in names.iter_mut().zip(better) {
+            // Exported symbols alone can claim their unexported neighbours' code; the full table cannot.
+            if better.is_ok() || *name == Err(Unnamed::Stripped) {
+                *name = better;
+            }
+        }
+    }
+    names
 }
 
 fn elf_source(path: PathBuf) -> Source<'static> {
@@ -219,6 +220,7 @@ fn unmapped_names(spaces: &AddressSpaces, pid: Pid, addresses: &[u64]) -> Vec<Na
 
 #[cfg(test)]
 mod tests {
+    use super::super::{FileIdentity, MappedRange, MappingEvent};
     use super::*;
     use crate::profile::{FrameTable, Meta, Module, ModuleTable, StackTable, ThreadTable};
     use std::io::Write;
@@ -233,6 +235,22 @@ mod tests {
             threads: ThreadTable::default(),
             samples: Vec::new(),
             totals: Vec::new(),
+        }
+    }
+
+    /// Ends with its test, however that ends.
+    struct Running(std::process::Child);
+
+    impl Running {
+        fn pid(&self) -> Pid {
+            Pid(self.0.id())
+        }
+    }
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            self.0.kill().ok();
+            self.0.wait().ok();
         }
     }
 
@@ -263,22 +281,22 @@ mod tests {
         let program = folder.path().join("a-program");
         std::fs::copy(std::env::current_exe().expect("known"), &program).expect("copied");
         // Prints a line and then waits for its input to end: a process of known code at a known point.
-        let mut child = Command::new(&program)
+        let child = Command::new(&program)
             .args(["--exact", "symbolize::symbolizer::tests::waits_for_its_input_to_end", "--nocapture", "--ignored"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("it runs");
-        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().expect("piped")));
+        let mut child = Running(child);
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.0.stdout.take().expect("piped")));
         let address = lines.find_map(|line| line.ok()?.split_once("waiting at ")?.1.parse().ok()).expect("its address");
 
         let mut recording = recording();
         let mut spaces = AddressSpaces::new();
-        let location = spaces.locate(Pid(child.id()), Addr(address), &mut recording.modules);
+        let location = spaces.locate(child.pid(), Addr(address), &mut recording.modules);
         let frame = recording.frames.intern(location);
-        child.kill().expect("killed");
-        child.wait().expect("gone");
+        drop(child);
         drop(folder);
 
         let stats = symbolize(&mut recording, &spaces);
@@ -321,6 +339,35 @@ mod tests {
             let names = contained(1, || file_names(file.as_file(), None, &[0x1000]));
             assert!(matches!(names[..], [Err(_)]), "{length}: {names:?}");
         }
+    }
+
+    #[test]
+    fn code_made_at_run_time_is_named_by_its_perf_map_even_when_both_are_gone() {
+        let child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it runs");
+        let child = Running(child);
+        let pid = child.pid();
+        let path = format!("/tmp/perf-{pid}.map");
+        std::fs::write(&path, "10000 100 jitted\n").expect("/tmp is writable");
+        let file = FileIdentity::new((0, 0), 0, std::ffi::OsStr::new("//anon"));
+        let range = MappedRange { start: Addr(0x1_0000), end: Addr(0x2_0000), offset: 0, file };
+
+        let mut recording = recording();
+        let mut spaces = AddressSpaces::new();
+        spaces.apply(&MappingEvent::Exec { pid }, &mut recording.modules);
+        spaces.apply(&MappingEvent::Mapped { pid, range }, &mut recording.modules);
+        for addr in [0x1_0010, 0x1_0200, 0x3_0000] {
+            let location = spaces.locate(pid, Addr(addr), &mut recording.modules);
+            assert_eq!(location, Location::Unmapped { pid, addr: Addr(addr) });
+            recording.frames.intern(location);
+        }
+        drop(child);
+        std::fs::remove_file(&path).expect("removed");
+
+        let stats = symbolize(&mut recording, &spaces);
+        let named: Vec<_> = recording.frames.rows().iter().filter_map(|frame| frame.symbol.clone()).collect();
+        assert_eq!(named, [Symbol { name: "jitted".to_owned(), offset: 0x10 }]);
+        let reasons = [Unnamed::NotInPerfMap, Unnamed::NoMapping].map(|reason| (reason.to_string(), 1));
+        assert_eq!(stats.unnamed, BTreeMap::from(reasons));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::profile::{Frame, FrameId, Location, Recording};
 
 /// Functions that a thread begins in, by name.
-const BEGINNINGS: [&str; 26] = [
+const BEGINNINGS: [&str; 25] = [
     // The C runtimes: glibc, musl, bionic, and the dynamic loader before them.
     "_start",
     "_start_c",
@@ -31,7 +31,6 @@ const BEGINNINGS: [&str; 26] = [
     "runtime.mstart",
     "runtime.mstart0",
     "runtime.rt0_go",
-    "runtime.morestack",
 ];
 
 /// The same by how the name begins: versions (`__libc_start_main@@GLIBC_2.34`), Go's ABI wrappers
