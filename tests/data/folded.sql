@@ -45,4 +45,5 @@ SELECT concat(if(kind = 'on-cpu', 'on-CPU', 'off-CPU ' || reason), ';', replace(
               round(sum(ns))::BIGINT) AS line
 FROM weighted
 GROUP BY kind, reason, comm, path
+HAVING round(sum(ns)) > 0
 ORDER BY line;

@@ -297,6 +297,15 @@ fn a_sample_that_names_what_is_not_there_is_damage() {
 }
 
 #[test]
+fn a_recording_of_several_row_groups_reads_back_whole() {
+    let mut recording = smallest();
+    let sample = recording.samples[0];
+    recording.samples = (0..150_000).map(|time| Sample { time: Nanos(time), ..sample }).collect();
+    let (_parent, dir) = written(&recording);
+    assert_same(&recording, &read(&dir).expect("a whole recording"));
+}
+
+#[test]
 fn a_newer_recording_asks_for_an_upgrade() {
     let (_parent, dir) = written(&smallest());
     fs::write(dir.join(META_FILE), r#"{"schema": 99, "quell": "7.0.0", "unheard": "of"}"#).expect("a writable file");

@@ -21,7 +21,7 @@ pub(super) struct Pprof;
 
 impl Sink for Pprof {
     fn write(&self, profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
-        let mut gzip = GzEncoder::new(out, Compression::default());
+        let mut gzip = GzEncoder::new(out, Compression::fast());
         gzip.write_all(&message(profile).encode_to_vec())?;
         gzip.finish()?;
         Ok(())
