@@ -97,6 +97,7 @@ fn read_threads(file: &TableReader) -> Result<ThreadTable, Damage> {
     let mut threads = ThreadTable::default();
     for group in file.groups() {
         let group = group?;
+        group.check_row_numbers("thread_id", threads.rows().len())?;
         let (pids, tids, comms) = (group.u32("pid")?, group.u32("tid")?, group.text("comm")?);
         for ((pid, tid), comm) in pids.into_iter().zip(tids).zip(comms) {
             threads.push(Thread { pid: Pid(pid), tid: Tid(tid), comm });
@@ -110,6 +111,7 @@ fn read_frames(file: &TableReader) -> Result<(ModuleTable, FrameTable), Damage> 
     let mut modules = Modules::default();
     for group in file.groups() {
         let group = group?;
+        group.check_row_numbers("frame_id", frames.rows().len())?;
         let kinds = group.text("kind")?;
         let (mut names, offsets) = (group.optional_text("name")?, group.optional_u64("name_offset")?);
         let (addresses, pids) = (group.optional_u64("address")?, group.optional_u32("pid")?);
@@ -161,6 +163,7 @@ fn read_stacks(file: &TableReader, frames: &FrameTable) -> Result<StackTable, Da
     let mut stacks = StackTable::default();
     for group in file.groups() {
         let group = group?;
+        group.check_row_numbers("stack_id", stacks.rows().len())?;
         for (parent, frame) in group.optional_u32("parent_id")?.into_iter().zip(group.u32("frame_id")?) {
             let number = stacks.rows().len();
             if parent.is_some_and(|parent| parent as usize >= number) {
@@ -208,6 +211,7 @@ fn read_samples(file: &TableReader, limits: &Limits) -> Result<Vec<Sample>, Dama
 }
 
 fn read_sample_group(group: &Group<'_>, limits: &Limits, samples: &mut Vec<Sample>) -> Result<(), Damage> {
+    group.check_row_numbers("sample_id", samples.len())?;
     let (times, values) = (group.amount("time_ns")?, group.amount("value_ns")?);
     let (cpus, threads, stacks) = (group.u32("cpu")?, group.u32("thread_id")?, group.optional_u32("stack_id")?);
     let reasons = group.optional_words("reason", Reason::from_name)?;

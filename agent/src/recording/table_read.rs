@@ -47,6 +47,15 @@ impl Group<'_> {
         self.rows
     }
 
+    /// Checks that the column `name` numbers the rows from `first` on: other tables refer to rows by these numbers.
+    pub(super) fn check_row_numbers(&self, name: &str, first: usize) -> Result<(), Damage> {
+        let numbers = self.u32(name)?;
+        match numbers.iter().zip(first..).find(|(number, row)| **number as usize != *row) {
+            Some((number, row)) => Err(format!("row {row} has the {name} {number}: rows were moved or removed")),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn u32(&self, name: &str) -> Result<Vec<u32>, Damage> {
         Ok(self.required(name, int32)?.into_iter().map(i32::cast_unsigned).collect())
     }

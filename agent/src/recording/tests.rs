@@ -258,6 +258,21 @@ fn a_stack_before_its_parent_is_damage() {
 }
 
 #[test]
+fn a_table_with_a_row_taken_out_is_damage() {
+    let (_parent, dir) = written(&smallest());
+    write_table(&dir, &THREADS, &[1u32], |columns, _, rows| {
+        for column in ["thread_id", "pid", "tid"] {
+            columns.u32(column, rows.iter().copied())?;
+        }
+        columns.text("comm", rows.iter().map(|_| ByteArray::from("x")))
+    })
+    .expect("a table");
+    vouch(&dir);
+    let error = read(&dir).expect_err("no thread 0").to_string();
+    assert!(error.contains("threads.parquet is damaged: row 0 has the thread_id 1"), "{error}");
+}
+
+#[test]
 fn a_counter_of_no_thread_is_damage() {
     let (_parent, dir) = written(&smallest());
     write_table(&dir, &COUNTERS, &[9u32], |columns, _, rows| {
@@ -294,6 +309,15 @@ fn a_sample_that_names_what_is_not_there_is_damage() {
         let error = read(&dir).expect_err(why).to_string();
         assert!(error.contains("samples.parquet is damaged") && error.contains(why), "{error}");
     }
+}
+
+#[test]
+fn a_recording_of_several_row_groups_reads_back_whole() {
+    let mut recording = smallest();
+    let sample = recording.samples[0];
+    recording.samples = (0..300_000).map(|time| Sample { time: Nanos(time), ..sample }).collect();
+    let (_parent, dir) = written(&recording);
+    assert_same(&recording, &read(&dir).expect("a whole recording"));
 }
 
 #[test]
