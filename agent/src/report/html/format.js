@@ -5,7 +5,7 @@ function nanos(value) {
   const size = Math.abs(value);
   if (size < 1e3) return `${Math.round(value)} ns`;
   const [scaled, unit] = size < 1e6 ? [value / 1e3, 'us'] : size < 1e9 ? [value / 1e6, 'ms'] : [value / 1e9, 's'];
-  const digits = Math.abs(scaled) < 10 ? 2 : Math.abs(scaled) < 100 ? 1 : 0;
+  const digits = Math.abs(scaled) < 9.995 ? 2 : Math.abs(scaled) < 99.95 ? 1 : 0;
   return `${digits ? scaled.toFixed(digits) : count(Math.round(scaled))} ${unit}`;
 }
 
