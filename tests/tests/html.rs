@@ -164,6 +164,31 @@ impl Browser {
 
     /// Opens the page in the state that a fragment names.
     fn open(&self, fragment: &str) -> Shown {
+        self.load("page.html", fragment)
+    }
+
+    /// The same, and does what `script` says once the page stands.
+    fn open_and(&self, fragment: &str, script: &str) -> Shown {
+        let path = self.dir.path();
+        let mut page = std::fs::read_to_string(path.join("page.html")).expect("written before");
+        page.push_str(&format!(
+            "<script>
+            const key = (node, key, more) => node.dispatchEvent(new KeyboardEvent('keydown', {{ key, bubbles: true, ...more }}));
+            const mouse = (node, type, x, y) => {{
+              const box = node.getBoundingClientRect();
+              const at = {{ clientX: box.left + x, clientY: box.top + y, button: 0, bubbles: true }};
+              node.dispatchEvent(new (type.startsWith('pointer') ? PointerEvent : MouseEvent)(type, at));
+            }};
+            const act = () => {{ {script} }};
+            const wait = () => document.getElementById('selection').textContent ? act() : setTimeout(wait, 10);
+            wait();
+            </script>"
+        ));
+        std::fs::write(path.join("acting.html"), page).expect("a file in the same folder");
+        self.load("acting.html", fragment)
+    }
+
+    fn load(&self, file: &str, fragment: &str) -> Shown {
         let path: &Path = self.dir.path();
         let output = Command::new("chromium")
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"])
@@ -171,7 +196,7 @@ impl Browser {
             .args(["--enable-logging=stderr"])
             .arg(format!("--user-data-dir={}", path.join("browser").display()))
             .arg("--dump-dom")
-            .arg(format!("file://{}#{fragment}", path.join("page.html").display()))
+            .arg(format!("file://{}#{fragment}", path.join(file).display()))
             .output()
             .expect("chromium runs");
         let shown = Shown(String::from_utf8(output.stdout).expect("UTF-8"));
@@ -188,7 +213,8 @@ fn the_page_shows_what_the_profile_holds() {
 
     let on = browser.open("");
     assert_eq!(on.text("capture"), "testhost Linux 6.18.0 x86_64 all threads 2023-11-14 22:13:20 UTC 4.00 s CPUs 0-1");
-    assert!(on.text("cost").contains("cpu 3 events at 812 ns, offcpu 9 events"), "{}", on.text("cost"));
+    let cost = "0.40 % of one CPU; cpu 3 events at 812 ns; offcpu 9 events, time not measured; memory 1.0 MiB";
+    assert!(on.text("cost").contains(cost), "{}", on.text("cost"));
     assert_eq!(
         on.text("losses"),
         "Lost: 17 samples lost, ring full; 2 sleeps without beginning or end. Remark: </script><b>no markup</b>"
@@ -209,6 +235,59 @@ fn the_page_shows_what_the_profile_holds() {
     assert_eq!(thread.text("sum"), "On-CPU 1.00 s, 1 sample");
     let nothing = browser.open("from=1&to=2");
     assert_eq!(nothing.text("view"), "No on-CPU samples in the selected window.");
+}
+
+#[test]
+fn a_window_is_dragged_on_the_time_axis_moved_by_keys_and_cleared() {
+    let Some(browser) = Browser::new(&profile()) else { return };
+    // The axis begins 128 pixels from the left.
+    let drag = "const line = document.getElementById('timeline');
+        const place = (part) => 128 + part * (line.clientWidth - 128);
+        mouse(line, 'pointerdown', place(0.5), 20);
+        mouse(line, 'pointermove', place(0.6), 20);
+        mouse(line, 'pointermove', place(0.75), 20);
+        mouse(line, 'pointerup', place(0.75), 20);";
+    let dragged = browser.open_and("metric=off", drag);
+    assert!(dragged.text("sum").starts_with("Off-CPU 1.5"), "{}", dragged.text("sum"));
+    assert!(dragged.text("selection").contains("window 2.00 s to 3.0"), "{}", dragged.text("selection"));
+
+    let cleared = browser.open_and("metric=off", &format!("{drag} mouse(line, 'dblclick', 300, 20);"));
+    assert_eq!(cleared.text("selection"), "Off-CPU 3.75 s ± 100 ms, 3 samples whole capture");
+    let escaped = browser.open_and("metric=off", &format!("{drag} key(document.body, 'Escape');"));
+    assert_eq!(escaped.text("selection"), cleared.text("selection"));
+    let moved = browser.open_and("metric=off&from=2&to=3", "key(document.getElementById('timeline'), 'ArrowRight');");
+    assert!(moved.text("selection").contains("window 2.04 s to 3.04 s"), "{}", moved.text("selection"));
+}
+
+#[test]
+fn a_frame_is_zoomed_by_click_or_keys_and_the_address_remembers_it() {
+    let Some(browser) = Browser::new(&profile()) else { return };
+    let fragment = "document.getElementById('problems').dataset.address = location.hash;";
+    // Rows are 18 pixels high: all, worker, main, handle, parse. What is widest stands left.
+    let clicked =
+        browser.open_and("", &format!("mouse(document.querySelector('main canvas'), 'click', 20, 63); {fragment}"));
+    assert!(clicked.text("view").contains("all worker main handle handle app 2.00 s"), "{}", clicked.text("view"));
+    let keys = "const graph = document.querySelector('main canvas');
+        for (const name of ['ArrowDown', 'ArrowDown', 'ArrowDown', 'Enter']) key(graph, name);";
+    let typed = browser.open_and("", &format!("{keys} {fragment}"));
+    let address = |shown: &Shown| {
+        let (_, rest) = shown.0.split_once("data-address=\"").expect("the script ran");
+        rest.split_once('"').expect("a whole attribute").0.to_owned()
+    };
+    assert_eq!(address(&clicked), address(&typed));
+    let again = browser.open(address(&typed).trim_start_matches('#'));
+    assert_eq!(again.text("view"), clicked.text("view"));
+    let escaped = browser.open_and("", &format!("{keys} key(graph, 'Escape');"));
+    assert!(escaped.text("view").contains("all 3.00 s, 100 % of 3.00 s"), "{}", escaped.text("view"));
+}
+
+#[test]
+fn choosing_a_thread_draws_only_that_thread() {
+    let Some(browser) = Browser::new(&profile()) else { return };
+    let choose = "[...document.querySelectorAll('tbody button')].find((one) => one.textContent === 'relay').click();
+        document.querySelector('[data-view=flame]').click();";
+    let chosen = browser.open_and("view=threads", choose);
+    assert_eq!(chosen.text("selection"), "On-CPU 1.00 s, 1 sample whole capture threads relay ×");
 }
 
 #[test]

@@ -93,7 +93,7 @@ class FlameGraph {
     ];
     if (frame >= 0) {
       facts.push(element('button', { textContent: 'Copy name', onclick: () => this.copy(node) }), ' ');
-      if (this.options.onSandwich && profile.kinds[frame] !== LABEL) {
+      if (this.options.onSandwich && node > 0 && profile.kinds[frame] !== LABEL) {
         facts.push(element('button', { textContent: 'Callers and callees', onclick: () => this.options.onSandwich(frame) }));
       }
     }

@@ -5,13 +5,13 @@ function functionsView(profile, weights, state, match, change) {
   const whole = weights.sum.value;
   const rows = functionsOf(profile, weights).filter((row) => profile.kinds[row.frame] !== LABEL && (!match || match[row.frame]));
   const uncertain = weights.sum.variance > 0;
-  const error = (pick) => ({
-    name: '±', doc: 'standard error of the estimate', key: (row) => pick(row).variance,
+  const error = (group, pick) => ({
+    group, name: '±', doc: 'standard error of the estimate', key: (row) => pick(row).variance,
     cell: (row) => pick(row).value > 0 ? nanos(Math.sqrt(pick(row).variance)) : '',
   });
   const time = (name, pick, doc) => [
     { name, doc, key: (row) => pick(row).value, cell: (row) => pick(row).value > 0 ? nanos(pick(row).value) : '' },
-    ...uncertain ? [error(pick)] : [],
+    ...uncertain ? [error(name, pick)] : [],
     { name: `${name} %`, doc: 'share of the selection', key: (row) => pick(row).value, cell: (row) => pick(row).value > 0 ? percent(pick(row).value, whole) : '' },
   ];
   const columns = [
@@ -23,6 +23,7 @@ function functionsView(profile, weights, state, match, change) {
   ];
   const chosen = frameNamed(profile, state.fn);
   const table = sortedTable(columns, rows, {
+    id: 'functions',
     sort: 2,
     what: 'function',
     caption: `${counted(rows.length, 'function')}${match ? ' that match' : ''}; shares of ${nanos(whole)}`,

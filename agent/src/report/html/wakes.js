@@ -81,11 +81,16 @@ function chainFlame(profile, selection, hit, state) {
   return { tree: tree.finish(state.byName ? (frame) => profile.names[frame] : null), sums };
 }
 
+// A stack in a line, innermost first: what the kernel did at last, then the program; the way between is left out.
 function code(profile, stack) {
   if (stack < 0) return '(its stack was not walked)';
-  const frames = stackOf(profile, stack).filter((frame) => profile.kinds[frame] !== LABEL).map((frame) => profile.names[frame]);
-  const telling = frames.filter((name) => !PLUMBING.has(name));
-  return (telling.length ? telling : frames).slice(0, 10).join(' ← ') || '(no frames)';
+  const frames = stackOf(profile, stack).filter((frame) => profile.kinds[frame] !== LABEL);
+  const names = (kind) => frames.filter((frame) => profile.kinds[frame] === kind).map((frame) => profile.names[frame]);
+  const [kernel, user] = [names(KERNEL), names(USER).slice(0, 8)];
+  const telling = kernel.filter((name) => !PLUMBING.has(name));
+  const last = telling.length || user.length ? telling : kernel;
+  const short = last.length <= 3 ? last : user.length ? [...last.slice(0, 2), '…'] : [...last.slice(0, 3), '…', last.at(-1)];
+  return [...short, ...user].join(' ← ') || '(no frames)';
 }
 
 function wakesView(profile, selection, state, match, change) {
@@ -113,7 +118,7 @@ function wakesView(profile, selection, state, match, change) {
 }
 
 function chainList(profile, tree, units) {
-  const side = element('div', { className: 'side', id: 'chain-stack', 'aria-live': 'polite' }, empty('Choose a line to see its whole stack.'));
+  const side = element('div', { className: 'side', id: 'chain-stack', 'aria-live': 'polite' });
   const told = (unit) => ({
     name: () => [element('b', {}, unit.name), ' slept'],
     sleep: () => ['in ', element('span', { className: 'code' }, code(profile, unit.stack))],
@@ -171,5 +176,8 @@ function chainList(profile, tree, units) {
   };
   const roots = [...tree.childrenOf(0)];
   const list = element('ul', { className: 'chains' }, roots.length > MOST_CHILDREN ? items(roots, true) : roots.map((node, place) => item(node, place < 3)));
+  let first = list.firstElementChild;
+  while (first.lastElementChild.firstElementChild && !first.lastElementChild.hidden) first = first.lastElementChild.firstElementChild;
+  first.querySelector('.told').click();
   return element('div', { className: 'split' }, list, side);
 }

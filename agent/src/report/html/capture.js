@@ -1,0 +1,46 @@
+'use strict';
+// What the capture says of itself: who, when, at what cost, and what is missing.
+
+const by = (id) => document.getElementById(id);
+
+// The facts of the capture that every reader needs, in three lines; the rest behind `About this capture`.
+function showCapture(profile) {
+  const { meta } = profile;
+  const { host, cost, governing } = meta;
+  const [kind, what] = typeof meta.target === 'string' ? [meta.target, null] : Object.entries(meta.target)[0];
+  const target = { all: 'all threads', processes: `processes ${what}`, cgroup: `cgroup ${what}`, command: kind === 'command' ? what.join(' ') : '' }[kind];
+  const start = new Date(meta.start_realtime / 1e6).toISOString().replace('T', ' ').replace(/\.\d+Z/, ' UTC');
+  document.title = `${host.hostname}, ${target}, ${start} - quell`;
+  by('capture').replaceChildren(...[host.hostname, `Linux ${host.kernel} ${host.arch}`, target, start, nanos(meta.duration), `CPUs ${meta.cpus || 'none'}`]
+    .map((fact, place) => element(place ? 'span' : 'b', {}, fact)));
+
+  const perEvent = cost.probes.map((probe) => `${probe.probe} ${counted(probe.events, 'event')}${probe.nanos_per_event === null ? ', time not measured' : ` at ${nanos(probe.nanos_per_event)}`}`);
+  const idle = Object.values(meta.idle);
+  const mean = idle.reduce((sum, share) => sum + share, 0) / idle.length;
+  const range = `${percent(Math.min(...idle), 1)} to ${percent(Math.max(...idle), 1)}`;
+  by('cost').textContent = `Cost: ${percent(cost.cpu_share, 1)} of one CPU; ${perEvent.length ? `${perEvent.join('; ')}; ` : ''}memory ${bytes(cost.map_memory)} in the kernel, ${bytes(cost.agent_memory)} in the agent.${governing.over_budget ? ' The budget could not be kept.' : ''}${governing.changes.length ? ` Sampling rates were changed ${counted(governing.changes.length, 'time')}.` : ''}${idle.length ? ` CPUs were idle ${percent(mean, 1)} of the time (${range}).` : ''}`;
+
+  const lost = profile.losses.filter(([, number]) => number > 0);
+  const unnamed = Object.entries(meta.symbols.unnamed);
+  by('losses').className = lost.length ? 'lost' : '';
+  by('losses').textContent = lost.length ? `Lost: ${lost.map(([name, number]) => `${count(number)} ${name}`).join('; ')}.` : 'Nothing lost.';
+  if (unnamed.length) by('losses').textContent += ` Frames without a name: ${unnamed.map(([why, number]) => `${count(number)} (${why})`).join(', ')}.`;
+  if (meta.remarks.length) by('losses').append(...meta.remarks.map((remark) => element('span', { className: 'remark' }, `Remark: ${remark}`)));
+
+  const facts = [
+    ['Command line', meta.command_line.join(' ')],
+    ['quell', `${meta.quell}, recording format ${meta.schema}`],
+    ['Host CPUs', host.cpus],
+    ['CPU sampling', meta.frequency ? `${meta.frequency} Hz` : 'not recorded'],
+    ['Off-CPU sampling', meta.every_event ? 'every sleep' : 'by expected length, weighted (Horvitz-Thompson)'],
+    ['Exit code', meta.exit_code ?? 'no command was started, or it still ran'],
+    ['Agent CPU time', nanos(cost.agent_cpu)],
+    ...cost.probes.map((probe) => [`Probe ${probe.probe}`, `${probe.mechanism}: ${counted(probe.events, 'event')}, ${probe.nanos_per_event === null ? 'time per event not measured' : `mean ${nanos(probe.nanos_per_event)} per event`}`]),
+    ['Budget', governing.budget === null ? 'none' : `${percent(governing.budget, 1)} of one CPU${governing.over_budget ? ', not kept even at the lowest rates' : ', kept'}`],
+    ...governing.changes.map((change) => [`Rates from ${seconds(change.time, 1e6)}`, `cost was ${percent(change.measured, 1)}; since then one CPU sample each ${nanos(change.cpu_interval)}, one off-CPU sample for each ${nanos(change.offcpu_interval)} asleep`]),
+    ['Idle CPUs', Object.entries(meta.idle).map(([cpu, share]) => `CPU ${cpu} ${percent(share, 1)}`).join(', ') || 'not measured'],
+    ['Named frames', `${count(meta.symbols.named)} named${unnamed.map(([why, number]) => `, ${count(number)} not: ${why}`).join('')}`],
+    ...profile.losses.map(([name, number]) => [`Lost: ${name}`, count(number)]),
+  ];
+  by('facts').replaceChildren(element('dl', {}, facts.flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, String(value))])));
+}
