@@ -1,7 +1,7 @@
 //! One interactive page in one file: it loads nothing and works from `file://`.
 //!
 //! Samples are added up here, and the browser adds up again for what its reader selects. The page's parts:
-//! `data.js` reads what [`encode`] wrote, the other scripts each draw one view, `app.js` puts them together.
+//! `data.js` reads what `encode` wrote, the other scripts each draw one view, `app.js` puts them together.
 
 mod buckets;
 mod chains;

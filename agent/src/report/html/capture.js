@@ -42,5 +42,6 @@ function showCapture(profile) {
     ['Named frames', `${count(meta.symbols.named)} named${unnamed.map(([why, number]) => `, ${count(number)} not: ${why}`).join('')}`],
     ...profile.losses.map(([name, number]) => [`Lost: ${name}`, count(number)]),
   ];
+  facts.push(['Keys', '/ searches; Esc takes back search, zoom, window, threads, one at a time; on the flame graph arrows move, Enter zooms, c copies the name; on the time axis arrows move the window, with Shift its end']);
   by('facts').replaceChildren(element('dl', {}, facts.flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, String(value))])));
 }

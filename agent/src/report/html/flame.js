@@ -206,7 +206,8 @@ class FlameGraph {
     this.visible((node) => { deepest = Math.max(deepest, tree.depth[node]); });
     const before = this.height;
     this.height = (deepest + 1) * ROW;
-    const ratio = devicePixelRatio || 1;
+    // Browsers draw nothing on a canvas of more than 16384 pixels.
+    const ratio = Math.min(devicePixelRatio || 1, 16000 / this.height);
     canvas.style.height = `${this.height}px`;
     canvas.width = Math.round(this.width * ratio);
     canvas.height = Math.round(this.height * ratio);
