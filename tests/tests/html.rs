@@ -1,5 +1,6 @@
 //! The HTML report in a real browser: what a reader sees is what the profile holds.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -152,7 +153,8 @@ impl Browser {
     /// Writes the page; `None`, with a word on stderr, where there is no browser.
     fn new(profile: &Profile) -> Option<Self> {
         if Command::new("chromium").arg("--version").output().is_err() {
-            eprintln!("SKIPPED: chromium is not installed, so the page was not opened");
+            // Not `eprintln!`, which the test harness would swallow.
+            let _ = std::io::stderr().write_all(b"SKIPPED: chromium is not installed, so the page was not opened\n");
             return None;
         }
         let dir = tempfile::tempdir().expect("a temporary folder");
@@ -213,7 +215,7 @@ fn the_page_shows_what_the_profile_holds() {
 
     let on = browser.open("");
     assert_eq!(on.text("capture"), "testhost Linux 6.18.0 x86_64 all threads 2023-11-14 22:13:20 UTC 4.00 s CPUs 0-1");
-    let cost = "0.40 % of one CPU; cpu 3 events at 812 ns; offcpu 9 events, time not measured; memory 1.0 MiB";
+    let cost = "0.40 % of one CPU; cpu 3 events, 812 ns each; offcpu 9 events, time not measured; memory 1.0 MiB";
     assert!(on.text("cost").contains(cost), "{}", on.text("cost"));
     assert_eq!(
         on.text("losses"),

@@ -67,7 +67,9 @@ function start(profile) {
     by('reasons').hidden = state.view === 'threads' || metricOf() === 'on';
     by('layout').hidden = state.view !== 'flame' && !(state.view === 'wakes' && state.wakes === 'flame');
     by('reverse').hidden = state.view !== 'flame';
-    for (const [id, pressed] of [['reverse', state.reverse], ['shape', state.upward], ['order', state.byName]]) by(id).setAttribute('aria-pressed', String(pressed));
+    for (const [id, pressed] of [['reverse', state.reverse], ['shape', state.upward], ['order', state.byName]]) {
+      by(id).setAttribute('aria-pressed', String(pressed));
+    }
     if (document.activeElement !== by('search')) by('search').value = state.search;
     by('matched').textContent = '';
     if (match && weights) {
@@ -81,14 +83,20 @@ function start(profile) {
   function summary(weights, window) {
     const parts = [];
     const metric = metricOf() === 'on' ? 'On-CPU' : `Off-CPU${state.reasons.length < REASONS.length ? ` (${state.reasons.join(', ')})` : ''}`;
-    if (weights) parts.push(element('span', { id: 'sum', title: 'a sample counts where it began; its time counts where it passed' }, `${metric} ${estimate(weights.sum)}, ${counted(weights.sum.samples, 'sample')}`));
-    const chip = (text, clear, what) => element('span', { className: 'chip' }, text, element('button', { 'aria-label': `Clear ${what}`, onclick: clear }, '×'));
+    if (weights) {
+      const title = 'a sample counts where it began; its time counts where it passed';
+      parts.push(element('span', { id: 'sum', title }, `${metric} ${estimate(weights.sum)}, ${counted(weights.sum.samples, 'sample')}`));
+    }
+    const chip = (text, clear, what) => element('span', { className: 'chip' }, text,
+      element('button', { 'aria-label': `Clear ${what}`, onclick: clear }, '×'));
     const [from, to] = window ?? [0, profile.buckets];
     const end = Math.min(to * width, profile.meta.duration);
     const span = `${seconds(from * width, width)} to ${seconds(end, width)}`;
     parts.push(window ? chip(`window ${span} (${nanos(end - from * width)})`, () => select(null), 'the window') : element('span', { className: 'quiet' }, 'whole capture'));
     for (const token of state.threads) {
-      parts.push(chip(token.startsWith('comm:') ? `threads ${token.slice(5)}` : `thread ${token.slice(4)}`, () => change({ threads: state.threads.filter((other) => other !== token) }), 'the thread filter'));
+      const text = token.startsWith('comm:') ? `threads ${token.slice(5)}` : `thread ${token.slice(4)}`;
+      const rest = state.threads.filter((other) => other !== token);
+      parts.push(chip(text, () => change({ threads: rest }), 'the thread filter'));
     }
     by('selection').replaceChildren(...parts);
   }
@@ -104,7 +112,12 @@ function start(profile) {
     const weights = state.view === 'threads' ? null : remembered('weights', selection, () => weigh(profile, selection));
     controls(weights, match);
     summary(weights, window);
-    const lane = (name, unit, metrics, color) => ({ name, unit, color, values: remembered(name, { metrics, threads }, () => overTime(profile, metrics, threads)) });
+    const lane = (name, unit, metrics, color) => ({
+      name,
+      unit,
+      color,
+      values: remembered(name, { metrics, threads }, () => overTime(profile, metrics, threads)),
+    });
     timeline.show([
       lane('On-CPU', 'CPUs', 1, '--user-2'),
       lane('Off-CPU', 'threads', metricOf() === 'off' ? metricsOf() : 14, '--kernel-2'),

@@ -25,7 +25,11 @@ class FlameGraph {
     this.focused = this.zoomed;
     this.match = null;
     this.crumbs = element('nav', { className: 'crumbs', 'aria-label': 'Zoomed into' });
-    this.canvas = element('canvas', { tabIndex: 0, role: 'application', 'aria-label': `${options.title}. Arrow keys move between frames, enter zooms, escape resets, c copies the name.` });
+    this.canvas = element('canvas', {
+      tabIndex: 0,
+      role: 'application',
+      'aria-label': `${options.title}. Arrow keys move between frames, enter zooms, escape resets, c copies the name.`,
+    });
     this.detail = element('p', { className: 'detail', 'aria-live': 'polite' });
     this.scroller = element('div', { className: 'scroller' }, this.canvas);
     this.node = element('div', { className: 'flame' }, this.crumbs, this.scroller, this.detail);
@@ -76,7 +80,8 @@ class FlameGraph {
     for (let at = this.zoomed; at > 0; at = this.tree.parent[at]) parts.unshift(at);
     const crumb = (node) => element('button', { textContent: this.name(node), onclick: () => this.zoom(node) });
     const hidden = Math.max(0, parts.length - 6);
-    this.crumbs.replaceChildren(...parts.length ? [crumb(0), hidden ? `${counted(hidden, 'frame')} …` : '', ...parts.slice(hidden).map(crumb)] : []);
+    const shown = [crumb(0), hidden ? `${counted(hidden, 'frame')} …` : '', ...parts.slice(hidden).map(crumb)];
+    this.crumbs.replaceChildren(...parts.length ? shown : []);
     this.crumbs.hidden = parts.length === 0;
     this.describe(this.focused);
     this.draw();
@@ -89,7 +94,8 @@ class FlameGraph {
     const facts = [
       element('b', {}, this.name(node)),
       frame >= 0 && profile.moduleOf[frame] ? ` ${profile.moduleOf[frame]} ` : ' ',
-      `${estimate(tree.sum(node))}, ${percent(tree.value[node], tree.value[0])} of ${nanos(tree.value[0])}, self ${nanos(tree.self[node])}, ${counted(tree.samples[node], 'sample')} `,
+      `${estimate(tree.sum(node))}, ${percent(tree.value[node], tree.value[0])} of ${nanos(tree.value[0])}, `,
+      `self ${nanos(tree.self[node])}, ${counted(tree.samples[node], 'sample')} `,
     ];
     if (frame >= 0) {
       facts.push(element('button', { textContent: 'Copy name', onclick: () => this.copy(node) }), ' ');

@@ -30,9 +30,13 @@ function functionsView(profile, weights, state, match, change) {
     onRow: (row) => change({ fn: frameKey(profile, row.frame) }),
     selected: (row) => row.frame === chosen,
   });
-  if (!rows.length) return { node: empty(match ? 'No function of this selection matches the search.' : 'No function in this selection: none of its stacks has a frame.'), graphs: [] };
+  if (!rows.length) {
+    const why = match ? 'No function of this selection matches the search.' : 'No function in this selection: none of its stacks has a frame.';
+    return { node: empty(why), graphs: [] };
+  }
+  const beside = (side, graphs = []) => ({ node: element('div', { className: 'split' }, table, side), graphs });
   if (chosen < 0) {
-    return { node: element('div', { className: 'split' }, table, element('div', { className: 'side' }, empty('Choose a function to see its callers and callees.'))), graphs: [] };
+    return beside(element('div', { className: 'side' }, empty('Choose a function to see its callers and callees.')));
   }
 
   const { callers, callees } = sandwich(profile, weights, chosen);
@@ -40,7 +44,7 @@ function functionsView(profile, weights, state, match, change) {
   callers.finish(order);
   callees.finish(order);
   if (!(callers.value[0] > 0)) {
-    return { node: element('div', { className: 'split' }, table, element('div', { className: 'side' }, empty(`${profile.names[chosen]} is not in this selection.`))), graphs: [] };
+    return beside(element('div', { className: 'side' }, empty(`${profile.names[chosen]} is not in this selection.`)));
   }
   const goTo = (frame) => change({ fn: frameKey(profile, frame) });
   const graph = (title, tree, upward) => {
@@ -55,7 +59,7 @@ function functionsView(profile, weights, state, match, change) {
     element('h3', {}, 'Callers'), graphs[0].node,
     element('h3', {}, 'Callees'), graphs[1].node,
     neighbours(profile, 'Called by', callers, goTo), neighbours(profile, 'Calls', callees, goTo));
-  return { node: element('div', { className: 'split' }, table, side), graphs };
+  return beside(side, graphs);
 }
 
 function selfOf(callees, frame) {

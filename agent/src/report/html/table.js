@@ -39,7 +39,11 @@ function sortedTable(columns, rows, options) {
     body.replaceChildren(...sorted.slice(0, MOST_ROWS).map((row) => {
       const line = element('tr', { 'aria-selected': String(Boolean(options.selected?.(row))) }, columns.map((column, index) => {
         const content = column.cell(row);
-        const shown = index === 0 && options.onRow ? element('button', { className: 'link', onclick: (event) => { event.stopPropagation(); choose(row); } }, content) : content;
+        const pick = (event) => {
+          event.stopPropagation();
+          choose(row);
+        };
+        const shown = index === 0 && options.onRow ? element('button', { className: 'link', onclick: pick }, content) : content;
         return element('td', { className: column.text ? 'text' : '', title: column.text && typeof content === 'string' ? content : '' }, shown);
       }));
       if (options.onRow) line.addEventListener('click', () => choose(row));
@@ -48,7 +52,8 @@ function sortedTable(columns, rows, options) {
     more.textContent = rows.length > MOST_ROWS ? `The first ${count(MOST_ROWS)} of ${counted(rows.length, options.what)}. Search to narrow.` : '';
   };
   show();
-  const above = options.groups && element('tr', {}, options.groups.map(([heading, span]) => element('th', { colSpan: span, scope: 'colgroup', className: 'group' }, heading)));
+  const heading = ([text, span]) => element('th', { colSpan: span, scope: 'colgroup', className: 'group' }, text);
+  const above = options.groups && element('tr', {}, options.groups.map(heading));
   const box = element('div', { className: 'tablebox', onscroll: () => { kept.scroll = box.scrollTop; } },
     element('table', {}, options.caption ? element('caption', {}, options.caption) : null, element('thead', {}, above, head), body), more);
   // A choice draws the page anew; the reader stays where they were. Once the caller has put the table in its place:

@@ -96,10 +96,13 @@ function code(profile, stack) {
 function wakesView(profile, selection, state, match, change) {
   const hit = match && matchStacks(profile, match);
   const choice = element('div', { className: 'choice', role: 'group', 'aria-label': 'Drawn as' },
-    ...['tree', 'flame'].map((form) => element('button', { textContent: form === 'tree' ? 'Tree' : 'Flame graph', 'aria-pressed': String(state.wakes === form), onclick: () => change({ wakes: form, zoom: [] }) })));
+    ...['tree', 'flame'].map((form) => element('button', {
+      textContent: form === 'tree' ? 'Tree' : 'Flame graph',
+      'aria-pressed': String(state.wakes === form),
+      onclick: () => change({ wakes: form, zoom: [] }),
+    })));
   const flame = state.wakes === 'flame';
   const { tree, units, sums } = flame ? chainFlame(profile, selection, hit, state) : chainTree(profile, selection, hit);
-  if (!flame) tree.frame[0] = -1;
   const about = element('p', { className: 'note', id: 'chain-sums' }, [
     `${nanos(sums.chains)} in chains${match ? ' that match the search' : ''}`,
     sums.unseen > 0 ? `${nanos(sums.unseen)} whose waker was not seen` : '',
@@ -107,7 +110,8 @@ function wakesView(profile, selection, state, match, change) {
     sums.light > 0 ? `${nanos(sums.light)} in rarer chains that are not kept apart (${count(profile.light_chains)} in the whole capture)` : '',
   ].filter(Boolean).join('; '), '. A chain that comes to an interrupt ends there: the thread that it fell upon has no part in it.');
   if (!(tree.value[0] > 0)) {
-    return { node: element('div', {}, choice, about, empty(match ? 'No wake chain of this selection matches the search.' : 'No wake chain in this selection: no waker of these sleeps was seen.')), graphs: [] };
+    const why = match ? 'No wake chain of this selection matches the search.' : 'No wake chain in this selection: no waker of these sleeps was seen.';
+    return { node: element('div', {}, choice, about, empty(why)), graphs: [] };
   }
   if (flame) {
     const graph = new FlameGraph(profile, tree, { title: 'Wake chains', upward: state.upward, zoom: state.zoom, onZoom: (zoom) => change({ zoom }, true) });
@@ -123,7 +127,10 @@ function chainList(profile, tree, units) {
     name: () => [element('b', {}, unit.name), ' slept'],
     sleep: () => ['in ', element('span', { className: 'code' }, code(profile, unit.stack))],
     waker: () => ['woken by ', element('b', {}, unit.name), ' in ', element('span', { className: 'code' }, code(profile, unit.stack))],
-    interrupt: () => ['woken by an ', element('b', { className: 'interrupt' }, 'interrupt'), ' in ', element('span', { className: 'code' }, code(profile, unit.stack))],
+    interrupt: () => [
+      'woken by an ', element('b', { className: 'interrupt' }, 'interrupt'),
+      ' in ', element('span', { className: 'code' }, code(profile, unit.stack)),
+    ],
     end: () => [element('i', {}, unit.text)],
   })[unit.kind]();
 
