@@ -224,7 +224,7 @@ class FlameGraph {
     pen.textBaseline = 'middle';
     const letter = pen.measureText('m').width;
     const palette = ['kernel', 'user', 'label'].map((kind) => [0, 1, 2, 3, 4].map((i) => themeColor(`--${kind}-${i}`)));
-    const [ink, faint, found, foundInk] = ['--frame-ink', '--faded', '--found', '--found-ink'].map(themeColor);
+    const [ink, found, foundInk] = ['--frame-ink', '--found', '--found-ink'].map(themeColor);
     this.shades ??= new Map();
     this.visible((node, left, width) => {
       const top = this.row(tree.depth[node]);
@@ -233,10 +233,12 @@ class FlameGraph {
       const kind = frame >= 0 ? profile.kinds[frame] : LABEL;
       if (!this.shades.has(name)) this.shades.set(name, shade(name));
       const hit = this.match && frame >= 0 && this.match[frame];
-      pen.globalAlpha = tree.depth[node] < tree.depth[this.zoomed] ? 0.55 : 1;
-      pen.fillStyle = hit ? found : this.match ? faint : palette[kind][this.shades.get(name)];
+      const above = tree.depth[node] < tree.depth[this.zoomed] ? 0.55 : 1;
+      pen.globalAlpha = this.match && !hit ? 0.35 * above : above;
+      pen.fillStyle = hit ? found : palette[kind][this.shades.get(name)];
       pen.fillRect(left, top, Math.max(width - (width > 2 ? 1 : 0), NARROWEST), ROW - 1);
       const room = Math.floor((width - 7) / letter);
+      pen.globalAlpha = above;
       if (room >= 3) {
         pen.fillStyle = hit ? foundInk : ink;
         pen.fillText(name.length <= room ? name : `${name.slice(0, room - 1)}…`, left + 4, top + ROW / 2);

@@ -134,6 +134,7 @@ function chainList(profile, tree, units) {
     end: () => [element('i', {}, unit.text)],
   })[unit.kind]();
 
+  const framed = (frame) => element('li', { className: ['kernel', 'user', 'label'][profile.kinds[frame]] }, profile.names[frame]);
   const choose = (line, node) => {
     for (const other of list.querySelectorAll('[aria-current]')) other.removeAttribute('aria-current');
     line.setAttribute('aria-current', 'true');
@@ -144,7 +145,7 @@ function chainList(profile, tree, units) {
       ...hops.filter((unit) => unit.kind !== 'name').map((unit) => element('section', {},
         element('h3', {}, { sleep: `${hops[0].name} slept in`, waker: `woken by ${unit.name} in`, interrupt: 'woken by an interrupt in', end: unit.text }[unit.kind]),
         unit.kind === 'end' ? '' : unit.stack < 0 ? 'its stack was not walked'
-          : element('ol', {}, stackOf(profile, unit.stack).map((frame) => element('li', { className: ['kernel', 'user', 'label'][profile.kinds[frame]] }, profile.names[frame]))))));
+          : element('ol', {}, stackOf(profile, unit.stack).map(framed)))));
   };
 
   const item = (node, open) => {
