@@ -1,7 +1,7 @@
 //! One interactive page in one file: it loads nothing and works from `file://`.
 //!
 //! Samples are added up here, and the browser adds up again for what its reader selects. The page's parts:
-//! `data.js` reads what [`encode`] wrote, the other scripts each draw one view, `app.js` puts them together.
+//! `data.js` reads what `encode` wrote, the other scripts each draw one view, `app.js` puts them together.
 
 mod buckets;
 mod chains;
@@ -19,9 +19,10 @@ const PAGE: &str = include_str!("html/page.html");
 const STYLE: &str = include_str!("html/style.css");
 
 /// In the order in which each uses those before it.
-const SCRIPTS: [&str; 11] = [
+const SCRIPTS: [&str; 12] = [
     include_str!("html/format.js"),
     include_str!("html/data.js"),
+    include_str!("html/capture.js"),
     include_str!("html/tree.js"),
     include_str!("html/state.js"),
     include_str!("html/flame.js"),

@@ -1,53 +1,12 @@
 'use strict';
 // Puts the page together: state in the address, one view at a time, everything recomputed for what is selected.
 
-const by = (id) => document.getElementById(id);
-
 function problem(text) {
   by('problems').hidden = false;
   by('problems').textContent += `This page failed: ${text}\n`;
 }
 addEventListener('error', (event) => problem(event.message));
 addEventListener('unhandledrejection', (event) => problem(String(event.reason?.stack ?? event.reason)));
-
-// The facts of the capture that every reader needs, in three lines; the rest behind `About this capture`.
-function showCapture(profile) {
-  const { meta } = profile;
-  const { host, cost, governing } = meta;
-  const [kind, what] = typeof meta.target === 'string' ? [meta.target, null] : Object.entries(meta.target)[0];
-  const target = { all: 'all threads', processes: `processes ${what}`, cgroup: `cgroup ${what}`, command: kind === 'command' ? what.join(' ') : '' }[kind];
-  const start = new Date(meta.start_realtime / 1e6).toISOString().replace('T', ' ').replace(/\.\d+Z/, ' UTC');
-  document.title = `${host.hostname}, ${target}, ${start} - quell`;
-  by('capture').replaceChildren(...[host.hostname, `Linux ${host.kernel} ${host.arch}`, target, start, nanos(meta.duration), `CPUs ${meta.cpus || 'none'}`]
-    .map((fact, place) => element(place ? 'span' : 'b', {}, fact)));
-
-  const perEvent = cost.probes.map((probe) => `${probe.probe} ${counted(probe.events, 'event')}${probe.nanos_per_event === null ? '' : ` at ${nanos(probe.nanos_per_event)}`}`);
-  by('cost').textContent = `Cost: ${percent(cost.cpu_share, 1)} of one CPU; ${perEvent.length ? `${perEvent.join(', ')}; ` : ''}memory ${bytes(cost.map_memory)} in the kernel, ${bytes(cost.agent_memory)} in the agent.${governing.over_budget ? ' The budget could not be kept.' : ''}${governing.changes.length ? ` Sampling rates were changed ${counted(governing.changes.length, 'time')}.` : ''}`;
-
-  const lost = profile.losses.filter(([, number]) => number > 0);
-  const unnamed = Object.entries(meta.symbols.unnamed);
-  by('losses').className = lost.length ? 'lost' : '';
-  by('losses').textContent = lost.length ? `Lost: ${lost.map(([name, number]) => `${count(number)} ${name}`).join('; ')}.` : 'Nothing lost.';
-  if (unnamed.length) by('losses').textContent += ` Frames without a name: ${unnamed.map(([why, number]) => `${count(number)} (${why})`).join(', ')}.`;
-  if (meta.remarks.length) by('losses').append(...meta.remarks.map((remark) => element('span', { className: 'remark' }, ` Remark: ${remark}`)));
-
-  const facts = [
-    ['Command line', meta.command_line.join(' ')],
-    ['quell', `${meta.quell}, recording format ${meta.schema}`],
-    ['Host CPUs', host.cpus],
-    ['CPU sampling', meta.frequency ? `${meta.frequency} Hz` : 'not recorded'],
-    ['Off-CPU sampling', meta.every_event ? 'every sleep' : 'by expected length, weighted (Horvitz-Thompson)'],
-    ['Exit code', meta.exit_code ?? 'no command was started, or it still ran'],
-    ['Agent CPU time', nanos(cost.agent_cpu)],
-    ...cost.probes.map((probe) => [`Probe ${probe.probe}`, `${probe.mechanism}: ${counted(probe.events, 'event')}, ${probe.nanos_per_event === null ? 'time per event not measured' : `mean ${nanos(probe.nanos_per_event)} per event`}`]),
-    ['Budget', governing.budget === null ? 'none' : `${percent(governing.budget, 1)} of one CPU${governing.over_budget ? ', not kept even at the lowest rates' : ', kept'}`],
-    ...governing.changes.map((change) => [`Rates from ${seconds(change.time, 1e-3)}`, `cost was ${percent(change.measured, 1)}; since then one CPU sample each ${nanos(change.cpu_interval)}, one off-CPU sample for each ${nanos(change.offcpu_interval)} asleep`]),
-    ['Idle CPUs', Object.entries(meta.idle).map(([cpu, share]) => `CPU ${cpu} ${percent(share, 1)}`).join(', ') || 'not measured'],
-    ['Named frames', `${count(meta.symbols.named)} named${unnamed.map(([why, number]) => `, ${count(number)} not: ${why}`).join('')}`],
-    ...profile.losses.map(([name, number]) => [`Lost: ${name}`, count(number)]),
-  ];
-  by('facts').replaceChildren(element('dl', {}, facts.flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, String(value))])));
-}
 
 function start(profile) {
   const defaults = { ...DEFAULTS, metric: profile.recorded.on || !profile.recorded.off ? 'on' : 'off' };
@@ -76,6 +35,14 @@ function start(profile) {
     : { from: null, to: null });
   const timeline = new Timeline(profile, by('timeline'), select);
 
+  // The last result under each name: typing a search need not add everything up again.
+  const kept = new Map();
+  const remembered = (name, inputs, make) => {
+    const key = JSON.stringify(inputs, (_, value) => ArrayBuffer.isView(value) ? value.join('') : value);
+    if (kept.get(name)?.key !== key) kept.set(name, { key, value: make() });
+    return kept.get(name).value;
+  };
+
   function whyEmpty(threads, window) {
     const on = metricOf() === 'on';
     const [probe, what, recorded] = on ? ['cpu', 'on-CPU', profile.recorded.on] : ['offcpu', 'off-CPU', profile.recorded.off];
@@ -100,7 +67,9 @@ function start(profile) {
     by('reasons').hidden = state.view === 'threads' || metricOf() === 'on';
     by('layout').hidden = state.view !== 'flame' && !(state.view === 'wakes' && state.wakes === 'flame');
     by('reverse').hidden = state.view !== 'flame';
-    for (const [id, pressed] of [['reverse', state.reverse], ['shape', state.upward], ['order', state.byName]]) by(id).setAttribute('aria-pressed', String(pressed));
+    for (const [id, pressed] of [['reverse', state.reverse], ['shape', state.upward], ['order', state.byName]]) {
+      by(id).setAttribute('aria-pressed', String(pressed));
+    }
     if (document.activeElement !== by('search')) by('search').value = state.search;
     by('matched').textContent = '';
     if (match && weights) {
@@ -114,14 +83,20 @@ function start(profile) {
   function summary(weights, window) {
     const parts = [];
     const metric = metricOf() === 'on' ? 'On-CPU' : `Off-CPU${state.reasons.length < REASONS.length ? ` (${state.reasons.join(', ')})` : ''}`;
-    if (weights) parts.push(element('span', { id: 'sum' }, `${metric} ${estimate(weights.sum)}, ${counted(weights.sum.samples, 'sample')}`));
-    const chip = (text, clear, what) => element('span', { className: 'chip' }, text, element('button', { 'aria-label': `Clear ${what}`, onclick: clear }, '×'));
+    if (weights) {
+      const title = 'a sample counts where it began; its time counts where it passed';
+      parts.push(element('span', { id: 'sum', title }, `${metric} ${estimate(weights.sum)}, ${counted(weights.sum.samples, 'sample')}`));
+    }
+    const chip = (text, clear, what) => element('span', { className: 'chip' }, text,
+      element('button', { 'aria-label': `Clear ${what}`, onclick: clear }, '×'));
     const [from, to] = window ?? [0, profile.buckets];
     const end = Math.min(to * width, profile.meta.duration);
     const span = `${seconds(from * width, width)} to ${seconds(end, width)}`;
     parts.push(window ? chip(`window ${span} (${nanos(end - from * width)})`, () => select(null), 'the window') : element('span', { className: 'quiet' }, 'whole capture'));
     for (const token of state.threads) {
-      parts.push(chip(token.startsWith('comm:') ? `threads ${token.slice(5)}` : `thread ${token.slice(4)}`, () => change({ threads: state.threads.filter((other) => other !== token) }), 'the thread filter'));
+      const text = token.startsWith('comm:') ? `threads ${token.slice(5)}` : `thread ${token.slice(4)}`;
+      const rest = state.threads.filter((other) => other !== token);
+      parts.push(chip(text, () => change({ threads: rest }), 'the thread filter'));
     }
     by('selection').replaceChildren(...parts);
   }
@@ -134,12 +109,18 @@ function start(profile) {
     const threads = chosenThreads(profile, state.threads);
     const selection = { metrics: metricsOf(), window, threads };
     const match = matchFrames(profile, state.search);
-    const weights = state.view === 'threads' ? null : weigh(profile, selection);
+    const weights = state.view === 'threads' ? null : remembered('weights', selection, () => weigh(profile, selection));
     controls(weights, match);
     summary(weights, window);
+    const lane = (name, unit, metrics, color) => ({
+      name,
+      unit,
+      color,
+      values: remembered(name, { metrics, threads }, () => overTime(profile, metrics, threads)),
+    });
     timeline.show([
-      { name: 'On-CPU', unit: 'CPUs', values: overTime(profile, 1, threads), color: '--user-2' },
-      { name: 'Off-CPU', unit: 'threads', values: overTime(profile, state.reasons.reduce((bits, reason) => bits | 2 << REASONS.indexOf(reason), 0), threads), color: '--kernel-2' },
+      lane('On-CPU', 'CPUs', 1, '--user-2'),
+      lane('Off-CPU', 'threads', metricOf() === 'off' ? metricsOf() : 14, '--kernel-2'),
     ], window);
     by('view').replaceChildren(draw(selection, weights, match, whyEmpty(threads, window)));
     for (const graph of graphs) graph.draw();
@@ -158,7 +139,8 @@ function start(profile) {
   }
 
   function flameView(weights, match) {
-    const tree = (state.reverse ? reverseTree : callTree)(profile, weights).finish(state.byName ? (frame) => profile.names[frame] : null);
+    const tree = remembered('tree', { weights: kept.get('weights').key, reverse: state.reverse, byName: state.byName }, () =>
+      (state.reverse ? reverseTree : callTree)(profile, weights).finish(state.byName ? (frame) => profile.names[frame] : null));
     const graph = new FlameGraph(profile, tree, {
       title: state.reverse ? 'Flame graph, merged from the leaf' : 'Flame graph',
       upward: state.upward,
@@ -167,7 +149,7 @@ function start(profile) {
       onSandwich: (frame) => change({ view: 'functions', fn: frameKey(profile, frame) }),
     });
     graph.search(match && matchFrames(profile, state.search));
-    const key = ['kernel', 'user', 'label'].map((kind) => element('span', { className: `key ${kind}` }, kind));
+    const key = Object.entries({ kernel: 'kernel', user: 'user', label: 'thread or label' }).map(([kind, text]) => element('span', { className: `key ${kind}` }, text));
     return { node: element('div', {}, element('p', { className: 'keys' }, key), graph.node), graphs: [graph] };
   }
 
@@ -192,7 +174,7 @@ function start(profile) {
   });
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', render);
   addEventListener('keydown', (event) => {
-    const typing = event.target.matches('input, textarea');
+    const typing = event.target.matches?.('input, textarea');
     if (event.key === '/' && !typing && !event.ctrlKey && !event.metaKey) {
       event.preventDefault();
       by('search').select();

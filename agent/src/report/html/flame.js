@@ -25,7 +25,11 @@ class FlameGraph {
     this.focused = this.zoomed;
     this.match = null;
     this.crumbs = element('nav', { className: 'crumbs', 'aria-label': 'Zoomed into' });
-    this.canvas = element('canvas', { tabIndex: 0, role: 'application', 'aria-label': `${options.title}. Arrow keys move between frames, enter zooms, escape resets, c copies the name.` });
+    this.canvas = element('canvas', {
+      tabIndex: 0,
+      role: 'application',
+      'aria-label': `${options.title}. Arrow keys move between frames, enter zooms, escape resets, c copies the name.`,
+    });
     this.detail = element('p', { className: 'detail', 'aria-live': 'polite' });
     this.scroller = element('div', { className: 'scroller' }, this.canvas);
     this.node = element('div', { className: 'flame' }, this.crumbs, this.scroller, this.detail);
@@ -76,7 +80,8 @@ class FlameGraph {
     for (let at = this.zoomed; at > 0; at = this.tree.parent[at]) parts.unshift(at);
     const crumb = (node) => element('button', { textContent: this.name(node), onclick: () => this.zoom(node) });
     const hidden = Math.max(0, parts.length - 6);
-    this.crumbs.replaceChildren(...parts.length ? [crumb(0), hidden ? `${counted(hidden, 'frame')} …` : '', ...parts.slice(hidden).map(crumb)] : []);
+    const shown = [crumb(0), hidden ? `${counted(hidden, 'frame')} …` : '', ...parts.slice(hidden).map(crumb)];
+    this.crumbs.replaceChildren(...parts.length ? shown : []);
     this.crumbs.hidden = parts.length === 0;
     this.describe(this.focused);
     this.draw();
@@ -89,11 +94,12 @@ class FlameGraph {
     const facts = [
       element('b', {}, this.name(node)),
       frame >= 0 && profile.moduleOf[frame] ? ` ${profile.moduleOf[frame]} ` : ' ',
-      `${estimate(tree.sum(node))}, ${percent(tree.value[node], tree.value[0])} of ${nanos(tree.value[0])}, self ${nanos(tree.self[node])}, ${counted(tree.samples[node], 'sample')} `,
+      `${estimate(tree.sum(node))}, ${percent(tree.value[node], tree.value[0])} of ${nanos(tree.value[0])}, `,
+      `self ${nanos(tree.self[node])}, ${counted(tree.samples[node], 'sample')} `,
     ];
     if (frame >= 0) {
       facts.push(element('button', { textContent: 'Copy name', onclick: () => this.copy(node) }), ' ');
-      if (this.options.onSandwich && profile.kinds[frame] !== LABEL) {
+      if (this.options.onSandwich && node > 0 && profile.kinds[frame] !== LABEL) {
         facts.push(element('button', { textContent: 'Callers and callees', onclick: () => this.options.onSandwich(frame) }));
       }
     }
@@ -206,7 +212,8 @@ class FlameGraph {
     this.visible((node) => { deepest = Math.max(deepest, tree.depth[node]); });
     const before = this.height;
     this.height = (deepest + 1) * ROW;
-    const ratio = devicePixelRatio || 1;
+    // Browsers draw nothing on a canvas of more than 16384 pixels.
+    const ratio = Math.min(devicePixelRatio || 1, 16000 / this.height);
     canvas.style.height = `${this.height}px`;
     canvas.width = Math.round(this.width * ratio);
     canvas.height = Math.round(this.height * ratio);
@@ -217,7 +224,7 @@ class FlameGraph {
     pen.textBaseline = 'middle';
     const letter = pen.measureText('m').width;
     const palette = ['kernel', 'user', 'label'].map((kind) => [0, 1, 2, 3, 4].map((i) => themeColor(`--${kind}-${i}`)));
-    const [ink, faint, found, foundInk] = ['--frame-ink', '--faded', '--found', '--found-ink'].map(themeColor);
+    const [ink, found, foundInk] = ['--frame-ink', '--found', '--found-ink'].map(themeColor);
     this.shades ??= new Map();
     this.visible((node, left, width) => {
       const top = this.row(tree.depth[node]);
@@ -226,10 +233,12 @@ class FlameGraph {
       const kind = frame >= 0 ? profile.kinds[frame] : LABEL;
       if (!this.shades.has(name)) this.shades.set(name, shade(name));
       const hit = this.match && frame >= 0 && this.match[frame];
-      pen.globalAlpha = tree.depth[node] < tree.depth[this.zoomed] ? 0.55 : 1;
-      pen.fillStyle = hit ? found : this.match ? faint : palette[kind][this.shades.get(name)];
+      const above = tree.depth[node] < tree.depth[this.zoomed] ? 0.55 : 1;
+      pen.globalAlpha = this.match && !hit ? 0.35 * above : above;
+      pen.fillStyle = hit ? found : palette[kind][this.shades.get(name)];
       pen.fillRect(left, top, Math.max(width - (width > 2 ? 1 : 0), NARROWEST), ROW - 1);
       const room = Math.floor((width - 7) / letter);
+      pen.globalAlpha = above;
       if (room >= 3) {
         pen.fillStyle = hit ? foundInk : ink;
         pen.fillText(name.length <= room ? name : `${name.slice(0, room - 1)}…`, left + 4, top + ROW / 2);

@@ -3,9 +3,9 @@
 
 function nanos(value) {
   const size = Math.abs(value);
-  if (size < 1e3) return `${Math.round(value)} ns`;
-  const [scaled, unit] = size < 1e6 ? [value / 1e3, 'us'] : size < 1e9 ? [value / 1e6, 'ms'] : [value / 1e9, 's'];
-  const digits = Math.abs(scaled) < 10 ? 2 : Math.abs(scaled) < 100 ? 1 : 0;
+  if (size < 999.5) return `${Math.round(value)} ns`;
+  const [scaled, unit] = size < 999.5e3 ? [value / 1e3, 'us'] : size < 999.5e6 ? [value / 1e6, 'ms'] : [value / 1e9, 's'];
+  const digits = Math.abs(scaled) < 9.995 ? 2 : Math.abs(scaled) < 99.95 ? 1 : 0;
   return `${digits ? scaled.toFixed(digits) : count(Math.round(scaled))} ${unit}`;
 }
 
@@ -33,8 +33,9 @@ function bytes(number) {
   return `${(number / 1024 ** power).toFixed(power === 3 ? 2 : 1)} ${['B', 'KiB', 'MiB', 'GiB'][power]}`;
 }
 
+// A time on the axis, as exact as steps of so many nanoseconds ask for.
 function seconds(value, step) {
-  const digits = Math.max(0, Math.min(9, Math.ceil(-Math.log10(step) - 1e-9)));
+  const digits = Math.max(0, Math.min(9, Math.ceil(9 - Math.log10(step) - 1e-9)));
   return `${(value / 1e9).toFixed(digits)} s`;
 }
 

@@ -5,13 +5,13 @@ function functionsView(profile, weights, state, match, change) {
   const whole = weights.sum.value;
   const rows = functionsOf(profile, weights).filter((row) => profile.kinds[row.frame] !== LABEL && (!match || match[row.frame]));
   const uncertain = weights.sum.variance > 0;
-  const error = (pick) => ({
-    name: '±', doc: 'standard error of the estimate', key: (row) => pick(row).variance,
+  const error = (group, pick) => ({
+    group, name: '±', doc: 'standard error of the estimate', key: (row) => pick(row).variance,
     cell: (row) => pick(row).value > 0 ? nanos(Math.sqrt(pick(row).variance)) : '',
   });
   const time = (name, pick, doc) => [
     { name, doc, key: (row) => pick(row).value, cell: (row) => pick(row).value > 0 ? nanos(pick(row).value) : '' },
-    ...uncertain ? [error(pick)] : [],
+    ...uncertain ? [error(name, pick)] : [],
     { name: `${name} %`, doc: 'share of the selection', key: (row) => pick(row).value, cell: (row) => pick(row).value > 0 ? percent(pick(row).value, whole) : '' },
   ];
   const columns = [
@@ -23,15 +23,20 @@ function functionsView(profile, weights, state, match, change) {
   ];
   const chosen = frameNamed(profile, state.fn);
   const table = sortedTable(columns, rows, {
+    id: 'functions',
     sort: 2,
     what: 'function',
     caption: `${counted(rows.length, 'function')}${match ? ' that match' : ''}; shares of ${nanos(whole)}`,
     onRow: (row) => change({ fn: frameKey(profile, row.frame) }),
     selected: (row) => row.frame === chosen,
   });
-  if (!rows.length) return { node: empty(match ? 'No function of this selection matches the search.' : 'No function in this selection: none of its stacks has a frame.'), graphs: [] };
+  if (!rows.length) {
+    const why = match ? 'No function of this selection matches the search.' : 'No function in this selection: none of its stacks has a frame.';
+    return { node: empty(why), graphs: [] };
+  }
+  const beside = (side, graphs = []) => ({ node: element('div', { className: 'split' }, table, side), graphs });
   if (chosen < 0) {
-    return { node: element('div', { className: 'split' }, table, element('div', { className: 'side' }, empty('Choose a function to see its callers and callees.'))), graphs: [] };
+    return beside(element('div', { className: 'side' }, empty('Choose a function to see its callers and callees.')));
   }
 
   const { callers, callees } = sandwich(profile, weights, chosen);
@@ -39,7 +44,7 @@ function functionsView(profile, weights, state, match, change) {
   callers.finish(order);
   callees.finish(order);
   if (!(callers.value[0] > 0)) {
-    return { node: element('div', { className: 'split' }, table, element('div', { className: 'side' }, empty(`${profile.names[chosen]} is not in this selection.`))), graphs: [] };
+    return beside(element('div', { className: 'side' }, empty(`${profile.names[chosen]} is not in this selection.`)));
   }
   const goTo = (frame) => change({ fn: frameKey(profile, frame) });
   const graph = (title, tree, upward) => {
@@ -54,7 +59,7 @@ function functionsView(profile, weights, state, match, change) {
     element('h3', {}, 'Callers'), graphs[0].node,
     element('h3', {}, 'Callees'), graphs[1].node,
     neighbours(profile, 'Called by', callers, goTo), neighbours(profile, 'Calls', callees, goTo));
-  return { node: element('div', { className: 'split' }, table, side), graphs };
+  return beside(side, graphs);
 }
 
 function selfOf(callees, frame) {

@@ -46,16 +46,34 @@ function threadsView(profile, selection, state, change) {
       ? { name: 'PID / TID', key: (row) => [...row.tids][0], cell: (row) => `${[...row.pids][0]} / ${[...row.tids][0]}` }
       : { name: 'Threads', key: (row) => row.tids.size, cell: (row) => count(row.tids.size) },
     { name: 'Time', doc: 'on-CPU time', key: (row) => row.sums[0].value, cell: (row) => row.sums[0].value > 0 ? nanos(row.sums[0].value) : '' },
-    ...REASONS.flatMap((reason, place) => [
-      { name: 'Estimate', doc: `${reason}: estimated from samples, in the selected window`, key: (row) => row.sums[place + 1].value, cell: (row) => row.sums[place + 1].value > 0 ? estimate(row.sums[place + 1]) : '' },
-      { name: 'Exact', doc: `${reason}: counted by the kernel programs, whole capture, ended sleeps only`, key: (row) => row.exact?.[place].time ?? -1, cell: (row) => row.exact?.[place].count ? `${nanos(row.exact[place].time)}` : '' },
-      { name: 'Sleeps', doc: `${reason}: how many, exactly`, key: (row) => row.exact?.[place].count ?? -1, cell: (row) => row.exact?.[place].count ? count(row.exact[place].count) : '' },
-    ]),
+    ...REASONS.flatMap((reason, place) => {
+      const sum = (row) => row.sums[place + 1];
+      const exact = (row) => row.exact?.[place] ?? { count: 0, time: 0 };
+      return [
+        {
+          group: reason, name: 'Estimate', doc: `${reason}: estimated from samples, in the selected window`,
+          key: (row) => sum(row).value, cell: (row) => sum(row).value > 0 ? estimate(sum(row)) : '',
+        },
+        {
+          group: reason, name: 'Exact', doc: `${reason}: counted in the kernel, whole capture, ended sleeps only`,
+          key: (row) => exact(row).time, cell: (row) => exact(row).count ? nanos(exact(row).time) : '',
+        },
+        {
+          group: reason, name: 'Sleeps', doc: `${reason}: how many, exactly`,
+          key: (row) => exact(row).count, cell: (row) => exact(row).count ? count(exact(row).count) : '',
+        },
+      ];
+    }),
   ];
   const table = sortedTable(columns, shown, {
+    id: 'threads',
     sort: state.metric === 'on' ? 2 : 3,
     what: state.byThread ? 'thread' : 'name',
-    caption: 'Choose a row to see only its threads; choose it again to see all. Exact columns are of the whole capture and of ended sleeps only; estimates are of the selected window and include sleeps that still went on.',
+    caption: [
+      'Choose a row to see only its threads; choose it again to see all.',
+      'Exact columns are of the whole capture and of ended sleeps only;',
+      'estimates are of the selected window and include sleeps that still went on.',
+    ].join(' '),
     groups: [['', 2], ['On-CPU', 1], ...REASONS.map((reason) => [reason === 'preempted' ? 'Off-CPU: preempted' : `Off-CPU: ${reason}`, 3])],
     selected: (row) => state.threads.includes(token(row)),
     onRow: (row) => {

@@ -16,7 +16,7 @@ class Timeline {
   }
 
   bucketAt(event) {
-    const place = (event.offsetX - this.left) / (this.width - this.left) * this.span;
+    const place = (event.clientX - this.canvas.getBoundingClientRect().left - this.left) / (this.width - this.left) * this.span;
     return Math.max(0, Math.min(this.profile.buckets, place));
   }
 
@@ -24,24 +24,28 @@ class Timeline {
     const { canvas } = this;
     canvas.addEventListener('pointerdown', (event) => {
       if (event.button !== 0) return;
-      canvas.setPointerCapture(event.pointerId);
       this.drag = { from: this.bucketAt(event), moved: false, before: this.window };
     });
     canvas.addEventListener('pointermove', (event) => {
+      if (!this.drag) this.hover(this.bucketAt(event), event);
+    });
+    // A drag goes on outside of the canvas.
+    addEventListener('pointermove', (event) => {
+      if (!this.drag) return;
       const at = this.bucketAt(event);
-      if (!this.drag) return this.hover(at, event);
       const [from, to] = [Math.min(at, this.drag.from), Math.max(at, this.drag.from)];
       if (!this.drag.moved && (to - from) * (this.width - this.left) / this.span < 3) return;
       this.drag.moved = true;
       this.window = [Math.floor(from), Math.max(Math.ceil(to), Math.floor(from) + 1)];
       this.draw();
     });
-    canvas.addEventListener('pointerup', () => {
+    addEventListener('pointerup', () => {
       if (this.drag?.moved) this.onWindow(this.window);
       this.drag = null;
     });
-    canvas.addEventListener('pointercancel', () => {
-      if (this.drag) this.window = this.drag.before;
+    addEventListener('pointercancel', () => {
+      if (!this.drag) return;
+      this.window = this.drag.before;
       this.drag = null;
       this.draw();
     });
@@ -51,6 +55,10 @@ class Timeline {
   }
 
   key(event) {
+    if (event.key === 'Escape' && this.window) {
+      event.stopPropagation();
+      return this.onWindow(null);
+    }
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!step) return;
     event.preventDefault();
@@ -71,7 +79,13 @@ class Timeline {
     tooltip.show(event, [
       element('b', {}, `${seconds(bucket * width, width)} to ${seconds((bucket + 1) * width, width)}`),
       ...this.lanes.map(({ name, unit, values }) => element('div', {}, `${name}: ${nanos(values[bucket])}, ${(values[bucket] / width).toFixed(2)} ${unit} on average`)),
+      this.rateChanges().some((at) => Math.floor(at) === bucket) ? element('div', {}, 'the sampling rates were changed here') : null,
     ]);
+  }
+
+  // Where the governor changed the sampling rates, in buckets.
+  rateChanges() {
+    return this.profile.meta.governing.changes.map((change) => change.time / this.profile.bucket_nanos);
   }
 
   draw() {
@@ -111,6 +125,8 @@ class Timeline {
       pen.fillRect(this.left, base, width - this.left, 1);
     });
     this.ticks(pen, x, height, quiet, line);
+    pen.fillStyle = quiet;
+    for (const at of this.rateChanges()) for (let y = 0; y < height - axis; y += 4) pen.fillRect(x(at), y, 1, 2);
     if (this.window) {
       const [from, to] = this.window.map(x);
       pen.fillStyle = chosen;
@@ -130,7 +146,7 @@ class Timeline {
     const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough * (1 - 1e-9));
     for (let tick = 0; tick * step * 1e9 <= duration * (1 + 1e-9); tick++) {
       const at = x(tick * step * 1e9 / this.profile.bucket_nanos);
-      const label = seconds(tick * step * 1e9, step);
+      const label = seconds(tick * step * 1e9, step * 1e9);
       pen.fillStyle = line;
       pen.fillRect(at, 0, 1, height - 12);
       pen.fillStyle = quiet;

@@ -81,20 +81,28 @@ function chainFlame(profile, selection, hit, state) {
   return { tree: tree.finish(state.byName ? (frame) => profile.names[frame] : null), sums };
 }
 
+// A stack in a line, innermost first: what the kernel did at last, then the program; the way between is left out.
 function code(profile, stack) {
   if (stack < 0) return '(its stack was not walked)';
-  const frames = stackOf(profile, stack).filter((frame) => profile.kinds[frame] !== LABEL).map((frame) => profile.names[frame]);
-  const telling = frames.filter((name) => !PLUMBING.has(name));
-  return (telling.length ? telling : frames).slice(0, 10).join(' ← ') || '(no frames)';
+  const frames = stackOf(profile, stack).filter((frame) => profile.kinds[frame] !== LABEL);
+  const names = (kind) => frames.filter((frame) => profile.kinds[frame] === kind).map((frame) => profile.names[frame]);
+  const [kernel, user] = [names(KERNEL), names(USER).slice(0, 8)];
+  const telling = kernel.filter((name) => !PLUMBING.has(name));
+  const last = telling.length || user.length ? telling : kernel;
+  const short = last.length <= 3 ? last : user.length ? [...last.slice(0, 2), '…'] : [...last.slice(0, 3), '…', last.at(-1)];
+  return [...short, ...user].join(' ← ') || '(no frames)';
 }
 
 function wakesView(profile, selection, state, match, change) {
   const hit = match && matchStacks(profile, match);
   const choice = element('div', { className: 'choice', role: 'group', 'aria-label': 'Drawn as' },
-    ...['tree', 'flame'].map((form) => element('button', { textContent: form === 'tree' ? 'Tree' : 'Flame graph', 'aria-pressed': String(state.wakes === form), onclick: () => change({ wakes: form, zoom: [] }) })));
+    ...['tree', 'flame'].map((form) => element('button', {
+      textContent: form === 'tree' ? 'Tree' : 'Flame graph',
+      'aria-pressed': String(state.wakes === form),
+      onclick: () => change({ wakes: form, zoom: [] }),
+    })));
   const flame = state.wakes === 'flame';
   const { tree, units, sums } = flame ? chainFlame(profile, selection, hit, state) : chainTree(profile, selection, hit);
-  if (!flame) tree.frame[0] = -1;
   const about = element('p', { className: 'note', id: 'chain-sums' }, [
     `${nanos(sums.chains)} in chains${match ? ' that match the search' : ''}`,
     sums.unseen > 0 ? `${nanos(sums.unseen)} whose waker was not seen` : '',
@@ -102,7 +110,8 @@ function wakesView(profile, selection, state, match, change) {
     sums.light > 0 ? `${nanos(sums.light)} in rarer chains that are not kept apart (${count(profile.light_chains)} in the whole capture)` : '',
   ].filter(Boolean).join('; '), '. A chain that comes to an interrupt ends there: the thread that it fell upon has no part in it.');
   if (!(tree.value[0] > 0)) {
-    return { node: element('div', {}, choice, about, empty(match ? 'No wake chain of this selection matches the search.' : 'No wake chain in this selection: no waker of these sleeps was seen.')), graphs: [] };
+    const why = match ? 'No wake chain of this selection matches the search.' : 'No wake chain in this selection: no waker of these sleeps was seen.';
+    return { node: element('div', {}, choice, about, empty(why)), graphs: [] };
   }
   if (flame) {
     const graph = new FlameGraph(profile, tree, { title: 'Wake chains', upward: state.upward, zoom: state.zoom, onZoom: (zoom) => change({ zoom }, true) });
@@ -113,15 +122,19 @@ function wakesView(profile, selection, state, match, change) {
 }
 
 function chainList(profile, tree, units) {
-  const side = element('div', { className: 'side', id: 'chain-stack', 'aria-live': 'polite' }, empty('Choose a line to see its whole stack.'));
+  const side = element('div', { className: 'side', id: 'chain-stack', 'aria-live': 'polite' });
   const told = (unit) => ({
     name: () => [element('b', {}, unit.name), ' slept'],
     sleep: () => ['in ', element('span', { className: 'code' }, code(profile, unit.stack))],
     waker: () => ['woken by ', element('b', {}, unit.name), ' in ', element('span', { className: 'code' }, code(profile, unit.stack))],
-    interrupt: () => ['woken by an ', element('b', { className: 'interrupt' }, 'interrupt'), ' in ', element('span', { className: 'code' }, code(profile, unit.stack))],
+    interrupt: () => [
+      'woken by an ', element('b', { className: 'interrupt' }, 'interrupt'),
+      ' in ', element('span', { className: 'code' }, code(profile, unit.stack)),
+    ],
     end: () => [element('i', {}, unit.text)],
   })[unit.kind]();
 
+  const framed = (frame) => element('li', { className: ['kernel', 'user', 'label'][profile.kinds[frame]] }, profile.names[frame]);
   const choose = (line, node) => {
     for (const other of list.querySelectorAll('[aria-current]')) other.removeAttribute('aria-current');
     line.setAttribute('aria-current', 'true');
@@ -132,7 +145,7 @@ function chainList(profile, tree, units) {
       ...hops.filter((unit) => unit.kind !== 'name').map((unit) => element('section', {},
         element('h3', {}, { sleep: `${hops[0].name} slept in`, waker: `woken by ${unit.name} in`, interrupt: 'woken by an interrupt in', end: unit.text }[unit.kind]),
         unit.kind === 'end' ? '' : unit.stack < 0 ? 'its stack was not walked'
-          : element('ol', {}, stackOf(profile, unit.stack).map((frame) => element('li', { className: ['kernel', 'user', 'label'][profile.kinds[frame]] }, profile.names[frame]))))));
+          : element('ol', {}, stackOf(profile, unit.stack).map(framed)))));
   };
 
   const item = (node, open) => {
@@ -171,5 +184,8 @@ function chainList(profile, tree, units) {
   };
   const roots = [...tree.childrenOf(0)];
   const list = element('ul', { className: 'chains' }, roots.length > MOST_CHILDREN ? items(roots, true) : roots.map((node, place) => item(node, place < 3)));
+  let first = list.firstElementChild;
+  while (first.lastElementChild.firstElementChild && !first.lastElementChild.hidden) first = first.lastElementChild.firstElementChild;
+  first.querySelector('.told').click();
   return element('div', { className: 'split' }, list, side);
 }
