@@ -260,8 +260,13 @@ impl Partial {
     fn create(target: &Path) -> io::Result<Self> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let path = folder(target).join(format!(".{name}.{}.partial", std::process::id()));
-        let file = File::create(&path)?;
-        Ok(Self { file, path })
+        // Left by a killed process of the same number. What is created is new: never a link that somebody placed here.
+        let _ = fs::remove_file(&path);
+        let partial = Self { file: File::create_new(&path)?, path };
+        if let Ok(replaced) = fs::metadata(target) {
+            partial.file.set_permissions(replaced.permissions())?;
+        }
+        Ok(partial)
     }
 
     fn rename(self, target: &Path) -> io::Result<()> {

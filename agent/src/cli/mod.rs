@@ -18,7 +18,7 @@ use std::io::Write;
 )]
 pub(crate) struct Cli {
     /// Say more on stderr; twice for details
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, display_order = 900, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     #[command(subcommand)]
     verb: Verb,

@@ -196,7 +196,7 @@ fn bpf(features: &Features) -> Vec<Check> {
     vec![
         program("tp_btf", &mechanisms.tp_btf, "boot a kernel from 5.5 on, built with BTF"),
         program("raw_tracepoint", &mechanisms.raw_tracepoint, &from("4.17")),
-        program("tracepoint", &mechanisms.tracepoint, &from("4.7")),
+        program("tracepoint", &mechanisms.tracepoint, "mount -t tracefs tracefs /sys/kernel/tracing"),
         program("iter/task", &mechanisms.iter_task, "boot a kernel from 5.8 on, built with BTF"),
         optional(("fentry", group), &mechanisms.fentry),
         optional(("lsm", group), &mechanisms.lsm),
