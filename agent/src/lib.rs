@@ -5,11 +5,13 @@
 
 #![deny(missing_docs)]
 
+pub mod collect;
 pub mod host;
 pub mod output;
 pub mod probe;
 pub mod profile;
 pub mod recording;
 pub mod report;
-mod sys;
+pub mod symbolize;
+pub mod sys;
 pub mod units;

@@ -26,10 +26,10 @@ enum What {
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     match arguments.what {
         What::Probes => {
-            for probe in PROBES {
+            for probe in PROBES.iter().map(|probe| probe.spec()) {
                 writeln!(out, "{:<10}{}", probe.name, wrapped(probe.doc, 10))?;
                 for (key, value) in [
-                    ("events", probe.events.join(", ")),
+                    ("events", probe.mechanism.to_owned()),
                     ("kernel", format!("{} or later", probe.kernel)),
                     ("cost", probe.cost.to_owned()),
                 ] {

@@ -48,7 +48,7 @@ pub(crate) struct Arguments {
 
 /// What `--probe` takes.
 pub(crate) fn probe_names() -> clap::builder::PossibleValuesParser {
-    clap::builder::PossibleValuesParser::new(PROBES.iter().map(|probe| probe.name))
+    clap::builder::PossibleValuesParser::new(PROBES.iter().map(|probe| probe.spec().name))
 }
 
 impl Arguments {

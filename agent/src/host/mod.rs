@@ -20,7 +20,7 @@ use crate::units::CpuSet;
 pub use availability::{cpu, offcpu};
 pub use btf::{Btf, BtfError, Member};
 pub use capabilities::{Capabilities, Capability};
-pub use cgroup::{Cgroup, CgroupError, cgroup};
+pub use cgroup::{Cgroup, CgroupError, cgroup, processes_in};
 pub use checkup::{Check, Checkup, Group, ProbeState, ProbeVerdict, Status, checkup};
 pub use features::{Features, Mechanisms, Support};
 pub use kernel_version::{KernelVersion, KernelVersionError};

@@ -278,15 +278,17 @@ impl Builder<'_> {
     }
 }
 
-/// Kernel functions that stand at the beginning of interrupt handling (arch/x86/entry, kernel/softirq.c).
 fn is_interrupt_entry(frame: &Frame) -> bool {
+    matches!(frame.location, Location::Kernel(_))
+        && frame.symbol.as_ref().is_some_and(|symbol| begins_interrupt(&symbol.name))
+}
+
+/// Whether a kernel function stands at the beginning of interrupt handling (arch/x86/entry, kernel/softirq.c).
+pub(crate) fn begins_interrupt(name: &str) -> bool {
     const PREFIXES: [&str; 6] =
         ["asm_sysvec_", "asm_common_interrupt", "common_interrupt", "asm_exc_nmi", "el1h_64_irq", "el0t_64_irq"];
     const NAMES: [&str; 4] = ["handle_softirqs", "__do_softirq", "__irq_exit_rcu", "irq_exit_rcu"];
-    matches!(frame.location, Location::Kernel(_))
-        && frame.symbol.as_ref().is_some_and(|symbol| {
-            NAMES.contains(&symbol.name.as_str()) || PREFIXES.iter().any(|prefix| symbol.name.starts_with(prefix))
-        })
+    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Frames merged by name.

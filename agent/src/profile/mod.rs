@@ -11,6 +11,7 @@ mod recording;
 mod stack;
 mod view;
 
+pub(crate) use build::begins_interrupt;
 pub use build::{Selection, build};
 pub use frame::{Frame, FrameId, FrameTable, Location, Module, ModuleId, ModuleTable, Symbol};
 pub use meta::{

@@ -1,5 +1,6 @@
 //! How a profile is drawn: one file for each format, one line for each in [`FORMATS`].
 
+pub mod html;
 mod summary;
 
 use std::io::{self, Write};
@@ -47,7 +48,12 @@ pub struct Format {
 }
 
 /// Every format, in the order that `quell list formats` shows.
-pub static FORMATS: &[Format] = &[];
+pub static FORMATS: &[Format] = &[Format {
+    name: "html",
+    endings: &["html"],
+    doc: "one interactive page: flame graphs, time axis, functions, threads and wake chains; needs no network",
+    sink: &html::Html,
+}];
 
 /// The format that the ending of `path` tells; the longest ending that fits decides.
 #[must_use]

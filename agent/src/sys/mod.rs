@@ -1,5 +1,9 @@
-//! System calls that no crate wraps: the agent's only `unsafe`.
+//! The agent's only `unsafe`: system calls that no crate wraps safely.
+#![allow(unsafe_code, reason = "this module exists to hold it, each use with its reason")]
 
-#![allow(unsafe_code, reason = "raw system calls; each has a SAFETY comment")]
+pub mod bpf;
+mod gate;
+mod perf_period;
 
-pub(crate) mod bpf;
+pub use gate::{GateError, Gated};
+pub use perf_period::set_period;

@@ -290,7 +290,7 @@ abi! {
         pub has_task_pt_regs: u32,
         /// Offsets in `pt_regs` of the instruction, stack and frame pointer.
         pub pt_regs: [u32; 3],
-        /// Always 0: keeps the size a multiple of 8.
-        pub pad: u32,
+        /// A process that becomes a target when it calls exec, 0 for none: the command that quell starts.
+        pub command_tgid: u32,
     } size 208
 }

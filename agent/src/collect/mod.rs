@@ -1,0 +1,23 @@
+//! From rings to a recording.
+//!
+//! [`Session`] attaches the probes and polls. What comes out of the [`rings`] is put [in order](order), seen as
+//! [events](event) and [joined](join) into samples, whose [stacks] are interned on the way. The [governor] keeps the
+//! [cost] within the budget.
+
+pub mod cost;
+pub mod event;
+pub mod governor;
+pub mod join;
+pub mod order;
+pub mod rings;
+mod session;
+pub mod stacks;
+pub mod user_walk;
+
+use std::time::Duration;
+
+pub use governor::{OFFCPU_INTERVAL, SamplingRates};
+pub use session::{CaptureConfig, CaptureError, CaptureTarget, Session};
+
+/// How often the rings are read: often enough that the smallest ring holds what comes in between.
+pub const POLL: Duration = Duration::from_millis(50);

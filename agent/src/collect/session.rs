@@ -1,0 +1,549 @@
+//! A capture from attach to recording.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+
+use nix::time::{ClockId, clock_gettime};
+use quell_ebpf_common::{Counts, Settings, ThreadState, target};
+
+use super::cost::{CostMeter, agent_usage};
+use super::event;
+use super::governor::{Governor, OFFCPU_INTERVAL, SamplingRates, Step};
+use super::join::Joiner;
+use super::order::{SLACK, Sorter};
+use super::rings::Rings;
+use super::user_walk;
+use crate::host::{self, Btf, Cgroup, TaskOffsets};
+use crate::probe::{Attached, BpfObject, Link, Probe, ProbeConfig, ProbeError};
+use crate::profile::{
+    Cost, Governing, HostFacts, Losses, Meta, ProbeCost, RateChange, Recording, SCHEMA_VERSION, SymbolizeStats, Target,
+    ThreadTotals,
+};
+use crate::symbolize::{AddressSpaces, MappingEvent, MappingEvents};
+use crate::units::{Bytes, CpuId, CpuSet, Hertz, Nanos, Pid, Tid};
+
+/// Who is captured.
+#[derive(Clone, Debug)]
+pub enum CaptureTarget {
+    /// Every thread but the agent's own.
+    All,
+    /// These processes and those that they start.
+    Processes(Vec<Pid>),
+    /// The threads of a cgroup and of those below it.
+    Cgroup {
+        /// Its directory.
+        path: PathBuf,
+        /// How the programs know it.
+        cgroup: Cgroup,
+    },
+    /// A process that has not called exec yet, and those that it starts.
+    Command {
+        /// The process.
+        pid: Pid,
+        /// What it will run.
+        words: Vec<String>,
+    },
+}
+
+/// What to capture, and how.
+pub struct CaptureConfig {
+    /// Who.
+    pub target: CaptureTarget,
+    /// Where; `None` for every CPU.
+    pub cpus: Option<CpuSet>,
+    /// What.
+    pub probes: Vec<&'static dyn Probe>,
+    /// CPU sampling frequency.
+    pub frequency: Hertz,
+    /// Whether to sample every sleep.
+    pub every_event: bool,
+    /// What the probes may cost, as a share of one CPU; `None` for no bound.
+    pub max_overhead: Option<f64>,
+    /// For [`Meta::command_line`].
+    pub command_line: Vec<String>,
+}
+
+/// Why a capture did not begin or end well.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// The host could not be read.
+    #[error(transparent)]
+    Host(#[from] host::HostError),
+    /// None of the probes works.
+    #[error("probe {probe}: {source}")]
+    Probe {
+        /// The probe.
+        probe: &'static str,
+        /// Why.
+        source: ProbeError,
+    },
+    /// The object or a program that every probe needs.
+    #[error(transparent)]
+    Object(#[from] ProbeError),
+    /// A CPU that is not there.
+    #[error("CPU {0} is not online; the CPUs of this host are {1}")]
+    NoSuchCpu(CpuId, CpuSet),
+}
+
+/// A capture that goes on. Dropping it detaches everything.
+pub struct Session {
+    config: CaptureConfig,
+    object: BpfObject,
+    rings: Rings,
+    attached: Vec<(&'static dyn Probe, Box<dyn Attached>)>,
+    following: Vec<Link>,
+    mappings: Option<MappingEvents>,
+    pending: Vec<(Nanos, MappingEvent)>,
+    spaces: AddressSpaces,
+    sorter: Sorter,
+    joiner: Joiner,
+    meter: CostMeter,
+    governor: Option<Governor>,
+    governing: Governing,
+    last_counts: (Nanos, Counts),
+    rates: SamplingRates,
+    begin: Nanos,
+    begin_realtime: Nanos,
+    usage_before: Nanos,
+    cpus: CpuSet,
+    host: HostFacts,
+    remarks: Vec<String>,
+}
+
+impl Session {
+    /// Loads and attaches the probes. Those that the kernel refuses are left out with a remark, as long as one works.
+    ///
+    /// # Errors
+    /// Any [`CaptureError`]; nothing stays attached.
+    pub fn start(config: CaptureConfig) -> Result<Self, CaptureError> {
+        let host = host::facts()?;
+        let cpus = match &config.cpus {
+            Some(asked) => {
+                if let Some(absent) = asked.iter().find(|cpu| !host.cpus.contains(*cpu)) {
+                    return Err(CaptureError::NoSuchCpu(absent, host.cpus));
+                }
+                asked.clone()
+            }
+            None => host.cpus.clone(),
+        };
+        let mut remarks = Vec::new();
+        let offsets = host::offsets(&Btf::kernel().map_err(|error| ProbeError::Btf(error.to_string()))?)
+            .map_err(ProbeError::Field)?;
+        let possible = host.cpus.iter().last().map_or(1, |cpu| cpu.0 + 1);
+        let mut object = BpfObject::load(settings(&config, &offsets), thread_table_size(), possible)?;
+        let rings = Rings::create(object.take_rings()?, &host.cpus).map_err(ProbeError::Map)?;
+        let rates = SamplingRates {
+            cpu_interval: config.frequency.interval(),
+            offcpu_interval: if config.every_event { Nanos(0) } else { OFFCPU_INTERVAL },
+        };
+        object.set_rates(rates.to_abi())?;
+        let mut following = Vec::new();
+        match &config.target {
+            CaptureTarget::Processes(pids) => {
+                for pid in pids {
+                    object.add_target(*pid)?;
+                }
+                following.push(object.attach_tracepoint("quell_fork", "sched_process_fork")?);
+            }
+            CaptureTarget::Command { .. } => {
+                following.push(object.attach_tracepoint("quell_fork", "sched_process_fork")?);
+                following.push(object.attach_tracepoint("quell_exec", "sched_process_exec")?);
+            }
+            CaptureTarget::All | CaptureTarget::Cgroup { .. } => {}
+        }
+        let mappings = match MappingEvents::open(&host.cpus) {
+            Ok(mappings) => Some(mappings),
+            Err(error) => {
+                remarks.push(format!("code of processes that live only briefly may stay unnamed: {error}"));
+                None
+            }
+        };
+        let (begin, begin_realtime) = (now(), clock(ClockId::CLOCK_REALTIME));
+        let usage_before = agent_usage().0;
+        let probe_config = ProbeConfig {
+            cpus: cpus.clone(),
+            frequency: config.frequency,
+            cgroup: match &config.target {
+                CaptureTarget::Cgroup { path, .. } => Some(path.clone()),
+                _ => None,
+            },
+        };
+        let attached = attach(&config.probes, &mut object, &probe_config, &mut remarks)?;
+        let governor = config.max_overhead.map(|budget| Governor::new(budget, rates));
+        let governing = Governing { budget: config.max_overhead, ..Governing::default() };
+        Ok(Self {
+            config,
+            object,
+            rings,
+            attached,
+            following,
+            mappings,
+            pending: Vec::new(),
+            spaces: AddressSpaces::new(),
+            sorter: Sorter::default(),
+            joiner: Joiner::new(begin, user_walk::walk),
+            meter: CostMeter::new(),
+            governor,
+            governing,
+            last_counts: (begin, ZERO),
+            rates,
+            begin,
+            begin_realtime,
+            usage_before,
+            cpus,
+            host,
+            remarks,
+        })
+    }
+
+    /// What there is to say so far: probes that were left out, and why.
+    #[must_use]
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+
+    /// Samples joined so far.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.joiner.samples.len()
+    }
+
+    /// Reads what has come in, and governs. To be called every [`POLL`] or so.
+    ///
+    /// # Errors
+    /// Where a map cannot be read or a rate not be set.
+    pub fn poll(&mut self) -> Result<(), CaptureError> {
+        let before = now();
+        self.drain();
+        self.release(Nanos(before.0.saturating_sub(SLACK.0)));
+        if self.meter.poll(&self.object) {
+            self.govern()?;
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self) {
+        // Mappings first, samples after: a sample's mapping was reported before it was taken.
+        if let Some(mappings) = &mut self.mappings {
+            mappings.drain(|time, event| self.pending.push((time, event)));
+        }
+        self.rings.drain(|record| match event::header(record) {
+            Some(header) => self.sorter.push(Nanos(header.time), record),
+            None => self.joiner.unknown += 1,
+        });
+    }
+
+    fn release(&mut self, until: Nanos) {
+        let Self { sorter, joiner, spaces, pending, .. } = self;
+        pending.sort_by_key(|(time, _)| *time);
+        let mut mappings = pending.drain(..).peekable();
+        sorter.release(until, |record| {
+            let time = event::header(record).map_or(Nanos(0), |header| Nanos(header.time));
+            while let Some((_, event)) = mappings.next_if(|(at, _)| *at <= time) {
+                map(joiner, spaces, &event);
+            }
+            joiner.take(event::parse(record), spaces);
+        });
+        for (_, event) in mappings {
+            map(joiner, spaces, &event);
+        }
+    }
+
+    fn govern(&mut self) -> Result<(), CaptureError> {
+        let Some(governor) = &mut self.governor else { return Ok(()) };
+        let (now, counts) = (now(), sum(&self.object.counts()?));
+        let (last, before) = self.last_counts;
+        let seconds = now.since(last).as_secs_f64();
+        let mut cost = 0.0;
+        for (_, attached) in &self.attached {
+            for program in attached.programs() {
+                let events = (program.count)(&counts).saturating_sub((program.count)(&before));
+                let mean = self.meter.last_mean(program.program).unwrap_or(0.0);
+                cost += events as f64 / seconds * mean / 1e9;
+            }
+        }
+        self.last_counts = (now, counts);
+        match governor.step(cost) {
+            Step::Keep => {}
+            Step::OverBudget => self.governing.over_budget = true,
+            Step::Change(rates) => {
+                self.rates = rates;
+                self.object.set_rates(rates.to_abi())?;
+                for (probe, attached) in &mut self.attached {
+                    let probe = probe.spec().name;
+                    attached
+                        .set_rates(rates)
+                        .map_err(|source| CaptureError::Probe { probe, source: ProbeError::Rates(source) })?;
+                }
+                self.governing.changes.push(RateChange {
+                    time: now.since(self.begin),
+                    measured: cost,
+                    cpu_interval: rates.cpu_interval,
+                    offcpu_interval: rates.offcpu_interval,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Detaches everything and puts the recording together; its frames have no names yet, but `AddressSpaces` knows where
+    /// to find them.
+    ///
+    /// # Errors
+    /// Where the kernel's tables cannot be read.
+    pub fn finish(mut self) -> Result<(Recording, AddressSpaces), CaptureError> {
+        let end = now();
+        self.meter.close(&self.object);
+        let mut programs = Vec::new();
+        for (probe, attached) in std::mem::take(&mut self.attached) {
+            programs.push((probe.spec().name, attached.mechanism(), attached.programs()));
+            if let Err(error) = attached.finish(&mut self.object) {
+                self.remarks.push(format!("threads that still wait were not seen: {error}"));
+            }
+        }
+        self.following.clear();
+        self.drain();
+        self.release(Nanos(u64::MAX));
+        let threads = self.object.threads()?;
+        let asleep: BTreeMap<Tid, u32> =
+            threads.iter().filter(|(_, state)| state.out_since != 0).map(|(tid, state)| (*tid, state.seq)).collect();
+        self.joiner.finish(end, |tid| asleep.get(&tid).copied());
+        self.add_totals(&threads);
+        let per_cpu = self.object.counts()?;
+        let counts = sum(&per_cpu);
+        let duration = end.since(self.begin);
+        let cost = self.cost(&programs, &counts, duration);
+        let losses = self.losses(&counts);
+        let joiner = self.joiner;
+        let meta = Meta {
+            schema: SCHEMA_VERSION,
+            quell: env!("CARGO_PKG_VERSION").to_owned(),
+            command_line: self.config.command_line,
+            target: match self.config.target {
+                CaptureTarget::All => Target::All,
+                CaptureTarget::Processes(pids) => Target::Processes(pids),
+                CaptureTarget::Cgroup { path, .. } => Target::Cgroup(path.display().to_string()),
+                CaptureTarget::Command { words, .. } => Target::Command(words),
+            },
+            idle: idle(&per_cpu, &self.cpus),
+            cpus: self.cpus,
+            host: self.host,
+            start_realtime: self.begin_realtime,
+            start_monotonic: self.begin,
+            duration,
+            frequency: self.config.frequency.0,
+            every_event: self.config.every_event,
+            remarks: self.remarks,
+            exit_code: None,
+            cost,
+            losses,
+            symbols: SymbolizeStats::default(),
+            governing: self.governing,
+        };
+        let recording = Recording {
+            meta,
+            modules: joiner.modules,
+            frames: joiner.stacks.frames,
+            stacks: joiner.stacks.stacks,
+            threads: joiner.threads,
+            samples: joiner.samples,
+            totals: joiner.totals,
+        };
+        Ok((recording, self.spaces))
+    }
+
+    fn add_totals(&mut self, threads: &[(Tid, ThreadState)]) {
+        for (tid, state) in threads {
+            if state.totals.iter().all(|total| total.count == 0) {
+                continue;
+            }
+            let pid = Pid(state.tgid);
+            let comm = current_comm(pid, *tid).unwrap_or(state.comm);
+            let thread = self.joiner.threads.intern(pid, *tid, comm);
+            self.joiner.totals.push(ThreadTotals {
+                thread,
+                count: state.totals.map(|total| total.count),
+                time: state.totals.map(|total| Nanos(total.nanos)),
+            });
+        }
+    }
+
+    fn cost(
+        &self,
+        programs: &[(&'static str, String, &'static [crate::probe::ProgramEvents])],
+        counts: &Counts,
+        duration: Nanos,
+    ) -> Cost {
+        let mut probes = Vec::new();
+        let mut nanos = 0.0;
+        for (probe, mechanism, events) in programs {
+            for program in *events {
+                let count = (program.count)(counts);
+                let mean = self.meter.mean(program.program);
+                nanos += mean.unwrap_or(0.0) * count as f64;
+                probes.push(ProbeCost {
+                    probe: (*probe).to_owned(),
+                    mechanism: format!("{mechanism}: {}", program.event),
+                    events: count,
+                    nanos_per_event: mean,
+                });
+            }
+        }
+        let (usage, agent_memory) = agent_usage();
+        let agent_cpu = usage.since(self.usage_before);
+        Cost {
+            probes,
+            agent_cpu,
+            cpu_share: (nanos + agent_cpu.0 as f64) / (duration.0.max(1) as f64),
+            map_memory: Bytes(self.object.map_memory().0 + self.rings.memory.0),
+            agent_memory,
+        }
+    }
+
+    fn losses(&self, counts: &Counts) -> Losses {
+        Losses {
+            ring_full: counts.lost_records,
+            thread_table_full: counts.lost_threads,
+            targets_full: counts.lost_targets,
+            no_kernel_stack: counts.no_kernel_stack,
+            no_user_stack: counts.no_user_stack,
+            truncated_user_stacks: 0,
+            deep_stacks: self.joiner.stacks.deep,
+            unmatched_sleeps: self.joiner.unmatched,
+            unknown_records: self.joiner.unknown,
+            lost_mappings: self.mappings.as_ref().map_or(0, MappingEvents::lost),
+        }
+    }
+}
+
+fn map(joiner: &mut Joiner, spaces: &mut AddressSpaces, event: &MappingEvent) {
+    if let MappingEvent::Exec { pid } = event {
+        joiner.stacks.exec(*pid);
+    }
+    spaces.apply(event, &mut joiner.modules);
+}
+
+fn attach(
+    probes: &[&'static dyn Probe],
+    object: &mut BpfObject,
+    config: &ProbeConfig,
+    remarks: &mut Vec<String>,
+) -> Result<Vec<(&'static dyn Probe, Box<dyn Attached>)>, CaptureError> {
+    let mut attached = Vec::new();
+    let mut failures = Vec::new();
+    for probe in probes {
+        match probe.attach(object, config) {
+            Ok(at_work) => attached.push((*probe, at_work)),
+            Err(source) => failures.push((probe.spec().name, source)),
+        }
+    }
+    if attached.is_empty()
+        && let Some((probe, source)) = failures.pop()
+    {
+        return Err(CaptureError::Probe { probe, source });
+    }
+    remarks.extend(failures.iter().map(|(probe, why)| format!("probe {probe} was left out: {why}")));
+    Ok(attached)
+}
+
+fn settings(config: &CaptureConfig, offsets: &TaskOffsets) -> Settings {
+    let mut cpus = [0u64; 16];
+    for CpuId(cpu) in config.cpus.iter().flat_map(CpuSet::iter).filter(|cpu| cpu.0 < 1024) {
+        cpus[cpu as usize / 64] |= 1 << (cpu % 64);
+    }
+    let (kind, cgroup, command) = match &config.target {
+        CaptureTarget::All => (target::ALL, None, None),
+        CaptureTarget::Processes(_) => (target::PROCESSES, None, None),
+        CaptureTarget::Cgroup { cgroup, .. } => (target::CGROUP, Some(cgroup), None),
+        CaptureTarget::Command { pid, .. } => (target::PROCESSES, None, Some(*pid)),
+    };
+    Settings {
+        target: kind,
+        self_tgid: std::process::id(),
+        cgroup_level: cgroup.map_or(0, |cgroup| cgroup.level),
+        some_cpus: u32::from(config.cpus.is_some()),
+        cgroup_id: cgroup.map_or(0, |cgroup| cgroup.id),
+        cpus,
+        task_pid: offsets.pid,
+        task_tgid: offsets.tgid,
+        task_state: offsets.state,
+        task_state_bytes: offsets.state_bytes,
+        task_on_cpu: offsets.on_cpu,
+        task_in_iowait: offsets.in_iowait,
+        in_iowait_mask: offsets.in_iowait_mask,
+        task_comm: offsets.comm,
+        switch_has_prev_state: u32::from(offsets.switch_has_prev_state),
+        has_task_pt_regs: u32::from(has_task_pt_regs()),
+        pt_regs: offsets.pt_regs,
+        command_tgid: command.map_or(0, |pid| pid.0),
+    }
+}
+
+/// `bpf_task_pt_regs` came with 5.15 (commit dd6e10fbd9fb).
+fn has_task_pt_regs() -> bool {
+    host::kernel_version().is_ok_and(|version| version >= host::KernelVersion::new(5, 15))
+}
+
+/// Room for four times the threads of now, the fourth number of `/proc/loadavg` (fs/proc/loadavg.c).
+fn thread_table_size() -> u32 {
+    let threads = std::fs::read_to_string("/proc/loadavg")
+        .ok()
+        .and_then(|text| text.split_whitespace().nth(3)?.split_once('/')?.1.parse::<u32>().ok())
+        .unwrap_or(4096);
+    threads.saturating_mul(4).next_power_of_two().clamp(1 << 14, 1 << 20)
+}
+
+fn current_comm(pid: Pid, tid: Tid) -> Option<[u8; 16]> {
+    let mut comm = [0; 16];
+    let length = File::open(format!("/proc/{pid}/task/{tid}/comm")).ok()?.read(&mut comm).ok()?;
+    // The file ends in a line feed.
+    comm[length.saturating_sub(1)..].fill(0);
+    Some(comm)
+}
+
+const ZERO: Counts = Counts {
+    switches: 0,
+    wakes: 0,
+    sleeps: 0,
+    sampled_sleeps: 0,
+    interrupts: 0,
+    idle: 0,
+    cpu_samples: 0,
+    lost_records: 0,
+    lost_threads: 0,
+    lost_targets: 0,
+    no_kernel_stack: 0,
+    no_user_stack: 0,
+};
+
+fn sum(counts: &[Counts]) -> Counts {
+    let mut words = [0u64; size_of::<Counts>() / 8];
+    for cpu in counts {
+        let cpu: [u64; size_of::<Counts>() / 8] = bytemuck::cast(*cpu);
+        for (word, count) in words.iter_mut().zip(cpu) {
+            *word += count;
+        }
+    }
+    bytemuck::cast(words)
+}
+
+fn idle(per_cpu: &[Counts], cpus: &CpuSet) -> BTreeMap<CpuId, f64> {
+    cpus.iter()
+        .filter_map(|cpu| {
+            let counts = per_cpu.get(cpu.0 as usize).filter(|counts| counts.interrupts > 0)?;
+            Some((cpu, counts.idle as f64 / counts.interrupts as f64))
+        })
+        .collect()
+}
+
+fn now() -> Nanos {
+    clock(ClockId::CLOCK_MONOTONIC)
+}
+
+fn clock(id: ClockId) -> Nanos {
+    clock_gettime(id).map_or(Nanos(0), |time| {
+        Nanos(u64::try_from(time.tv_sec()).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec()).unwrap_or(0))
+    })
+}

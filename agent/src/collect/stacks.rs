@@ -1,0 +1,105 @@
+//! From raw addresses to interned stacks.
+//!
+//! Most samples repeat a stack that was seen before in the same process. Those cost one hash over their addresses:
+//! no look-up of a mapping, no allocation.
+
+use std::hash::{BuildHasher, RandomState};
+
+use hashbrown::{HashMap, HashTable};
+use quell_ebpf_common::MAX_FRAMES;
+
+use super::event::RawStacks;
+use crate::profile::{FrameTable, Location, ModuleTable, StackId, StackTable};
+use crate::symbolize::AddressSpaces;
+use crate::units::{Addr, Pid};
+
+/// Interned stacks, and the raw ones that they came from.
+#[derive(Default)]
+pub struct StackInterner {
+    /// Code locations.
+    pub frames: FrameTable,
+    /// Stacks over them.
+    pub stacks: StackTable,
+    /// Samples with a stack at the limit of [`MAX_FRAMES`].
+    pub deep: u64,
+    /// How often each process called exec: its addresses mean something else from then on.
+    generations: HashMap<Pid, u32>,
+    seen: HashTable<Seen>,
+    raw: Vec<u64>,
+    hasher: RandomState,
+}
+
+/// A raw stack in `raw`: kernel frames, then user frames.
+struct Seen {
+    hash: u64,
+    space: (Pid, u32),
+    start: usize,
+    kernel: u32,
+    user: u32,
+    stack: StackId,
+}
+
+impl StackInterner {
+    /// Forgets what the addresses of `pid` meant.
+    pub fn exec(&mut self, pid: Pid) {
+        *self.generations.entry(pid).or_default() += 1;
+    }
+
+    /// The stack of a sample of process `pid`; `None` where no frame was walked.
+    pub fn intern(
+        &mut self,
+        pid: Pid,
+        raw: RawStacks<'_>,
+        spaces: &mut AddressSpaces,
+        modules: &mut ModuleTable,
+    ) -> Option<StackId> {
+        if raw.kernel.len() >= MAX_FRAMES || raw.user.len() >= MAX_FRAMES {
+            self.deep += 1;
+        }
+        // Kernel threads have no user frames and share one space.
+        let pid = if raw.user.is_empty() { Pid(0) } else { pid };
+        let space = (pid, self.generations.get(&pid).copied().unwrap_or(0));
+        let hash = self.hasher.hash_one((space, raw.kernel, raw.user));
+        let known = self.seen.find(hash, |seen| {
+            let kernel_end = seen.start + seen.kernel as usize;
+            seen.space == space
+                && self.raw[seen.start..kernel_end] == *raw.kernel
+                && self.raw[kernel_end..kernel_end + seen.user as usize] == *raw.user
+        });
+        if let Some(seen) = known {
+            return Some(seen.stack);
+        }
+        let stack = self.intern_new(pid, raw, spaces, modules)?;
+        let start = self.raw.len();
+        self.raw.extend_from_slice(raw.kernel);
+        self.raw.extend_from_slice(raw.user);
+        let (kernel, user) = (raw.kernel.len() as u32, raw.user.len() as u32);
+        self.seen.insert_unique(hash, Seen { hash, space, start, kernel, user, stack }, |seen| seen.hash);
+        Some(stack)
+    }
+
+    fn intern_new(
+        &mut self,
+        pid: Pid,
+        raw: RawStacks<'_>,
+        spaces: &mut AddressSpaces,
+        modules: &mut ModuleTable,
+    ) -> Option<StackId> {
+        let mut stack = None;
+        for (depth, address) in raw.user.iter().enumerate().rev() {
+            let location = spaces.locate(pid, call_site(*address, depth), modules);
+            stack = Some(self.stacks.intern(stack, self.frames.intern(location)));
+        }
+        for (depth, address) in raw.kernel.iter().enumerate().rev() {
+            let frame = self.frames.intern(Location::Kernel(call_site(*address, depth)));
+            stack = Some(self.stacks.intern(stack, frame));
+        }
+        stack
+    }
+}
+
+/// The innermost address is where the code is; all others are where it returns to, one past the call: a call that ends a
+/// function would be taken for the next function's.
+fn call_site(address: u64, depth: usize) -> Addr {
+    Addr(if depth == 0 { address } else { address.saturating_sub(1) })
+}

@@ -1,0 +1,231 @@
+//! The eBPF object: loaded once for a capture, with the settings that it needs on this kernel.
+
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::programs::{BtfTracePoint, Iter, PerfEvent, ProgramError, links::FdLink};
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
+use quell_ebpf_common::{Counts, Rates, Settings, ThreadState};
+
+use super::ProbeError;
+use crate::units::{Bytes, Pid, Tid};
+
+/// The committed object, aligned as the ELF reader wants it.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/prebuilt/quell.bpf.o");
+
+/// Lets [`Settings`] be written into the object's read-only data.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct SettingsBytes(Settings);
+
+/// The loaded object. Dropping it detaches and unloads everything.
+pub struct BpfObject {
+    ebpf: Ebpf,
+    btf: Btf,
+}
+
+/// A program attached to the kernel. Dropping it detaches it.
+pub type Link = FdLink;
+
+impl BpfObject {
+    /// Creates the maps, with `threads` entries in the thread table. Programs are loaded as probes attach them.
+    ///
+    /// # Errors
+    /// [`ProbeError::Btf`] without kernel BTF, [`ProbeError::Object`] where the kernel refuses a map.
+    pub fn load(settings: Settings, threads: u32, possible_cpus: u32) -> Result<Self, ProbeError> {
+        let btf = Btf::from_sys_fs().map_err(|error| ProbeError::Btf(error.to_string()))?;
+        let settings = SettingsBytes(settings);
+        let ebpf = EbpfLoader::new()
+            .btf(Some(&btf))
+            .override_global("SETTINGS", &settings.0, true)
+            .map_max_entries("RINGS", possible_cpus)
+            .map_max_entries("THREADS", threads)
+            .load(OBJECT)
+            .map_err(object_error)?;
+        Ok(Self { ebpf, btf })
+    }
+
+    /// Attaches program `name` to the BTF tracepoint `tracepoint`.
+    ///
+    /// # Errors
+    /// [`ProbeError::Refused`] with the verifier's last lines.
+    pub fn attach_tracepoint(&mut self, name: &'static str, tracepoint: &'static str) -> Result<Link, ProbeError> {
+        let refused = |error| refused(name, error);
+        let program: &mut BtfTracePoint = self.program(name)?;
+        // Loaded already where an earlier probe needed it too.
+        if program.fd().is_err() {
+            let btf = Btf::from_sys_fs().map_err(|error| ProbeError::Btf(error.to_string()))?;
+            let program: &mut BtfTracePoint = self.program(name)?;
+            program.load(tracepoint, &btf).map_err(refused)?;
+        }
+        let program: &mut BtfTracePoint = self.program(name)?;
+        let id = program.attach().map_err(refused)?;
+        let link = program.take_link(id).map_err(refused)?;
+        Ok(link.into())
+    }
+
+    /// Loads a perf-event program and gives its descriptor, which stays open as long as the object.
+    ///
+    /// # Errors
+    /// [`ProbeError::Refused`].
+    pub fn load_perf_event(&mut self, name: &'static str) -> Result<RawFd, ProbeError> {
+        let program: &mut PerfEvent = self.program(name)?;
+        program.load().map_err(|error| refused(name, error))?;
+        Ok(program.fd().map_err(|error| refused(name, error))?.as_fd().as_raw_fd())
+    }
+
+    /// Loads the task iterator `name`.
+    ///
+    /// # Errors
+    /// [`ProbeError::Refused`].
+    pub fn load_iterator(&mut self, name: &'static str) -> Result<(), ProbeError> {
+        let program = self.ebpf.program_mut(name).ok_or(ProbeError::Missing(name))?;
+        let program: &mut Iter = program.try_into().map_err(|_| ProbeError::Missing(name))?;
+        program.load("task", &self.btf).map_err(|error| refused(name, error))
+    }
+
+    /// Runs a loaded task iterator over all tasks.
+    ///
+    /// # Errors
+    /// [`ProbeError::Refused`], [`ProbeError::Iterator`].
+    pub fn run_iterator(&mut self, name: &'static str) -> Result<(), ProbeError> {
+        let refused = |error| refused(name, error);
+        let program: &mut Iter = self.program(name)?;
+        let id = program.attach().map_err(refused)?;
+        let link = program.take_link(id).map_err(refused)?;
+        let mut output = link.into_file().map_err(|error| ProbeError::Iterator(std::io::Error::other(error)))?;
+        let mut nothing = [0; 64];
+        while output.read(&mut nothing).map_err(ProbeError::Iterator)? > 0 {}
+        Ok(())
+    }
+
+    /// Takes the outer map of the rings.
+    ///
+    /// # Errors
+    /// [`ProbeError::Missing`].
+    pub fn take_rings(&mut self) -> Result<Map, ProbeError> {
+        self.ebpf.take_map("RINGS").ok_or(ProbeError::Missing("RINGS"))
+    }
+
+    /// Sets the sampling rates.
+    ///
+    /// # Errors
+    /// [`ProbeError::Map`].
+    pub fn set_rates(&mut self, rates: Rates) -> Result<(), ProbeError> {
+        let mut map = Array::<_, Rates>::try_from(self.map_mut("RATES")?)?;
+        Ok(map.set(0, rates, 0)?)
+    }
+
+    /// Adds a process to those that are captured.
+    ///
+    /// # Errors
+    /// [`ProbeError::Map`].
+    pub fn add_target(&mut self, pid: Pid) -> Result<(), ProbeError> {
+        let mut map = HashMap::<_, u32, u32>::try_from(self.map_mut("TARGETS")?)?;
+        Ok(map.insert(pid.0, 1, 0)?)
+    }
+
+    /// What the programs counted, summed over the CPUs.
+    ///
+    /// # Errors
+    /// [`ProbeError::Map`].
+    pub fn counts(&self) -> Result<Vec<Counts>, ProbeError> {
+        let map = PerCpuArray::<_, Counts>::try_from(self.map("COUNTS")?)?;
+        Ok(map.get(&0, 0)?.iter().copied().collect())
+    }
+
+    /// Every thread in the kernel's table.
+    ///
+    /// # Errors
+    /// [`ProbeError::Map`].
+    pub fn threads(&self) -> Result<Vec<(Tid, ThreadState)>, ProbeError> {
+        let map = HashMap::<_, u32, ThreadState>::try_from(self.map("THREADS")?)?;
+        // A thread may end while its entry is read: then the exit record has its totals.
+        Ok(map.iter().filter_map(Result::ok).map(|(tid, state)| (Tid(tid), state)).collect())
+    }
+
+    /// Run time and run count of each loaded program, by name. Both stand still unless the kernel's BPF statistics are on.
+    #[must_use]
+    pub fn run_stats(&self) -> Vec<(String, RunStats)> {
+        self.ebpf
+            .programs()
+            .filter_map(|(name, program)| {
+                let info = program.info().ok()?;
+                Some((name.to_owned(), RunStats { nanos: info.run_time().as_nanos() as u64, count: info.run_count() }))
+            })
+            .collect()
+    }
+
+    /// Kernel memory of the maps, without the rings.
+    #[must_use]
+    pub fn map_memory(&self) -> Bytes {
+        let bytes = self.ebpf.maps().filter_map(|(_, map)| memory_of(map_data(map)?)).sum();
+        Bytes(bytes)
+    }
+
+    fn program<'a, P>(&'a mut self, name: &'static str) -> Result<&'a mut P, ProbeError>
+    where
+        &'a mut P: TryFrom<&'a mut aya::programs::Program>,
+    {
+        let program = self.ebpf.program_mut(name).ok_or(ProbeError::Missing(name))?;
+        program.try_into().map_err(|_| ProbeError::Missing(name))
+    }
+
+    fn map(&self, name: &'static str) -> Result<&Map, ProbeError> {
+        self.ebpf.map(name).ok_or(ProbeError::Missing(name))
+    }
+
+    fn map_mut(&mut self, name: &'static str) -> Result<&mut Map, ProbeError> {
+        self.ebpf.map_mut(name).ok_or(ProbeError::Missing(name))
+    }
+}
+
+/// What the kernel's BPF statistics say of a program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunStats {
+    /// Nanoseconds in the program.
+    pub nanos: u64,
+    /// Runs.
+    pub count: u64,
+}
+
+/// Kernel memory of a map, from `memlock` in its fdinfo (kernel/bpf/syscall.c `bpf_map_show_fdinfo`).
+#[must_use]
+pub fn memory_of(map: &MapData) -> Option<u64> {
+    let fd = map.fd().as_fd().as_raw_fd();
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
+    info.lines().find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok())
+}
+
+fn map_data(map: &Map) -> Option<&MapData> {
+    match map {
+        Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::ArrayOfMaps(data) => Some(data),
+        _ => None,
+    }
+}
+
+fn object_error(error: EbpfError) -> ProbeError {
+    match &error {
+        EbpfError::MapError(MapError::CreateError { io_error, .. }) if is_permission(io_error) => {
+            ProbeError::Permission("CAP_BPF (or CAP_SYS_ADMIN)")
+        }
+        _ => ProbeError::Object(Box::new(error)),
+    }
+}
+
+pub(super) fn is_permission(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::PermissionDenied
+}
+
+fn refused(program: &'static str, error: ProgramError) -> ProbeError {
+    match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            let log = verifier_log.to_string();
+            let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+            let last = lines[lines.len().saturating_sub(8)..].join("\n");
+            ProbeError::Refused { program, why: io_error.to_string(), log: last }
+        }
+        other => ProbeError::Refused { program, why: other.to_string(), log: String::new() },
+    }
+}

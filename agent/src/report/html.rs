@@ -1,0 +1,99 @@
+//! One interactive page in one file: it loads nothing and works from `file://`.
+//!
+//! Samples are added up here, and the browser adds up again for what its reader selects. The page's parts:
+//! `data.js` reads what [`encode`] wrote, the other scripts each draw one view, `app.js` puts them together.
+
+mod buckets;
+mod chains;
+mod encode;
+#[cfg(test)]
+mod fixture;
+mod rows;
+
+use std::io::Write;
+
+use super::{ReportError, Sink};
+use crate::profile::Profile;
+
+const PAGE: &str = include_str!("html/page.html");
+const STYLE: &str = include_str!("html/style.css");
+
+/// In the order in which each uses those before it.
+const SCRIPTS: [&str; 11] = [
+    include_str!("html/format.js"),
+    include_str!("html/data.js"),
+    include_str!("html/tree.js"),
+    include_str!("html/state.js"),
+    include_str!("html/flame.js"),
+    include_str!("html/timeline.js"),
+    include_str!("html/table.js"),
+    include_str!("html/functions.js"),
+    include_str!("html/threads.js"),
+    include_str!("html/wakes.js"),
+    include_str!("html/app.js"),
+];
+
+/// Writes one self-contained page.
+pub struct Html;
+
+impl Sink for Html {
+    fn write(&self, profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
+        let mut page = PAGE.split_inclusive("<!--here-->").map(|part| part.trim_end_matches("<!--here-->"));
+        let mut next = || page.next().unwrap_or_default().as_bytes();
+        out.write_all(next())?;
+        out.write_all(STYLE.as_bytes())?;
+        out.write_all(next())?;
+        encode::encode(profile, out)?;
+        out.write_all(next())?;
+        for script in SCRIPTS {
+            out.write_all(b"<script>\n")?;
+            out.write_all(script.as_bytes())?;
+            out.write_all(b"</script>\n")?;
+        }
+        out.write_all(next())?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{FrameKind, NamedFrame};
+
+    fn page(profile: &Profile) -> String {
+        let mut out = Vec::new();
+        Html.write(profile, &mut out).expect("a vector takes all");
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    #[test]
+    fn no_name_can_break_out_of_the_page() {
+        let mut profile = fixture::chain_of_three().profile;
+        let plain = page(&profile);
+        let hostile = "</script><!--<script>\u{2028}alert(1)//hostile";
+        profile.frames[0] = NamedFrame { name: hostile.into(), module: hostile.into(), kind: FrameKind::User };
+        profile.threads[0].comm = hostile.into();
+        profile.meta.host.hostname = hostile.into();
+        profile.meta.remarks.push(hostile.into());
+        let attacked = page(&profile);
+        assert!(!attacked.contains("hostile") && !attacked.contains('\u{2028}'));
+        assert_eq!(attacked.matches("<script").count(), plain.matches("<script").count());
+        assert_eq!(attacked.matches("<!--").count(), plain.matches("<!--").count());
+    }
+
+    #[test]
+    fn the_page_loads_nothing() {
+        let page = page(&fixture::chain_of_three().profile);
+        assert!(page.contains("default-src 'none'"));
+        for reference in ["src=", "http:", "https:", "@import", "url("] {
+            assert!(!page.contains(reference), "{reference}");
+        }
+    }
+
+    #[test]
+    fn a_profile_without_samples_is_a_page_too() {
+        let mut profile = fixture::chain_of_three().profile;
+        profile.samples.clear();
+        assert!(page(&profile).contains("</html>"));
+    }
+}

@@ -1,0 +1,269 @@
+//! Wake chains: who ended a sleep, who had ended the waker's own last sleep before that, and so on.
+
+use hashbrown::HashMap;
+
+use crate::profile::{FrameKind, Metric, Profile, Reason, StackId, StackTable, WakeLink, begins_interrupt};
+
+/// The most wakers in one chain.
+const MOST_HOPS: usize = 6;
+
+/// The most distinct chains that a page holds; the lighter ones are counted together.
+const MOST_CHAINS: usize = 8_192;
+
+/// The chain of a sample that has none: it was on CPU, preempted, or its waking was not seen.
+pub(super) const NO_CHAIN: u32 = 0;
+
+/// The chain that stands for all those too light to be kept.
+pub(super) const LIGHT_CHAINS: u32 = 1;
+
+/// How a chain ends where it does not end in an interrupt. The numbers are read by `data.js`.
+#[derive(Clone, Copy)]
+enum End {
+    /// The waker's last sleep was not sampled.
+    NotSampled = 1,
+    /// It was sampled, but who ended it was not seen.
+    WakeNotSeen = 2,
+    /// It was no sleep: the waker had waited for a CPU.
+    Preempted = 3,
+    /// There are more than [`MOST_HOPS`].
+    Cut = 4,
+}
+
+/// Numbers below this are an [`End`], or 0 for nothing more.
+pub(super) const FIRST_HOP: u32 = 5;
+
+/// A waker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Hop {
+    /// The first thread of the waker's name; `None` for an interrupt, whose thread is only a bystander.
+    pub(super) waker: Option<u32>,
+    /// Its stack. A number from the length of [`Profile::stacks`] on is a row of [`Chains::interrupts`].
+    pub(super) stack: Option<u32>,
+}
+
+type Hops = [u32; MOST_HOPS + 1];
+
+/// The chains of a profile.
+pub(super) struct Chains {
+    /// For each sample its chain: [`NO_CHAIN`], [`LIGHT_CHAINS`], or 2 + a row of `rows`.
+    pub(super) of_sample: Vec<u32>,
+    /// Chains from the first waker on: [`FIRST_HOP`] + a row of `hops`, at the end an [`End`] or zeros.
+    pub(super) rows: Vec<Hops>,
+    /// Wakers.
+    pub(super) hops: Vec<Hop>,
+    /// Stacks of interrupts without what they interrupted.
+    pub(super) interrupts: StackTable,
+    /// How many distinct chains [`LIGHT_CHAINS`] stands for.
+    pub(super) light: usize,
+}
+
+impl Chains {
+    pub(super) fn of(profile: &Profile) -> Self {
+        Self::bounded(profile, MOST_CHAINS)
+    }
+
+    fn bounded(profile: &Profile, most: usize) -> Self {
+        let mut wakers = Wakers::new(profile);
+        let hop_of: Vec<u32> =
+            profile.samples.iter().map(|sample| sample.wake.map_or(0, |wake| wakers.intern(&wake))).collect();
+
+        let mut rows: Vec<(Hops, f64)> = Vec::new();
+        let mut index: HashMap<Hops, u32> = HashMap::new();
+        let mut of_sample = vec![NO_CHAIN; profile.samples.len()];
+        for (row, sample) in profile.samples.iter().enumerate() {
+            if sample.wake.is_none() || sample.value <= 0.0 {
+                continue;
+            }
+            let hops = follow(profile, &hop_of, row);
+            let next = u32::try_from(rows.len()).expect("fewer than 2^32 samples");
+            let chain = *index.entry(hops).or_insert(next);
+            if chain == next {
+                rows.push((hops, 0.0));
+            }
+            rows[chain as usize].1 += sample.value;
+            of_sample[row] = chain + 2;
+        }
+
+        let mut heaviest: Vec<u32> = (0u32..).zip(&rows).map(|(chain, _)| chain).collect();
+        heaviest.sort_by(|a, b| rows[*b as usize].1.total_cmp(&rows[*a as usize].1));
+        let light = heaviest.len().saturating_sub(most);
+        heaviest.truncate(most);
+        let mut renumbered = vec![LIGHT_CHAINS; rows.len()];
+        for (new, old) in (2u32..).zip(&heaviest) {
+            renumbered[*old as usize] = new;
+        }
+        for chain in of_sample.iter_mut().filter(|chain| **chain != NO_CHAIN) {
+            *chain = renumbered[*chain as usize - 2];
+        }
+        Self {
+            of_sample,
+            rows: heaviest.into_iter().map(|chain| rows[chain as usize].0).collect(),
+            hops: wakers.rows,
+            interrupts: wakers.interrupts,
+            light,
+        }
+    }
+}
+
+/// The chain that begins at a sample which has a waker.
+fn follow(profile: &Profile, hop_of: &[u32], row: usize) -> Hops {
+    let mut hops = [0; MOST_HOPS + 1];
+    let mut row = row;
+    for place in 0..MOST_HOPS {
+        let sample = &profile.samples[row];
+        let Some(wake) = &sample.wake else {
+            let preempted = sample.metric == Metric::OffCpu(Reason::Preempted);
+            hops[place] = if preempted { End::Preempted } else { End::WakeNotSeen } as u32;
+            return hops;
+        };
+        hops[place] = hop_of[row];
+        match wake.waker_sleep {
+            _ if wake.interrupt => return hops,
+            // A row that does not come before this one would be a loop.
+            Some(earlier) if (earlier as usize) < row => row = earlier as usize,
+            _ => {
+                hops[place + 1] = End::NotSampled as u32;
+                return hops;
+            }
+        }
+    }
+    hops[MOST_HOPS] = End::Cut as u32;
+    hops
+}
+
+/// Distinct wakers: all threads of one name are one, unless their stacks differ.
+struct Wakers<'a> {
+    profile: &'a Profile,
+    first_of_name: Vec<u32>,
+    rows: Vec<Hop>,
+    index: HashMap<Hop, u32>,
+    interrupts: StackTable,
+    cut: HashMap<StackId, Option<u32>>,
+}
+
+impl<'a> Wakers<'a> {
+    fn new(profile: &'a Profile) -> Self {
+        let mut first = HashMap::new();
+        let first_of_name = (0u32..)
+            .zip(&profile.threads)
+            .map(|(index, thread)| *first.entry(thread.comm.as_str()).or_insert(index))
+            .collect();
+        Self {
+            profile,
+            first_of_name,
+            rows: Vec::new(),
+            index: HashMap::new(),
+            interrupts: StackTable::default(),
+            cut: HashMap::new(),
+        }
+    }
+
+    fn intern(&mut self, wake: &WakeLink) -> u32 {
+        let hop = if wake.interrupt {
+            Hop { waker: None, stack: wake.stack.and_then(|stack| self.interrupt(stack)) }
+        } else {
+            Hop { waker: Some(self.first_of_name[wake.waker.0 as usize]), stack: wake.stack.map(|stack| stack.0) }
+        };
+        let next = FIRST_HOP + u32::try_from(self.rows.len()).expect("fewer than 2^32 wakers");
+        let id = *self.index.entry(hop).or_insert(next);
+        if id == next {
+            self.rows.push(hop);
+        }
+        id
+    }
+
+    /// The part of a stack that belongs to the interrupt.
+    fn interrupt(&mut self, stack: StackId) -> Option<u32> {
+        if let Some(known) = self.cut.get(&stack) {
+            return *known;
+        }
+        let mut frames: Vec<_> = self.profile.stacks.frames(stack).collect();
+        frames.reverse();
+        let entry = frames.iter().position(|id| {
+            let frame = self.profile.frame(*id);
+            frame.kind == FrameKind::Kernel && begins_interrupt(&frame.name)
+        });
+        let interrupt = entry.and_then(|entry| self.interrupts.intern_all(frames[entry..].iter().copied()));
+        let base = u32::try_from(self.profile.stacks.rows().len()).expect("fewer than 2^32 stack nodes");
+        let cut = interrupt.map(|id| base + id.0);
+        self.cut.insert(stack, cut);
+        cut
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{self, Fixture};
+    use super::*;
+    use crate::profile::ThreadIdx;
+
+    fn names(chains: &Chains, fixture: &Fixture, chain: u32) -> Vec<String> {
+        let base = fixture.profile.stacks.rows().len() as u32;
+        chains.rows[chain as usize - 2]
+            .iter()
+            .filter(|hop| **hop != 0)
+            .map(|hop| match hop.checked_sub(FIRST_HOP) {
+                None => format!("end {hop}"),
+                Some(hop) => {
+                    let hop = chains.hops[hop as usize];
+                    let who = hop.waker.map_or("interrupt", |waker| &fixture.profile.threads[waker as usize].comm);
+                    let (stacks, stack) = match hop.stack.expect("a stack") {
+                        stack if stack >= base => (&chains.interrupts, stack - base),
+                        stack => (&fixture.profile.stacks, stack),
+                    };
+                    let code: Vec<&str> =
+                        stacks.frames(StackId(stack)).map(|frame| fixture.profile.frame(frame).name.as_str()).collect();
+                    format!("{who}: {}", code.join(" "))
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_chain_goes_from_waker_to_waker_until_an_interrupt_and_blames_no_bystander() {
+        let fixture = fixture::chain_of_three();
+        let chains = Chains::of(&fixture.profile);
+        let chain = chains.of_sample[2];
+        assert_eq!(
+            names(&chains, &fixture, chain),
+            ["relay: pipe_write relay_main relay", "interrupt: hrtimer_wakeup asm_sysvec_apic_timer_interrupt"]
+        );
+    }
+
+    #[test]
+    fn a_chain_says_why_it_ends() {
+        let mut fixture = fixture::chain_of_three();
+        let sleeper = fixture.profile.samples[2].wake.as_mut().expect("woken");
+        sleeper.waker_sleep = None;
+        let chains = Chains::of(&fixture.profile);
+        assert_eq!(names(&chains, &fixture, chains.of_sample[2])[1], "end 1");
+
+        let mut fixture = fixture::chain_of_three();
+        fixture.profile.samples[1].wake = None;
+        let chains = Chains::of(&fixture.profile);
+        assert_eq!(names(&chains, &fixture, chains.of_sample[2])[1], "end 2");
+        fixture.profile.samples[1].metric = Metric::OffCpu(Reason::Preempted);
+        let chains = Chains::of(&fixture.profile);
+        assert_eq!(names(&chains, &fixture, chains.of_sample[2])[1], "end 3");
+    }
+
+    #[test]
+    fn threads_of_one_name_are_one_waker() {
+        let mut fixture = fixture::chain_of_three();
+        let twin = fixture.profile.threads[1].clone();
+        fixture.profile.threads.push(twin);
+        let mut second = fixture.profile.samples[2];
+        second.wake.as_mut().expect("woken").waker = ThreadIdx(fixture.profile.threads.len() as u32 - 1);
+        fixture.profile.samples.push(second);
+        let chains = Chains::of(&fixture.profile);
+        assert_eq!(chains.of_sample[2], chains.of_sample[3]);
+    }
+
+    #[test]
+    fn the_lightest_chains_are_the_ones_that_are_put_together() {
+        let fixture = fixture::chain_of_three();
+        let chains = Chains::bounded(&fixture.profile, 1);
+        assert_eq!((chains.rows.len(), chains.light), (1, 1));
+        assert_eq!(chains.of_sample[1..3], [LIGHT_CHAINS, 2], "the sleeper's weighs more than the relay's");
+    }
+}

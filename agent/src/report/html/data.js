@@ -1,0 +1,230 @@
+'use strict';
+// Reads what the page carries (see encode.rs), and adds up the part that is selected.
+
+const REASONS = ['blocked', 'preempted', 'io-wait'];
+const KERNEL = 0;
+const USER = 1;
+const LABEL = 2;
+const NO_CHAIN = 0;
+const LIGHT_CHAINS = 1;
+const FIRST_HOP = 5;
+const CHAIN_ENDS = [
+  '',
+  'chain ends: the next hop was not sampled',
+  'chain ends: who woke this thread was not seen',
+  'chain ends: it was not woken, it had waited for a CPU',
+  'chain cut: more hops than are kept',
+];
+
+class Reader {
+  constructor(bytes) {
+    this.bytes = bytes;
+    this.at = 0;
+  }
+
+  number() {
+    let value = 0;
+    let unit = 1;
+    for (;;) {
+      const byte = this.bytes[this.at++];
+      value += (byte & 0x7f) * unit;
+      if (byte < 0x80) return value;
+      unit *= 128;
+    }
+  }
+
+  text(length) {
+    this.at += length;
+    return new TextDecoder().decode(this.bytes.subarray(this.at - length, this.at));
+  }
+}
+
+async function inflate(base64) {
+  const text = atob(base64);
+  const packed = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) packed[i] = text.charCodeAt(i);
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate'));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+function readStacks(reader, parents, frames) {
+  const base = parents.length;
+  const rows = reader.number();
+  for (let row = 0; row < rows; row++) {
+    const back = reader.number();
+    parents.push(back ? base + row - back : -1);
+    frames.push(reader.number());
+  }
+}
+
+function readRows(reader) {
+  const rows = reader.number();
+  const groups = reader.number();
+  const group = {
+    length: groups,
+    thread: new Uint32Array(groups),
+    metric: new Uint8Array(groups),
+    stack: new Int32Array(groups),
+    chain: new Uint32Array(groups),
+    end: new Uint32Array(groups),
+  };
+  const row = {
+    first: new Uint16Array(rows),
+    length: new Uint16Array(rows),
+    value: new Float64Array(rows),
+    variance: new Float64Array(rows),
+    samples: new Uint32Array(rows),
+  };
+  let thread = 0;
+  let at = 0;
+  for (let g = 0; g < groups; g++) {
+    group.thread[g] = thread += reader.number();
+    group.metric[g] = reader.number();
+    group.stack[g] = reader.number() - 1;
+    group.chain[g] = reader.number();
+    group.end[g] = at + reader.number();
+    let first = 0;
+    for (; at < group.end[g]; at++) {
+      row.first[at] = first += reader.number();
+      row.length[at] = reader.number();
+      row.value[at] = reader.number();
+      row.variance[at] = reader.number() ** 2;
+      row.samples[at] = reader.number();
+    }
+  }
+  return { group, row };
+}
+
+async function readProfile(base64) {
+  const reader = new Reader(await inflate(base64));
+  const head = JSON.parse(reader.text(reader.number()));
+  const profile = { ...head, names: head.frames, kinds: [], moduleOf: [] };
+  for (let i = 0; i < profile.names.length; i++) {
+    const packed = reader.number();
+    profile.kinds.push(packed % 3);
+    profile.moduleOf.push(head.modules[(packed - packed % 3) / 3]);
+  }
+  const [parents, frames] = [[], []];
+  readStacks(reader, parents, frames);
+  profile.ownStacks = parents.length;
+  readStacks(reader, parents, frames);
+  profile.parents = Int32Array.from(parents);
+  profile.stackFrames = Int32Array.from(frames);
+  profile.hops = Array.from({ length: reader.number() }, () => {
+    const waker = reader.number() - 1;
+    return { waker, stack: reader.number() - 1 };
+  });
+  profile.chains = Array.from({ length: reader.number() }, () => Array.from({ length: reader.number() }, () => reader.number()));
+  Object.assign(profile, readRows(reader));
+  profile.recorded = { on: profile.group.metric.includes(0), off: profile.group.metric.some((metric) => metric > 0) };
+  return profile;
+}
+
+// A frame that is not in the recording: a heading in a picture.
+function addLabel(profile, name) {
+  profile.labels ??= new Map();
+  if (!profile.labels.has(name)) {
+    profile.labels.set(name, profile.names.length);
+    profile.names.push(name);
+    profile.kinds.push(LABEL);
+    profile.moduleOf.push('');
+  }
+  return profile.labels.get(name);
+}
+
+// Calls visit(group, value, variance, samples) for each group of rows that has something in the selection:
+// { metrics: a bit for each metric, window: [first bucket, end) or null, threads: a 0 or 1 for each thread, or null }.
+function eachGroup(profile, { metrics, window, threads }, visit) {
+  const { group, row } = profile;
+  const [from, to] = window ?? [0, profile.buckets];
+  let at = 0;
+  for (let g = 0; g < group.length; g++) {
+    const begin = at;
+    at = group.end[g];
+    if (!(metrics >> group.metric[g] & 1) || (threads && !threads[group.thread[g]])) continue;
+    let [value, variance, samples] = [0, 0, 0];
+    for (let r = begin; r < at; r++) {
+      const first = row.first[r];
+      const length = row.length[r];
+      const shared = Math.min(to, first + length) - Math.max(from, first);
+      if (shared <= 0) continue;
+      const part = shared / length;
+      value += row.value[r] * part;
+      variance += row.variance[r] * part;
+      if (first >= from) samples += row.samples[r];
+    }
+    if (value > 0) visit(g, value, variance, samples);
+  }
+}
+
+// The weight of each stack in the selection, and their sum.
+function weigh(profile, selection) {
+  const stacks = profile.ownStacks + 1;
+  const weights = {
+    value: new Float64Array(stacks),
+    variance: new Float64Array(stacks),
+    samples: new Float64Array(stacks),
+    sum: { value: 0, variance: 0, samples: 0 },
+  };
+  eachGroup(profile, selection, (g, value, variance, samples) => {
+    // The last place is for samples without a stack.
+    const stack = profile.group.stack[g] < 0 ? profile.ownStacks : profile.group.stack[g];
+    weights.value[stack] += value;
+    weights.variance[stack] += variance;
+    weights.samples[stack] += samples;
+    weights.sum.value += value;
+    weights.sum.variance += variance;
+    weights.sum.samples += samples;
+  });
+  return weights;
+}
+
+// Nanoseconds in each bucket, whatever window is selected.
+function overTime(profile, metrics, threads) {
+  const { group, row } = profile;
+  const steps = new Float64Array(profile.buckets + 1);
+  let at = 0;
+  for (let g = 0; g < group.length; g++) {
+    const begin = at;
+    at = group.end[g];
+    if (!(metrics >> group.metric[g] & 1) || (threads && !threads[group.thread[g]])) continue;
+    for (let r = begin; r < at; r++) {
+      const each = row.value[r] / row.length[r];
+      steps[row.first[r]] += each;
+      steps[row.first[r] + row.length[r]] -= each;
+    }
+  }
+  let level = 0;
+  return Float64Array.from(steps.subarray(0, profile.buckets), (step) => Math.max(0, level += step));
+}
+
+// For each frame whether `text` (a regular expression, or else a part of the name) matches it; null for no text.
+function matchFrames(profile, text) {
+  if (!text) return null;
+  let test;
+  try {
+    const expression = new RegExp(text, 'i');
+    test = (name) => expression.test(name);
+  } catch {
+    const lower = text.toLowerCase();
+    test = (name) => name.toLowerCase().includes(lower);
+  }
+  return Uint8Array.from(profile.names, (name) => test(name));
+}
+
+// For each stack whether any of its frames matches.
+function matchStacks(profile, frames) {
+  const hit = new Uint8Array(profile.parents.length);
+  for (let i = 0; i < hit.length; i++) {
+    const parent = profile.parents[i];
+    hit[i] = frames[profile.stackFrames[i]] || (parent >= 0 && hit[parent]);
+  }
+  return hit;
+}
+
+// The frames of a stack, innermost first.
+function stackOf(profile, stack) {
+  const frames = [];
+  for (let at = stack; at >= 0; at = profile.parents[at]) frames.push(profile.stackFrames[at]);
+  return frames;
+}

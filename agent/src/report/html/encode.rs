@@ -1,0 +1,237 @@
+//! The page's data: one JSON head and columns of varints, deflated, in base64.
+//!
+//! Base64 has no character that means anything in HTML or JavaScript, so no name can break out of its element.
+//! `data.js` reads what this writes, in the same order.
+
+use std::io::{self, Write};
+
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+use hashbrown::HashMap;
+use serde::Serialize;
+
+use super::buckets::Buckets;
+use super::chains::Chains;
+use super::rows::{Row, rows};
+use crate::profile::{FrameKind, Meta, Profile, StackTable};
+
+/// What is small, or text.
+#[derive(Serialize)]
+struct Head<'a> {
+    meta: &'a Meta,
+    losses: [(&'static str, u64); 10],
+    buckets: u16,
+    bucket_nanos: u64,
+    light_chains: usize,
+    /// Process, thread, name.
+    threads: Vec<(u32, u32, &'a str)>,
+    /// Thread, counts, nanoseconds.
+    totals: Vec<(u32, [u64; 3], [u64; 3])>,
+    modules: Vec<&'a str>,
+    frames: Vec<&'a str>,
+}
+
+/// Writes the data of `profile`.
+pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
+    let buckets = Buckets::of(&profile.meta);
+    let chains = Chains::of(profile);
+    let rows = rows(profile, buckets, &chains);
+
+    let mut modules = Vec::new();
+    let mut index = HashMap::new();
+    let module_of: Vec<usize> = profile
+        .frames
+        .iter()
+        .map(|frame| {
+            *index.entry(frame.module.as_str()).or_insert_with(|| {
+                modules.push(frame.module.as_str());
+                modules.len() - 1
+            })
+        })
+        .collect();
+    let head = Head {
+        meta: &profile.meta,
+        losses: profile.meta.losses.named(),
+        buckets: buckets.count,
+        bucket_nanos: buckets.width.0,
+        light_chains: chains.light,
+        threads: profile.threads.iter().map(|thread| (thread.pid.0, thread.tid.0, thread.comm.as_str())).collect(),
+        totals: profile.totals.iter().map(|row| (row.thread.0, row.count, row.time.map(|time| time.0))).collect(),
+        modules,
+        frames: profile.frames.iter().map(|frame| frame.name.as_str()).collect(),
+    };
+    let head = serde_json::to_vec(&head)?;
+
+    let mut out = Varints(io::BufWriter::new(ZlibEncoder::new(Base64::new(out), Compression::fast())));
+    out.count(head.len())?;
+    out.0.write_all(&head)?;
+    for (frame, module) in profile.frames.iter().zip(module_of) {
+        let kind = match frame.kind {
+            FrameKind::Kernel => 0,
+            FrameKind::User => 1,
+            FrameKind::Label => 2,
+        };
+        out.number(module as u64 * 3 + kind)?;
+    }
+    out.stacks(&profile.stacks)?;
+    out.stacks(&chains.interrupts)?;
+    out.chains(&chains)?;
+    out.rows(&rows)?;
+    let deflated = out.0.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
+    deflated.finish()
+}
+
+/// Unsigned numbers in groups of seven bits, the lowest first (LEB128).
+struct Varints<W: Write>(W);
+
+impl<W: Write> Varints<W> {
+    fn number(&mut self, mut number: u64) -> io::Result<()> {
+        let mut bytes = [0; 10];
+        let mut length = 0;
+        while number >= 0x80 {
+            bytes[length] = number as u8 | 0x80;
+            number >>= 7;
+            length += 1;
+        }
+        bytes[length] = number as u8;
+        self.0.write_all(&bytes[..=length])
+    }
+
+    fn count(&mut self, count: usize) -> io::Result<()> {
+        self.number(count as u64)
+    }
+
+    /// How many; then for each how many rows before it its parent is (0 for none), and its frame.
+    fn stacks(&mut self, stacks: &StackTable) -> io::Result<()> {
+        self.count(stacks.rows().len())?;
+        for (row, node) in (0u32..).zip(stacks.rows()) {
+            self.number(node.parent.map_or(0, |parent| u64::from(row - parent.0)))?;
+            self.number(node.frame.0.into())?;
+        }
+        Ok(())
+    }
+
+    fn chains(&mut self, chains: &Chains) -> io::Result<()> {
+        self.count(chains.hops.len())?;
+        for hop in &chains.hops {
+            self.number(hop.waker.map_or(0, |waker| u64::from(waker) + 1))?;
+            self.number(hop.stack.map_or(0, |stack| u64::from(stack) + 1))?;
+        }
+        self.count(chains.rows.len())?;
+        for hops in &chains.rows {
+            let length = hops.iter().position(|hop| *hop == 0).unwrap_or(hops.len());
+            self.count(length)?;
+            for hop in &hops[..length] {
+                self.number((*hop).into())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Groups of rows that differ only in time: what they share, how many they are, then each. Numbers that grow
+    /// within what is before them are written as differences. Sums are rounded to a nanosecond, and so is the
+    /// standard error that stands for the variance.
+    fn rows(&mut self, rows: &[Row]) -> io::Result<()> {
+        let groups = || rows.chunk_by(|a, b| a.key.same_group(&b.key));
+        self.count(rows.len())?;
+        self.count(groups().count())?;
+        let mut thread = 0;
+        for group in groups() {
+            let key = group[0].key;
+            self.number((key.thread - thread).into())?;
+            thread = key.thread;
+            self.number(key.metric.into())?;
+            self.number(key.stack.into())?;
+            self.number(key.chain.into())?;
+            self.count(group.len())?;
+            let mut first = 0;
+            for row in group {
+                self.number((row.key.first - first).into())?;
+                first = row.key.first;
+                self.number(row.key.length.into())?;
+                self.number(row.value.round() as u64)?;
+                self.number(row.variance.sqrt().round() as u64)?;
+                self.number(row.samples.into())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes bytes as base64 (RFC 4648 section 4).
+struct Base64<'a> {
+    out: &'a mut dyn Write,
+    rest: [u8; 3],
+    held: usize,
+}
+
+impl<'a> Base64<'a> {
+    fn new(out: &'a mut dyn Write) -> Self {
+        Self { out, rest: [0; 3], held: 0 }
+    }
+
+    fn digits(bytes: [u8; 3]) -> [u8; 4] {
+        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let [a, b, c] = bytes.map(usize::from);
+        [a >> 2, (a & 3) << 4 | b >> 4, (b & 15) << 2 | c >> 6, c & 63].map(|digit| ALPHABET[digit])
+    }
+
+    /// Writes what is held, filled up with `=`.
+    fn finish(self) -> io::Result<()> {
+        let mut digits = Self::digits(self.rest);
+        match self.held {
+            0 => return Ok(()),
+            1 => digits[2..].fill(b'='),
+            _ => digits[3] = b'=',
+        }
+        self.out.write_all(&digits)
+    }
+}
+
+impl Write for Base64<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut text = Vec::with_capacity(bytes.len().div_ceil(3) * 4 + 4);
+        for byte in bytes {
+            self.rest[self.held] = *byte;
+            self.held += 1;
+            if self.held == 3 {
+                text.extend_from_slice(&Self::digits(self.rest));
+                (self.rest, self.held) = ([0; 3], 0);
+            }
+        }
+        self.out.write_all(&text)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_the_rfc_however_it_is_cut() {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+            let mut out = Vec::new();
+            let mut base64 = Base64::new(&mut out);
+            for byte in bytes.as_bytes() {
+                base64.write_all(&[*byte]).expect("a vector takes all");
+            }
+            base64.finish().expect("a vector takes all");
+            assert_eq!(String::from_utf8(out).expect("ASCII"), text);
+        }
+    }
+
+    #[test]
+    fn varints_are_leb128() {
+        let mut out = Varints(Vec::new());
+        for number in [0, 127, 128, u64::MAX] {
+            out.number(number).expect("a vector takes all");
+        }
+        let most = [&[0xff; 9][..], &[0x01]].concat();
+        assert_eq!(out.0, [&[0, 127, 0x80, 1][..], &most].concat());
+    }
+}

@@ -1,0 +1,50 @@
+'use strict';
+// How quantities are written, and how elements are made. Units are always shown.
+
+function nanos(value) {
+  const size = Math.abs(value);
+  if (size < 1e3) return `${Math.round(value)} ns`;
+  const [scaled, unit] = size < 1e6 ? [value / 1e3, 'us'] : size < 1e9 ? [value / 1e6, 'ms'] : [value / 1e9, 's'];
+  const digits = Math.abs(scaled) < 10 ? 2 : Math.abs(scaled) < 100 ? 1 : 0;
+  return `${digits ? scaled.toFixed(digits) : count(Math.round(scaled))} ${unit}`;
+}
+
+// A sum with its standard error, where there is one.
+function estimate(sum) {
+  return sum.variance > 0 ? `${nanos(sum.value)} ± ${nanos(Math.sqrt(sum.variance))}` : nanos(sum.value);
+}
+
+function percent(part, whole) {
+  const share = whole > 0 ? 100 * part / whole : 0;
+  return `${share.toFixed(share >= 99.95 || share === 0 ? 0 : share < 0.1 ? 3 : share < 10 ? 2 : 1)} %`;
+}
+
+function count(number) {
+  return Math.round(number).toLocaleString('en-US');
+}
+
+function counted(number, one, many = `${one}s`) {
+  return `${count(number)} ${number === 1 ? one : many}`;
+}
+
+function bytes(number) {
+  if (number < 1024) return `${number} B`;
+  const power = Math.min(3, Math.floor(Math.log2(number) / 10));
+  return `${(number / 1024 ** power).toFixed(power === 3 ? 2 : 1)} ${['B', 'KiB', 'MiB', 'GiB'][power]}`;
+}
+
+function seconds(value, step) {
+  const digits = Math.max(0, Math.min(9, Math.ceil(-Math.log10(step) - 1e-9)));
+  return `${(value / 1e9).toFixed(digits)} s`;
+}
+
+// The element `tag` with properties and children; text is never read as HTML.
+function element(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name in made && name !== 'role') made[name] = value;
+    else made.setAttribute(name, value);
+  }
+  made.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return made;
+}

@@ -1,0 +1,135 @@
+//! Samples that share time, thread, metric, stack and wake chain, added up.
+
+use super::buckets::{Buckets, Piece};
+use super::chains::Chains;
+use crate::profile::{Metric, Profile, Reason};
+
+/// What a row stands for, in the order in which rows are sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    /// A row of [`Profile::threads`].
+    pub(super) thread: u32,
+    /// 0 on CPU, else 1 + the reason's place in [`Reason::ALL`].
+    pub(super) metric: u8,
+    /// 0 for no stack, else 1 + a row of [`Profile::stacks`].
+    pub(super) stack: u32,
+    /// See [`Chains::of_sample`].
+    pub(super) chain: u32,
+    /// The first of the buckets over which the value is spread evenly.
+    pub(super) first: u16,
+    /// How many these are.
+    pub(super) length: u16,
+}
+
+impl Key {
+    /// Whether the two differ only in time.
+    pub(super) fn same_group(&self, other: &Self) -> bool {
+        (self.thread, self.metric, self.stack, self.chain) == (other.thread, other.metric, other.stack, other.chain)
+    }
+}
+
+/// A sum of samples.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Row {
+    pub(super) key: Key,
+    /// Nanoseconds.
+    pub(super) value: f64,
+    /// Of the value, in ns^2. Where a sample is spread over several rows, each has its part of the variance: that
+    /// adds up for the whole sample and is an upper bound for a part of it.
+    pub(super) variance: f64,
+    /// How many samples began here.
+    pub(super) samples: u32,
+}
+
+/// All rows, sorted by key, each key once. A sleep is spread over the time that it lasted; an on-CPU sample stands
+/// where it was taken.
+pub(super) fn rows(profile: &Profile, buckets: Buckets, chains: &Chains) -> Vec<Row> {
+    let mut rows = Vec::with_capacity(profile.samples.len());
+    for (sample, chain) in profile.samples.iter().zip(&chains.of_sample) {
+        // Samples that are only hops of a chain have no weight.
+        if sample.value <= 0.0 {
+            continue;
+        }
+        let metric = match sample.metric {
+            Metric::OnCpu => 0,
+            Metric::OffCpu(Reason::Blocked) => 1,
+            Metric::OffCpu(Reason::Preempted) => 2,
+            Metric::OffCpu(Reason::IoWait) => 3,
+        };
+        let stack = sample.stack.map_or(0, |stack| stack.0 + 1);
+        let mut samples = 1;
+        let mut add = |Piece { first, length, part }: Piece| {
+            rows.push(Row {
+                key: Key { thread: sample.thread.0, metric, stack, chain: *chain, first, length },
+                value: sample.value * part,
+                variance: sample.variance * part,
+                samples: std::mem::take(&mut samples),
+            });
+        };
+        if metric == 0 {
+            add(buckets.at(sample.time));
+        } else {
+            buckets.spread(sample.time, sample.duration).for_each(&mut add);
+        }
+    }
+    rows.sort_unstable_by_key(|row| row.key);
+    rows.dedup_by(|later, kept| {
+        let same = later.key == kept.key;
+        if same {
+            kept.value += later.value;
+            kept.variance += later.variance;
+            kept.samples = kept.samples.saturating_add(later.samples);
+        }
+        same
+    });
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+    use crate::units::Nanos;
+
+    fn sums(values: impl Iterator<Item = (f64, f64, u32)>) -> (f64, f64, u32) {
+        values.fold((0.0, 0.0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1, sum.2 + one.2))
+    }
+
+    #[test]
+    fn adding_up_keeps_value_variance_and_number_of_each_metric() {
+        let profile = fixture::chain_of_three().profile;
+        let rows = rows(&profile, Buckets::of(&profile.meta), &Chains::of(&profile));
+        for (number, metric) in [(0, Metric::OnCpu), (1, Metric::OffCpu(Reason::Blocked))] {
+            let given = profile.samples.iter().filter(|sample| sample.metric == metric);
+            let (value, variance, samples) = sums(given.map(|sample| (sample.value, sample.variance, 1)));
+            let kept = rows.iter().filter(|row| row.key.metric == number);
+            let sum = sums(kept.map(|row| (row.value, row.variance, row.samples)));
+            assert!(
+                (sum.0 - value).abs() < 1e-3 && (sum.1 / variance.max(1.0) - variance / variance.max(1.0)).abs() < 1e-9
+            );
+            assert_eq!(sum.2, samples, "{metric:?}");
+        }
+    }
+
+    #[test]
+    fn samples_of_one_place_and_time_are_one_row() {
+        let mut profile = fixture::chain_of_three().profile;
+        let twin = profile.samples[0];
+        profile.samples.push(twin);
+        let rows = rows(&profile, Buckets::of(&profile.meta), &Chains::of(&profile));
+        let on_cpu: Vec<_> = rows.iter().filter(|row| row.key.metric == 0).collect();
+        assert_eq!((on_cpu.len(), on_cpu[0].samples), (1, 2));
+        assert_eq!(on_cpu[0].value, 2.0 * twin.value);
+    }
+
+    #[test]
+    fn a_hop_without_weight_is_no_row_but_keeps_its_place_in_the_chain() {
+        let mut profile = fixture::chain_of_three().profile;
+        (profile.samples[1].value, profile.samples[1].variance) = (0.0, 0.0);
+        profile.samples[2].time = Nanos(0);
+        let chains = Chains::of(&profile);
+        let rows = rows(&profile, Buckets::of(&profile.meta), &chains);
+        assert!(rows.iter().all(|row| row.key.thread != 1), "the relay's sleep has no weight");
+        assert_eq!(chains.rows[0].iter().filter(|hop| **hop != 0).count(), 2, "but is still a hop");
+    }
+}

@@ -1,0 +1,63 @@
+'use strict';
+// What is shown, as the part of the address after `#`: a link restores it.
+
+const VIEWS = ['flame', 'functions', 'threads', 'wakes'];
+
+const DEFAULTS = {
+  view: 'flame',
+  metric: 'on',
+  reasons: REASONS,
+  search: '',
+  reverse: false,
+  upward: false,
+  byName: false,
+  from: null,
+  to: null,
+  threads: [],
+  byThread: false,
+  wakes: 'tree',
+  fn: null,
+  zoom: [],
+};
+
+function parseState(fragment, defaults) {
+  const state = { ...defaults };
+  const given = new URLSearchParams(fragment.replace(/^#/, ''));
+  const one = (name, allowed) => {
+    if (allowed.includes(given.get(name))) state[name] = given.get(name);
+  };
+  one('view', VIEWS);
+  one('metric', ['on', 'off']);
+  one('wakes', ['tree', 'flame']);
+  if (given.has('reasons')) {
+    const reasons = given.get('reasons').split(',').filter((reason) => REASONS.includes(reason));
+    if (reasons.length) state.reasons = reasons;
+  }
+  if (given.has('search')) state.search = given.get('search');
+  for (const name of ['reverse', 'upward', 'byName', 'byThread']) if (given.has(name)) state[name] = given.get(name) === '1';
+  if (given.has('from') && given.has('to')) {
+    const [from, to] = [Number(given.get('from')), Number(given.get('to'))];
+    if (to > from && from >= 0) [state.from, state.to] = [from, to];
+  }
+  // `comm:NAME` for all threads of a name, `tid:N` for one.
+  state.threads = given.getAll('thread').filter((token) => /^(comm:|tid:\d+$)/.test(token));
+  if (given.has('fn')) state.fn = given.get('fn');
+  if (given.has('zoom')) state.zoom = given.get('zoom').split('.').map(Number).filter(Number.isInteger);
+  return state;
+}
+
+function writeState(state, defaults) {
+  const out = new URLSearchParams();
+  for (const name of ['view', 'metric', 'search', 'wakes', 'fn']) {
+    if (state[name] !== defaults[name] && state[name] !== null) out.set(name, state[name]);
+  }
+  if (state.reasons.length < REASONS.length) out.set('reasons', state.reasons.join(','));
+  for (const name of ['reverse', 'upward', 'byName', 'byThread']) if (state[name] !== defaults[name]) out.set(name, state[name] ? '1' : '0');
+  if (state.from !== null) {
+    out.set('from', state.from.toFixed(6).replace(/\.?0+$/, ''));
+    out.set('to', state.to.toFixed(6).replace(/\.?0+$/, ''));
+  }
+  for (const token of state.threads) out.append('thread', token);
+  if (state.zoom.length) out.set('zoom', state.zoom.join('.'));
+  return out.toString();
+}

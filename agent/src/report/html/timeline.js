@@ -1,0 +1,140 @@
+'use strict';
+// The time axis: how many CPUs were used and how many threads waited, with a window to select.
+
+class Timeline {
+  // onWindow([first bucket, end) or null)
+  constructor(profile, canvas, onWindow) {
+    Object.assign(this, { profile, canvas, onWindow, window: null, lanes: [], drag: null });
+    this.listen();
+    new ResizeObserver(() => this.draw()).observe(canvas.parentElement);
+  }
+
+  // lanes: [{ name, unit, values: nanoseconds in each bucket, color }]
+  show(lanes, window) {
+    Object.assign(this, { lanes, window });
+    this.draw();
+  }
+
+  bucketAt(event) {
+    const place = (event.offsetX - this.left) / (this.width - this.left) * this.span;
+    return Math.max(0, Math.min(this.profile.buckets, place));
+  }
+
+  listen() {
+    const { canvas } = this;
+    canvas.addEventListener('pointerdown', (event) => {
+      if (event.button !== 0) return;
+      canvas.setPointerCapture(event.pointerId);
+      this.drag = { from: this.bucketAt(event), moved: false, before: this.window };
+    });
+    canvas.addEventListener('pointermove', (event) => {
+      const at = this.bucketAt(event);
+      if (!this.drag) return this.hover(at, event);
+      const [from, to] = [Math.min(at, this.drag.from), Math.max(at, this.drag.from)];
+      if (!this.drag.moved && (to - from) * (this.width - this.left) / this.span < 3) return;
+      this.drag.moved = true;
+      this.window = [Math.floor(from), Math.max(Math.ceil(to), Math.floor(from) + 1)];
+      this.draw();
+    });
+    canvas.addEventListener('pointerup', () => {
+      if (this.drag?.moved) this.onWindow(this.window);
+      this.drag = null;
+    });
+    canvas.addEventListener('pointercancel', () => {
+      if (this.drag) this.window = this.drag.before;
+      this.drag = null;
+      this.draw();
+    });
+    canvas.addEventListener('mouseleave', () => tooltip.hide());
+    canvas.addEventListener('dblclick', () => this.onWindow(null));
+    canvas.addEventListener('keydown', (event) => this.key(event));
+  }
+
+  key(event) {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const most = this.profile.buckets;
+    const stride = Math.max(1, Math.round(most / 100)) * step;
+    let [from, to] = this.window ?? (step > 0 ? [0, Math.ceil(most / 10)] : [most - Math.ceil(most / 10), most]);
+    if (event.shiftKey) to = Math.max(from + 1, Math.min(most, to + stride));
+    else if (this.window) {
+      const moved = Math.max(-from, Math.min(most - to, stride));
+      [from, to] = [from + moved, to + moved];
+    }
+    this.onWindow([from, to]);
+  }
+
+  hover(at, event) {
+    const bucket = Math.min(this.profile.buckets - 1, Math.floor(at));
+    const width = this.profile.bucket_nanos;
+    tooltip.show(event, [
+      element('b', {}, `${seconds(bucket * width, width)} to ${seconds((bucket + 1) * width, width)}`),
+      ...this.lanes.map(({ name, unit, values }) => element('div', {}, `${name}: ${nanos(values[bucket])}, ${(values[bucket] / width).toFixed(2)} ${unit} on average`)),
+    ]);
+  }
+
+  draw() {
+    const { canvas, profile } = this;
+    const width = this.width = canvas.clientWidth;
+    if (!width) return;
+    const lane = 40;
+    const axis = 16;
+    const height = this.lanes.length * (lane + 4) + axis;
+    this.left = width < 600 ? 74 : 128;
+    const ratio = devicePixelRatio || 1;
+    canvas.style.height = `${height}px`;
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(height * ratio);
+    const pen = canvas.getContext('2d');
+    pen.scale(ratio, ratio);
+    pen.font = `11px ${themeColor('--sans')}`;
+    const [ink, quiet, line, chosen] = ['--ink', '--quiet', '--line', '--chosen'].map(themeColor);
+    // In buckets; the last one may reach past the end of the capture.
+    this.span = Math.max(profile.meta.duration / profile.bucket_nanos, 1e-9);
+    const x = (bucket) => this.left + Math.min(1, bucket / this.span) * (width - this.left);
+    this.lanes.forEach(({ name, unit, values, color }, index) => {
+      const base = (index + 1) * (lane + 4) - 2;
+      const peak = values.reduce((most, value) => Math.max(most, value), 0);
+      pen.fillStyle = ink;
+      pen.fillText(name, 0, base - lane + 11);
+      pen.fillStyle = quiet;
+      pen.fillText(peak > 0 ? `max ${(peak / profile.bucket_nanos).toFixed(1)} ${unit}` : 'no samples', 0, base - lane + 26);
+      pen.fillStyle = themeColor(color);
+      for (let bucket = 0; bucket < values.length && peak > 0; bucket++) {
+        const tall = values[bucket] / peak * lane;
+        pen.globalAlpha = this.window && (bucket < this.window[0] || bucket >= this.window[1]) ? 0.35 : 1;
+        pen.fillRect(x(bucket), base - tall, x(bucket + 1) - x(bucket) + 0.3, tall);
+      }
+      pen.globalAlpha = 1;
+      pen.fillStyle = line;
+      pen.fillRect(this.left, base, width - this.left, 1);
+    });
+    this.ticks(pen, x, height, quiet, line);
+    if (this.window) {
+      const [from, to] = this.window.map(x);
+      pen.fillStyle = chosen;
+      pen.globalAlpha = 0.12;
+      pen.fillRect(from, 0, to - from, height - axis);
+      pen.globalAlpha = 1;
+      pen.fillRect(from, 0, 1.5, height - axis);
+      pen.fillRect(to - 1.5, 0, 1.5, height - axis);
+    }
+  }
+
+  ticks(pen, x, height, quiet, line) {
+    const { duration } = this.profile.meta;
+    const room = Math.max(2, Math.floor((this.width - this.left) / 90));
+    const rough = Math.max(duration, 1) / 1e9 / room;
+    const power = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough * (1 - 1e-9));
+    for (let tick = 0; tick * step * 1e9 <= duration * (1 + 1e-9); tick++) {
+      const at = x(tick * step * 1e9 / this.profile.bucket_nanos);
+      const label = seconds(tick * step * 1e9, step);
+      pen.fillStyle = line;
+      pen.fillRect(at, 0, 1, height - 12);
+      pen.fillStyle = quiet;
+      pen.fillText(label, Math.min(at + 3, this.width - pen.measureText(label).width), height - 3);
+    }
+  }
+}

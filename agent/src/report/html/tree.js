@@ -1,0 +1,216 @@
+'use strict';
+// Call trees: weighted stacks merged from the root, from the leaf, or around one function.
+
+class Tree {
+  // The root stands for `frame`, or for everything.
+  constructor(frame = -1) {
+    this.frame = [frame];
+    this.parent = [-1];
+    this.depth = [0];
+    this.value = [0];
+    this.variance = [0];
+    this.samples = [0];
+    this.self = [0];
+    this.index = new Map();
+  }
+
+  get length() {
+    return this.frame.length;
+  }
+
+  find(parent, frame) {
+    return this.index.get(parent * 0x2000000 + frame);
+  }
+
+  child(parent, frame) {
+    const key = parent * 0x2000000 + frame;
+    let node = this.index.get(key);
+    if (node === undefined) {
+      node = this.frame.push(frame) - 1;
+      this.parent.push(parent);
+      this.depth.push(this.depth[parent] + 1);
+      this.value.push(0);
+      this.variance.push(0);
+      this.samples.push(0);
+      this.self.push(0);
+      this.index.set(key, node);
+    }
+    return node;
+  }
+
+  add(node, value, variance, samples) {
+    this.value[node] += value;
+    this.variance[node] += variance;
+    this.samples[node] += samples;
+    this.self[node] += value;
+  }
+
+  // Sums up from the leaves, orders siblings (by `name` of a frame, or else by weight) and gives each node its place:
+  // `start` in the unit of the values.
+  finish(name) {
+    const nodes = this.length;
+    for (let node = nodes - 1; node > 0; node--) {
+      const parent = this.parent[node];
+      this.value[parent] += this.value[node];
+      this.variance[parent] += this.variance[node];
+      this.samples[parent] += this.samples[node];
+    }
+    const end = new Uint32Array(nodes + 1);
+    for (let node = 1; node < nodes; node++) end[this.parent[node] + 1]++;
+    for (let node = 0; node < nodes; node++) end[node + 1] += end[node];
+    this.first = end.slice();
+    const next = end.slice();
+    this.children = new Uint32Array(nodes);
+    for (let node = 1; node < nodes; node++) this.children[next[this.parent[node]]++] = node;
+    const compare = name
+      ? (a, b) => name(this.frame[a]).localeCompare(name(this.frame[b])) || this.frame[a] - this.frame[b]
+      : (a, b) => this.value[b] - this.value[a] || this.frame[a] - this.frame[b];
+    this.start = new Float64Array(nodes);
+    for (let node = 0; node < nodes; node++) {
+      const [from, to] = [this.first[node], this.first[node + 1]];
+      if (to - from > 1) this.children.subarray(from, to).sort(compare);
+      let start = this.start[node];
+      for (let i = from; i < to; i++) {
+        this.start[this.children[i]] = start;
+        start += this.value[this.children[i]];
+      }
+    }
+    return this;
+  }
+
+  childrenOf(node) {
+    return this.children.subarray(this.first[node], this.first[node + 1]);
+  }
+
+  sum(node) {
+    return { value: this.value[node], variance: this.variance[node], samples: this.samples[node] };
+  }
+
+  // The frames from below the root to `node`.
+  path(node) {
+    const frames = [];
+    for (let at = node; at > 0; at = this.parent[at]) frames.unshift(this.frame[at]);
+    return frames;
+  }
+
+  // The node at the end of a path, or as far as it exists.
+  walk(path) {
+    let node = 0;
+    for (const frame of path) {
+      const next = this.find(node, frame);
+      if (next === undefined) break;
+      node = next;
+    }
+    return node;
+  }
+
+  // The value below `top` of the nodes that match, each counted once.
+  matched(match, top = 0) {
+    let value = 0;
+    const open = [top];
+    while (open.length) {
+      const node = open.pop();
+      if (node > 0 && match[this.frame[node]]) value += this.value[node];
+      else for (const child of this.childrenOf(node)) open.push(child);
+    }
+    return value;
+  }
+}
+
+// Calls visit(stack or -1, value, variance, samples) for each stack that weighs something.
+function eachWeight(profile, weights, visit) {
+  for (let stack = 0; stack <= profile.ownStacks; stack++) {
+    if (weights.value[stack] > 0) {
+      visit(stack < profile.ownStacks ? stack : -1, weights.value[stack], weights.variance[stack], weights.samples[stack]);
+    }
+  }
+}
+
+function callTree(profile, weights) {
+  const tree = new Tree();
+  const nodes = new Int32Array(profile.ownStacks).fill(-1);
+  const nodeOf = (stack) => {
+    const missing = [];
+    let at = stack;
+    while (at >= 0 && nodes[at] < 0) {
+      missing.push(at);
+      at = profile.parents[at];
+    }
+    let node = at < 0 ? 0 : nodes[at];
+    while (missing.length) {
+      const one = missing.pop();
+      nodes[one] = node = tree.child(node, profile.stackFrames[one]);
+    }
+    return node;
+  };
+  eachWeight(profile, weights, (stack, ...sum) => {
+    tree.add(stack < 0 ? tree.child(0, addLabel(profile, '[no stack]')) : nodeOf(stack), ...sum);
+  });
+  return tree;
+}
+
+// The leaf first: what a function's time was spent for.
+function reverseTree(profile, weights) {
+  const tree = new Tree();
+  eachWeight(profile, weights, (stack, ...sum) => {
+    let node = 0;
+    if (stack < 0) node = tree.child(0, addLabel(profile, '[no stack]'));
+    for (let at = stack; at >= 0; at = profile.parents[at]) node = tree.child(node, profile.stackFrames[at]);
+    tree.add(node, ...sum);
+  });
+  return tree;
+}
+
+// Who called `frame`, and what it called: both trees have it as their root. A recursive function is taken where it was
+// first entered, so that its time counts once.
+function sandwich(profile, weights, frame) {
+  const callers = new Tree(frame);
+  const callees = new Tree(frame);
+  eachWeight(profile, weights, (stack, ...sum) => {
+    const frames = stackOf(profile, stack);
+    const entry = frames.lastIndexOf(frame);
+    if (entry < 0) return;
+    let node = 0;
+    for (let i = entry + 1; i < frames.length; i++) node = callers.child(node, frames[i]);
+    callers.add(node, ...sum);
+    node = 0;
+    for (let i = entry - 1; i >= 0; i--) node = callees.child(node, frames[i]);
+    callees.add(node, ...sum);
+  });
+  return { callers, callees };
+}
+
+// Self and total of each function, recursion counted once.
+function functionsOf(profile, weights) {
+  const { parents, stackFrames, ownStacks } = profile;
+  if (!profile.recursive) {
+    // Whether a caller of this frame is the same function. Such a row adds nothing to the function's total.
+    profile.recursive = new Uint8Array(ownStacks);
+    for (let stack = 0; stack < ownStacks; stack++) {
+      for (let at = parents[stack]; at >= 0; at = parents[at]) {
+        if (stackFrames[at] === stackFrames[stack]) {
+          profile.recursive[stack] = 1;
+          break;
+        }
+      }
+    }
+  }
+  const total = { value: weights.value.slice(), variance: weights.variance.slice(), samples: weights.samples.slice() };
+  const found = new Map();
+  for (let stack = ownStacks - 1; stack >= 0; stack--) {
+    if (!(total.value[stack] > 0)) continue;
+    const parent = parents[stack];
+    if (parent >= 0) for (const column of Object.values(total)) column[parent] += column[stack];
+    const frame = stackFrames[stack];
+    let row = found.get(frame);
+    if (!row) {
+      row = { frame, self: { value: 0, variance: 0, samples: 0 }, total: { value: 0, variance: 0, samples: 0 } };
+      found.set(frame, row);
+    }
+    for (const column of ['value', 'variance', 'samples']) {
+      row.self[column] += weights[column][stack];
+      if (!profile.recursive[stack]) row.total[column] += total[column][stack];
+    }
+  }
+  return [...found.values()];
+}

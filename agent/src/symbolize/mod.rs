@@ -1,0 +1,38 @@
+//! From the addresses of a stack to the names of functions, in two steps.
+//!
+//! While the capture runs, [`AddressSpaces`] turns each user address into a file and an offset in it: the process may
+//! be gone a moment later. [`MappingEvents`] tells it of processes too short-lived for a look at `/proc`. When the
+//! capture is over, [`symbolize`] names each distinct location once.
+//!
+//! # Return addresses
+//! All frames of a stack but the innermost are return addresses: they point behind the call, and where the call is the
+//! last thing that a function does they point into the next one. Locations are named exactly where they say they are,
+//! so whoever interns a frame that is not the innermost of its stack (of its kernel part and its user part each) must
+//! take [`call_site`] of the address first, for kernel frames as well as for user frames.
+
+mod demangle;
+mod elf;
+mod events;
+mod files;
+mod mappings;
+mod maps;
+mod perf_map;
+mod reason;
+mod spaces;
+mod symbolizer;
+mod truncated;
+
+pub use events::{MappingEvent, MappingEvents, MappingEventsError};
+pub use files::FileIdentity;
+pub use maps::MappedRange;
+pub use spaces::AddressSpaces;
+pub use symbolizer::symbolize;
+pub use truncated::truncated_user_stacks;
+
+use crate::units::Addr;
+
+/// An address inside the call that returns to `return_address`: the byte before it.
+#[must_use]
+pub fn call_site(return_address: Addr) -> Addr {
+    Addr(return_address.0.saturating_sub(1))
+}

@@ -1,0 +1,92 @@
+//! Why a frame has no name.
+
+use std::fmt;
+
+use blazesym::symbolize::Reason;
+
+/// Why a frame has no name. Its text is what [`SymbolizeStats::unnamed`](crate::profile::SymbolizeStats) counts by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Unnamed {
+    /// `/proc/kallsyms` shows no addresses to the agent.
+    KernelHidden,
+    /// `/proc/kallsyms` cannot be read.
+    KernelUnreadable,
+    /// The kernel has no symbol there.
+    KernelUnknown,
+    /// The file is gone, or another has its path, and it was not held open.
+    FileGone,
+    /// The file may not be read.
+    FileForbidden,
+    /// The file is no ELF file, or it is damaged.
+    FileMalformed,
+    /// The file has no symbols at all.
+    Stripped,
+    /// The file has only the symbols that it exports, and none of them is there.
+    OnlyExports,
+    /// The file has symbols, but none there.
+    UnknownOffset,
+    /// The offset is in no segment of the file.
+    NotLoaded,
+    /// The vDSO of 32-bit processes, which the agent does not have.
+    Vdso32,
+    /// The process was gone before its mappings could be read.
+    UnknownProcess,
+    /// The process has nothing mapped there: most likely the stack was not walked right.
+    NoMapping,
+    /// Code made at run time, and the process wrote no perf map.
+    RuntimeCode,
+    /// Code made at run time that the perf map of the process does not name.
+    NotInPerfMap,
+    /// Naming failed otherwise.
+    Failed,
+}
+
+impl Unnamed {
+    /// Why a batch failed as a whole.
+    pub(super) fn of_error(error: &blazesym::Error) -> Self {
+        match error.kind() {
+            blazesym::ErrorKind::NotFound => Self::FileGone,
+            blazesym::ErrorKind::PermissionDenied => Self::FileForbidden,
+            blazesym::ErrorKind::InvalidData
+            | blazesym::ErrorKind::InvalidInput
+            | blazesym::ErrorKind::UnexpectedEof
+            | blazesym::ErrorKind::Unsupported => Self::FileMalformed,
+            _ => Self::Failed,
+        }
+    }
+
+    /// Why one offset of a file has no name.
+    pub(super) fn of_offset(reason: Reason) -> Self {
+        match reason {
+            Reason::MissingSyms => Self::Stripped,
+            Reason::UnknownAddr => Self::UnknownOffset,
+            Reason::InvalidFileOffset | Reason::Unmapped | Reason::MissingComponent => Self::NotLoaded,
+            // A symbol table that contradicts itself.
+            Reason::IgnoredError => Self::FileMalformed,
+            _ => Self::Failed,
+        }
+    }
+}
+
+impl fmt::Display for Unnamed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::KernelHidden => "kernel symbols hidden (sysctl kernel.kptr_restrict)",
+            Self::KernelUnreadable => "kernel symbols not readable",
+            Self::KernelUnknown => "no kernel symbol there",
+            Self::FileGone => "file gone",
+            Self::FileForbidden => "file not readable",
+            Self::FileMalformed => "not an ELF file, or a damaged one",
+            Self::Stripped => "file stripped of all symbols",
+            Self::OnlyExports => "file stripped, no exported symbol there",
+            Self::UnknownOffset => "no symbol there in the file",
+            Self::NotLoaded => "offset in no segment of the file",
+            Self::Vdso32 => "vDSO of a 32-bit process",
+            Self::UnknownProcess => "process gone before its mappings were read",
+            Self::NoMapping => "address in no mapping",
+            Self::RuntimeCode => "code made at run time, no perf map",
+            Self::NotInPerfMap => "code made at run time, not in the perf map",
+            Self::Failed => "symbolizing failed",
+        })
+    }
+}

@@ -1,0 +1,132 @@
+//! User stacks that do not reach the beginning of their thread.
+
+use crate::profile::{Frame, FrameId, Location, Recording};
+
+/// Functions that a thread begins in, by name.
+const BEGINNINGS: [&str; 26] = [
+    // The C runtimes: glibc, musl, bionic, and the dynamic loader before them.
+    "_start",
+    "_start_c",
+    "__start",
+    "_dl_start",
+    "_dl_start_user",
+    "__libc_start_main",
+    "__libc_start_main_impl",
+    "__libc_start_call_main",
+    "__libc_init",
+    "libc_start_main_stage2",
+    "main",
+    "start_thread",
+    "start",
+    "__pthread_start",
+    "__start_thread",
+    "clone",
+    "__clone",
+    "clone3",
+    "__clone3",
+    "__clone_internal",
+    "thread_start",
+    // Go.
+    "runtime.goexit",
+    "runtime.mstart",
+    "runtime.mstart0",
+    "runtime.rt0_go",
+    "runtime.morestack",
+];
+
+/// The same by how the name begins: versions (`__libc_start_main@@GLIBC_2.34`), Go's ABI wrappers
+/// (`runtime.goexit.abi0`), and compilers' clones of a function (`start_thread.cold`).
+const VARIANT_MARKS: [char; 2] = ['@', '.'];
+
+/// How many samples have a user stack whose outermost user frame is no known beginning of a thread, so that callers
+/// are probably missing: most often because code was compiled without frame pointers. An outermost frame without a name
+/// counts too.
+///
+/// Needs the names, so call it after [`symbolize`](super::symbolize). Waker stacks are not counted.
+#[must_use]
+pub fn truncated_user_stacks(recording: &Recording) -> u64 {
+    // Callers come first in the table, so the outermost user frame of each stack is known before it is asked for.
+    let mut outermost: Vec<Option<FrameId>> = Vec::with_capacity(recording.stacks.rows().len());
+    for node in recording.stacks.rows() {
+        let of_caller = node.parent.and_then(|parent| outermost[parent.0 as usize]);
+        outermost.push(of_caller.or_else(|| is_user(recording.frames.get(node.frame)).then_some(node.frame)));
+    }
+    let truncated = |stack: &Option<FrameId>| stack.is_some_and(|frame| !is_beginning(recording.frames.get(frame)));
+    let truncated: Vec<bool> = outermost.iter().map(truncated).collect();
+    let stacks = recording.samples.iter().filter_map(|sample| sample.stack);
+    stacks.filter(|stack| truncated[stack.0 as usize]).count() as u64
+}
+
+fn is_user(frame: &Frame) -> bool {
+    matches!(frame.location, Location::Module { .. } | Location::Unmapped { .. })
+}
+
+fn is_beginning(frame: &Frame) -> bool {
+    frame.symbol.as_ref().is_some_and(|symbol| {
+        let name = symbol.name.as_str();
+        let plain = |beginning: &&str| {
+            name.strip_prefix(*beginning).is_some_and(|rest| rest.is_empty() || rest.starts_with(VARIANT_MARKS))
+        };
+        // Where glibc is stripped its own thread start has no name, and Rust's is the outermost that has.
+        BEGINNINGS.iter().any(plain) || name.ends_with("::thread_start")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{
+        FrameTable, Meta, ModuleId, ModuleTable, Sample, SampleKind, StackTable, Symbol, ThreadIdx, ThreadTable,
+    };
+    use crate::units::{Addr, CpuId, Nanos, Pid};
+
+    #[test]
+    fn a_stack_is_truncated_when_its_outermost_user_frame_begins_no_thread() {
+        let (mut frames, mut stacks) = (FrameTable::default(), StackTable::default());
+        let mut user = |offset, name: Option<&str>| {
+            let symbol = name.map(|name| Symbol { name: name.to_owned(), offset: 0 });
+            frames.push(Frame { location: Location::Module { module: ModuleId(0), offset }, symbol })
+        };
+        let whole = [
+            user(1, Some("_start")),
+            user(2, Some("__libc_start_main@@GLIBC_2.34")),
+            user(3, Some("runtime.goexit.abi0")),
+            user(4, Some("std::sys::thread::unix::Thread::new::thread_start")),
+        ];
+        let cut = [user(5, Some("mainframe")), user(6, Some("memcpy")), user(7, None)];
+        let label = frames.intern(Location::Label("[label]"));
+        let unmapped = frames.intern(Location::Unmapped { pid: Pid(1), addr: Addr(8) });
+        let kernel = frames.intern(Location::Kernel(Addr(u64::MAX)));
+
+        let mut samples = Vec::new();
+        let mut sample = |stack: &[FrameId]| {
+            samples.push(Sample {
+                time: Nanos(0),
+                cpu: CpuId(0),
+                thread: ThreadIdx(0),
+                stack: stacks.intern_all(stack.iter().copied()),
+                value: Nanos(1),
+                kind: SampleKind::OnCpu,
+            });
+        };
+        whole.iter().for_each(|frame| sample(&[*frame, cut[0], kernel]));
+        // No user code at all is nothing that could be cut.
+        sample(&[kernel]);
+        sample(&[label, kernel]);
+        sample(&[]);
+        sample(&[label, whole[0], kernel]);
+        cut.iter().for_each(|frame| sample(&[*frame, whole[0], kernel]));
+        sample(&[label, unmapped]);
+
+        let recording = Recording {
+            meta: Meta::example(),
+            modules: ModuleTable::default(),
+            frames,
+            stacks,
+            threads: ThreadTable::default(),
+            samples,
+            totals: Vec::new(),
+        };
+        assert_eq!(truncated_user_stacks(&recording), cut.len() as u64 + 1);
+    }
+}

@@ -1,0 +1,42 @@
+//! Every map. The user side sets the sizes that depend on the host before it loads them.
+
+use aya_ebpf::{
+    btf_maps::{Array, ArrayOfMaps, HashMap, PerCpuArray, RingBuf},
+    macros::btf_map,
+};
+use quell_ebpf_common::{Counts, Rates, ThreadState};
+
+use crate::record::Scratch;
+
+/// A ring for each CPU: one ring shared by many producers collapses under contention.
+#[btf_map]
+pub static RINGS: ArrayOfMaps<RingBuf<u8, 4096>, 1024> = ArrayOfMaps::new();
+
+/// Each captured thread by its tid. Preallocated, so that an insert from `sched_switch` never allocates.
+#[btf_map]
+pub static THREADS: HashMap<u32, ThreadState, 65536> = HashMap::new();
+
+/// The processes that are captured, by tgid, under `target::PROCESSES`.
+#[btf_map]
+pub static TARGETS: HashMap<u32, u32, 65536> = HashMap::new();
+
+/// Element 0: what the governor adapts.
+#[btf_map]
+pub static RATES: Array<Rates, 1> = Array::new();
+
+/// Element 0: what was counted on each CPU.
+#[btf_map]
+pub static COUNTS: PerCpuArray<Counts, 1> = PerCpuArray::new();
+
+/// Where records with stacks are put together, an element for each kind of program: one may interrupt another.
+#[btf_map]
+pub static SCRATCH: PerCpuArray<Scratch, 4> = PerCpuArray::new();
+
+/// This CPU's counters.
+#[inline(always)]
+pub fn counts() -> Option<&'static mut Counts> {
+    let counts = COUNTS.get_ptr_mut(0)?;
+    // SAFETY: a per-CPU array's element lives as long as the map. Programs that interrupt one another on this CPU
+    // may both add to it; the counters are then off by one, which is all that can happen.
+    Some(unsafe { &mut *counts })
+}

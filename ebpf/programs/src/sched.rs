@@ -1,0 +1,280 @@
+//! Off-CPU time: every context switch is accounted, some are sampled.
+//!
+//! A sleep's stack can only be walked as it begins, when its length is not known. So the odds of walking it come
+//! from a prediction: the decaying maximum of the thread's past sleeps for the same reason. The odds are never zero and
+//! travel with the sample, so the estimate stays unbiased however bad the prediction is; a good one lowers its
+//! variance. A maximum rather than a mean: what makes the variance is a long sleep that was taken for a short one.
+
+use aya_ebpf::{
+    EbpfContext,
+    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, generated::bpf_get_prandom_u32},
+    macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
+use quell_ebpf_common::{
+    CERTAIN, NO_PREDICTION, Rates, SleepEnd, SleepStart, ThreadExit, ThreadState, Total, Wake, kind, reason,
+};
+
+use crate::{
+    maps::{RATES, TARGETS, THREADS, counts},
+    record::{self, NO_STACKS, Slot},
+    settings::{captures_cpu, captures_current, is_target, setting},
+    task::{Leaving, Task},
+};
+
+/// `sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)`,
+/// include/trace/events/sched.h; the last argument since 5.18.
+#[btf_tracepoint(function = "sched_switch")]
+pub fn quell_switch(ctx: BtfTracePointContext) -> i32 {
+    let Some(counts) = counts() else { return 0 };
+    counts.switches += 1;
+    let now = record::now();
+    let prev = Task::new(ctx.arg(1));
+    let next = Task::new(ctx.arg(2));
+    leave(&ctx, prev, now);
+    enter(next, now);
+    0
+}
+
+#[inline(always)]
+fn leave(ctx: &BtfTracePointContext, prev: Task, now: u64) -> Option<()> {
+    let tid = prev.tid();
+    if tid == 0 {
+        return None;
+    }
+    let tgid = prev.tgid();
+    if !captures_current(tgid) {
+        return None;
+    }
+    let state = if setting!(switch_has_prev_state) == 1 { u64::from(ctx.arg::<u32>(3)) } else { prev.state() };
+    let reason = match prev.leaving(ctx.arg::<u64>(0) & 1 == 1, state) {
+        Leaving::For(reason) => reason,
+        Leaving::Dead => return exit(tid, tgid, now),
+    };
+    if !captures_cpu(record::cpu()) {
+        return None;
+    }
+    let thread = thread(tid, tgid)?;
+    // SAFETY: a pointer into the map's value, which stays allocated while this program runs. Only the CPU that
+    // switches this thread writes it, so no other access overlaps but a waker's store to `woken_at`.
+    let thread = unsafe { &mut *thread };
+    let rates = RATES.get_ptr(0)?;
+    // SAFETY: an array's element lives as long as the map.
+    let odds = odds(predicted(thread, reason), unsafe { &*rates });
+    // SAFETY: a helper call without arguments.
+    let sampled = odds == CERTAIN || unsafe { bpf_get_prandom_u32() } < odds;
+    thread.out_since = now;
+    thread.seq = thread.seq.wrapping_add(1);
+    thread.reason = reason;
+    thread.odds = if sampled { odds } else { 0 };
+    if sampled {
+        let start = SleepStart {
+            header: record::header(kind::SLEEP_START, now, tid, tgid),
+            comm: bpf_get_current_comm().unwrap_or_default(),
+            seq: thread.seq,
+            reason,
+            odds,
+            walked: 0,
+            user_regs: [0; 3],
+            stacks: NO_STACKS,
+        };
+        record::send_with_stacks(Slot::Switch, ctx.as_ptr(), start);
+    }
+    Some(())
+}
+
+/// The odds, of 2^32, of sampling a sleep that is expected to last `predicted` nanoseconds.
+#[inline(always)]
+fn odds(predicted: u32, rates: &Rates) -> u32 {
+    if predicted == NO_PREDICTION {
+        return CERTAIN;
+    }
+    let odds = u64::from(predicted) * u64::from(rates.odds_per_nano);
+    if odds >= u64::from(CERTAIN) {
+        CERTAIN
+    } else if odds < u64::from(rates.least_odds) {
+        rates.least_odds
+    } else {
+        odds as u32
+    }
+}
+
+#[inline(always)]
+fn predicted(thread: &ThreadState, reason: u32) -> u32 {
+    // A match rather than an index: the verifier of 5.10 follows it without help.
+    match reason {
+        reason::BLOCKED => thread.predicted[0],
+        reason::PREEMPTED => thread.predicted[1],
+        _ => thread.predicted[2],
+    }
+}
+
+/// The thread's state, new if need be.
+#[inline(always)]
+fn thread(tid: u32, tgid: u32) -> Option<*mut ThreadState> {
+    if let Some(known) = THREADS.get_ptr_mut(tid) {
+        return Some(known);
+    }
+    let new = new_thread(tgid, bpf_get_current_comm().unwrap_or_default());
+    if THREADS.insert(tid, &new, 0).is_err() {
+        counts()?.lost_threads += 1;
+        return None;
+    }
+    THREADS.get_ptr_mut(tid)
+}
+
+/// A thread that was never seen to sleep.
+#[inline(always)]
+pub fn new_thread(tgid: u32, comm: [u8; 16]) -> ThreadState {
+    ThreadState {
+        out_since: 0,
+        woken_at: 0,
+        totals: [Total { count: 0, nanos: 0 }; 3],
+        tgid,
+        seq: 0,
+        odds: 0,
+        reason: 0,
+        predicted: [NO_PREDICTION; 3],
+        pad: 0,
+        comm,
+    }
+}
+
+#[inline(always)]
+fn exit(tid: u32, tgid: u32, now: u64) -> Option<()> {
+    let thread = THREADS.get_ptr(tid)?;
+    let exit = ThreadExit {
+        header: record::header(kind::THREAD_EXIT, now, tid, tgid),
+        comm: bpf_get_current_comm().unwrap_or_default(),
+        // SAFETY: a pointer into the map's value; only this CPU writes the thread's totals.
+        totals: unsafe { (*thread).totals },
+    };
+    record::send_plain(&exit);
+    let _ = THREADS.remove(tid);
+    Some(())
+}
+
+#[inline(always)]
+fn enter(next: Task, now: u64) -> Option<()> {
+    let tid = next.tid();
+    if tid == 0 {
+        return None;
+    }
+    let thread = THREADS.get_ptr_mut(tid)?;
+    // SAFETY: as in `leave`.
+    let thread = unsafe { &mut *thread };
+    let since = thread.out_since;
+    if since == 0 {
+        return None;
+    }
+    thread.out_since = 0;
+    let duration = now.wrapping_sub(since);
+    let reason = thread.reason;
+    match reason {
+        reason::BLOCKED => add(&mut thread.totals[0], &mut thread.predicted[0], duration),
+        reason::PREEMPTED => add(&mut thread.totals[1], &mut thread.predicted[1], duration),
+        _ => add(&mut thread.totals[2], &mut thread.predicted[2], duration),
+    }
+    let counts = counts()?;
+    counts.sleeps += 1;
+    if thread.odds == 0 {
+        return None;
+    }
+    counts.sampled_sleeps += 1;
+    let runqueue = if reason == reason::PREEMPTED {
+        duration
+    } else if thread.woken_at > since {
+        now.wrapping_sub(thread.woken_at)
+    } else {
+        0
+    };
+    let end = SleepEnd {
+        header: record::header(kind::SLEEP_END, now, tid, thread.tgid),
+        duration,
+        runqueue,
+        seq: thread.seq,
+        reason,
+    };
+    record::send_plain(&end);
+    Some(())
+}
+
+#[inline(always)]
+fn add(total: &mut Total, predicted: &mut u32, duration: u64) {
+    total.count += 1;
+    total.nanos += duration;
+    // One below the sentinel: 4.29 s, far beyond any length that is sampled for certain.
+    let length = if duration >= u64::from(NO_PREDICTION) { NO_PREDICTION - 1 } else { duration as u32 };
+    *predicted = if *predicted == NO_PREDICTION || length >= *predicted {
+        length
+    } else {
+        *predicted - ((*predicted - length) >> 3)
+    };
+}
+
+/// `sched_waking(struct task_struct *p)`: in the waker's context, or in that of the thread that an interrupt found.
+#[btf_tracepoint(function = "sched_waking")]
+pub fn quell_waking(ctx: BtfTracePointContext) -> i32 {
+    waking(&ctx);
+    0
+}
+
+#[inline(always)]
+fn waking(ctx: &BtfTracePointContext) -> Option<()> {
+    counts()?.wakes += 1;
+    let woken_tid = Task::new(ctx.arg(0)).tid();
+    let woken = THREADS.get_ptr_mut(woken_tid)?;
+    // SAFETY: a pointer into the map's value. The woken thread is off CPU, so that only its waker touches this.
+    let woken = unsafe { &mut *woken };
+    if woken.out_since == 0 || woken.odds == 0 {
+        return None;
+    }
+    let now = record::now();
+    woken.woken_at = now;
+    let id = bpf_get_current_pid_tgid();
+    let (tgid, tid) = ((id >> 32) as u32, id as u32);
+    let waker_seq = match THREADS.get_ptr(tid) {
+        // SAFETY: a read of a map's value; the current thread is not being switched.
+        Some(waker) => unsafe { (*waker).seq },
+        None => 0,
+    };
+    let wake = Wake {
+        header: record::header(kind::WAKE, now, tid, tgid),
+        comm: bpf_get_current_comm().unwrap_or_default(),
+        woken_tid,
+        woken_seq: woken.seq,
+        waker_seq,
+        pad: 0,
+        stacks: NO_STACKS,
+    };
+    record::send_with_stacks(Slot::Wake, ctx.as_ptr(), wake);
+    Some(())
+}
+
+/// `sched_process_fork(struct task_struct *parent, struct task_struct *child)`: children of targets are targets.
+#[btf_tracepoint(function = "sched_process_fork")]
+pub fn quell_fork(ctx: BtfTracePointContext) -> i32 {
+    let parent = Task::new(ctx.arg(0));
+    let child = Task::new(ctx.arg(1));
+    if is_target(parent.tgid())
+        && TARGETS.insert(child.tgid(), 1, 0).is_err()
+        && let Some(counts) = counts()
+    {
+        counts.lost_targets += 1;
+    }
+    0
+}
+
+/// `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`: the command that quell
+/// started is a target from its exec on; before, it is still a copy of the agent.
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn quell_exec(ctx: BtfTracePointContext) -> i32 {
+    let tgid = Task::new(ctx.arg(0)).tgid();
+    if tgid == setting!(command_tgid)
+        && TARGETS.insert(tgid, 1, 0).is_err()
+        && let Some(counts) = counts()
+    {
+        counts.lost_targets += 1;
+    }
+    0
+}

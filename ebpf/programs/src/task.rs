@@ -1,0 +1,95 @@
+//! Fields of `task_struct`, at the offsets that the running kernel's BTF gives.
+//!
+//! The loads are direct: the verifier checks them against BTF as the offset is a known constant
+//! (`btf_struct_access`, kernel/bpf/btf.c, 5.5).
+
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+use quell_ebpf_common::reason;
+
+use crate::settings::setting;
+
+/// A `struct task_struct *` that the verifier trusts: a tracepoint's or an iterator's argument.
+#[derive(Clone, Copy)]
+pub struct Task(*const u8);
+
+/// `TASK_DEAD` of include/linux/sched.h: the thread's last switch, from which it does not come back.
+const TASK_DEAD: u64 = 0x80;
+
+/// Why a thread leaves the CPU.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    /// For one of [`reason`].
+    For(u32),
+    /// For good.
+    Dead,
+}
+
+impl Task {
+    /// From a tracepoint's or iterator's argument.
+    #[inline(always)]
+    pub fn new(task: *const u8) -> Self {
+        Self(task)
+    }
+
+    /// The pointer, for helpers.
+    #[inline(always)]
+    pub fn as_ptr(self) -> *const u8 {
+        self.0
+    }
+
+    #[inline(always)]
+    fn load<T: Copy>(self, offset: u32) -> T {
+        // SAFETY: the verifier refuses the program unless the offset is that of a field of this size.
+        unsafe { *self.0.add(offset as usize).cast::<T>() }
+    }
+
+    /// The thread's id; 0 for an idle thread.
+    #[inline(always)]
+    pub fn tid(self) -> u32 {
+        self.load(setting!(task_pid))
+    }
+
+    /// Its process.
+    #[inline(always)]
+    pub fn tgid(self) -> u32 {
+        self.load(setting!(task_tgid))
+    }
+
+    /// Whether it runs on some CPU now.
+    #[inline(always)]
+    pub fn on_cpu(self) -> bool {
+        self.load::<u32>(setting!(task_on_cpu)) != 0
+    }
+
+    /// Its state bits; 0 for runnable.
+    #[inline(always)]
+    pub fn state(self) -> u64 {
+        if setting!(task_state_bytes) == 8 {
+            self.load::<u64>(setting!(task_state))
+        } else {
+            u64::from(self.load::<u32>(setting!(task_state)))
+        }
+    }
+
+    /// Its name.
+    #[inline(always)]
+    pub fn comm(self) -> [u8; 16] {
+        let offset = setting!(task_comm) as usize;
+        // SAFETY: the helper checks the address and fails rather than faults.
+        unsafe { bpf_probe_read_kernel(self.0.add(offset).cast::<[u8; 16]>()) }.unwrap_or_default()
+    }
+
+    /// Why it leaves the CPU in this `state`.
+    #[inline(always)]
+    pub fn leaving(self, preempted: bool, state: u64) -> Leaving {
+        if state & TASK_DEAD != 0 {
+            Leaving::Dead
+        } else if preempted || state == 0 {
+            Leaving::For(reason::PREEMPTED)
+        } else if u32::from(self.load::<u8>(setting!(task_in_iowait))) & setting!(in_iowait_mask) != 0 {
+            Leaving::For(reason::IO_WAIT)
+        } else {
+            Leaving::For(reason::BLOCKED)
+        }
+    }
+}

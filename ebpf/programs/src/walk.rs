@@ -1,0 +1,119 @@
+//! The task iterator: threads that sleep when a capture begins or ends, which no context switch shows.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::{bpf_get_task_stack, bpf_task_pt_regs};
+use quell_ebpf_common::{CERTAIN, STACK_BYTES, SleepStart, ThreadState, kind};
+
+use crate::{
+    maps::THREADS,
+    record::{self, EFAULT, NO_STACKS, Slot},
+    sched::new_thread,
+    settings::{captures_process, setting},
+    task::{Leaving, Task},
+};
+
+/// `struct bpf_iter__task` of kernel/bpf/task_iter.c.
+#[repr(C)]
+pub struct IterTask {
+    meta: *const c_void,
+    task: *const u8,
+}
+
+/// Enters each thread that sleeps now as one whose sleep begins now, and records where it stands.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+pub fn quell_walk_first(ctx: *mut IterTask) -> i32 {
+    enter_sleeper(ctx);
+    0
+}
+
+/// Records where each thread stands that sleeps still and was not sampled.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+pub fn quell_walk_last(ctx: *mut IterTask) -> i32 {
+    record_sleeper(ctx);
+    0
+}
+
+/// The task that the iterator stands at; `None` for idle, running, dying or uncaptured ones.
+#[inline(always)]
+fn sleeper(ctx: *mut IterTask) -> Option<(Task, u32)> {
+    // SAFETY: the iterator's context; the verifier checks the access.
+    let task = unsafe { (*ctx).task };
+    if task.is_null() {
+        return None;
+    }
+    let task = Task::new(task);
+    if task.on_cpu() || task.tid() == 0 || !captures_process(task.tgid()) {
+        return None;
+    }
+    match task.leaving(false, task.state()) {
+        Leaving::For(reason) => Some((task, reason)),
+        Leaving::Dead => None,
+    }
+}
+
+#[inline(always)]
+fn enter_sleeper(ctx: *mut IterTask) -> Option<()> {
+    let (task, reason) = sleeper(ctx)?;
+    let tid = task.tid();
+    if THREADS.get_ptr(tid).is_some() {
+        return None;
+    }
+    let now = record::now();
+    let thread = ThreadState { out_since: now, seq: 1, odds: CERTAIN, reason, ..new_thread(task.tgid(), task.comm()) };
+    // BPF_NOEXIST: a context switch that came first knows better.
+    THREADS.insert(tid, &thread, 1).ok()?;
+    send(task, now, 1, reason);
+    Some(())
+}
+
+#[inline(always)]
+fn record_sleeper(ctx: *mut IterTask) -> Option<()> {
+    let (task, _) = sleeper(ctx)?;
+    let thread = THREADS.get_ptr(task.tid())?;
+    // SAFETY: a read of a map's value; the context-switch programs are detached by now.
+    let thread = unsafe { &*thread };
+    if thread.out_since != 0 && thread.odds == 0 {
+        send(task, thread.out_since, thread.seq, thread.reason);
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn send(task: Task, since: u64, seq: u32, reason: u32) {
+    let start = SleepStart {
+        header: record::header(kind::SLEEP_START, since, task.tid(), task.tgid()),
+        comm: task.comm(),
+        seq,
+        reason,
+        odds: CERTAIN,
+        walked: 1,
+        user_regs: user_regs(task),
+        stacks: NO_STACKS,
+    };
+    record::send_walked(Slot::Walk, start, |frames, user_stack| {
+        if user_stack {
+            // Another process's memory is out of reach here; the user side walks it by `user_regs`.
+            return EFAULT;
+        }
+        // SAFETY: `frames` has room for `STACK_BYTES`; the task is the iterator's, which holds a reference.
+        unsafe { bpf_get_task_stack(task.as_ptr().cast_mut().cast(), frames, STACK_BYTES as u32, 0) }
+    });
+}
+
+#[inline(always)]
+fn user_regs(task: Task) -> [u64; 3] {
+    if setting!(has_task_pt_regs) == 0 {
+        return [0; 3];
+    }
+    let [ip, sp, fp] = [setting!(pt_regs[0]), setting!(pt_regs[1]), setting!(pt_regs[2])];
+    // SAFETY: a helper call on the iterator's task. Its result is a trusted `struct pt_regs *`, and the loads are
+    // checked against BTF like those of `Task`.
+    unsafe {
+        let regs = bpf_task_pt_regs(task.as_ptr().cast_mut().cast()) as *const u8;
+        let load = |offset: u32| *regs.add(offset as usize).cast::<u64>();
+        [load(ip), load(sp), load(fp)]
+    }
+}
