@@ -23,10 +23,21 @@ fn main() -> ExitCode {
         Err(_) if out.closed => ExitCode::SUCCESS,
         Err(error) => {
             // A closed stderr is no reason to hide the exit code.
-            let _ = writeln!(io::stderr(), "quell: {error:#}");
+            let _ = writeln!(io::stderr(), "quell: {}", described(&error));
             ExitCode::from(2)
         }
     }
+}
+
+/// The error with its causes. Many libraries' errors say in their own text what their cause says again: that is left out.
+fn described(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn log_to_stderr(verbose: u8) {

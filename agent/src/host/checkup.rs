@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Capability, Features, KernelVersion, Support};
-use crate::probe::Availability;
+use crate::probe::{Availability, PROBES};
 
 /// The version of the JSON form of [`Checkup`]: raised when a field changes its meaning or goes away.
 const SCHEMA_VERSION: u32 = 1;
@@ -97,7 +97,8 @@ pub enum Status {
 /// Judges what was found.
 #[must_use]
 pub fn checkup(features: &Features) -> Checkup {
-    let probes = vec![verdict("cpu", super::cpu(features)), verdict("offcpu", super::offcpu(features))];
+    let probes: Vec<ProbeVerdict> =
+        PROBES.iter().map(|probe| verdict(probe.spec().name, probe.check(features))).collect();
     Checkup {
         schema: SCHEMA_VERSION,
         quell: env!("CARGO_PKG_VERSION"),
