@@ -13,5 +13,5 @@ pub mod profile;
 pub mod recording;
 pub mod report;
 pub mod symbolize;
-pub mod sys;
+mod sys;
 pub mod units;

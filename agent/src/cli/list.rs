@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
             for probe in PROBES.iter().map(|probe| probe.spec()) {
                 writeln!(out, "{:<10}{}", probe.name, wrapped(probe.doc, 10))?;
                 for (key, value) in [
-                    ("events", probe.mechanism.to_owned()),
+                    ("events", probe.events.join(", ")),
                     ("kernel", format!("{} or later", probe.kernel)),
                     ("cost", probe.cost.to_owned()),
                 ] {

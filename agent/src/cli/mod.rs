@@ -2,8 +2,11 @@
 
 mod doctor;
 mod duration;
+mod ending;
 mod list;
+mod record;
 mod report;
+mod target;
 mod text;
 
 use std::io::Write;
@@ -26,6 +29,7 @@ pub(crate) struct Cli {
 
 #[derive(clap::Subcommand, Debug)]
 enum Verb {
+    Record(record::Arguments),
     Report(report::Arguments),
     Doctor(doctor::Arguments),
     List(list::Arguments),
@@ -46,6 +50,7 @@ pub(crate) enum Outcome {
 /// It could not be done.
 pub(crate) fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     match &cli.verb {
+        Verb::Record(arguments) => record::run(arguments, out),
         Verb::Report(arguments) => report::run(arguments, out),
         Verb::Doctor(arguments) => doctor::run(arguments, out),
         Verb::List(arguments) => list::run(arguments, out),

@@ -17,6 +17,7 @@ pub mod user_walk;
 use std::time::Duration;
 
 pub use governor::{OFFCPU_INTERVAL, SamplingRates};
+pub use crate::sys::{GateError, Gated};
 pub use session::{CaptureConfig, CaptureError, CaptureTarget, Session};
 
 /// How often the rings are read: often enough that the smallest ring holds what comes in between.

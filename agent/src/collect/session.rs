@@ -210,7 +210,7 @@ impl Session {
         self.joiner.samples.len()
     }
 
-    /// Reads what has come in, and governs. To be called every [`POLL`] or so.
+    /// Reads what has come in, and governs. To be called every [`POLL`](super::POLL) or so.
     ///
     /// # Errors
     /// Where a map cannot be read or a rate not be set.
@@ -238,7 +238,8 @@ impl Session {
     fn release(&mut self, until: Nanos) {
         let Self { sorter, joiner, spaces, pending, .. } = self;
         pending.sort_by_key(|(time, _)| *time);
-        let mut mappings = pending.drain(..).peekable();
+        let ready = pending.partition_point(|(time, _)| *time <= until);
+        let mut mappings = pending.drain(..ready).peekable();
         sorter.release(until, |record| {
             let time = event::header(record).map_or(Nanos(0), |header| Nanos(header.time));
             while let Some((_, event)) = mappings.next_if(|(at, _)| *at <= time) {

@@ -10,7 +10,7 @@ use quell_ebpf_common::MAX_FRAMES;
 
 use super::event::RawStacks;
 use crate::profile::{FrameTable, Location, ModuleTable, StackId, StackTable};
-use crate::symbolize::AddressSpaces;
+use crate::symbolize::{AddressSpaces, call_site};
 use crate::units::{Addr, Pid};
 
 /// Interned stacks, and the raw ones that they came from.
@@ -87,19 +87,18 @@ impl StackInterner {
     ) -> Option<StackId> {
         let mut stack = None;
         for (depth, address) in raw.user.iter().enumerate().rev() {
-            let location = spaces.locate(pid, call_site(*address, depth), modules);
+            let location = spaces.locate(pid, code_address(*address, depth), modules);
             stack = Some(self.stacks.intern(stack, self.frames.intern(location)));
         }
         for (depth, address) in raw.kernel.iter().enumerate().rev() {
-            let frame = self.frames.intern(Location::Kernel(call_site(*address, depth)));
+            let frame = self.frames.intern(Location::Kernel(code_address(*address, depth)));
             stack = Some(self.stacks.intern(stack, frame));
         }
         stack
     }
 }
 
-/// The innermost address is where the code is; all others are where it returns to, one past the call: a call that ends a
-/// function would be taken for the next function's.
-fn call_site(address: u64, depth: usize) -> Addr {
-    Addr(if depth == 0 { address } else { address.saturating_sub(1) })
+/// The innermost address is where the code is; all others are where it returns to.
+fn code_address(address: u64, depth: usize) -> Addr {
+    if depth == 0 { Addr(address) } else { call_site(Addr(address)) }
 }

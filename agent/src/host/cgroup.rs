@@ -1,13 +1,10 @@
 //! From the path of a cgroup to what eBPF programs compare.
 
-use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, FsType, statfs};
-
-use crate::units::Pid;
 
 /// `CGROUP_SUPER_MAGIC` of include/uapi/linux/magic.h: version 1.
 const CGROUP1_SUPER_MAGIC: FsType = FsType(0x0027_e0eb);
@@ -87,24 +84,6 @@ pub fn cgroup(path: &Path) -> Result<Cgroup, CgroupError> {
     Ok(Cgroup { id: metadata.ino(), level })
 }
 
-/// The processes in the cgroup `directory` and in those below it, as far as it can be read: cgroups come and go.
-#[must_use]
-pub fn processes_in(directory: &Path) -> Vec<Pid> {
-    let mut processes = Vec::new();
-    let mut directories = vec![directory.to_owned()];
-    while let Some(directory) = directories.pop() {
-        // A threaded cgroup refuses to list processes; those are listed where its domain begins, further up.
-        let list = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-        // 0 stands for a process outside this PID namespace.
-        processes.extend(list.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid != 0).map(Pid));
-        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
-        directories.extend(
-            entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()),
-        );
-    }
-    processes
-}
-
 /// `PROC_CGROUP_INIT_INO` of include/linux/proc_ns.h.
 const INITIAL_NAMESPACE: u64 = 0xEFFF_FFFB;
 
@@ -152,18 +131,6 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory");
         assert!(matches!(cgroup(directory.path()), Err(CgroupError::NotACgroup { .. })));
         assert!(matches!(cgroup(&directory.path().join("absent")), Err(CgroupError::Read { .. })));
-    }
-
-    #[test]
-    fn processes_are_listed_with_those_of_the_cgroups_below() {
-        let root = tempfile::tempdir().expect("a folder");
-        let below = root.path().join("one/two");
-        fs::create_dir_all(&below).expect("folders");
-        fs::write(root.path().join("cgroup.procs"), "12\n0\n").expect("a list");
-        fs::write(below.join("cgroup.procs"), "34\n56\n").expect("a list");
-        let mut processes = processes_in(root.path());
-        processes.sort_unstable();
-        assert_eq!(processes, [Pid(12), Pid(34), Pid(56)]);
     }
 
     #[test]

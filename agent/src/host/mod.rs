@@ -9,6 +9,7 @@ mod features;
 mod kernel_version;
 mod offsets;
 mod perf;
+mod processes;
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -20,12 +21,13 @@ use crate::units::CpuSet;
 pub use availability::{cpu, offcpu};
 pub use btf::{Btf, BtfError, Member};
 pub use capabilities::{Capabilities, Capability};
-pub use cgroup::{Cgroup, CgroupError, cgroup, processes_in};
+pub use cgroup::{Cgroup, CgroupError, cgroup};
 pub use checkup::{Check, Checkup, Group, ProbeState, ProbeVerdict, Status, checkup};
 pub use features::{Features, Mechanisms, Support};
 pub use kernel_version::{KernelVersion, KernelVersionError};
 pub use offsets::{MissingField, TaskOffsets, offsets};
 pub use perf::PerfEvents;
+pub use processes::processes_in;
 
 /// A fact that the host does not tell.
 #[derive(Debug, thiserror::Error)]

@@ -18,7 +18,7 @@ pub(super) struct Cpu;
 static SPEC: ProbeSpec = ProbeSpec {
     name: "cpu",
     doc: "where threads run: user and kernel stacks, sampled on every CPU",
-    mechanism: "perf_event cycles (PMU) or cpu-clock",
+    events: &["perf_event cycles", "perf_event cpu-clock"],
     kernel: "5.10",
     cost: "about 10 us per sample, 99 samples a second on each busy CPU",
 };

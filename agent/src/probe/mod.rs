@@ -24,8 +24,8 @@ pub struct ProbeSpec {
     pub name: &'static str,
     /// One line for `quell list probes`.
     pub doc: &'static str,
-    /// What it attaches to.
-    pub mechanism: &'static str,
+    /// The events that its programs run on.
+    pub events: &'static [&'static str],
     /// The first kernel that it works on.
     pub kernel: &'static str,
     /// What it costs, in words.
@@ -106,9 +106,7 @@ pub enum ProbeError {
     #[error("not permitted: {0} is needed; run as root or grant it (`quell doctor` tells what is missing)")]
     Permission(&'static str),
     /// The kernel has no BTF.
-    #[error(
-        "cannot read the kernel's BTF at /sys/kernel/btf/vmlinux ({0}); a kernel built with CONFIG_DEBUG_INFO_BTF is needed"
-    )]
+    #[error("cannot read the kernel's BTF at /sys/kernel/btf/vmlinux ({0}); a kernel built with CONFIG_DEBUG_INFO_BTF is needed")]
     Btf(String),
     /// The kernel's BTF lacks a field.
     #[error(transparent)]

@@ -13,7 +13,7 @@ pub(super) struct OffCpu;
 static SPEC: ProbeSpec = ProbeSpec {
     name: "offcpu",
     doc: "where threads wait, why, and who wakes them: every context switch counted, stacks sampled without bias",
-    mechanism: "tp_btf sched_switch, sched_waking; iter/task",
+    events: &["tp_btf sched_switch", "tp_btf sched_waking", "iter/task"],
     kernel: "5.10",
     cost: "about 0.1 to 0.3 us per context switch",
 };

@@ -1,9 +1,9 @@
 //! The agent's only `unsafe`: system calls that no crate wraps safely.
 #![allow(unsafe_code, reason = "this module exists to hold it, each use with its reason")]
 
-pub mod bpf;
+pub(crate) mod bpf;
 mod gate;
 mod perf_period;
 
 pub use gate::{GateError, Gated};
-pub use perf_period::set_period;
+pub(crate) use perf_period::set_period;

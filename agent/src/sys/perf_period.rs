@@ -13,7 +13,7 @@ nix::ioctl_write_ptr!(
 ///
 /// # Errors
 /// The kernel's: `EINVAL` for a period of zero.
-pub fn set_period(event: &impl AsRawFd, period: u64) -> io::Result<()> {
+pub(crate) fn set_period(event: &impl AsRawFd, period: u64) -> io::Result<()> {
     // SAFETY: the descriptor is open for the length of the borrow, and the kernel reads eight bytes behind a valid
     // reference; on anything but a perf event the call fails with ENOTTY.
     unsafe { perf_event_ioc_period(event.as_raw_fd(), &raw const period) }?;

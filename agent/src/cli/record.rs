@@ -1,0 +1,217 @@
+//! `quell record`: captures, names what it found, and writes it.
+
+use std::fs;
+use std::io::{IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use nix::sched::{CpuSet as NixCpuSet, sched_setaffinity};
+use quell::collect::{CaptureConfig, POLL, Session};
+use quell::output::Output;
+use quell::probe;
+use quell::profile::{Recording, Selection, build};
+use quell::units::{CpuSet, Hertz, Nanos};
+use quell::{host, report, symbolize};
+
+use super::Outcome;
+use super::duration::duration;
+use super::ending::{Ending, Signals, Watch, deadline};
+use super::report::probe_names;
+use super::target::{Running, Target};
+
+/// Captures where threads spend their time, on CPU and off
+///
+/// Without a target it captures every thread (-a). Without -o it writes quell.html and the recording quell.quell.
+/// Ctrl-C ends the capture early and still writes it.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Arguments {
+    /// Capture this process and those that it starts; may be given several times
+    #[arg(short, long, value_name = "PID", conflicts_with_all = ["all", "cgroup", "command"])]
+    pid: Vec<u32>,
+    /// Capture every thread
+    #[arg(short, long, conflicts_with_all = ["cgroup", "command"])]
+    all: bool,
+    /// Capture the threads of this cgroup (version 2) and of those below it
+    #[arg(long, value_name = "PATH", conflicts_with = "command")]
+    cgroup: Option<PathBuf>,
+    /// Capture only what happens on these CPUs: 0-3,8
+    #[arg(long, value_name = "LIST")]
+    cpu: Option<CpuSet>,
+    /// What to capture
+    #[arg(long, value_delimiter = ',', value_name = "PROBE", value_parser = probe_names(), default_value = "cpu,offcpu")]
+    probe: Vec<String>,
+    /// CPU samples each second on each CPU
+    #[arg(short = 'F', long, value_name = "HZ", default_value_t = 99, value_parser = clap::value_parser!(u32).range(1..))]
+    frequency: u32,
+    /// How long: 500ms, 10s, 1m30s; a bare number is seconds. Without it, until Ctrl-C or until the target ends
+    #[arg(short, long, value_name = "DURATION", value_parser = duration)]
+    duration: Option<Nanos>,
+    /// Write here, in the format that the ending tells: .html, .svg, .quell (the recording) and more, see `quell list
+    /// formats`; may be given several times
+    #[arg(short, long, value_name = "FILE")]
+    output: Vec<PathBuf>,
+    /// The format of every -o, whatever its ending
+    #[arg(long, value_name = "FORMAT", requires = "output")]
+    format: Option<String>,
+    /// Walk the stacks of every sleep, not of a sample: exact, and dear where threads switch often
+    #[arg(long)]
+    every_event: bool,
+    /// What the probes may cost, in percent of one CPU; sampling slows down to keep to it, 0 for no bound
+    #[arg(long, value_name = "PCT", default_value_t = 1.0, value_parser = percent)]
+    max_overhead: f64,
+    /// Start this command and capture it and what it starts
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(percent) if percent.is_finite() && percent >= 0.0 => Ok(percent),
+        _ => Err(format!("`{text}` is no percentage; write a number such as 1 or 0.5, or 0 for no bound")),
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let outputs = outputs(arguments)?;
+    check_frequency(arguments.frequency)?;
+    let signals = Signals::hold()?;
+    let target = Target::resolve(&arguments.pid, arguments.cgroup.as_deref(), &arguments.command)?;
+    keep_off(arguments.cpu.as_ref())?;
+    let mut session = Session::start(CaptureConfig {
+        target: target.capture(),
+        cpus: arguments.cpu.clone(),
+        probes: arguments.probe.iter().filter_map(|name| probe::by_name(name)).collect(),
+        frequency: Hertz(arguments.frequency),
+        // Every event means every event, whatever it costs.
+        every_event: arguments.every_event,
+        max_overhead: (arguments.max_overhead > 0.0 && !arguments.every_event)
+            .then_some(arguments.max_overhead / 100.0),
+        command_line: std::env::args().collect(),
+    })?;
+    for remark in session.remarks() {
+        tracing::warn!("{remark}");
+    }
+    let mut running = target.begin()?;
+    let ending = capture(&mut session, &signals, &mut running, arguments.duration)?;
+    let (mut recording, spaces) = session.finish()?;
+    recording.meta.exit_code = match ending {
+        Ending::Target(code) => code,
+        Ending::Time | Ending::Signal(_) => None,
+    };
+    // A second Ctrl-C gives up.
+    drop(signals);
+    name(&mut recording, &spaces);
+    write(&recording, &outputs, out)?;
+    after(running, ending, &arguments.command, out)?;
+    Ok(Outcome::Done)
+}
+
+fn outputs(arguments: &Arguments) -> anyhow::Result<Vec<Output>> {
+    let usual = [PathBuf::from("quell.html"), PathBuf::from("quell.quell")];
+    let paths = if arguments.output.is_empty() { &usual[..] } else { &arguments.output };
+    let outputs = paths.iter().map(|path| Output::new(path, arguments.format.as_deref()));
+    Ok(outputs.collect::<Result<_, _>>()?)
+}
+
+fn check_frequency(asked: u32) -> anyhow::Result<()> {
+    const LIMIT: &str = "/proc/sys/kernel/perf_event_max_sample_rate";
+    let limit = fs::read_to_string(LIMIT).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    match limit {
+        Some(limit) if asked > limit => bail!(
+            "-F {asked} is above this kernel's limit of {limit} samples a second; lower it, or raise {LIMIT}"
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Keeps the agent's own threads off the CPUs that are captured, where others are left.
+fn keep_off(captured: Option<&CpuSet>) -> anyhow::Result<()> {
+    let Some(captured) = captured else { return Ok(()) };
+    let others = host::cpus_online()?.difference(captured);
+    if others.is_empty() {
+        return Ok(());
+    }
+    let mut mask = NixCpuSet::new();
+    for cpu in others.iter() {
+        // CPUs beyond the mask's size are simply not used.
+        let _ = mask.set(cpu.0 as usize);
+    }
+    sched_setaffinity(nix::unistd::Pid::from_raw(0), &mask)
+        .or_else(|errno| {
+            tracing::info!("the agent runs on captured CPUs too: {errno}");
+            Ok::<_, nix::errno::Errno>(())
+        })
+        .context("could not choose the agent's CPUs")
+}
+
+fn capture(
+    session: &mut Session,
+    signals: &Signals,
+    running: &mut Running,
+    duration: Option<Nanos>,
+) -> anyhow::Result<Ending> {
+    let progress = progress(duration);
+    let mut watch = Watch { signals, running, deadline: deadline(duration) };
+    let ending = loop {
+        if let Some(ending) = watch.wait(POLL)? {
+            break ending;
+        }
+        session.poll()?;
+        progress.set_position(u64::try_from(progress.elapsed().as_millis()).unwrap_or(u64::MAX));
+        progress.set_message(format!("{} samples", session.samples()));
+    };
+    progress.finish_and_clear();
+    Ok(ending)
+}
+
+fn progress(duration: Option<Nanos>) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = match duration {
+        Some(duration) => (ProgressBar::new(duration.0 / 1_000_000), "capturing {bar:30} {elapsed} {msg}"),
+        None => (ProgressBar::new_spinner(), "capturing {elapsed} {msg} (Ctrl-C ends it)"),
+    };
+    bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn name(recording: &mut Recording, spaces: &symbolize::AddressSpaces) {
+    recording.meta.symbols = symbolize::symbolize(recording, spaces);
+    recording.meta.losses.truncated_user_stacks = symbolize::truncated_user_stacks(recording);
+}
+
+fn write(recording: &Recording, outputs: &[Output], out: &mut dyn Write) -> anyhow::Result<()> {
+    let profile = build(recording, &Selection::default());
+    let mut failed = None;
+    for output in outputs {
+        // The others are written all the same: the capture cannot be made again.
+        if let Err(error) = output.write(recording, &profile, out) {
+            failed.get_or_insert(error);
+        }
+    }
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let to_stdout = outputs.iter().any(|output| output.path().is_none());
+    if !to_stdout {
+        report::summary(&profile, out)?;
+        let written: Vec<_> = outputs.iter().filter_map(Output::path).map(Path::display).map(|path| path.to_string()).collect();
+        writeln!(out, "\nwritten: {}", written.join(", "))?;
+    }
+    Ok(())
+}
+
+fn after(mut running: Running, ending: Ending, command: &[String], out: &mut dyn Write) -> anyhow::Result<()> {
+    match (&mut running, ending) {
+        (Running::Command(_), Ending::Target(Some(code))) => {
+            writeln!(out, "`{}` ended with exit code {code}", command.join(" "))?;
+        }
+        (Running::Command(child), _) => {
+            tracing::warn!("`{}` (process {}) goes on running", command.join(" "), child.id());
+        }
+        (Running::Processes(_), Ending::Target(_)) => tracing::info!("the target has ended"),
+        _ => {}
+    }
+    Ok(())
+}

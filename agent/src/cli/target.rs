@@ -1,0 +1,158 @@
+//! Who is captured: from what the command line says to what a capture takes.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+use anyhow::{Context as _, bail};
+use quell::collect::{CaptureTarget, Gated};
+use quell::host;
+use quell::units::Pid;
+
+/// A capture's target, and what tells that it has ended.
+pub(crate) enum Target {
+    /// All threads, or a cgroup's: no end of its own.
+    Endless(CaptureTarget),
+    /// Processes that run already.
+    Processes(Vec<Watched>),
+    /// A command that waits to be released.
+    Command { gated: Gated, words: Vec<String> },
+}
+
+/// A process that is watched for its end.
+pub(crate) struct Watched {
+    pid: Pid,
+    /// Open since before the capture: reads from it fail when the process is gone, also when its id is used anew.
+    stat: File,
+}
+
+impl Watched {
+    fn new(pid: Pid) -> anyhow::Result<Self> {
+        let stat = File::open(format!("/proc/{pid}/stat")).with_context(|| format!("there is no process {pid}"))?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))
+            .with_context(|| format!("process {pid} ended before the capture began"))?;
+        let tgid = status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse::<u32>().ok());
+        match tgid {
+            Some(tgid) if tgid != pid.0 => bail!("{pid} is a thread of process {tgid}; use -p {tgid}"),
+            _ => Ok(Self { pid, stat }),
+        }
+    }
+
+    /// Whether it has ended; a zombie has.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        use std::io::Seek as _;
+        let mut text = String::new();
+        if self.stat.rewind().is_err() || self.stat.read_to_string(&mut text).is_err() {
+            return true;
+        }
+        // The state follows the name, which is in parentheses and may hold some itself: proc_pid_stat(5).
+        let state = text.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().next());
+        matches!(state, None | Some("Z" | "X"))
+    }
+}
+
+impl Target {
+    /// From `-p`, `--cgroup` and the words after `--`; without any, all threads.
+    pub(crate) fn resolve(pids: &[u32], cgroup: Option<&Path>, words: &[String]) -> anyhow::Result<Self> {
+        if !words.is_empty() {
+            let program = &words[0];
+            if !can_be_started(program) {
+                bail!("could not find the command `{program}`");
+            }
+            let mut command = Command::new(program);
+            command.args(&words[1..]);
+            return Ok(Self::Command { gated: Gated::fork(command)?, words: words.to_vec() });
+        }
+        if let Some(path) = cgroup {
+            let cgroup = host::cgroup(path)?;
+            return Ok(Self::Endless(CaptureTarget::Cgroup { path: path.to_owned(), cgroup }));
+        }
+        if pids.is_empty() {
+            return Ok(Self::Endless(CaptureTarget::All));
+        }
+        if !host::in_initial_pid_namespace() {
+            bail!(
+                "-p needs the host's process ids, and quell runs in a PID namespace of its own; run it in the host's (hostPID, --pid=host)"
+            );
+        }
+        Ok(Self::Processes(pids.iter().map(|pid| Watched::new(Pid(*pid))).collect::<anyhow::Result<_>>()?))
+    }
+
+    /// What the capture is told.
+    pub(crate) fn capture(&self) -> CaptureTarget {
+        match self {
+            Self::Endless(target) => target.clone(),
+            Self::Processes(watched) => CaptureTarget::Processes(watched.iter().map(|process| process.pid).collect()),
+            Self::Command { gated, words } => CaptureTarget::Command { pid: gated.pid(), words: words.clone() },
+        }
+    }
+
+    /// Lets a command begin.
+    pub(crate) fn begin(self) -> anyhow::Result<Running> {
+        Ok(match self {
+            Self::Endless(_) => Running::Endless,
+            Self::Processes(watched) => Running::Processes(watched),
+            Self::Command { gated, words } => Running::Command(gated.release(&words[0])?),
+        })
+    }
+}
+
+/// A target while it is captured.
+pub(crate) enum Running {
+    /// No end of its own.
+    Endless,
+    /// Ends with the last of them.
+    Processes(Vec<Watched>),
+    /// Ends with it.
+    Command(Child),
+}
+
+/// Whether a program of this name is there to be started, in `PATH` or at the path given.
+fn can_be_started(program: &str) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    let executable = |path: &Path| {
+        fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    };
+    if program.contains('/') {
+        return executable(Path::new(program));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
+    std::env::split_paths(&path).map(|folder: PathBuf| folder.join(program)).any(|path| executable(&path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_has_ended_once_it_is_a_zombie_or_gone() {
+        let mut child = Command::new("sleep").arg("600").spawn().expect("sleep starts");
+        let mut watched = Watched::new(Pid(child.id())).expect("it lives");
+        assert!(!watched.has_ended());
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+        assert!(watched.has_ended());
+    }
+
+    #[test]
+    fn a_thread_is_not_taken_for_a_process() {
+        let (send, receive) = std::sync::mpsc::channel();
+        let (stop, wait) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            send.send(nix::unistd::gettid()).expect("the test listens");
+            let _ = wait.recv();
+        });
+        let tid = receive.recv().expect("the thread tells").as_raw();
+        let error = Watched::new(Pid(tid as u32)).err().expect("it is a thread");
+        assert!(error.to_string().contains(&format!("-p {}", std::process::id())), "{error}");
+        drop(stop);
+        thread.join().expect("no panic");
+    }
+
+    #[test]
+    fn commands_are_looked_for_where_the_shell_does() {
+        assert!(can_be_started("sh") && can_be_started("/bin/sh"));
+        assert!(!can_be_started("no-such-command-anywhere") && !can_be_started("/etc/passwd"));
+    }
+}
