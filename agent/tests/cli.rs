@@ -38,6 +38,7 @@ fn help(arguments: &[&str]) -> String {
 #[test]
 fn every_verb_has_help() {
     insta::assert_snapshot!("help", help(&["--help"]));
+    insta::assert_snapshot!("help_record", help(&["record", "--help"]));
     insta::assert_snapshot!("help_report", help(&["report", "--help"]));
     insta::assert_snapshot!("help_doctor", help(&["doctor", "--help"]));
     insta::assert_snapshot!("help_list", help(&["list", "--help"]));
@@ -49,6 +50,7 @@ fn wrong_usage_exits_with_2_and_says_so_on_stderr() {
         &["--no-such-flag"][..],
         &["no-such-verb"],
         &[],
+        &["record", "--no-such-flag"],
         &["report"],
         &["report", "x.quell", "--probe", "memory"],
         &["report", "x.quell", "--since", "5 parsecs"],
