@@ -2,7 +2,7 @@
 
 mod cli;
 
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -12,20 +12,32 @@ fn main() -> ExitCode {
     // Wrong usage exits with 2, `--help` and `--version` with 0; both print.
     let cli = Cli::parse();
     log_to_stderr(cli.verbose);
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(Stdout { lock: io::stdout().lock(), closed: false });
     let result = cli::run(&cli, &mut out).and_then(|outcome| Ok(out.flush().map(|()| outcome)?));
-    // Who closed the pipe has seen enough, and what is still buffered would only fail again.
-    let _ = out.into_parts();
+    // What is still buffered after an error would only fail again.
+    let (out, _) = out.into_parts();
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Found) => ExitCode::from(1),
-        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        // Who closed the pipe has seen enough.
+        Err(_) if out.closed => ExitCode::SUCCESS,
         Err(error) => {
             // A closed stderr is no reason to hide the exit code.
-            let _ = writeln!(io::stderr(), "quell: {error:#}");
+            let _ = writeln!(io::stderr(), "quell: {}", described(&error));
             ExitCode::from(2)
         }
     }
+}
+
+/// The error with its causes. Many libraries' errors say in their own text what their cause says again: that is left out.
+fn described(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn log_to_stderr(verbose: u8) {
@@ -42,12 +54,27 @@ fn log_to_stderr(verbose: u8) {
     tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(terminal).with_env_filter(filter).without_time().init();
 }
 
-/// Whether the reader of stdout went away: `quell report ... | head`.
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
-    error.chain().any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(broken)
-            || cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind)
-                == Some(io::ErrorKind::BrokenPipe)
-    })
+/// Standard output that remembers whether its reader went away: `quell report ... | head`.
+struct Stdout {
+    lock: io::StdoutLock<'static>,
+    closed: bool,
+}
+
+impl Stdout {
+    fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        self.closed |= result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        result
+    }
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let result = self.lock.write(bytes);
+        self.note(result)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let result = self.lock.flush();
+        self.note(result)
+    }
 }

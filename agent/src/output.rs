@@ -10,9 +10,6 @@ use crate::profile::{Profile, Recording};
 use crate::recording::{self, RecordingError};
 use crate::report::{self, FORMATS, Format, ReportError};
 
-/// How a recording's directory ends.
-const RECORDING_ENDING: &str = "quell";
-
 /// A place for a result, and the form it is written in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
@@ -116,13 +113,8 @@ pub enum OutputError {
     #[error(transparent)]
     Stdout(ReportError),
     /// Writing a recording failed.
-    #[error("could not write the recording {}", path.display())]
-    Recording {
-        /// Its directory.
-        path: PathBuf,
-        /// Why.
-        source: RecordingError,
-    },
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
 }
 
 impl Output {
@@ -163,8 +155,7 @@ impl Output {
             }
             (Place::Stdout, Form::Recording) => Err(OutputError::StdoutRecording),
             (Place::Path(path), Form::Report(format)) => write_whole(path, |out| format.sink.write(profile, out)),
-            (Place::Path(path), Form::Recording) => recording::write(recording, path)
-                .map_err(|source| OutputError::Recording { path: path.clone(), source }),
+            (Place::Path(path), Form::Recording) => Ok(recording::write(recording, path)?),
         }
     }
 
@@ -178,7 +169,7 @@ impl Output {
                         .ok_or_else(|| OutputError::UnknownFormat { name: name.to_owned(), known: names(formats) })?,
                 ))
             }
-            None if path.extension().is_some_and(|ending| ending == RECORDING_ENDING) => Some(Form::Recording),
+            None if path.extension().is_some_and(|ending| ending == recording::ENDING) => Some(Form::Recording),
             None => report::format_among(formats, path).map(Form::Report),
         };
         if path == Path::new("-") {
@@ -200,7 +191,7 @@ fn names(formats: &[Format]) -> String {
 
 fn endings(formats: &[Format]) -> String {
     let endings = formats.iter().flat_map(|format| format.endings).copied();
-    endings.chain([RECORDING_ENDING]).map(|ending| format!(".{ending}")).collect::<Vec<_>>().join(", ")
+    endings.chain([recording::ENDING]).map(|ending| format!(".{ending}")).collect::<Vec<_>>().join(", ")
 }
 
 fn folder(path: &Path) -> &Path {
@@ -260,8 +251,13 @@ impl Partial {
     fn create(target: &Path) -> io::Result<Self> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let path = folder(target).join(format!(".{name}.{}.partial", std::process::id()));
-        let file = File::create(&path)?;
-        Ok(Self { file, path })
+        // Left by a killed process of the same number. What is created is new: never a link that somebody placed here.
+        let _ = fs::remove_file(&path);
+        let partial = Self { file: File::create_new(&path)?, path };
+        if let Ok(replaced) = fs::metadata(target) {
+            partial.file.set_permissions(replaced.permissions())?;
+        }
+        Ok(partial)
     }
 
     fn rename(self, target: &Path) -> io::Result<()> {

@@ -1,7 +1,14 @@
 //! The binary from outside: arguments in, text and exit codes out.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+
+use quell::profile::{
+    Cost, Frame, FrameTable, Governing, Location, Losses, Meta, ModuleTable, OffCpu, Reason, Recording, SCHEMA_VERSION,
+    Sample, SampleKind, StackTable, Symbol, SymbolizeStats, Target, Thread, ThreadTable,
+};
+use quell::units::{Addr, CpuId, Nanos, Pid, Tid};
 
 fn quell(arguments: &[&str]) -> Output {
     command(arguments).output().expect("the binary runs")
@@ -31,6 +38,7 @@ fn help(arguments: &[&str]) -> String {
 #[test]
 fn every_verb_has_help() {
     insta::assert_snapshot!("help", help(&["--help"]));
+    insta::assert_snapshot!("help_record", help(&["record", "--help"]));
     insta::assert_snapshot!("help_report", help(&["report", "--help"]));
     insta::assert_snapshot!("help_doctor", help(&["doctor", "--help"]));
     insta::assert_snapshot!("help_list", help(&["list", "--help"]));
@@ -42,6 +50,7 @@ fn wrong_usage_exits_with_2_and_says_so_on_stderr() {
         &["--no-such-flag"][..],
         &["no-such-verb"],
         &[],
+        &["record", "--no-such-flag"],
         &["report"],
         &["report", "x.quell", "--probe", "memory"],
         &["report", "x.quell", "--since", "5 parsecs"],
@@ -66,12 +75,100 @@ fn an_output_that_cannot_be_written_is_refused_before_the_recording_is_read() {
         (vec!["-o", "-"], "--format"),
         (vec!["-o", &path("a.svg"), "--format", "pdf"], "no format `pdf`"),
         (vec!["--since", "2s", "--until", "1s"], "--since 2.00 s is not before --until 1.00 s"),
-        (vec![], "absent.quell"),
+        (vec![], "absent.quell: No such file or directory (os error 2)\n"),
     ] {
         let arguments = [&["report", recording.as_str()][..], &arguments].concat();
         let output = quell(&arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(stderr(&output).starts_with("quell: ") && stderr(&output).contains(says), "{}", stderr(&output));
+    }
+}
+
+/// Two threads of two processes: `busy` computes for 300 ms, `idle` waits for 2 s.
+fn recording() -> Recording {
+    let facts = quell::host::facts().expect("the facts of this host");
+    let meta = Meta {
+        schema: SCHEMA_VERSION,
+        quell: "0.0.0".to_owned(),
+        command_line: vec!["quell".to_owned(), "record".to_owned()],
+        target: Target::All,
+        cpus: facts.cpus.clone(),
+        host: facts,
+        start_realtime: Nanos(1_700_000_000_000_000_000),
+        start_monotonic: Nanos(5),
+        duration: Nanos(2_000_000_000),
+        frequency: 99,
+        every_event: false,
+        remarks: Vec::new(),
+        exit_code: None,
+        idle: BTreeMap::new(),
+        cost: Cost::default(),
+        losses: Losses::default(),
+        symbols: SymbolizeStats::default(),
+        governing: Governing::default(),
+    };
+    let mut recording = Recording {
+        meta,
+        modules: ModuleTable::default(),
+        frames: FrameTable::default(),
+        stacks: StackTable::default(),
+        threads: ThreadTable::default(),
+        samples: Vec::new(),
+        totals: Vec::new(),
+    };
+    let thread = |pid, comm: &str| Thread { pid: Pid(pid), tid: Tid(pid), comm: comm.to_owned() };
+    let threads = [thread(10, "busy"), thread(20, "idle")].map(|thread| recording.threads.push(thread));
+    let waits = OffCpu { reason: Reason::Blocked, probability: 1.0, runqueue: Nanos(0), still: true, wake: None };
+    let kinds = [SampleKind::OnCpu, SampleKind::OffCpu(waits)];
+    for (row, (name, millis)) in [("compute", 300), ("do_wait", 2_000)].into_iter().enumerate() {
+        let frame = recording.frames.push(Frame {
+            location: Location::Kernel(Addr(0x1000 * (row as u64 + 1))),
+            symbol: Some(Symbol { name: name.to_owned(), offset: 0 }),
+        });
+        let stack = recording.stacks.intern(None, frame);
+        recording.samples.push(Sample {
+            time: Nanos(row as u64 * 1_000_000_000),
+            cpu: CpuId(0),
+            thread: threads[row],
+            stack: Some(stack),
+            value: Nanos(millis * 1_000_000),
+            kind: kinds[row],
+        });
+    }
+    recording
+}
+
+#[test]
+fn a_recording_is_summed_up_and_drawn_as_far_as_it_is_selected() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    let name = path("capture.quell");
+    quell::recording::write(&recording(), Path::new(&name)).expect("a recording");
+    let report = |arguments: &[&str]| {
+        let output = quell(&[&["report", name.as_str()][..], arguments].concat());
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
+        stdout(&output).to_owned()
+    };
+    for (arguments, computes, waits) in [
+        (&[][..], true, true),
+        (&["--probe", "cpu"], true, false),
+        (&["--probe", "cpu,offcpu"], true, true),
+        (&["--pid", "20"], false, true),
+        (&["--comm", "busy", "--comm", "idle"], true, true),
+        (&["--comm", "busy"], true, false),
+        (&["--since", "500ms"], false, true),
+        (&["--until", "1s"], true, false),
+    ] {
+        let text = report(arguments);
+        assert_eq!((text.contains("compute"), text.contains("do_wait")), (computes, waits), "{arguments:?}:\n{text}");
+    }
+    assert!(report(&["--thread"]).contains("idle (20)"));
+    for format in quell::report::FORMATS {
+        let by_ending = path(&format!("out.{}", format.endings[0]));
+        assert_eq!(report(&["-o", &by_ending]), "", "{}", format.name);
+        let file = std::fs::read(&by_ending).expect(format.name);
+        let output = quell(&["report", &name, "--format", format.name, "-o", "-"]);
+        assert!(!file.is_empty() && output.stdout == file, "{}", format.name);
     }
 }
 

@@ -44,6 +44,9 @@ fn text(checkup: &Checkup, out: &mut dyn Write) -> anyhow::Result<()> {
         (Group::Privileges, "privileges"),
     ];
     for (group, title) in groups {
+        if !checkup.checks.iter().any(|check| check.group == group) {
+            continue;
+        }
         writeln!(out, "\n{title}")?;
         for check in checkup.checks.iter().filter(|check| check.group == group) {
             let status = match check.status {

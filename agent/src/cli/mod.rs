@@ -2,8 +2,8 @@
 
 mod doctor;
 mod duration;
-mod list;
 mod ending;
+mod list;
 mod record;
 mod report;
 mod target;
@@ -21,7 +21,7 @@ use std::io::Write;
 )]
 pub(crate) struct Cli {
     /// Say more on stderr; twice for details
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, display_order = 900, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     #[command(subcommand)]
     verb: Verb,

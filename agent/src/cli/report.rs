@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use quell::output::{Form, Output};
 use quell::probe::PROBES;
 use quell::profile::{Selection, build};
@@ -82,9 +82,7 @@ impl Arguments {
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let selection = arguments.selection()?;
     let outputs = arguments.outputs()?;
-    let path = &arguments.recording;
-    let recording =
-        recording::read(path).with_context(|| format!("could not read the recording {}", path.display()))?;
+    let recording = recording::read(&arguments.recording)?;
     let profile = build(&recording, &selection);
     if outputs.is_empty() {
         report::summary(&profile, out)?;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const KERNEL: &str = "/sys/kernel/btf/vmlinux";
 
 /// `BTF_MAGIC` (include/uapi/linux/btf.h), in the byte order of the writer.
-const MAGIC: u16 = 0xeB9F;
+const MAGIC: u16 = 0xEB9F;
 
 /// Struct in struct in struct: more levels than this mean a loop in a broken blob.
 const DEEPEST: usize = 32;

@@ -132,4 +132,20 @@ mod tests {
         assert!(matches!(cgroup(directory.path()), Err(CgroupError::NotACgroup { .. })));
         assert!(matches!(cgroup(&directory.path().join("absent")), Err(CgroupError::Read { .. })));
     }
+
+    #[test]
+    fn mounted_roots_of_both_versions_are_told_apart() {
+        let process = procfs::process::Process::myself().expect("/proc");
+        for mount in process.mountinfo().expect("the mounts") {
+            let found = cgroup(&mount.mount_point);
+            match (mount.fs_type.as_str(), mount.root.as_str()) {
+                ("cgroup", _) => assert!(matches!(found, Err(CgroupError::VersionOne { .. })), "{found:?}"),
+                // The root of a kernfs has the number 1 (fs/kernfs/dir.c).
+                ("cgroup2", "/") if !matches!(found, Err(CgroupError::Namespace { .. })) => {
+                    assert_eq!(found.ok(), Some(Cgroup { id: 1, level: 0 }));
+                }
+                _ => {}
+            }
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Capability, Features, KernelVersion, Support};
-use crate::probe::Availability;
+use crate::probe::{Availability, PROBES};
 
 /// The version of the JSON form of [`Checkup`]: raised when a field changes its meaning or goes away.
 const SCHEMA_VERSION: u32 = 1;
@@ -97,7 +97,8 @@ pub enum Status {
 /// Judges what was found.
 #[must_use]
 pub fn checkup(features: &Features) -> Checkup {
-    let probes = vec![verdict("cpu", super::cpu(features)), verdict("offcpu", super::offcpu(features))];
+    let probes: Vec<ProbeVerdict> =
+        PROBES.iter().map(|probe| verdict(probe.spec().name, probe.check(features))).collect();
     Checkup {
         schema: SCHEMA_VERSION,
         quell: env!("CARGO_PKG_VERSION"),
@@ -196,7 +197,7 @@ fn bpf(features: &Features) -> Vec<Check> {
     vec![
         program("tp_btf", &mechanisms.tp_btf, "boot a kernel from 5.5 on, built with BTF"),
         program("raw_tracepoint", &mechanisms.raw_tracepoint, &from("4.17")),
-        program("tracepoint", &mechanisms.tracepoint, &from("4.7")),
+        program("tracepoint", &mechanisms.tracepoint, "mount -t tracefs tracefs /sys/kernel/tracing"),
         program("iter/task", &mechanisms.iter_task, "boot a kernel from 5.8 on, built with BTF"),
         optional(("fentry", group), &mechanisms.fentry),
         optional(("lsm", group), &mechanisms.lsm),

@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use aya::maps::MapType;
 use aya::sys::{BpfHelper, is_helper_supported, is_map_supported};
@@ -79,7 +80,7 @@ pub struct Mechanisms {
     pub tp_btf: Support,
     /// Raw tracepoint (4.17).
     pub raw_tracepoint: Support,
-    /// Tracepoint (4.7); loaded only, since attaching goes through tracefs.
+    /// Tracepoint (4.7); attaching needs tracefs, which tells its number.
     pub tracepoint: Support,
     /// Kernel function by breakpoint; the program is loaded and the event opened.
     pub kprobe: Support,
@@ -187,7 +188,9 @@ impl Mechanisms {
             raw_tracepoint: untyped(ProgramType::BPF_PROG_TYPE_RAW_TRACEPOINT, |program| {
                 bpf::open_raw_tracepoint(Some(c"sched_switch"), program).map(drop)
             }),
-            tracepoint: untyped(ProgramType::BPF_PROG_TYPE_TRACEPOINT, |_| Ok(())),
+            tracepoint: untyped(ProgramType::BPF_PROG_TYPE_TRACEPOINT, |program| {
+                super::perf::tracepoint(program, cpus)
+            }),
             kprobe: untyped(ProgramType::BPF_PROG_TYPE_KPROBE, |_| super::perf::kprobe(QUIET, cpus)),
             fentry: typed(tracing, AttachType::BPF_TRACE_FENTRY, quiet, as_loaded),
             lsm: typed(ProgramType::BPF_PROG_TYPE_LSM, AttachType::BPF_LSM_MAC, hook, as_loaded),
@@ -254,27 +257,36 @@ fn kernel_symbols() -> Support {
                 .map_while(Result::ok)
                 // The first symbols of x86-64 are per-CPU offsets, of which some are truly zero.
                 .take(1_000)
-                .any(|line| line.split(' ').next().is_some_and(|address| address.trim_matches('0') != ""));
+                .any(|line| line.split(' ').next().is_some_and(|address| !address.trim_matches('0').is_empty()));
             if shown { Support::Yes } else { Support::Forbidden("/proc/kallsyms hides the addresses".to_owned()) }
         }
     }
 }
 
 fn tracefs() -> Support {
-    // tracefs has had a mount point of its own since 4.1; older habits mount it below debugfs.
-    let paths = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
-    let tries = paths.map(|path| std::fs::File::open(format!("{path}/events/sched/sched_switch/format")));
-    if tries.iter().any(Result::is_ok) {
-        return Support::Yes;
-    }
-    let forbidden = |file: &io::Result<std::fs::File>| {
-        file.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
-    };
-    if tries.iter().any(forbidden) {
+    match in_tracefs("events/sched/sched_switch/format") {
+        Ok(_) => Support::Yes,
         // Who may not enter the folder cannot tell whether anything is mounted there.
-        return Support::Forbidden("/sys/kernel/tracing may not be read".to_owned());
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Support::Forbidden("/sys/kernel/tracing may not be read".to_owned())
+        }
+        Err(_) => Support::Unsupported("not mounted at /sys/kernel/tracing".to_owned()),
     }
-    Support::Unsupported("not mounted at /sys/kernel/tracing".to_owned())
+}
+
+/// The path of a readable file of tracefs, which has had a mount point of its own since 4.1; older habits mount it
+/// below debugfs.
+pub(super) fn in_tracefs(name: &str) -> io::Result<PathBuf> {
+    let mut refusal = io::Error::from_raw_os_error(libc::ENOENT);
+    for root in ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"] {
+        let path = Path::new(root).join(name);
+        match std::fs::File::open(&path) {
+            Ok(_) => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => refusal = error,
+            Err(_) => {}
+        }
+    }
+    Err(refusal)
 }
 
 fn locked_memory() -> Option<Bytes> {

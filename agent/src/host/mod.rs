@@ -110,3 +110,17 @@ fn read(path: &str) -> Result<String, HostError> {
 fn number(path: &str) -> Option<i64> {
     read(path).ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_facts_are_those_that_other_ways_tell() {
+        let facts = facts().expect("/proc and /sys");
+        let hostname = nix::unistd::gethostname().expect("a name");
+        assert_eq!(Some(facts.hostname.as_str()), hostname.to_str());
+        assert!(facts.kernel.starts_with(&kernel_version().expect("a version").to_string()), "{facts:?}");
+        assert!(facts.cpus.len() >= std::thread::available_parallelism().map_or(1, usize::from), "{facts:?}");
+    }
+}

@@ -14,6 +14,9 @@ const ROWS: usize = 10;
 /// The widest line.
 const COLUMNS: usize = 100;
 
+/// The widest function name in the table of functions.
+const NAME: usize = 58;
+
 /// Where the text of a line begins that has a title on its left.
 const TITLE: usize = 10;
 
@@ -73,11 +76,12 @@ fn on_cpu(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
     let mut seen = HashSet::new();
     for (stack, value) in samples().filter_map(|sample| Some((sample.stack?, sample.value))) {
         seen.clear();
-        for (depth, id) in profile.stacks.frames(stack).enumerate() {
-            // The outermost frame is the thread's label, which is no function.
-            if profile.stacks.get(stack).parent.is_some() && is_root(profile, id) {
-                continue;
-            }
+        let mut frames: Vec<FrameId> = profile.stacks.frames(stack).collect();
+        // The outermost frame is the thread's label, which is no function.
+        if frames.len() > 1 && frames.last().is_some_and(|id| profile.frame(*id).kind == FrameKind::Label) {
+            frames.pop();
+        }
+        for (depth, id) in frames.into_iter().enumerate() {
             let times = functions.entry(id).or_default();
             if depth == 0 {
                 times.own += value;
@@ -92,20 +96,23 @@ fn on_cpu(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
         y.own
             .total_cmp(&x.own)
             .then(y.total.total_cmp(&x.total))
-            .then_with(|| name(profile, *a).cmp(&name(profile, *b)))
+            .then_with(|| profile.frame(*a).name.cmp(&profile.frame(*b).name))
     });
     writeln!(out, "\non CPU: {} in {} samples", nanos(total), samples().count())?;
     writeln!(out, "{:>9}{:>9}  function", "self", "total")?;
-    for (id, times) in rows.into_iter().take(ROWS) {
-        let name = fit(&name(profile, id), COLUMNS - 20);
-        writeln!(out, "{:>7.1} %{:>7.1} %  {name}", 100.0 * times.own / total, 100.0 * times.total / total)?;
+    rows.truncate(ROWS);
+    let shown: Vec<String> = rows.iter().map(|(id, _)| fit(&clean(&profile.frame(*id).name), NAME)).collect();
+    let width = shown.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    for (name, (id, times)) in shown.into_iter().zip(rows) {
+        let module = fit(&clean(&profile.frame(id).module), COLUMNS - 20 - 2 - NAME);
+        let row = format!(
+            "{:>7.1} %{:>7.1} %  {name:<width$}  {module}",
+            100.0 * times.own / total,
+            100.0 * times.total / total
+        );
+        writeln!(out, "{}", row.trim_end())?;
     }
     Ok(())
-}
-
-fn is_root(profile: &Profile, id: FrameId) -> bool {
-    let frame = profile.frame(id);
-    frame.kind == FrameKind::Label && !frame.name.starts_with('[')
 }
 
 /// Sleeps that are one line: of one thread, for one reason, in one place.
@@ -160,7 +167,7 @@ fn exact(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
         }
     }
     if !parts.is_empty() {
-        line("exact", &format!("{}; whole capture, ended sleeps, threads selected", parts.join(", ")), out)?;
+        line("exact", &format!("{} (the whole capture; ended sleeps of the threads selected)", parts.join(", ")), out)?;
     }
     Ok(())
 }
@@ -249,7 +256,7 @@ fn cost(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
     line("cost", &all, out)?;
     for probe in &cost.probes {
         let each = match probe.nanos_per_event {
-            Some(mean) => format!("{mean:.0} ns each"),
+            Some(mean) => format!("{} each", nanos(mean)),
             None => "not measured how long each took".to_owned(),
         };
         line("", &format!("{}, {}: {} events, {each}", probe.probe, probe.mechanism, probe.events), out)?;
@@ -264,7 +271,7 @@ fn governor(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
     let Some(budget) = governing.budget else { return Ok(()) };
     let changes = governing.changes.len();
     let kept = if governing.over_budget { "not kept even at the lowest rates" } else { "kept" };
-    line("governor", &format!("budget {:.2} % of one CPU, {kept}; {changes} rate changes", 100.0 * budget), out)?;
+    line("governor", &format!("budget {:.2} % of one CPU, {kept}; rates changed: {changes}", 100.0 * budget), out)?;
     for change in governing.changes.iter().take(SHOWN) {
         let text = format!(
             "at {}: cost {:.2} %, from then on a CPU sample each {}, an off-CPU sample each {}",
@@ -299,14 +306,6 @@ fn line(title: &str, text: &str, out: &mut dyn Write) -> Result<(), ReportError>
         column += length;
     }
     Ok(writeln!(out, "{row}")?)
-}
-
-fn name(profile: &Profile, id: FrameId) -> String {
-    let frame = profile.frame(id);
-    match frame.module.as_str() {
-        "" => clean(&frame.name),
-        module => format!("{}  {}", clean(&frame.name), clean(module)),
-    }
 }
 
 fn nanos(value: f64) -> String {
