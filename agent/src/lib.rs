@@ -6,5 +6,6 @@
 #![deny(missing_docs)]
 
 pub mod profile;
+pub mod recording;
 pub mod report;
 pub mod units;

@@ -9,4 +9,5 @@ pub mod agent;
 pub mod clock;
 pub mod fixture;
 pub mod kernel;
+pub mod small;
 mod syscall;

@@ -39,13 +39,11 @@ impl ThreadTable {
         id
     }
 
-    /// Appends a thread as it is: for readers of recordings.
+    /// Appends a thread as it is: for readers of recordings. [`Self::intern`] does not find it again.
     pub fn push(&mut self, thread: Thread) -> ThreadIdx {
-        let mut comm = [0; 16];
-        let bytes = thread.comm.as_bytes();
-        let length = bytes.len().min(15);
-        comm[..length].copy_from_slice(&bytes[..length]);
-        self.intern(thread.pid, thread.tid, comm)
+        let id = ThreadIdx(u32::try_from(self.rows.len()).expect("fewer than 2^32 threads"));
+        self.rows.push(thread);
+        id
     }
 
     /// The thread in row `id`.

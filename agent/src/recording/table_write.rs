@@ -1,0 +1,192 @@
+//! Writing one table: rows in, typed Parquet columns out, one row group at a time.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use flate2::Crc;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::parser::parse_message_type;
+use parquet::schema::types::ColumnPath;
+
+use super::check::FileCheck;
+use super::schema::Table;
+
+/// Rows in one group: enough that pages compress well, few enough that a group's columns are small beside the recording.
+const GROUP_ROWS: usize = 128 * 1024;
+
+/// Writes `rows` as the file of `table` in `dir`, synced to disk. `group` writes the columns of one group of rows, in
+/// the schema's order; it is given the number of the group's first row.
+pub(super) fn write_table<R>(
+    dir: &Path,
+    table: &Table,
+    rows: &[R],
+    mut group: impl FnMut(&mut Columns<'_>, u32, &[R]) -> Result<(), ParquetError>,
+) -> Result<FileCheck, ParquetError> {
+    let file = File::create(dir.join(table.file)).map_err(external)?;
+    let schema = Arc::new(parse_message_type(table.columns)?);
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_created_by(concat!("quell ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_dictionary_enabled(true);
+    for column in table.rising {
+        let column = ColumnPath::from(*column);
+        properties = properties
+            .set_column_dictionary_enabled(column.clone(), false)
+            .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
+    }
+    let checked = Checked { inner: BufWriter::new(file), crc: Crc::new(), bytes: 0 };
+    let mut writer = SerializedFileWriter::new(checked, schema, Arc::new(properties.build()))?;
+    let mut first = 0;
+    for chunk in rows.chunks(GROUP_ROWS) {
+        let mut columns = Columns { group: writer.next_row_group()?, levels: Vec::new() };
+        group(&mut columns, first, chunk)?;
+        columns.group.close()?;
+        first += u32::try_from(chunk.len()).map_err(external)?;
+    }
+    let mut checked = writer.into_inner()?;
+    checked.flush().map_err(external)?;
+    checked.inner.get_ref().sync_all().map_err(external)?;
+    Ok(FileCheck { bytes: checked.bytes, crc32: checked.crc.sum() })
+}
+
+/// The columns of one row group, written one after the other.
+pub(super) struct Columns<'a> {
+    group: SerializedRowGroupWriter<'a, Checked>,
+    levels: Vec<i16>,
+}
+
+impl Columns<'_> {
+    /// A column of unsigned 32-bit numbers. Parquet has no unsigned type: the bits are kept and the schema says so.
+    pub(super) fn u32(&mut self, name: &str, values: impl Iterator<Item = u32>) -> Result<(), ParquetError> {
+        self.required::<Int32Type>(name, values.map(u32::cast_signed))
+    }
+
+    /// Row numbers from `first` on.
+    pub(super) fn row_numbers(&mut self, name: &str, first: u32, count: usize) -> Result<(), ParquetError> {
+        self.u32(name, (first..).take(count))
+    }
+
+    /// A column of unsigned 32-bit numbers, some of which are missing.
+    pub(super) fn optional_u32(
+        &mut self,
+        name: &str,
+        values: impl Iterator<Item = Option<u32>>,
+    ) -> Result<(), ParquetError> {
+        self.optional::<Int32Type>(name, values.map(|value| value.map(u32::cast_signed)))
+    }
+
+    /// A column of unsigned 64-bit numbers, bits kept, some of which are missing.
+    pub(super) fn optional_u64(
+        &mut self,
+        name: &str,
+        values: impl Iterator<Item = Option<u64>>,
+    ) -> Result<(), ParquetError> {
+        self.optional::<Int64Type>(name, values.map(|value| value.map(u64::cast_signed)))
+    }
+
+    /// A column of counts or nanoseconds, as signed numbers.
+    pub(super) fn amount(&mut self, name: &str, values: impl Iterator<Item = u64>) -> Result<(), ParquetError> {
+        self.required::<Int64Type>(name, values.map(signed))
+    }
+
+    /// A column of counts or nanoseconds, some of which are missing.
+    pub(super) fn optional_amount(
+        &mut self,
+        name: &str,
+        values: impl Iterator<Item = Option<u64>>,
+    ) -> Result<(), ParquetError> {
+        self.optional::<Int64Type>(name, values.map(|value| value.map(signed)))
+    }
+
+    /// A column of floating-point numbers.
+    pub(super) fn f64(&mut self, name: &str, values: impl Iterator<Item = f64>) -> Result<(), ParquetError> {
+        self.required::<DoubleType>(name, values)
+    }
+
+    /// A column of truth values, some of which are missing.
+    pub(super) fn optional_bool(
+        &mut self,
+        name: &str,
+        values: impl Iterator<Item = Option<bool>>,
+    ) -> Result<(), ParquetError> {
+        self.optional::<BoolType>(name, values)
+    }
+
+    /// A column of text. Rows share a text by cloning it, which copies no bytes.
+    pub(super) fn text(&mut self, name: &str, values: impl Iterator<Item = ByteArray>) -> Result<(), ParquetError> {
+        self.required::<ByteArrayType>(name, values)
+    }
+
+    /// A column of text, some of which is missing.
+    pub(super) fn optional_text(
+        &mut self,
+        name: &str,
+        values: impl Iterator<Item = Option<ByteArray>>,
+    ) -> Result<(), ParquetError> {
+        self.optional::<ByteArrayType>(name, values)
+    }
+
+    fn required<T: DataType>(&mut self, name: &str, values: impl Iterator<Item = T::T>) -> Result<(), ParquetError> {
+        self.write::<T>(name, &values.collect::<Vec<_>>(), false)
+    }
+
+    fn optional<T: DataType>(
+        &mut self,
+        name: &str,
+        rows: impl Iterator<Item = Option<T::T>>,
+    ) -> Result<(), ParquetError> {
+        self.levels.clear();
+        let mut values = Vec::new();
+        for row in rows {
+            self.levels.push(i16::from(row.is_some()));
+            values.extend(row);
+        }
+        self.write::<T>(name, &values, true)
+    }
+
+    fn write<T: DataType>(&mut self, name: &str, values: &[T::T], optional: bool) -> Result<(), ParquetError> {
+        let mut column = self
+            .group
+            .next_column()?
+            .ok_or_else(|| ParquetError::General(format!("the schema ends before column {name}")))?;
+        let writer = column.typed::<T>();
+        assert_eq!(writer.get_descriptor().name(), name, "columns are written in the schema's order");
+        writer.write_batch(values, optional.then_some(self.levels.as_slice()), None)?;
+        column.close()
+    }
+}
+
+fn signed(amount: u64) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
+}
+
+fn external(error: impl std::error::Error + Send + Sync + 'static) -> ParquetError {
+    ParquetError::External(Box::new(error))
+}
+
+/// A file that sums up what it is given.
+struct Checked {
+    inner: BufWriter<File>,
+    crc: Crc,
+    bytes: u64,
+}
+
+impl Write for Checked {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(data)?;
+        self.crc.update(&data[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}

@@ -1,0 +1,247 @@
+//! From a [`Recording`] to its directory.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use parquet::data_type::ByteArray;
+use parquet::errors::ParquetError;
+use serde::Serialize;
+
+use super::check::FileCheck;
+use super::replace::Staging;
+use super::schema::{COUNTERS, FRAMES, OFF_CPU_COUNTERS, SAMPLES, STACKS, THREADS, Table, frame_kind, sample_kind};
+use super::table_write::{Columns, write_table};
+use super::{META_FILE, RecordingError};
+use crate::profile::{Frame, Location, Meta, OffCpu, Reason, Recording, Sample, SampleKind, ThreadIdx, Wake};
+
+/// Writes `recording` as the directory `dir`. A recording that is there already is replaced in one step.
+///
+/// Modules that no frame lies in are left out; module paths that are not UTF-8 are written with replacement
+/// characters.
+///
+/// # Errors
+/// Where `dir` holds something else than a recording, or the system refuses to write; then nothing is left behind, and
+/// an older recording stays as it was.
+///
+/// # Panics
+/// Where an identifier in `recording` has no row in its table.
+pub fn write(recording: &Recording, dir: &Path) -> Result<(), RecordingError> {
+    let staging = Staging::new(dir)?;
+    write_files(recording, staging.dir(), dir)?;
+    staging.publish()
+}
+
+/// `meta.json`: the capture's own facts, and what each file must be.
+#[derive(Serialize)]
+struct MetaFile<'a> {
+    #[serde(flatten)]
+    meta: &'a Meta,
+    files: BTreeMap<&'static str, FileCheck>,
+}
+
+fn write_files(recording: &Recording, staging: &Path, dir: &Path) -> Result<(), RecordingError> {
+    let texts = Texts::new(recording);
+    let mut files = BTreeMap::new();
+    let mut add = |table: &'static Table, written: Result<FileCheck, ParquetError>| {
+        let check = written.map_err(|error| write_error(error, dir, table.file))?;
+        files.insert(table.file, check);
+        Ok(())
+    };
+    add(&SAMPLES, write_samples(recording, &texts, staging))?;
+    add(&STACKS, write_stacks(recording, staging))?;
+    add(&FRAMES, write_frames(recording, &texts, staging))?;
+    add(&THREADS, write_threads(recording, &texts, staging))?;
+    add(&COUNTERS, write_counters(recording, &texts, staging))?;
+    let meta = serde_json::to_vec_pretty(&MetaFile { meta: &recording.meta, files })
+        .map_err(|error| RecordingError::Encode { path: dir.join(META_FILE), why: error.to_string() })?;
+    // Last: a directory without it is no recording.
+    let written = File::create(staging.join(META_FILE)).and_then(|mut file| {
+        file.write_all(&meta)?;
+        file.write_all(b"\n")?;
+        file.sync_all()
+    });
+    written.map_err(|source| RecordingError::Write { path: dir.join(META_FILE), source })
+}
+
+fn write_error(error: ParquetError, dir: &Path, file: &str) -> RecordingError {
+    let path = dir.join(file);
+    match error {
+        ParquetError::External(error) => match error.downcast::<io::Error>() {
+            Ok(source) => RecordingError::Write { path, source: *source },
+            Err(error) => RecordingError::Encode { path, why: error.to_string() },
+        },
+        error => RecordingError::Encode { path, why: error.to_string() },
+    }
+}
+
+/// Text that many rows share.
+struct Texts {
+    comms: Vec<ByteArray>,
+    modules: Vec<(ByteArray, Option<ByteArray>)>,
+    reasons: [ByteArray; 3],
+}
+
+impl Texts {
+    fn new(recording: &Recording) -> Self {
+        Self {
+            comms: recording.threads.rows().iter().map(|thread| ByteArray::from(thread.comm.as_str())).collect(),
+            modules: recording
+                .modules
+                .rows()
+                .iter()
+                .map(|module| {
+                    let path = module.path.to_string_lossy();
+                    (ByteArray::from(&*path), module.build_id.as_deref().map(ByteArray::from))
+                })
+                .collect(),
+            reasons: Reason::ALL.map(|reason| ByteArray::from(reason.name())),
+        }
+    }
+
+    fn comm(&self, thread: ThreadIdx) -> ByteArray {
+        self.comms[thread.0 as usize].clone()
+    }
+
+    fn reason(&self, reason: Reason) -> ByteArray {
+        let [blocked, preempted, io_wait] = &self.reasons;
+        match reason {
+            Reason::Blocked => blocked,
+            Reason::Preempted => preempted,
+            Reason::IoWait => io_wait,
+        }
+        .clone()
+    }
+}
+
+fn write_samples(recording: &Recording, texts: &Texts, dir: &Path) -> Result<FileCheck, ParquetError> {
+    let off_cpu = |sample: &Sample| match sample.kind {
+        SampleKind::OnCpu => None,
+        SampleKind::OffCpu(off) => Some(off),
+    };
+    let wake = |sample: &Sample| off_cpu(sample).and_then(|off: OffCpu| off.wake);
+    let thread = |id: ThreadIdx| recording.threads.get(id);
+    let [on_kind, off_kind] = [sample_kind::ON_CPU, sample_kind::OFF_CPU].map(ByteArray::from);
+    write_table(dir, &SAMPLES, &recording.samples, |columns, first, rows| {
+        let wakes = || rows.iter().map(wake);
+        columns.row_numbers("sample_id", first, rows.len())?;
+        columns.amount("time_ns", rows.iter().map(|row| row.time.0))?;
+        columns.text(
+            "kind",
+            rows.iter().map(|row| match row.kind {
+                SampleKind::OnCpu => on_kind.clone(),
+                SampleKind::OffCpu(_) => off_kind.clone(),
+            }),
+        )?;
+        columns.optional_text("reason", rows.iter().map(|row| off_cpu(row).map(|off| texts.reason(off.reason))))?;
+        columns.amount("value_ns", rows.iter().map(|row| row.value.0))?;
+        columns.f64("probability", rows.iter().map(|row| off_cpu(row).map_or(1.0, |off| off.probability)))?;
+        columns.optional_amount("runqueue_ns", rows.iter().map(|row| off_cpu(row).map(|off| off.runqueue.0)))?;
+        columns.optional_bool("still_blocked", rows.iter().map(|row| off_cpu(row).map(|off| off.still)))?;
+        columns.u32("cpu", rows.iter().map(|row| row.cpu.0))?;
+        columns.u32("thread_id", rows.iter().map(|row| row.thread.0))?;
+        columns.u32("pid", rows.iter().map(|row| thread(row.thread).pid.0))?;
+        columns.u32("tid", rows.iter().map(|row| thread(row.thread).tid.0))?;
+        columns.text("comm", rows.iter().map(|row| texts.comm(row.thread)))?;
+        columns.optional_u32("stack_id", rows.iter().map(|row| row.stack.map(|stack| stack.0)))?;
+        let wakers = || wakes().map(|wake: Option<Wake>| wake.map(|wake| wake.waker));
+        columns.optional_u32("waker_thread_id", wakers().map(|waker| waker.map(|waker| waker.0)))?;
+        columns.optional_u32("waker_pid", wakers().map(|waker| waker.map(|waker| thread(waker).pid.0)))?;
+        columns.optional_u32("waker_tid", wakers().map(|waker| waker.map(|waker| thread(waker).tid.0)))?;
+        columns.optional_text("waker_comm", wakers().map(|waker| waker.map(|waker| texts.comm(waker))))?;
+        columns.optional_u32("waker_stack_id", wakes().map(|wake| Some(wake?.stack?.0)))?;
+        columns.optional_u32("waker_sample_id", wakes().map(|wake| wake?.waker_sleep))
+    })
+}
+
+fn write_stacks(recording: &Recording, dir: &Path) -> Result<FileCheck, ParquetError> {
+    write_table(dir, &STACKS, recording.stacks.rows(), |columns, first, rows| {
+        columns.row_numbers("stack_id", first, rows.len())?;
+        columns.optional_u32("parent_id", rows.iter().map(|row| row.parent.map(|parent| parent.0)))?;
+        columns.u32("frame_id", rows.iter().map(|row| row.frame.0))
+    })
+}
+
+fn write_frames(recording: &Recording, texts: &Texts, dir: &Path) -> Result<FileCheck, ParquetError> {
+    let kinds = [frame_kind::KERNEL, frame_kind::MODULE, frame_kind::UNMAPPED, frame_kind::LABEL].map(ByteArray::from);
+    let module = |frame: &Frame| match frame.location {
+        Location::Module { module, .. } => Some(module),
+        _ => None,
+    };
+    write_table(dir, &FRAMES, recording.frames.rows(), |columns, first, rows| {
+        let [kernel, file, unmapped, label] = &kinds;
+        columns.row_numbers("frame_id", first, rows.len())?;
+        columns.text(
+            "kind",
+            rows.iter().map(|row| {
+                match row.location {
+                    Location::Kernel(_) => kernel,
+                    Location::Module { .. } => file,
+                    Location::Unmapped { .. } => unmapped,
+                    Location::Label(_) | Location::NamedLabel(_) => label,
+                }
+                .clone()
+            }),
+        )?;
+        columns.optional_text(
+            "name",
+            rows.iter().map(|row| match &row.location {
+                Location::Label(label) => Some(ByteArray::from(*label)),
+                Location::NamedLabel(label) => Some(ByteArray::from(label.as_str())),
+                _ => row.symbol.as_ref().map(|symbol| ByteArray::from(symbol.name.as_str())),
+            }),
+        )?;
+        columns.optional_u64("name_offset", rows.iter().map(|row| row.symbol.as_ref().map(|symbol| symbol.offset)))?;
+        columns.optional_u64(
+            "address",
+            rows.iter().map(|row| match row.location {
+                Location::Kernel(addr) | Location::Unmapped { addr, .. } => Some(addr.0),
+                Location::Module { offset, .. } => Some(offset),
+                Location::Label(_) | Location::NamedLabel(_) => None,
+            }),
+        )?;
+        columns.optional_u32(
+            "pid",
+            rows.iter().map(|row| match row.location {
+                Location::Unmapped { pid, .. } => Some(pid.0),
+                _ => None,
+            }),
+        )?;
+        columns.optional_u32("module_id", rows.iter().map(|row| module(row).map(|module| module.0)))?;
+        let modules = || rows.iter().map(|row| module(row).map(|module| &texts.modules[module.0 as usize]));
+        columns.optional_text("module", modules().map(|module| module.map(|(path, _)| path.clone())))?;
+        columns.optional_text("build_id", modules().map(|module| module.and_then(|(_, build_id)| build_id.clone())))
+    })
+}
+
+fn write_threads(recording: &Recording, texts: &Texts, dir: &Path) -> Result<FileCheck, ParquetError> {
+    write_table(dir, &THREADS, recording.threads.rows(), |columns, first, rows| {
+        columns.row_numbers("thread_id", first, rows.len())?;
+        columns.u32("pid", rows.iter().map(|row| row.pid.0))?;
+        columns.u32("tid", rows.iter().map(|row| row.tid.0))?;
+        columns.text("comm", (first..).take(rows.len()).map(|id| texts.comm(ThreadIdx(id))))
+    })
+}
+
+fn write_counters(recording: &Recording, texts: &Texts, dir: &Path) -> Result<FileCheck, ParquetError> {
+    let names = OFF_CPU_COUNTERS.map(|(count, time)| [ByteArray::from(count), ByteArray::from(time)]);
+    let rows: Vec<(ThreadIdx, &ByteArray, u64)> = recording
+        .totals
+        .iter()
+        .flat_map(|row| {
+            names.iter().zip(row.count.into_iter().zip(row.time)).flat_map(move |([count, time], (counted, took))| {
+                [(row.thread, count, counted), (row.thread, time, took.0)]
+            })
+        })
+        .collect();
+    write_table(dir, &COUNTERS, &rows, |columns: &mut Columns<'_>, _, rows| {
+        let threads = || rows.iter().map(|row| recording.threads.get(row.0));
+        columns.u32("thread_id", rows.iter().map(|row| row.0.0))?;
+        columns.u32("pid", threads().map(|thread| thread.pid.0))?;
+        columns.u32("tid", threads().map(|thread| thread.tid.0))?;
+        columns.text("comm", rows.iter().map(|row| texts.comm(row.0)))?;
+        columns.text("name", rows.iter().map(|row| row.1.clone()))?;
+        columns.amount("value", rows.iter().map(|row| row.2))
+    })
+}

@@ -1,0 +1,293 @@
+//! pprof: the gzipped protocol buffer that `go tool pprof`, Pyroscope, Grafana and others read.
+//!
+//! Each sample has three values: how many observations, on-CPU and off-CPU nanoseconds. Its labels are `comm`, `pid`,
+//! `thread` (the kernel's thread id) and, off CPU, `reason`. The root of each stack is the thread's name, as in the
+//! other formats. Addresses are left out: frames are functions already, merged by name. Comments state the losses.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hashbrown::HashMap;
+use prost::Message;
+
+use super::sums::{caveats, whole_nanos};
+use super::{ReportError, Sink};
+use crate::profile::{FrameKind, Metric, Profile, StackId, ThreadIdx};
+use crate::units::Hertz;
+
+/// Writes pprof.
+pub(super) struct Pprof;
+
+impl Sink for Pprof {
+    fn write(&self, profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
+        let mut gzip = GzEncoder::new(out, Compression::default());
+        gzip.write_all(&message(profile).encode_to_vec())?;
+        gzip.finish()?;
+        Ok(())
+    }
+}
+
+/// The messages of profile.proto (<https://github.com/google/pprof/blob/main/proto/profile.proto>), as far as quell
+/// fills them in.
+mod proto {
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Profile {
+        #[prost(message, repeated, tag = "1")]
+        pub(super) sample_type: Vec<ValueType>,
+        #[prost(message, repeated, tag = "2")]
+        pub(super) sample: Vec<Sample>,
+        #[prost(message, repeated, tag = "3")]
+        pub(super) mapping: Vec<Mapping>,
+        #[prost(message, repeated, tag = "4")]
+        pub(super) location: Vec<Location>,
+        #[prost(message, repeated, tag = "5")]
+        pub(super) function: Vec<Function>,
+        #[prost(string, repeated, tag = "6")]
+        pub(super) string_table: Vec<String>,
+        #[prost(int64, tag = "9")]
+        pub(super) time_nanos: i64,
+        #[prost(int64, tag = "10")]
+        pub(super) duration_nanos: i64,
+        #[prost(message, optional, tag = "11")]
+        pub(super) period_type: Option<ValueType>,
+        #[prost(int64, tag = "12")]
+        pub(super) period: i64,
+        #[prost(int64, repeated, tag = "13")]
+        pub(super) comment: Vec<i64>,
+        #[prost(int64, tag = "14")]
+        pub(super) default_sample_type: i64,
+    }
+
+    #[derive(Clone, Copy, PartialEq, prost::Message)]
+    pub(super) struct ValueType {
+        #[prost(int64, tag = "1")]
+        pub(super) kind: i64,
+        #[prost(int64, tag = "2")]
+        pub(super) unit: i64,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Sample {
+        #[prost(uint64, repeated, tag = "1")]
+        pub(super) location_id: Vec<u64>,
+        #[prost(int64, repeated, tag = "2")]
+        pub(super) value: Vec<i64>,
+        #[prost(message, repeated, tag = "3")]
+        pub(super) label: Vec<Label>,
+    }
+
+    #[derive(Clone, Copy, PartialEq, prost::Message)]
+    pub(super) struct Label {
+        #[prost(int64, tag = "1")]
+        pub(super) key: i64,
+        #[prost(int64, tag = "2")]
+        pub(super) str: i64,
+        #[prost(int64, tag = "3")]
+        pub(super) num: i64,
+    }
+
+    #[derive(Clone, Copy, PartialEq, prost::Message)]
+    pub(super) struct Mapping {
+        #[prost(uint64, tag = "1")]
+        pub(super) id: u64,
+        #[prost(int64, tag = "5")]
+        pub(super) filename: i64,
+        #[prost(bool, tag = "7")]
+        pub(super) has_functions: bool,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Location {
+        #[prost(uint64, tag = "1")]
+        pub(super) id: u64,
+        #[prost(uint64, tag = "2")]
+        pub(super) mapping_id: u64,
+        #[prost(message, repeated, tag = "4")]
+        pub(super) line: Vec<Line>,
+    }
+
+    #[derive(Clone, Copy, PartialEq, prost::Message)]
+    pub(super) struct Line {
+        #[prost(uint64, tag = "1")]
+        pub(super) function_id: u64,
+    }
+
+    #[derive(Clone, Copy, PartialEq, prost::Message)]
+    pub(super) struct Function {
+        #[prost(uint64, tag = "1")]
+        pub(super) id: u64,
+        #[prost(int64, tag = "2")]
+        pub(super) name: i64,
+    }
+}
+
+fn message(profile: &Profile) -> proto::Profile {
+    let mut strings = Strings::default();
+    strings.id("");
+    let mut types = |kind: &str, unit: &str| proto::ValueType { kind: strings.id(kind), unit: strings.id(unit) };
+    let sample_type = vec![types("samples", "count"), types("cpu", "nanoseconds"), types("offcpu", "nanoseconds")];
+    let (cpu, off_cpu) = (sample_type[1], sample_type[2]);
+    let (mapping, location, function) = code(profile, &mut strings);
+    let has_cpu = profile.samples.iter().any(|sample| sample.metric == Metric::OnCpu && sample.value > 0.0);
+    let meta = &profile.meta;
+    let mut comments = vec![
+        format!("quell {} on {}, Linux {} {}", meta.quell, meta.host.hostname, meta.host.kernel, meta.host.arch),
+        meta.command_line.join(" "),
+    ];
+    comments.extend(caveats(profile));
+    proto::Profile {
+        sample: samples(profile, &mut strings),
+        mapping,
+        location,
+        function,
+        time_nanos: signed(meta.start_realtime.0),
+        duration_nanos: signed(meta.duration.0),
+        period_type: Some(if has_cpu { cpu } else { off_cpu }),
+        period: if has_cpu { signed(Hertz(meta.frequency).interval().0) } else { 1 },
+        comment: comments.iter().map(|comment| strings.id(comment)).collect(),
+        default_sample_type: if has_cpu { cpu.kind } else { off_cpu.kind },
+        sample_type,
+        string_table: strings.rows,
+    }
+}
+
+/// Modules, a location for each frame, and a function for each frame; a frame's identifier is its row + 1.
+fn code(profile: &Profile, strings: &mut Strings) -> (Vec<proto::Mapping>, Vec<proto::Location>, Vec<proto::Function>) {
+    let mut mappings: Vec<proto::Mapping> = Vec::new();
+    let mut mapping_ids: HashMap<&str, u64> = HashMap::new();
+    // pprof takes the first mapping for the main program: the kernel comes last.
+    let (kernel, user): (Vec<_>, Vec<_>) = profile
+        .frames
+        .iter()
+        .filter(|frame| !frame.module.is_empty())
+        .partition(|frame| frame.kind == FrameKind::Kernel);
+    for frame in user.into_iter().chain(kernel) {
+        mapping_ids.entry(frame.module.as_str()).or_insert_with(|| {
+            let id = mappings.len() as u64 + 1;
+            mappings.push(proto::Mapping { id, filename: strings.id(&frame.module), has_functions: true });
+            id
+        });
+    }
+    let mut locations = Vec::with_capacity(profile.frames.len());
+    let mut functions = Vec::with_capacity(profile.frames.len());
+    for (id, frame) in (1..).zip(&profile.frames) {
+        // Without a system name: pprof cuts template arguments off a name that is also the system's.
+        functions.push(proto::Function { id, name: strings.id(&frame.name) });
+        let mapping_id = mapping_ids.get(frame.module.as_str()).copied().unwrap_or(0);
+        locations.push(proto::Location { id, mapping_id, line: vec![proto::Line { function_id: id }] });
+    }
+    (mappings, locations, functions)
+}
+
+/// One sample for each stack, thread and metric.
+fn samples(profile: &Profile, strings: &mut Strings) -> Vec<proto::Sample> {
+    let mut sums: HashMap<(Option<StackId>, ThreadIdx, Metric), (i64, f64)> = HashMap::new();
+    for sample in profile.samples.iter().filter(|sample| sample.value > 0.0) {
+        let (count, nanos) = sums.entry((sample.stack, sample.thread, sample.metric)).or_default();
+        *count += 1;
+        *nanos += sample.value;
+    }
+    let mut sums: Vec<_> = sums.into_iter().collect();
+    sums.sort_unstable_by_key(|(key, _)| *key);
+    let [comm, pid, tid, reason] = ["comm", "pid", "thread", "reason"].map(|key| strings.id(key));
+    sums.into_iter()
+        .map(|((stack, thread, metric), (count, nanos))| {
+            let thread = profile.thread(thread);
+            let text = |key, str| proto::Label { key, str, num: 0 };
+            let number = |key, num: u32| proto::Label { key, str: 0, num: i64::from(num) };
+            let mut label =
+                vec![text(comm, strings.id(&thread.comm)), number(pid, thread.pid.0), number(tid, thread.tid.0)];
+            let nanos = signed(whole_nanos(nanos));
+            let value = match metric {
+                Metric::OnCpu => vec![count, nanos, 0],
+                Metric::OffCpu(why) => {
+                    label.push(text(reason, strings.id(why.name())));
+                    vec![count, 0, nanos]
+                }
+            };
+            let location_id = stack.map_or_else(Vec::new, |stack| {
+                profile.stacks.frames(stack).map(|frame| u64::from(frame.0) + 1).collect()
+            });
+            proto::Sample { location_id, value, label }
+        })
+        .collect()
+}
+
+fn signed(nanos: u64) -> i64 {
+    i64::try_from(nanos).unwrap_or(i64::MAX)
+}
+
+#[derive(Default)]
+struct Strings {
+    rows: Vec<String>,
+    index: HashMap<String, i64>,
+}
+
+impl Strings {
+    fn id(&mut self, text: &str) -> i64 {
+        if let Some(id) = self.index.get(text) {
+            return *id;
+        }
+        let id = self.rows.len() as i64;
+        self.rows.push(text.to_owned());
+        self.index.insert(text.to_owned(), id);
+        id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::io::Read as _;
+    use std::path::Path;
+
+    use flate2::read::GzDecoder;
+
+    use super::*;
+    use crate::profile::{Selection, build};
+
+    /// What a reader of the message sees: names in the place of numbers.
+    fn text(message: &proto::Profile) -> String {
+        let string = |id: i64| message.string_table[usize::try_from(id).expect("an index")].as_str();
+        let row = |id: u64| usize::try_from(id - 1).expect("an index");
+        let kinds = |kind: &proto::ValueType| format!("{}/{}", string(kind.kind), string(kind.unit));
+        let mut text = String::new();
+        let mut line = |what: String| writeln!(text, "{what}").expect("memory");
+        line(format!("types: {}", message.sample_type.iter().map(kinds).collect::<Vec<_>>().join(" ")));
+        line(format!("default: {}", string(message.default_sample_type)));
+        line(format!("period: {} of {}", message.period, message.period_type.as_ref().map(kinds).unwrap_or_default()));
+        line(format!("time: {} for {}", message.time_nanos, message.duration_nanos));
+        for comment in &message.comment {
+            line(format!("comment: {}", string(*comment)));
+        }
+        for mapping in &message.mapping {
+            line(format!("mapping: {}", string(mapping.filename)));
+        }
+        for sample in &message.sample {
+            let functions = sample.location_id.iter().map(|id| {
+                let function = message.location[row(*id)].line[0].function_id;
+                string(message.function[row(function)].name)
+            });
+            let functions: Vec<&str> = functions.collect();
+            let labels = sample.label.iter().map(|label| match label.str {
+                0 => format!("{}={}", string(label.key), label.num),
+                value => format!("{}={}", string(label.key), string(value)),
+            });
+            let labels: Vec<String> = labels.collect();
+            line(format!("{:?} {} [{}]", sample.value, functions.join(" < "), labels.join(" ")));
+        }
+        text
+    }
+
+    #[test]
+    fn pprof() {
+        let small = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/small.quell");
+        let recording = crate::recording::read(&small).expect("the committed recording");
+        let mut gzipped = Vec::new();
+        Pprof.write(&build(&recording, &Selection::default()), &mut gzipped).expect("memory");
+        let mut bytes = Vec::new();
+        GzDecoder::new(gzipped.as_slice()).read_to_end(&mut bytes).expect("gzip");
+        insta::assert_snapshot!(text(&proto::Profile::decode(bytes.as_slice()).expect("a message")));
+    }
+}

@@ -1,0 +1,132 @@
+//! speedscope's own format: a `sampled` profile of on-CPU time and one of off-CPU time, over one table of frames.
+//!
+//! <https://www.speedscope.app/file-format-schema.json>. Each sample is a stack with all its time: the values are
+//! estimates, so there is no order in time to keep. Where off-CPU time has several reasons, the reason is the root.
+
+use std::io::{BufWriter, Write};
+
+use hashbrown::HashMap;
+use serde::Serialize;
+
+use super::sums::{StackSum, by_stack, caveats, metric_label, mixes_metrics, whole_nanos};
+use super::{ReportError, Sink};
+use crate::profile::{Metric, Profile};
+
+/// Writes a speedscope file.
+pub(super) struct Speedscope;
+
+impl Sink for Speedscope {
+    fn write(&self, profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
+        let sums = by_stack(profile);
+        let (on, off): (Vec<StackSum>, Vec<StackSum>) = sums.into_iter().partition(|sum| sum.metric == Metric::OnCpu);
+        let mut frames = Frames::new(profile);
+        let profiles: Vec<Sampled> = [("on-CPU", on), ("off-CPU", off)]
+            .into_iter()
+            .filter(|(_, sums)| !sums.is_empty())
+            .map(|(name, sums)| sampled(profile, name, &sums, &mut frames))
+            .collect();
+        let mut name = vec![profile.meta.host.hostname.clone(), profile.meta.duration.to_string()];
+        name.extend(caveats(profile));
+        let file = File {
+            schema: "https://www.speedscope.app/file-format-schema.json",
+            exporter: concat!("quell ", env!("CARGO_PKG_VERSION")),
+            name: name.join("; "),
+            active_profile_index: 0,
+            shared: Shared { frames: frames.rows },
+            profiles,
+        };
+        let mut out = BufWriter::new(out);
+        serde_json::to_writer(&mut out, &file).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+        Ok(out.flush()?)
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct File<'a> {
+    #[serde(rename = "$schema")]
+    schema: &'static str,
+    exporter: &'static str,
+    name: String,
+    active_profile_index: usize,
+    shared: Shared<'a>,
+    profiles: Vec<Sampled>,
+}
+
+#[derive(Serialize)]
+struct Shared<'a> {
+    frames: Vec<SharedFrame<'a>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+struct SharedFrame<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    file: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase", tag = "type", rename = "sampled")]
+struct Sampled {
+    name: &'static str,
+    unit: &'static str,
+    start_value: u64,
+    end_value: u64,
+    samples: Vec<Vec<usize>>,
+    weights: Vec<u64>,
+}
+
+fn sampled<'a>(profile: &'a Profile, name: &'static str, sums: &[StackSum], frames: &mut Frames<'a>) -> Sampled {
+    let mixed = mixes_metrics(sums);
+    let mut samples = Vec::with_capacity(sums.len());
+    let mut weights = Vec::with_capacity(sums.len());
+    for sum in sums {
+        let mut stack: Vec<usize> = match sum.stack {
+            Some(stack) => profile.stacks.frames(stack).map(|id| frames.of(id.0 as usize)).collect(),
+            None => vec![frames.label("[stack not walked]")],
+        };
+        if mixed {
+            stack.push(frames.label(metric_label(sum.metric)));
+        }
+        stack.reverse();
+        samples.push(stack);
+        weights.push(whole_nanos(sum.nanos));
+    }
+    Sampled { name, unit: "nanoseconds", start_value: 0, end_value: weights.iter().sum(), samples, weights }
+}
+
+/// The frames that are used, in the order of their first use.
+struct Frames<'a> {
+    profile: &'a Profile,
+    rows: Vec<SharedFrame<'a>>,
+    of: Vec<Option<usize>>,
+    index: HashMap<SharedFrame<'a>, usize>,
+}
+
+impl<'a> Frames<'a> {
+    fn new(profile: &'a Profile) -> Self {
+        Self { profile, rows: Vec::new(), of: vec![None; profile.frames.len()], index: HashMap::new() }
+    }
+
+    fn of(&mut self, frame: usize) -> usize {
+        if let Some(known) = self.of[frame] {
+            return known;
+        }
+        let named = &self.profile.frames[frame];
+        let row = self.intern(SharedFrame { name: &named.name, file: &named.module });
+        self.of[frame] = Some(row);
+        row
+    }
+
+    fn label(&mut self, name: &'static str) -> usize {
+        self.intern(SharedFrame { name, file: "" })
+    }
+
+    fn intern(&mut self, frame: SharedFrame<'a>) -> usize {
+        *self.index.entry(frame).or_insert_with(|| {
+            self.rows.push(frame);
+            self.rows.len() - 1
+        })
+    }
+}

@@ -1,0 +1,48 @@
+-- The folded stacks of a recording, as `quell report -o x.folded` writes them. Run it inside the recording:
+--   cd x.quell && duckdb -list -noheader < folded.sql
+WITH RECURSIVE
+names AS (
+    SELECT frame_id,
+           replace(coalesce(name, '[' || coalesce(parse_filename(module), if(kind = 'kernel', 'kernel', 'anonymous')) || ']'),
+                   ';', ':') || if(kind = 'kernel', '_[k]', '') AS name
+    FROM 'frames.parquet'
+),
+-- Each stack from its outermost frame inwards.
+paths AS (
+    SELECT stack_id, name AS path
+    FROM 'stacks.parquet' JOIN names USING (frame_id)
+    WHERE parent_id IS NULL
+    UNION ALL
+    SELECT stacks.stack_id, paths.path || ';' || names.name
+    FROM paths JOIN 'stacks.parquet' AS stacks ON stacks.parent_id = paths.stack_id JOIN names USING (frame_id)
+),
+-- The estimate of each thread and reason is scaled to what was counted; a sleep that goes on is in no count.
+exact AS (
+    SELECT pid, tid, any_value(comm) AS comm, split_part(name, '.', 2) AS reason, sum(value) AS ns
+    FROM 'counters.parquet'
+    WHERE name LIKE 'offcpu.%.ns'
+    GROUP BY pid, tid, reason
+),
+estimated AS (
+    SELECT pid, tid, reason, sum(value_ns / probability) AS ns
+    FROM 'samples.parquet'
+    WHERE NOT still_blocked
+    GROUP BY pid, tid, reason
+),
+weighted AS (
+    SELECT kind, reason, comm, coalesce(path, '[stack not walked]') AS path,
+           value_ns / probability * if(still_blocked, 1, coalesce(exact.ns / estimated.ns, 1)) AS ns
+    FROM 'samples.parquet'
+    LEFT JOIN paths USING (stack_id)
+    LEFT JOIN (SELECT pid, tid, reason, ns FROM exact) AS exact USING (pid, tid, reason)
+    LEFT JOIN estimated USING (pid, tid, reason)
+    UNION ALL
+    SELECT 'off-cpu', reason, comm, '[not sampled]', ns
+    FROM exact ANTI JOIN estimated USING (pid, tid, reason)
+    WHERE ns > 0
+)
+SELECT concat(if(kind = 'on-cpu', 'on-CPU', 'off-CPU ' || reason), ';', replace(comm, ';', ':'), ';', path, ' ',
+              round(sum(ns))::BIGINT) AS line
+FROM weighted
+GROUP BY kind, reason, comm, path
+ORDER BY line;

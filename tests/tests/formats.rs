@@ -1,0 +1,130 @@
+//! The formats as their own readers see them. A test whose reader is not installed prints a line with SKIPPED.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use quell::profile::{Selection, build};
+use quell::{recording, report};
+use quell_tests::small;
+use tempfile::TempDir;
+
+/// The committed recording, drawn into a file of a fresh directory.
+fn draw(format: &str, file: &str) -> (TempDir, PathBuf) {
+    let recording = recording::read(&small::path()).expect("the committed recording");
+    let dir = TempDir::new().expect("a temporary directory");
+    let path = dir.path().join(file);
+    let mut out = std::fs::File::create(&path).expect("a writable file");
+    let format = report::by_name(format).expect("a known format");
+    format.sink.write(&build(&recording, &Selection::default()), &mut out).expect("a drawn profile");
+    (dir, path)
+}
+
+/// Whether `probe` succeeds; says so where it does not.
+fn installed(test: &str, probe: &mut Command) -> bool {
+    let installed = probe.output().is_ok_and(|output| output.status.success());
+    if !installed {
+        // Past the harness, which shows the output of failed tests only.
+        let _unseen = writeln!(std::io::stderr(), "SKIPPED {test}: {probe:?} does not succeed here");
+    }
+    installed
+}
+
+/// Runs a tool that must succeed; `None` where `probe` shows that it is not installed.
+fn run(test: &str, probe: &mut Command, command: &mut Command) -> Option<Output> {
+    if !installed(test, probe) {
+        return None;
+    }
+    let output = command.output().expect("a tool that has just run");
+    assert!(output.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&output.stderr));
+    Some(output)
+}
+
+fn text(output: Output) -> String {
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn go_pprof(path: &Path, options: &[&str]) -> Option<String> {
+    let mut command = Command::new("go");
+    command.args(["tool", "pprof"]).args(options).arg(path);
+    run("go tool pprof", Command::new("go").args(["tool", "-n", "pprof"]), &mut command).map(text)
+}
+
+/// The cumulative time of a function in what `pprof -top` prints.
+fn cumulative<'a>(top: &'a str, function: &str) -> &'a str {
+    let row = top.lines().find(|line| line.ends_with(function)).unwrap_or_else(|| panic!("no {function} in:\n{top}"));
+    row.split_whitespace().nth(3).unwrap_or_else(|| panic!("no time in {row}"))
+}
+
+#[test]
+fn go_pprof_reads_both_times_the_threads_and_the_losses() {
+    let (_dir, path) = draw("pprof", "small.pb.gz");
+    let Some(cpu) = go_pprof(&path, &["-top"]) else { return };
+    assert!(cpu.contains("Type: cpu") && cpu.contains("Total samples = 50.51ms"), "{cpu}");
+    assert_eq!(cumulative(&cpu, " web::serve::<[u8; 64]>"), "30.30ms");
+    let off_cpu = go_pprof(&path, &["-top", "-sample_index=offcpu"]).expect("it has just run");
+    assert_eq!(cumulative(&off_cpu, " futex_wait_queue"), "33.60ms");
+    assert_eq!(cumulative(&off_cpu, " ep_poll"), "109ms");
+    let waits =
+        go_pprof(&path, &["-top", "-sample_index=offcpu", "-tagfocus=reason=io-wait"]).expect("it has just run");
+    assert_eq!(cumulative(&waits, " database"), "4ms");
+    let comments = go_pprof(&path, &["-comments"]).expect("it has just run");
+    assert!(comments.contains("samples lost, ring full: 3"), "{comments}");
+}
+
+/// speedscope is a page: its own release, from npm, loads the file in a browser and lists the profiles that it found.
+/// `npm install -g speedscope`, and `NODE_PATH=$(npm root -g)` where node does not look there by itself.
+#[test]
+fn speedscope_imports_both_profiles() {
+    let mut node = Command::new("node");
+    node.args(["-p", "require.resolve('speedscope/package.json')"]);
+    if !installed("speedscope", Command::new("chromium").arg("--version")) || !installed("speedscope", &mut node) {
+        return;
+    }
+    let package = PathBuf::from(text(node.output().expect("it has just run")).trim());
+    let index = package.with_file_name("dist").join("release/index.html");
+
+    let (dir, path) = draw("speedscope", "small.speedscope.json");
+    let json = serde_json::to_string(&std::fs::read_to_string(&path).expect("the drawn file")).expect("a string");
+    let script = dir.path().join("load.js");
+    std::fs::write(&script, format!("speedscope.loadFileFromBase64('small.speedscope.json', btoa({json}))"))
+        .expect("a writable file");
+    let output = Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--enable-unsafe-swiftshader", "--allow-file-access-from-files"])
+        .args(["--virtual-time-budget=10000", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", dir.path().join("chromium").display()))
+        .arg(format!("file://{}#localProfilePath={}", index.display(), script.display()))
+        .output()
+        .expect("chromium has just run");
+    let dom = text(output);
+    for shown in ["on-CPU", "50.51ms", "off-CPU", "149.30ms", "samples lost, ring full: 3"] {
+        assert!(dom.contains(shown), "no {shown} in:\n{dom}");
+    }
+}
+
+/// The tables say all that the folded stacks say, without quell.
+#[test]
+fn duckdb_folds_the_stacks_as_quell_does() {
+    let mut command = Command::new("python3");
+    let script = "import duckdb, sys\nfor row in duckdb.sql(open(sys.argv[1]).read()).fetchall(): print(row[0])";
+    command.args(["-c", script]).arg(small::path().with_file_name("folded.sql")).current_dir(small::path());
+    let Some(output) = run("DuckDB", Command::new("python3").args(["-c", "import duckdb"]), &mut command) else {
+        return;
+    };
+    let (_dir, path) = draw("folded", "small.folded");
+    assert_eq!(text(output), std::fs::read_to_string(path).expect("the drawn file"));
+}
+
+/// The query that the recording's documentation shows.
+#[test]
+fn duckdb_sums_time_by_thread_name_without_a_join() {
+    let mut command = Command::new("python3");
+    let script = "import duckdb
+query = \"SELECT comm, sum(value_ns / probability) AS ns FROM 'samples.parquet' GROUP BY 1 ORDER BY ns DESC, comm\"
+for comm, ns in duckdb.sql(query).fetchall(): print(comm, round(ns))";
+    command.args(["-c", script]).current_dir(small::path());
+    let Some(output) = run("DuckDB", Command::new("python3").args(["-c", "import duckdb"]), &mut command) else {
+        return;
+    };
+    assert_eq!(text(output), "idle helper 100000000\nweb 80404000\ndatabase 14101000\n");
+}

@@ -1,0 +1,59 @@
+//! The committed recording, read without privileges and without a kernel, and drawn in every format of text.
+
+use quell::profile::{Profile, Selection, build};
+use quell::{recording, report};
+use quell_tests::small;
+
+fn profile(selection: &Selection) -> Profile {
+    build(&recording::read(&small::path()).expect("the committed recording"), selection)
+}
+
+fn drawn(format: &str, profile: &Profile) -> String {
+    let mut out = Vec::new();
+    let format = report::by_name(format).expect("a known format");
+    format.sink.write(profile, &mut out).expect("a profile that every format has a form for");
+    String::from_utf8(out).expect("a format of text")
+}
+
+#[test]
+fn the_committed_recording_is_the_one_that_its_generator_makes() {
+    let (made, read) = (small::recording(), recording::read(&small::path()).expect("the committed recording"));
+    assert_eq!(made.meta, read.meta);
+    assert_eq!(made.frames.rows(), read.frames.rows());
+    assert_eq!(made.modules.rows(), read.modules.rows());
+    assert_eq!(made.stacks.rows(), read.stacks.rows());
+    assert_eq!(made.threads.rows(), read.threads.rows());
+    assert_eq!(made.samples, read.samples);
+    assert_eq!(made.totals, read.totals);
+}
+
+#[test]
+fn folded() {
+    insta::assert_snapshot!(drawn("folded", &profile(&Selection::default())));
+}
+
+#[test]
+fn folded_of_one_metric_does_not_name_it() {
+    let selection = Selection { probes: vec!["cpu".to_owned()], ..Selection::default() };
+    insta::assert_snapshot!(drawn("folded", &profile(&selection)));
+}
+
+#[test]
+fn svg() {
+    insta::assert_snapshot!(drawn("svg", &profile(&Selection::default())));
+}
+
+#[test]
+fn speedscope() {
+    let json = drawn("speedscope", &profile(&Selection::default()));
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    insta::assert_snapshot!(format!("{json:#}"));
+}
+
+#[test]
+fn a_selection_without_samples_is_an_error_where_there_is_nothing_to_draw() {
+    let selection = Selection { comms: vec!["nobody".to_owned()], ..Selection::default() };
+    let svg = report::by_name("svg").expect("a known format");
+    let error = svg.sink.write(&profile(&selection), &mut Vec::new()).expect_err("no samples").to_string();
+    assert!(error.contains("there is no sample to draw"), "{error}");
+}
