@@ -1,5 +1,5 @@
-// What the committed eBPF object was built from. Shared as source by `agent/build.rs`, which refuses an object of other
-// sources, and by `cargo xtask ebpf`, which writes the manifest: one definition of "the same sources".
+//! What the committed eBPF object was built from. Shared as source by `agent/build.rs`, which refuses an object of
+//! other sources, and by `cargo xtask ebpf`, which writes the manifest: one definition of "the same sources".
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -152,4 +152,71 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOCK: &str = r#"
+[[package]]
+name = "aya"
+version = "0.14.0"
+
+[[package]]
+name = "aya-ebpf"
+version = "0.2.1"
+checksum = "c0"
+dependencies = [
+ "aya-build",
+ "aya-ebpf-cty",
+]
+
+[[package]]
+name = "aya-build"
+version = "0.2.0"
+dependencies = [
+ "anyhow",
+]
+
+[[package]]
+name = "aya-ebpf-cty"
+version = "0.3.0"
+
+[[package]]
+name = "anyhow"
+version = "1.0.0"
+
+[[package]]
+name = "quell-ebpf"
+version = "0.1.0"
+dependencies = [
+ "aya-ebpf",
+ "quell-ebpf-common",
+]
+
+[[package]]
+name = "quell-ebpf-common"
+version = "0.1.0"
+dependencies = [
+ "aya",
+]
+"#;
+
+    #[test]
+    fn the_hash_covers_what_is_compiled_for_bpf_and_not_what_only_the_host_runs() {
+        let updated = |from: &str, to: &str| locked(&LOCK.replace(from, to));
+        assert_ne!(updated("0.3.0", "0.3.1"), locked(LOCK), "a crate in the object");
+        assert_ne!(updated("c0", "c1"), locked(LOCK), "the same version with other contents");
+        assert_eq!(updated("0.14.0", "0.14.1"), locked(LOCK), "a crate of the user side");
+        assert_eq!(updated("1.0.0", "1.0.1"), locked(LOCK), "a crate of a build script");
+    }
+
+    #[test]
+    fn only_the_sections_that_decide_the_bytes_count() {
+        let toml = "[profile.ebpf]\nlto = true\n[dependencies]\na = \"1\"\n";
+        assert_eq!(sections(&toml.replace("lto", "# why\n\nlto")), sections(toml));
+        assert_eq!(sections(&toml.replace("a = ", "b = ")), sections(toml));
+        assert_ne!(sections(&toml.replace("true", "false")), sections(toml));
+    }
 }

@@ -1,0 +1,126 @@
+//! How long a report of a large recording takes.
+
+use std::fs;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use quell::profile::{
+    Frame, FrameId, Location, OffCpu, Reason, Recording, Sample, SampleKind, StackId, Symbol, ThreadIdx, Wake,
+};
+use quell::units::{Addr, CpuId, Nanos, Pid, Tid};
+use quell_tests::small;
+
+use crate::compare::quell;
+use crate::summary::Summary;
+
+const ROUNDS: usize = 3;
+const FUNCTIONS: u32 = 3_000;
+const STACKS: u64 = 20_000;
+const THREADS: u32 = 200;
+
+/// Draws a made-up recording of so many samples.
+pub(crate) fn run(samples: u32) -> Result<()> {
+    let quell = quell()?;
+    let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let recorded = made_up(samples);
+    let (recording, html) = (directory.path().join("x.quell"), directory.path().join("x.html"));
+    let begin = Instant::now();
+    quell::recording::write(&recorded, &recording)?;
+    println!("{samples} samples, {} stack nodes", recorded.stacks.rows().len());
+    println!("written to disk: {:.2} s", begin.elapsed().as_secs_f64());
+    let mut took = Vec::new();
+    for _ in 0..ROUNDS {
+        let begin = Instant::now();
+        let status = Command::new(&quell)
+            .arg("report")
+            .arg(&recording)
+            .arg("-o")
+            .arg(&html)
+            .status()
+            .with_context(|| format!("cannot start {}", quell.display()))?;
+        took.push(begin.elapsed().as_secs_f64());
+        if !status.success() {
+            bail!("quell report failed: {status}");
+        }
+    }
+    let bytes = fs::metadata(&html).context("quell report has written no HTML")?.len();
+    println!("quell report to HTML: {} s", Summary::of(took).context("there was a round")?);
+    println!("size of the HTML: {:.1} MB", bytes as f64 / 1e6);
+    Ok(())
+}
+
+/// A recording of half computing and half sleeping, over stacks of 8 to 40 frames that share their outer halves.
+/// Everything but its samples' tables is that of the small recording which the tests use.
+fn made_up(samples: u32) -> Recording {
+    let mut recording = small::recording();
+    recording.samples.clear();
+    recording.totals.clear();
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let functions: Vec<FrameId> = (0..FUNCTIONS)
+        .map(|number| {
+            let location = Location::Kernel(Addr(0xffff_ffff_9000_0000 + u64::from(number) * 64));
+            let symbol = Symbol { name: format!("subsystem_{}::function_{number}", number % 40), offset: 8 };
+            recording.frames.push(Frame { location, symbol: Some(symbol) })
+        })
+        .collect();
+    let stacks: Vec<StackId> = (0..STACKS)
+        .filter_map(|number| {
+            // One of 200 common outer parts, then a way of its own.
+            let mut outer = Random(number % 200 + 1);
+            let common = (0..4 + number % 16).map(|_| outer.below(u64::from(FUNCTIONS))).collect::<Vec<_>>();
+            let own = (0..4 + random.below(20)).map(|_| random.below(u64::from(FUNCTIONS))).collect::<Vec<_>>();
+            recording.stacks.intern_all(common.into_iter().chain(own).map(|index| functions[index as usize]))
+        })
+        .collect();
+    let threads: Vec<ThreadIdx> = (0..THREADS)
+        .map(|number| {
+            let mut comm = [0; 16];
+            let name = format!("worker-{number}");
+            comm[..name.len()].copy_from_slice(name.as_bytes());
+            recording.threads.intern(Pid(1_000 + number / 20), Tid(1_000 + number), comm)
+        })
+        .collect();
+    let step = recording.meta.duration.0 / u64::from(samples).max(1);
+    for row in 0..samples {
+        let thread = threads[random.below(u64::from(THREADS)) as usize];
+        let kind = if row % 2 == 0 {
+            SampleKind::OnCpu
+        } else {
+            let wake = Wake {
+                waker: threads[random.below(u64::from(THREADS)) as usize],
+                stack: Some(stacks[random.below(STACKS) as usize]),
+                waker_sleep: row.checked_sub(2),
+            };
+            let wake = Some(wake);
+            SampleKind::OffCpu(OffCpu {
+                reason: Reason::Blocked,
+                probability: 0.5,
+                runqueue: Nanos(1_000),
+                still: false,
+                wake,
+            })
+        };
+        recording.samples.push(Sample {
+            time: Nanos(u64::from(row) * step),
+            cpu: CpuId(row % 4),
+            thread,
+            stack: Some(stacks[random.below(STACKS) as usize]),
+            value: Nanos(10_000 + random.below(1_000_000)),
+            kind,
+        });
+    }
+    recording
+}
+
+/// Xorshift: the same recording each time.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
