@@ -82,9 +82,9 @@ impl Watch<'_> {
                 watched.retain_mut(|process| !process.has_ended());
                 watched.is_empty().then_some(Ending::Target(None))
             }
-            Running::Command(child) => child.try_wait()?.map(|status| {
-                Ending::Target(status.code().or_else(|| status.signal().map(|signal| 128 + signal)))
-            }),
+            Running::Command(child) => child
+                .try_wait()?
+                .map(|status| Ending::Target(status.code().or_else(|| status.signal().map(|signal| 128 + signal)))),
         };
         let time_is_up = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         Ok(ended.or(time_is_up.then_some(Ending::Time)))

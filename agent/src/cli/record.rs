@@ -118,9 +118,9 @@ fn check_frequency(asked: u32) -> anyhow::Result<()> {
     const LIMIT: &str = "/proc/sys/kernel/perf_event_max_sample_rate";
     let limit = fs::read_to_string(LIMIT).ok().and_then(|text| text.trim().parse::<u32>().ok());
     match limit {
-        Some(limit) if asked > limit => bail!(
-            "-F {asked} is above this kernel's limit of {limit} samples a second; lower it, or raise {LIMIT}"
-        ),
+        Some(limit) if asked > limit => {
+            bail!("-F {asked} is above this kernel's limit of {limit} samples a second; lower it, or raise {LIMIT}")
+        }
         _ => Ok(()),
     }
 }
@@ -196,7 +196,8 @@ fn write(recording: &Recording, outputs: &[Output], out: &mut dyn Write) -> anyh
     let to_stdout = outputs.iter().any(|output| output.path().is_none());
     if !to_stdout {
         report::summary(&profile, out)?;
-        let written: Vec<_> = outputs.iter().filter_map(Output::path).map(Path::display).map(|path| path.to_string()).collect();
+        let written: Vec<_> =
+            outputs.iter().filter_map(Output::path).map(Path::display).map(|path| path.to_string()).collect();
         writeln!(out, "\nwritten: {}", written.join(", "))?;
     }
     Ok(())

@@ -37,8 +37,12 @@ pub fn header(record: &[u8]) -> Option<Header> {
 #[must_use]
 pub fn parse(record: &[u8]) -> Option<Event<'_>> {
     match header(record)?.kind {
-        kind::CPU_SAMPLE => with_stacks(record, |sample: &CpuSample| sample.stacks).map(|(s, f)| Event::CpuSample(s, f)),
-        kind::SLEEP_START => with_stacks(record, |start: &SleepStart| start.stacks).map(|(s, f)| Event::SleepStart(s, f)),
+        kind::CPU_SAMPLE => {
+            with_stacks(record, |sample: &CpuSample| sample.stacks).map(|(s, f)| Event::CpuSample(s, f))
+        }
+        kind::SLEEP_START => {
+            with_stacks(record, |start: &SleepStart| start.stacks).map(|(s, f)| Event::SleepStart(s, f))
+        }
         kind::WAKE => with_stacks(record, |wake: &Wake| wake.stacks).map(|(s, f)| Event::Wake(s, f)),
         kind::SLEEP_END => plain(record).map(Event::SleepEnd),
         kind::THREAD_EXIT => plain(record).map(Event::ThreadExit),

@@ -16,8 +16,8 @@ pub mod user_walk;
 
 use std::time::Duration;
 
-pub use governor::{OFFCPU_INTERVAL, SamplingRates};
 pub use crate::sys::{GateError, Gated};
+pub use governor::{OFFCPU_INTERVAL, SamplingRates};
 pub use session::{CaptureConfig, CaptureError, CaptureTarget, Session};
 
 /// How often the rings are read: often enough that the smallest ring holds what comes in between.

@@ -87,12 +87,15 @@ pub enum CaptureError {
     NoSuchCpu(CpuId, CpuSet),
 }
 
+/// A probe and what it has attached.
+type AtWork = (&'static dyn Probe, Box<dyn Attached>);
+
 /// A capture that goes on. Dropping it detaches everything.
 pub struct Session {
     config: CaptureConfig,
     object: BpfObject,
     rings: Rings,
-    attached: Vec<(&'static dyn Probe, Box<dyn Attached>)>,
+    attached: Vec<AtWork>,
     following: Vec<Link>,
     mappings: Option<MappingEvents>,
     pending: Vec<(Nanos, MappingEvent)>,
@@ -225,14 +228,14 @@ impl Session {
     }
 
     fn drain(&mut self) {
-        // Mappings first, samples after: a sample's mapping was reported before it was taken.
-        if let Some(mappings) = &mut self.mappings {
-            mappings.drain(|time, event| self.pending.push((time, event)));
-        }
         self.rings.drain(|record| match event::header(record) {
             Some(header) => self.sorter.push(Nanos(header.time), record),
             None => self.joiner.unknown += 1,
         });
+        // After the samples: the mapping that a sample needs was reported before it was taken.
+        if let Some(mappings) = &mut self.mappings {
+            mappings.drain(|time, event| self.pending.push((time, event)));
+        }
     }
 
     fn release(&mut self, until: Nanos) {
@@ -305,6 +308,8 @@ impl Session {
             }
         }
         self.following.clear();
+        self.drain();
+        // Reports younger than the start of a drain wait for the next one.
         self.drain();
         self.release(Nanos(u64::MAX));
         let threads = self.object.threads()?;
@@ -431,7 +436,7 @@ fn attach(
     object: &mut BpfObject,
     config: &ProbeConfig,
     remarks: &mut Vec<String>,
-) -> Result<Vec<(&'static dyn Probe, Box<dyn Attached>)>, CaptureError> {
+) -> Result<Vec<AtWork>, CaptureError> {
     let mut attached = Vec::new();
     let mut failures = Vec::new();
     for probe in probes {

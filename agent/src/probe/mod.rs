@@ -106,7 +106,9 @@ pub enum ProbeError {
     #[error("not permitted: {0} is needed; run as root or grant it (`quell doctor` tells what is missing)")]
     Permission(&'static str),
     /// The kernel has no BTF.
-    #[error("cannot read the kernel's BTF at /sys/kernel/btf/vmlinux ({0}); a kernel built with CONFIG_DEBUG_INFO_BTF is needed")]
+    #[error(
+        "cannot read the kernel's BTF at /sys/kernel/btf/vmlinux ({0}); a kernel built with CONFIG_DEBUG_INFO_BTF is needed"
+    )]
     Btf(String),
     /// The kernel's BTF lacks a field.
     #[error(transparent)]

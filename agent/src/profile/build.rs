@@ -167,7 +167,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn weigh(&mut self, sample: &Sample, calibration: &Calibration, row: impl Fn(u32) -> Option<u32>) -> Weighted {
         let root = self.root(sample.thread);
-        let stack = match sample.stack {
+        let stack = match sample.stack.and_then(|stack| self.without_tracing(stack)) {
             Some(stack) => self.remap(Some(root), stack),
             None => {
                 let label = self.names.label("[stack not walked]");
@@ -204,10 +204,23 @@ impl Builder<'_> {
         });
         WakeLink {
             waker: wake.waker,
-            stack: wake.stack.map(|stack| self.remap(Some(root), stack)),
+            stack: wake.stack.and_then(|stack| self.without_tracing(stack)).map(|stack| self.remap(Some(root), stack)),
             interrupt,
             waker_sleep: if interrupt { None } else { wake.waker_sleep.and_then(row) },
         }
+    }
+
+    /// The stack without the innermost frames that are the tracepoint's and not the thread's.
+    fn without_tracing(&self, stack: StackId) -> Option<StackId> {
+        let mut next = Some(stack);
+        while let Some(id) = next {
+            let node = self.recording.stacks.get(id);
+            if !is_tracing(self.recording.frames.get(node.frame)) {
+                break;
+            }
+            next = node.parent;
+        }
+        next
     }
 
     fn root(&mut self, thread: ThreadIdx) -> StackId {
@@ -276,6 +289,13 @@ impl Builder<'_> {
             })
             .collect()
     }
+}
+
+/// Kernel functions between a tracepoint and a BPF program on it (kernel/trace/bpf_trace.c, include/linux/tracepoint.h).
+fn is_tracing(frame: &Frame) -> bool {
+    const PREFIXES: [&str; 4] = ["bpf_prog_", "bpf_trace_run", "__bpf_trace_", "__traceiter_"];
+    matches!(frame.location, Location::Kernel(_))
+        && frame.symbol.as_ref().is_some_and(|symbol| PREFIXES.iter().any(|prefix| symbol.name.starts_with(prefix)))
 }
 
 fn is_interrupt_entry(frame: &Frame) -> bool {
@@ -453,6 +473,18 @@ mod tests {
         let profile = build(&recording, &selection);
         assert_eq!(profile.samples.iter().map(|sample| sample.value).collect::<Vec<_>>(), [0.0, 100.0]);
         assert_eq!(profile.samples[1].wake.and_then(|wake| wake.waker_sleep), Some(0));
+    }
+
+    #[test]
+    fn the_tracepoints_own_frames_are_no_part_of_a_stack() {
+        let (mut recording, thread, read, _) = recording();
+        let run = kernel_frame(&mut recording.frames, 0x40, "bpf_trace_run4");
+        let traced = recording.stacks.intern(Some(read), run);
+        recording.samples = vec![sleep(thread, traced, 10, 1.0)];
+        let profile = build(&recording, &Selection::default());
+        let stack = profile.samples[0].stack.expect("a stack");
+        let names: Vec<&str> = profile.functions(stack).map(|frame| frame.name.as_str()).collect();
+        assert_eq!(names, ["read", "worker"]);
     }
 
     #[test]

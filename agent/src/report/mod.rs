@@ -1,7 +1,12 @@
 //! How a profile is drawn: one file for each format, one line for each in [`FORMATS`].
 
+mod folded;
 pub mod html;
+mod pprof;
+mod speedscope;
 mod summary;
+mod sums;
+mod svg;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -9,12 +14,6 @@ use std::path::Path;
 pub use summary::summary;
 
 use crate::profile::Profile;
-
-mod folded;
-mod pprof;
-mod speedscope;
-mod sums;
-mod svg;
 
 /// A format that a profile is written in.
 pub trait Sink: Sync {

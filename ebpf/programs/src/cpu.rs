@@ -10,7 +10,7 @@ use quell_ebpf_common::{CpuSample, kind};
 
 use crate::{
     maps::{RATES, counts},
-    record::{self, NO_STACKS, Slot},
+    record::{self, NO_STACKS, OwnFrames, Slot},
     settings::captures_current,
 };
 
@@ -43,6 +43,6 @@ fn sample(ctx: &PerfEventContext) -> Option<()> {
         interval: unsafe { (*rates).cpu_interval },
         stacks: NO_STACKS,
     };
-    record::send_with_stacks(Slot::Cpu, ctx.as_ptr(), sample);
+    record::send_with_stacks(Slot::Cpu, OwnFrames::None, ctx.as_ptr(), sample);
     Some(())
 }

@@ -73,11 +73,21 @@ pub fn now() -> u64 {
     unsafe { bpf_ktime_get_ns() }
 }
 
+/// How many of the innermost kernel frames are the program's own: a tracepoint's walk begins in the program that asks
+/// for it (`bpf_get_stack_raw_tp`, kernel/trace/bpf_trace.c), a perf event's in what was interrupted.
+#[derive(Clone, Copy)]
+pub enum OwnFrames {
+    /// For perf events.
+    None = 0,
+    /// For tracepoints.
+    One = 1,
+}
+
 /// Walks the current thread's kernel and user stack and sends `record` with them.
 #[inline(always)]
-pub fn send_with_stacks<R: WithStacks>(slot: Slot, ctx: *mut c_void, record: R) {
+pub fn send_with_stacks<R: WithStacks>(slot: Slot, own: OwnFrames, ctx: *mut c_void, record: R) {
     send_walked(slot, record, |frames, user_stack| {
-        let flags = if user_stack { u64::from(BPF_F_USER_STACK) } else { 0 };
+        let flags = if user_stack { u64::from(BPF_F_USER_STACK) } else { own as u64 };
         // SAFETY: `frames` has room for `STACK_BYTES`, which the verifier checks too.
         unsafe { bpf_get_stack(ctx, frames, STACK_BYTES as u32, flags) }
     });

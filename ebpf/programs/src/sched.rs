@@ -17,7 +17,7 @@ use quell_ebpf_common::{
 
 use crate::{
     maps::{RATES, TARGETS, THREADS, counts},
-    record::{self, NO_STACKS, Slot},
+    record::{self, NO_STACKS, OwnFrames, Slot},
     settings::{captures_cpu, captures_current, is_target, setting},
     task::{Leaving, Task},
 };
@@ -78,7 +78,7 @@ fn leave(ctx: &BtfTracePointContext, prev: Task, now: u64) -> Option<()> {
             user_regs: [0; 3],
             stacks: NO_STACKS,
         };
-        record::send_with_stacks(Slot::Switch, ctx.as_ptr(), start);
+        record::send_with_stacks(Slot::Switch, OwnFrames::One, ctx.as_ptr(), start);
     }
     Some(())
 }
@@ -247,7 +247,7 @@ fn waking(ctx: &BtfTracePointContext) -> Option<()> {
         pad: 0,
         stacks: NO_STACKS,
     };
-    record::send_with_stacks(Slot::Wake, ctx.as_ptr(), wake);
+    record::send_with_stacks(Slot::Wake, OwnFrames::One, ctx.as_ptr(), wake);
     Some(())
 }
 
