@@ -9,7 +9,7 @@ use crate::units::Nanos;
 pub struct SamplingRates {
     /// Time between two CPU samples on a CPU.
     pub cpu_interval: Nanos,
-    /// Mean time off CPU between two off-CPU samples of a thread; zero samples every sleep.
+    /// Mean time off CPU between two off-CPU samples of a thread; zero samples every sleep, and is not governed.
     pub offcpu_interval: Nanos,
 }
 
@@ -46,7 +46,18 @@ pub enum Step {
     OverBudget,
 }
 
+/// What the probes were measured to cost, each as a share of one CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ProbeShares {
+    /// CPU sampling.
+    pub cpu: f64,
+    /// Off-CPU.
+    pub offcpu: f64,
+}
+
 /// Adapts rates to a budget.
+///
+/// Each probe may use half of it, and what the other leaves: a host that switches a lot loses no CPU samples for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Governor {
     budget: f64,
@@ -61,33 +72,39 @@ impl Governor {
         Self { budget, asked, rates: asked }
     }
 
-    /// Takes a measured cost, as a share of one CPU.
-    pub fn step(&mut self, cost: f64) -> Step {
-        // Within these bounds nothing moves, so that the rates do not swing.
-        let scale = if cost > self.budget {
-            (cost / self.budget).clamp(1.25, 4.0)
-        } else if cost < self.budget * 0.6 {
-            0.8
-        } else {
-            return Step::Keep;
-        };
-        let scaled = |now: Nanos, asked: Nanos, slowest: Nanos| {
-            // Every-event stays every-event until the budget is broken.
-            let now = if now.0 == 0 && scale > 1.0 { OFFCPU_INTERVAL.0 / 4 } else { now.0 };
-            let next = (now as f64 * scale) as u64;
-            let next = Nanos(next.clamp(asked.0, slowest.0.max(asked.0)));
-            if next.0 <= OFFCPU_INTERVAL.0 / 4 && asked.0 == 0 { Nanos(0) } else { next }
-        };
+    /// Takes a measured cost.
+    pub fn step(&mut self, cost: ProbeShares) -> Step {
+        let allowed = |other: f64| (self.budget / 2.0).max(self.budget - other);
         let next = SamplingRates {
-            cpu_interval: scaled(self.rates.cpu_interval, self.asked.cpu_interval, SLOWEST.cpu_interval),
-            offcpu_interval: scaled(self.rates.offcpu_interval, self.asked.offcpu_interval, SLOWEST.offcpu_interval),
+            cpu_interval: adapted(
+                self.rates.cpu_interval,
+                cost.cpu / allowed(cost.offcpu),
+                (self.asked.cpu_interval, SLOWEST.cpu_interval),
+            ),
+            offcpu_interval: adapted(
+                self.rates.offcpu_interval,
+                cost.offcpu / allowed(cost.cpu),
+                (self.asked.offcpu_interval, SLOWEST.offcpu_interval),
+            ),
         };
-        if next == self.rates {
-            return if scale > 1.0 { Step::OverBudget } else { Step::Keep };
+        if next != self.rates {
+            self.rates = next;
+            return Step::Change(next);
         }
-        self.rates = next;
-        Step::Change(next)
+        if cost.cpu + cost.offcpu > self.budget { Step::OverBudget } else { Step::Keep }
     }
+}
+
+/// The interval for a cost of `load` times what is allowed, within bounds. Near the budget nothing moves, so that the rates
+/// do not swing.
+fn adapted(now: Nanos, load: f64, (shortest, longest): (Nanos, Nanos)) -> Nanos {
+    let scale = match load {
+        load if load > 1.0 => load.clamp(1.25, 4.0),
+        load if load < 0.6 => 0.8,
+        _ => return now,
+    };
+    let next = Nanos((now.0 as f64 * scale) as u64);
+    next.clamp(shortest, longest.max(shortest))
 }
 
 #[cfg(test)]
@@ -96,13 +113,25 @@ mod tests {
 
     const ASKED: SamplingRates = SamplingRates { cpu_interval: Nanos(10_101_010), offcpu_interval: OFFCPU_INTERVAL };
 
+    fn both(each: f64) -> ProbeShares {
+        ProbeShares { cpu: each, offcpu: each }
+    }
+
+    #[test]
+    fn a_probe_within_its_half_is_left_alone_whatever_the_other_costs() {
+        let mut governor = Governor::new(0.01, ASKED);
+        let Step::Change(rates) = governor.step(ProbeShares { cpu: 0.004, offcpu: 0.1 }) else { panic!("it acts") };
+        assert_eq!(rates.cpu_interval, ASKED.cpu_interval);
+        assert!(rates.offcpu_interval > ASKED.offcpu_interval);
+    }
+
     #[test]
     fn a_cost_above_the_budget_lowers_the_rates_and_one_far_below_restores_them() {
         let mut governor = Governor::new(0.01, ASKED);
-        let Step::Change(slower) = governor.step(0.02) else { panic!("it acts") };
+        let Step::Change(slower) = governor.step(both(0.01)) else { panic!("it acts") };
         assert!(slower.cpu_interval > ASKED.cpu_interval && slower.offcpu_interval > ASKED.offcpu_interval);
         let mut rates = slower;
-        while let Step::Change(faster) = governor.step(0.001) {
+        while let Step::Change(faster) = governor.step(both(0.0005)) {
             assert!(faster.cpu_interval < rates.cpu_interval);
             rates = faster;
         }
@@ -112,19 +141,19 @@ mod tests {
     #[test]
     fn a_cost_near_the_budget_changes_nothing() {
         let mut governor = Governor::new(0.01, ASKED);
-        assert_eq!(governor.step(0.0095), Step::Keep);
-        assert_eq!(governor.step(0.0065), Step::Keep);
+        assert_eq!(governor.step(both(0.0049)), Step::Keep);
+        assert_eq!(governor.step(both(0.0035)), Step::Keep);
     }
 
     #[test]
     fn a_budget_that_cannot_be_kept_is_said_so() {
         let mut governor = Governor::new(0.01, ASKED);
         let mut steps = 0;
-        while let Step::Change(_) = governor.step(1.0) {
+        while let Step::Change(_) = governor.step(both(0.5)) {
             steps += 1;
         }
         assert!((2..20).contains(&steps), "{steps}");
-        assert_eq!(governor.step(1.0), Step::OverBudget);
+        assert_eq!(governor.step(both(0.5)), Step::OverBudget);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use quell_ebpf_common::{Counts, Settings, ThreadState, target};
 
 use super::cost::{CostMeter, agent_usage};
 use super::event;
-use super::governor::{Governor, OFFCPU_INTERVAL, SamplingRates, Step};
+use super::governor::{Governor, OFFCPU_INTERVAL, ProbeShares, SamplingRates, Step};
 use super::join::Joiner;
 use super::order::{SLACK, Sorter};
 use super::rings::Rings;
@@ -260,12 +260,19 @@ impl Session {
         let (now, counts) = (now(), sum(&self.object.counts()?));
         let (last, before) = self.last_counts;
         let seconds = now.since(last).as_secs_f64();
-        let mut cost = 0.0;
-        for (_, attached) in &self.attached {
-            for program in attached.programs() {
-                let events = (program.count)(&counts).saturating_sub((program.count)(&before));
-                let mean = self.meter.last_mean(program.program).unwrap_or(0.0);
-                cost += events as f64 / seconds * mean / 1e9;
+        let mut cost = ProbeShares::default();
+        for (probe, attached) in &self.attached {
+            let share: f64 = attached
+                .programs()
+                .iter()
+                .map(|program| {
+                    let events = (program.count)(&counts).saturating_sub((program.count)(&before));
+                    events as f64 / seconds * self.meter.last_mean(program.program).unwrap_or(0.0) / 1e9
+                })
+                .sum();
+            match probe.spec().name {
+                "cpu" => cost.cpu += share,
+                _ => cost.offcpu += share,
             }
         }
         self.last_counts = (now, counts);
@@ -283,7 +290,7 @@ impl Session {
                 }
                 self.governing.changes.push(RateChange {
                     time: now.since(self.begin),
-                    measured: cost,
+                    measured: cost.cpu + cost.offcpu,
                     cpu_interval: rates.cpu_interval,
                     offcpu_interval: rates.offcpu_interval,
                 });

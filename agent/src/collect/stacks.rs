@@ -9,7 +9,7 @@ use hashbrown::{HashMap, HashTable};
 use quell_ebpf_common::MAX_FRAMES;
 
 use super::event::RawStacks;
-use crate::profile::{FrameTable, Location, ModuleTable, StackId, StackTable};
+use crate::profile::{FrameId, FrameTable, Location, ModuleTable, StackId, StackTable};
 use crate::symbolize::{AddressSpaces, call_site};
 use crate::units::{Addr, Pid};
 
@@ -26,6 +26,7 @@ pub struct StackInterner {
     generations: HashMap<Pid, u32>,
     seen: HashTable<Seen>,
     raw: Vec<u64>,
+    user: Vec<FrameId>,
     hasher: RandomState,
 }
 
@@ -85,11 +86,18 @@ impl StackInterner {
         spaces: &mut AddressSpaces,
         modules: &mut ModuleTable,
     ) -> Option<StackId> {
-        let mut stack = None;
-        for (depth, address) in raw.user.iter().enumerate().rev() {
-            let location = spaces.locate(pid, code_address(*address, depth), modules);
-            stack = Some(self.stacks.intern(stack, self.frames.intern(location)));
+        // Code without frame pointers uses that register for something else, and what is walked from there on is no stack.
+        // An address where no code is gives it away.
+        self.user.clear();
+        for (depth, address) in raw.user.iter().enumerate() {
+            let addr = code_address(*address, depth);
+            match spaces.code_at(pid, addr, modules) {
+                Some(location) => self.user.push(self.frames.intern(location)),
+                None if depth == 0 => self.user.push(self.frames.intern(Location::Unmapped { pid, addr })),
+                None => break,
+            }
         }
+        let mut stack = self.stacks.intern_all(self.user.iter().rev().copied());
         for (depth, address) in raw.kernel.iter().enumerate().rev() {
             let frame = self.frames.intern(Location::Kernel(code_address(*address, depth)));
             stack = Some(self.stacks.intern(stack, frame));

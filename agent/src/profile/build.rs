@@ -167,8 +167,12 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn weigh(&mut self, sample: &Sample, calibration: &Calibration, row: impl Fn(u32) -> Option<u32>) -> Weighted {
         let root = self.root(sample.thread);
-        let stack = match sample.stack.and_then(|stack| self.without_tracing(stack)) {
-            Some(stack) => self.remap(Some(root), stack),
+        let stack = match sample.stack {
+            Some(stack) => {
+                // All of it, should nothing else be there.
+                let stack = self.without_tracing(stack).unwrap_or(stack);
+                self.remap(Some(root), stack)
+            }
             None => {
                 let label = self.names.label("[stack not walked]");
                 self.stacks.intern(Some(root), label)
@@ -291,11 +295,16 @@ impl Builder<'_> {
     }
 }
 
-/// Kernel functions between a tracepoint and a BPF program on it (kernel/trace/bpf_trace.c, include/linux/tracepoint.h).
+/// Kernel functions between what a thread did and the BPF program that saw it (kernel/trace/bpf_trace.c,
+/// include/linux/tracepoint.h, kernel/sched/core.c).
 fn is_tracing(frame: &Frame) -> bool {
     const PREFIXES: [&str; 4] = ["bpf_prog_", "bpf_trace_run", "__bpf_trace_", "__traceiter_"];
+    // Every switch goes through these. The task iterator leaves them out, so that with them the same wait would be two.
+    const SWITCH: [&str; 2] = ["__schedule", "schedule"];
     matches!(frame.location, Location::Kernel(_))
-        && frame.symbol.as_ref().is_some_and(|symbol| PREFIXES.iter().any(|prefix| symbol.name.starts_with(prefix)))
+        && frame.symbol.as_ref().is_some_and(|symbol| {
+            SWITCH.contains(&symbol.name.as_str()) || PREFIXES.iter().any(|prefix| symbol.name.starts_with(prefix))
+        })
 }
 
 fn is_interrupt_entry(frame: &Frame) -> bool {
@@ -347,7 +356,7 @@ impl<'a> Names<'a> {
         let (module, kind) = match location {
             Location::Kernel(_) => ("[kernel]", FrameKind::Kernel),
             Location::Module { module, .. } => (self.recording.modules.get(*module).name(), FrameKind::User),
-            Location::Unmapped { .. } => ("[anonymous]", FrameKind::User),
+            Location::Unmapped { .. } => ("[unknown]", FrameKind::User),
             Location::Label(_) | Location::NamedLabel(_) => ("", FrameKind::Label),
         };
         let name = match (name, location) {

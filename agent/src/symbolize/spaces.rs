@@ -123,26 +123,30 @@ impl AddressSpaces {
     ///
     /// An address that no current mapping holds is looked for in what the process had mapped before its last exec.
     pub fn locate(&mut self, pid: Pid, addr: Addr, modules: &mut ModuleTable) -> Location {
+        self.code_at(pid, addr, modules).unwrap_or(Location::Unmapped { pid, addr })
+    }
+
+    /// As [`AddressSpaces::locate`], but `None` for an address that no executable mapping holds: no code is there, so
+    /// it was never a return address.
+    pub fn code_at(&mut self, pid: Pid, addr: Addr, modules: &mut ModuleTable) -> Option<Location> {
         match self.spaces.get_mut(&pid) {
             Some(space) => {
                 if let Some(found) = space.find(addr) {
                     if found.module.is_none() {
                         space.note_anonymous(pid);
                     }
-                    return location(&found, pid, addr);
+                    return Some(location(&found, pid, addr));
                 }
                 space.misses = space.misses.saturating_add(1);
                 if !space.misses.is_power_of_two() {
-                    return Location::Unmapped { pid, addr };
+                    return None;
                 }
             }
             None => self.sweep(),
         }
         self.read(pid, modules);
-        match self.spaces.get_mut(&pid).and_then(|space| space.find(addr)) {
-            Some(found) => location(&found, pid, addr),
-            None => Location::Unmapped { pid, addr },
-        }
+        let found = self.spaces.get_mut(&pid)?.find(addr)?;
+        Some(location(&found, pid, addr))
     }
 
     /// The file of a module, where it is held open.
