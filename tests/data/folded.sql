@@ -3,7 +3,7 @@
 WITH RECURSIVE
 names AS (
     SELECT frame_id,
-           replace(coalesce(name, '[' || coalesce(parse_filename(module), if(kind = 'kernel', 'kernel', 'anonymous')) || ']'),
+           replace(coalesce(name, '[' || coalesce(parse_filename(module), if(kind = 'kernel', 'kernel', 'unknown')) || ']'),
                    ';', ':') || if(kind = 'kernel', '_[k]', '') AS name
     FROM 'frames.parquet'
 ),
@@ -30,7 +30,11 @@ estimated AS (
     GROUP BY pid, tid, reason
 ),
 weighted AS (
-    SELECT kind, reason, comm, coalesce(path, '[stack not walked]') AS path,
+    -- The innermost frames of a switch and of the tracepoint on it are no part of what the thread did.
+    SELECT kind, reason, comm,
+           regexp_replace(
+               coalesce(path, '[stack not walked]'),
+               '(;(__schedule|schedule|(bpf_prog_|bpf_trace_run|__bpf_trace_|__traceiter_)[^;]*)_\[k\])+$', '') AS path,
            value_ns / probability * if(still_blocked, 1, coalesce(exact.ns / estimated.ns, 1)) AS ns
     FROM 'samples.parquet'
     LEFT JOIN paths USING (stack_id)

@@ -61,8 +61,7 @@ fn leave(ctx: &BtfTracePointContext, prev: Task, now: u64) -> Option<()> {
     let rates = RATES.get_ptr(0)?;
     // SAFETY: an array's element lives as long as the map.
     let odds = odds(predicted(thread, reason), unsafe { &*rates });
-    // SAFETY: a helper call without arguments.
-    let sampled = odds == CERTAIN || unsafe { bpf_get_prandom_u32() } < odds;
+    let sampled = odds == CERTAIN || draw(&mut thread.random) < odds;
     thread.out_since = now;
     thread.seq = thread.seq.wrapping_add(1);
     thread.reason = reason;
@@ -97,6 +96,17 @@ fn odds(predicted: u32, rates: &Rates) -> u32 {
     } else {
         odds as u32
     }
+}
+
+/// The next of a thread's random numbers, uniform over all but 0: xorshift32 (Marsaglia, 2003).
+#[inline(always)]
+fn draw(random: &mut u32) -> u32 {
+    let mut next = *random;
+    next ^= next << 13;
+    next ^= next >> 17;
+    next ^= next << 5;
+    *random = next;
+    next
 }
 
 #[inline(always)]
@@ -135,7 +145,8 @@ pub fn new_thread(tgid: u32, comm: [u8; 16]) -> ThreadState {
         odds: 0,
         reason: 0,
         predicted: [NO_PREDICTION; 3],
-        pad: 0,
+        // SAFETY: a helper call without arguments. Zero is the one seed that xorshift does not leave.
+        random: unsafe { bpf_get_prandom_u32() } | 1,
         comm,
     }
 }
