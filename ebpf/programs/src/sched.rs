@@ -58,6 +58,12 @@ fn leave(ctx: &BtfTracePointContext, prev: Task, now: u64) -> Option<()> {
     // SAFETY: a pointer into the map's value, which stays allocated while this program runs. Only the CPU that
     // switches this thread writes it, so no other access overlaps but a waker's store to `woken_at`.
     let thread = unsafe { &mut *thread };
+    // It ran, so its last sleep has ended, and the switch to it was not shown: some kernels of virtual machines hide the
+    // switches from their supervisor's threads. The time that it ran for since is all that can be wrong here.
+    // The first sleep may be one that the iterator entered after its end.
+    if thread.out_since != 0 && thread.seq > 1 {
+        end_sleep(thread, tid, now);
+    }
     let rates = RATES.get_ptr(0)?;
     // SAFETY: an array's element lives as long as the map.
     let odds = odds(predicted(thread, reason), unsafe { &*rates });
@@ -174,10 +180,15 @@ fn enter(next: Task, now: u64) -> Option<()> {
     let thread = THREADS.get_ptr_mut(tid)?;
     // SAFETY: as in `leave`.
     let thread = unsafe { &mut *thread };
-    let since = thread.out_since;
-    if since == 0 {
+    if thread.out_since == 0 {
         return None;
     }
+    end_sleep(thread, tid, now)
+}
+
+#[inline(always)]
+fn end_sleep(thread: &mut ThreadState, tid: u32, now: u64) -> Option<()> {
+    let since = thread.out_since;
     thread.out_since = 0;
     let duration = now.wrapping_sub(since);
     let reason = thread.reason;
