@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -80,15 +81,17 @@ impl Running {
         Ok(Pid::from_raw(child.id().cast_signed()))
     }
 
-    /// Waits until its off-CPU probe is attached: what begins from now on is captured from its beginning.
+    /// Waits until its off-CPU probe is at work: what begins from now on is captured from its beginning.
     pub fn captures(&self) -> Result<()> {
         let pid = self.pid()?.as_raw().cast_unsigned();
         turns::until("quell attaches its probes", || {
             if self.has_ended()? {
                 bail!("quell ended before its capture began");
             }
-            // The last link of the off-CPU probe.
-            Ok(kernel::attached_by(pid)?.contains("quell_waking").then_some(()))
+            // After its last link it walks over the threads that sleep, and then waits for the end of the capture.
+            let waits =
+                || fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|function| function.contains("poll"));
+            Ok((kernel::attached_by(pid)?.contains("quell_waking") && waits()).then_some(()))
         })
     }
 

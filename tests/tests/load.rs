@@ -1,0 +1,237 @@
+//! Under load: the governor keeps to its budget and says so, and nothing is lost.
+
+use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
+
+use anyhow::Result;
+use nix::sys::signal::Signal;
+use quell::profile::Reason;
+use quell_tests::agent::Workdir;
+use quell_tests::fixture::{Burned, Fixture};
+use quell_tests::recorded::{Recorded, on_cpu};
+use quell_tests::{kernel, turns};
+
+/// Two threads of the test that pass a byte to and fro, a context switch for each, until it is dropped.
+struct PingPong {
+    first: Option<PipeWriter>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl PingPong {
+    fn start() -> Result<Self> {
+        let (to_one, to_two) = (std::io::pipe()?, std::io::pipe()?);
+        let first = to_one.1.try_clone()?;
+        let one = thread::spawn(move || pass_on(to_one.0, to_two.1));
+        let two = thread::spawn(move || pass_on(to_two.0, to_one.1));
+        let mut ping_pong = Self { first: Some(first), threads: vec![one, two] };
+        if let Some(first) = &mut ping_pong.first {
+            first.write_all(b"p")?;
+        }
+        Ok(ping_pong)
+    }
+}
+
+fn pass_on(mut from: PipeReader, mut to: PipeWriter) {
+    let mut byte = [0];
+    while from.read_exact(&mut byte).is_ok() && byte != *b"q" && to.write_all(&byte).is_ok() {}
+    // The other one ends by it.
+    let _ = to.write_all(b"q");
+}
+
+impl Drop for PingPong {
+    fn drop(&mut self) {
+        if let Some(mut first) = self.first.take() {
+            let _ = first.write_all(b"q");
+        }
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn capture(dir: &Workdir, budget: &str, seconds: &str) -> Result<(Recorded, Burned, String)> {
+    let _load = PingPong::start()?;
+    let mut burn = Fixture::start("burn", &["--seconds", seconds])?;
+    let quell = dir.spawn(["record", "-a", "-F", "1999", "--max-overhead", budget, "-o", "x.quell"])?;
+    quell.captures()?;
+    burn.go()?;
+    let burned = burn.finish()?;
+    quell.signal(Signal::SIGINT)?;
+    let ended = quell.wait()?.expect_code(0)?;
+    Ok((Recorded::read(&dir.path("x.quell"))?, burned, ended.stdout))
+}
+
+#[test]
+fn a_low_budget_slows_the_sampling_down_and_leaves_the_shares_true() -> Result<()> {
+    if !kernel::privileged("a_low_budget_slows_the_sampling_down_and_leaves_the_shares_true") {
+        return Ok(());
+    }
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    let (recorded, burned, summary) = capture(&dir, "0.6", "8")?;
+    let governing = &recorded.recording.meta.governing;
+    assert_eq!(governing.budget, Some(0.006));
+    let slowest = governing.changes.iter().map(|change| change.offcpu_interval.0).max();
+    assert!(slowest > Some(1_000_000), "{governing:?}");
+    assert!(governing.changes.iter().any(|change| change.cpu_interval.0 > 500_250), "{governing:?}");
+    assert!(governing.changes.iter().all(|change| change.measured > 0.0), "{governing:?}");
+    assert!(summary.lines().any(|line| line.starts_with("governor")), "{summary}");
+    let in_function = |function: &str| recorded.on_cpu(burned.pid, function).nanos;
+    let functions = &burned.threads[0].functions;
+    let (found, truth): (f64, u64) = (functions.keys().map(|name| in_function(name)).sum(), functions.values().sum());
+    for (function, spent) in functions {
+        let (share, expected) = (in_function(function) / found, *spent as f64 / truth as f64);
+        let samples: usize = functions.keys().map(|name| recorded.on_cpu(burned.pid, name).samples).sum();
+        // Three points, or what chance does to so few samples.
+        let chance = 4.0 * (expected * (1.0 - expected) / samples as f64).sqrt();
+        assert!(
+            (share - expected).abs() < chance.max(0.03),
+            "{function}: {share:.4} of {samples} samples, by its own clock {expected:.4}"
+        );
+    }
+    // Each sample stands for the interval that it was taken with.
+    assert!((found / truth as f64 - 1.0).abs() < 0.1, "{found} ns of CPU time, by its own clock {truth}");
+    Ok(())
+}
+
+#[test]
+fn without_a_budget_the_rates_stay() -> Result<()> {
+    if !kernel::privileged("without_a_budget_the_rates_stay") {
+        return Ok(());
+    }
+    let _alone = turns::alone();
+    let (recorded, _, summary) = capture(&Workdir::new()?, "0", "2")?;
+    let meta = &recorded.recording.meta;
+    assert_eq!((meta.governing.budget, meta.governing.changes.len(), meta.governing.over_budget), (None, 0, false));
+    let mut samples = recorded.profile.samples.iter().filter(|sample| on_cpu(sample));
+    assert!(samples.all(|sample| sample.duration.0 == 1_000_000_000 / 1999), "{summary}");
+    Ok(())
+}
+
+/// A load of stress-ng, ended with this value.
+struct Stress {
+    child: Child,
+}
+
+impl Drop for Stress {
+    fn drop(&mut self) {
+        // Told to end, it ends its own children.
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM);
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn nothing_is_lost_while_the_host_switches_and_computes() -> Result<()> {
+    const TEST: &str = "nothing_is_lost_while_the_host_switches_and_computes";
+    if !kernel::privileged(TEST) {
+        return Ok(());
+    }
+    let _alone = turns::alone();
+    let mut stress = Command::new("stress-ng");
+    stress.args(["--cpu", "2", "--switch", "4", "--timeout", "120"]);
+    let Ok(child) = stress.stdout(Stdio::null()).stderr(Stdio::null()).spawn() else {
+        kernel::skipped(TEST, "stress-ng is not installed");
+        return Ok(());
+    };
+    let _stress = Stress { child };
+    let dir = Workdir::new()?;
+    let ended = dir.run(["record", "-a", "-d", "10", "-o", "x.quell"])?.expect_code(0)?;
+    let recorded = Recorded::read(&dir.path("x.quell"))?;
+    let losses = &recorded.recording.meta.losses;
+    let lost = [losses.ring_full, losses.thread_table_full, losses.targets_full, losses.unknown_records];
+    assert_eq!(lost, [0; 4], "{}", ended.stdout);
+    let slept: u64 = recorded.profile.totals.iter().map(|row| row.count.iter().sum::<u64>()).sum();
+    assert!(slept > 100_000, "{slept} sleeps are no load");
+    Ok(())
+}
+
+#[test]
+fn every_format_is_written_of_one_capture() -> Result<()> {
+    if !kernel::privileged("every_format_is_written_of_one_capture") {
+        return Ok(());
+    }
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    let names = ["x.html", "x.svg", "x.folded", "x.pb.gz", "x.speedscope.json", "x.quell"];
+    let outputs = names.iter().flat_map(|name| ["-o", name]);
+    dir.run(["record", "-a", "-d", "2"].into_iter().chain(outputs))?.expect_code(0)?;
+    for name in names {
+        let path = if name == "x.quell" { dir.path(name).join("meta.json") } else { dir.path(name) };
+        assert!(std::fs::metadata(&path)?.len() > 100, "{name}");
+    }
+    assert!(Recorded::read(&dir.path("x.quell"))?.profile.samples.len() > 10);
+    Ok(())
+}
+
+#[test]
+fn a_thread_that_could_run_and_may_not_is_preempted() -> Result<()> {
+    const TEST: &str = "a_thread_that_could_run_and_may_not_is_preempted";
+    if !kernel::privileged(TEST) {
+        return Ok(());
+    }
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    let mut only = nix::sched::CpuSet::new();
+    only.set(0)?;
+    let mut pair = [Fixture::start("burn", &["--seconds", "2"])?, Fixture::start("burn", &["--seconds", "2"])?];
+    for burn in &pair {
+        // Its threads inherit it.
+        nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(burn.pid().cast_signed()), &only)?;
+    }
+    let pids = pair.each_ref().map(|burn| burn.pid().to_string());
+    let quell =
+        dir.spawn(["record", "-p", &pids[0], "-p", &pids[1], "--probe", "offcpu", "-d", "1h", "-o", "x.quell"])?;
+    quell.captures()?;
+    for burn in &mut pair {
+        burn.go()?;
+    }
+    let burned: Vec<Burned> = pair.into_iter().map(Fixture::finish).collect::<Result<_>>()?;
+    quell.wait()?.expect_code(0)?;
+    let recorded = Recorded::read(&dir.path("x.quell"))?;
+    for thread in burned.iter().flat_map(|burned| &burned.threads) {
+        let burned: u64 = thread.functions.values().sum();
+        let preempted = recorded.total_for(thread.tid, Reason::Preempted);
+        // It ran for its own two seconds of wall time, or waited to.
+        let whole = (burned + preempted) as f64;
+        assert!((1.7e9..2.1e9).contains(&whole), "{burned} ns on the CPU, {preempted} ns preempted");
+        assert!(preempted > 500_000_000, "two threads on one CPU: {preempted} ns preempted");
+        assert!(recorded.total(thread.tid) - preempted < preempted / 20, "it never waits for anything else");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_thread_that_waits_for_a_disk_is_in_io_wait() -> Result<()> {
+    const TEST: &str = "a_thread_that_waits_for_a_disk_is_in_io_wait";
+    if !kernel::privileged(TEST) {
+        return Ok(());
+    }
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    let kind = nix::sys::statfs::statfs(&dir.path(""))?.filesystem_type();
+    let in_memory = [nix::sys::statfs::TMPFS_MAGIC, nix::sys::statfs::OVERLAYFS_SUPER_MAGIC];
+    let written = Command::new("dd")
+        .args(["if=/dev/zero", "bs=1M", "count=32", "conv=fsync", "status=none"])
+        .arg(format!("of={}", dir.path("file").display()))
+        .status();
+    if in_memory.contains(&kind) || !written.is_ok_and(|status| status.success()) {
+        kernel::skipped(TEST, "needs dd, and temporary files on a disk");
+        return Ok(());
+    }
+    let read = ["--", "dd", "if=file", "of=/dev/null", "bs=16k", "iflag=direct", "status=none"];
+    let record = ["record", "--probe", "offcpu", "--every-event", "-o", "x.quell"];
+    let ended = dir.run([&record[..], &read].concat())?.expect_code(0)?;
+    let recorded = Recorded::read(&dir.path("x.quell"))?;
+    if recorded.recording.meta.exit_code != Some(0) {
+        kernel::skipped(TEST, "the file system has no direct reads");
+        return Ok(());
+    }
+    let of = |reason| recorded.profile.totals.iter().map(|row| row.time[reason as usize].0).sum::<u64>();
+    let counted: u64 = recorded.profile.totals.iter().map(|row| row.count[Reason::IoWait as usize]).sum();
+    // 2048 reads, some of which end before the thread sleeps.
+    assert!(counted > 500, "{counted} waits\n{}", ended.stdout);
+    assert!(of(Reason::IoWait) > 4 * of(Reason::Blocked), "{}", ended.stdout);
+    Ok(())
+}
