@@ -79,7 +79,8 @@ pub fn nothing_left_behind() -> Result<()> {
         Ok(ours)
     };
     // The kernel frees programs some time after their last user has gone.
-    let gone = turns::until("the programs of a capture that has ended are freed", || Ok(left()?.is_empty().then_some(())));
+    let gone =
+        turns::until("the programs of a capture that has ended are freed", || Ok(left()?.is_empty().then_some(())));
     match gone {
         Ok(()) => Ok(()),
         Err(_) => bail!("left behind in the kernel: {:?}", left()?),

@@ -63,7 +63,8 @@ impl Recorded {
     /// ... for one reason.
     pub fn total_for(&self, tid: i32, reason: Reason) -> u64 {
         let index = Reason::ALL.iter().position(|known| *known == reason).expect("`ALL` has every reason");
-        let rows = self.profile.totals.iter().filter(|row| self.profile.thread(row.thread).tid.0 == tid.cast_unsigned());
+        let rows =
+            self.profile.totals.iter().filter(|row| self.profile.thread(row.thread).tid.0 == tid.cast_unsigned());
         rows.map(|row| row.time[index].0).sum()
     }
 
