@@ -58,12 +58,7 @@ fn leave(ctx: &BtfTracePointContext, prev: Task, now: u64) -> Option<()> {
     // SAFETY: a pointer into the map's value, which stays allocated while this program runs. Only the CPU that
     // switches this thread writes it, so no other access overlaps but a waker's store to `woken_at`.
     let thread = unsafe { &mut *thread };
-    // It ran, so its last sleep has ended, and the switch to it was not shown: some kernels of virtual machines hide the
-    // switches from their supervisor's threads. The time that it ran for since is all that can be wrong here.
-    // The first sleep may be one that the iterator entered after its end.
-    if thread.out_since != 0 && thread.seq > 1 {
-        end_sleep(thread, tid, now);
-    }
+    end_unseen(thread, tid, now);
     let rates = RATES.get_ptr(0)?;
     // SAFETY: an array's element lives as long as the map.
     let odds = odds(predicted(thread, reason), unsafe { &*rates });
@@ -159,12 +154,14 @@ pub fn new_thread(tgid: u32, comm: [u8; 16]) -> ThreadState {
 
 #[inline(always)]
 fn exit(tid: u32, tgid: u32, now: u64) -> Option<()> {
-    let thread = THREADS.get_ptr(tid)?;
+    let thread = THREADS.get_ptr_mut(tid)?;
+    // SAFETY: as in `leave`.
+    let thread = unsafe { &mut *thread };
+    end_unseen(thread, tid, now);
     let exit = ThreadExit {
         header: record::header(kind::THREAD_EXIT, now, tid, tgid),
         comm: bpf_get_current_comm().unwrap_or_default(),
-        // SAFETY: a pointer into the map's value; only this CPU writes the thread's totals.
-        totals: unsafe { (*thread).totals },
+        totals: thread.totals,
     };
     record::send_plain(&exit);
     let _ = THREADS.remove(tid);
@@ -184,6 +181,16 @@ fn enter(next: Task, now: u64) -> Option<()> {
         return None;
     }
     end_sleep(thread, tid, now)
+}
+
+/// Ends the last sleep of a thread that leaves the CPU, should the switch that ended it not have been shown: some kernels
+/// of virtual machines hide the switches from their supervisor's threads. What it ran for since is taken for sleep.
+#[inline(always)]
+fn end_unseen(thread: &mut ThreadState, tid: u32, now: u64) {
+    // Number 0 was entered by the iterator, perhaps after its end.
+    if thread.out_since != 0 && thread.seq != 0 {
+        end_sleep(thread, tid, now);
+    }
 }
 
 #[inline(always)]
