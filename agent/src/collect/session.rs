@@ -488,14 +488,16 @@ fn settings(config: &CaptureConfig, offsets: &TaskOffsets) -> Settings {
         in_iowait_mask: offsets.in_iowait_mask,
         task_comm: offsets.comm,
         switch_has_prev_state: u32::from(offsets.switch_has_prev_state),
-        has_task_pt_regs: u32::from(has_task_pt_regs()),
+        has_task_pt_regs: u32::from(has_helpers_of_5_15()),
         pt_regs: offsets.pt_regs,
         command_tgid: command.map_or(0, |pid| pid.0),
+        cgroup_ids: if has_helpers_of_5_15() { [0; 4] } else { offsets.cgroup_ids.unwrap_or_default() },
     }
 }
 
-/// `bpf_task_pt_regs` came with 5.15 (commit dd6e10fbd9fb).
-fn has_task_pt_regs() -> bool {
+/// The helper `bpf_task_pt_regs` came with 5.15 (commit dd6e10fbd9fb), and with it tracing programs were given
+/// `bpf_get_current_ancestor_cgroup_id`.
+fn has_helpers_of_5_15() -> bool {
     host::kernel_version().is_ok_and(|version| version >= host::KernelVersion::new(5, 15))
 }
 

@@ -25,6 +25,9 @@ pub struct TaskOffsets {
     pub pt_regs: [u32; 3],
     /// Whether the tracepoint `sched_switch` passes `prev_state` (5.18, commit 9c2136be0878).
     pub switch_has_prev_state: bool,
+    /// `task_struct::cgroups`, `css_set::dfl_cgrp`, `cgroup::level` and `cgroup::ancestor_ids`; `None` without the last,
+    /// which gave way to `ancestors` in 6.1.
+    pub cgroup_ids: Option<[u32; 4]>,
 }
 
 /// A member that the kernel's BTF lacks.
@@ -59,7 +62,17 @@ pub fn offsets(btf: &Btf) -> Result<TaskOffsets, MissingField> {
         comm: task("comm")?.byte(),
         pt_regs: registers(member)?,
         switch_has_prev_state: btf.tracepoint_arguments("sched_switch").is_some_and(|count| count >= 5),
+        cgroup_ids: cgroup_ids(btf),
     })
+}
+
+fn cgroup_ids(btf: &Btf) -> Option<[u32; 4]> {
+    let way = [("task_struct", "cgroups"), ("css_set", "dfl_cgrp"), ("cgroup", "level"), ("cgroup", "ancestor_ids")];
+    let mut offsets = [0; 4];
+    for (offset, (of, member)) in offsets.iter_mut().zip(way) {
+        *offset = btf.member(of, member)?.byte();
+    }
+    Some(offsets)
 }
 
 /// Bit offsets count from the least significant bit of the lowest byte on a little-endian machine, the only kind

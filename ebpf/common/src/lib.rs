@@ -292,5 +292,9 @@ abi! {
         pub pt_regs: [u32; 3],
         /// A process that becomes a target when it calls exec, 0 for none: the command that quell starts.
         pub command_tgid: u32,
-    } size 208
+        /// The way from a thread to the ids of the cgroups that it is in, for a kernel whose tracing programs have no
+        /// `bpf_get_current_ancestor_cgroup_id`: offsets of `task_struct::cgroups`, `css_set::dfl_cgrp`,
+        /// `cgroup::level` and `cgroup::ancestor_ids`. All 0 where they have it.
+        pub cgroup_ids: [u32; 4],
+    } size 224
 }
