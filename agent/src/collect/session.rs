@@ -492,6 +492,7 @@ fn settings(config: &CaptureConfig, offsets: &TaskOffsets) -> Settings {
         pt_regs: offsets.pt_regs,
         command_tgid: command.map_or(0, |pid| pid.0),
         cgroup_ids: if has_helpers_of_5_15() { [0; 4] } else { offsets.cgroup_ids.unwrap_or_default() },
+        stack_regs: if has_helpers_of_5_15() { [0; 2] } else { offsets.stack_regs.unwrap_or_default() },
     }
 }
 

@@ -296,5 +296,8 @@ abi! {
         /// `bpf_get_current_ancestor_cgroup_id`: offsets of `task_struct::cgroups`, `css_set::dfl_cgrp`,
         /// `cgroup::level` and `cgroup::ancestor_ids`. All 0 where they have it.
         pub cgroup_ids: [u32; 4],
-    } size 224
+        /// Where a thread's user registers are without `bpf_task_pt_regs`: the offset of `task_struct::stack`, and that of
+        /// `pt_regs` from the address there. Both 0 where the helper exists or they are not known.
+        pub stack_regs: [u32; 2],
+    } size 232
 }

@@ -28,6 +28,7 @@ pub static SETTINGS: Settings = Settings {
     pt_regs: [0; 3],
     command_tgid: 0,
     cgroup_ids: [0; 4],
+    stack_regs: [0; 2],
 };
 
 /// Reads a field of [`SETTINGS`] as it was set at load time; the compiler must not take the zeros above for it.

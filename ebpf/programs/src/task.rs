@@ -72,6 +72,12 @@ impl Task {
         }
     }
 
+    /// The lowest address of its kernel stack, only to be read by helpers.
+    #[inline(always)]
+    pub fn stack(self) -> *const u8 {
+        self.load(setting!(stack_regs[0]))
+    }
+
     /// Its name.
     #[inline(always)]
     pub fn comm(self) -> [u8; 16] {
