@@ -29,7 +29,7 @@ pub struct CostMeter {
 struct Window {
     end: Instant,
     before: HashMap<String, RunStats>,
-    _statistics: OwnedFd,
+    _statistics: Option<OwnedFd>,
 }
 
 impl CostMeter {
@@ -49,11 +49,11 @@ impl CostMeter {
             }
             None if now >= self.next => {
                 self.next = now + PERIOD;
-                // Refused without CAP_SYS_ADMIN and before 5.8: then the cost is not known, and said so.
-                if let Ok(statistics) = enable_stats(Stats::RunTime) {
-                    let before = object.run_stats().into_iter().collect();
-                    self.open = Some(Window { end: now + WINDOW, before, _statistics: statistics });
-                }
+                // Refused without CAP_SYS_ADMIN: then programs are measured only where the administrator has turned
+                // the statistics on (kernel.bpf_stats_enabled).
+                let statistics = enable_stats(Stats::RunTime).ok();
+                let before = object.run_stats().into_iter().collect();
+                self.open = Some(Window { end: now + WINDOW, before, _statistics: statistics });
                 false
             }
             _ => false,
@@ -74,6 +74,12 @@ impl CostMeter {
             sum.count += delta.count;
             self.last.insert(program, delta);
         }
+    }
+
+    /// Whether any run of any program was measured.
+    #[must_use]
+    pub fn has_measured(&self) -> bool {
+        self.sums.values().any(|sum| sum.count > 0)
     }
 
     /// Mean nanoseconds of one run of a program over all windows; `None` where none was seen.

@@ -27,8 +27,7 @@ impl SamplingRates {
             0 => (CERTAIN, CERTAIN),
             interval => {
                 let odds = u32::try_from((1u64 << 32) / interval).unwrap_or(CERTAIN).max(1);
-                let slowdown = (interval / OFFCPU_INTERVAL.0).max(1);
-                (odds, u32::try_from(u64::from(LEAST_ODDS) / slowdown).unwrap_or(LEAST_ODDS).max(1))
+                (odds, LEAST_ODDS)
             }
         };
         AbiRates { odds_per_nano, least_odds, cpu_interval: self.cpu_interval.0 }

@@ -35,7 +35,8 @@ impl Rings {
         for CpuId(cpu) in cpus.iter() {
             let map = aya_obj::Map::new_from_params(BPF_MAP_TYPE_RINGBUF as u32, 0, 0, size, 0);
             let data = MapData::create(map, "quell_ring", None)?;
-            memory += memory_of(&data).unwrap_or(u64::from(size));
+            // From 5.11 to 6.3 the kernel says 0 for a ring (`bpf_map_memory_footprint`, kernel/bpf/syscall.c).
+            memory += memory_of(&data).unwrap_or(0).max(u64::from(size));
             let ring = RingBuf::try_from(Map::RingBuf(data))?;
             outer.set(cpu, &ring, 0)?;
             rings.push(ring);

@@ -307,6 +307,12 @@ impl Session {
     pub fn finish(mut self) -> Result<(Recording, AddressSpaces), CaptureError> {
         let end = now();
         self.meter.close(&self.object);
+        if self.governor.is_some() && !self.meter.has_measured() {
+            self.remarks.push(
+                "the budget was not enforced: the kernel gave no BPF statistics; they need CAP_SYS_ADMIN, or kernel.bpf_stats_enabled=1"
+                    .to_owned(),
+            );
+        }
         let mut programs = Vec::new();
         for (probe, attached) in std::mem::take(&mut self.attached) {
             programs.push((probe.spec().name, attached.mechanism(), attached.programs()));
@@ -488,14 +494,17 @@ fn settings(config: &CaptureConfig, offsets: &TaskOffsets) -> Settings {
         in_iowait_mask: offsets.in_iowait_mask,
         task_comm: offsets.comm,
         switch_has_prev_state: u32::from(offsets.switch_has_prev_state),
-        has_task_pt_regs: u32::from(has_task_pt_regs()),
+        has_task_pt_regs: u32::from(has_helpers_of_5_15()),
         pt_regs: offsets.pt_regs,
         command_tgid: command.map_or(0, |pid| pid.0),
+        cgroup_ids: if has_helpers_of_5_15() { [0; 4] } else { offsets.cgroup_ids.unwrap_or_default() },
+        stack_regs: if has_helpers_of_5_15() { [0; 2] } else { offsets.stack_regs.unwrap_or_default() },
     }
 }
 
-/// `bpf_task_pt_regs` came with 5.15 (commit dd6e10fbd9fb).
-fn has_task_pt_regs() -> bool {
+/// The helper `bpf_task_pt_regs` came with 5.15 (commit dd6e10fbd9fb), and with it tracing programs were given
+/// `bpf_get_current_ancestor_cgroup_id`.
+fn has_helpers_of_5_15() -> bool {
     host::kernel_version().is_ok_and(|version| version >= host::KernelVersion::new(5, 15))
 }
 

@@ -28,7 +28,9 @@ pub fn offcpu(features: &Features) -> Availability {
     verdict.need("the ring-buffer map", &features.ring_buffer);
     if let Some(why) = features.mechanisms.iter_task.why_not() {
         verdict.miss(&format!("threads that sleep throughout are missing: no task iterator ({why})"));
-    } else if !features.task_pt_regs.is_yes() {
+    } else if !features.task_pt_regs.is_yes()
+        && !features.offsets.as_ref().is_ok_and(|offsets| offsets.stack_regs.is_some())
+    {
         verdict.miss("threads that sleep throughout have no user stack: no bpf_task_pt_regs (5.15)");
     }
     verdict.common(features);

@@ -327,6 +327,8 @@ pub(crate) mod tests {
                     comm: 28,
                     pt_regs: [0, 8, 16],
                     switch_has_prev_state: true,
+                    cgroup_ids: None,
+                    stack_regs: None,
                 }),
                 mechanisms: Mechanisms {
                     tp_btf: Support::Yes,

@@ -25,6 +25,12 @@ pub struct TaskOffsets {
     pub pt_regs: [u32; 3],
     /// Whether the tracepoint `sched_switch` passes `prev_state` (5.18, commit 9c2136be0878).
     pub switch_has_prev_state: bool,
+    /// `task_struct::cgroups`, `css_set::dfl_cgrp`, `cgroup::level` and `cgroup::ancestor_ids`; `None` without the last,
+    /// which gave way to `ancestors` in 6.1.
+    pub cgroup_ids: Option<[u32; 4]>,
+    /// `task_struct::stack`, and where above the address there a thread's user registers are; `None` where that is not
+    /// known.
+    pub stack_regs: Option<[u32; 2]>,
 }
 
 /// A member that the kernel's BTF lacks.
@@ -59,7 +65,34 @@ pub fn offsets(btf: &Btf) -> Result<TaskOffsets, MissingField> {
         comm: task("comm")?.byte(),
         pt_regs: registers(member)?,
         switch_has_prev_state: btf.tracepoint_arguments("sched_switch").is_some_and(|count| count >= 5),
+        cgroup_ids: cgroup_ids(btf),
+        stack_regs: stack_regs(btf),
     })
+}
+
+fn cgroup_ids(btf: &Btf) -> Option<[u32; 4]> {
+    let way = [("task_struct", "cgroups"), ("css_set", "dfl_cgrp"), ("cgroup", "level"), ("cgroup", "ancestor_ids")];
+    let mut offsets = [0; 4];
+    for (offset, (of, member)) in offsets.iter_mut().zip(way) {
+        *offset = btf.member(of, member)?.byte();
+    }
+    Some(offsets)
+}
+
+/// `pt_regs` ends where the kernel stack does (`task_pt_regs`, arch/x86/include/asm/processor.h), and that is 16 KiB without
+/// KASAN (`THREAD_SIZE`, arch/x86/include/asm/page_64_types.h).
+#[cfg(target_arch = "x86_64")]
+fn stack_regs(btf: &Btf) -> Option<[u32; 2]> {
+    const THREAD_SIZE: u32 = 16 << 10;
+    // The last member.
+    let end = btf.member("pt_regs", "ss")?.byte() + 8;
+    Some([btf.member("task_struct", "stack")?.byte(), THREAD_SIZE.checked_sub(end)?])
+}
+
+/// The size of a kernel stack depends on that of pages.
+#[cfg(target_arch = "aarch64")]
+fn stack_regs(_btf: &Btf) -> Option<[u32; 2]> {
+    None
 }
 
 /// Bit offsets count from the least significant bit of the lowest byte on a little-endian machine, the only kind
@@ -98,6 +131,7 @@ mod tests {
         let comm = blob.array(byte, 16);
         let long = blob.int(8);
         let registers = blob.array(long, 31);
+        let flexible = blob.array(long, 0);
         let members: Vec<_> = [
             (state.0, state_type, 64, 0),
             ("on_cpu", int, 128, 0),
@@ -105,6 +139,8 @@ mod tests {
             ("pid", int, 320, 0),
             ("tgid", int, 352, 0),
             ("comm", comm, 384, 0),
+            ("cgroups", long, 512, 0),
+            ("stack", long, 576, 0),
         ]
         .into_iter()
         .filter(|member| member.0 != without)
@@ -118,8 +154,13 @@ mod tests {
                 ("sp", long, 152 * 8, 0),
                 ("regs", registers, 0, 0),
                 ("pc", long, 256 * 8, 0),
+                ("ss", long, 160 * 8, 0),
             ],
         );
+        if state.0 == "state" {
+            blob.structure("css_set", &[("dfl_cgrp", long, 64, 0)]);
+            blob.structure("cgroup", &[("level", int, 128, 0), ("ancestor_ids", flexible, 256, 0)]);
+        }
         blob.tracepoint("sched_switch", parameters);
         blob.parse()
     }
@@ -132,6 +173,9 @@ mod tests {
         assert_eq!((new.in_iowait, new.in_iowait_mask), (33, 1 << 3));
         let old = offsets(&blob(("state", 8), "", 4)).expect("all members");
         assert_eq!((old.state, old.state_bytes, old.switch_has_prev_state), (8, 8, false));
+        assert_eq!((new.cgroup_ids, old.cgroup_ids), (None, Some([64, 8, 16, 32])));
+        #[cfg(target_arch = "x86_64")]
+        assert_eq!(old.stack_regs, Some([72, 16_384 - 168]));
     }
 
     #[test]

@@ -45,8 +45,10 @@ pub const CERTAIN: u32 = u32::MAX;
 /// [`ThreadState::predicted`] before the first sleep: there is no prediction, so the sleep is sampled.
 pub const NO_PREDICTION: u32 = u32::MAX;
 
-/// The least odds (of 2^32) a sleep is sampled with, about 1 in 1024: above zero, or the estimate would be biased.
-pub const LEAST_ODDS: u32 = 1 << 22;
+/// The least odds (of 2^32) a sleep is sampled with, 1 in 512, whatever the governor says: above zero, or the estimate would
+/// be biased; and not far below, or a long sleep that nobody expected would be found so seldom that the samples at hand
+/// do not show the error that its absence makes.
+pub const LEAST_ODDS: u32 = 1 << 23;
 
 /// What kind of record a ring entry holds: [`Header::kind`].
 pub mod kind {
@@ -208,7 +210,8 @@ abi! {
         pub odds: u32,
         /// Reason of the sleep that goes on.
         pub reason: u32,
-        /// Expected length of the next sleep by [`reason`], in nanoseconds: a decaying maximum of the past ones.
+        /// Expected length of the next sleep by [`reason`], in nanoseconds: a maximum of the past ones
+        /// that decays.
         pub predicted: [u32; 3],
         /// State of its random numbers (xorshift32), never 0: cheaper than a helper call for each sleep.
         pub random: u32,
@@ -292,5 +295,12 @@ abi! {
         pub pt_regs: [u32; 3],
         /// A process that becomes a target when it calls exec, 0 for none: the command that quell starts.
         pub command_tgid: u32,
-    } size 208
+        /// The way from a thread to the ids of the cgroups that it is in, for a kernel whose tracing programs have no
+        /// `bpf_get_current_ancestor_cgroup_id`: offsets of `task_struct::cgroups`, `css_set::dfl_cgrp`,
+        /// `cgroup::level` and `cgroup::ancestor_ids`. All 0 where they have it.
+        pub cgroup_ids: [u32; 4],
+        /// Where a thread's user registers are without `bpf_task_pt_regs`: the offset of `task_struct::stack`, and that of
+        /// `pt_regs` from the address there. Both 0 where the helper exists or they are not known.
+        pub stack_regs: [u32; 2],
+    } size 232
 }

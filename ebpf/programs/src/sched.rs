@@ -237,7 +237,7 @@ fn add(total: &mut Total, predicted: &mut u32, duration: u64) {
     *predicted = if *predicted == NO_PREDICTION || length >= *predicted {
         length
     } else {
-        *predicted - ((*predicted - length) >> 3)
+        *predicted - ((*predicted - length) >> 4)
     };
 }
 

@@ -1,6 +1,6 @@
 //! Load-time settings, and who is captured by them.
 
-use aya_ebpf::helpers::generated::bpf_get_current_ancestor_cgroup_id;
+use aya_ebpf::helpers::{bpf_get_current_task, bpf_probe_read_kernel, generated::bpf_get_current_ancestor_cgroup_id};
 use quell_ebpf_common::{Settings, target};
 
 use crate::maps::TARGETS;
@@ -27,6 +27,8 @@ pub static SETTINGS: Settings = Settings {
     has_task_pt_regs: 0,
     pt_regs: [0; 3],
     command_tgid: 0,
+    cgroup_ids: [0; 4],
+    stack_regs: [0; 2],
 };
 
 /// Reads a field of [`SETTINGS`] as it was set at load time; the compiler must not take the zeros above for it.
@@ -47,13 +49,40 @@ pub fn captures_current(tgid: u32) -> bool {
     match setting!(target) {
         target::ALL => true,
         target::CGROUP => {
-            let level = setting!(cgroup_level) as i32;
-            // SAFETY: a helper call; any level will do.
-            let id = unsafe { bpf_get_current_ancestor_cgroup_id(level) };
+            let level = setting!(cgroup_level);
+            let id = if setting!(cgroup_ids[0]) == 0 {
+                // SAFETY: a helper call; any level will do.
+                unsafe { bpf_get_current_ancestor_cgroup_id(level as i32) }
+            } else {
+                ancestor_cgroup_id(level).unwrap_or(0)
+            };
             id == setting!(cgroup_id)
         }
         _ => is_target(tgid),
     }
+}
+
+/// What `bpf_get_current_ancestor_cgroup_id` returns, for kernels that do not give it to tracing programs: the id, at
+/// `level` below the root, of the current thread's cgroup or the one that it lies in (`cgroup_ancestor`,
+/// include/linux/cgroup.h); `None` where its cgroup is not that deep.
+#[inline(always)]
+fn ancestor_cgroup_id(level: u32) -> Option<u64> {
+    // SAFETY: a helper call without arguments.
+    let task = unsafe { bpf_get_current_task() } as *const u8;
+    let css_set: *const u8 = read(task, setting!(cgroup_ids[0]))?;
+    let cgroup: *const u8 = read(css_set, setting!(cgroup_ids[1]))?;
+    let depth: u32 = read(cgroup, setting!(cgroup_ids[2]))?;
+    if depth < level {
+        return None;
+    }
+    read(cgroup, setting!(cgroup_ids[3]) + level * 8)
+}
+
+/// Reads kernel memory at `offset` from `base`.
+#[inline(always)]
+fn read<T: Copy>(base: *const u8, offset: u32) -> Option<T> {
+    // SAFETY: the helper checks the address and fails rather than faults.
+    unsafe { bpf_probe_read_kernel(base.wrapping_add(offset as usize).cast::<T>()) }.ok()
 }
 
 /// Whether process `tgid` is captured, for a thread that is not the current one. The user side keeps `TARGETS` filled

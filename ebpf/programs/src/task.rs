@@ -58,7 +58,8 @@ impl Task {
     /// Whether it runs on some CPU now.
     #[inline(always)]
     pub fn on_cpu(self) -> bool {
-        self.load::<u32>(setting!(task_on_cpu)) != 0
+        // 0 or 1, in an `int` up to 6.18 at least and in a `u8` in 7.2: the lowest byte holds it in both.
+        self.load::<u8>(setting!(task_on_cpu)) != 0
     }
 
     /// Its state bits; 0 for runnable.
@@ -69,6 +70,12 @@ impl Task {
         } else {
             u64::from(self.load::<u32>(setting!(task_state)))
         }
+    }
+
+    /// The lowest address of its kernel stack, only to be read by helpers.
+    #[inline(always)]
+    pub fn stack(self) -> *const u8 {
+        self.load(setting!(stack_regs[0]))
     }
 
     /// Its name.

@@ -2,7 +2,10 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::{bpf_get_task_stack, bpf_task_pt_regs};
+use aya_ebpf::helpers::{
+    bpf_probe_read_kernel,
+    generated::{bpf_get_task_stack, bpf_task_pt_regs},
+};
 use quell_ebpf_common::{CERTAIN, STACK_BYTES, SleepStart, ThreadState, kind};
 
 use crate::{
@@ -105,10 +108,16 @@ fn send(task: Task, since: u64, seq: u32, reason: u32) {
 
 #[inline(always)]
 fn user_regs(task: Task) -> [u64; 3] {
-    if setting!(has_task_pt_regs) == 0 {
-        return [0; 3];
-    }
     let [ip, sp, fp] = [setting!(pt_regs[0]), setting!(pt_regs[1]), setting!(pt_regs[2])];
+    if setting!(has_task_pt_regs) == 0 {
+        if setting!(stack_regs[0]) == 0 {
+            return [0; 3];
+        }
+        let regs = task.stack().wrapping_add(setting!(stack_regs[1]) as usize);
+        // SAFETY: the helper checks the address and fails rather than faults.
+        let load = |offset: u32| unsafe { bpf_probe_read_kernel(regs.wrapping_add(offset as usize).cast::<u64>()) };
+        return [load(ip).unwrap_or(0), load(sp).unwrap_or(0), load(fp).unwrap_or(0)];
+    }
     // SAFETY: a helper call on the iterator's task. Its result is a trusted `struct pt_regs *`, and the loads are
     // checked against BTF like those of `Task`.
     unsafe {
