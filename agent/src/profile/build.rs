@@ -4,8 +4,11 @@
 //! Horvitz-Thompson estimator, unbiased whatever the prediction that p came from was worth, with variance
 //! (1 - p) (d / p)^2 for each sample. The exact totals of each thread and reason then calibrate it: of what a sample stands
 //! for, d was measured and only d / p - d is estimated, and that part is scaled so that a group adds up to what was
-//! counted. A sleep that was certain to be sampled is left as it was measured. The variance stated is the one before
-//! calibration, scaled; calibration can only lower it, so it is an upper bound.
+//! counted. A sleep that was certain to be sampled is left as it was measured.
+//!
+//! Where sleeps are of very different lengths, the samples at hand may hold none of the longest, and then their variance does
+//! not show what is missing. The exact total does: the difference between it and the estimate is an error that was seen,
+//! so the variance of a group is taken to be at least its square.
 
 use hashbrown::HashMap;
 
@@ -133,6 +136,8 @@ struct Estimated {
     seen: f64,
     /// Those that they stand for besides, by their probabilities.
     unseen: f64,
+    /// The variance of `seen + unseen`, in ns^2.
+    variance: f64,
 }
 
 impl Calibration {
@@ -153,20 +158,24 @@ impl Calibration {
                 let group = estimated.entry((thread.pid, thread.tid, off.reason)).or_default();
                 group.seen += sample.value.0 as f64;
                 group.unseen += unseen(sample, off);
+                group.variance += variance(sample, off);
             }
         }
         Self { exact, estimated }
     }
 
-    /// What a sample stands for.
-    fn value(&self, group: &Group, sample: &Sample, off: &OffCpu) -> f64 {
-        let factor = match (self.exact.get(group), self.estimated.get(group)) {
+    /// What a sample stands for, and the variance of that.
+    fn value(&self, group: &Group, sample: &Sample, off: &OffCpu) -> (f64, f64) {
+        let (factor, excess) = match (self.exact.get(group), self.estimated.get(group)) {
             (Some((exact, _)), Some(estimated)) if estimated.unseen > 0.0 && !off.still => {
-                (exact.0 as f64 - estimated.seen).max(0.0) / estimated.unseen
+                let rest = (exact.0 as f64 - estimated.seen).max(0.0);
+                let error = rest - estimated.unseen;
+                (rest / estimated.unseen, (error * error / estimated.variance).max(1.0))
             }
-            _ => 1.0,
+            _ => (1.0, 1.0),
         };
-        sample.value.0 as f64 + factor * unseen(sample, off)
+        let value = sample.value.0 as f64 + factor * unseen(sample, off);
+        (value, factor * factor * excess * variance(sample, off))
     }
 
     /// What was counted for a group and no sample stands for.
@@ -179,6 +188,12 @@ impl Calibration {
             None => Nanos(exact),
         }
     }
+}
+
+/// The variance of `duration / probability`, as one sample shows it.
+fn variance(sample: &Sample, off: &OffCpu) -> f64 {
+    let estimate = sample.value.0 as f64 / off.probability;
+    (1.0 - off.probability) * estimate * estimate
 }
 
 /// The time of sleeps that were not sampled that a sample stands for, besides its own.
@@ -213,9 +228,10 @@ impl Builder<'_> {
             SampleKind::OnCpu => (Metric::OnCpu, sample.value.0 as f64, 0.0, None),
             SampleKind::OffCpu(off) => {
                 let thread = self.recording.threads.get(sample.thread);
-                let value = calibration.value(&(thread.pid, thread.tid, off.reason), sample, off);
+                let group = (thread.pid, thread.tid, off.reason);
+                let (value, variance) = calibration.value(&group, sample, off);
                 let wake = off.wake.map(|wake| self.wake(&wake, &row));
-                (Metric::OffCpu(off.reason), value, (1.0 - off.probability) * value * value, wake)
+                (Metric::OffCpu(off.reason), value, variance, wake)
             }
         };
         Weighted {
@@ -478,6 +494,18 @@ mod tests {
         recording.totals = vec![ThreadTotals { thread, count: [2, 0, 0], time: [Nanos(400), Nanos(0), Nanos(0)] }];
         let profile = build(&recording, &Selection::default());
         assert_eq!(profile.samples.iter().map(|sample| sample.value).collect::<Vec<_>>(), [300.0, 100.0]);
+    }
+
+    #[test]
+    fn an_error_that_the_exact_total_shows_is_in_the_variance() {
+        let (mut recording, thread, read, _) = recording();
+        recording.samples = vec![sleep(thread, read, 10, 0.5)];
+        // Estimated 20, counted 1010: a long sleep was not sampled.
+        recording.totals = vec![ThreadTotals { thread, count: [5, 0, 0], time: [Nanos(1010), Nanos(0), Nanos(0)] }];
+        let profile = build(&recording, &Selection::default());
+        assert_eq!(profile.samples[0].value, 1010.0);
+        let error = profile.samples[0].variance.sqrt();
+        assert!(error >= 990.0, "{error}");
     }
 
     #[test]
