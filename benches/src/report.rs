@@ -18,6 +18,7 @@ const ROUNDS: usize = 3;
 const FUNCTIONS: u32 = 3_000;
 const STACKS: u64 = 20_000;
 const THREADS: u32 = 200;
+const POOLS: u64 = 40;
 
 /// Draws a made-up recording of so many samples.
 pub(crate) fn run(samples: u32) -> Result<()> {
@@ -50,8 +51,10 @@ pub(crate) fn run(samples: u32) -> Result<()> {
     Ok(())
 }
 
-/// A recording of half computing and half sleeping, over stacks of 8 to 40 frames that share their outer halves.
-/// Everything but its samples' tables is that of the small recording which the tests use.
+/// A recording of half computing and half sleeping, over stacks of 8 to 40 frames that share their outer halves. Its threads
+/// are those of [`POOLS`] pools: the threads of a pool have one name, stacks of their own of which a few make up most of
+/// the samples, and are woken by those of the next pool, as in a host full of services. Everything but its samples'
+/// tables is that of the small recording which the tests use.
 fn made_up(samples: u32) -> Recording {
     let mut recording = small::recording();
     recording.samples.clear();
@@ -76,20 +79,22 @@ fn made_up(samples: u32) -> Recording {
     let threads: Vec<ThreadIdx> = (0..THREADS)
         .map(|number| {
             let mut comm = [0; 16];
-            let name = format!("worker-{number}");
+            let name = format!("worker-{}", u64::from(number) % POOLS);
             comm[..name.len()].copy_from_slice(name.as_bytes());
             recording.threads.intern(Pid(1_000 + number / 20), Tid(1_000 + number), comm)
         })
         .collect();
     let step = recording.meta.duration.0 / u64::from(samples).max(1);
     for row in 0..samples {
-        let thread = threads[random.below(u64::from(THREADS)) as usize];
+        let number = random.below(u64::from(THREADS));
+        let pool = number % POOLS;
+        let thread = threads[number as usize];
         let kind = if row % 2 == 0 {
             SampleKind::OnCpu
         } else {
             let wake = Wake {
-                waker: threads[random.below(u64::from(THREADS)) as usize],
-                stack: Some(stacks[random.below(STACKS) as usize]),
+                waker: threads[((pool + 1) % POOLS) as usize],
+                stack: Some(stacks[of_pool((pool + 1) % POOLS, &mut random)]),
                 waker_sleep: row.checked_sub(2),
             };
             let wake = Some(wake);
@@ -105,12 +110,19 @@ fn made_up(samples: u32) -> Recording {
             time: Nanos(u64::from(row) * step),
             cpu: CpuId(row % 4),
             thread,
-            stack: Some(stacks[random.below(STACKS) as usize]),
+            stack: Some(stacks[of_pool(pool, &mut random)]),
             value: Nanos(10_000 + random.below(1_000_000)),
             kind,
         });
     }
     recording
+}
+
+/// One of a pool's stacks: the first ones often, the last ones seldom.
+fn of_pool(pool: u64, random: &mut Random) -> usize {
+    let each = STACKS / POOLS;
+    let rank = random.below(each) * random.below(each) / each;
+    (pool * each + rank) as usize
 }
 
 /// Xorshift: the same recording each time.

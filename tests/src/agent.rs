@@ -8,8 +8,11 @@ use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use tempfile::TempDir;
+
+use crate::{kernel, turns};
 
 /// A temporary directory in which `quell` runs.
 #[derive(Debug)]
@@ -64,7 +67,8 @@ impl Workdir {
 }
 
 impl Running {
-    fn spawn(command: &mut Command) -> Result<Self> {
+    /// Starts a command that is `quell`, or leads to it.
+    pub fn spawn(command: &mut Command) -> Result<Self> {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
         Ok(Self { child: Some(child) })
@@ -74,6 +78,25 @@ impl Running {
     pub fn pid(&self) -> Result<Pid> {
         let child = self.child.as_ref().context("quell has ended")?;
         Ok(Pid::from_raw(child.id().cast_signed()))
+    }
+
+    /// Waits until its off-CPU probe is attached: what begins from now on is captured from its beginning.
+    pub fn captures(&self) -> Result<()> {
+        let pid = self.pid()?.as_raw().cast_unsigned();
+        turns::until("quell attaches its probes", || {
+            if self.has_ended()? {
+                bail!("quell ended before its capture began");
+            }
+            // The last link of the off-CPU probe.
+            Ok(kernel::attached_by(pid)?.contains("quell_waking").then_some(()))
+        })
+    }
+
+    /// Whether it has ended; [`wait`](Self::wait) still tells how.
+    pub fn has_ended(&self) -> Result<bool> {
+        let id = Id::Pid(self.pid()?);
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        Ok(waitid(id, flags)? != WaitStatus::StillAlive)
     }
 
     /// Sends it a signal.

@@ -29,9 +29,11 @@ pub struct Spent {
 impl Spent {
     /// Does it, and says what was spent.
     pub fn doing(work: impl FnOnce()) -> Self {
+        // In one order on both sides, so that what lies between two readings cancels out: it is as long as a short
+        // sleep's error would be.
         let (cpu_before, wall_before) = (cpu(), wall());
         work();
-        let (wall_after, cpu_after) = (wall(), cpu());
+        let (cpu_after, wall_after) = (cpu(), wall());
         Self { wall: wall_after - wall_before, cpu: cpu_after - cpu_before }
     }
 

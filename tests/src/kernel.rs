@@ -1,11 +1,13 @@
 //! What a test needs of the kernel, and what it must not leave there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use aya::programs::ProgramError;
+
+use crate::turns;
 
 /// Bits of `CapEff`: include/uapi/linux/capability.h. CAP_PERFMON and CAP_BPF stand alone since 5.8.
 const CAP_SYS_ADMIN: u64 = 1 << 21;
@@ -50,4 +52,58 @@ pub fn loaded_programs() -> Result<BTreeMap<u32, String>> {
         }
     }
     Ok(found)
+}
+
+/// How quell names its programs.
+const OURS: &str = "quell_";
+
+/// The names of quell's programs that a process holds attached (5.8, where fdinfo first tells a link's program).
+pub fn attached_by(pid: u32) -> Result<BTreeSet<String>> {
+    let links = descriptors(pid).into_iter().filter(|text| text.contains("link_type:"));
+    let ids: BTreeSet<u32> = links.filter_map(|text| program_id(&text)).collect();
+    let named = loaded_programs()?.into_iter().filter(|(id, _)| ids.contains(id));
+    Ok(named.map(|(_, name)| name).collect())
+}
+
+/// Fails where a program of quell's stays loaded that no process holds: only an attachment or a pin keeps such a one.
+///
+/// By owner and not by a list from before, since another quell may run on this host.
+pub fn nothing_left_behind() -> Result<()> {
+    let left = || -> Result<BTreeMap<u32, String>> {
+        let mut ours = loaded_programs()?;
+        ours.retain(|_, name| name.starts_with(OURS));
+        if !ours.is_empty() {
+            let held = held_programs()?;
+            ours.retain(|id, _| !held.contains(id));
+        }
+        Ok(ours)
+    };
+    // The kernel frees programs some time after their last user has gone.
+    let gone =
+        turns::until("the programs of a capture that has ended are freed", || Ok(left()?.is_empty().then_some(())));
+    match gone {
+        Ok(()) => Ok(()),
+        Err(_) => bail!("left behind in the kernel: {:?}", left()?),
+    }
+}
+
+/// The programs that some process has a descriptor of, or of a link to.
+fn held_programs() -> Result<BTreeSet<u32>> {
+    let mut held = BTreeSet::new();
+    for entry in fs::read_dir("/proc").context("cannot list /proc")? {
+        if let Some(pid) = entry.ok().and_then(|entry| entry.file_name().to_str()?.parse().ok()) {
+            held.extend(descriptors(pid).iter().filter_map(|text| program_id(text)));
+        }
+    }
+    Ok(held)
+}
+
+/// What the kernel says of each descriptor of a process; nothing once it has ended.
+fn descriptors(pid: u32) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fdinfo")) else { return Vec::new() };
+    entries.filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok()).collect()
+}
+
+fn program_id(fdinfo: &str) -> Option<u32> {
+    fdinfo.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok())
 }

@@ -1,4 +1,5 @@
-//! What the tests share: the real `quell` binary, the fixtures that it measures, and what is left in the kernel.
+//! What the tests share: the real `quell` binary, the fixtures that it measures, what it recorded, and what is left
+//! in the kernel.
 //!
 //! The fixtures are the binaries of this package. Each does a known thing for a known time, in functions with
 //! stable names, and says at its end, by its own clocks, how long it did it.
@@ -9,5 +10,7 @@ pub mod agent;
 pub mod clock;
 pub mod fixture;
 pub mod kernel;
+pub mod recorded;
 pub mod small;
 mod syscall;
+pub mod turns;

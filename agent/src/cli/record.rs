@@ -25,6 +25,11 @@ use super::target::{Running, Target};
 /// Without a target it captures every thread (-a). Without -o it writes quell.html and the recording quell.quell.
 /// Ctrl-C ends the capture early and still writes it.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  quell record -a -d 10                              everything, for ten seconds
+  quell record -p 1234 -d 30 -o app.html             one process and its children
+  quell record --probe cpu -o make.svg -- make -j8   a command, on CPU only")]
 pub(crate) struct Arguments {
     /// Capture this process and those that it starts; may be given several times
     #[arg(short, long, value_name = "PID", conflicts_with_all = ["all", "cgroup", "command"])]

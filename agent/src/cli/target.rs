@@ -1,7 +1,7 @@
 //! Who is captured: from what the command line says to what a capture takes.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
@@ -29,7 +29,10 @@ pub(crate) struct Watched {
 
 impl Watched {
     fn new(pid: Pid) -> anyhow::Result<Self> {
-        let stat = File::open(format!("/proc/{pid}/stat")).with_context(|| format!("there is no process {pid}"))?;
+        let stat = match File::open(format!("/proc/{pid}/stat")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => bail!("there is no process {pid}"),
+            opened => opened.with_context(|| format!("could not read /proc/{pid}/stat"))?,
+        };
         let status = fs::read_to_string(format!("/proc/{pid}/status"))
             .with_context(|| format!("process {pid} ended before the capture began"))?;
         let tgid = status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse::<u32>().ok());

@@ -2,9 +2,10 @@
 //!
 //! Off-CPU samples were taken with a known probability p, so a sleep of length d stands for d / p: the
 //! Horvitz-Thompson estimator, unbiased whatever the prediction that p came from was worth, with variance
-//! (1 - p) (d / p)^2 for each sample. The exact totals of each thread and reason then calibrate it: the samples of
-//! such a group are scaled to add up to what was counted. The variance stated is the one before calibration, scaled;
-//! calibration can only lower it, so it is an upper bound.
+//! (1 - p) (d / p)^2 for each sample. The exact totals of each thread and reason then calibrate it: of what a sample stands
+//! for, d was measured and only d / p - d is estimated, and that part is scaled so that a group adds up to what was
+//! counted. A sleep that was certain to be sampled is left as it was measured. The variance stated is the one before
+//! calibration, scaled; calibration can only lower it, so it is an upper bound.
 
 use hashbrown::HashMap;
 
@@ -119,10 +120,19 @@ fn rows_to_keep(recording: &Recording, selection: &Selection) -> Vec<(u32, bool)
 
 type Group = (Pid, Tid, Reason);
 
-/// Exact over estimated time, for each thread and reason.
+/// Exact and estimated time, for each thread and reason.
 struct Calibration {
     exact: HashMap<Group, (Nanos, ThreadIdx)>,
-    estimated: HashMap<Group, f64>,
+    estimated: HashMap<Group, Estimated>,
+}
+
+/// What the samples of a group add up to, in nanoseconds.
+#[derive(Clone, Copy, Default)]
+struct Estimated {
+    /// The sleeps that were sampled.
+    seen: f64,
+    /// Those that they stand for besides, by their probabilities.
+    unseen: f64,
 }
 
 impl Calibration {
@@ -134,25 +144,46 @@ impl Calibration {
                 exact.entry((thread.pid, thread.tid, reason)).or_insert((Nanos(0), row.thread)).0.0 += time.0;
             }
         }
-        let mut estimated: HashMap<Group, f64> = HashMap::new();
+        let mut estimated: HashMap<Group, Estimated> = HashMap::new();
         for sample in &recording.samples {
             if let SampleKind::OffCpu(off) = &sample.kind
                 && !off.still
             {
                 let thread = recording.threads.get(sample.thread);
-                *estimated.entry((thread.pid, thread.tid, off.reason)).or_default() +=
-                    sample.value.0 as f64 / off.probability;
+                let group = estimated.entry((thread.pid, thread.tid, off.reason)).or_default();
+                group.seen += sample.value.0 as f64;
+                group.unseen += unseen(sample, off);
             }
         }
         Self { exact, estimated }
     }
 
-    fn factor(&self, group: &Group) -> f64 {
-        match (self.exact.get(group), self.estimated.get(group)) {
-            (Some((exact, _)), Some(estimated)) if *estimated > 0.0 => exact.0 as f64 / estimated,
+    /// What a sample stands for.
+    fn value(&self, group: &Group, sample: &Sample, off: &OffCpu) -> f64 {
+        let factor = match (self.exact.get(group), self.estimated.get(group)) {
+            (Some((exact, _)), Some(estimated)) if estimated.unseen > 0.0 && !off.still => {
+                (exact.0 as f64 - estimated.seen).max(0.0) / estimated.unseen
+            }
             _ => 1.0,
+        };
+        sample.value.0 as f64 + factor * unseen(sample, off)
+    }
+
+    /// What was counted for a group and no sample stands for.
+    fn rest(&self, group: &Group) -> Nanos {
+        let exact = self.exact.get(group).map_or(0, |(exact, _)| exact.0);
+        match self.estimated.get(group) {
+            // A sleep of a certain length is as exact as a total.
+            Some(estimated) if estimated.unseen == 0.0 => Nanos(exact.saturating_sub(estimated.seen as u64)),
+            Some(_) => Nanos(0),
+            None => Nanos(exact),
         }
     }
+}
+
+/// The time of sleeps that were not sampled that a sample stands for, besides its own.
+fn unseen(sample: &Sample, off: &OffCpu) -> f64 {
+    sample.value.0 as f64 * (1.0 / off.probability - 1.0)
 }
 
 struct Builder<'a> {
@@ -182,8 +213,7 @@ impl Builder<'_> {
             SampleKind::OnCpu => (Metric::OnCpu, sample.value.0 as f64, 0.0, None),
             SampleKind::OffCpu(off) => {
                 let thread = self.recording.threads.get(sample.thread);
-                let factor = if off.still { 1.0 } else { calibration.factor(&(thread.pid, thread.tid, off.reason)) };
-                let value = factor * sample.value.0 as f64 / off.probability;
+                let value = calibration.value(&(thread.pid, thread.tid, off.reason), sample, off);
                 let wake = off.wake.map(|wake| self.wake(&wake, &row));
                 (Metric::OffCpu(off.reason), value, (1.0 - off.probability) * value * value, wake)
             }
@@ -260,23 +290,19 @@ impl Builder<'_> {
         parent.expect("a stack has at least one frame")
     }
 
-    /// What was counted for threads of which no sleep was sampled, so that the totals stay exact.
+    /// What was counted and no sample stands for, so that the totals stay exact.
     fn unsampled(&mut self, calibration: &Calibration) -> Vec<Weighted> {
         let mut groups: Vec<_> = calibration
             .exact
             .iter()
-            .filter(|(group, (exact, thread))| {
-                exact.0 > 0
-                    && !calibration.estimated.contains_key(*group)
-                    && self.selection.takes_thread(self.recording, *thread)
-            })
-            .map(|((_, _, reason), (exact, thread))| (*thread, *reason, *exact))
+            .map(|(group, (_, thread))| (*thread, group.2, calibration.rest(group)))
+            .filter(|(thread, _, rest)| rest.0 > 0 && self.selection.takes_thread(self.recording, *thread))
             .collect();
         groups.sort_unstable_by_key(|(thread, reason, _)| (*thread, *reason));
         let duration = self.recording.meta.duration;
         groups
             .into_iter()
-            .map(|(thread, reason, exact)| {
+            .map(|(thread, reason, rest)| {
                 let root = self.root(thread);
                 let label = self.names.label("[not sampled]");
                 Weighted {
@@ -286,7 +312,7 @@ impl Builder<'_> {
                     thread,
                     stack: Some(self.stacks.intern(Some(root), label)),
                     metric: Metric::OffCpu(reason),
-                    value: exact.0 as f64,
+                    value: rest.0 as f64,
                     variance: 0.0,
                     wake: None,
                 }
@@ -433,14 +459,25 @@ mod tests {
     }
 
     #[test]
-    fn exact_totals_calibrate_the_estimate_and_keep_the_shares() {
+    fn exact_totals_calibrate_what_was_left_to_chance_and_nothing_else() {
         let (mut recording, thread, read, poll) = recording();
-        recording.samples = vec![sleep(thread, read, 300, 1.0), sleep(thread, poll, 10, 0.1)];
+        recording.samples =
+            vec![sleep(thread, read, 300, 1.0), sleep(thread, poll, 20, 0.1), sleep(thread, read, 10, 0.1)];
         recording.totals = vec![ThreadTotals { thread, count: [5, 0, 0], time: [Nanos(800), Nanos(0), Nanos(0)] }];
         let profile = build(&recording, &Selection::default());
         let values: Vec<f64> = profile.samples.iter().map(|sample| sample.value).collect();
         assert!((values.iter().sum::<f64>() - 800.0).abs() < 1e-9, "{values:?}");
-        assert!((values[0] / values[1] - 3.0).abs() < 1e-9, "{values:?}");
+        assert_eq!(values[0], 300.0, "it is as long as it was measured to be");
+        assert!((values[1] / values[2] - 2.0).abs() < 1e-9, "{values:?}");
+    }
+
+    #[test]
+    fn what_no_sample_stands_for_is_shown_as_such() {
+        let (mut recording, thread, read, _) = recording();
+        recording.samples = vec![sleep(thread, read, 300, 1.0)];
+        recording.totals = vec![ThreadTotals { thread, count: [2, 0, 0], time: [Nanos(400), Nanos(0), Nanos(0)] }];
+        let profile = build(&recording, &Selection::default());
+        assert_eq!(profile.samples.iter().map(|sample| sample.value).collect::<Vec<_>>(), [300.0, 100.0]);
     }
 
     #[test]

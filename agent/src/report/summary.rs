@@ -28,6 +28,9 @@ pub fn summary(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError
     header(&profile.meta, out)?;
     on_cpu(profile, out)?;
     off_cpu(profile, out)?;
+    if profile.samples.iter().all(|sample| sample.value == 0.0) {
+        writeln!(out, "\nno samples: the threads, probes and times asked for have none in this capture")?;
+    }
     writeln!(out)?;
     idle(&profile.meta, out)?;
     losses(&profile.meta, out)?;
@@ -270,11 +273,12 @@ fn governor(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
     let governing = &meta.governing;
     let Some(budget) = governing.budget else { return Ok(()) };
     let changes = governing.changes.len();
-    let kept = if governing.over_budget { "not kept even at the lowest rates" } else { "kept" };
-    line("governor", &format!("budget {:.2} % of one CPU, {kept}; rates changed: {changes}", 100.0 * budget), out)?;
+    let kept = if governing.over_budget { ", not kept even at the lowest rates" } else { "" };
+    let text = format!("budget {:.2} % of one CPU for the probes{kept}; rates changed: {changes}", 100.0 * budget);
+    line("governor", &text, out)?;
     for change in governing.changes.iter().take(SHOWN) {
         let text = format!(
-            "at {}: cost {:.2} %, from then on a CPU sample each {}, an off-CPU sample each {}",
+            "at {}: cost {:.2} %; then a CPU sample each {}, an off-CPU sample each {}",
             change.time,
             100.0 * change.measured,
             change.cpu_interval,

@@ -210,8 +210,8 @@ abi! {
         pub reason: u32,
         /// Expected length of the next sleep by [`reason`], in nanoseconds: a decaying maximum of the past ones.
         pub predicted: [u32; 3],
-        /// Always 0: keeps the size a multiple of 8.
-        pub pad: u32,
+        /// State of its random numbers (xorshift32), never 0: cheaper than a helper call for each sleep.
+        pub random: u32,
         /// Its name when it was first seen.
         pub comm: [u8; 16],
     } size 112

@@ -58,11 +58,11 @@ fn leave(ctx: &BtfTracePointContext, prev: Task, now: u64) -> Option<()> {
     // SAFETY: a pointer into the map's value, which stays allocated while this program runs. Only the CPU that
     // switches this thread writes it, so no other access overlaps but a waker's store to `woken_at`.
     let thread = unsafe { &mut *thread };
+    end_unseen(thread, tid, now);
     let rates = RATES.get_ptr(0)?;
     // SAFETY: an array's element lives as long as the map.
     let odds = odds(predicted(thread, reason), unsafe { &*rates });
-    // SAFETY: a helper call without arguments.
-    let sampled = odds == CERTAIN || unsafe { bpf_get_prandom_u32() } < odds;
+    let sampled = odds == CERTAIN || draw(&mut thread.random) < odds;
     thread.out_since = now;
     thread.seq = thread.seq.wrapping_add(1);
     thread.reason = reason;
@@ -97,6 +97,17 @@ fn odds(predicted: u32, rates: &Rates) -> u32 {
     } else {
         odds as u32
     }
+}
+
+/// The next of a thread's random numbers, uniform over all but 0: xorshift32 (Marsaglia, 2003).
+#[inline(always)]
+fn draw(random: &mut u32) -> u32 {
+    let mut next = *random;
+    next ^= next << 13;
+    next ^= next >> 17;
+    next ^= next << 5;
+    *random = next;
+    next
 }
 
 #[inline(always)]
@@ -135,19 +146,22 @@ pub fn new_thread(tgid: u32, comm: [u8; 16]) -> ThreadState {
         odds: 0,
         reason: 0,
         predicted: [NO_PREDICTION; 3],
-        pad: 0,
+        // SAFETY: a helper call without arguments. Zero is the one seed that xorshift does not leave.
+        random: unsafe { bpf_get_prandom_u32() } | 1,
         comm,
     }
 }
 
 #[inline(always)]
 fn exit(tid: u32, tgid: u32, now: u64) -> Option<()> {
-    let thread = THREADS.get_ptr(tid)?;
+    let thread = THREADS.get_ptr_mut(tid)?;
+    // SAFETY: as in `leave`.
+    let thread = unsafe { &mut *thread };
+    end_unseen(thread, tid, now);
     let exit = ThreadExit {
         header: record::header(kind::THREAD_EXIT, now, tid, tgid),
         comm: bpf_get_current_comm().unwrap_or_default(),
-        // SAFETY: a pointer into the map's value; only this CPU writes the thread's totals.
-        totals: unsafe { (*thread).totals },
+        totals: thread.totals,
     };
     record::send_plain(&exit);
     let _ = THREADS.remove(tid);
@@ -163,10 +177,25 @@ fn enter(next: Task, now: u64) -> Option<()> {
     let thread = THREADS.get_ptr_mut(tid)?;
     // SAFETY: as in `leave`.
     let thread = unsafe { &mut *thread };
-    let since = thread.out_since;
-    if since == 0 {
+    if thread.out_since == 0 {
         return None;
     }
+    end_sleep(thread, tid, now)
+}
+
+/// Ends the last sleep of a thread that leaves the CPU, should the switch that ended it not have been shown: some kernels
+/// of virtual machines hide the switches from their supervisor's threads. What it ran for since is taken for sleep.
+#[inline(always)]
+fn end_unseen(thread: &mut ThreadState, tid: u32, now: u64) {
+    // Number 0 was entered by the iterator, perhaps after its end.
+    if thread.out_since != 0 && thread.seq != 0 {
+        end_sleep(thread, tid, now);
+    }
+}
+
+#[inline(always)]
+fn end_sleep(thread: &mut ThreadState, tid: u32, now: u64) -> Option<()> {
+    let since = thread.out_since;
     thread.out_since = 0;
     let duration = now.wrapping_sub(since);
     let reason = thread.reason;

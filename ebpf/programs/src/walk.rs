@@ -65,10 +65,10 @@ fn enter_sleeper(ctx: *mut IterTask) -> Option<()> {
         return None;
     }
     let now = record::now();
-    let thread = ThreadState { out_since: now, seq: 1, odds: CERTAIN, reason, ..new_thread(task.tgid(), task.comm()) };
+    let thread = ThreadState { out_since: now, seq: 0, odds: CERTAIN, reason, ..new_thread(task.tgid(), task.comm()) };
     // BPF_NOEXIST: a context switch that came first knows better.
     THREADS.insert(tid, &thread, 1).ok()?;
-    send(task, now, 1, reason);
+    send(task, now, 0, reason);
     Some(())
 }
 

@@ -42,7 +42,7 @@ function showCapture(profile) {
   if (unnamed.length) by('losses').textContent += ` Frames without a name: ${unnamed.map(([why, number]) => `${count(number)} (${why})`).join(', ')}.`;
   if (meta.remarks.length) by('losses').append(...meta.remarks.map((remark) => element('span', { className: 'remark' }, `Remark: ${remark}`)));
 
-  const kept = governing.over_budget ? 'not kept even at the lowest rates' : 'kept';
+  const kept = governing.over_budget ? ', not kept even at the lowest rates' : '';
   const facts = [
     ['Command line', meta.command_line.join(' ')],
     ['quell', `${meta.quell}, recording format ${meta.schema}`],
@@ -52,7 +52,7 @@ function showCapture(profile) {
     ...kind === 'command' ? [['Exit code', meta.exit_code ?? 'the command still ran']] : [],
     ['Agent CPU time', nanos(cost.agent_cpu)],
     ...cost.probes.map((probe) => [`Probe ${probe.probe}`, `${probe.mechanism}: ${counted(probe.events, 'event')}, ${each(probe)}`]),
-    ['Budget', governing.budget === null ? 'none' : `${percent(governing.budget, 1)} of one CPU, ${kept}`],
+    ['Budget', governing.budget === null ? 'none' : `${percent(governing.budget, 1)} of one CPU for the probes${kept}`],
     ...governing.changes.map((change) => [`Rates from ${seconds(change.time, 1e6)}`, [
       `cost was ${percent(change.measured, 1)}; since then one CPU sample each ${nanos(change.cpu_interval)}`,
       `one off-CPU sample for each ${nanos(change.offcpu_interval)} asleep`,
