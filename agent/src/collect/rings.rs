@@ -6,14 +6,14 @@ use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF;
 use crate::probe::memory_of;
 use crate::units::{Bytes, CpuId, CpuSet};
 
-/// All rings together take at most this much, unless there are so many CPUs that [`LEAST`] each is more.
+/// The rings of all CPUs together take at most this much, unless there are so many CPUs that [`LEAST`] each is more.
 const ALL: u64 = 64 << 20;
 /// No ring is smaller: some hundred of the deepest stacks.
 const LEAST: u64 = 256 << 10;
 /// No ring is larger: seconds of samples at the usual rates.
 const MOST: u64 = 8 << 20;
 
-/// The rings of the CPUs that are online.
+/// The rings of the CPUs that are online, and that of the task iterators.
 pub struct Rings {
     // The outer map: the programs hold it too, but with it open the rings can be listed by other tools.
     _outer: ArrayOfMaps<MapData, RingBuf<MapData>>,
@@ -23,22 +23,22 @@ pub struct Rings {
 }
 
 impl Rings {
-    /// Creates a ring for each of `cpus` and enters it into `outer`.
+    /// Creates a ring for each of `cpus` and one for the task iterators, and enters them into `outer`, the last at `walk`.
     ///
     /// # Errors
     /// The kernel's, for want of memory or capability.
-    pub fn create(outer: Map, cpus: &CpuSet) -> Result<Self, MapError> {
+    pub fn create(outer: Map, cpus: &CpuSet, walk: u32) -> Result<Self, MapError> {
         let mut outer = ArrayOfMaps::<_, RingBuf<MapData>>::try_from(outer)?;
         let size = ring_size(cpus.len() as u64);
-        let mut rings = Vec::with_capacity(cpus.len());
+        let mut rings = Vec::with_capacity(cpus.len() + 1);
         let mut memory = 0;
-        for CpuId(cpu) in cpus.iter() {
+        for index in cpus.iter().map(|CpuId(cpu)| cpu).chain([walk]) {
             let map = aya_obj::Map::new_from_params(BPF_MAP_TYPE_RINGBUF as u32, 0, 0, size, 0);
             let data = MapData::create(map, "quell_ring", None)?;
             // From 5.11 to 6.3 the kernel says 0 for a ring (`bpf_map_memory_footprint`, kernel/bpf/syscall.c).
             memory += memory_of(&data).unwrap_or(0).max(u64::from(size));
             let ring = RingBuf::try_from(Map::RingBuf(data))?;
-            outer.set(cpu, &ring, 0)?;
+            outer.set(index, &ring, 0)?;
             rings.push(ring);
         }
         Ok(Self { _outer: outer, rings, memory: Bytes(memory) })

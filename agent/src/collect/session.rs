@@ -135,8 +135,8 @@ impl Session {
         let offsets = host::offsets(&Btf::kernel().map_err(|error| ProbeError::Btf(error.to_string()))?)
             .map_err(ProbeError::Field)?;
         let possible = host.cpus.iter().last().map_or(1, |cpu| cpu.0 + 1);
-        let mut object = BpfObject::load(settings(&config, &offsets), thread_table_size(), possible)?;
-        let rings = Rings::create(object.take_rings()?, &host.cpus).map_err(ProbeError::Map)?;
+        let mut object = BpfObject::load(settings(&config, &offsets, possible), thread_table_size(), possible + 1)?;
+        let rings = Rings::create(object.take_rings()?, &host.cpus, possible).map_err(ProbeError::Map)?;
         let rates = SamplingRates {
             cpu_interval: config.frequency.interval(),
             offcpu_interval: if config.every_event { Nanos(0) } else { OFFCPU_INTERVAL },
@@ -467,7 +467,7 @@ fn attach(
     Ok(attached)
 }
 
-fn settings(config: &CaptureConfig, offsets: &TaskOffsets) -> Settings {
+fn settings(config: &CaptureConfig, offsets: &TaskOffsets, walk_ring: u32) -> Settings {
     let mut cpus = [0u64; 16];
     for CpuId(cpu) in config.cpus.iter().flat_map(CpuSet::iter).filter(|cpu| cpu.0 < 1024) {
         cpus[cpu as usize / 64] |= 1 << (cpu % 64);
@@ -499,6 +499,8 @@ fn settings(config: &CaptureConfig, offsets: &TaskOffsets) -> Settings {
         command_tgid: command.map_or(0, |pid| pid.0),
         cgroup_ids: if has_helpers_of_5_15() { [0; 4] } else { offsets.cgroup_ids.unwrap_or_default() },
         stack_regs: if has_helpers_of_5_15() { [0; 2] } else { offsets.stack_regs.unwrap_or_default() },
+        walk_ring,
+        pad: 0,
     }
 }
 

@@ -29,17 +29,17 @@ pub struct BpfObject {
 pub type Link = FdLink;
 
 impl BpfObject {
-    /// Creates the maps, with `threads` entries in the thread table. Programs are loaded as probes attach them.
+    /// Creates the maps, with `threads` entries in the thread table and room for `rings` rings. Programs are loaded as probes attach them.
     ///
     /// # Errors
     /// [`ProbeError::Btf`] without kernel BTF, [`ProbeError::Object`] where the kernel refuses a map.
-    pub fn load(settings: Settings, threads: u32, possible_cpus: u32) -> Result<Self, ProbeError> {
+    pub fn load(settings: Settings, threads: u32, rings: u32) -> Result<Self, ProbeError> {
         let btf = Btf::from_sys_fs().map_err(|error| ProbeError::Btf(error.to_string()))?;
         let settings = SettingsBytes(settings);
         let ebpf = EbpfLoader::new()
             .btf(Some(&btf))
             .override_global("SETTINGS", &settings.0, true)
-            .map_max_entries("RINGS", possible_cpus)
+            .map_max_entries("RINGS", rings)
             .map_max_entries("THREADS", threads)
             .load(OBJECT)
             .map_err(object_error)?;

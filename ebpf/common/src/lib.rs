@@ -302,5 +302,9 @@ abi! {
         /// Where a thread's user registers are without `bpf_task_pt_regs`: the offset of `task_struct::stack`, and that of
         /// `pt_regs` from the address there. Both 0 where the helper exists or they are not known.
         pub stack_regs: [u32; 2],
-    } size 232
+        /// Which of `RINGS` the task iterators write to: none of a CPU's.
+        pub walk_ring: u32,
+        /// Always 0: keeps the size a multiple of 8.
+        pub pad: u32,
+    } size 240
 }

@@ -8,7 +8,7 @@ use quell_ebpf_common::{Counts, Rates, ThreadState};
 
 use crate::record::Scratch;
 
-/// A ring for each CPU: one ring shared by many producers collapses under contention.
+/// A ring for each CPU: one ring shared by many producers collapses under contention. And one for the task iterators.
 #[btf_map]
 pub static RINGS: ArrayOfMaps<RingBuf<u8, 4096>, 1024> = ArrayOfMaps::new();
 

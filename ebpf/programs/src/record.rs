@@ -8,7 +8,10 @@ use aya_ebpf::{
 };
 use quell_ebpf_common::{Header, STACK_BYTES, Stacks};
 
-use crate::maps::{RINGS, SCRATCH, counts};
+use crate::{
+    maps::{RINGS, SCRATCH, counts},
+    settings::setting,
+};
 
 /// `BPF_RB_NO_WAKEUP`: the reader polls; waking it would cost more than the record.
 const NO_WAKEUP: u64 = 1;
@@ -116,7 +119,7 @@ pub fn send_walked<R: WithStacks>(slot: Slot, mut record: R, walk: impl Fn(*mut 
         }
         record.set_stacks(Stacks { kernel: kernel as i32, user: user as i32 });
         bytes.cast::<R>().write(record);
-        send(bytes, size_of::<R>() + kernel_bytes + user_bytes);
+        send(ring(slot), bytes, size_of::<R>() + kernel_bytes + user_bytes);
     }
 }
 
@@ -126,12 +129,22 @@ pub const EFAULT: i64 = -14;
 /// Sends a record without stacks.
 #[inline(always)]
 pub fn send_plain<R: Copy>(record: &R) {
-    send(core::ptr::from_ref(record).cast(), size_of::<R>());
+    send(cpu(), core::ptr::from_ref(record).cast(), size_of::<R>());
+}
+
+/// Which ring a program writes to. The iterators run with interrupts and preemption on; where a ring's lock may sleep
+/// (PREEMPT_RT before 6.12, commit 8b62645b09f8), a context switch must not find it held by them.
+#[inline(always)]
+fn ring(slot: Slot) -> u32 {
+    match slot {
+        Slot::Walk => setting!(walk_ring),
+        Slot::Cpu | Slot::Switch | Slot::Wake => cpu(),
+    }
 }
 
 #[inline(always)]
-fn send(bytes: *const u8, length: usize) {
-    let sent = match RINGS.get(cpu()) {
+fn send(ring: u32, bytes: *const u8, length: usize) {
+    let sent = match RINGS.get(ring) {
         // SAFETY: `bytes` holds `length` bytes; the verifier checks it.
         Some(ring) => unsafe {
             bpf_ringbuf_output(

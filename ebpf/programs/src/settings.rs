@@ -29,6 +29,8 @@ pub static SETTINGS: Settings = Settings {
     command_tgid: 0,
     cgroup_ids: [0; 4],
     stack_regs: [0; 2],
+    walk_ring: 0,
+    pad: 0,
 };
 
 /// Reads a field of [`SETTINGS`] as it was set at load time; the compiler must not take the zeros above for it.
