@@ -32,7 +32,9 @@ impl Rings {
         let size = ring_size(cpus.len() as u64);
         let mut rings = Vec::with_capacity(cpus.len() + 1);
         let mut memory = 0;
-        for index in cpus.iter().map(|CpuId(cpu)| cpu).chain([walk]) {
+        // A walk writes all its records at once, with nobody reading: some ten thousand threads.
+        let rings_of_cpus = cpus.iter().map(|CpuId(cpu)| (cpu, size));
+        for (index, size) in rings_of_cpus.chain([(walk, MOST as u32)]) {
             let map = aya_obj::Map::new_from_params(BPF_MAP_TYPE_RINGBUF as u32, 0, 0, size, 0);
             let data = MapData::create(map, "quell_ring", None)?;
             // From 5.11 to 6.3 the kernel says 0 for a ring (`bpf_map_memory_footprint`, kernel/bpf/syscall.c).
