@@ -163,7 +163,6 @@ impl Session {
                 None
             }
         };
-        let (begin, begin_realtime) = (now(), clock(ClockId::CLOCK_REALTIME));
         let usage_before = agent_usage().0;
         let probe_config = ProbeConfig {
             cpus: cpus.clone(),
@@ -174,6 +173,8 @@ impl Session {
             },
         };
         let attached = attach(&config.probes, &mut object, &probe_config, &mut remarks)?;
+        // Loading takes a while: the capture begins when everything is attached. What was seen before counts as seen now.
+        let (begin, begin_realtime) = (now(), clock(ClockId::CLOCK_REALTIME));
         let governor = config.max_overhead.map(|budget| Governor::new(budget, rates));
         let governing = Governing { budget: config.max_overhead, ..Governing::default() };
         Ok(Self {
