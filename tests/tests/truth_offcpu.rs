@@ -51,7 +51,15 @@ fn compare_totals(recorded: &Recorded, blocked: &Blocked) {
         let inside = total - between(recorded, tid, &paths);
         let truth: u64 = paths.iter().map(|path| path.off_cpu_ns).sum();
         let allowed: f64 = paths.iter().map(|path| tolerance(path.off_cpu_ns, path.count)).sum();
-        assert!((inside - truth as f64).abs() < allowed, "thread {tid}: {inside} ns, truth {truth} ns\n{paths:?}");
+        let said = || {
+            let totals = recorded
+                .profile
+                .totals
+                .iter()
+                .filter(|row| recorded.profile.thread(row.thread).tid.0 == tid.cast_unsigned());
+            format!("{paths:?}\n{:?}\n{:?}", totals.collect::<Vec<_>>(), recorded.recording.meta.losses)
+        };
+        assert!((inside - truth as f64).abs() < allowed, "thread {tid}: {inside} ns, truth {truth} ns\n{}", said());
     }
 }
 
