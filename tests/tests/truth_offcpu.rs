@@ -35,7 +35,17 @@ fn capture(dir: &Workdir, seconds: &str, flags: &[&str]) -> Result<(Recorded, [B
 /// Off-CPU time of a thread that is not below any function that the fixture times: it was preempted between two.
 fn between(recorded: &Recorded, tid: i32, paths: &[&BlockedPath]) -> f64 {
     let outside = |sample: &_| !paths.iter().any(|path| recorded.calls(sample, &path.function));
-    recorded.estimate(|sample| !on_cpu(sample) && recorded.tid(sample) == tid && outside(sample)).nanos
+    let all = recorded.estimate(|sample| !on_cpu(sample) && recorded.tid(sample) == tid && outside(sample)).nanos;
+    all - not_sampled(recorded, tid)
+}
+
+/// Off-CPU time of a thread that was counted and that the profile shows as not sampled: of a long sleep after short ones
+/// that chance left out, where every other sleep was certain.
+fn not_sampled(recorded: &Recorded, tid: i32) -> f64 {
+    let label = |sample: &Weighted| {
+        sample.stack.is_some_and(|stack| recorded.profile.functions(stack).any(|frame| frame.name == "[not sampled]"))
+    };
+    recorded.estimate(|sample| recorded.tid(sample) == tid && label(sample)).nanos
 }
 
 /// The exact totals of each thread, against the fixture's own and against the samples' sum.
@@ -51,7 +61,15 @@ fn compare_totals(recorded: &Recorded, blocked: &Blocked) {
         let inside = total - between(recorded, tid, &paths);
         let truth: u64 = paths.iter().map(|path| path.off_cpu_ns).sum();
         let allowed: f64 = paths.iter().map(|path| tolerance(path.off_cpu_ns, path.count)).sum();
-        assert!((inside - truth as f64).abs() < allowed, "thread {tid}: {inside} ns, truth {truth} ns\n{paths:?}");
+        let said = || {
+            let totals = recorded
+                .profile
+                .totals
+                .iter()
+                .filter(|row| recorded.profile.thread(row.thread).tid.0 == tid.cast_unsigned());
+            format!("{paths:?}\n{:?}\n{:?}", totals.collect::<Vec<_>>(), recorded.recording.meta.losses)
+        };
+        assert!((inside - truth as f64).abs() < allowed, "thread {tid}: {inside} ns, truth {truth} ns\n{}", said());
     }
 }
 
@@ -68,8 +86,8 @@ fn with_every_event_each_path_has_the_time_that_it_took() -> Result<()> {
             let off = found.nanos - path.off_cpu_ns as f64;
             assert!(off.abs() < tolerance(path.off_cpu_ns, path.count), "{path:?}: {found:?}, off by {off} ns");
             assert_eq!(found.error, 0.0, "nothing was left to chance");
-            // One sleep each, and some that were cut in two by a preemption.
-            assert!(found.samples as f64 > 0.99 * path.count as f64, "{path:?}: {found:?}");
+            // One sleep each, but for calls that found what they would have waited for.
+            assert!(found.samples as f64 > 0.95 * path.count as f64, "{path:?}: {found:?}");
         }
         compare_totals(&recorded, blocked);
     }
@@ -99,7 +117,9 @@ fn sampled_each_path_is_within_its_own_error() -> Result<()> {
                 let misses = misses.entry((mode, path.function.clone())).or_default();
                 // The tolerance of the clocks on top: where all is sampled, or one function is all that a thread waits
                 // in and its exact total calibrates it, what differs is no matter of chance.
-                if off.abs() > 3.0 * found.error + tolerance(path.off_cpu_ns, path.count) {
+                if off.abs()
+                    > 3.0 * found.error + tolerance(path.off_cpu_ns, path.count) + not_sampled(&recorded, path.tid)
+                {
                     misses.push(format!(
                         "{:+.2} % with an error of {:.2} %",
                         100.0 * off / truth,
