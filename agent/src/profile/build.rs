@@ -8,7 +8,8 @@
 //!
 //! Where sleeps are of very different lengths, the samples at hand may hold none of the longest, and then their variance does
 //! not show what is missing. The exact total does: the difference between it and the estimate is an error that was seen,
-//! so the variance of a group is taken to be at least its square.
+//! so the variance of a group is taken to be at least its square. Nobody knows which stack was missed: what the samples'
+//! own variances do not explain is shared out by value.
 
 use hashbrown::HashMap;
 
@@ -166,16 +167,18 @@ impl Calibration {
 
     /// What a sample stands for, and the variance of that.
     fn value(&self, group: &Group, sample: &Sample, off: &OffCpu) -> (f64, f64) {
-        let (factor, excess) = match (self.exact.get(group), self.estimated.get(group)) {
-            (Some((exact, _)), Some(estimated)) if estimated.unseen > 0.0 && !off.still => {
-                let rest = (exact.0 as f64 - estimated.seen).max(0.0);
-                let error = rest - estimated.unseen;
-                (rest / estimated.unseen, (error * error / estimated.variance).max(1.0))
-            }
-            _ => (1.0, 1.0),
+        let measured = sample.value.0 as f64;
+        let (Some((exact, _)), Some(estimated), false) = (self.exact.get(group), self.estimated.get(group), off.still)
+        else {
+            return (measured + unseen(sample, off), variance(sample, off));
         };
-        let value = sample.value.0 as f64 + factor * unseen(sample, off);
-        (value, factor * factor * excess * variance(sample, off))
+        let rest = (exact.0 as f64 - estimated.seen).max(0.0);
+        let factor = if estimated.unseen > 0.0 { rest / estimated.unseen } else { 1.0 };
+        let value = measured + factor * unseen(sample, off);
+        let error = rest - estimated.unseen;
+        let unexplained = (error * error - estimated.variance).max(0.0);
+        let share = value / (estimated.seen + factor * estimated.unseen).max(1.0);
+        (value, factor * factor * variance(sample, off) + share * unexplained)
     }
 
     /// What was counted for a group and no sample stands for.
@@ -506,6 +509,18 @@ mod tests {
         assert_eq!(profile.samples[0].value, 1010.0);
         let error = profile.samples[0].variance.sqrt();
         assert!(error >= 990.0, "{error}");
+    }
+
+    #[test]
+    fn a_stack_that_was_certain_to_be_sampled_shares_in_what_is_missing() {
+        let (mut recording, thread, read, poll) = recording();
+        recording.samples = vec![sleep(thread, read, 100, 1.0), sleep(thread, poll, 1, 0.5)];
+        // One more sleep of 100 was expected to be short, and not sampled.
+        recording.totals = vec![ThreadTotals { thread, count: [5, 0, 0], time: [Nanos(202), Nanos(0), Nanos(0)] }];
+        let profile = build(&recording, &Selection::default());
+        assert_eq!(profile.samples[0].value, 100.0);
+        let error = profile.samples[0].variance.sqrt();
+        assert!(error > 100.0 / 3.0, "{error}");
     }
 
     #[test]

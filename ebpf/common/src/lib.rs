@@ -45,6 +45,10 @@ pub const CERTAIN: u32 = u32::MAX;
 /// [`ThreadState::predicted`] before the first sleep: there is no prediction, so the sleep is sampled.
 pub const NO_PREDICTION: u32 = u32::MAX;
 
+/// How many sleeps of a thread are sampled for certain before its predictions are relied on: the first ones are often short
+/// and say little of what follows.
+pub const FIRST_SLEEPS: u32 = 8;
+
 /// The least odds (of 2^32) a sleep is sampled with, 1 in 512, whatever the governor says: above zero, or the estimate would
 /// be biased; and not far below, or a long sleep that nobody expected would be found so seldom that the samples at hand
 /// do not show the error that its absence makes.

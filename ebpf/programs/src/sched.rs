@@ -12,7 +12,8 @@ use aya_ebpf::{
     programs::BtfTracePointContext,
 };
 use quell_ebpf_common::{
-    CERTAIN, NO_PREDICTION, Rates, SleepEnd, SleepStart, ThreadExit, ThreadState, Total, Wake, kind, reason,
+    CERTAIN, FIRST_SLEEPS, NO_PREDICTION, Rates, SleepEnd, SleepStart, ThreadExit, ThreadState, Total, Wake, kind,
+    reason,
 };
 
 use crate::{
@@ -61,7 +62,7 @@ fn leave(ctx: &BtfTracePointContext, prev: Task, now: u64) -> Option<()> {
     end_unseen(thread, tid, now);
     let rates = RATES.get_ptr(0)?;
     // SAFETY: an array's element lives as long as the map.
-    let odds = odds(predicted(thread, reason), unsafe { &*rates });
+    let odds = if thread.seq < FIRST_SLEEPS { CERTAIN } else { odds(predicted(thread, reason), unsafe { &*rates }) };
     let sampled = odds == CERTAIN || draw(&mut thread.random) < odds;
     thread.out_since = now;
     thread.seq = thread.seq.wrapping_add(1);
