@@ -193,7 +193,7 @@ impl Joiner {
         rest.sort_unstable_by_key(|(tid, sleep)| (sleep.start, *tid));
         for (tid, sleep) in rest {
             if goes_on(tid) == Some(sleep.seq) {
-                let duration = end.since(sleep.start);
+                let duration = end.since(sleep.start.max(self.begin));
                 let runqueue = if sleep.reason == Reason::Preempted { duration } else { Nanos(0) };
                 self.push_sleep(&sleep, duration, runqueue, true);
             } else if !sleep.walked {

@@ -172,9 +172,14 @@ impl Session {
                 _ => None,
             },
         };
-        let attached = attach(&config.probes, &mut object, &probe_config, &mut remarks)?;
+        let mut attached = attach(&config.probes, &mut object, &probe_config, &mut remarks)?;
         // Loading takes a while: the capture begins when everything is attached. What was seen before counts as seen now.
         let (begin, begin_realtime) = (now(), clock(ClockId::CLOCK_REALTIME));
+        for (_, at_work) in &mut attached {
+            if let Err(error) = at_work.begin(&mut object) {
+                remarks.push(format!("threads that wait throughout were not seen: {error}"));
+            }
+        }
         let governor = config.max_overhead.map(|budget| Governor::new(budget, rates));
         let governing = Governing { budget: config.max_overhead, ..Governing::default() };
         Ok(Self {

@@ -110,6 +110,10 @@ impl Attached for Sampling {
         PROGRAMS
     }
 
+    fn begin(&mut self, _object: &mut BpfObject) -> Result<(), ProbeError> {
+        Ok(())
+    }
+
     fn set_rates(&mut self, rates: SamplingRates) -> io::Result<()> {
         for (_, event) in &self.events {
             let period = match self.clock {

@@ -66,6 +66,12 @@ pub trait Attached {
     /// Its programs, with what each counts as an event.
     fn programs(&self) -> &'static [ProgramEvents];
 
+    /// Writes what only shows at the beginning; the capture's time counts from just before this.
+    ///
+    /// # Errors
+    /// Any [`ProbeError`].
+    fn begin(&mut self, object: &mut BpfObject) -> Result<(), ProbeError>;
+
     /// Takes other sampling rates.
     ///
     /// # Errors

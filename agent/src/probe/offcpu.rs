@@ -40,9 +40,7 @@ impl Probe for OffCpu {
             object.attach_tracepoint("quell_switch", "sched_switch")?,
             object.attach_tracepoint("quell_waking", "sched_waking")?,
         ];
-        let waiting = Waiting { links, cgroup: config.cgroup.clone() };
-        waiting.walk(object, "quell_walk_first")?;
-        Ok(Box::new(waiting))
+        Ok(Box::new(Waiting { links, cgroup: config.cgroup.clone() }))
     }
 }
 
@@ -70,6 +68,10 @@ impl Attached for Waiting {
 
     fn programs(&self) -> &'static [ProgramEvents] {
         PROGRAMS
+    }
+
+    fn begin(&mut self, object: &mut BpfObject) -> Result<(), ProbeError> {
+        self.walk(object, "quell_walk_first")
     }
 
     fn set_rates(&mut self, _rates: SamplingRates) -> io::Result<()> {
