@@ -16,7 +16,8 @@ paths AS (
     SELECT stacks.stack_id, paths.path || ';' || names.name
     FROM paths JOIN 'stacks.parquet' AS stacks ON stacks.parent_id = paths.stack_id JOIN names USING (frame_id)
 ),
--- The estimate of each thread and reason is scaled to what was counted; a sleep that goes on is in no count.
+-- Of what a sample stands for, its own length was seen; the rest is scaled so that each thread and reason adds up to what was
+-- counted. A sleep that goes on is in no count.
 exact AS (
     SELECT pid, tid, any_value(comm) AS comm, split_part(name, '.', 2) AS reason, sum(value) AS ns
     FROM 'counters.parquet'
@@ -24,7 +25,7 @@ exact AS (
     GROUP BY pid, tid, reason
 ),
 estimated AS (
-    SELECT pid, tid, reason, sum(value_ns / probability) AS ns
+    SELECT pid, tid, reason, sum(value_ns) AS seen, sum(value_ns / probability - value_ns) AS unseen
     FROM 'samples.parquet'
     WHERE NOT still_blocked
     GROUP BY pid, tid, reason
@@ -35,15 +36,16 @@ weighted AS (
            regexp_replace(
                coalesce(path, '[stack not walked]'),
                '(;(__schedule|schedule|(bpf_prog_|bpf_trace_run|__bpf_trace_|__traceiter_)[^;]*)_\[k\])+$', '') AS path,
-           value_ns / probability * if(still_blocked, 1, coalesce(exact.ns / estimated.ns, 1)) AS ns
+           value_ns + (value_ns / probability - value_ns)
+               * if(still_blocked, 1, coalesce(greatest(exact.ns - seen, 0) / nullif(unseen, 0), 1)) AS ns
     FROM 'samples.parquet'
     LEFT JOIN paths USING (stack_id)
     LEFT JOIN (SELECT pid, tid, reason, ns FROM exact) AS exact USING (pid, tid, reason)
     LEFT JOIN estimated USING (pid, tid, reason)
     UNION ALL
-    SELECT 'off-cpu', reason, comm, '[not sampled]', ns
-    FROM exact ANTI JOIN estimated USING (pid, tid, reason)
-    WHERE ns > 0
+    SELECT 'off-cpu', reason, comm, '[not sampled]', ns - coalesce(seen, 0)
+    FROM exact LEFT JOIN estimated USING (pid, tid, reason)
+    WHERE ns > coalesce(seen, 0) AND coalesce(unseen, 0) = 0
 )
 SELECT concat(if(kind = 'on-cpu', 'on-CPU', 'off-CPU ' || reason), ';', replace(comm, ';', ':'), ';', path, ' ',
               round(sum(ns))::BIGINT) AS line

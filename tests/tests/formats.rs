@@ -63,8 +63,8 @@ fn go_pprof_reads_both_times_the_threads_and_the_losses() {
     assert!(cpu.contains("Type: cpu") && cpu.contains("Total samples = 50.51ms"), "{cpu}");
     assert_eq!(cumulative(&cpu, " web::serve::<[u8; 64]>"), "30.30ms");
     let off_cpu = go_pprof(&path, &["-top", "-sample_index=offcpu"]).expect("it has just run");
-    assert_eq!(cumulative(&off_cpu, " futex_wait_queue"), "33.60ms");
-    assert_eq!(cumulative(&off_cpu, " ep_poll"), "109ms");
+    assert_eq!(cumulative(&off_cpu, " futex_wait_queue"), "34.60ms");
+    assert_eq!(cumulative(&off_cpu, " ep_poll"), "108ms");
     let waits =
         go_pprof(&path, &["-top", "-sample_index=offcpu", "-tagfocus=reason=io-wait"]).expect("it has just run");
     assert_eq!(cumulative(&waits, " database"), "4ms");

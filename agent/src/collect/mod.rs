@@ -4,6 +4,7 @@
 //! [events](event) and [joined](join) into samples, whose [stacks] are interned on the way. The [governor] keeps the
 //! [cost] within the budget.
 
+mod config;
 pub mod cost;
 pub mod event;
 pub mod governor;
@@ -17,8 +18,9 @@ pub mod user_walk;
 use std::time::Duration;
 
 pub use crate::sys::{GateError, Gated};
+pub use config::{CaptureConfig, CaptureTarget};
 pub use governor::{OFFCPU_INTERVAL, SamplingRates};
-pub use session::{CaptureConfig, CaptureError, CaptureTarget, Session};
+pub use session::{CaptureError, Session};
 
 /// How often the rings are read: often enough that the smallest ring holds what comes in between.
 pub const POLL: Duration = Duration::from_millis(50);

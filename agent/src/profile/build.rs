@@ -1,22 +1,13 @@
-//! From a [`Recording`] to a [`Profile`]: select, weigh, calibrate, merge frames by name.
-//!
-//! Off-CPU samples were taken with a known probability p, so a sleep of length d stands for d / p: the
-//! Horvitz-Thompson estimator, unbiased whatever the prediction that p came from was worth, with variance
-//! (1 - p) (d / p)^2 for each sample. The exact totals of each thread and reason then calibrate it: of what a sample stands
-//! for, d was measured and only d / p - d is estimated, and that part is scaled so that a group adds up to what was
-//! counted. A sleep that was certain to be sampled is left as it was measured.
-//!
-//! Where sleeps are of very different lengths, the samples at hand may hold none of the longest, and then their variance does
-//! not show what is missing. The exact total does: the difference between it and the estimate is an error that was seen,
-//! so the variance of a group is taken to be at least its square. Nobody knows which stack was missed: what the samples'
-//! own variances do not explain is shared out by value.
+//! From a [`Recording`] to a [`Profile`]: select, weigh, merge frames by name.
 
 use hashbrown::HashMap;
 
+use super::calibration::Calibration;
 use super::frame::{Frame, FrameId, Location};
+use super::kernel_frames::{is_interrupt_entry, is_tracing};
 use super::view::{FrameKind, Metric, NamedFrame, Profile, WakeLink, Weighted};
-use super::{OffCpu, Reason, Recording, Sample, SampleKind, StackId, StackTable, ThreadIdx, ThreadTotals};
-use crate::units::{Nanos, Pid, Tid};
+use super::{OffCpu, Recording, Sample, SampleKind, StackId, StackTable, ThreadIdx, ThreadTotals};
+use crate::units::{Nanos, Pid};
 
 /// Which part of a recording to draw. The default is all of it.
 #[derive(Clone, Debug, Default)]
@@ -120,88 +111,6 @@ fn rows_to_keep(recording: &Recording, selection: &Selection) -> Vec<(u32, bool)
         .filter(|(_, (wanted, _))| *wanted)
         .map(|(row, (_, own))| (row, own))
         .collect()
-}
-
-type Group = (Pid, Tid, Reason);
-
-/// Exact and estimated time, for each thread and reason.
-struct Calibration {
-    exact: HashMap<Group, (Nanos, ThreadIdx)>,
-    estimated: HashMap<Group, Estimated>,
-}
-
-/// What the samples of a group add up to, in nanoseconds.
-#[derive(Clone, Copy, Default)]
-struct Estimated {
-    /// The sleeps that were sampled.
-    seen: f64,
-    /// Those that they stand for besides, by their probabilities.
-    unseen: f64,
-    /// The variance of `seen + unseen`, in ns^2.
-    variance: f64,
-}
-
-impl Calibration {
-    fn of(recording: &Recording) -> Self {
-        let mut exact: HashMap<Group, (Nanos, ThreadIdx)> = HashMap::new();
-        for row in &recording.totals {
-            let thread = recording.threads.get(row.thread);
-            for (reason, time) in Reason::ALL.into_iter().zip(row.time) {
-                exact.entry((thread.pid, thread.tid, reason)).or_insert((Nanos(0), row.thread)).0.0 += time.0;
-            }
-        }
-        let mut estimated: HashMap<Group, Estimated> = HashMap::new();
-        for sample in &recording.samples {
-            if let SampleKind::OffCpu(off) = &sample.kind
-                && !off.still
-            {
-                let thread = recording.threads.get(sample.thread);
-                let group = estimated.entry((thread.pid, thread.tid, off.reason)).or_default();
-                group.seen += sample.value.0 as f64;
-                group.unseen += unseen(sample, off);
-                group.variance += variance(sample, off);
-            }
-        }
-        Self { exact, estimated }
-    }
-
-    /// What a sample stands for, and the variance of that.
-    fn value(&self, group: &Group, sample: &Sample, off: &OffCpu) -> (f64, f64) {
-        let measured = sample.value.0 as f64;
-        let (Some((exact, _)), Some(estimated), false) = (self.exact.get(group), self.estimated.get(group), off.still)
-        else {
-            return (measured + unseen(sample, off), variance(sample, off));
-        };
-        let rest = (exact.0 as f64 - estimated.seen).max(0.0);
-        let factor = if estimated.unseen > 0.0 { rest / estimated.unseen } else { 1.0 };
-        let value = measured + factor * unseen(sample, off);
-        let error = rest - estimated.unseen;
-        let unexplained = (error * error - estimated.variance).max(0.0);
-        let share = value / (estimated.seen + factor * estimated.unseen).max(1.0);
-        (value, factor * factor * variance(sample, off) + share * unexplained)
-    }
-
-    /// What was counted for a group and no sample stands for.
-    fn rest(&self, group: &Group) -> Nanos {
-        let exact = self.exact.get(group).map_or(0, |(exact, _)| exact.0);
-        match self.estimated.get(group) {
-            // A sleep of a certain length is as exact as a total.
-            Some(estimated) if estimated.unseen == 0.0 => Nanos(exact.saturating_sub(estimated.seen as u64)),
-            Some(_) => Nanos(0),
-            None => Nanos(exact),
-        }
-    }
-}
-
-/// The variance of `duration / probability`, as one sample shows it.
-fn variance(sample: &Sample, off: &OffCpu) -> f64 {
-    let estimate = sample.value.0 as f64 / off.probability;
-    (1.0 - off.probability) * estimate * estimate
-}
-
-/// The time of sleeps that were not sampled that a sample stands for, besides its own.
-fn unseen(sample: &Sample, off: &OffCpu) -> f64 {
-    sample.value.0 as f64 * (1.0 / off.probability - 1.0)
 }
 
 struct Builder<'a> {
@@ -340,31 +249,6 @@ impl Builder<'_> {
     }
 }
 
-/// Kernel functions between what a thread did and the BPF program that saw it (kernel/trace/bpf_trace.c,
-/// include/linux/tracepoint.h, kernel/sched/core.c).
-fn is_tracing(frame: &Frame) -> bool {
-    const PREFIXES: [&str; 4] = ["bpf_prog_", "bpf_trace_run", "__bpf_trace_", "__traceiter_"];
-    // Every switch goes through these. The task iterator leaves them out, so that with them the same wait would be two.
-    const SWITCH: [&str; 2] = ["__schedule", "schedule"];
-    matches!(frame.location, Location::Kernel(_))
-        && frame.symbol.as_ref().is_some_and(|symbol| {
-            SWITCH.contains(&symbol.name.as_str()) || PREFIXES.iter().any(|prefix| symbol.name.starts_with(prefix))
-        })
-}
-
-fn is_interrupt_entry(frame: &Frame) -> bool {
-    matches!(frame.location, Location::Kernel(_))
-        && frame.symbol.as_ref().is_some_and(|symbol| begins_interrupt(&symbol.name))
-}
-
-/// Whether a kernel function stands at the beginning of interrupt handling (arch/x86/entry, kernel/softirq.c).
-pub(crate) fn begins_interrupt(name: &str) -> bool {
-    const PREFIXES: [&str; 6] =
-        ["asm_sysvec_", "asm_common_interrupt", "common_interrupt", "asm_exc_nmi", "el1h_64_irq", "el0t_64_irq"];
-    const NAMES: [&str; 4] = ["handle_softirqs", "__do_softirq", "__irq_exit_rcu", "irq_exit_rcu"];
-    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-}
-
 /// Frames merged by name.
 struct Names<'a> {
     recording: &'a Recording,
@@ -419,8 +303,8 @@ impl<'a> Names<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{FrameTable, Meta, ModuleTable, Symbol, ThreadTable};
-    use crate::units::{Addr, CpuId};
+    use crate::profile::{FrameTable, Meta, ModuleTable, Reason, Symbol, ThreadTable};
+    use crate::units::{Addr, CpuId, Tid};
 
     fn kernel_frame(frames: &mut FrameTable, addr: u64, name: &str) -> FrameId {
         frames.push(Frame {

@@ -5,15 +5,17 @@
 //! and calibrated, and each value has its variance.
 
 mod build;
+mod calibration;
 mod frame;
+mod kernel_frames;
 mod meta;
 mod recording;
 mod stack;
 mod view;
 
-pub(crate) use build::begins_interrupt;
 pub use build::{Selection, build};
 pub use frame::{Frame, FrameId, FrameTable, Location, Module, ModuleId, ModuleTable, Symbol};
+pub(crate) use kernel_frames::begins_interrupt;
 pub use meta::{
     Cost, Governing, HostFacts, Losses, Meta, ProbeCost, RateChange, SCHEMA_VERSION, SymbolizeStats, Target,
 };
