@@ -58,6 +58,11 @@ impl Watched {
 impl Target {
     /// From `-p`, `--cgroup` and the words after `--`; without any, all threads.
     pub(crate) fn resolve(pids: &[u32], cgroup: Option<&Path>, words: &[String]) -> anyhow::Result<Self> {
+        if !host::in_initial_pid_namespace() {
+            bail!(
+                "the kernel reports the host's process ids, and quell runs in a PID namespace of its own; run it in the host's (hostPID, --pid=host)"
+            );
+        }
         if !words.is_empty() {
             let program = &words[0];
             if !can_be_started(program) {
@@ -73,11 +78,6 @@ impl Target {
         }
         if pids.is_empty() {
             return Ok(Self::Endless(CaptureTarget::All));
-        }
-        if !host::in_initial_pid_namespace() {
-            bail!(
-                "-p needs the host's process ids, and quell runs in a PID namespace of its own; run it in the host's (hostPID, --pid=host)"
-            );
         }
         Ok(Self::Processes(pids.iter().map(|pid| Watched::new(Pid(*pid))).collect::<anyhow::Result<_>>()?))
     }

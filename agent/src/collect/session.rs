@@ -136,7 +136,7 @@ impl Session {
         let (begin, begin_realtime) = (now(), clock(ClockId::CLOCK_REALTIME));
         for (_, at_work) in &mut attached {
             if let Err(error) = at_work.begin(&mut object) {
-                remarks.push(format!("threads that wait throughout were not seen: {error}"));
+                remarks.push(format!("what was there at the beginning was not seen: {error}"));
             }
         }
         let governor = config.max_overhead.map(|budget| Governor::new(budget, rates));

@@ -1,7 +1,6 @@
 //! CPU sampling by perf events: hardware cycles where there is a PMU, else the CPU clock.
 
 use std::io;
-use std::os::fd::RawFd;
 
 use perf_event::events::{Hardware, Software};
 use perf_event::{Builder, Counter};
@@ -45,7 +44,7 @@ impl Probe for Cpu {
             Err(error) => return Err(error),
         };
         for (cpu, event) in &mut events {
-            begin(event, program).map_err(|source| perf_error(*cpu, source))?;
+            event.set_bpf(program).map_err(|source| perf_error(*cpu, source))?;
         }
         Ok(Box::new(Sampling { clock, events }))
     }
@@ -81,11 +80,6 @@ fn open(clock: Clock, frequency: Hertz, cpus: &CpuSet) -> Result<Vec<(CpuId, Cou
         .collect()
 }
 
-fn begin(event: &mut Counter, program: RawFd) -> io::Result<()> {
-    event.set_bpf(program)?;
-    event.enable()
-}
-
 fn perf_error(cpu: CpuId, source: io::Error) -> ProbeError {
     if super::object::is_permission(&source) {
         return ProbeError::Permission("CAP_PERFMON (or CAP_SYS_ADMIN, or kernel.perf_event_paranoid below 1)");
@@ -111,6 +105,9 @@ impl Attached for Sampling {
     }
 
     fn begin(&mut self, _object: &mut BpfObject) -> Result<(), ProbeError> {
+        for (cpu, event) in &mut self.events {
+            event.enable().map_err(|source| perf_error(*cpu, source))?;
+        }
         Ok(())
     }
 
