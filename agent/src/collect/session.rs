@@ -311,7 +311,11 @@ impl Session {
                 CaptureTarget::Cgroup { path, .. } => Target::Cgroup(path.display().to_string()),
                 CaptureTarget::Command { words, .. } => Target::Command(words),
             },
-            idle: idle(&per_cpu, &self.cpus),
+            idle: idle(
+                &per_cpu,
+                &self.cpus,
+                interrupts_when_busy(self.config.frequency.interval(), &self.governing.changes, duration),
+            ),
             cpus: self.cpus,
             host: self.host,
             start_realtime: self.begin_realtime,
@@ -466,11 +470,28 @@ fn sum(counts: &[Counts]) -> Counts {
     bytemuck::cast(words)
 }
 
-fn idle(per_cpu: &[Counts], cpus: &CpuSet) -> BTreeMap<CpuId, f64> {
+/// How many interrupts a CPU that was never idle had: an idle one may have none at all.
+fn interrupts_when_busy(first: Nanos, changes: &[RateChange], duration: Nanos) -> f64 {
+    let ends = changes.iter().map(|change| change.time).chain([duration]);
+    let intervals = [first].into_iter().chain(changes.iter().map(|change| change.cpu_interval));
+    let mut begin = Nanos(0);
+    let mut interrupts = 0.0;
+    for (end, interval) in ends.zip(intervals) {
+        interrupts += end.since(begin).0 as f64 / interval.0.max(1) as f64;
+        begin = end;
+    }
+    interrupts.max(1.0)
+}
+
+fn idle(per_cpu: &[Counts], cpus: &CpuSet, when_busy: f64) -> BTreeMap<CpuId, f64> {
+    if per_cpu.iter().all(|counts| counts.interrupts == 0) {
+        return BTreeMap::new();
+    }
     cpus.iter()
         .filter_map(|cpu| {
-            let counts = per_cpu.get(cpu.0 as usize).filter(|counts| counts.interrupts > 0)?;
-            Some((cpu, counts.idle as f64 / counts.interrupts as f64))
+            let counts = per_cpu.get(cpu.0 as usize)?;
+            let busy = counts.interrupts.saturating_sub(counts.idle) as f64;
+            Some((cpu, (1.0 - busy / when_busy).clamp(0.0, 1.0)))
         })
         .collect()
 }

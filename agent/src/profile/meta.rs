@@ -170,7 +170,8 @@ pub struct Meta {
     pub remarks: Vec<String>,
     /// What the command that quell started returned: its exit code, or 128 + the signal that ended it.
     pub exit_code: Option<i32>,
-    /// Share of each captured CPU's sampling interrupts that found it idle; empty without the CPU probe.
+    /// Share of the capture that each captured CPU was idle, by the sampling interrupts that found it busy; empty without
+    /// the CPU probe.
     pub idle: BTreeMap<CpuId, f64>,
     /// What it cost.
     pub cost: Cost,
