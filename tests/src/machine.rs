@@ -1,0 +1,49 @@
+//! The machines that kernel tests run on: what `cargo xtask vm` gives a guest.
+//!
+//! `xtask` includes this file by its path, so that it need not build what the tests need.
+
+/// A guest: its kernel comes from elsewhere, all else from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// What tests and `--list` call it.
+    pub name: &'static str,
+    /// How many CPUs; each node has as many as the others.
+    pub cpus: u32,
+    /// How many NUMA nodes.
+    pub nodes: u32,
+    /// What is appended to the kernel's command line.
+    pub command_line: &'static str,
+    /// Network cards, by the names that QEMU has for their models.
+    pub nics: &'static [&'static str],
+    /// An ACPI table that brings cpufreq and cpuidle, or none.
+    pub power: Option<Power>,
+}
+
+/// The power management that firmware describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// Five frequencies through ports that nothing answers, two idle states that both halt.
+    FrequenciesAndIdleStates,
+}
+
+/// Four CPUs, and nothing else.
+pub const PLAIN: Machine = Machine { name: "plain", cpus: 4, nodes: 1, command_line: "", nics: &[], power: None };
+
+/// CPUs 2 and 3 are kept free of other work, and of the tick where the kernel can (`CONFIG_NO_HZ_FULL`).
+pub const ISOLATED: Machine =
+    Machine { name: "isolated", command_line: "isolcpus=domain,managed_irq,2-3 nohz_full=2-3 rcu_nocbs=2-3", ..PLAIN };
+
+/// Two NUMA nodes, four models of network cards, frequencies and idle states: what there is to tune.
+pub const EQUIPPED: Machine = Machine {
+    name: "equipped",
+    nodes: 2,
+    nics: &["igb", "e1000e", "virtio-net-pci", "vmxnet3"],
+    power: Some(Power::FrequenciesAndIdleStates),
+    ..PLAIN
+};
+
+/// The kernel keeps its memory from everybody, root too: BPF programs may not read it.
+pub const LOCKED_DOWN: Machine = Machine { name: "locked-down", command_line: "lockdown=confidentiality", ..PLAIN };
+
+/// Every machine.
+pub const MACHINES: &[Machine] = &[PLAIN, ISOLATED, EQUIPPED, LOCKED_DOWN];
