@@ -13,6 +13,7 @@ pub mod kernel;
 pub mod machine;
 pub mod recorded;
 pub mod small;
+pub mod support;
 mod syscall;
 pub mod turns;
 pub mod verdict;

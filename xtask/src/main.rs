@@ -3,11 +3,22 @@
 #![allow(clippy::print_stdout, reason = "a command-line tool: its results go to stdout")]
 
 mod bench;
+mod docs;
 mod ebpf;
 mod install;
+#[allow(unreachable_pub, reason = "a file of the tests' library, included by its path")]
+#[path = "../../tests/src/machine.rs"]
+mod machine;
 #[path = "../../ebpf/manifest.rs"]
 mod manifest;
+#[allow(unreachable_pub, reason = "a file of the tests' library, included by its path")]
+#[path = "../../tests/src/support.rs"]
+mod support;
 mod toolchain;
+#[allow(unreachable_pub, reason = "a file of the tests' library, included by its path")]
+#[path = "../../tests/src/verdict.rs"]
+mod verdict;
+mod vm;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -29,12 +40,18 @@ enum Task {
     Ebpf(ebpf::Args),
     /// Measure quell beside its peers, in one run
     Bench(bench::Args),
+    /// Draw what the docs show of the kernels tested
+    Docs(docs::Args),
+    /// Run the kernel tests on real kernels, in QEMU
+    Vm(vm::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().task {
         Task::Ebpf(args) => ebpf::run_task(&args),
         Task::Bench(args) => bench::run_task(&args),
+        Task::Docs(args) => docs::run_task(&args),
+        Task::Vm(args) => vm::run_task(&args),
     };
     match outcome {
         Ok(Outcome::Clean) => ExitCode::SUCCESS,

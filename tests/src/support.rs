@@ -1,0 +1,38 @@
+//! Which kernels quell was tested on and what came out: `docs/kernel-support.json`, from which the docs' table is drawn.
+//!
+//! `xtask` includes this file by its path, so that it need not build what the tests need.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::verdict::Verdict;
+
+/// Where it is, from the workspace's root.
+pub const FILE: &str = "docs/kernel-support.json";
+
+/// A run of all tests on all kernels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Support {
+    /// The day of the run, `2026-11-21`.
+    pub date: String,
+    /// The version of quell.
+    pub quell: String,
+    /// How the guests' CPUs ran.
+    pub accelerator: String,
+    /// The kernels, in the order of the table's columns.
+    pub kernels: Vec<TestedKernel>,
+    /// Verdicts, by the test's name and the kernel's.
+    pub tests: BTreeMap<String, BTreeMap<String, Verdict>>,
+}
+
+/// A kernel of the matrix.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TestedKernel {
+    /// What the matrix calls it: `6.1`, `newest`.
+    pub name: String,
+    /// What it calls itself: `6.1.0-56-amd64`.
+    pub release: String,
+}

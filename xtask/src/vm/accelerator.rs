@@ -1,0 +1,75 @@
+//! Hardware virtualization where it works, else translation.
+
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+
+use super::boot::{self, Started};
+use super::guest::Guest;
+use super::kernel::Kernel;
+use crate::machine;
+use crate::output_of;
+
+/// How QEMU runs a guest's CPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Accelerator {
+    /// By the host's CPU.
+    Kvm,
+    /// By translating its instructions: everywhere, and ten to twenty times slower.
+    Tcg,
+}
+
+impl fmt::Display for Accelerator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kvm => "KVM",
+            Self::Tcg => "TCG",
+        })
+    }
+}
+
+/// How long the first line of a guest may take under KVM: it takes a second where KVM works.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Accelerator {
+    /// QEMU's words for it.
+    pub(super) fn arguments(self) -> [&'static str; 4] {
+        match self {
+            Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
+            // One thread for all CPUs: with one for each, some boots hang. Skylake without TSX, which QEMU does not
+            // translate, and as a model whose time-stamp counter does not depend on the frequency (model 58).
+            Self::Tcg => ["-accel", "tcg,thread=single,tb-size=512", "-cpu", "Skylake-Server,-hle,-rtm,model=58"],
+        }
+    }
+
+    /// KVM where a guest boots under it. What was found is remembered for this host's kernel and QEMU.
+    pub(super) fn find(cache: &Path, kernel: &Kernel) -> Result<Self> {
+        if let Err(error) = OpenOptions::new().read(true).write(true).open("/dev/kvm") {
+            println!("TCG: /dev/kvm: {error}");
+            return Ok(Self::Tcg);
+        }
+        let host = output_of(Command::new("uname").args(["-n", "-r"])).context("`uname` fails")?;
+        let qemu = output_of(Command::new("qemu-system-x86_64").arg("--version")).context("QEMU fails")?;
+        let remembered = cache.join("accelerator");
+        let key = format!("{host}\n{qemu}\n");
+        if let Some(answer) = fs::read_to_string(&remembered).ok().as_deref().and_then(|text| text.strip_prefix(&key)) {
+            return Ok(if answer == "kvm" { Self::Kvm } else { Self::Tcg });
+        }
+        let dir = tempfile::tempdir_in(cache).context("cannot make a directory for a boot")?;
+        let answer = match boot::starts(&Guest::of(&machine::PLAIN), kernel, Self::Kvm, dir.path(), PATIENCE)? {
+            Started::Yes => Self::Kvm,
+            Started::No(why) => {
+                println!("TCG: /dev/kvm is there, but a guest does not start under it: {why}");
+                Self::Tcg
+            }
+        };
+        fs::write(&remembered, key + if answer == Self::Kvm { "kvm" } else { "tcg" })
+            .with_context(|| format!("cannot write {}", remembered.display()))?;
+        Ok(answer)
+    }
+}
