@@ -81,17 +81,18 @@ impl Running {
         Ok(Pid::from_raw(child.id().cast_signed()))
     }
 
-    /// Waits until its off-CPU probe is at work: what begins from now on is captured from its beginning.
+    /// Waits until its probes are at work: what begins from now on is captured from its beginning.
     pub fn captures(&self) -> Result<()> {
         let pid = self.pid()?.as_raw().cast_unsigned();
         turns::until("quell attaches its probes", || {
             if self.has_ended()? {
                 bail!("quell ended before its capture began");
             }
-            // After its last link it walks over the threads that sleep, and then waits for the end of the capture.
+            // It waits for the first time when all is attached and begun: for the end of the capture.
             let waits =
                 || fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|function| function.contains("poll"));
-            Ok((kernel::attached_by(pid)?.contains("quell_waking") && waits()).then_some(()))
+            let at_work = |name: &String| ["quell_cpu", "quell_waking"].contains(&name.as_str());
+            Ok((waits() && kernel::held_by(pid)?.iter().any(at_work)).then_some(()))
         })
     }
 

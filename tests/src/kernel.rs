@@ -18,12 +18,17 @@ const CAP_BPF: u64 = 1 << 39;
 ///
 /// Beside the macros, whose output the test harness swallows.
 pub fn privileged(test: &str) -> bool {
-    let held = capabilities().unwrap_or(0);
-    let enough = held & CAP_SYS_ADMIN != 0 || held & (CAP_PERFMON | CAP_BPF) == CAP_PERFMON | CAP_BPF;
+    let enough = may_load_programs();
     if !enough {
         skipped(test, "needs root, or CAP_BPF and CAP_PERFMON");
     }
     enough
+}
+
+/// Whether this process may load BPF programs.
+pub fn may_load_programs() -> bool {
+    let held = capabilities().unwrap_or(0);
+    held & CAP_SYS_ADMIN != 0 || held & (CAP_PERFMON | CAP_BPF) == CAP_PERFMON | CAP_BPF
 }
 
 /// Says on stderr that a test cannot run here, and why.
@@ -57,10 +62,9 @@ pub fn loaded_programs() -> Result<BTreeMap<u32, String>> {
 /// How quell names its programs.
 const OURS: &str = "quell_";
 
-/// The names of quell's programs that a process holds attached (5.8, where fdinfo first tells a link's program).
-pub fn attached_by(pid: u32) -> Result<BTreeSet<String>> {
-    let links = descriptors(pid).into_iter().filter(|text| text.contains("link_type:"));
-    let ids: BTreeSet<u32> = links.filter_map(|text| program_id(&text)).collect();
+/// The names of quell's programs that a process has loaded, attached or not.
+pub fn held_by(pid: u32) -> Result<BTreeSet<String>> {
+    let ids: BTreeSet<u32> = descriptors(pid).iter().filter_map(|text| program_id(text)).collect();
     let named = loaded_programs()?.into_iter().filter(|(id, _)| ids.contains(id));
     Ok(named.map(|(_, name)| name).collect())
 }

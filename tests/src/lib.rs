@@ -7,6 +7,7 @@
 #![deny(missing_docs)]
 
 pub mod agent;
+pub mod cgroup;
 pub mod clock;
 pub mod fixture;
 pub mod kernel;
