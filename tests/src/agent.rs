@@ -89,8 +89,7 @@ impl Running {
                 bail!("quell ended before its capture began");
             }
             // It waits for the first time when all is attached and begun: for the end of the capture.
-            let waits =
-                || fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|function| function.contains("poll"));
+            let waits = || fs::read_to_string(format!("/proc/{pid}/syscall")).is_ok_and(|call| polls(&call));
             let at_work = |name: &String| ["quell_cpu", "quell_waking"].contains(&name.as_str());
             Ok((waits() && kernel::held_by(pid)?.iter().any(at_work)).then_some(()))
         })
@@ -117,6 +116,16 @@ impl Running {
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         })
     }
+}
+
+/// Whether a thread is in poll(2), by its `/proc/PID/syscall`: the number comes first. Kernels before 5.16 do not tell
+/// the function (`wchan`) where they are built without frame pointers.
+fn polls(call: &str) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    const POLL: [libc::c_long; 2] = [libc::SYS_poll, libc::SYS_ppoll];
+    #[cfg(not(target_arch = "x86_64"))]
+    const POLL: [libc::c_long; 1] = [libc::SYS_ppoll];
+    call.split(' ').next().and_then(|number| number.parse().ok()).is_some_and(|number| POLL.contains(&number))
 }
 
 impl Drop for Running {

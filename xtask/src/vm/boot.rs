@@ -1,6 +1,7 @@
 //! Booting a guest, and watching it until it has done its job or is past hope.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::accelerator::Accelerator;
-use super::guest::{Console, Guest};
+use super::guest::{CONSOLE, Console, Guest};
 use super::initramfs;
 use super::kernel::Kernel;
 use super::programs::{Programs, Test};
@@ -57,8 +58,23 @@ pub(super) struct Attempt {
 pub(super) struct Death {
     /// In one line.
     pub(super) how: String,
-    /// The last lines of its console.
-    pub(super) console: String,
+    /// Where its console is.
+    console: PathBuf,
+    /// The last lines of that.
+    last_lines: String,
+}
+
+impl Death {
+    /// What became of the guest, and where to read more.
+    pub(super) fn brief(&self) -> String {
+        format!("{} (console: {})", self.how, self.console.display())
+    }
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; it ends with\n{}", self.brief(), self.last_lines)
+    }
 }
 
 /// Boots a guest that has nothing to do.
@@ -95,13 +111,13 @@ pub(super) fn shell(
     dir: &Path,
     programs: &Programs,
 ) -> Result<()> {
-    let tests = quote(&programs.tests);
     let job = format!(
-        "export QUELL_BIN={quell}\nalias quell={quell} kernels={tests}\n\
-         echo 'quell and kernels (the tests) are aliases; `exit` ends the guest, Ctrl-A X kills it.'\n\
-         cd /tmp; export ENV=/run/guest/aliases; alias >$ENV; sed -i 's/^/alias /' $ENV\n\
-         setsid --ctty sh -i </dev/ttyS0 >/dev/ttyS0 2>&1\n",
-        quell = quote(&programs.quell)
+        "export QUELL_BIN={quell}\nmkdir /run/bin\nexport PATH=/run/bin:$PATH\n\
+         ln -s {quell} /run/bin/quell\nln -s {tests} /run/bin/kernels\n\
+         echo '`quell`, and `kernels` with the tests, are in PATH. `exit` ends the guest, Ctrl-A X kills it.'\n\
+         cd /tmp\nsetsid --ctty $(command -v bash || command -v sh) -i </dev/ttyS0 >/dev/ttyS0 2>&1\n",
+        quell = quote(&programs.quell),
+        tests = quote(&programs.tests)
     );
     prepare(guest, kernel, dir, &job)?;
     let mut command = guest.command(kernel, accelerator, dir, Console::Terminal)?;
@@ -150,7 +166,8 @@ pub(super) fn tests(
             None if dir.join(STARTED).exists() => how,
             None => format!("{how}, while it booted"),
         },
-        console: console(dir),
+        console: dir.join(CONSOLE),
+        last_lines: last_lines(dir),
     });
     Ok(Attempt { verdicts, death })
 }
@@ -248,7 +265,7 @@ fn panic(dir: &Path) -> Option<String> {
 }
 
 /// The last lines of a guest's console.
-fn console(dir: &Path) -> String {
+fn last_lines(dir: &Path) -> String {
     const LINES: usize = 30;
     let text = console_text(dir);
     let lines: Vec<&str> = text.lines().collect();
@@ -256,7 +273,7 @@ fn console(dir: &Path) -> String {
 }
 
 fn console_text(dir: &Path) -> String {
-    String::from_utf8_lossy(&fs::read(dir.join("console")).unwrap_or_default()).replace('\r', "")
+    String::from_utf8_lossy(&fs::read(dir.join(CONSOLE)).unwrap_or_default()).replace('\r', "")
 }
 
 /// A path as one word of a shell.

@@ -30,10 +30,13 @@ const MEMORY_MIB: u32 = 2048;
 /// The scratch disk: big enough for what tests write, and sparse.
 const DISK_BYTES: u64 = 1 << 30;
 
+/// The file in the directory of a boot that a guest's console is written to.
+pub(super) const CONSOLE: &str = "console";
+
 /// Who reads the guest's console.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Console {
-    /// A file, `console` in the directory of the boot.
+    /// The file [`CONSOLE`].
     File,
     /// The terminal that this runs on.
     Terminal,
@@ -89,7 +92,7 @@ impl Guest {
         let base = "console=ttyS0 panic=-1 oops=panic tsc=reliable random.trust_cpu=on";
         command.arg("-append").arg(format!("{base} {}", self.command_line));
         match console {
-            Console::File => command.arg("-serial").arg(format!("file:{}", dir.join("console").display())),
+            Console::File => command.arg("-serial").arg(format!("file:{}", dir.join(CONSOLE).display())),
             Console::Terminal => command.args(["-serial", "mon:stdio"]),
         };
         for (tag, path, writing) in

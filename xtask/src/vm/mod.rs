@@ -180,7 +180,7 @@ impl Args {
             for machine in machine::MACHINES {
                 let tests: Vec<Test> = tests.iter().filter(|test| test.machine == machine).copied().cloned().collect();
                 let guest = self.guest(machine);
-                if guest.cpus % guest.nodes != 0 {
+                if !guest.cpus.is_multiple_of(guest.nodes) {
                     bail!("{} CPUs cannot be spread evenly over {} nodes", guest.cpus, guest.nodes);
                 }
                 if !tests.is_empty() {
@@ -214,8 +214,11 @@ fn run_boots(
             let first = run(&boot.tests, dir.clone())?;
             let mut added = results::Added::of(boot.kernel, &boot.tests, first);
             if let Some(death) = added.death() {
-                println!("{name}: {}; once more, for {} tests\n{}", death.how, added.lacking().len(), death.console);
+                println!("{name}: {death}\n{name}: once more, for {} tests", added.lacking().len());
                 let again = run(added.lacking(), dir.with_extension("retry"))?;
+                if let Some(death) = &again.death {
+                    println!("{name}: {death}");
+                }
                 added.retry(again);
             }
             println!("{name} ({}): {}, {} s", boot.kernel.release, added.summary(), begin.elapsed().as_secs());

@@ -45,11 +45,10 @@ impl Added {
     pub(super) fn retry(&mut self, again: Attempt) {
         self.retried = self.death.take().map(|death| death.how);
         self.verdicts.extend(again.verdicts);
+        let how = again.death.map_or_else(|| "no result".to_owned(), |death| death.brief());
         for test in self.lacking.drain(..) {
-            let how = again.death.as_ref().map_or("no result", |death| &death.how);
-            let console = again.death.as_ref().map_or("", |death| &death.console);
-            let why = format!("twice the guest did not end it: {how}\n{console}");
-            self.verdicts.entry(test.name).or_insert(Verdict::Failed { why });
+            let failed = Verdict::Failed { why: format!("in two boots the guest did not end it: {how}") };
+            self.verdicts.entry(test.name).or_insert(failed);
         }
     }
 
