@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
+use std::num::NonZero;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -44,6 +46,15 @@ impl Accelerator {
             // One thread for all CPUs: with one for each, some boots hang. Skylake without TSX, which QEMU does not
             // translate, and as a model whose time-stamp counter does not depend on the frequency (model 58).
             Self::Tcg => ["-accel", "tcg,thread=single,tb-size=512", "-cpu", "Skylake-Server,-hle,-rtm,model=58"],
+        }
+    }
+
+    /// How many guests this host runs at a time: under TCG each keeps one CPU busy, under KVM all that it has.
+    pub(super) fn guests(self) -> usize {
+        let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+        match self {
+            Self::Tcg => cpus,
+            Self::Kvm => (cpus / machine::PLAIN.cpus as usize).max(1),
         }
     }
 

@@ -64,7 +64,7 @@ pub(crate) struct Args {
     /// The machine of --shell
     #[arg(long, value_name = "NAME", requires = "shell", default_value = machine::PLAIN.name)]
     machine: String,
-    /// Guests at a time [default: one for two CPUs of this host]
+    /// Guests at a time [default: as many as this host's CPUs can run]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Keep the verdicts in docs/kernel-support.json: a whole matrix, all tests, their own machines
@@ -110,8 +110,8 @@ pub(crate) fn run_task(args: &Args) -> Result<Outcome> {
 
     let all = programs.list()?;
     let boots = args.boots(&kernels, &all)?;
-    let jobs = args.jobs.map_or_else(|| thread::available_parallelism().map_or(1, |cpus| cpus.get() / 2), usize::from);
-    let results = run_boots(boots, accelerator, &cache.join("boots"), &programs, &all, jobs.max(1))?;
+    let jobs = args.jobs.map_or_else(|| accelerator.guests(), usize::from);
+    let results = run_boots(boots, accelerator, &cache.join("boots"), &programs, &all, jobs)?;
     println!("\n{}", table::render(&kernels, &results));
     let mut found = results.failed();
     if args.save {
