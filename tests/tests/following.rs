@@ -1,13 +1,16 @@
 //! Who is captured: the target, what it starts, and nobody else.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result};
 use nix::sched::{CpuSet, sched_setaffinity};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, gettid};
 use quell::profile::Target;
 use quell_tests::agent::{self, Workdir};
 use quell_tests::fixture::{Burned, Fixture};
@@ -159,11 +162,80 @@ fn only_the_cpus_asked_for_are_captured() -> Result<()> {
     assert_eq!(meta.cpus.to_string(), "0");
     assert_eq!(meta.idle.keys().map(|cpu| cpu.0).collect::<Vec<_>>(), [0]);
     assert!(recorded.profile.samples.iter().all(|sample| !on_cpu(sample) || sample.cpu.0 == 0));
-    // Its thread was started during the capture. Of those that slept before, nobody knows which CPU they would use.
-    let other = burned[1].threads[0].tid;
-    assert_eq!(recorded.estimate(|sample| recorded.tid(sample) == other).samples, 0);
-    assert_eq!(recorded.total(other), 0);
+    // Neither its thread, which was started during the capture, nor that which slept before and throughout.
+    is_absent(&recorded, burned[1].pid);
     Ok(())
+}
+
+#[test]
+fn of_those_that_sleep_throughout_only_those_of_the_cpus_asked_for_are_captured() -> Result<()> {
+    const TEST: &str = "of_those_that_sleep_throughout_only_those_of_the_cpus_asked_for_are_captured";
+    if !kernel::privileged(TEST) {
+        return Ok(());
+    }
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    let mut threads = Vec::new();
+    for cpu in [0, 1] {
+        let Some(thread) = Sleeper::start(cpu)? else {
+            kernel::skipped(TEST, "needs CPUs 0 and 1");
+            return Ok(());
+        };
+        threads.push(thread);
+    }
+    for (cpu, asked) in [(0, "0"), (1, "1")] {
+        dir.run(["record", "-a", "--probe", "offcpu", "--cpu", asked, "-d", "1", "-o", "x.quell"])?.expect_code(0)?;
+        let recorded = Recorded::read(&dir.path("x.quell"))?;
+        let of = |thread: &Sleeper| recorded.estimate(|sample| recorded.tid(sample) == thread.tid);
+        let share = of(&threads[cpu]).nanos / recorded.recording.meta.duration.0 as f64;
+        assert!((0.8..=1.0).contains(&share), "{share} of the capture");
+        assert_eq!(of(&threads[1 - cpu]).samples, 0);
+        let cpus: BTreeSet<u32> = recorded.profile.samples.iter().map(|sample| sample.cpu.0).collect();
+        assert_eq!(cpus, BTreeSet::from([cpu as u32]), "others slept there too");
+    }
+    Ok(())
+}
+
+/// A thread of the test that sleeps on one CPU until this value is dropped.
+struct Sleeper {
+    tid: i32,
+    wake: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sleeper {
+    /// `None` where there is no such CPU.
+    fn start(cpu: usize) -> Result<Option<Self>> {
+        let mut only = CpuSet::new();
+        only.set(cpu)?;
+        let (wake, woken) = mpsc::channel::<()>();
+        let (tell, told) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            // It comes back from this on that CPU.
+            let pinned = sched_setaffinity(Pid::from_raw(0), &only).is_ok();
+            let _ = tell.send(pinned.then(gettid));
+            let _ = woken.recv();
+        });
+        let tid = told.recv()?;
+        let sleeper = Self { tid: tid.map_or(0, Pid::as_raw), wake: Some(wake), thread: Some(thread) };
+        if tid.is_none() {
+            return Ok(None);
+        }
+        turns::until("the thread sleeps", || {
+            let function = fs::read_to_string(format!("/proc/self/task/{}/wchan", sleeper.tid))?;
+            Ok(function.contains("futex").then_some(()))
+        })?;
+        Ok(Some(sleeper))
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        self.wake.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// A cgroup of version 2, while it lives.

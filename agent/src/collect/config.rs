@@ -83,7 +83,7 @@ pub(super) fn settings(config: &CaptureConfig, offsets: &TaskOffsets, walk_ring:
         cgroup_ids: if has_helpers_of_5_15() { [0; 4] } else { offsets.cgroup_ids.unwrap_or_default() },
         stack_regs: if has_helpers_of_5_15() { [0; 2] } else { offsets.stack_regs.unwrap_or_default() },
         walk_ring,
-        pad: 0,
+        task_cpu: offsets.cpu,
     }
 }
 

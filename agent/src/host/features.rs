@@ -322,6 +322,7 @@ pub(crate) mod tests {
                     state: 16,
                     state_bytes: 4,
                     on_cpu: 20,
+                    cpu: 4,
                     in_iowait: 24,
                     in_iowait_mask: 1,
                     comm: 28,

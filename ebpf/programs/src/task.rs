@@ -62,6 +62,12 @@ impl Task {
         self.load::<u8>(setting!(task_on_cpu)) != 0
     }
 
+    /// The CPU that it runs on, or ran on last: only waking it and moving it between run queues change it.
+    #[inline(always)]
+    pub fn cpu(self) -> u32 {
+        self.load(setting!(task_cpu))
+    }
+
     /// Its state bits; 0 for runnable.
     #[inline(always)]
     pub fn state(self) -> u64 {

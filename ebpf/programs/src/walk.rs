@@ -6,13 +6,13 @@ use aya_ebpf::helpers::{
     bpf_probe_read_kernel,
     generated::{bpf_get_task_stack, bpf_task_pt_regs},
 };
-use quell_ebpf_common::{CERTAIN, STACK_BYTES, SleepStart, ThreadState, kind};
+use quell_ebpf_common::{CERTAIN, Header, STACK_BYTES, SleepStart, ThreadState, kind};
 
 use crate::{
     maps::THREADS,
     record::{self, EFAULT, NO_STACKS, Slot},
     sched::new_thread,
-    settings::{captures_process, setting},
+    settings::{captures_cpu, captures_process, setting},
     task::{Leaving, Task},
 };
 
@@ -39,7 +39,8 @@ pub fn quell_walk_last(ctx: *mut IterTask) -> i32 {
     0
 }
 
-/// The task that the iterator stands at; `None` for idle, running, dying or uncaptured ones.
+/// The task that the iterator stands at; `None` for idle, running, dying or uncaptured ones, and for those that ran
+/// elsewhere last than on the CPUs that are captured.
 #[inline(always)]
 fn sleeper(ctx: *mut IterTask) -> Option<(Task, u32)> {
     // SAFETY: the iterator's context; the verifier checks the access.
@@ -48,7 +49,7 @@ fn sleeper(ctx: *mut IterTask) -> Option<(Task, u32)> {
         return None;
     }
     let task = Task::new(task);
-    if task.on_cpu() || task.tid() == 0 || !captures_process(task.tgid()) {
+    if task.on_cpu() || task.tid() == 0 || !captures_process(task.tgid()) || !captures_cpu(task.cpu()) {
         return None;
     }
     match task.leaving(false, task.state()) {
@@ -87,7 +88,14 @@ fn record_sleeper(ctx: *mut IterTask) -> Option<()> {
 #[inline(always)]
 fn send(task: Task, since: u64, seq: u32, reason: u32) {
     let start = SleepStart {
-        header: record::header(kind::SLEEP_START, since, task.tid(), task.tgid()),
+        header: Header {
+            kind: kind::SLEEP_START,
+            // Where it sleeps, not where the iterator happens to run.
+            cpu: task.cpu(),
+            time: since,
+            tid: task.tid(),
+            tgid: task.tgid(),
+        },
         comm: task.comm(),
         seq,
         reason,
