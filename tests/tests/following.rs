@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -108,6 +108,46 @@ fn a_process_beside_the_target_is_not_captured() -> Result<()> {
     let recorded = Recorded::read(&dir.path("x.quell"))?;
     is_whole(&recorded, &burned);
     is_absent(&recorded, beside.pid().cast_signed());
+    Ok(())
+}
+
+#[test]
+fn a_stranger_that_is_given_the_id_of_a_target_that_ended_is_not_captured() -> Result<()> {
+    const TEST: &str = "a_stranger_that_is_given_the_id_of_a_target_that_ended_is_not_captured";
+    const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
+    if !kernel::privileged(TEST) {
+        return Ok(());
+    }
+    if fs::read(LAST_PID).and_then(|last| fs::write(LAST_PID, last)).is_err() {
+        kernel::skipped(TEST, "cannot choose process ids: needs CONFIG_CHECKPOINT_RESTORE and CAP_CHECKPOINT_RESTORE");
+        return Ok(());
+    }
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    let mut shell = Command::new("sh");
+    let shell = shell.args(["-c", "read line; true & wait; echo $!; read line"]);
+    let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let pid = shell.id().to_string();
+    let quell = dir.spawn([&["record", "-p", &pid][..], &FLAGS].concat())?;
+    quell.captures()?;
+    let mut stdin = shell.stdin.take().context("a pipe")?;
+    stdin.write_all(b"go\n")?;
+    let mut line = String::new();
+    BufReader::new(shell.stdout.take().context("a pipe")?).read_line(&mut line)?;
+    let child: u32 = line.trim().parse().with_context(|| format!("the shell said {line:?}"))?;
+    let mut stranger = turns::until("the id is given out anew", || {
+        fs::write(LAST_PID, (child - 1).to_string())?;
+        let burn = Fixture::start("burn", &["--seconds", "1"])?;
+        Ok((burn.pid() == child).then_some(burn))
+    })?;
+    stranger.go()?;
+    let burned: Burned = stranger.finish()?;
+    stdin.write_all(b"end\n")?;
+    shell.wait()?;
+    quell.wait()?.expect_code(0)?;
+    let found = found_in(&Recorded::read(&dir.path("x.quell"))?, burned.pid);
+    // Nothing, unless the kernel took its time to free the one before.
+    assert!(found < 0.1 * burned_in(&burned), "{found} ns of a stranger's {} ns", burned_in(&burned));
     Ok(())
 }
 

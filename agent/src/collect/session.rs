@@ -107,9 +107,11 @@ impl Session {
                 for pid in pids {
                     object.add_target(*pid)?;
                 }
+                following.push(object.attach_tracepoint("quell_free", "sched_process_free")?);
                 following.push(object.attach_tracepoint("quell_fork", "sched_process_fork")?);
             }
             CaptureTarget::Command { .. } => {
+                following.push(object.attach_tracepoint("quell_free", "sched_process_free")?);
                 following.push(object.attach_tracepoint("quell_fork", "sched_process_fork")?);
                 following.push(object.attach_tracepoint("quell_exec", "sched_process_exec")?);
             }

@@ -16,7 +16,7 @@ pub static RINGS: ArrayOfMaps<RingBuf<u8, 4096>, 1024> = ArrayOfMaps::new();
 #[btf_map]
 pub static THREADS: HashMap<u32, ThreadState, 65536> = HashMap::new();
 
-/// The processes that are captured, by tgid, under `target::PROCESSES`.
+/// The processes that are captured, by tgid, under `target::PROCESSES`, until they are freed.
 #[btf_map]
 pub static TARGETS: HashMap<u32, u32, 65536> = HashMap::new();
 

@@ -44,15 +44,13 @@ fn leave(ctx: &BtfTracePointContext, prev: Task, now: u64) -> Option<()> {
         return None;
     }
     let tgid = prev.tgid();
-    if !captures_current(tgid) {
-        return None;
-    }
     let state = if setting!(switch_has_prev_state) == 1 { u64::from(ctx.arg::<u32>(3)) } else { prev.state() };
     let reason = match prev.leaving(ctx.arg::<u64>(0) & 1 == 1, state) {
         Leaving::For(reason) => reason,
+        // Asks nobody whether the thread is captured: it is if it is known.
         Leaving::Dead => return exit(tid, tgid, now),
     };
-    if !captures_cpu(record::cpu()) {
+    if !captures_current(tgid) || !captures_cpu(record::cpu()) {
         return None;
     }
     let thread = thread(tid, tgid)?;
@@ -291,6 +289,23 @@ pub fn quell_fork(ctx: BtfTracePointContext) -> i32 {
         && let Some(counts) = counts()
     {
         counts.lost_targets += 1;
+    }
+    0
+}
+
+/// `sched_process_free(struct task_struct *p)`: a target is one no longer, or a stranger would be that is given its id.
+///
+/// Not at `sched_process_exit`, after which the threads of a process go on running and waiting. A task is freed a grace
+/// period of RCU after it was reaped and has left the CPU for good (`put_task_struct_rcu_user`, kernel/exit.c, 5.4), and
+/// a process's first thread is reaped after all others (`wait_consider_task`, `release_task`). Its id may be given out
+/// anew within that grace period, should all others be given out in it.
+#[btf_tracepoint(function = "sched_process_free")]
+pub fn quell_free(ctx: BtfTracePointContext) -> i32 {
+    let task = Task::new(ctx.arg(0));
+    let tgid = task.tgid();
+    if task.tid() == tgid {
+        // Most processes are no targets.
+        let _ = TARGETS.remove(tgid);
     }
     0
 }
