@@ -126,10 +126,10 @@ pub fn send_walked<R: WithStacks>(slot: Slot, mut record: R, walk: impl Fn(*mut 
 /// What `bpf_get_stack` says of a kernel thread's user stack.
 pub const EFAULT: i64 = -14;
 
-/// Sends a record without stacks.
+/// Sends a record without stacks; `false` where it found no room.
 #[inline(always)]
-pub fn send_plain<R: Copy>(record: &R) {
-    send(cpu(), core::ptr::from_ref(record).cast(), size_of::<R>());
+pub fn send_plain<R: Copy>(record: &R) -> bool {
+    send(cpu(), core::ptr::from_ref(record).cast(), size_of::<R>())
 }
 
 /// Which ring a program writes to. The iterators run with interrupts and preemption on; where a ring's lock may sleep
@@ -143,7 +143,7 @@ fn ring(slot: Slot) -> u32 {
 }
 
 #[inline(always)]
-fn send(ring: u32, bytes: *const u8, length: usize) {
+fn send(ring: u32, bytes: *const u8, length: usize) -> bool {
     let sent = match RINGS.get(ring) {
         // SAFETY: `bytes` holds `length` bytes; the verifier checks it.
         Some(ring) => unsafe {
@@ -161,6 +161,7 @@ fn send(ring: u32, bytes: *const u8, length: usize) {
     {
         counts.lost_records += 1;
     }
+    sent == 0
 }
 
 /// A helper's length as an index that the verifier sees to be below 1024; 0 for an errno.

@@ -53,7 +53,7 @@ fn leave(ctx: &BtfTracePointContext, prev: Task, now: u64) -> Option<()> {
     if !captures_current(tgid) || !captures_cpu(record::cpu()) {
         return None;
     }
-    let thread = thread(tid, tgid)?;
+    let thread = thread(tid, tgid, now)?;
     // SAFETY: a pointer into the map's value, which stays allocated while this program runs. Only the CPU that
     // switches this thread writes it, so no other access overlaps but a waker's store to `woken_at`.
     let thread = unsafe { &mut *thread };
@@ -119,11 +119,25 @@ fn predicted(thread: &ThreadState, reason: u32) -> u32 {
     }
 }
 
+/// The state of a thread that was seen before: not that of another that had its id and whose end was not seen, or could
+/// not be told.
+#[inline(always)]
+pub fn known(tid: u32, tgid: u32) -> Option<*mut ThreadState> {
+    let state = THREADS.get_ptr_mut(tid)?;
+    // SAFETY: a pointer into the map's value, which stays allocated while this program runs; written at its insert only.
+    (unsafe { (*state).tgid } == tgid).then_some(state)
+}
+
 /// The thread's state, new if need be.
 #[inline(always)]
-fn thread(tid: u32, tgid: u32) -> Option<*mut ThreadState> {
-    if let Some(known) = THREADS.get_ptr_mut(tid) {
-        return Some(known);
+fn thread(tid: u32, tgid: u32, now: u64) -> Option<*mut ThreadState> {
+    if let Some(state) = known(tid, tgid) {
+        return Some(state);
+    }
+    if let Some(stale) = THREADS.get_ptr(tid) {
+        // SAFETY: a read of a map's value; its thread is gone.
+        let stale = unsafe { &*stale };
+        tell_end(tid, stale.tgid, stale.comm, &stale.totals, now);
     }
     let new = new_thread(tgid, bpf_get_current_comm().unwrap_or_default());
     if THREADS.insert(tid, &new, 0).is_err() {
@@ -153,18 +167,26 @@ pub fn new_thread(tgid: u32, comm: [u8; 16]) -> ThreadState {
 
 #[inline(always)]
 fn exit(tid: u32, tgid: u32, now: u64) -> Option<()> {
-    let thread = THREADS.get_ptr_mut(tid)?;
+    let thread = known(tid, tgid)?;
     // SAFETY: as in `leave`.
     let thread = unsafe { &mut *thread };
     end_unseen(thread, tid, now);
-    let exit = ThreadExit {
-        header: record::header(kind::THREAD_EXIT, now, tid, tgid),
-        comm: bpf_get_current_comm().unwrap_or_default(),
-        totals: thread.totals,
-    };
-    record::send_plain(&exit);
-    let _ = THREADS.remove(tid);
+    let comm = bpf_get_current_comm().unwrap_or_default();
+    if tell_end(tid, tgid, comm, &thread.totals, now) {
+        let _ = THREADS.remove(tid);
+    } else {
+        // The user side finds the totals in the map in the end.
+        thread.out_since = 0;
+        thread.comm = comm;
+    }
     Some(())
+}
+
+/// Tells the user side of the end of a thread; `false` where its record found no room.
+#[inline(always)]
+fn tell_end(tid: u32, tgid: u32, comm: [u8; 16], totals: &[Total; 3], now: u64) -> bool {
+    let header = record::header(kind::THREAD_EXIT, now, tid, tgid);
+    record::send_plain(&ThreadExit { header, comm, totals: *totals })
 }
 
 #[inline(always)]
@@ -173,7 +195,7 @@ fn enter(next: Task, now: u64) -> Option<()> {
     if tid == 0 {
         return None;
     }
-    let thread = THREADS.get_ptr_mut(tid)?;
+    let thread = known(tid, next.tgid())?;
     // SAFETY: as in `leave`.
     let thread = unsafe { &mut *thread };
     if thread.out_since == 0 {
@@ -250,8 +272,9 @@ pub fn quell_waking(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn waking(ctx: &BtfTracePointContext) -> Option<()> {
     counts()?.wakes += 1;
-    let woken_tid = Task::new(ctx.arg(0)).tid();
-    let woken = THREADS.get_ptr_mut(woken_tid)?;
+    let task = Task::new(ctx.arg(0));
+    let woken_tid = task.tid();
+    let woken = known(woken_tid, task.tgid())?;
     // SAFETY: a pointer into the map's value. The woken thread is off CPU, so that only its waker touches this.
     let woken = unsafe { &mut *woken };
     if woken.out_since == 0 || woken.odds == 0 {
@@ -261,7 +284,7 @@ fn waking(ctx: &BtfTracePointContext) -> Option<()> {
     woken.woken_at = now;
     let id = bpf_get_current_pid_tgid();
     let (tgid, tid) = ((id >> 32) as u32, id as u32);
-    let waker_seq = match THREADS.get_ptr(tid) {
+    let waker_seq = match known(tid, tgid) {
         // SAFETY: a read of a map's value; the current thread is not being switched.
         Some(waker) => unsafe { (*waker).seq },
         None => 0,

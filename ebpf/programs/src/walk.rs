@@ -11,7 +11,7 @@ use quell_ebpf_common::{CERTAIN, Header, STACK_BYTES, SleepStart, ThreadState, k
 use crate::{
     maps::THREADS,
     record::{self, EFAULT, NO_STACKS, Slot},
-    sched::new_thread,
+    sched::{known, new_thread},
     settings::{captures_cpu, captures_process, setting},
     task::{Leaving, Task},
 };
@@ -76,7 +76,7 @@ fn enter_sleeper(ctx: *mut IterTask) -> Option<()> {
 #[inline(always)]
 fn record_sleeper(ctx: *mut IterTask) -> Option<()> {
     let (task, _) = sleeper(ctx)?;
-    let thread = THREADS.get_ptr(task.tid())?;
+    let thread = known(task.tid(), task.tgid())?;
     // SAFETY: a read of a map's value; the context-switch programs are detached by now.
     let thread = unsafe { &*thread };
     if thread.out_since != 0 && thread.odds == 0 {
