@@ -50,7 +50,7 @@ pub struct CaptureConfig {
 }
 
 /// What the programs are told.
-pub(super) fn settings(config: &CaptureConfig, offsets: &TaskOffsets, walk_ring: u32) -> Settings {
+pub(crate) fn settings(config: &CaptureConfig, offsets: &TaskOffsets, walk_ring: u32) -> Settings {
     let mut cpus = [0u64; 16];
     for CpuId(cpu) in config.cpus.iter().flat_map(CpuSet::iter).filter(|cpu| cpu.0 < 1024) {
         cpus[cpu as usize / 64] |= 1 << (cpu % 64);

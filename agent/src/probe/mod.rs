@@ -78,7 +78,7 @@ pub trait Attached {
     /// The kernel's.
     fn set_rates(&mut self, rates: SamplingRates) -> io::Result<()>;
 
-    /// Detaches, and writes what only shows at the end.
+    /// Writes what only shows at the end, and detaches.
     ///
     /// # Errors
     /// Any [`ProbeError`]; it is detached all the same.

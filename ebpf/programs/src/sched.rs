@@ -208,7 +208,7 @@ fn enter(next: Task, now: u64) -> Option<()> {
 /// of virtual machines hide the switches from their supervisor's threads. What it ran for since is taken for sleep.
 #[inline(always)]
 fn end_unseen(thread: &mut ThreadState, tid: u32, now: u64) {
-    // Number 0 was entered by the iterator, perhaps after its end.
+    // Number 0 was entered by the iterator, perhaps after its end; that of one which runs on is struck by the last walk.
     if thread.out_since != 0 && thread.seq != 0 {
         end_sleep(thread, tid, now);
     }

@@ -31,7 +31,7 @@ pub fn quell_walk_first(ctx: *mut IterTask) -> i32 {
     0
 }
 
-/// Records where each thread stands that sleeps still and was not sampled.
+/// Records where each thread stands that sleeps still and was not sampled. Runs while context switches are still seen.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task")]
 pub fn quell_walk_last(ctx: *mut IterTask) -> i32 {
@@ -39,28 +39,31 @@ pub fn quell_walk_last(ctx: *mut IterTask) -> i32 {
     0
 }
 
-/// The task that the iterator stands at; `None` for idle, running, dying or uncaptured ones, and for those that ran
-/// elsewhere last than on the CPUs that are captured.
+/// The task that the iterator stands at; `None` after the last one.
 #[inline(always)]
-fn sleeper(ctx: *mut IterTask) -> Option<(Task, u32)> {
+fn visited(ctx: *mut IterTask) -> Option<Task> {
     // SAFETY: the iterator's context; the verifier checks the access.
     let task = unsafe { (*ctx).task };
-    if task.is_null() {
-        return None;
-    }
-    let task = Task::new(task);
+    if task.is_null() { None } else { Some(Task::new(task)) }
+}
+
+/// Why a task sleeps; `None` for idle, running, dying or uncaptured ones, and for those that ran elsewhere last than on
+/// the CPUs that are captured.
+#[inline(always)]
+fn sleeps(task: Task) -> Option<u32> {
     if task.on_cpu() || task.tid() == 0 || !captures_process(task.tgid()) || !captures_cpu(task.cpu()) {
         return None;
     }
     match task.leaving(false, task.state()) {
-        Leaving::For(reason) => Some((task, reason)),
+        Leaving::For(reason) => Some(reason),
         Leaving::Dead => None,
     }
 }
 
 #[inline(always)]
 fn enter_sleeper(ctx: *mut IterTask) -> Option<()> {
-    let (task, reason) = sleeper(ctx)?;
+    let task = visited(ctx)?;
+    let reason = sleeps(task)?;
     let tid = task.tid();
     if THREADS.get_ptr(tid).is_some() {
         return None;
@@ -75,10 +78,17 @@ fn enter_sleeper(ctx: *mut IterTask) -> Option<()> {
 
 #[inline(always)]
 fn record_sleeper(ctx: *mut IterTask) -> Option<()> {
-    let (task, _) = sleeper(ctx)?;
+    let task = visited(ctx)?;
+    // Before the thread's state is read: the kernel sets it after the switch that `quell_switch` ends the sleep at.
+    let on_cpu = task.on_cpu();
     let thread = known(task.tid(), task.tgid())?;
-    // SAFETY: a read of a map's value; the context-switch programs are detached by now.
-    let thread = unsafe { &*thread };
+    // SAFETY: a pointer into the map's value, which stays allocated while this program runs.
+    let thread = unsafe { &mut *thread };
+    if on_cpu && thread.seq == 0 {
+        // It was switched in while the first walk entered it, and never left since: it does not sleep.
+        thread.out_since = 0;
+    }
+    sleeps(task)?;
     if thread.out_since != 0 && thread.odds == 0 {
         send(task, thread.out_since, thread.seq, thread.reason);
     }
