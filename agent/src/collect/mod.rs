@@ -18,6 +18,7 @@ pub mod user_walk;
 use std::time::Duration;
 
 pub use crate::sys::{GateError, Gated};
+#[cfg(test)]
 pub(crate) use config::settings;
 pub use config::{CaptureConfig, CaptureTarget};
 pub use governor::{OFFCPU_INTERVAL, SamplingRates};

@@ -9,11 +9,12 @@ use aya_ebpf::helpers::{
 use quell_ebpf_common::{CERTAIN, Header, STACK_BYTES, SleepStart, ThreadState, kind};
 
 use crate::{
-    maps::THREADS,
+    maps::{THREADS, thread},
     record::{self, EFAULT, NO_STACKS, Slot},
     sched::{known, new_thread},
     settings::{captures_cpu, captures_process, setting},
     task::{Leaving, Task},
+    value::{load, store},
 };
 
 /// `struct bpf_iter__task` of kernel/bpf/task_iter.c.
@@ -65,13 +66,13 @@ fn enter_sleeper(ctx: *mut IterTask) -> Option<()> {
     let task = visited(ctx)?;
     let reason = sleeps(task)?;
     let tid = task.tid();
-    if THREADS.get_ptr(tid).is_some() {
+    if thread(tid).is_some() {
         return None;
     }
     let now = record::now();
-    let thread = ThreadState { out_since: now, seq: 0, odds: CERTAIN, reason, ..new_thread(task.tgid(), task.comm()) };
+    let asleep = ThreadState { out_since: now, seq: 0, odds: CERTAIN, reason, ..new_thread(task.tgid(), task.comm()) };
     // BPF_NOEXIST: a context switch that came first knows better.
-    THREADS.insert(tid, &thread, 1).ok()?;
+    THREADS.insert(tid, &asleep, 1).ok()?;
     send(task, now, 0, reason);
     Some(())
 }
@@ -82,15 +83,15 @@ fn record_sleeper(ctx: *mut IterTask) -> Option<()> {
     // Before the thread's state is read: the kernel sets it after the switch that `quell_switch` ends the sleep at.
     let on_cpu = task.on_cpu();
     let thread = known(task.tid(), task.tgid())?;
-    // SAFETY: a pointer into the map's value, which stays allocated while this program runs.
-    let thread = unsafe { &mut *thread };
-    if on_cpu && thread.seq == 0 {
+    if on_cpu && load!(thread.seq) == 0 {
         // It was switched in while the first walk entered it, and never left since: it does not sleep.
-        thread.out_since = 0;
+        store!(thread.out_since, 0);
     }
     sleeps(task)?;
-    if thread.out_since != 0 && thread.odds == 0 {
-        send(task, thread.out_since, thread.seq, thread.reason);
+    // Should it wake meanwhile, its sleep has ended unsampled, and the user side drops the record: it does not go on.
+    let since = load!(thread.out_since);
+    if since != 0 && load!(thread.odds) == 0 {
+        send(task, since, load!(thread.seq), load!(thread.reason));
     }
     Some(())
 }
@@ -136,8 +137,8 @@ fn user_regs(task: Task) -> [u64; 3] {
         let load = |offset: u32| unsafe { bpf_probe_read_kernel(regs.wrapping_add(offset as usize).cast::<u64>()) };
         return [load(ip).unwrap_or(0), load(sp).unwrap_or(0), load(fp).unwrap_or(0)];
     }
-    // SAFETY: a helper call on the iterator's task. Its result is a trusted `struct pt_regs *`, and the loads are
-    // checked against BTF like those of `Task`.
+    // SAFETY: a helper call on the iterator's task. Its result is a trusted `struct pt_regs *`, and the verifier checks
+    // the loads against BTF like those of `Task`.
     unsafe {
         let regs = bpf_task_pt_regs(task.as_ptr().cast_mut().cast()) as *const u8;
         let load = |offset: u32| *regs.add(offset as usize).cast::<u64>();
