@@ -60,6 +60,8 @@ pub struct Session {
     pending: Vec<(Nanos, MappingEvent)>,
     spaces: AddressSpaces,
     sorter: Sorter,
+    /// The record at hand, where something had to be added to it.
+    completed: Vec<u64>,
     joiner: Joiner,
     meter: CostMeter,
     governor: Option<Governor>,
@@ -143,7 +145,7 @@ impl Session {
         }
         let governor = config.max_overhead.map(|budget| Governor::new(budget, rates));
         let governing = Governing { budget: config.max_overhead, ..Governing::default() };
-        Ok(Self {
+        let mut session = Self {
             config,
             object,
             rings,
@@ -153,7 +155,8 @@ impl Session {
             pending: Vec::new(),
             spaces: AddressSpaces::new(),
             sorter: Sorter::default(),
-            joiner: Joiner::new(begin, user_walk::walk),
+            completed: Vec::new(),
+            joiner: Joiner::new(begin),
             meter: CostMeter::new(),
             governor,
             governing,
@@ -165,7 +168,10 @@ impl Session {
             cpus,
             host,
             remarks,
-        })
+        };
+        // Whoever was found asleep may not be for long.
+        session.drain();
+        Ok(session)
     }
 
     /// What there is to say so far: probes that were left out, and why.
@@ -196,7 +202,10 @@ impl Session {
 
     fn drain(&mut self) {
         self.rings.drain(|record| match event::header(record) {
-            Some(header) => self.sorter.push(Nanos(header.time), record),
+            Some(header) => {
+                let record = user_walk::completed(record, &mut self.completed).unwrap_or(record);
+                self.sorter.push(Nanos(header.time), record);
+            }
             None => self.joiner.unknown += 1,
         });
         // After the samples: the mapping that a sample needs was reported before it was taken.
