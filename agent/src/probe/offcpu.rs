@@ -28,18 +28,23 @@ impl Probe for OffCpu {
         &SPEC
     }
 
-    fn check(&self, features: &Features) -> Availability {
+    fn needs(&self, features: &Features) -> Availability {
         host::offcpu(features)
     }
 
+    fn load(&self, object: &mut BpfObject) -> Result<Availability, ProbeError> {
+        object.load_tracepoint("quell_switch", "sched_switch")?;
+        object.load_tracepoint("quell_waking", "sched_waking")?;
+        let walks = ["quell_walk_first", "quell_walk_last"].map(|walk| object.load_iterator(walk));
+        Ok(match walks.into_iter().find_map(Result::err) {
+            Some(why) => Availability::Degraded(format!("threads that sleep throughout are missing: {}", why.brief())),
+            None => Availability::Ready,
+        })
+    }
+
     fn attach(&self, object: &mut BpfObject, config: &ProbeConfig) -> Result<Box<dyn Attached>, ProbeError> {
-        object.load_iterator("quell_walk_first")?;
-        object.load_iterator("quell_walk_last")?;
         // Switches before wake-ups before the walk: whoever the walk finds asleep is seen when it wakes.
-        let links = vec![
-            object.attach_tracepoint("quell_switch", "sched_switch")?,
-            object.attach_tracepoint("quell_waking", "sched_waking")?,
-        ];
+        let links = vec![object.attach_tracepoint("quell_switch")?, object.attach_tracepoint("quell_waking")?];
         Ok(Box::new(Waiting { links, cgroup: config.cgroup.clone() }))
     }
 }
@@ -100,7 +105,7 @@ mod tests {
 
     use super::*;
     use crate::collect::{CaptureConfig, CaptureTarget, settings};
-    use crate::host::{Btf, Capabilities, Capability};
+    use crate::host::{Btf, Capabilities, Capability, Helpers};
     use crate::units::{CpuId, Hertz, Pid, Tid};
 
     /// The object for a capture of this process alone; `None` where it may not be loaded.
@@ -120,7 +125,8 @@ mod tests {
             command_line: Vec::new(),
         };
         let offsets = host::offsets(&Btf::kernel().expect("BTF")).expect("a kernel that quell knows");
-        let settings = quell_ebpf_common::Settings { self_tgid: 0, ..settings(&config, &offsets, 0) };
+        let settings =
+            quell_ebpf_common::Settings { self_tgid: 0, ..settings(&config, &offsets, &Helpers::detect(), 0) };
         let mut object = BpfObject::load(settings, 1 << 14, 1).expect("it loads");
         object.add_target(own).expect("there is room");
         Some(object)
