@@ -46,13 +46,16 @@ impl BpfObject {
         Ok(Self { ebpf, btf })
     }
 
-    /// Loads program `name` for the BTF tracepoint `tracepoint`.
+    /// Loads program `name` for the BTF tracepoint `tracepoint`, unless another probe needed it already; so do the others.
     ///
     /// # Errors
     /// [`ProbeError::Refused`] with the verifier's last lines.
     pub fn load_tracepoint(&mut self, name: &'static str, tracepoint: &'static str) -> Result<(), ProbeError> {
         let program = self.ebpf.program_mut(name).ok_or(ProbeError::Missing(name))?;
         let program: &mut BtfTracePoint = program.try_into().map_err(|_| ProbeError::Missing(name))?;
+        if program.fd().is_ok() {
+            return Ok(());
+        }
         program.load(tracepoint, &self.btf).map_err(|error| refused(name, error))
     }
 
@@ -74,6 +77,9 @@ impl BpfObject {
     /// [`ProbeError::Refused`] with the verifier's last lines.
     pub fn load_perf_event(&mut self, name: &'static str) -> Result<(), ProbeError> {
         let program: &mut PerfEvent = self.program(name)?;
+        if program.fd().is_ok() {
+            return Ok(());
+        }
         program.load().map_err(|error| refused(name, error))
     }
 
@@ -93,6 +99,9 @@ impl BpfObject {
     pub fn load_iterator(&mut self, name: &'static str) -> Result<(), ProbeError> {
         let program = self.ebpf.program_mut(name).ok_or(ProbeError::Missing(name))?;
         let program: &mut Iter = program.try_into().map_err(|_| ProbeError::Missing(name))?;
+        if program.fd().is_ok() {
+            return Ok(());
+        }
         program.load("task", &self.btf).map_err(|error| refused(name, error))
     }
 

@@ -1,6 +1,6 @@
 //! Having the kernel check quell's own programs, without a capture.
 
-use super::{Availability, BpfObject, PROBES};
+use super::{Availability, BpfObject, PROBES, Probe};
 use crate::collect::settings_to_try;
 use crate::host::{Helpers, TaskOffsets};
 
@@ -16,12 +16,13 @@ pub struct Tried {
 /// Loads the programs of each probe as a capture of every thread does, and attaches none. Nothing stays behind.
 #[must_use]
 pub fn try_programs(offsets: &TaskOffsets, helpers: &Helpers) -> Vec<Tried> {
-    let tried = |probe: &&'static dyn super::Probe| {
-        // Each in an object of its own, as in a capture of that probe alone.
-        let loaded = BpfObject::load(settings_to_try(offsets, helpers), 1, 1)
-            .and_then(|mut object| probe.load(&mut object))
-            .unwrap_or_else(|error| Availability::Unavailable(error.brief()));
-        Tried { probe: probe.spec().name, programs: loaded }
+    let mut object = BpfObject::load(settings_to_try(offsets, helpers), 1, 1).map_err(|error| error.brief());
+    let tried = |probe: &&'static dyn Probe| {
+        let programs = match &mut object {
+            Ok(object) => probe.load(object).unwrap_or_else(|error| Availability::Unavailable(error.brief())),
+            Err(why) => Availability::Unavailable(why.clone()),
+        };
+        Tried { probe: probe.spec().name, programs }
     };
     PROBES.iter().map(tried).collect()
 }
