@@ -353,6 +353,19 @@ fn a_wake_chain_is_told_to_the_interrupt_and_blames_no_bystander() {
 }
 
 #[test]
+fn a_budget_that_was_missed_by_a_little_is_said_so() {
+    let mut profile = profile();
+    // 60 ms of 4 s.
+    profile.meta.cost.probes[0].nanos_per_event = Some(20e6);
+    let Some(browser) = Browser::new(&profile) else { return };
+    let page = browser.open("");
+    let missed = "The probes' budget of 1.00 % was not kept: they cost 1.50 %.";
+    assert!(page.text("cost").contains(missed), "{}", page.text("cost"));
+    let fact = "Budget 1.00 % of one CPU for the probes, not kept: they cost 1.50 %";
+    assert!(page.text("facts").contains(fact), "{}", page.text("facts"));
+}
+
+#[test]
 fn what_was_not_recorded_is_said() {
     let mut profile = profile();
     profile.samples.clear();

@@ -64,6 +64,16 @@ pub struct Cost {
     pub agent_memory: Bytes,
 }
 
+impl Cost {
+    /// What the programs took of a capture of this length, as a share of one CPU; `None` where that was not measured.
+    #[must_use]
+    pub fn of_programs(&self, duration: Nanos) -> Option<f64> {
+        let measured = || self.probes.iter().filter_map(|probe| Some(probe.nanos_per_event? * probe.events as f64));
+        measured().next()?;
+        Some(measured().sum::<f64>() / duration.0.max(1) as f64)
+    }
+}
+
 /// Everything that was not captured or not understood, counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Losses {

@@ -273,7 +273,7 @@ fn governor(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
     let governing = &meta.governing;
     let Some(budget) = governing.budget else { return Ok(()) };
     let changes = governing.changes.len();
-    let kept = if governing.over_budget { ", not kept even at the lowest rates" } else { "" };
+    let kept = kept(budget, governing.over_budget, meta.cost.of_programs(meta.duration));
     let text = format!("budget {:.2} % of one CPU for the probes{kept}; rates changed: {changes}", 100.0 * budget);
     line("governor", &text, out)?;
     for change in governing.changes.iter().take(SHOWN) {
@@ -290,6 +290,23 @@ fn governor(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
         line("", &format!("and {} more", changes - SHOWN), out)?;
     }
     Ok(())
+}
+
+/// Whether a budget was kept over the whole capture, as closely as percentages are shown.
+fn kept(budget: f64, over_at_lowest_rates: bool, cost: Option<f64>) -> String {
+    let hundredths = |share: f64| (10_000.0 * share).round() as u64;
+    match (cost, over_at_lowest_rates) {
+        (Some(cost), lowest) if hundredths(cost) > hundredths(budget) => {
+            let even = if lowest { " even at the lowest rates" } else { "" };
+            format!(", not kept{even}: they cost {:.2} %", 100.0 * cost)
+        }
+        (Some(cost), true) => {
+            format!(", not kept at times even at the lowest rates; they cost {:.2} % in all", 100.0 * cost)
+        }
+        (Some(cost), false) => format!(", kept: they cost {:.2} %", 100.0 * cost),
+        (None, true) => ", not kept even at the lowest rates".to_owned(),
+        (None, false) => String::new(),
+    }
 }
 
 /// A line, or several, with a title on the left.
@@ -455,6 +472,28 @@ mod tests {
         }];
         meta.remarks = vec!["cpu: no hardware cycle counter, a timer samples instead".to_owned()];
         insta::assert_snapshot!(maker.text());
+    }
+
+    #[test]
+    fn a_budget_that_was_missed_by_a_little_is_said_so_too() {
+        let mut maker = busy_server();
+        let meta = &mut maker.profile.meta;
+        meta.governing.budget = Some(0.01);
+        let mut governor = |events, over_budget| {
+            let meta = &mut maker.profile.meta;
+            let mechanism = "tp_btf sched_switch".to_owned();
+            let nanos_per_event = Some(100.0);
+            meta.cost.probes = vec![ProbeCost { probe: "offcpu".to_owned(), mechanism, events, nanos_per_event }];
+            meta.governing.over_budget = over_budget;
+            let text = maker.text();
+            text.lines().find(|line| line.starts_with("governor")).expect("a line").to_owned()
+        };
+        let begin = "governor  budget 1.00 % of one CPU for the probes";
+        assert_eq!(governor(90_000, false), format!("{begin}, kept: they cost 0.90 %; rates changed: 0"));
+        assert_eq!(governor(100_040, false), format!("{begin}, kept: they cost 1.00 %; rates changed: 0"));
+        assert_eq!(governor(102_000, false), format!("{begin}, not kept: they cost 1.02 %; rates changed: 0"));
+        assert!(governor(102_000, true).starts_with(&format!("{begin}, not kept even at the lowest rates: they")));
+        assert!(governor(90_000, true).starts_with(&format!("{begin}, not kept at times even at the lowest rates;")));
     }
 
     #[test]

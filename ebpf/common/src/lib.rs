@@ -308,7 +308,8 @@ abi! {
         pub stack_regs: [u32; 2],
         /// Which of `RINGS` the task iterators write to: none of a CPU's.
         pub walk_ring: u32,
-        /// Always 0: keeps the size a multiple of 8.
-        pub pad: u32,
+        /// Offset of the CPU that a task runs on, or ran on last: `task_struct::thread_info.cpu`, or `task_struct::cpu`
+        /// before 5.16.
+        pub task_cpu: u32,
     } size 240
 }

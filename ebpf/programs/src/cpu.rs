@@ -9,9 +9,10 @@ use aya_ebpf::{
 use quell_ebpf_common::{CpuSample, kind};
 
 use crate::{
-    maps::{RATES, counts},
+    maps::{counts, rates},
     record::{self, NO_STACKS, OwnFrames, Slot},
     settings::captures_current,
+    value::{count, load},
 };
 
 /// On each perf event: records the running thread's stacks.
@@ -24,23 +25,22 @@ pub fn quell_cpu(ctx: PerfEventContext) -> u32 {
 #[inline(always)]
 fn sample(ctx: &PerfEventContext) -> Option<()> {
     let counts = counts()?;
-    counts.interrupts += 1;
+    count!(counts.interrupts);
     let id = bpf_get_current_pid_tgid();
     let (tgid, tid) = ((id >> 32) as u32, id as u32);
     if tid == 0 {
-        counts.idle += 1;
+        count!(counts.idle);
         return None;
     }
     if !captures_current(tgid) {
         return None;
     }
-    counts.cpu_samples += 1;
-    let rates = RATES.get_ptr(0)?;
+    count!(counts.cpu_samples);
+    let rates = rates()?;
     let sample = CpuSample {
         header: record::header(kind::CPU_SAMPLE, record::now(), tid, tgid),
         comm: bpf_get_current_comm().unwrap_or_default(),
-        // SAFETY: an array's element lives as long as the map; the user side writes it as one 8-byte store.
-        interval: unsafe { (*rates).cpu_interval },
+        interval: load!(rates.cpu_interval),
         stacks: NO_STACKS,
     };
     record::send_with_stacks(Slot::Cpu, OwnFrames::None, ctx.as_ptr(), sample);
