@@ -86,6 +86,7 @@ pub(crate) fn settings(config: &CaptureConfig, offsets: &TaskOffsets, helpers: &
         stack_regs: if has_task_pt_regs { [0; 2] } else { offsets.stack_regs.unwrap_or_default() },
         walk_ring,
         task_cpu: offsets.cpu,
+        task_switches: offsets.switches,
     }
 }
 

@@ -336,6 +336,7 @@ pub(crate) mod tests {
                     switch_has_prev_state: true,
                     cgroup_ids: None,
                     stack_regs: None,
+                    switches: [32, 40],
                 }),
                 mechanisms: Mechanisms {
                     tp_btf: Support::Yes,

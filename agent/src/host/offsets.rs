@@ -35,6 +35,8 @@ pub struct TaskOffsets {
     /// `task_struct::stack`, and where above the address there a thread's user registers are; `None` where that is not
     /// known.
     pub stack_regs: Option<[u32; 2]>,
+    /// `task_struct::nvcsw` and `nivcsw`, of which `__schedule` (kernel/sched/core.c) counts one up at each switch.
+    pub switches: [u32; 2],
 }
 
 /// A member that the kernel's BTF lacks.
@@ -72,6 +74,7 @@ pub fn offsets(btf: &Btf) -> Result<TaskOffsets, MissingField> {
         switch_has_prev_state: btf.tracepoint_arguments("sched_switch").is_some_and(|count| count >= 5),
         cgroup_ids: cgroup_ids(btf),
         stack_regs: stack_regs(btf),
+        switches: [task("nvcsw")?.byte(), task("nivcsw")?.byte()],
     })
 }
 
@@ -157,6 +160,8 @@ mod tests {
             ("stack", long, 576, 0),
             ("thread_info", thread_info, 640, 0),
             ("cpu", int, 768, 0),
+            ("nvcsw", long, 832, 0),
+            ("nivcsw", long, 896, 0),
         ]
         .into_iter()
         .filter(|member| member.0 != without && (member.0 != "cpu" || state.0 == "state"))
@@ -187,6 +192,7 @@ mod tests {
         assert_eq!((new.state, new.state_bytes, new.switch_has_prev_state), (8, 4, true));
         assert_eq!((new.pid, new.tgid, new.on_cpu, new.comm), (40, 44, 16, 48));
         assert_eq!((new.in_iowait, new.in_iowait_mask), (33, 1 << 3));
+        assert_eq!(new.switches, [104, 112]);
         assert_eq!(new.cpu, 80 + 12, "in the task's own thread_info");
         let old = offsets(&blob(("state", 8), "", 4)).expect("all members");
         assert_eq!((old.state, old.state_bytes, old.switch_has_prev_state), (8, 8, false));

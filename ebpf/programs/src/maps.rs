@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use quell_ebpf_common::{Counts, Rates, ThreadState};
 
-use crate::{record::Scratch, value::Value};
+use crate::{cpu::Found, record::Scratch, value::Value};
 
 /// A ring for each CPU: one ring shared by many producers collapses under contention. And one for the task iterators.
 #[btf_map]
@@ -28,6 +28,10 @@ pub static RATES: Array<Rates, 1> = Array::new();
 #[btf_map]
 pub static COUNTS: PerCpuArray<Counts, 1> = PerCpuArray::new();
 
+/// Element 0: what the last sampling interrupt of each CPU found.
+#[btf_map]
+pub static FOUND: PerCpuArray<Found, 1> = PerCpuArray::new();
+
 /// Where records with stacks are put together, an element for each kind of program: one may interrupt another.
 #[btf_map]
 pub static SCRATCH: PerCpuArray<Scratch, 4> = PerCpuArray::new();
@@ -37,6 +41,13 @@ pub static SCRATCH: PerCpuArray<Scratch, 4> = PerCpuArray::new();
 pub fn counts() -> Option<Value<Counts>> {
     // SAFETY: an array's element.
     COUNTS.get_ptr_mut(0).map(|counts| unsafe { Value::new(counts) })
+}
+
+/// What this CPU's last sampling interrupt found.
+#[inline(always)]
+pub fn found() -> Option<Value<Found>> {
+    // SAFETY: an array's element.
+    FOUND.get_ptr_mut(0).map(|found| unsafe { Value::new(found) })
 }
 
 /// What the governor adapts. The user side replaces all of it at once, by a copy that is not atomic: one field may be
