@@ -33,9 +33,11 @@ function showCapture(profile) {
 
   const kept = governing.budget === null ? '' : budgetKept(meta);
   const each = (probe) => probe.nanos_per_event === null ? 'time not measured' : `${nanos(probe.nanos_per_event)} each`;
+  // A probe may have several programs: the event of each stands at the end of its mechanism.
+  const named = ({ probe, mechanism }) => mechanism.includes(': ') ? `${probe} (${mechanism.split(': ').pop()})` : probe;
   const spent = [
     `${percent(cost.cpu_share, 1)} of one CPU`,
-    ...cost.probes.map((probe) => `${probe.probe} ${counted(probe.events, 'event')}, ${each(probe)}`),
+    ...cost.probes.map((probe) => `${named(probe)} ${counted(probe.events, 'event')}, ${each(probe)}`),
     `memory ${bytes(cost.map_memory)} in the kernel, ${bytes(cost.agent_memory)} in the agent`,
   ];
   const idle = Object.values(meta.idle);
@@ -62,7 +64,7 @@ function showCapture(profile) {
     ['Off-CPU sampling', meta.every_event ? 'every sleep' : 'by expected length, weighted (Horvitz-Thompson)'],
     ...kind === 'command' ? [['Exit code', meta.exit_code ?? 'the command still ran']] : [],
     ['Agent CPU time', nanos(cost.agent_cpu)],
-    ...cost.probes.map((probe) => [`Probe ${probe.probe}`, `${probe.mechanism}: ${counted(probe.events, 'event')}, ${each(probe)}`]),
+    ...cost.probes.map((probe) => [`Probe ${named(probe)}`, `${probe.mechanism}: ${counted(probe.events, 'event')}, ${each(probe)}`]),
     ['Budget', governing.budget === null ? 'none' : [`${percent(governing.budget, 1)} of one CPU for the probes`, kept].filter(Boolean).join(', ')],
     ...governing.changes.map((change) => [`Rates from ${seconds(change.time, 1e6)}`, [
       `cost was ${percent(change.measured, 1)}; since then one CPU sample each ${nanos(change.cpu_interval)}`,
