@@ -14,4 +14,5 @@ pub mod recording;
 pub mod report;
 pub mod symbolize;
 mod sys;
+pub mod tune;
 pub mod units;

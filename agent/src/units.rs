@@ -46,6 +46,14 @@ unit! {
     Tid(u32)
 }
 unit! {
+    /// A NUMA node, as the kernel numbers them.
+    NodeId(u32)
+}
+unit! {
+    /// An interrupt, as `/proc/interrupts` numbers them.
+    Irq(u32)
+}
+unit! {
     /// A virtual address.
     Addr(u64)
 }
@@ -133,7 +141,7 @@ macro_rules! plain_display {
         })+
     };
 }
-plain_display!(CpuId, Pid, Tid);
+plain_display!(CpuId, NodeId, Irq, Pid, Tid);
 
 impl fmt::Display for Addr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -173,6 +181,12 @@ impl CpuSet {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The CPUs of both.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        Self(self.0.union(&other.0).copied().collect())
     }
 
     /// The CPUs of `self` that are not in `other`.

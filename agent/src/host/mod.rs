@@ -8,9 +8,13 @@ mod checkup;
 mod features;
 mod helpers;
 mod kernel_version;
+mod nics;
 mod offsets;
 mod perf;
 mod processes;
+mod root;
+mod this;
+mod topology;
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -27,9 +31,13 @@ pub use checkup::{Check, Checkup, Group, ProbeState, ProbeVerdict, Status, check
 pub use features::{Features, Mechanisms, Support};
 pub use helpers::Helpers;
 pub use kernel_version::{KernelVersion, KernelVersionError};
+pub use nics::{Nic, nics};
 pub use offsets::{MissingField, TaskOffsets, offsets};
 pub use perf::PerfEvents;
 pub use processes::processes_in;
+pub use root::Root;
+pub use this::{Host, Vendor};
+pub use topology::{Cpu, Topology};
 
 /// A fact that the host does not tell.
 #[derive(Debug, thiserror::Error)]

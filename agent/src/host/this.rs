@@ -1,0 +1,90 @@
+//! A host as tuning sees it.
+
+use super::{HostError, KernelVersion, KernelVersionError, Nic, Root, Topology, nics};
+use crate::units::Irq;
+
+/// What a plan depends on, read once: later steps of one transaction see the same host.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Where its files are.
+    pub root: Root,
+    /// Its kernel.
+    pub kernel: KernelVersion,
+    /// The running kernel's command line.
+    pub command_line: String,
+    /// The boot that it is in: `/proc/sys/kernel/random/boot_id`.
+    pub boot: String,
+    /// Its CPUs.
+    pub topology: Topology,
+    /// Its network interfaces.
+    pub nics: Vec<Nic>,
+    /// Its interrupts that have a handler.
+    pub irqs: Vec<Irq>,
+    /// Who made its CPUs.
+    pub vendor: Vendor,
+    /// Whether it is a virtual machine.
+    pub virtual_machine: bool,
+    /// Whether this is a container on it.
+    pub container: bool,
+}
+
+/// Who made a host's CPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vendor {
+    /// `GenuineIntel`.
+    Intel,
+    /// `AuthenticAMD`.
+    Amd,
+    /// Anybody else.
+    Other,
+}
+
+impl Host {
+    /// Reads the facts.
+    ///
+    /// # Errors
+    /// `/proc` or `/sys` cannot be read.
+    pub fn read(root: Root) -> Result<Self, HostError> {
+        let read = |path: &str| root.read(path).map_err(|source| HostError::Read { path: root.path(path), source });
+        let release = read("/proc/sys/kernel/osrelease")?;
+        let kernel = release.parse().map_err(|why: KernelVersionError| HostError::Understand {
+            path: root.path("/proc/sys/kernel/osrelease"),
+            why: why.to_string(),
+        })?;
+        let cpuinfo = read("/proc/cpuinfo")?;
+        let field = |name: &str| {
+            cpuinfo.lines().find_map(|line| line.strip_prefix(name)?.split_once(':').map(|(_, value)| value.trim()))
+        };
+        Ok(Self {
+            kernel,
+            command_line: read("/proc/cmdline")?,
+            boot: read("/proc/sys/kernel/random/boot_id")?,
+            topology: Topology::read(&root)?,
+            nics: nics(&root),
+            irqs: irqs(&root),
+            vendor: match field("vendor_id") {
+                Some("GenuineIntel") => Vendor::Intel,
+                Some("AuthenticAMD") => Vendor::Amd,
+                _ => Vendor::Other,
+            },
+            // CPUID leaf 1, ECX bit 31: set by hypervisors, never by hardware.
+            virtual_machine: field("flags").is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
+            container: in_container(&root),
+            root,
+        })
+    }
+}
+
+/// By the marks that systemd, docker and podman leave (systemd's CONTAINER_INTERFACE.md).
+fn in_container(root: &Root) -> bool {
+    let marks = ["/run/systemd/container", "/.dockerenv", "/run/.containerenv"];
+    marks.iter().any(|mark| root.has(mark))
+}
+
+/// Those with a line in `/proc/interrupts` that begins with a number: the others are the CPUs' own.
+fn irqs(root: &Root) -> Vec<Irq> {
+    let text = root.read("/proc/interrupts").unwrap_or_default();
+    let numbers = text.lines().filter_map(|line| line.split_once(':')?.0.trim().parse().ok().map(Irq));
+    // A handler makes a directory with an affinity; the cascade of the old controller has none.
+    numbers.filter(|irq| root.has(&format!("/proc/irq/{irq}/smp_affinity_list"))).collect()
+}

@@ -1,0 +1,110 @@
+//! CPUs, and what they share.
+
+use std::collections::BTreeMap;
+
+use super::{HostError, Root};
+use crate::units::{CpuId, CpuSet, NodeId};
+
+/// The CPUs of a host and its NUMA nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Topology {
+    /// Every CPU that is present, by its number.
+    pub cpus: BTreeMap<CpuId, Cpu>,
+}
+
+/// A logical CPU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cpu {
+    /// Whether it runs.
+    pub online: bool,
+    /// The CPUs of its core, itself too: SMT siblings. Only itself while it is offline.
+    pub core: CpuSet,
+    /// The CPUs that share its last-level cache.
+    pub cache: CpuSet,
+    /// Its socket; `None` while it is offline.
+    pub package: Option<u32>,
+    /// Its NUMA node.
+    pub node: NodeId,
+}
+
+const CPUS: &str = "/sys/devices/system/cpu";
+const NODES: &str = "/sys/devices/system/node";
+
+impl Topology {
+    /// Reads it from sysfs (Documentation/ABI/stable/sysfs-devices-system-cpu).
+    ///
+    /// # Errors
+    /// sysfs has no list of CPUs, or one that does not parse.
+    pub fn read(root: &Root) -> Result<Self, HostError> {
+        let present = list(root, &format!("{CPUS}/present"))?;
+        let online = list(root, &format!("{CPUS}/online"))?;
+        let mut node_of = BTreeMap::new();
+        for name in root.list(NODES).unwrap_or_default() {
+            let Some(node) = name.strip_prefix("node").and_then(|number| number.parse().ok()) else { continue };
+            for cpu in list(root, &format!("{NODES}/{name}/cpulist"))?.iter() {
+                node_of.insert(cpu, NodeId(node));
+            }
+        }
+        let mut topology = Self::default();
+        for cpu in present.iter() {
+            let dir = format!("{CPUS}/cpu{cpu}");
+            let alone = || CpuSet::from_iter([cpu]);
+            let shared = |file: &str| list(root, &format!("{dir}/{file}")).unwrap_or_else(|_| alone());
+            let package = root.read(&format!("{dir}/topology/physical_package_id"));
+            topology.cpus.insert(
+                cpu,
+                Cpu {
+                    online: online.contains(cpu),
+                    core: shared("topology/thread_siblings_list"),
+                    cache: last_level_cache(root, &dir).unwrap_or_else(|| shared("topology/core_siblings_list")),
+                    package: package.ok().and_then(|text| text.parse().ok()),
+                    node: node_of.get(&cpu).copied().unwrap_or_default(),
+                },
+            );
+        }
+        Ok(topology)
+    }
+
+    /// The CPUs that run.
+    #[must_use]
+    pub fn online(&self) -> CpuSet {
+        self.cpus.iter().filter(|(_, cpu)| cpu.online).map(|(id, _)| *id).collect()
+    }
+
+    /// The NUMA nodes that have CPUs, with those that run.
+    #[must_use]
+    pub fn nodes(&self) -> BTreeMap<NodeId, CpuSet> {
+        let mut nodes: BTreeMap<NodeId, Vec<CpuId>> = BTreeMap::new();
+        for (id, cpu) in self.cpus.iter().filter(|(_, cpu)| cpu.online) {
+            nodes.entry(cpu.node).or_default().push(*id);
+        }
+        nodes.into_iter().map(|(node, cpus)| (node, cpus.into_iter().collect())).collect()
+    }
+
+    /// The cores that run, each as its CPUs, in the order of their first.
+    #[must_use]
+    pub fn cores(&self) -> Vec<CpuSet> {
+        let online = self.online();
+        let mut cores: Vec<CpuSet> = Vec::new();
+        for id in online.iter() {
+            if !cores.iter().any(|core| core.contains(id)) {
+                cores.push(self.cpus[&id].core.iter().filter(|&sibling| online.contains(sibling)).collect());
+            }
+        }
+        cores
+    }
+}
+
+/// The CPUs that share the largest cache of a CPU.
+fn last_level_cache(root: &Root, cpu: &str) -> Option<CpuSet> {
+    // index3 on all but small machines: asked for first, since a large host has many CPUs.
+    ["index3", "index2"].into_iter().find_map(|index| list(root, &format!("{cpu}/cache/{index}/shared_cpu_list")).ok())
+}
+
+fn list(root: &Root, path: &str) -> Result<CpuSet, HostError> {
+    let text = root.read(path).map_err(|source| HostError::Read { path: root.path(path), source })?;
+    text.parse().map_err(|why: crate::units::CpuListError| HostError::Understand {
+        path: root.path(path),
+        why: why.to_string(),
+    })
+}

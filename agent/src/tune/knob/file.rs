@@ -1,0 +1,211 @@
+//! A knob that is a file: most of sysfs and all of `/proc/sys`.
+
+use std::io;
+
+use super::{Held, Knob, KnobError, KnobSpec, Reading};
+use crate::host::Host;
+use crate::tune::{Scope, Target, Value};
+use crate::units::{CpuId, CpuSet};
+
+/// A value in a file of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct FileKnob {
+    /// What it is.
+    pub spec: KnobSpec,
+    /// The file's path: `{}` stands for the target's number or name.
+    pub path: &'static str,
+    /// How the file says it.
+    pub codec: Codec,
+}
+
+/// How a file says a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// As people write it: numbers and words.
+    Plain,
+    /// All words that it knows, the one in force in brackets: `always [madvise] never`.
+    Bracketed,
+    /// A switch, as two words for off and on: `0` and `1`, `N` and `Y`.
+    Words(&'static str, &'static str),
+    /// CPUs as ranges: `0-3,8`.
+    CpuList,
+    /// CPUs as hexadecimal words of 32 bits, the highest first: `ff,ffffffff`.
+    CpuMask,
+}
+
+impl FileKnob {
+    fn file(&self, target: &Target) -> String {
+        let part = match target {
+            Target::Host => String::new(),
+            Target::Cpu(cpu) => cpu.to_string(),
+            Target::Node(node) => node.to_string(),
+            Target::Irq(irq) => irq.to_string(),
+            Target::Nic(name) | Target::Name(name) => name.clone(),
+        };
+        self.path.replace("{}", &part)
+    }
+}
+
+impl Knob for FileKnob {
+    fn spec(&self) -> &KnobSpec {
+        &self.spec
+    }
+
+    fn targets(&self, host: &Host) -> Vec<Target> {
+        match self.spec.scope {
+            Scope::Host => vec![Target::Host],
+            Scope::Cpu => host.topology.online().iter().map(Target::Cpu).collect(),
+            Scope::Node => host.topology.nodes().into_keys().map(Target::Node).collect(),
+            Scope::Irq => host.irqs.iter().map(|irq| Target::Irq(*irq)).collect(),
+            Scope::Nic => host.nics.iter().map(|nic| Target::Nic(nic.name.clone())).collect(),
+            Scope::Named => Vec::new(),
+        }
+    }
+
+    fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
+        let file = self.file(target);
+        let path = || host.root.path(&file);
+        let text = match host.root.read(&file) {
+            Ok(text) => text,
+            Err(error) => {
+                return match error.kind() {
+                    io::ErrorKind::NotFound => Ok(Reading::Absent(format!("there is no {file}"))),
+                    // A file of a driver that lacks what is behind it: EOPNOTSUPP, ENODEV, EIO, EINVAL.
+                    _ if unsupported(&error) => Ok(Reading::Absent(format!("{file}: {error}"))),
+                    io::ErrorKind::PermissionDenied => Err(KnobError::Permission { path: path(), source: error }),
+                    _ => Err(KnobError::Read { path: path(), source: error }),
+                };
+            }
+        };
+        let value = self.codec.decode(&text, &self.spec).ok_or_else(|| KnobError::Understand {
+            path: path(),
+            why: format!("`{text}` is not {}", self.spec.kind),
+        })?;
+        Ok(Reading::Value(value))
+    }
+
+    fn normalize(&self, host: &Host, target: &Target, value: &Value) -> Result<Value, KnobError> {
+        match value {
+            Value::Cpus(cpus) => {
+                let absent: CpuSet = cpus.iter().filter(|cpu| !host.topology.cpus.contains_key(cpu)).collect();
+                if absent.is_empty() {
+                    return Ok(value.clone());
+                }
+                Err(KnobError::Impossible { value: value.clone(), why: format!("there are no CPUs {absent}") })
+            }
+            Value::Word(word) if self.codec == Codec::Bracketed => {
+                let file = self.file(target);
+                let known = host.root.read(&file).unwrap_or_default();
+                if known.is_empty() || bracketed(&known).any(|(choice, _)| choice == word) {
+                    return Ok(value.clone());
+                }
+                Err(KnobError::Impossible { value: value.clone(), why: format!("{file} knows only {known}") })
+            }
+            _ => Ok(value.clone()),
+        }
+    }
+
+    fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
+        let file = self.file(target);
+        let text = self.codec.encode(value, host);
+        match host.root.write(&file, &text) {
+            Ok(()) => Ok(Held::Nothing),
+            Err(source) => Err(match source.kind() {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    KnobError::Permission { path: host.root.path(&file), source }
+                }
+                _ => KnobError::Refused { path: host.root.path(&file), value: text, source },
+            }),
+        }
+    }
+}
+
+fn unsupported(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENODEV | libc::EIO | libc::EINVAL | libc::ENXIO))
+}
+
+impl Codec {
+    fn decode(self, text: &str, spec: &KnobSpec) -> Option<Value> {
+        match self {
+            Self::Plain => spec.kind.parse(text).ok().or_else(|| foreign(text, spec)),
+            Self::Bracketed => {
+                bracketed(text).find(|(_, chosen)| *chosen).map(|(word, _)| Value::Word(word.to_owned()))
+            }
+            Self::Words(off, on) => match text {
+                _ if text == on => Some(Value::Switch(true)),
+                _ if text == off => Some(Value::Switch(false)),
+                _ => None,
+            },
+            Self::CpuList => text.parse().ok().map(Value::Cpus),
+            Self::CpuMask => mask(text).map(Value::Cpus),
+        }
+    }
+
+    fn encode(self, value: &Value, host: &Host) -> String {
+        match (self, value) {
+            (Self::Words(off, _), Value::Switch(false)) => off.to_owned(),
+            (Self::Words(_, on), Value::Switch(true)) => on.to_owned(),
+            (Self::CpuMask, Value::Cpus(cpus)) => {
+                let highest = host.topology.cpus.keys().next_back().map_or(0, |cpu| cpu.0);
+                to_mask(cpus, highest)
+            }
+            (_, Value::Cpus(cpus)) => cpus.to_string(),
+            (_, Value::Text(text)) => text.clone(),
+            (_, value) => value.to_string(),
+        }
+    }
+}
+
+/// A value that is in force though quell would not set it: out of the range, or a word that it does not know. It must be
+/// possible to go back to it.
+fn foreign(text: &str, spec: &KnobSpec) -> Option<Value> {
+    use crate::tune::Kind;
+    match spec.kind {
+        Kind::Integer { .. } => text.parse().ok().map(Value::Integer),
+        Kind::Word(_) => Some(Value::Word(text.to_owned())),
+        _ => None,
+    }
+}
+
+/// The words of `always [madvise] never`, with whether each is in force.
+fn bracketed(text: &str) -> impl Iterator<Item = (&str, bool)> {
+    text.split_whitespace().map(|word| match word.strip_prefix('[').and_then(|word| word.strip_suffix(']')) {
+        Some(chosen) => (chosen, true),
+        None => (word, false),
+    })
+}
+
+/// Reads `ff,00000000`: bitmap_parse, lib/bitmap-str.c.
+fn mask(text: &str) -> Option<CpuSet> {
+    let mut cpus = Vec::new();
+    for (index, word) in text.trim().split(',').rev().enumerate() {
+        let bits = u32::from_str_radix(word.trim(), 16).ok()?;
+        let first = u32::try_from(index).ok()? * 32;
+        cpus.extend((0..32).filter(|bit| bits & (1 << bit) != 0).map(|bit| CpuId(first + bit)));
+    }
+    Some(cpus.into_iter().collect())
+}
+
+/// Writes as many words as it takes to name `highest`.
+fn to_mask(cpus: &CpuSet, highest: u32) -> String {
+    let words = (0..=highest / 32).rev().map(|index| {
+        let in_word = cpus.iter().filter(|cpu| cpu.0 / 32 == index);
+        format!("{:08x}", in_word.fold(0u32, |bits, cpu| bits | 1 << (cpu.0 % 32)))
+    });
+    words.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_reads_back_as_it_was_written() {
+        for list in ["", "0", "0-31", "32", "3,31-33,64-70", "255"] {
+            let cpus: CpuSet = list.parse().expect("a list");
+            assert_eq!(mask(&to_mask(&cpus, 255)), Some(cpus), "{list}");
+        }
+        assert_eq!(to_mask(&"0-1,33".parse().expect("a list"), 35), "00000002,00000003");
+        assert_eq!(mask("f"), Some("0-3".parse().expect("a list")));
+    }
+}

@@ -1,0 +1,193 @@
+//! What can be set: a file for each family, a line for each knob in its family's table.
+//!
+//! A knob reads and writes; everything else, saving, journaling, verifying and restoring, is done for it.
+
+mod file;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Kind, Scope, Target, Value};
+use crate::host::Host;
+
+pub use file::{Codec, FileKnob};
+
+/// What a knob is.
+#[derive(Clone, Copy, Debug)]
+pub struct KnobSpec {
+    /// What profiles call it: `cpu.governor`.
+    pub id: &'static str,
+    /// What it does and why one would set it, in a sentence or two.
+    pub doc: &'static str,
+    /// Where the kernel documents it, and the first version that has it where that is after 5.10.
+    pub source: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// What it is turned on.
+    pub scope: Scope,
+    /// How long a setting lasts.
+    pub lifetime: Lifetime,
+    /// What can go wrong.
+    pub risk: Risk,
+    /// When in a transaction it is set.
+    pub stage: Stage,
+}
+
+/// How long a setting lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lifetime {
+    /// Until it is set otherwise, or the host boots.
+    Runtime,
+    /// As long as a process holds it open.
+    WhileHeld,
+    /// From the next boot on.
+    NextBoot,
+}
+
+/// What can go wrong with a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Risk {
+    /// Nothing but speed.
+    Low,
+    /// This, for a moment or for some loads.
+    Medium(&'static str),
+    /// This, which may cost the host or the way to it.
+    High(&'static str),
+}
+
+/// When in a transaction a knob is set: a stage's knobs may depend on those before it, and what they are set to before is read
+/// only when those have been set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Which CPUs, queues and services there are.
+    Presence,
+    /// Values.
+    Setting,
+    /// Who runs where: after what sets it as a side effect.
+    Placement,
+    /// Files that take effect at the next boot.
+    NextBoot,
+}
+
+/// What a knob is set to on a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reading {
+    /// This.
+    Value(Value),
+    /// The target does not have it; why.
+    Absent(String),
+}
+
+impl Reading {
+    /// The value, if there is one.
+    #[must_use]
+    pub fn value(&self) -> Option<&Value> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Absent(_) => None,
+        }
+    }
+}
+
+/// What keeps a setting in force after it was made.
+#[derive(Debug)]
+pub enum Held {
+    /// Nothing need be kept.
+    Nothing,
+    /// This, for as long as it is open.
+    Open(OwnedFd),
+}
+
+/// A thing that can be set.
+pub trait Knob: Sync {
+    /// What it is.
+    fn spec(&self) -> &KnobSpec;
+
+    /// Everything on this host that it could be turned on, in order; none for [`Scope::Named`].
+    fn targets(&self, host: &Host) -> Vec<Target>;
+
+    /// What it is set to.
+    ///
+    /// # Errors
+    /// It cannot be told. A target that lacks it is no error.
+    fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError>;
+
+    /// The value as the host would give it back, by plan and by verification alike: a frequency that the hardware has, a mask
+    /// without CPUs that are not there.
+    ///
+    /// # Errors
+    /// The host does not take this value.
+    fn normalize(&self, host: &Host, target: &Target, value: &Value) -> Result<Value, KnobError>;
+
+    /// Sets it.
+    ///
+    /// # Errors
+    /// It was refused. Nothing is left half done.
+    fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError>;
+}
+
+/// Why a knob cannot be read or set.
+#[derive(Debug, thiserror::Error)]
+pub enum KnobError {
+    /// No permission.
+    #[error("{} may not be changed: {source}; run as root, or on a host whose /sys and /proc/sys are writable", path.display())]
+    Permission {
+        /// What was to be read or written.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The kernel or driver does not take it.
+    #[error("{} does not take `{value}`: {source}", path.display())]
+    Refused {
+        /// What was to be written.
+        path: PathBuf,
+        /// The value.
+        value: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// It cannot be read.
+    #[error("could not read {}: {source}", path.display())]
+    Read {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It holds something else than it should.
+    #[error("could not understand {}: {why}", path.display())]
+    Understand {
+        /// What.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The host has no such value.
+    #[error("{value} is not possible here: {why}")]
+    Impossible {
+        /// The value.
+        value: Value,
+        /// Why.
+        why: String,
+    },
+}
+
+/// Every knob, family by family.
+#[must_use]
+pub fn knobs() -> Vec<&'static dyn Knob> {
+    let families: [&'static [FileKnob]; 0] = [];
+    families.into_iter().flatten().map(|knob| knob as &dyn Knob).collect()
+}
+
+/// The knob of this id.
+#[must_use]
+pub fn by_id(id: &str) -> Option<&'static dyn Knob> {
+    knobs().into_iter().find(|knob| knob.spec().id == id)
+}

@@ -1,0 +1,11 @@
+//! Setting a host: planned as a difference, applied as a transaction, verified, and undone.
+//!
+//! A profile names what is wanted; with a [`Host`](crate::host::Host) it becomes a plan. Applying one
+//! journals what every value was before it is changed, so that whatever happens it can be put back.
+
+pub mod knob;
+mod target;
+mod value;
+
+pub use target::{Scope, Target, TargetError};
+pub use value::{Kind, Value, ValueError};
