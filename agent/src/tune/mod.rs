@@ -4,8 +4,15 @@
 //! journals what every value was before it is changed, so that whatever happens it can be put back.
 
 pub mod knob;
+mod plan;
+pub mod profile;
 mod target;
 mod value;
+mod variables;
+mod want;
 
+pub use plan::{Plan, Skipped, Step, Surveyed, Unchanged, plan, survey};
 pub use target::{Scope, Target, TargetError};
 pub use value::{Kind, Value, ValueError};
+pub use variables::Variables;
+pub use want::{Inapplicable, Want, wants};

@@ -1,0 +1,95 @@
+//! On which hosts a setting makes sense.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use crate::host::{Host, KernelVersion, Vendor};
+
+/// What must be so on a host for a setting to be planned; what is not said does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Condition {
+    /// Whether it is a virtual machine.
+    pub virtual_machine: Option<bool>,
+    /// Who made its CPUs.
+    pub vendor: Option<VendorName>,
+    /// The least number of CPUs online.
+    pub cpus: Option<usize>,
+    /// The least number of NUMA nodes.
+    pub nodes: Option<usize>,
+    /// The first kernel, as in `"6.1"`.
+    pub kernel: Option<Version>,
+    /// A driver that one of its network interfaces has.
+    pub driver: Option<String>,
+}
+
+/// As profiles write a vendor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VendorName {
+    /// Intel.
+    Intel,
+    /// AMD.
+    Amd,
+}
+
+/// A kernel version, from text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Version(KernelVersion);
+
+impl TryFrom<String> for Version {
+    type Error = crate::host::KernelVersionError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+impl Condition {
+    /// What on this host is not as it must be; `None` where all is.
+    #[must_use]
+    pub fn unmet(&self, host: &Host) -> Option<String> {
+        let count = |wanted: Option<usize>, has: usize, what: &str| {
+            wanted
+                .filter(|&wanted| has < wanted)
+                .map(|wanted| format!("it is for {wanted} {what} or more, here are {has}"))
+        };
+        let virtual_machine = self.virtual_machine.filter(|&wanted| wanted != host.virtual_machine).map(|wanted| {
+            if wanted { "it is for virtual machines" } else { "it is not for virtual machines" }.to_owned()
+        });
+        let vendor = self
+            .vendor
+            .filter(|wanted| wanted.vendor() != host.vendor)
+            .map(|vendor| format!("it is for {vendor} CPUs"));
+        let kernel = self.kernel.filter(|wanted| host.kernel < wanted.0);
+        let kernel = kernel.map(|wanted| format!("it is for kernels from {} on, this is {}", wanted.0, host.kernel));
+        let driver =
+            self.driver.as_ref().filter(|&driver| !host.nics.iter().any(|nic| nic.driver.as_ref() == Some(driver)));
+        virtual_machine
+            .or(vendor)
+            .or_else(|| count(self.cpus, host.topology.online().len(), "CPUs"))
+            .or_else(|| count(self.nodes, host.topology.nodes().len(), "NUMA nodes"))
+            .or(kernel)
+            .or_else(|| driver.map(|driver| format!("no network interface has the driver {driver}")))
+    }
+}
+
+impl VendorName {
+    fn vendor(self) -> Vendor {
+        match self {
+            Self::Intel => Vendor::Intel,
+            Self::Amd => Vendor::Amd,
+        }
+    }
+}
+
+impl fmt::Display for VendorName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Intel => "Intel",
+            Self::Amd => "AMD",
+        })
+    }
+}

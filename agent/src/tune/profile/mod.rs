@@ -1,0 +1,181 @@
+//! Profiles: what a host is wanted to be, as data.
+
+mod condition;
+mod parse;
+mod shipped;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::{ValueError, knob};
+
+pub use condition::Condition;
+pub use shipped::SHIPPED;
+
+/// What a host is wanted to be, with everything that it includes.
+#[derive(Clone, Debug)]
+pub struct TuningProfile {
+    /// What it is called.
+    pub name: String,
+    /// What it is for, in a sentence.
+    pub summary: String,
+    /// What its settings may name as `${name}`, as written.
+    pub variables: BTreeMap<String, Variable>,
+    /// The settings, those of included profiles first; each knob with the same `on` once.
+    pub settings: Vec<Setting>,
+}
+
+/// A variable of a profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// As written.
+    pub text: String,
+    /// Where.
+    pub at: Place,
+}
+
+/// One line of what is wanted.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The knob's id.
+    pub knob: &'static str,
+    /// On which of its targets, as written; all where nothing is.
+    pub on: Option<String>,
+    /// The value, as written.
+    pub value: String,
+    /// Why one would want it.
+    pub reason: String,
+    /// On which hosts.
+    pub condition: Condition,
+    /// Whether the rest is worth having where this one is refused.
+    pub optional: bool,
+    /// Where it stands.
+    pub at: Place,
+}
+
+/// A place in a profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file, or `NAME.toml` of a shipped profile.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+    /// The key there.
+    pub key: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.file.display(), self.line, self.key)
+    }
+}
+
+/// A profile that is not as it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// There is none of this name.
+    #[error("no profile `{name}`: there are {}, or give the path of a file", known.join(", "))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// A file cannot be read.
+    #[error("could not read the profile {}", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is no TOML, or has keys that profiles do not have.
+    #[error("{}:{line}: {why}", file.display())]
+    Syntax {
+        /// The file.
+        file: PathBuf,
+        /// The line.
+        line: usize,
+        /// What is wrong.
+        why: String,
+    },
+    /// A profile includes itself, by whatever way.
+    #[error("{at}: {} includes itself: {}", way.first().map_or("", String::as_str), way.join(" > "))]
+    Cycle {
+        /// Where.
+        at: Place,
+        /// The names from one to itself.
+        way: Vec<String>,
+    },
+    /// There is no such knob.
+    #[error("{at}: no knob `{knob}`{}", near.as_ref().map_or_else(String::new, |near| format!("; did you mean {near}?")))]
+    Knob {
+        /// Where.
+        at: Place,
+        /// The id.
+        knob: String,
+        /// The most like it.
+        near: Option<&'static str>,
+    },
+    /// The same setting twice in one file.
+    #[error("{at}: {knob} is set a second time on the same; it was at line {line}")]
+    Twice {
+        /// Where.
+        at: Place,
+        /// The knob.
+        knob: &'static str,
+        /// The first time.
+        line: usize,
+    },
+    /// A knob does not take a value.
+    #[error("{at}: {source}")]
+    Value {
+        /// Where.
+        at: Place,
+        /// What is wrong.
+        source: ValueError,
+    },
+    /// Something else that one key says.
+    #[error("{at}: {why}")]
+    Key {
+        /// Where.
+        at: Place,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// Where profiles of the host's own are, before the shipped ones.
+pub const DIRECTORY: &str = "/etc/quell/profiles";
+
+impl TuningProfile {
+    /// Reads a profile and what it includes: a path, the name of a file in `directory`, or a shipped one.
+    ///
+    /// # Errors
+    /// It, or what it includes, is not as it should be.
+    pub fn load(name: &str, directory: &Path) -> Result<Self, ProfileError> {
+        parse::load(name, directory)
+    }
+}
+
+/// The knob whose id is most like a wrong one, if any is.
+fn nearest(wrong: &str) -> Option<&'static str> {
+    let ids = knob::knobs().into_iter().map(|knob| knob.spec().id);
+    ids.map(|id| (distance(wrong, id), id)).filter(|(distance, id)| *distance <= id.len() / 3).min().map(|(_, id)| id)
+}
+
+/// How many letters to insert, delete or replace (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, letter) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, other) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(letter != *other);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,204 @@
+//! Reading profiles: TOML, with the line of whatever is wrong.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::{Spanned, Value as Toml};
+
+use super::{Condition, Place, ProfileError, SHIPPED, Setting, TuningProfile, Variable, nearest};
+use crate::tune::{Scope, knob, variables};
+
+/// A file, as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    summary: String,
+    #[serde(default)]
+    include: Vec<Spanned<String>>,
+    #[serde(default)]
+    variables: BTreeMap<String, Spanned<Toml>>,
+    #[serde(default)]
+    set: Vec<Set>,
+}
+
+/// A `[[set]]` of it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Set {
+    knob: Spanned<String>,
+    on: Option<Spanned<String>>,
+    value: Spanned<Toml>,
+    reason: Spanned<String>,
+    #[serde(default, rename = "if")]
+    condition: Condition,
+    #[serde(default)]
+    optional: bool,
+}
+
+/// A file's text, to tell lines.
+struct Source {
+    file: PathBuf,
+    text: String,
+}
+
+impl Source {
+    fn line(&self, offset: usize) -> usize {
+        1 + self.text.as_bytes().iter().take(offset).filter(|&&byte| byte == b'\n').count()
+    }
+
+    fn place<T>(&self, of: &Spanned<T>, key: &str) -> Place {
+        Place { file: self.file.clone(), line: self.line(of.span().start), key: key.to_owned() }
+    }
+
+    fn parse(&self) -> Result<File, ProfileError> {
+        toml::from_str(&self.text).map_err(|error| ProfileError::Syntax {
+            file: self.file.clone(),
+            line: error.span().map_or(1, |span| self.line(span.start)),
+            why: error.message().replace('\n', " "),
+        })
+    }
+}
+
+/// See [`TuningProfile::load`].
+pub(super) fn load(name: &str, directory: &Path) -> Result<TuningProfile, ProfileError> {
+    let mut profile = TuningProfile {
+        name: profile_name(name),
+        summary: String::new(),
+        variables: BTreeMap::new(),
+        settings: Vec::new(),
+    };
+    read_into(&mut profile, name, directory, &mut Vec::new(), None)?;
+    Ok(profile)
+}
+
+/// Adds a profile to what was read so far: what comes later takes the place of what it includes.
+fn read_into(
+    profile: &mut TuningProfile,
+    name: &str,
+    directory: &Path,
+    way: &mut Vec<String>,
+    from: Option<&Place>,
+) -> Result<(), ProfileError> {
+    let key = profile_name(name);
+    if let Some(begin) = way.iter().position(|included| *included == key) {
+        let at = from.cloned().unwrap_or(Place { file: name.into(), line: 1, key: "include".to_owned() });
+        return Err(ProfileError::Cycle { at, way: way[begin..].iter().cloned().chain([key]).collect() });
+    }
+    way.push(key);
+    let source = source(name, directory, from)?;
+    let file = source.parse()?;
+    // Relative to the file that includes it, as people expect of a path.
+    let beside = if is_path(name) { source.file.parent().map(Path::to_owned) } else { None };
+    let beside = beside.as_deref().unwrap_or(directory);
+    for include in &file.include {
+        let at = source.place(include, "include");
+        read_into(profile, include.get_ref(), beside, way, Some(&at))?;
+    }
+    way.pop();
+    profile.summary = file.summary;
+    for (name, value) in file.variables {
+        let at = source.place(&value, &name);
+        profile.variables.insert(name, Variable { text: text(value.get_ref(), &at)?, at });
+    }
+    let mut own: Vec<Setting> = Vec::new();
+    for set in file.set {
+        let setting = setting(&source, set)?;
+        let same = |other: &Setting| other.knob == setting.knob && other.on == setting.on;
+        if let Some(first) = own.iter().find(|other| same(other) && other.condition == setting.condition) {
+            return Err(ProfileError::Twice { at: setting.at, knob: setting.knob, line: first.at.line });
+        }
+        own.push(setting);
+    }
+    let replaced = |old: &Setting| own.iter().any(|new| new.knob == old.knob && new.on == old.on);
+    profile.settings.retain(|old| !replaced(old));
+    profile.settings.extend(own);
+    Ok(())
+}
+
+fn setting(source: &Source, set: Set) -> Result<Setting, ProfileError> {
+    let knob_at = source.place(&set.knob, "knob");
+    let Some(knob) = knob::by_id(set.knob.get_ref()) else {
+        let near = nearest(set.knob.get_ref());
+        return Err(ProfileError::Knob { at: knob_at, knob: set.knob.into_inner(), near });
+    };
+    let spec = knob.spec();
+    let at = source.place(&set.value, "value");
+    let value = text(set.value.get_ref(), &at)?;
+    if variables::uses_none(&value) {
+        // What holds a variable is known only on a host.
+        spec.kind.parse(&value).map_err(|error| ProfileError::Value { at: at.clone(), source: error })?;
+    }
+    if set.reason.get_ref().trim().is_empty() {
+        let at = source.place(&set.reason, "reason");
+        return Err(ProfileError::Key { at, why: "say why: the plan shows it".to_owned() });
+    }
+    let named = spec.scope == Scope::Named;
+    if named && set.on.is_none() {
+        let why = format!("{} needs `on`, the name of what to set", spec.id);
+        return Err(ProfileError::Key { at: knob_at, why });
+    }
+    Ok(Setting {
+        knob: spec.id,
+        on: set.on.map(Spanned::into_inner),
+        value,
+        reason: set.reason.into_inner(),
+        condition: set.condition,
+        optional: set.optional,
+        at: knob_at,
+    })
+}
+
+/// A value as people write it: `"performance"`, `10`, `true`, `[4096, 87380, 6291456]`.
+fn text(value: &Toml, at: &Place) -> Result<String, ProfileError> {
+    match value {
+        Toml::String(text) => Ok(text.clone()),
+        Toml::Integer(number) => Ok(number.to_string()),
+        Toml::Boolean(on) => Ok(if *on { "on" } else { "off" }.to_owned()),
+        Toml::Array(values) => {
+            let words = values.iter().map(|value| text(value, at)).collect::<Result<Vec<_>, _>>()?;
+            Ok(words.join(" "))
+        }
+        _ => Err(ProfileError::Key { at: at.clone(), why: format!("a {} is no value", value.type_str()) }),
+    }
+}
+
+/// Whether a name is the path of a file.
+fn is_path(name: &str) -> bool {
+    name.contains('/') || name.ends_with(".toml")
+}
+
+/// What a profile is called: the name of its file without the ending.
+fn profile_name(name: &str) -> String {
+    Path::new(name).file_stem().map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
+
+fn source(name: &str, directory: &Path, from: Option<&Place>) -> Result<Source, ProfileError> {
+    let file = match (is_path(name), from) {
+        (true, None) => PathBuf::from(name),
+        (true, Some(_)) => directory.join(name),
+        (false, _) => directory.join(format!("{name}.toml")),
+    };
+    match fs::read_to_string(&file) {
+        Ok(text) => Ok(Source { file, text }),
+        Err(error) if !is_path(name) && error.kind() == std::io::ErrorKind::NotFound => {
+            let Some((name, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) else {
+                return Err(unknown(name, directory));
+            };
+            Ok(Source { file: format!("{name}.toml").into(), text: (*text).to_owned() })
+        }
+        Err(source) => Err(ProfileError::Read { file, source }),
+    }
+}
+
+fn unknown(name: &str, directory: &Path) -> ProfileError {
+    let own = fs::read_dir(directory).into_iter().flatten().flatten().filter_map(|entry| {
+        let path = entry.path();
+        (path.extension()? == "toml").then(|| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()))?
+    });
+    let mut known: Vec<String> = own.chain(SHIPPED.iter().map(|(name, _)| (*name).to_owned())).collect();
+    known.sort();
+    known.dedup();
+    ProfileError::Unknown { name: name.to_owned(), known }
+}

@@ -1,0 +1,146 @@
+//! Variables of profiles: `${isolated}`, and whatever a profile defines.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::profile::{Place, ProfileError, Variable};
+use crate::host::{Host, Nic};
+use crate::units::{CpuId, CpuSet, NodeId};
+
+/// The values of variables on a host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Variables(BTreeMap<String, String>);
+
+/// Whether a text uses no variable.
+pub(super) fn uses_none(text: &str) -> bool {
+    !text.contains("${")
+}
+
+impl Variables {
+    /// Finds the values of a profile's variables: what the user gave, else what the profile says, else what the host suggests
+    /// for `isolated`, `housekeeping` and `nics`.
+    ///
+    /// # Errors
+    /// A variable uses itself, or one that is not defined.
+    pub fn resolve(
+        host: &Host,
+        written: &BTreeMap<String, Variable>,
+        given: &BTreeMap<String, String>,
+    ) -> Result<Self, ProfileError> {
+        let place = |name: &str| {
+            let key = format!("--set {name}");
+            written.get(name).map_or(Place { file: "command line".into(), line: 1, key }, |known| known.at.clone())
+        };
+        let mut texts: BTreeMap<String, String> =
+            written.iter().map(|(name, variable)| (name.clone(), variable.text.clone())).collect();
+        for (name, text) in given {
+            if !texts.contains_key(name) && !AUTOMATIC.contains(&name.as_str()) {
+                let known: Vec<_> = texts.keys().map(String::as_str).chain(AUTOMATIC).collect();
+                let why = format!("the profile has no variable `{name}`; it has {}", known.join(", "));
+                return Err(ProfileError::Key { at: place(name), why });
+            }
+            texts.insert(name.clone(), text.clone());
+        }
+        let mut known = Self::default();
+        let mut names: BTreeSet<String> = texts.keys().cloned().collect();
+        names.extend(AUTOMATIC.map(str::to_owned));
+        // `housekeeping` depends on what `isolated` is, whoever says it.
+        for name in AUTOMATIC.map(str::to_owned).into_iter().chain(names) {
+            known
+                .define(&name, &texts, host, &mut Vec::new())
+                .map_err(|why| ProfileError::Key { at: place(&name), why })?;
+        }
+        Ok(known)
+    }
+
+    fn define(
+        &mut self,
+        name: &str,
+        texts: &BTreeMap<String, String>,
+        host: &Host,
+        way: &mut Vec<String>,
+    ) -> Result<String, String> {
+        if let Some(value) = self.0.get(name) {
+            return Ok(value.clone());
+        }
+        way.push(name.to_owned());
+        if way[..way.len() - 1].contains(&way[way.len() - 1]) {
+            return Err(format!("a variable uses itself: {}", way.join(" > ")));
+        }
+        let value = match texts.get(name) {
+            Some(text) if text != "auto" => substitute(text, |used| self.define(used, texts, host, way))?,
+            _ => match name {
+                "isolated" => isolated(host).to_string(),
+                "housekeeping" => {
+                    let isolated = self.define("isolated", texts, host, way)?;
+                    let isolated: CpuSet = isolated.parse().map_err(|error| format!("isolated: {error}"))?;
+                    host.topology.online().difference(&isolated).to_string()
+                }
+                "nics" => host.nics.iter().map(|nic| nic.name.as_str()).collect::<Vec<_>>().join(" "),
+                _ => return Err(format!("there is no variable `{name}`")),
+            },
+        };
+        way.pop();
+        self.0.insert(name.to_owned(), value.clone());
+        Ok(value)
+    }
+
+    /// A text with the values of its variables.
+    ///
+    /// # Errors
+    /// It uses one that is not defined.
+    pub fn expand(&self, text: &str) -> Result<String, String> {
+        substitute(text, |name| self.0.get(name).cloned().ok_or_else(|| format!("there is no variable `{name}`")))
+    }
+
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+/// Those that a host has values for.
+const AUTOMATIC: [&str; 3] = ["isolated", "housekeeping", "nics"];
+
+fn substitute(text: &str, mut value: impl FnMut(&str) -> Result<String, String>) -> Result<String, String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        let (name, after) = after.split_once('}').ok_or_else(|| format!("`{text}` has a ${{ without its }}"))?;
+        out += before;
+        out += &value(name)?;
+        rest = after;
+    }
+    Ok(out + rest)
+}
+
+/// The CPUs to keep free: whole cores on one node, that of the network cards where they tell it, half of the node's and
+/// never the core of CPU 0, where the kernel does what it does not do elsewhere.
+fn isolated(host: &Host) -> CpuSet {
+    let nodes = host.topology.nodes();
+    let near = nearest_node(&host.nics).filter(|node| nodes.contains_key(node));
+    // Without a card that tells, the last: the first has the core of CPU 0.
+    let Some(cpus) = near.or_else(|| nodes.keys().next_back().copied()).and_then(|node| nodes.get(&node)) else {
+        return CpuSet::default();
+    };
+    let on_node: Vec<CpuSet> =
+        host.topology.cores().into_iter().filter(|core| core.iter().all(|cpu| cpus.contains(cpu))).collect();
+    let eligible: Vec<&CpuSet> = on_node.iter().filter(|core| !core.contains(CpuId(0))).collect();
+    // A node of its own may be given nearly whole; the one with CPU 0 keeps half for everything else.
+    let alone = nodes.len() > 1 && eligible.len() == on_node.len();
+    let count = if alone { eligible.len().saturating_sub(1) } else { on_node.len() / 2 };
+    let from = eligible.len().saturating_sub(count);
+    eligible[from..].iter().flat_map(|core| core.iter()).collect()
+}
+
+/// The node that most network cards with a carrier are on, else most network cards.
+fn nearest_node(nics: &[Nic]) -> Option<NodeId> {
+    let most = |chosen: &dyn Fn(&Nic) -> bool| {
+        let mut counts: BTreeMap<NodeId, usize> = BTreeMap::new();
+        for node in nics.iter().filter(|nic| chosen(nic)).filter_map(|nic| nic.node) {
+            *counts.entry(node).or_default() += 1;
+        }
+        // Of equals the first.
+        counts.into_iter().rev().max_by_key(|(_, count)| *count).map(|(node, _)| node)
+    };
+    most(&|nic| nic.up).or_else(|| most(&|_| true))
+}

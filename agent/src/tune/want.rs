@@ -1,0 +1,131 @@
+//! From a profile to what is wanted of each target. Pure.
+
+use super::knob::{self, Knob};
+use super::profile::{Place, ProfileError, Setting, TuningProfile};
+use super::{Scope, Target, Value, ValueError, Variables};
+use crate::host::Host;
+use crate::units::{CpuId, CpuSet, Irq, NodeId};
+
+/// One value wanted of one target.
+#[derive(Clone)]
+pub struct Want {
+    /// What to set.
+    pub knob: &'static dyn Knob,
+    /// Where.
+    pub target: Target,
+    /// To what, as the profile says it.
+    pub value: Value,
+    /// Why.
+    pub reason: String,
+    /// Whether the rest is worth having without.
+    pub optional: bool,
+    /// The line that wants it.
+    pub at: Place,
+}
+
+/// A setting that does not apply here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inapplicable {
+    /// The knob.
+    pub knob: &'static str,
+    /// Why.
+    pub why: String,
+}
+
+/// What a profile wants of a host: a value for each target of each setting, and the settings that do not apply. A target that
+/// two settings name has the later one's value.
+///
+/// # Errors
+/// A setting names what the host does not have, or a variable that there is not.
+pub fn wants(
+    profile: &TuningProfile,
+    host: &Host,
+    variables: &Variables,
+) -> Result<(Vec<Want>, Vec<Inapplicable>), ProfileError> {
+    let (mut wants, mut inapplicable): (Vec<Want>, Vec<Inapplicable>) = (Vec::new(), Vec::new());
+    for setting in &profile.settings {
+        if let Some(why) = setting.condition.unmet(host) {
+            inapplicable.push(Inapplicable { knob: setting.knob, why });
+            continue;
+        }
+        let knob = knob::by_id(setting.knob).ok_or_else(|| key(setting, "on", "there is no such knob".to_owned()))?;
+        let expand = |part: &str, text: &str| variables.expand(text).map_err(|why| key(setting, part, why));
+        let value = expand("value", &setting.value)?;
+        let value = knob.spec().kind.parse(&value).map_err(|error| wrong(setting, error))?;
+        let targets = match &setting.on {
+            None => knob.targets(host),
+            Some(on) => {
+                let on = expand("on", on)?;
+                chosen(knob, host, &on).map_err(|why| key(setting, "on", why))?
+            }
+        };
+        if targets.is_empty() {
+            let why = match &setting.on {
+                Some(on) => format!("`{on}` is nothing here"),
+                None => format!("this host has no {} for it", knob.spec().scope.name()),
+            };
+            inapplicable.push(Inapplicable { knob: setting.knob, why });
+        }
+        for target in targets {
+            wants.retain(|other| other.knob.spec().id != setting.knob || other.target != target);
+            wants.push(Want {
+                knob,
+                target,
+                value: value.clone(),
+                reason: setting.reason.clone(),
+                optional: setting.optional,
+                at: setting.at.clone(),
+            });
+        }
+    }
+    Ok((wants, inapplicable))
+}
+
+fn key(setting: &Setting, part: &str, why: String) -> ProfileError {
+    let at = Place { key: format!("{} ({part})", setting.knob), ..setting.at.clone() };
+    ProfileError::Key { at, why }
+}
+
+fn wrong(setting: &Setting, source: ValueError) -> ProfileError {
+    ProfileError::Value { at: Place { key: format!("{} (value)", setting.knob), ..setting.at.clone() }, source }
+}
+
+/// The targets that `on` names, in the words of the knob's scope.
+fn chosen(knob: &dyn Knob, host: &Host, on: &str) -> Result<Vec<Target>, String> {
+    let words = || on.split_whitespace();
+    let numbers = || on.parse::<CpuSet>().map(|set| set.iter().map(|CpuId(number)| number).collect::<Vec<u32>>());
+    match knob.spec().scope {
+        Scope::Host => Err("it is set on the host as a whole: leave `on` out".to_owned()),
+        Scope::Named => Ok(words().map(|name| Target::Name(name.to_owned())).collect()),
+        Scope::Cpu => {
+            let cpus: CpuSet = on.parse().map_err(|error: crate::units::CpuListError| error.to_string())?;
+            let absent: CpuSet = cpus.iter().filter(|cpu| !host.topology.cpus.contains_key(cpu)).collect();
+            if !absent.is_empty() {
+                let (last, _) = host.topology.cpus.last_key_value().ok_or("the host has no CPUs")?;
+                return Err(format!("there are no CPUs {absent}: the last is {last}"));
+            }
+            Ok(cpus.iter().map(Target::Cpu).collect())
+        }
+        Scope::Node => {
+            let nodes = host.topology.nodes();
+            let numbers = numbers().map_err(|_| format!("`{on}` is no list of NUMA nodes, as in 0-1"))?;
+            match numbers.iter().find(|number| !nodes.contains_key(&NodeId(**number))) {
+                Some(absent) => Err(format!("there is no NUMA node {absent}")),
+                None => Ok(numbers.into_iter().map(|number| Target::Node(NodeId(number))).collect()),
+            }
+        }
+        Scope::Irq => {
+            let numbers = numbers().map_err(|_| format!("`{on}` is no list of interrupts, as in 24-31"))?;
+            Ok(numbers.into_iter().map(|number| Target::Irq(Irq(number))).collect())
+        }
+        Scope::Nic => words()
+            .map(|name| {
+                let known = host.nics.iter().any(|nic| nic.name == name);
+                known.then(|| Target::Nic(name.to_owned())).ok_or_else(|| {
+                    let names: Vec<_> = host.nics.iter().map(|nic| nic.name.as_str()).collect();
+                    format!("there is no network interface {name}; there are: {}", names.join(" "))
+                })
+            })
+            .collect(),
+    }
+}
