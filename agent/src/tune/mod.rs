@@ -3,16 +3,23 @@
 //! A profile names what is wanted; with a [`Host`](crate::host::Host) it becomes a plan. Applying one
 //! journals what every value was before it is changed, so that whatever happens it can be put back.
 
+mod apply;
+pub mod journal;
 pub mod knob;
+mod lock;
 mod plan;
 pub mod profile;
 mod target;
+mod undo;
 mod value;
 mod variables;
 mod want;
 
+pub use apply::{Applied, ApplyError, StepError, apply};
+pub use lock::{Lock, LockError};
 pub use plan::{Plan, Skipped, Step, Surveyed, Unchanged, plan, survey};
 pub use target::{Scope, Target, TargetError};
+pub use undo::{Left, Undone, Unless, undo};
 pub use value::{Kind, Value, ValueError};
 pub use variables::Variables;
 pub use want::{Inapplicable, Want, wants};

@@ -169,6 +169,9 @@ pub enum KnobError {
         /// What is wrong.
         why: String,
     },
+    /// A journal names a knob of another version.
+    #[error("this version of quell does not know it")]
+    Unknown,
     /// The host has no such value.
     #[error("{value} is not possible here: {why}")]
     Impossible {

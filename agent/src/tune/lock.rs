@@ -1,0 +1,67 @@
+//! One writer for each host.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::host::Root;
+
+/// Where the lock is, from the host's root: gone with the boot.
+const FILE: &str = "/run/quell/tune.lock";
+
+/// The right to change a host, until it is dropped or its process ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: Flock<File>,
+}
+
+/// The lock is not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Somebody has it.
+    #[error("another quell is changing this host: {holder}; wait for it, or look at `quell tune status`")]
+    Held {
+        /// Who, as it wrote itself down.
+        holder: String,
+    },
+    /// The file cannot be used.
+    #[error("could not lock {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Lock {
+    /// Takes it, for `purpose`.
+    ///
+    /// # Errors
+    /// Somebody has it, or the file cannot be used.
+    pub fn take(root: &Root, purpose: &str) -> Result<Self, LockError> {
+        let path = root.path(FILE);
+        let failed = |source| LockError::Io { path: path.clone(), source };
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).map_err(failed)?;
+        }
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(mut file) => {
+                file.set_len(0).map_err(failed)?;
+                writeln!(file, "process {}, {purpose}", std::process::id()).map_err(failed)?;
+                Ok(Self { _file: file })
+            }
+            Err((mut file, Errno::EWOULDBLOCK)) => {
+                let mut holder = String::new();
+                let _ = file.read_to_string(&mut holder);
+                Err(LockError::Held { holder: holder.trim().to_owned() })
+            }
+            Err((_, errno)) => Err(failed(errno.into())),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Putting back what a transaction changed, in reverse.
+
+use std::fmt;
+
+use super::journal::{Journal, JournalError, Phase, Record};
+use super::knob::{Lifetime, Reading};
+use super::{Step, Target, Value, knob};
+use crate::host::Host;
+
+/// What is done about a value that is neither what it was before nor what the transaction made it: somebody changed it since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unless {
+    /// It is left as it is.
+    Changed,
+    /// It is put back all the same.
+    Never,
+}
+
+/// What undoing came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Undone {
+    /// How many values were put back.
+    pub restored: usize,
+    /// How many were as before already, or went with the boot.
+    pub unchanged: usize,
+    /// What was not put back.
+    pub left: Vec<Left>,
+}
+
+/// A value that was not put back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// The knob.
+    pub knob: String,
+    /// Where.
+    pub target: Target,
+    /// What it was before the transaction.
+    pub before: Value,
+    /// Why it was not put back.
+    pub why: String,
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {} was {} and was not put back: {}", self.knob, self.target, self.before, self.why)
+    }
+}
+
+/// Undoes a transaction, as far as it was done. Who calls this holds the lock. Again after it was cut short it goes on where
+/// it was, and tries once more what was left.
+///
+/// # Errors
+/// The journal's: what is not journaled as undone will be tried again.
+pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Result<Undone, JournalError> {
+    let mut undone = Undone::default();
+    let same_boot = journal.transaction().boot == host.boot;
+    let applied = matches!(journal.transaction().phase, Phase::Complete { .. });
+    let steps: Vec<_> = journal
+        .transaction()
+        .to_undo()
+        .map(|(index, step, before, after)| (index, step.clone(), before.clone(), after.cloned()))
+        .collect();
+    journal.append(Record::Undoing { why: why.to_owned() })?;
+    journal.sync()?;
+    for (index, step, before, after) in steps.into_iter().rev() {
+        if step.lifetime != Lifetime::NextBoot && !same_boot {
+            // Runtime values are what the new boot made them.
+            undone.unchanged += 1;
+            journal.append(Record::Undone { step: index })?;
+            continue;
+        }
+        // A step that may be half done has no value of its own yet: whatever is there is ours.
+        let ours = after.filter(|_| applied);
+        match put_back(host, &step, &before, ours.as_ref(), unless) {
+            Ok(Back::Restored) => undone.restored += 1,
+            Ok(Back::Already) => undone.unchanged += 1,
+            Err(why) => {
+                journal.append(Record::Left { step: index, why: why.clone() })?;
+                undone.left.push(Left { knob: step.knob, target: step.target, before, why });
+                continue;
+            }
+        }
+        journal.append(Record::Undone { step: index })?;
+    }
+    journal.append(Record::Closed)?;
+    journal.sync()?;
+    Ok(undone)
+}
+
+enum Back {
+    Restored,
+    Already,
+}
+
+fn put_back(host: &Host, step: &Step, before: &Value, ours: Option<&Value>, unless: Unless) -> Result<Back, String> {
+    let knob = knob::by_id(&step.knob).ok_or("this version of quell does not know the knob")?;
+    let read = || knob.read(host, &step.target).map_err(|error| error.to_string());
+    match read()? {
+        Reading::Absent(why) => return Err(format!("it is gone: {why}")),
+        Reading::Value(now) if now == *before => return Ok(Back::Already),
+        Reading::Value(now) if unless == Unless::Changed && ours.is_some_and(|ours| now != *ours) => {
+            return Err(format!("somebody has set it to {now} since; --force puts it back all the same"));
+        }
+        Reading::Value(_) => {}
+    }
+    knob.write(host, &step.target, before).map_err(|error| error.to_string())?;
+    match read()? {
+        Reading::Value(now) if now == *before => Ok(Back::Restored),
+        Reading::Value(now) => Err(format!("it was written without an error, and it is {now}")),
+        Reading::Absent(why) => Err(format!("it is gone: {why}")),
+    }
+}
