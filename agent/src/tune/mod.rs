@@ -4,22 +4,28 @@
 //! journals what every value was before it is changed, so that whatever happens it can be put back.
 
 mod apply;
+mod in_force;
 pub mod journal;
 pub mod knob;
 mod lock;
 mod plan;
 pub mod profile;
+mod recover;
 mod target;
 mod undo;
 mod value;
 mod variables;
+mod verify;
 mod want;
 
 pub use apply::{Applied, ApplyError, StepError, apply};
+pub use in_force::{InForce, in_force, to_recover};
 pub use lock::{Lock, LockError};
 pub use plan::{Plan, Skipped, Step, Surveyed, Unchanged, plan, survey};
+pub use recover::{recover, rollback};
 pub use target::{Scope, Target, TargetError};
 pub use undo::{Left, Undone, Unless, undo};
 pub use value::{Kind, Value, ValueError};
 pub use variables::Variables;
+pub use verify::{Verdict, Verified, verify};
 pub use want::{Inapplicable, Want, wants};

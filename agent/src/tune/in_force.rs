@@ -1,0 +1,42 @@
+//! What the transactions of a host come to together.
+
+use std::collections::BTreeMap;
+
+use super::journal::{Phase, StepState, Transaction, TransactionId};
+use super::{Step, Target, Value};
+
+/// A value that a transaction made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InForce<'a> {
+    /// The transaction.
+    pub transaction: &'a Transaction,
+    /// The step.
+    pub step: &'a Step,
+    /// What was read back when it was done.
+    pub after: &'a Value,
+}
+
+/// The values that complete transactions made, each knob of each target by the last that set it.
+#[must_use]
+pub fn in_force(transactions: &[Transaction]) -> Vec<InForce<'_>> {
+    let mut last: BTreeMap<(&str, &Target), InForce<'_>> = BTreeMap::new();
+    for transaction in transactions.iter().filter(|transaction| matches!(transaction.phase, Phase::Complete { .. })) {
+        for (step, state) in &transaction.steps {
+            if let StepState::Done { after, .. } = state {
+                last.insert((&step.knob, &step.target), InForce { transaction, step, after });
+            }
+        }
+    }
+    last.into_values().collect()
+}
+
+/// Transactions that must be dealt with before anything else is done: cut short, or not confirmed in time.
+#[must_use]
+pub fn to_recover(transactions: &[Transaction], now: u64) -> Vec<TransactionId> {
+    let needs = |transaction: &&Transaction| match transaction.phase {
+        Phase::Applying | Phase::Undoing => true,
+        Phase::Complete { confirm_by } => confirm_by.is_some_and(|by| by < now),
+        Phase::Closed => false,
+    };
+    transactions.iter().filter(needs).map(|transaction| transaction.id).collect()
+}

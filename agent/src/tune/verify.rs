@@ -1,0 +1,87 @@
+//! Whether what was set still is.
+
+use serde::Serialize;
+
+use super::in_force::InForce;
+use super::knob::{Lifetime, Reading};
+use super::{Target, Value, knob};
+use crate::host::Host;
+
+/// What became of a value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It is as it was set.
+    Match,
+    /// It is not what was wanted.
+    Mismatch {
+        /// What it is.
+        got: Value,
+    },
+    /// It was as wanted when it was set, and somebody has set it to something else since.
+    Changed {
+        /// What it is.
+        got: Value,
+    },
+    /// It went with the boot that it was set in.
+    Gone {
+        /// What it is in this boot.
+        got: Value,
+    },
+    /// The target is not there any more, or lacks it.
+    Absent {
+        /// Why.
+        why: String,
+    },
+    /// It cannot be told.
+    Unknown {
+        /// Why.
+        why: String,
+    },
+}
+
+/// A value that was set, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verified {
+    /// The knob.
+    pub knob: String,
+    /// Where.
+    pub target: Target,
+    /// What was wanted.
+    pub wanted: Value,
+    /// What became of it.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+/// Compares values in force with the host, by the same normalization that planned them.
+#[must_use]
+pub fn verify(host: &Host, values: &[InForce<'_>]) -> Vec<Verified> {
+    let one = |value: &InForce<'_>| Verified {
+        knob: value.step.knob.clone(),
+        target: value.step.target.clone(),
+        wanted: value.step.wanted.clone(),
+        verdict: verdict(host, value),
+    };
+    values.iter().map(one).collect()
+}
+
+fn verdict(host: &Host, value: &InForce<'_>) -> Verdict {
+    let Some(knob) = knob::by_id(&value.step.knob) else {
+        return Verdict::Unknown { why: "this version of quell does not know the knob".to_owned() };
+    };
+    let got = match knob.read(host, &value.step.target) {
+        Ok(Reading::Value(got)) => got,
+        Ok(Reading::Absent(why)) => return Verdict::Absent { why },
+        Err(error) => return Verdict::Unknown { why: error.to_string() },
+    };
+    if got == value.step.wanted {
+        return Verdict::Match;
+    }
+    let booted = value.transaction.boot != host.boot && value.step.lifetime != Lifetime::NextBoot;
+    match () {
+        () if booted => Verdict::Gone { got },
+        () if *value.after == value.step.wanted => Verdict::Changed { got },
+        () => Verdict::Mismatch { got },
+    }
+}
