@@ -56,6 +56,14 @@ pub enum StepError {
         /// Why.
         source: KnobError,
     },
+    /// Values were written, and do not count yet.
+    #[error("{knob}: {source}")]
+    Settle {
+        /// The knob.
+        knob: String,
+        /// Why.
+        source: KnobError,
+    },
     /// It was set without an error, and is something else.
     #[error("{knob} on {target}: `{wanted}` was written without an error, and it is {now}")]
     Ignored {
@@ -71,6 +79,14 @@ pub enum StepError {
     /// The journal failed in between.
     #[error("the journal could not be written")]
     Journal(#[from] JournalError),
+}
+
+impl StepError {
+    /// Whether the kernel keeps the value to itself, which can be told only by trying on some kernels: no reason to undo
+    /// what others took.
+    fn is_beyond_reach(&self) -> bool {
+        matches!(self, Self::Knob { source: KnobError::Managed { .. }, .. })
+    }
 }
 
 fn left(undone: &Undone) -> String {
@@ -155,7 +171,11 @@ fn do_stage<'a>(
     let before = intended.iter().map(|(index, _, _, before)| (*index, before.clone())).collect();
     journal.append(Record::Intent { before })?;
     journal.sync()?;
+    let mut knobs: Vec<&dyn Knob> = Vec::new();
     for (index, step, knob, before) in intended {
+        if knobs.iter().all(|known| known.spec().id != knob.spec().id) {
+            knobs.push(knob);
+        }
         match set(host, knob, step) {
             Ok((after, held)) => {
                 journal.append(Record::Done { step: index, after })?;
@@ -163,15 +183,21 @@ fn do_stage<'a>(
                     applied.held.push(file);
                 }
             }
-            Err(error) if step.optional => {
+            Err(error) if step.optional || error.is_beyond_reach() => {
                 // A value that was rounded, say: back to what it was.
-                if knob.read(host, &step.target).is_ok_and(|now| now.value() != Some(&before)) {
+                if knob
+                    .read(host, &step.target)
+                    .is_ok_and(|now| now.value().is_none_or(|now| !knob.meets(now, &before)))
+                {
                     knob.write(host, &step.target, &before).map_err(|source| failed(step, source))?;
                 }
                 refuse(journal, applied, index, error.to_string())?;
             }
             Err(error) => return Err(error),
         }
+    }
+    for knob in knobs {
+        knob.settle(host).map_err(|source| StepError::Settle { knob: knob.spec().id.to_owned(), source })?;
     }
     Ok(())
 }
@@ -186,7 +212,7 @@ fn refuse(journal: &mut Journal, applied: &mut Applied, step: usize, why: String
 fn set(host: &Host, knob: &dyn Knob, step: &Step) -> Result<(Value, Held), StepError> {
     let held = knob.write(host, &step.target, &step.wanted).map_err(|source| failed(step, source))?;
     match knob.read(host, &step.target).map_err(|source| failed(step, source))? {
-        Reading::Value(now) if now == step.wanted => Ok((now, held)),
+        Reading::Value(now) if knob.meets(&now, &step.wanted) => Ok((now, held)),
         reading => Err(StepError::Ignored {
             knob: step.knob.clone(),
             target: step.target.clone(),

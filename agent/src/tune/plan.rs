@@ -108,7 +108,7 @@ pub fn plan(
         let skip = |why: String| Skipped { knob: spec.id, target: Some(want.target.clone()), why };
         match found {
             Ok((Reading::Absent(why), _)) => plan.skipped.push(skip(why)),
-            Ok((Reading::Value(now), wanted)) if now == wanted => {
+            Ok((Reading::Value(now), wanted)) if want.knob.meets(&now, &wanted) => {
                 plan.unchanged.push(Unchanged { knob: spec.id, target: want.target, value: now });
             }
             Ok((Reading::Value(now), wanted)) => plan.steps.push(Step {

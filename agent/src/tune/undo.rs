@@ -53,6 +53,7 @@ impl fmt::Display for Left {
 /// The journal's: what is not journaled as undone will be tried again.
 pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Result<Undone, JournalError> {
     let mut undone = Undone::default();
+    let mut unsettled = Vec::new();
     let same_boot = journal.transaction().boot == host.boot;
     let applied = matches!(journal.transaction().phase, Phase::Complete { .. });
     let steps: Vec<_> = journal
@@ -80,11 +81,44 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Re
                 continue;
             }
         }
+        if step.lifetime == Lifetime::NextBoot {
+            // Not undone before it is settled too, even where it was as before: a crash may have come between the two.
+            unsettled.push((index, step, before));
+            continue;
+        }
         journal.append(Record::Undone { step: index })?;
     }
+    settle(host, journal, unsettled, &mut undone)?;
     journal.append(Record::Closed)?;
     journal.sync()?;
     Ok(undone)
+}
+
+/// Makes what was put back count, each knob once.
+fn settle(
+    host: &Host,
+    journal: &mut Journal,
+    steps: Vec<(usize, Step, Value)>,
+    undone: &mut Undone,
+) -> Result<(), JournalError> {
+    let mut settled: Vec<(String, Result<(), String>)> = Vec::new();
+    for (index, step, before) in steps {
+        let known = settled.iter().find(|(knob, _)| *knob == step.knob).map(|(_, result)| result.clone());
+        let result = known.unwrap_or_else(|| {
+            let result = knob::by_id(&step.knob).map_or(Ok(()), |knob| knob.settle(host));
+            let result = result.map_err(|error| error.to_string());
+            settled.push((step.knob.clone(), result.clone()));
+            result
+        });
+        match result {
+            Ok(()) => journal.append(Record::Undone { step: index })?,
+            Err(why) => {
+                journal.append(Record::Left { step: index, why: why.clone() })?;
+                undone.left.push(Left { knob: step.knob, target: step.target, before, why });
+            }
+        }
+    }
+    Ok(())
 }
 
 enum Back {
@@ -97,15 +131,15 @@ fn put_back(host: &Host, step: &Step, before: &Value, ours: Option<&Value>, unle
     let read = || knob.read(host, &step.target).map_err(|error| error.to_string());
     match read()? {
         Reading::Absent(why) => return Err(format!("it is gone: {why}")),
-        Reading::Value(now) if now == *before => return Ok(Back::Already),
-        Reading::Value(now) if unless == Unless::Changed && ours.is_some_and(|ours| now != *ours) => {
+        Reading::Value(now) if knob.meets(&now, before) => return Ok(Back::Already),
+        Reading::Value(now) if unless == Unless::Changed && ours.is_some_and(|ours| !knob.meets(&now, ours)) => {
             return Err(format!("somebody has set it to {now} since; --force puts it back all the same"));
         }
         Reading::Value(_) => {}
     }
     knob.write(host, &step.target, before).map_err(|error| error.to_string())?;
     match read()? {
-        Reading::Value(now) if now == *before => Ok(Back::Restored),
+        Reading::Value(now) if knob.meets(&now, before) => Ok(Back::Restored),
         Reading::Value(now) => Err(format!("it was written without an error, and it is {now}")),
         Reading::Absent(why) => Err(format!("it is gone: {why}")),
     }

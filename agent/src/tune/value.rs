@@ -1,5 +1,6 @@
 //! What a knob is set to, and which settings it takes.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,50 @@ pub enum Value {
     Text(String),
     /// CPUs.
     Cpus(CpuSet),
+    /// What each part of a target is set to, by the part's name: a network interface's queues or interrupts, the threads of
+    /// a name. Only hosts say this; who wants one value for all parts writes that value.
+    Each(BTreeMap<String, Value>),
+}
+
+impl Value {
+    /// Whether this, read from a host, is what was wanted. One value is wanted of every part; of parts with a value each
+    /// those count that are still there: threads end, and queues are taken away.
+    #[must_use]
+    pub fn meets(&self, wanted: &Self) -> bool {
+        match (self, wanted) {
+            (Self::Each(parts), Self::Each(wanted)) => {
+                wanted.iter().all(|(part, wanted)| parts.get(part).is_none_or(|now| now == wanted))
+            }
+            (Self::Each(parts), wanted) => parts.values().all(|now| now == wanted),
+            (now, wanted) => now == wanted,
+        }
+    }
+}
+
+/// So many parts of a value are named where it is shown; a journal names all.
+const PARTS_SHOWN: usize = 3;
+
+/// Parts with the same value together: `2 (rx-0, rx-1), 3 (rx-2)`.
+fn parts(parts: &BTreeMap<String, Value>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut groups: Vec<(&Value, Vec<&str>)> = Vec::new();
+    for (part, value) in parts {
+        match groups.iter_mut().find(|(known, _)| *known == value) {
+            Some((_, names)) => names.push(part),
+            None => groups.push((value, vec![part])),
+        }
+    }
+    if let [(value, names)] = groups.as_slice() {
+        return write!(f, "{value} ({} of {})", if names.len() == 1 { "1" } else { "all" }, names.len());
+    }
+    for (index, (value, names)) in groups.iter().enumerate() {
+        let shown = names.iter().take(PARTS_SHOWN).copied().collect::<Vec<_>>().join(", ");
+        write!(f, "{}{value} ({shown}", if index == 0 { "" } else { ", " })?;
+        match names.len().saturating_sub(PARTS_SHOWN) {
+            0 => f.write_str(")")?,
+            more => write!(f, " and {more} more)")?,
+        }
+    }
+    Ok(())
 }
 
 impl fmt::Display for Value {
@@ -38,6 +83,7 @@ impl fmt::Display for Value {
             Self::Text(text) => f.write_str(text),
             Self::Cpus(cpus) if cpus.is_empty() => f.write_str("(none)"),
             Self::Cpus(cpus) => cpus.fmt(f),
+            Self::Each(values) => parts(values, f),
         }
     }
 }
@@ -130,6 +176,27 @@ impl fmt::Display for Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn each(parts: &[(&str, i64)]) -> Value {
+        Value::Each(parts.iter().map(|(name, value)| ((*name).to_owned(), Value::Integer(*value))).collect())
+    }
+
+    #[test]
+    fn parts_meet_one_value_together_and_their_own_as_far_as_they_are_there() {
+        assert!(each(&[("a", 1), ("b", 1)]).meets(&Value::Integer(1)));
+        assert!(!each(&[("a", 1), ("b", 2)]).meets(&Value::Integer(1)));
+        assert!(each(&[("a", 1), ("c", 3)]).meets(&each(&[("a", 1), ("b", 2)])), "b has gone, c has come");
+        assert!(!each(&[("a", 1), ("b", 3)]).meets(&each(&[("a", 1), ("b", 2)])));
+    }
+
+    #[test]
+    fn parts_with_the_same_value_are_shown_together() {
+        assert_eq!(each(&[("a", 1), ("b", 1)]).to_string(), "1 (all of 2)");
+        assert_eq!(
+            each(&[("a", 1), ("b", 2), ("c", 1), ("d", 1), ("e", 1)]).to_string(),
+            "1 (a, c, d and 1 more), 2 (b)"
+        );
+    }
 
     #[test]
     fn a_value_out_of_range_is_refused_with_the_range() {

@@ -75,13 +75,13 @@ fn verdict(host: &Host, value: &InForce<'_>) -> Verdict {
         Ok(Reading::Absent(why)) => return Verdict::Absent { why },
         Err(error) => return Verdict::Unknown { why: error.to_string() },
     };
-    if got == value.step.wanted {
+    if knob.meets(&got, &value.step.wanted) {
         return Verdict::Match;
     }
     let booted = value.transaction.boot != host.boot && value.step.lifetime != Lifetime::NextBoot;
     match () {
         () if booted => Verdict::Gone { got },
-        () if *value.after == value.step.wanted => Verdict::Changed { got },
+        () if knob.meets(value.after, &value.step.wanted) => Verdict::Changed { got },
         () => Verdict::Mismatch { got },
     }
 }
