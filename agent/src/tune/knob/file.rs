@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Held, Knob, KnobError, KnobSpec, Reading};
+use super::{Held, Knob, KnobError, KnobSpec, Reading, check_cpus};
 use crate::host::Host;
 use crate::tune::{Scope, Target, Value};
 use crate::units::{CpuId, CpuSet};
@@ -86,13 +86,7 @@ impl Knob for FileKnob {
 
     fn normalize(&self, host: &Host, target: &Target, value: &Value) -> Result<Value, KnobError> {
         match value {
-            Value::Cpus(cpus) => {
-                let absent: CpuSet = cpus.iter().filter(|cpu| !host.topology.cpus.contains_key(cpu)).collect();
-                if absent.is_empty() {
-                    return Ok(value.clone());
-                }
-                Err(KnobError::Impossible { value: value.clone(), why: format!("there are no CPUs {absent}") })
-            }
+            Value::Cpus(_) => check_cpus(host, value).cloned(),
             Value::Word(word) if self.codec == Codec::Bracketed => {
                 let file = self.file(target);
                 let known = host.root.read(&file).unwrap_or_default();
@@ -110,12 +104,7 @@ impl Knob for FileKnob {
         let text = self.codec.encode(value, host);
         match host.root.write(&file, &text) {
             Ok(()) => Ok(Held::Nothing),
-            Err(source) => Err(match source.kind() {
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                    KnobError::Permission { path: host.root.path(&file), source }
-                }
-                _ => KnobError::Refused { path: host.root.path(&file), value: text, source },
-            }),
+            Err(source) => Err(KnobError::from_write(host.root.path(&file), text, source)),
         }
     }
 }

@@ -2,7 +2,12 @@
 //!
 //! A knob reads and writes; everything else, saving, journaling, verifying and restoring, is done for it.
 
+mod command;
+#[cfg(test)]
+mod fake;
 mod file;
+mod irq;
+mod owned_block;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Kind, Scope, Target, Value};
 use crate::host::Host;
+use crate::units::CpuSet;
 
 pub use file::{Codec, FileKnob};
 
@@ -130,6 +136,20 @@ pub trait Knob: Sync {
     /// # Errors
     /// It was refused. Nothing is left half done.
     fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError>;
+
+    /// Whether `now`, as it was read, is what was `wanted`.
+    fn meets(&self, now: &Value, wanted: &Value) -> bool {
+        now.meets(wanted)
+    }
+
+    /// Makes what was written count, where that is done once for many values: boot loaders read a file that a program
+    /// makes. Called after the last of this knob's values was written in a transaction, or put back.
+    ///
+    /// # Errors
+    /// It failed.
+    fn settle(&self, _host: &Host) -> Result<(), KnobError> {
+        Ok(())
+    }
 }
 
 /// Why a knob cannot be read or set.
@@ -169,9 +189,31 @@ pub enum KnobError {
         /// What is wrong.
         why: String,
     },
+    /// The kernel keeps it to itself: found out by trying.
+    #[error("{} is managed by the kernel: {why}", path.display())]
+    Managed {
+        /// What was to be written.
+        path: PathBuf,
+        /// What the kernel does about it.
+        why: String,
+    },
+    /// A program that makes a setting count failed.
+    #[error("`{command}` failed: {why}")]
+    Command {
+        /// What was run.
+        command: String,
+        /// What it said.
+        why: String,
+    },
     /// A journal names a knob of another version.
     #[error("this version of quell does not know it")]
     Unknown,
+    /// A journal names a target that the knob does not have.
+    #[error("it has nothing to do with `{target}`")]
+    Target {
+        /// The target.
+        target: Target,
+    },
     /// The host has no such value.
     #[error("{value} is not possible here: {why}")]
     Impossible {
@@ -182,11 +224,32 @@ pub enum KnobError {
     },
 }
 
+impl KnobError {
+    /// What became of a write: no permission, or refused.
+    pub(crate) fn from_write(path: PathBuf, value: String, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Permission { path, source },
+            _ => Self::Refused { path, value, source },
+        }
+    }
+}
+
+/// The value, if it names only CPUs that the host has.
+pub(crate) fn check_cpus<'a>(host: &Host, value: &'a Value) -> Result<&'a Value, KnobError> {
+    let Value::Cpus(cpus) = value else { return Ok(value) };
+    let absent: CpuSet = cpus.iter().filter(|cpu| !host.topology.cpus.contains_key(cpu)).collect();
+    if absent.is_empty() {
+        return Ok(value);
+    }
+    Err(KnobError::Impossible { value: value.clone(), why: format!("there are no CPUs {absent}") })
+}
+
 /// Every knob, family by family.
 #[must_use]
 pub fn knobs() -> Vec<&'static dyn Knob> {
-    let families: [&'static [FileKnob]; 0] = [];
-    families.into_iter().flatten().map(|knob| knob as &dyn Knob).collect()
+    let files: [&'static [FileKnob]; 0] = [];
+    let others: [&'static [&'static dyn Knob]; 1] = [irq::KNOBS];
+    files.into_iter().flatten().map(|knob| knob as &dyn Knob).chain(others.into_iter().flatten().copied()).collect()
 }
 
 /// The knob of this id.

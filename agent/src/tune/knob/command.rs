@@ -1,0 +1,21 @@
+//! Programs that make a setting count.
+
+use std::process::{Command, Stdio};
+
+use super::KnobError;
+
+/// Runs a program to its end. Its output is part of the error where it fails.
+pub(super) fn run(program: &str, arguments: &[&str]) -> Result<(), KnobError> {
+    let failed = |why: String| KnobError::Command { command: format!("{program} {}", arguments.join(" ")), why };
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| failed(error.to_string()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no word of why");
+    Err(failed(format!("{}, {last}", output.status)))
+}

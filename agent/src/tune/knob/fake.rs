@@ -1,0 +1,66 @@
+//! Small hosts for the tests of knobs: a directory of the files that they need.
+
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::{Knob, Reading};
+use crate::host::{Host, Root};
+use crate::tune::{Target, Value};
+
+/// A host with four CPUs and a 6.12 kernel.
+const BASE: &[(&str, &str)] = &[
+    ("/proc/sys/kernel/osrelease", "6.12.0\n"),
+    ("/proc/cpuinfo", "vendor_id\t: GenuineIntel\nflags\t\t: fpu\n"),
+    ("/proc/cmdline", "root=/dev/sda1 ro quiet\n"),
+    ("/proc/sys/kernel/random/boot_id", "11111111-2222-3333-4444-555555555555\n"),
+    ("/sys/devices/system/cpu/present", "0-3\n"),
+    ("/sys/devices/system/cpu/online", "0-3\n"),
+];
+
+/// A host with these files more; a later text for a path takes the place of an earlier one.
+pub(super) fn host(files: &[(&str, &str)]) -> (TempDir, Host) {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (path, text) in BASE.iter().chain(files) {
+        put(folder.path(), path, text);
+    }
+    let host = read(folder.path());
+    (folder, host)
+}
+
+/// Reads a host again, after its files were changed.
+pub(super) fn read(folder: &Path) -> Host {
+    Host::read(Root::at(folder).expect("a root")).expect("a host")
+}
+
+/// Writes a file of a host.
+pub(super) fn put(folder: &Path, path: &str, text: &str) {
+    let path = folder.join(path.trim_start_matches('/'));
+    fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+    fs::write(path, text).expect("a file");
+}
+
+/// What a knob is set to; it must be there.
+pub(super) fn value(knob: &dyn Knob, host: &Host, target: &Target) -> Value {
+    match knob.read(host, target) {
+        Ok(Reading::Value(value)) => value,
+        other => panic!("{} on {target}: {other:?}", knob.spec().id),
+    }
+}
+
+/// Sets a knob as a transaction would, and undoes it: what was wanted is read back, and then what was before.
+pub(super) fn round_trip(knob: &dyn Knob, host: &Host, target: &Target, wanted: &str) {
+    let before = value(knob, host, target);
+    let wanted = knob.spec().kind.parse(wanted).expect("a value");
+    let wanted = knob.normalize(host, target, &wanted).expect("a possible value");
+    assert!(!knob.meets(&before, &wanted), "{}: {wanted} is there already", knob.spec().id);
+    knob.write(host, target, &wanted).expect("it takes the value");
+    let now = value(knob, host, target);
+    assert!(knob.meets(&now, &wanted), "{}: wrote {wanted}, read {now}", knob.spec().id);
+    assert!(!knob.meets(&now, &before));
+    // As a journal keeps it.
+    let before = serde_json::from_str(&serde_json::to_string(&before).expect("JSON")).expect("the same");
+    knob.write(host, target, &before).expect("it takes the value before");
+    assert_eq!(value(knob, host, target), before, "{}", knob.spec().id);
+}

@@ -1,0 +1,120 @@
+//! Where interrupts go.
+
+mod affinity;
+mod balance;
+mod queues;
+
+use super::{Codec, FileKnob, Knob, KnobSpec, Lifetime, Risk, Stage};
+use crate::tune::{Kind, Scope};
+
+/// The family.
+pub(super) static KNOBS: &[&'static dyn Knob] =
+    &[&DEFAULT_AFFINITY, &affinity::Affinity, &queues::NicQueues, &balance::BannedCpus];
+
+static DEFAULT_AFFINITY: FileKnob = FileKnob {
+    spec: KnobSpec {
+        id: "irq.default_affinity",
+        doc: "The CPUs that interrupts get which are requested from now on, by a driver that loads or an interface that goes \
+              up. Without the isolated CPUs, what is set for each interrupt survives an `ifup`.",
+        source: "Documentation/core-api/irq/irq-affinity.rst",
+        kind: Kind::Cpus,
+        scope: Scope::Host,
+        lifetime: Lifetime::Runtime,
+        risk: Risk::Low,
+        stage: Stage::Presence,
+    },
+    path: "/proc/irq/default_smp_affinity",
+    codec: Codec::CpuMask,
+};
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::tune::Target;
+    use crate::tune::knob::fake;
+    use crate::tune::knob::{KnobError, Reading};
+    use crate::units::Irq;
+
+    const INTERRUPTS: &str = "           CPU0       CPU1       CPU2       CPU3
+ 30:          0          0          0          0 PCI-MSIX-0000:01:00.0   0-edge      mlx5_async0@pci:0000:01:00.0
+ 31:          9          0          0          0 PCI-MSIX-0000:01:00.0   1-edge      mlx5_comp0@pci:0000:01:00.0
+ 32:          9          0          0          0 PCI-MSIX-0000:01:00.0   2-edge      mlx5_comp1@pci:0000:01:00.0
+ 33:          9          0          0          0 PCI-MSIX-0000:01:00.0   3-edge      mlx5_comp2@pci:0000:01:00.0
+ 40:          9          0          0          0 PCI-MSIX-0000:02:00.0   1-edge      nvme0q1
+NMI:          0          0          0          0   Non-maskable interrupts
+";
+
+    fn machine() -> (tempfile::TempDir, crate::host::Host) {
+        fake::host(&[
+            ("/proc/interrupts", INTERRUPTS),
+            ("/proc/irq/default_smp_affinity", "f\n"),
+            ("/proc/irq/30/smp_affinity_list", "0-3\n"),
+            ("/proc/irq/31/smp_affinity_list", "0-1\n"),
+            ("/proc/irq/32/smp_affinity_list", "3\n"),
+            ("/proc/irq/33/smp_affinity_list", "0-3\n"),
+            ("/proc/irq/40/smp_affinity_list", "0-3\n"),
+            ("/proc/irq/40/nvme0q1/.keep", ""),
+            ("/sys/class/net/eth0/device/msi_irqs/30", "msix\n"),
+            ("/sys/class/net/eth0/device/msi_irqs/31", "msix\n"),
+            ("/sys/class/net/eth0/device/msi_irqs/32", "msix\n"),
+            ("/sys/class/net/eth0/device/msi_irqs/33", "msix\n"),
+        ])
+    }
+
+    #[test]
+    fn interrupts_are_set_and_put_back() {
+        let (_folder, host) = machine();
+        fake::round_trip(&DEFAULT_AFFINITY, &host, &Target::Host, "0-1");
+        fake::round_trip(&affinity::Affinity, &host, &Target::Irq(Irq(30)), "0");
+        fake::round_trip(&queues::NicQueues, &host, &Target::Nic("eth0".to_owned()), "0-1");
+    }
+
+    #[test]
+    fn queues_are_spread_and_what_is_no_queue_is_left_alone() {
+        let (_folder, host) = machine();
+        let nic = Target::Nic("eth0".to_owned());
+        let cpus = Kind::Cpus.parse("1-2").expect("CPUs");
+        queues::NicQueues.write(&host, &nic, &cpus).expect("write");
+        let of = |irq: u32| host.root.read(&format!("/proc/irq/{irq}/smp_affinity_list")).expect("read");
+        assert_eq!([of(30), of(31), of(32), of(33)], ["0-3", "1", "2", "1"]);
+    }
+
+    #[test]
+    fn managed_interrupts_are_left_out_with_the_reason() {
+        let (folder, host) = machine();
+        let absent = |irq: u32| match affinity::Affinity.read(&host, &Target::Irq(Irq(irq))) {
+            Ok(Reading::Absent(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        assert!(absent(40).contains("nvme0q1"), "{}", absent(40));
+        let file = folder.path().join("proc/irq/30/smp_affinity_list");
+        fs::set_permissions(file, fs::Permissions::from_mode(0o444)).expect("chmod");
+        assert!(absent(30).contains("managed by the kernel"));
+    }
+
+    #[test]
+    fn cpus_that_the_host_lacks_are_refused_before_anything_is_written() {
+        let (_folder, host) = machine();
+        let cpus = Kind::Cpus.parse("3-4").expect("CPUs");
+        for (knob, target) in
+            [(KNOBS[0], Target::Host), (KNOBS[1], Target::Irq(Irq(30))), (KNOBS[2], Target::Nic("eth0".to_owned()))]
+        {
+            let error = knob.normalize(&host, &target, &cpus).expect_err("there is no CPU 4");
+            assert!(matches!(error, KnobError::Impossible { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn irqbalance_keeps_its_own_settings() {
+        let own = "# Debian\nOPTIONS=\"--foreground\"\nIRQBALANCE_BANNED_CPULIST=3\n";
+        let (folder, host) = fake::host(&[("/etc/default/irqbalance", own)]);
+        assert_eq!(fake::value(&balance::BannedCpus, &host, &Target::Host).to_string(), "3");
+        fake::round_trip(&balance::BannedCpus, &host, &Target::Host, "2-3");
+        assert_eq!(fs::read_to_string(folder.path().join("etc/default/irqbalance")).expect("read"), own);
+        let (_folder, without) = fake::host(&[]);
+        assert!(matches!(balance::BannedCpus.read(&without, &Target::Host), Ok(Reading::Absent(_))));
+    }
+}

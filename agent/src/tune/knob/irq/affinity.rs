@@ -1,0 +1,136 @@
+//! The CPUs of one interrupt.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::host::Host;
+use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_cpus};
+use crate::tune::{Kind, Scope, Target, Value};
+use crate::units::{CpuSet, Irq};
+
+/// The CPUs of one interrupt.
+pub(super) struct Affinity;
+
+static SPEC: KnobSpec = KnobSpec {
+    id: "irq.affinity",
+    doc: "The CPUs that may take an interrupt. Every interrupt that is not a latency-critical device's own belongs on the \
+          housekeeping CPUs. Queue interrupts that the kernel manages itself (NVMe, virtio-blk) are left out: \
+          `isolcpus=managed_irq` keeps those away.",
+    source: "Documentation/core-api/irq/irq-affinity.rst; managed ones: irq_can_set_affinity_usr, kernel/irq/manage.c",
+    kind: Kind::Cpus,
+    scope: Scope::Irq,
+    lifetime: Lifetime::Runtime,
+    risk: Risk::Medium("irqbalance, an ifup or a driver that reloads may set it back"),
+    stage: Stage::Placement,
+};
+
+impl Knob for Affinity {
+    fn spec(&self) -> &KnobSpec {
+        &SPEC
+    }
+
+    fn targets(&self, host: &Host) -> Vec<Target> {
+        host.irqs.iter().map(|irq| Target::Irq(*irq)).collect()
+    }
+
+    fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
+        let irq = irq(target)?;
+        match managed(host, irq) {
+            Some(why) => Ok(Reading::Absent(why)),
+            None => {
+                read(host, irq).map(|cpus| cpus.map_or_else(Reading::Absent, |cpus| Reading::Value(Value::Cpus(cpus))))
+            }
+        }
+    }
+
+    fn normalize(&self, host: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
+        check_cpus(host, value).cloned()
+    }
+
+    fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
+        match value {
+            Value::Cpus(cpus) => write(host, irq(target)?, cpus).map(|()| Held::Nothing),
+            other => Err(KnobError::Impossible { value: other.clone(), why: "an interrupt has CPUs".to_owned() }),
+        }
+    }
+}
+
+fn irq(target: &Target) -> Result<Irq, KnobError> {
+    match target {
+        Target::Irq(irq) => Ok(*irq),
+        other => Err(KnobError::Target { target: other.clone() }),
+    }
+}
+
+fn file(irq: Irq) -> String {
+    format!("/proc/irq/{irq}/smp_affinity_list")
+}
+
+/// The CPUs of an interrupt, or why it has none to set.
+pub(super) fn read(host: &Host, irq: Irq) -> Result<Result<CpuSet, String>, KnobError> {
+    let file = file(irq);
+    let path = || host.root.path(&file);
+    match host.root.read(&file) {
+        Ok(text) => text
+            .parse()
+            .map(Ok)
+            .map_err(|_| KnobError::Understand { path: path(), why: format!("`{text}` is no list of CPUs") }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Err(format!("there is no interrupt {irq}"))),
+        // What is behind the file went while it was open.
+        Err(error) if error.raw_os_error() == Some(libc::EIO) => Ok(Err(format!("{file}: {error}"))),
+        Err(source) => Err(KnobError::Read { path: path(), source }),
+    }
+}
+
+/// Sets the CPUs of an interrupt.
+pub(super) fn write(host: &Host, irq: Irq, cpus: &CpuSet) -> Result<(), KnobError> {
+    let file = file(irq);
+    let path = host.root.path(&file);
+    match host.root.write(&file, &cpus.to_string()) {
+        Ok(()) => Ok(()),
+        // write_irq_affinity, kernel/irq/proc.c: -EIO where the user may not set it, -EPERM from 6.14 on.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EIO | libc::EPERM)) => {
+            Err(KnobError::Managed { path, why: format!("it gives interrupt {irq} to CPUs by the device's queues") })
+        }
+        Err(source) => Err(KnobError::from_write(path, cpus.to_string(), source)),
+    }
+}
+
+/// Why an interrupt cannot be set, as far as it can be told without trying.
+pub(super) fn managed(host: &Host, irq: Irq) -> Option<String> {
+    // From 6.14 on the file of such an interrupt has no permission to write (register_irq_proc, kernel/irq/proc.c).
+    let mode = fs::metadata(host.root.path(&file(irq))).ok()?.permissions().mode();
+    if mode & 0o222 == 0 {
+        return Some("managed by the kernel: its file is not writable".to_owned());
+    }
+    // Before that, by the names that the two drivers give which most hosts have: both ask for PCI_IRQ_AFFINITY for their
+    // queues (nvme_setup_irqs, drivers/nvme/host/pci.c; vp_request_msix_vectors, drivers/virtio/virtio_pci_common.c).
+    let action = host.root.list(&format!("/proc/irq/{irq}")).ok()?.into_iter().find(|name| by_queues(name))?;
+    Some(format!("managed by the kernel, as the queues of {action} are"))
+}
+
+/// Whether a handler's name is that of a queue whose interrupt the kernel manages.
+fn by_queues(action: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let nvme = action.strip_prefix("nvme").and_then(|rest| rest.split_once('q'));
+    // Queue 0 of NVMe is for administration, and is not managed.
+    let nvme = nvme.is_some_and(|(device, queue)| digits(device) && digits(queue) && queue != "0");
+    let virtio = action.strip_prefix("virtio").and_then(|rest| rest.split_once("-req."));
+    nvme || virtio.is_some_and(|(device, queue)| digits(device) && digits(queue))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_of_nvme_and_virtio_disks_are_known_by_name() {
+        for managed in ["nvme0q1", "nvme12q34", "virtio1-req.0"] {
+            assert!(by_queues(managed), "{managed}");
+        }
+        for free in ["nvme0q0", "virtio1-config", "virtio2-input.0", "eth0-TxRx-1", "mlx5_comp0@pci:0000:01:00.0"] {
+            assert!(!by_queues(free), "{free}");
+        }
+    }
+}

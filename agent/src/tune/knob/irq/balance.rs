@@ -1,0 +1,90 @@
+//! The CPUs that irqbalance leaves alone.
+
+use crate::host::Host;
+use crate::tune::knob::owned_block::OwnedBlock;
+use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_cpus, command};
+use crate::tune::{Kind, Scope, Target, Value};
+use crate::units::CpuSet;
+
+/// The CPUs that irqbalance leaves alone.
+pub(super) struct BannedCpus;
+
+static SPEC: KnobSpec = KnobSpec {
+    id: "irq.irqbalance_banned_cpus",
+    doc: "The CPUs that irqbalance gives no interrupts to: the isolated ones, or it sets back within ten seconds what was set \
+          by hand. It is written to the environment file of irqbalance, which is restarted.",
+    source: "irqbalance 1.8, IRQBALANCE_BANNED_CPULIST in irqbalance(1)",
+    kind: Kind::Cpus,
+    scope: Scope::Host,
+    // The file outlives the boot, and so does the setting: it is undone after a boot too.
+    lifetime: Lifetime::NextBoot,
+    risk: Risk::Low,
+    // Before interrupts are given to CPUs: irqbalance sets them again when it starts.
+    stage: Stage::Presence,
+};
+
+/// Debian's and Red Hat's.
+const FILES: [&str; 2] = ["/etc/default/irqbalance", "/etc/sysconfig/irqbalance"];
+const PROGRAMS: [&str; 2] = ["/usr/sbin/irqbalance", "/usr/bin/irqbalance"];
+const KEY: &str = "IRQBALANCE_BANNED_CPULIST=";
+
+impl BannedCpus {
+    fn file(host: &Host) -> Option<&'static str> {
+        let there = FILES.into_iter().find(|file| host.root.has(file));
+        there.or_else(|| PROGRAMS.iter().any(|program| host.root.has(program)).then_some(FILES[0]))
+    }
+
+    fn open(host: &Host) -> Result<Option<(&'static str, OwnedBlock)>, KnobError> {
+        let Some(file) = Self::file(host) else { return Ok(None) };
+        let path = host.root.path(file);
+        OwnedBlock::read(&path).map(|block| Some((file, block))).map_err(|source| KnobError::Read { path, source })
+    }
+}
+
+/// What the last assignment of a text says.
+fn banned(text: &str) -> Option<CpuSet> {
+    let last = text.lines().filter_map(|line| line.trim().strip_prefix(KEY)).next_back()?;
+    last.trim_matches(['"', '\'']).parse().ok()
+}
+
+impl Knob for BannedCpus {
+    fn spec(&self) -> &KnobSpec {
+        &SPEC
+    }
+
+    fn targets(&self, _: &Host) -> Vec<Target> {
+        vec![Target::Host]
+    }
+
+    fn read(&self, host: &Host, _: &Target) -> Result<Reading, KnobError> {
+        let Some((_, file)) = Self::open(host)? else {
+            return Ok(Reading::Absent("irqbalance is not installed".to_owned()));
+        };
+        let users = file.rest.as_deref().and_then(banned);
+        Ok(Reading::Value(Value::Cpus(banned(&file.block).or(users).unwrap_or_default())))
+    }
+
+    fn normalize(&self, host: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
+        check_cpus(host, value).cloned()
+    }
+
+    fn write(&self, host: &Host, _: &Target, value: &Value) -> Result<Held, KnobError> {
+        let impossible = |why: &str| KnobError::Impossible { value: value.clone(), why: why.to_owned() };
+        let Value::Cpus(cpus) = value else { return Err(impossible("it is no list of CPUs")) };
+        let Some((path, mut file)) = Self::open(host)? else { return Err(impossible("irqbalance is not installed")) };
+        // What the user's own file says needs no block of quell's: so undoing leaves the file as it was.
+        let users = file.rest.as_deref().and_then(banned).unwrap_or_default();
+        file.block = if *cpus == users { String::new() } else { format!("{KEY}{cpus}\n") };
+        let path = host.root.path(path);
+        file.write(&path).map_err(|source| KnobError::from_write(path, cpus.to_string(), source))?;
+        Ok(Held::Nothing)
+    }
+
+    fn settle(&self, host: &Host) -> Result<(), KnobError> {
+        // Without systemd it is the user's to restart.
+        if host.root.is_host() && host.root.has("/run/systemd/system") {
+            return command::run("systemctl", &["try-restart", "irqbalance.service"]);
+        }
+        Ok(())
+    }
+}

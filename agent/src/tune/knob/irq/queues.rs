@@ -1,0 +1,192 @@
+//! A network interface's queue interrupts, spread over CPUs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use super::affinity;
+use crate::host::Host;
+use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_cpus};
+use crate::tune::{Kind, Scope, Target, Value};
+use crate::units::{CpuId, CpuSet, Irq};
+
+/// The CPU of each of a network interface's queue interrupts.
+pub(super) struct NicQueues;
+
+static SPEC: KnobSpec = KnobSpec {
+    id: "irq.nic_queues",
+    doc: "The CPUs that a network interface's queue interrupts are spread over, one each: queue 0 on the first CPU of the list, \
+          queue 1 on the next, and from the first again. On the CPUs beside the isolated ones, on the card's node, packets \
+          are handled near who waits for them and not by them.",
+    source: "Documentation/networking/scaling.rst (RSS IRQ configuration)",
+    kind: Kind::Cpus,
+    scope: Scope::Nic,
+    lifetime: Lifetime::Runtime,
+    risk: Risk::Medium("irqbalance, an ifup or a driver that reloads may set it back"),
+    stage: Stage::Placement,
+};
+
+/// A queue's interrupt, as a part of the value: `queue 3 irq 27`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct QueueIrq {
+    queue: usize,
+    irq: Irq,
+}
+
+impl fmt::Display for QueueIrq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "queue {} irq {}", self.queue, self.irq)
+    }
+}
+
+impl FromStr for QueueIrq {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (queue, irq) = text.strip_prefix("queue ").and_then(|rest| rest.split_once(" irq ")).ok_or(())?;
+        Ok(Self { queue: queue.parse().map_err(|_| ())?, irq: Irq(irq.parse().map_err(|_| ())?) })
+    }
+}
+
+impl Knob for NicQueues {
+    fn spec(&self) -> &KnobSpec {
+        &SPEC
+    }
+
+    fn targets(&self, host: &Host) -> Vec<Target> {
+        host.nics.iter().map(|nic| Target::Nic(nic.name.clone())).collect()
+    }
+
+    fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
+        let Target::Nic(nic) = target else { return Err(KnobError::Target { target: target.clone() }) };
+        let queues = queue_irqs(host, nic);
+        if queues.is_empty() {
+            return Ok(Reading::Absent(format!("no interrupt of {nic} has the name of a queue")));
+        }
+        let (mut parts, mut why) = (BTreeMap::new(), String::new());
+        for queue in queues {
+            match affinity::managed(host, queue.irq)
+                .map_or_else(|| affinity::read(host, queue.irq), |why| Ok(Err(why)))?
+            {
+                Ok(cpus) => drop(parts.insert(queue.to_string(), Value::Cpus(cpus))),
+                Err(absent) => why = absent,
+            }
+        }
+        Ok(if parts.is_empty() { Reading::Absent(why) } else { Reading::Value(Value::Each(parts)) })
+    }
+
+    fn normalize(&self, host: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
+        let value = check_cpus(host, value)?;
+        if matches!(value, Value::Cpus(cpus) if cpus.is_empty()) {
+            return Err(KnobError::Impossible { value: value.clone(), why: "an interrupt needs a CPU".to_owned() });
+        }
+        Ok(value.clone())
+    }
+
+    fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
+        let Reading::Value(Value::Each(now)) = self.read(host, target)? else {
+            return Err(KnobError::Impossible { value: value.clone(), why: "it has no queue interrupts".to_owned() });
+        };
+        for (part, now) in &now {
+            let Ok(queue) = part.parse::<QueueIrq>() else { continue };
+            let wanted = match value {
+                Value::Each(parts) => match parts.get(part) {
+                    Some(Value::Cpus(cpus)) => cpus.clone(),
+                    _ => continue,
+                },
+                Value::Cpus(cpus) => share(cpus, queue.queue),
+                other => {
+                    return Err(KnobError::Impossible { value: other.clone(), why: "interrupts have CPUs".to_owned() });
+                }
+            };
+            if *now != Value::Cpus(wanted.clone()) {
+                affinity::write(host, queue.irq, &wanted)?;
+            }
+        }
+        Ok(Held::Nothing)
+    }
+
+    fn meets(&self, now: &Value, wanted: &Value) -> bool {
+        match (now, wanted) {
+            (Value::Each(parts), Value::Cpus(list)) => parts.iter().all(|(part, cpus)| {
+                part.parse::<QueueIrq>().is_ok_and(|queue| *cpus == Value::Cpus(share(list, queue.queue)))
+            }),
+            _ => now.meets(wanted),
+        }
+    }
+}
+
+/// The CPU of a list that a queue gets.
+fn share(list: &CpuSet, queue: usize) -> CpuSet {
+    let cpus: Vec<CpuId> = list.iter().collect();
+    cpus.get(queue.checked_rem(cpus.len()).unwrap_or(0)).copied().into_iter().collect()
+}
+
+/// The interrupts of a network interface that are its queues', by what their handlers are called.
+fn queue_irqs(host: &Host, nic: &str) -> Vec<QueueIrq> {
+    // Read again: a change of channels gives a card other interrupts.
+    let nics = crate::host::nics(&host.root);
+    let Some(nic) = nics.iter().find(|known| known.name == nic) else { return Vec::new() };
+    let interrupts = host.root.read("/proc/interrupts").unwrap_or_default();
+    let mut queues: Vec<QueueIrq> = interrupts
+        .lines()
+        .filter_map(|line| {
+            let (number, rest) = line.split_once(':')?;
+            let irq = Irq(number.trim().parse().ok()?);
+            let queue = queue(rest.split_whitespace().next_back()?)?;
+            nic.irqs.contains(&irq).then_some(QueueIrq { queue, irq })
+        })
+        .collect();
+    queues.sort_by_key(|queue| (queue.queue, queue.irq));
+    queues
+}
+
+/// The queue that a handler's name tells: 3 of `eth0-TxRx-3`, `mlx5_comp3@pci:0000:01:00.0`, `virtio2-input.3`.
+fn queue(action: &str) -> Option<usize> {
+    /// Parts of the names of interrupts that are not for packets.
+    const OTHERS: [&str; 12] =
+        ["async", "config", "ctrl", "control", "mgmnt", "misc", "event", "cmd", "fdir", "link", "pages", "other"];
+    let action = action.split('@').next()?;
+    let lower = action.to_ascii_lowercase();
+    if OTHERS.iter().any(|other| lower.contains(other)) {
+        return None;
+    }
+    let name = action.trim_end_matches(|c: char| c.is_ascii_digit());
+    // `eth0` alone is an interrupt for everything else, `eth0-0` a queue's.
+    let is_queue = name.ends_with(['-', '.', '_']) || lower.starts_with("mlx5_comp") || lower.contains("ntfy");
+    action[name.len()..].parse().ok().filter(|_| is_queue)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_are_told_by_the_names_that_drivers_give() {
+        for (action, expected) in [
+            ("eth0-TxRx-3", Some(3)),
+            ("i40e-eth0-TxRx-11", Some(11)),
+            ("ice-ens1f0-TxRx-0", Some(0)),
+            ("mlx5_comp7@pci:0000:17:00.0", Some(7)),
+            ("virtio2-input.0", Some(0)),
+            ("virtio2-output.1", Some(1)),
+            ("eth0-Tx-Rx-4", Some(4)),
+            ("eth0-rx-0", Some(0)),
+            ("eth0-rxtx-2", Some(2)),
+            ("mlx5_async0@pci:0000:17:00.0", None),
+            ("virtio2-config", None),
+            ("ena-mgmnt@pci:0000:00:05.0", None),
+            ("eth0", None),
+            ("i40e-0000:3b:00.0:misc", None),
+        ] {
+            assert_eq!(queue(action), expected, "{action}");
+        }
+    }
+
+    #[test]
+    fn queues_take_the_cpus_of_a_list_in_turn() {
+        let list: CpuSet = "2-4".parse().expect("a list");
+        let shares: Vec<String> = (0..5).map(|queue| share(&list, queue).to_string()).collect();
+        assert_eq!(shares, ["2", "3", "4", "2", "3"]);
+    }
+}

@@ -1,0 +1,138 @@
+//! A part of somebody else's file that is quell's own: between two comments, at its end.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+const BEGIN: &str = "# quell: begin, written by `quell tune`, removed by `quell tune rollback`";
+const BEGIN_ALONE: &str = "# quell: begin, file made by `quell tune`, removed by `quell tune rollback`";
+const END: &str = "# quell: end";
+
+/// A text file, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OwnedBlock {
+    /// Everything that is not quell's, to the byte; `None` where there is no file but for quell.
+    pub(super) rest: Option<String>,
+    /// What quell wrote; empty where it wrote nothing.
+    pub(super) block: String,
+}
+
+impl OwnedBlock {
+    /// Reads a file; one that does not exist has no rest.
+    pub(super) fn read(path: &Path) -> io::Result<Self> {
+        match fs::read_to_string(path) {
+            Ok(text) => Ok(Self::parse(&text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self { rest: None, block: String::new() }),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        let begin = |line: &str| [BEGIN, BEGIN_ALONE].contains(&line.trim_end());
+        let (mut rest, mut block, mut inside, mut alone) = (String::new(), String::new(), false, false);
+        for line in text.split_inclusive('\n') {
+            match line.trim_end() {
+                _ if begin(line) => (inside, alone) = (true, alone || line.trim_end() == BEGIN_ALONE),
+                END if inside => inside = false,
+                _ if inside => block += line,
+                _ => rest += line,
+            }
+        }
+        let rest = if alone && rest.is_empty() { None } else { Some(rest) };
+        Self { rest, block }
+    }
+
+    /// The file's text; `None` where there is to be no file.
+    fn text(&self) -> Option<String> {
+        match (&self.rest, self.block.as_str()) {
+            (rest, "") => rest.clone(),
+            (None, block) => Some(format!("{BEGIN_ALONE}\n{block}{END}\n")),
+            // A last line without its end stays without it: the block goes before such a line's text could be joined.
+            (Some(rest), block) if rest.is_empty() || rest.ends_with('\n') => {
+                Some(format!("{rest}{BEGIN}\n{block}{END}\n"))
+            }
+            (Some(rest), block) => {
+                let (whole, last) = rest.split_at(rest.rfind('\n').map_or(0, |at| at + 1));
+                Some(format!("{whole}{BEGIN}\n{block}{END}\n{last}"))
+            }
+        }
+    }
+
+    /// Writes the file, or removes it.
+    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
+        match self.text() {
+            Some(text) => replace(path, &text),
+            None => match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => sync_directory(path),
+            },
+        }
+    }
+}
+
+/// Replaces a file's text in one step, so that whoever reads it, a boot after a crash too, finds the old text or the new one.
+pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
+    // A link is followed: `/etc/default` may be managed by links.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    // A name that no boot loader and no `*.conf` or `*.cfg` glob takes.
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let fresh = path.with_file_name(format!(".{name}.quell-new"));
+    let write = || {
+        let mut file = fs::File::create(&fresh)?;
+        if let Ok(old) = fs::metadata(&path) {
+            file.set_permissions(fs::Permissions::from_mode(old.permissions().mode()))?;
+        }
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&fresh, &path)
+    };
+    let written = write();
+    if written.is_err() {
+        let _ = fs::remove_file(&fresh);
+    }
+    written?;
+    sync_directory(&path)
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_leaves_every_byte_of_the_rest_as_it_was() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for text in ["", "A=1\n", "A=1", "# a\n\nA=1\nB=2", "A=1\r\n"] {
+            let path = folder.path().join("file");
+            fs::write(&path, text).expect("write");
+            let mut file = OwnedBlock::read(&path).expect("read");
+            assert_eq!((file.rest.as_deref(), file.block.as_str()), (Some(text), ""));
+            file.block = "C=3\n".to_owned();
+            file.write(&path).expect("write");
+            let mut again = OwnedBlock::read(&path).expect("read");
+            assert_eq!((again.rest.as_deref(), again.block.as_str()), (Some(text), "C=3\n"), "{text:?}");
+            again.block.clear();
+            again.write(&path).expect("write");
+            assert_eq!(fs::read_to_string(&path).expect("read"), text);
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_made_for_the_block_goes_with_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("new/file");
+        OwnedBlock { rest: None, block: "C=3\n".to_owned() }.write(&path).expect("write");
+        let mut file = OwnedBlock::read(&path).expect("read");
+        assert_eq!(file, OwnedBlock { rest: None, block: "C=3\n".to_owned() });
+        file.block.clear();
+        file.write(&path).expect("write");
+        assert!(!path.exists());
+    }
+}
