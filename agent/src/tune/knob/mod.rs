@@ -7,6 +7,7 @@ mod command;
 mod fake;
 mod file;
 mod irq;
+mod net;
 mod owned_block;
 
 use std::io;
@@ -249,7 +250,8 @@ pub(crate) fn check_cpus<'a>(host: &Host, value: &'a Value) -> Result<&'a Value,
 pub fn knobs() -> Vec<&'static dyn Knob> {
     let files: [&'static [FileKnob]; 0] = [];
     let others: [&'static [&'static dyn Knob]; 1] = [irq::KNOBS];
-    files.into_iter().flatten().map(|knob| knob as &dyn Knob).chain(others.into_iter().flatten().copied()).collect()
+    let others = others.iter().chain(net::KNOBS).copied().flatten().copied();
+    files.into_iter().flatten().map(|knob| knob as &dyn Knob).chain(others).collect()
 }
 
 /// The knob of this id.
