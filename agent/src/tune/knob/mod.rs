@@ -7,8 +7,10 @@ mod command;
 mod fake;
 mod file;
 mod irq;
+mod isolation;
 mod net;
 mod owned_block;
+mod threads;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -249,7 +251,7 @@ pub(crate) fn check_cpus<'a>(host: &Host, value: &'a Value) -> Result<&'a Value,
 #[must_use]
 pub fn knobs() -> Vec<&'static dyn Knob> {
     let files: [&'static [FileKnob]; 0] = [];
-    let others: [&'static [&'static dyn Knob]; 1] = [irq::KNOBS];
+    let others: [&'static [&'static dyn Knob]; 2] = [irq::KNOBS, isolation::KNOBS];
     let others = others.iter().chain(net::KNOBS).copied().flatten().copied();
     files.into_iter().flatten().map(|knob| knob as &dyn Knob).chain(others).collect()
 }
