@@ -2,6 +2,7 @@
 //!
 //! A knob reads and writes; everything else, saving, journaling, verifying and restoring, is done for it.
 
+pub mod boot;
 mod command;
 #[cfg(test)]
 mod fake;
@@ -251,7 +252,7 @@ pub(crate) fn check_cpus<'a>(host: &Host, value: &'a Value) -> Result<&'a Value,
 #[must_use]
 pub fn knobs() -> Vec<&'static dyn Knob> {
     let files: [&'static [FileKnob]; 0] = [];
-    let others: [&'static [&'static dyn Knob]; 2] = [irq::KNOBS, isolation::KNOBS];
+    let others: [&'static [&'static dyn Knob]; 3] = [irq::KNOBS, isolation::KNOBS, boot::KNOBS];
     let others = others.iter().chain(net::KNOBS).copied().flatten().copied();
     files.into_iter().flatten().map(|knob| knob as &dyn Knob).chain(others).collect()
 }
