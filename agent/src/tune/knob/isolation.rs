@@ -6,6 +6,8 @@ mod kernel_threads;
 mod partition;
 mod systemd;
 
+pub(super) use kernel_threads::online_cpus;
+
 use super::{Codec, FileKnob, Knob, KnobSpec, Lifetime, Risk, Stage};
 use crate::tune::{Kind, Scope};
 

@@ -11,6 +11,7 @@ mod irq;
 mod isolation;
 mod net;
 mod owned_block;
+mod process;
 mod threads;
 
 use std::io;
@@ -252,7 +253,7 @@ pub(crate) fn check_cpus<'a>(host: &Host, value: &'a Value) -> Result<&'a Value,
 #[must_use]
 pub fn knobs() -> Vec<&'static dyn Knob> {
     let files: [&'static [FileKnob]; 0] = [];
-    let others: [&'static [&'static dyn Knob]; 3] = [irq::KNOBS, isolation::KNOBS, boot::KNOBS];
+    let others: [&'static [&'static dyn Knob]; 4] = [irq::KNOBS, isolation::KNOBS, process::KNOBS, boot::KNOBS];
     let others = others.iter().chain(net::KNOBS).copied().flatten().copied();
     files.into_iter().flatten().map(|knob| knob as &dyn Knob).chain(others).collect()
 }
