@@ -63,6 +63,7 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Re
         .collect();
     journal.append(Record::Undoing { why: why.to_owned() })?;
     journal.sync()?;
+    let mut tried = Vec::new();
     for (index, step, before, after) in steps.into_iter().rev() {
         if step.lifetime != Lifetime::NextBoot && !same_boot {
             // Runtime values are what the new boot made them.
@@ -72,7 +73,11 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Re
         }
         // A step that may be half done has no value of its own yet: whatever is there is ours.
         let ours = after.filter(|_| applied);
-        match put_back(host, &step, &before, ours.as_ref(), unless) {
+        let back = put_back(host, &step, &before, ours.as_ref(), unless);
+        tried.push((index, step, before, ours, back));
+    }
+    for (index, step, before, ours, first) in tried {
+        match put_back_again(host, &step, &before, ours.as_ref(), unless, first) {
             Ok(Back::Restored) => undone.restored += 1,
             Ok(Back::Already) => undone.unchanged += 1,
             Err(why) => {
@@ -119,6 +124,26 @@ fn settle(
         }
     }
     Ok(())
+}
+
+/// A second time, when all others were put back: a kernel may refuse a value for as long as another is not what it was (an
+/// energy preference under the governor `performance`, EBUSY), and putting one back may change another.
+fn put_back_again(
+    host: &Host,
+    step: &Step,
+    before: &Value,
+    ours: Option<&Value>,
+    unless: Unless,
+    first: Result<Back, String>,
+) -> Result<Back, String> {
+    match first {
+        // Whatever is there instead came by our own hand since.
+        Ok(back) => match put_back(host, step, before, None, Unless::Never)? {
+            Back::Restored => Ok(Back::Restored),
+            Back::Already => Ok(back),
+        },
+        Err(_) => put_back(host, step, before, ours, unless),
+    }
 }
 
 enum Back {
