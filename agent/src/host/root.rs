@@ -4,6 +4,9 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access};
+
 /// The directory that a host's absolute paths start from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root(PathBuf);
@@ -74,6 +77,13 @@ impl Root {
         }
         names.sort();
         Ok(names)
+    }
+
+    /// Whether a path is on a file system that is mounted read-only, which stops root too.
+    #[must_use]
+    pub fn is_read_only(&self, absolute: &str) -> bool {
+        // access(2) says so before it looks at modes (sb_permission, fs/namei.c).
+        access(&self.path(absolute), AccessFlags::W_OK) == Err(Errno::EROFS)
     }
 
     /// Whether there is something at a path.

@@ -4,6 +4,7 @@
 //! journals what every value was before it is changed, so that whatever happens it can be put back.
 
 mod apply;
+pub mod background;
 mod in_force;
 pub mod journal;
 pub mod knob;
@@ -11,6 +12,7 @@ mod lock;
 mod plan;
 mod policy;
 pub mod profile;
+mod range;
 mod recover;
 mod target;
 mod undo;
@@ -24,6 +26,7 @@ pub use in_force::{InForce, in_force, to_recover};
 pub use lock::{Lock, LockError};
 pub use plan::{Plan, Skipped, Step, Surveyed, Unchanged, plan, survey};
 pub use policy::{Policy, PolicyError};
+pub use range::{End, Range, RangeError};
 pub use recover::{recover, rollback};
 pub use target::{Scope, Target, TargetError};
 pub use undo::{Left, Undone, Unless, undo};

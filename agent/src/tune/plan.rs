@@ -78,7 +78,13 @@ pub fn survey(host: &Host, wants: Vec<Want>) -> Vec<Surveyed> {
     let found = |want: &Want| {
         let reading = want.knob.read(host, &want.target)?;
         let wanted = match reading {
-            Reading::Value(_) => want.knob.normalize(host, &want.target, &want.value)?,
+            Reading::Value(ref now) => {
+                let wanted = want.knob.normalize(host, &want.target, &want.value)?;
+                if !want.knob.meets(now, &wanted) {
+                    want.knob.changeable(host, &want.target)?;
+                }
+                wanted
+            }
             Reading::Absent(_) => want.value.clone(),
         };
         Ok((reading, wanted))

@@ -38,6 +38,8 @@ pub enum Scope {
     Irq,
     /// Each network interface with a device.
     Nic,
+    /// Each of what the host has of this, by name: the dies of its sockets.
+    Each(&'static str),
     /// Whatever a profile names.
     Named,
 }
@@ -52,6 +54,7 @@ impl Scope {
             Self::Node => "NUMA node",
             Self::Irq => "interrupt",
             Self::Nic => "network interface",
+            Self::Each(what) => what,
             Self::Named => "named",
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::journal::{Journal, JournalError, Phase, Record};
 use super::knob::{Lifetime, Reading};
-use super::{Step, Target, Value, knob};
+use super::{Step, Target, Value, background, knob};
 use crate::host::Host;
 
 /// What is done about a value that is neither what it was before nor what the transaction made it: somebody changed it since.
@@ -63,6 +63,8 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Re
         .collect();
     journal.append(Record::Undoing { why: why.to_owned() })?;
     journal.sync()?;
+    background::release(&host.root, journal.transaction().id);
+    let mut tried = Vec::new();
     for (index, step, before, after) in steps.into_iter().rev() {
         if step.lifetime != Lifetime::NextBoot && !same_boot {
             // Runtime values are what the new boot made them.
@@ -70,9 +72,19 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Re
             journal.append(Record::Undone { step: index })?;
             continue;
         }
+        if step.lifetime == Lifetime::WhileHeld && host.root.is_host() {
+            // Gone with its holder. What it is now is for those to say who hold it too.
+            undone.restored += 1;
+            journal.append(Record::Undone { step: index })?;
+            continue;
+        }
         // A step that may be half done has no value of its own yet: whatever is there is ours.
         let ours = after.filter(|_| applied);
-        match put_back(host, &step, &before, ours.as_ref(), unless) {
+        let back = put_back(host, &step, &before, ours.as_ref(), unless);
+        tried.push((index, step, before, ours, back));
+    }
+    for (index, step, before, ours, first) in tried {
+        match put_back_again(host, &step, &before, ours.as_ref(), unless, first) {
             Ok(Back::Restored) => undone.restored += 1,
             Ok(Back::Already) => undone.unchanged += 1,
             Err(why) => {
@@ -121,6 +133,26 @@ fn settle(
     Ok(())
 }
 
+/// A second time, when all others were put back: a kernel may refuse a value for as long as another is not what it was (an
+/// energy preference under the governor `performance`, EBUSY), and putting one back may change another.
+fn put_back_again(
+    host: &Host,
+    step: &Step,
+    before: &Value,
+    ours: Option<&Value>,
+    unless: Unless,
+    first: Result<Back, String>,
+) -> Result<Back, String> {
+    match first {
+        // Whatever is there instead came by our own hand since.
+        Ok(back) => match put_back(host, step, before, None, Unless::Never)? {
+            Back::Restored => Ok(Back::Restored),
+            Back::Already => Ok(back),
+        },
+        Err(_) => put_back(host, step, before, ours, unless),
+    }
+}
+
 enum Back {
     Restored,
     Already,
@@ -130,6 +162,7 @@ fn put_back(host: &Host, step: &Step, before: &Value, ours: Option<&Value>, unle
     let knob = knob::by_id(&step.knob).ok_or("this version of quell does not know the knob")?;
     let read = || knob.read(host, &step.target).map_err(|error| error.to_string());
     match read()? {
+        Reading::Absent(_) if knob.may_end() => return Ok(Back::Already),
         Reading::Absent(why) => return Err(format!("it is gone: {why}")),
         Reading::Value(now) if knob.meets(&now, before) => return Ok(Back::Already),
         Reading::Value(now) if unless == Unless::Changed && ours.is_some_and(|ours| !knob.meets(&now, ours)) => {

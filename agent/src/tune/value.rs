@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Range;
 use crate::units::CpuSet;
 
 /// What a knob is set to.
@@ -23,6 +24,10 @@ pub enum Value {
     Text(String),
     /// CPUs.
     Cpus(CpuSet),
+    /// From one number to another, either of which may be the end of what the hardware has.
+    Range(Range),
+    /// A share of the whole, in percent.
+    Percent(i64),
     /// What each part of a target is set to, by the part's name: a network interface's queues or interrupts, the threads of
     /// a name. Only hosts say this; who wants one value for all parts writes that value.
     Each(BTreeMap<String, Value>),
@@ -83,6 +88,8 @@ impl fmt::Display for Value {
             Self::Text(text) => f.write_str(text),
             Self::Cpus(cpus) if cpus.is_empty() => f.write_str("(none)"),
             Self::Cpus(cpus) => cpus.fmt(f),
+            Self::Range(range) => range.fmt(f),
+            Self::Percent(share) => write!(f, "{share} %"),
             Self::Each(values) => parts(values, f),
         }
     }
@@ -115,6 +122,13 @@ pub enum Kind {
     Text,
     /// A list of CPUs that the host has.
     Cpus,
+    /// Two numbers, the lower first; `min` and `max` stand for the ends of what the hardware has.
+    Range {
+        /// What they count.
+        unit: &'static str,
+    },
+    /// A share of the whole, as in `10 %`, or a number of bytes.
+    PercentOrBytes,
 }
 
 /// A value that a knob does not take.
@@ -154,6 +168,14 @@ impl Kind {
             Self::Text if text.contains('\n') => Err(wrong()),
             Self::Text => Ok(Value::Text(text.to_owned())),
             Self::Cpus => text.parse().map(Value::Cpus).map_err(|_| wrong()),
+            Self::Range { .. } => text.parse().map(Value::Range).map_err(|_| wrong()),
+            Self::PercentOrBytes => match text.strip_suffix('%') {
+                Some(share) => {
+                    let share = number(share.trim())?;
+                    (0..=100).contains(&share).then_some(Value::Percent(share)).ok_or_else(wrong)
+                }
+                None => Some(number(text)?).filter(|bytes| *bytes > 0).map(Value::Integer).ok_or_else(wrong),
+            },
         }
     }
 }
@@ -168,6 +190,10 @@ impl fmt::Display for Kind {
             Self::Switch => f.write_str("on or off"),
             Self::Word(words) => write!(f, "one of {}", words.join(", ")),
             Self::Text => f.write_str("text on one line"),
+            Self::Range { unit: of } => {
+                write!(f, "two numbers{}, the lower first, as in 1000 2000, min 2000 or max max", unit(of))
+            }
+            Self::PercentOrBytes => f.write_str("a share as in 10 %, or a number of bytes"),
             Self::Cpus => f.write_str("a list of CPUs, as in 2-5,8"),
         }
     }

@@ -1,5 +1,7 @@
 //! From a profile to what is wanted of each target. Pure.
 
+use std::collections::HashMap;
+
 use super::knob::{self, Knob};
 use super::profile::{Place, ProfileError, Setting, TuningProfile};
 use super::{Scope, Target, Value, ValueError, Variables};
@@ -42,7 +44,9 @@ pub fn wants(
     host: &Host,
     variables: &Variables,
 ) -> Result<(Vec<Want>, Vec<Inapplicable>), ProfileError> {
-    let (mut wants, mut inapplicable): (Vec<Want>, Vec<Inapplicable>) = (Vec::new(), Vec::new());
+    let (mut wants, mut inapplicable): (Vec<Option<Want>>, Vec<Inapplicable>) = (Vec::new(), Vec::new());
+    // Where the want of a target is: a large host has thousands.
+    let mut place: HashMap<(&'static str, Target), usize> = HashMap::new();
     for setting in &profile.settings {
         if let Some(why) = setting.condition.unmet(host) {
             inapplicable.push(Inapplicable { knob: setting.knob, why });
@@ -67,18 +71,20 @@ pub fn wants(
             inapplicable.push(Inapplicable { knob: setting.knob, why });
         }
         for target in targets {
-            wants.retain(|other| other.knob.spec().id != setting.knob || other.target != target);
-            wants.push(Want {
+            if let Some(earlier) = place.insert((setting.knob, target.clone()), wants.len()) {
+                wants[earlier] = None;
+            }
+            wants.push(Some(Want {
                 knob,
                 target,
                 value: value.clone(),
                 reason: setting.reason.clone(),
                 optional: setting.optional,
                 at: setting.at.clone(),
-            });
+            }));
         }
     }
-    Ok((wants, inapplicable))
+    Ok((wants.into_iter().flatten().collect(), inapplicable))
 }
 
 fn key(setting: &Setting, part: &str, why: String) -> ProfileError {
@@ -96,6 +102,15 @@ fn chosen(knob: &dyn Knob, host: &Host, on: &str) -> Result<Vec<Target>, String>
     let numbers = || on.parse::<CpuSet>().map(|set| set.iter().map(|CpuId(number)| number).collect::<Vec<u32>>());
     match knob.spec().scope {
         Scope::Host => Err("it is set on the host as a whole: leave `on` out".to_owned()),
+        Scope::Each(what) => {
+            let known = knob.targets(host);
+            let one =
+                |name: &str| known.contains(&Target::Name(name.to_owned())).then(|| Target::Name(name.to_owned()));
+            let names = || known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            words()
+                .map(|name| one(name).ok_or_else(|| format!("there is no {what} {name}; there are: {}", names())))
+                .collect()
+        }
         Scope::Named => Ok(words().map(|name| Target::Name(name.to_owned())).collect()),
         Scope::Cpu => {
             let cpus: CpuSet = on.parse().map_err(|error: crate::units::CpuListError| error.to_string())?;

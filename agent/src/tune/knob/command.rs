@@ -6,6 +6,11 @@ use super::KnobError;
 
 /// Runs a program to its end. Its output is part of the error where it fails.
 pub(super) fn run(program: &str, arguments: &[&str]) -> Result<(), KnobError> {
+    output(program, arguments).map(drop)
+}
+
+/// What a program prints.
+pub(super) fn output(program: &str, arguments: &[&str]) -> Result<String, KnobError> {
     let failed = |why: String| KnobError::Command { command: format!("{program} {}", arguments.join(" ")), why };
     let output = Command::new(program)
         .args(arguments)
@@ -13,7 +18,7 @@ pub(super) fn run(program: &str, arguments: &[&str]) -> Result<(), KnobError> {
         .output()
         .map_err(|error| failed(error.to_string()))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no word of why");

@@ -31,18 +31,39 @@ pub enum Codec {
     CpuList,
     /// CPUs as hexadecimal words of 32 bits, the highest first: `ff,ffffffff`.
     CpuMask,
+    /// A word as it is, one of those in this other file.
+    OneOf(&'static str),
+    /// Microseconds, with `n/a` for 0 and `0` for no limit: pm_qos_resume_latency_us_show, drivers/base/power/sysfs.c.
+    ResumeLatency,
 }
 
 impl FileKnob {
     fn file(&self, target: &Target) -> String {
-        let part = match target {
-            Target::Host => String::new(),
-            Target::Cpu(cpu) => cpu.to_string(),
-            Target::Node(node) => node.to_string(),
-            Target::Irq(irq) => irq.to_string(),
-            Target::Nic(name) | Target::Name(name) => name.clone(),
-        };
-        self.path.replace("{}", &part)
+        path_of(self.path, target)
+    }
+}
+
+/// A path, with the target's number or name for `{}`.
+pub(super) fn path_of(path: &str, target: &Target) -> String {
+    let part = match target {
+        Target::Host => String::new(),
+        Target::Cpu(cpu) => cpu.to_string(),
+        Target::Node(node) => node.to_string(),
+        Target::Irq(irq) => irq.to_string(),
+        Target::Nic(name) | Target::Name(name) => name.clone(),
+    };
+    path.replace("{}", &part)
+}
+
+/// Everything that a scope is about.
+pub(super) fn all(scope: Scope, host: &Host) -> Vec<Target> {
+    match scope {
+        Scope::Host => vec![Target::Host],
+        Scope::Cpu => host.topology.online().iter().map(Target::Cpu).collect(),
+        Scope::Node => host.topology.nodes().into_keys().map(Target::Node).collect(),
+        Scope::Irq => host.irqs.iter().map(|irq| Target::Irq(*irq)).collect(),
+        Scope::Nic => host.nics.iter().map(|nic| Target::Nic(nic.name.clone())).collect(),
+        Scope::Each(_) | Scope::Named => Vec::new(),
     }
 }
 
@@ -52,33 +73,17 @@ impl Knob for FileKnob {
     }
 
     fn targets(&self, host: &Host) -> Vec<Target> {
-        match self.spec.scope {
-            Scope::Host => vec![Target::Host],
-            Scope::Cpu => host.topology.online().iter().map(Target::Cpu).collect(),
-            Scope::Node => host.topology.nodes().into_keys().map(Target::Node).collect(),
-            Scope::Irq => host.irqs.iter().map(|irq| Target::Irq(*irq)).collect(),
-            Scope::Nic => host.nics.iter().map(|nic| Target::Nic(nic.name.clone())).collect(),
-            Scope::Named => Vec::new(),
-        }
+        all(self.spec.scope, host)
     }
 
     fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
         let file = self.file(target);
-        let path = || host.root.path(&file);
-        let text = match host.root.read(&file) {
+        let text = match read(host, &file, self.path)? {
             Ok(text) => text,
-            Err(error) => {
-                return match error.kind() {
-                    io::ErrorKind::NotFound => Ok(Reading::Absent(format!("there is no {file}"))),
-                    // A file of a driver that lacks what is behind it: EOPNOTSUPP, ENODEV, EIO, EINVAL.
-                    _ if unsupported(&error) => Ok(Reading::Absent(format!("{file}: {error}"))),
-                    io::ErrorKind::PermissionDenied => Err(KnobError::Permission { path: path(), source: error }),
-                    _ => Err(KnobError::Read { path: path(), source: error }),
-                };
-            }
+            Err(why) => return Ok(Reading::Absent(why)),
         };
         let value = self.codec.decode(&text, &self.spec).ok_or_else(|| KnobError::Understand {
-            path: path(),
+            path: host.root.path(&file),
             why: format!("`{text}` is not {}", self.spec.kind),
         })?;
         Ok(Reading::Value(value))
@@ -87,27 +92,59 @@ impl Knob for FileKnob {
     fn normalize(&self, host: &Host, target: &Target, value: &Value) -> Result<Value, KnobError> {
         match value {
             Value::Cpus(_) => check_cpus(host, value).cloned(),
-            Value::Word(word) if self.codec == Codec::Bracketed => {
-                let file = self.file(target);
+            Value::Word(word) => {
+                let file = match self.codec {
+                    Codec::Bracketed => self.file(target),
+                    Codec::OneOf(choices) => path_of(choices, target),
+                    _ => return Ok(value.clone()),
+                };
                 let known = host.root.read(&file).unwrap_or_default();
                 if known.is_empty() || bracketed(&known).any(|(choice, _)| choice == word) {
                     return Ok(value.clone());
                 }
-                Err(KnobError::Impossible { value: value.clone(), why: format!("{file} knows only {known}") })
+                Err(KnobError::Impossible { value: value.clone(), why: format!("there is only {}", known.trim()) })
             }
             _ => Ok(value.clone()),
         }
     }
 
     fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
-        let file = self.file(target);
-        let text = self.codec.encode(value, host);
-        match host.root.write(&file, &text) {
-            Ok(()) => Ok(Held::Nothing),
-            Err(source) => Err(KnobError::from_write(host.root.path(&file), text, source)),
-        }
+        write(host, &self.file(target), &self.codec.encode(value, host)).map(|()| Held::Nothing)
+    }
+
+    fn changeable(&self, host: &Host, target: &Target) -> Result<(), KnobError> {
+        changeable(host, &self.file(target))
     }
 }
+
+/// The text of a file, or why the host has none. `of` is the path of all such files: many targets then say the same why.
+pub(super) fn read(host: &Host, file: &str, of: &str) -> Result<Result<String, String>, KnobError> {
+    let error = match host.root.read(file) {
+        Ok(text) => return Ok(Ok(text)),
+        Err(error) => error,
+    };
+    let path = host.root.path(file);
+    match error.kind() {
+        io::ErrorKind::NotFound => Ok(Err(format!("there is no {}", of.replace("{}", "*")))),
+        // A file of a driver that lacks what is behind it: EOPNOTSUPP, ENODEV, EIO, EINVAL.
+        _ if unsupported(&error) => Ok(Err(format!("{}: {error}", of.replace("{}", "*")))),
+        io::ErrorKind::PermissionDenied => Err(KnobError::Permission { path, source: error }),
+        _ => Err(KnobError::Read { path, source: error }),
+    }
+}
+
+/// Writes a file.
+pub(super) fn write(host: &Host, file: &str, text: &str) -> Result<(), KnobError> {
+    host.root.write(file, text).map_err(|source| KnobError::from_write(host.root.path(file), text.to_owned(), source))
+}
+
+/// Whether a file's mount may be written to.
+pub(super) fn changeable(host: &Host, file: &str) -> Result<(), KnobError> {
+    if host.root.is_read_only(file) { Err(KnobError::ReadOnly { path: host.root.path(file) }) } else { Ok(()) }
+}
+
+/// `PM_QOS_RESUME_LATENCY_NO_CONSTRAINT`, include/linux/pm_qos.h.
+const NO_LATENCY_LIMIT: i64 = i32::MAX as i64;
 
 fn unsupported(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENODEV | libc::EIO | libc::EINVAL | libc::ENXIO))
@@ -116,7 +153,7 @@ fn unsupported(error: &io::Error) -> bool {
 impl Codec {
     pub(super) fn decode(self, text: &str, spec: &KnobSpec) -> Option<Value> {
         match self {
-            Self::Plain => spec.kind.parse(text).ok().or_else(|| foreign(text, spec)),
+            Self::Plain | Self::OneOf(_) => spec.kind.parse(text).ok().or_else(|| foreign(text, spec)),
             Self::Bracketed => {
                 bracketed(text).find(|(_, chosen)| *chosen).map(|(word, _)| Value::Word(word.to_owned()))
             }
@@ -127,6 +164,11 @@ impl Codec {
             },
             Self::CpuList => text.parse().ok().map(Value::Cpus),
             Self::CpuMask => mask(text).map(Value::Cpus),
+            Self::ResumeLatency => match text {
+                "n/a" => Some(Value::Integer(0)),
+                "0" => Some(Value::Integer(NO_LATENCY_LIMIT)),
+                number => number.parse().ok().map(Value::Integer),
+            },
         }
     }
 
@@ -138,6 +180,8 @@ impl Codec {
                 let highest = host.topology.cpus.keys().next_back().map_or(0, |cpu| cpu.0);
                 to_mask(cpus, highest)
             }
+            (Self::ResumeLatency, Value::Integer(0)) => "n/a".to_owned(),
+            (Self::ResumeLatency, Value::Integer(NO_LATENCY_LIMIT)) => "0".to_owned(),
             (_, Value::Cpus(cpus)) => cpus.to_string(),
             (_, Value::Text(text)) => text.clone(),
             (_, value) => value.to_string(),
@@ -157,7 +201,7 @@ fn foreign(text: &str, spec: &KnobSpec) -> Option<Value> {
 }
 
 /// The words of `always [madvise] never`, with whether each is in force.
-fn bracketed(text: &str) -> impl Iterator<Item = (&str, bool)> {
+pub(super) fn bracketed(text: &str) -> impl Iterator<Item = (&str, bool)> {
     text.split_whitespace().map(|word| match word.strip_prefix('[').and_then(|word| word.strip_suffix(']')) {
         Some(chosen) => (chosen, true),
         None => (word, false),

@@ -4,19 +4,27 @@
 
 pub mod boot;
 mod command;
+mod cpu;
 #[cfg(test)]
 mod fake;
 mod file;
 mod irq;
 mod isolation;
+mod memory;
 mod net;
 mod owned_block;
 mod process;
+mod range;
+mod sched;
+mod sysctl;
 mod threads;
+mod unit;
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +53,20 @@ pub struct KnobSpec {
     pub risk: Risk,
     /// When in a transaction it is set.
     pub stage: Stage,
+}
+
+impl KnobSpec {
+    /// What most knobs have in common: a value of the whole host that lasts until the next boot and costs nothing but speed.
+    pub(crate) const RUNTIME: Self = Self {
+        id: "",
+        doc: "",
+        source: "",
+        kind: Kind::Text,
+        scope: Scope::Host,
+        lifetime: Lifetime::Runtime,
+        risk: Risk::Low,
+        stage: Stage::Setting,
+    };
 }
 
 /// How long a setting lasts.
@@ -142,9 +164,22 @@ pub trait Knob: Sync {
     /// It was refused. Nothing is left half done.
     fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError>;
 
+    /// Whether there is any use in trying to set it, as far as that can be told without trying and without being root.
+    ///
+    /// # Errors
+    /// What it is in is mounted read-only, as in a container.
+    fn changeable(&self, _host: &Host, _target: &Target) -> Result<(), KnobError> {
+        Ok(())
+    }
+
     /// Whether `now`, as it was read, is what was `wanted`.
     fn meets(&self, now: &Value, wanted: &Value) -> bool {
         now.meets(wanted)
+    }
+
+    /// Whether what it is turned on may end by itself, as processes do: then nothing is left to put back.
+    fn may_end(&self) -> bool {
+        false
     }
 
     /// Makes what was written count, where that is done once for many values: boot loaders read a file that a program
@@ -161,12 +196,18 @@ pub trait Knob: Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum KnobError {
     /// No permission.
-    #[error("{} may not be changed: {source}; run as root, or on a host whose /sys and /proc/sys are writable", path.display())]
+    #[error("{} may not be changed: {source}; run as root", path.display())]
     Permission {
         /// What was to be read or written.
         path: PathBuf,
         /// What the kernel said.
         source: io::Error,
+    },
+    /// It is mounted read-only.
+    #[error("{} is on a file system that is mounted read-only, as in a container: set it on the host", path.display())]
+    ReadOnly {
+        /// What was to be written.
+        path: PathBuf,
     },
     /// The kernel or driver does not take it.
     #[error("{} does not take `{value}`: {source}", path.display())]
@@ -232,8 +273,10 @@ pub enum KnobError {
 impl KnobError {
     /// What became of a write: no permission, or refused.
     pub(crate) fn from_write(path: PathBuf, value: String, source: io::Error) -> Self {
-        match source.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Permission { path, source },
+        match source.raw_os_error() {
+            Some(libc::EROFS) => Self::ReadOnly { path },
+            // Of EPERM (a kernel's no to root too: locked down, or switched off by the firmware) and EACCES (modes of files).
+            Some(libc::EACCES) => Self::Permission { path, source },
             _ => Self::Refused { path, value, source },
         }
     }
@@ -249,17 +292,31 @@ pub(crate) fn check_cpus<'a>(host: &Host, value: &'a Value) -> Result<&'a Value,
     Err(KnobError::Impossible { value: value.clone(), why: format!("there are no CPUs {absent}") })
 }
 
+/// The families.
+static FAMILIES: &[&[&'static dyn Knob]] = &[
+    cpu::KNOBS,
+    isolation::KNOBS,
+    memory::KNOBS,
+    sched::KNOBS,
+    irq::KNOBS,
+    process::KNOBS,
+    unit::KNOBS,
+    sysctl::KNOBS,
+    boot::KNOBS,
+];
+
 /// Every knob, family by family.
 #[must_use]
 pub fn knobs() -> Vec<&'static dyn Knob> {
-    let files: [&'static [FileKnob]; 0] = [];
-    let others: [&'static [&'static dyn Knob]; 4] = [irq::KNOBS, isolation::KNOBS, process::KNOBS, boot::KNOBS];
-    let others = others.iter().chain(net::KNOBS).copied().flatten().copied();
-    files.into_iter().flatten().map(|knob| knob as &dyn Knob).chain(others).collect()
+    FAMILIES.iter().chain(net::KNOBS).copied().flatten().copied().collect()
 }
+
+/// By id: a plan for many CPUs and queues looks up thousands.
+static BY_ID: LazyLock<HashMap<&'static str, &'static dyn Knob>> =
+    LazyLock::new(|| knobs().into_iter().map(|knob| (knob.spec().id, knob)).collect());
 
 /// The knob of this id.
 #[must_use]
 pub fn by_id(id: &str) -> Option<&'static dyn Knob> {
-    knobs().into_iter().find(|knob| knob.spec().id == id)
+    BY_ID.get(id).copied()
 }

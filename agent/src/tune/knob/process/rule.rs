@@ -161,6 +161,10 @@ impl Knob for Rule {
         Vec::new()
     }
 
+    fn may_end(&self) -> bool {
+        true
+    }
+
     fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
         threads::read(host, &self.threads(host, target)?, self.attribute, || "no such process runs".to_owned())
     }

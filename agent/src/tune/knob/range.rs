@@ -1,0 +1,181 @@
+//! A knob that is two files, the lower and the upper end of a range.
+//!
+//! Two knobs would not do: kernels hold each end to the other, so that which may be set first depends on both, on the way
+//! there and on the way back.
+
+use super::file::{all, changeable, path_of, read, write};
+use super::{Held, Knob, KnobError, KnobSpec, Reading};
+use crate::host::Host;
+use crate::tune::{End, Range, Scope, Target, Value};
+
+/// Two ends, in a file each.
+pub(super) struct RangeKnob {
+    /// What it is.
+    pub spec: KnobSpec,
+    /// The file of the lower end.
+    pub low: &'static str,
+    /// The file of the upper end.
+    pub high: &'static str,
+    /// The directory that has a directory for each target, for [`Scope::Each`].
+    pub parts: Option<&'static str>,
+    /// What the hardware has; `None` where it does not tell.
+    pub hardware: fn(&Host, &Target) -> Option<Hardware>,
+}
+
+/// What hardware has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hardware {
+    /// The least.
+    pub least: i64,
+    /// The most.
+    pub most: i64,
+    /// What in between.
+    pub steps: Steps,
+}
+
+/// Which numbers hardware has between its ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Steps {
+    /// All.
+    Any,
+    /// Multiples of this.
+    Of(i64),
+    /// These, in ascending order.
+    Table(Vec<i64>),
+}
+
+impl Hardware {
+    /// The ends that the kernel would make of a range: of frequencies the lowest from `low` on, and the highest up to `high`
+    /// (CPUFREQ_RELATION_L and _H, include/linux/cpufreq.h).
+    fn ends(&self, range: Range) -> (i64, i64) {
+        let (low, high) = (range.low.number(self.least, self.most), range.high.number(self.least, self.most));
+        let (low, high) = match &self.steps {
+            Steps::Any => (low, high),
+            Steps::Of(step) => (low / step * step, high / step * step),
+            Steps::Table(table) => (
+                table.iter().copied().find(|number| *number >= low).unwrap_or(low),
+                table.iter().rev().copied().find(|number| *number <= high).unwrap_or(high),
+            ),
+        };
+        (low, high.max(low))
+    }
+
+    fn range(&self, (low, high): (i64, i64)) -> Range {
+        let name = |number: i64, order: [(i64, End); 2]| {
+            let named = order.into_iter().find(|(end, _)| *end == number);
+            named.map_or(End::Number(number), |(_, name)| name)
+        };
+        let (least, most) = ((self.least, End::Least), (self.most, End::Most));
+        Range { low: name(low, [least, most]), high: name(high, [most, least]) }
+    }
+}
+
+impl RangeKnob {
+    /// Both ends, or why there are none.
+    fn numbers(&self, host: &Host, target: &Target) -> Result<Result<(i64, i64), String>, KnobError> {
+        let number = |of: &str| {
+            let file = path_of(of, target);
+            let text = match read(host, &file, of)? {
+                Ok(text) => text,
+                Err(why) => return Ok(Err(why)),
+            };
+            let why = format!("`{text}` is no number");
+            text.parse().map(Ok).map_err(|_| KnobError::Understand { path: host.root.path(&file), why })
+        };
+        Ok(match (number(self.low)?, number(self.high)?) {
+            (Ok(low), Ok(high)) => Ok((low, high)),
+            (Err(why), _) | (_, Err(why)) => Err(why),
+        })
+    }
+}
+
+impl Knob for RangeKnob {
+    fn spec(&self) -> &KnobSpec {
+        &self.spec
+    }
+
+    fn targets(&self, host: &Host) -> Vec<Target> {
+        match (self.spec.scope, self.parts) {
+            (Scope::Each(_), Some(parts)) => {
+                let names = host.root.list(parts).unwrap_or_default();
+                let directories = names.into_iter().filter(|name| host.root.has(&format!("{parts}/{name}/.")));
+                directories.map(Target::Name).collect()
+            }
+            (scope, _) => all(scope, host),
+        }
+    }
+
+    fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
+        let ends = match self.numbers(host, target)? {
+            Ok(ends) => ends,
+            Err(why) => return Ok(Reading::Absent(why)),
+        };
+        Ok(match (self.hardware)(host, target) {
+            Some(hardware) => Reading::Value(Value::Range(hardware.range(ends))),
+            None => Reading::Absent("the driver does not say what the hardware has".to_owned()),
+        })
+    }
+
+    fn normalize(&self, host: &Host, target: &Target, value: &Value) -> Result<Value, KnobError> {
+        Ok(match (value, (self.hardware)(host, target)) {
+            (Value::Range(range), Some(hardware)) => Value::Range(hardware.range(hardware.ends(*range))),
+            _ => value.clone(),
+        })
+    }
+
+    fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
+        let (Value::Range(range), Some(hardware)) = (value, (self.hardware)(host, target)) else {
+            return Err(KnobError::Target { target: target.clone() });
+        };
+        // As it is: a number that was in force may be one that the hardware has no more.
+        let exact =
+            |end: End| if let End::Number(number) = end { number } else { end.number(hardware.least, hardware.most) };
+        let (low, high) = (exact(range.low), exact(range.high));
+        let Ok(now) = self.numbers(host, target)? else { return Err(KnobError::Target { target: target.clone() }) };
+        let (low_file, high_file) = (path_of(self.low, target), path_of(self.high, target));
+        // The one first that leaves room for the other.
+        let order = if high >= now.0 {
+            [(&high_file, high, now.1), (&low_file, low, now.0)]
+        } else {
+            [(&low_file, low, now.0), (&high_file, high, now.1)]
+        };
+        let [(first, to, from), (second, last, _)] = order;
+        write(host, first, &to.to_string())?;
+        if let Err(error) = write(host, second, &last.to_string()) {
+            write(host, first, &from.to_string())?;
+            return Err(error);
+        }
+        Ok(Held::Nothing)
+    }
+
+    fn changeable(&self, host: &Host, target: &Target) -> Result<(), KnobError> {
+        changeable(host, &path_of(self.low, target))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapped(hardware: &Hardware, wanted: &str) -> String {
+        hardware.range(hardware.ends(wanted.parse().expect("a range"))).to_string()
+    }
+
+    #[test]
+    fn a_range_becomes_what_the_hardware_has() {
+        let table = Hardware { least: 800, most: 2000, steps: Steps::Table(vec![800, 1200, 1600, 2000]) };
+        assert_eq!(snapped(&table, "1000 1700"), "1200 1600");
+        assert_eq!(snapped(&table, "1300 1400"), "1600 1600", "none in between: the next that is faster");
+        assert_eq!(snapped(&table, "0 99999"), "min max");
+        assert_eq!(snapped(&table, "2000 max"), "max max");
+        let mesh = Hardware { least: 800_000, most: 2_400_000, steps: Steps::Of(100_000) };
+        assert_eq!(snapped(&mesh, "1250000 1999999"), "1200000 1900000");
+    }
+
+    #[test]
+    fn hardware_with_one_frequency_reads_as_all_of_it() {
+        let one = Hardware { least: 800, most: 800, steps: Steps::Any };
+        assert_eq!(one.range((800, 800)).to_string(), "min max");
+        assert_eq!(snapped(&one, "max max"), "min max");
+    }
+}

@@ -1,0 +1,26 @@
+//! Any value by its name: what no knob of its own has.
+
+mod device;
+mod path;
+
+use super::{Codec, FileKnob, Knob, KnobSpec};
+use crate::tune::Kind;
+
+/// The family.
+pub(super) static KNOBS: &[&'static dyn Knob] = &[
+    &path::SYSCTL,
+    &path::SYSFS,
+    &device::PowerControl,
+    &FileKnob {
+        spec: KnobSpec {
+            id: "device.aspm",
+            doc: "Whether PCI Express links sleep between transfers: waking one takes microseconds. Firmware may keep it to \
+                  itself (EPERM).",
+            source: "Documentation/admin-guide/kernel-parameters.txt, pcie_aspm.policy; drivers/pci/pcie/aspm.c",
+            kind: Kind::Word(&["default", "performance", "powersave", "powersupersave"]),
+            ..KnobSpec::RUNTIME
+        },
+        path: "/sys/module/pcie_aspm/parameters/policy",
+        codec: Codec::Bracketed,
+    },
+];

@@ -1,0 +1,192 @@
+//! A value whose file the profile names.
+
+use std::fs;
+
+use crate::host::Host;
+use crate::tune::knob::file::{bracketed, changeable, read, write};
+use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Reading, Risk};
+use crate::tune::{Kind, Scope, Target, Value};
+
+/// A file below one directory.
+pub(super) struct Named {
+    spec: KnobSpec,
+    /// The directory that it may be in.
+    below: &'static str,
+    /// From a name to the file's path.
+    file: fn(&str) -> String,
+}
+
+pub(super) static SYSCTL: Named = Named {
+    spec: KnobSpec {
+        id: "sysctl",
+        doc: "A kernel parameter by its name, as in `net.core.busy_poll`. A dot within a part is written as a slash, as in \
+              `net.ipv4.conf.eth0/100.rp_filter`.",
+        source: "Documentation/admin-guide/sysctl/; man 5 sysctl.d",
+        kind: Kind::Text,
+        scope: Scope::Named,
+        risk: Risk::Medium("what this parameter does is not known to quell"),
+        ..KnobSpec::RUNTIME
+    },
+    below: "/proc/sys",
+    file: sysctl,
+};
+
+pub(super) static SYSFS: Named = Named {
+    spec: KnobSpec {
+        id: "sysfs",
+        doc: "A value of a device or driver, by the path of its file below /sys. Where the file shows all choices, the one in \
+              brackets is the value.",
+        source: "Documentation/ABI/",
+        kind: Kind::Text,
+        scope: Scope::Named,
+        risk: Risk::Medium("what this file does is not known to quell"),
+        ..KnobSpec::RUNTIME
+    },
+    below: "/sys",
+    file: str::to_owned,
+};
+
+/// As sysctl(8) reads names: the first separator says which one it is, and the other stands for a dot in a part.
+fn sysctl(name: &str) -> String {
+    let dots = name.find(['.', '/']).is_none_or(|at| name[at..].starts_with('.'));
+    let path: String = match dots {
+        true => name
+            .chars()
+            .map(|c| {
+                if c == '.' {
+                    '/'
+                } else if c == '/' {
+                    '.'
+                } else {
+                    c
+                }
+            })
+            .collect(),
+        false => name.to_owned(),
+    };
+    format!("/proc/sys/{path}")
+}
+
+impl Named {
+    /// The path of a name; an error for one that leads elsewhere.
+    fn path(&self, host: &Host, target: &Target) -> Result<String, KnobError> {
+        let elsewhere = || KnobError::Target { target: target.clone() };
+        let Target::Name(name) = target else { return Err(elsewhere()) };
+        let file = (self.file)(name);
+        let below = file.strip_prefix(self.below).and_then(|rest| rest.strip_prefix('/')).ok_or_else(elsewhere)?;
+        if below.split('/').any(|part| part == ".." || part.is_empty()) {
+            return Err(elsewhere());
+        }
+        // Links in sysfs stay there; one that does not is not the kernel's.
+        let real = |path: &str| fs::canonicalize(host.root.path(path));
+        match (real(&file), real(self.below)) {
+            (Ok(real), Ok(below)) if !real.starts_with(&below) => Err(elsewhere()),
+            _ => Ok(file),
+        }
+    }
+}
+
+impl Knob for Named {
+    fn spec(&self) -> &KnobSpec {
+        &self.spec
+    }
+
+    fn targets(&self, _: &Host) -> Vec<Target> {
+        Vec::new()
+    }
+
+    fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
+        let file = self.path(host, target)?;
+        Ok(match read(host, &file, &file)? {
+            Ok(text) if text.contains('\n') => {
+                let why = "it has more than one line".to_owned();
+                return Err(KnobError::Understand { path: host.root.path(&file), why });
+            }
+            Ok(text) => Reading::Value(Value::Text(chosen(&text).unwrap_or_else(|| spaced(&text)))),
+            Err(why) => Reading::Absent(why),
+        })
+    }
+
+    fn normalize(&self, host: &Host, target: &Target, value: &Value) -> Result<Value, KnobError> {
+        let Value::Text(text) = value else { return Ok(value.clone()) };
+        let known = self.path(host, target).map(|file| host.root.read(&file).unwrap_or_default())?;
+        let wanted = spaced(text);
+        if chosen(&known).is_some() && bracketed(&known).all(|(choice, _)| choice != wanted) {
+            return Err(KnobError::Impossible { value: value.clone(), why: format!("there is only {known}") });
+        }
+        Ok(Value::Text(wanted))
+    }
+
+    fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
+        let file = self.path(host, target)?;
+        match value {
+            Value::Text(text) => write(host, &file, text).map(|()| Held::Nothing),
+            _ => Err(KnobError::Target { target: target.clone() }),
+        }
+    }
+
+    fn changeable(&self, host: &Host, target: &Target) -> Result<(), KnobError> {
+        changeable(host, &self.path(host, target)?)
+    }
+}
+
+/// The word in brackets, where a file shows all choices and one of them is in force.
+fn chosen(text: &str) -> Option<String> {
+    let mut words = bracketed(text).filter_map(|(word, chosen)| chosen.then_some(word));
+    match (words.next(), words.next()) {
+        (Some(word), None) => Some(word.to_owned()),
+        _ => None,
+    }
+}
+
+/// With one space between words: the kernel writes tabs, people write what they like.
+fn spaced(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tune::knob::fake;
+
+    fn name(name: &str) -> Target {
+        Target::Name(name.to_owned())
+    }
+
+    #[test]
+    fn a_sysctl_is_named_as_sysctl_names_it() {
+        for (name, file) in [
+            ("vm.swappiness", "/proc/sys/vm/swappiness"),
+            ("net.ipv4.conf.eth0/100.rp_filter", "/proc/sys/net/ipv4/conf/eth0.100/rp_filter"),
+            ("net/ipv4/conf/eth0.100/rp_filter", "/proc/sys/net/ipv4/conf/eth0.100/rp_filter"),
+        ] {
+            assert_eq!(sysctl(name), file);
+        }
+    }
+
+    #[test]
+    fn numbers_choices_and_words_are_set_and_put_back() {
+        let (_folder, host) = fake::host(&[
+            ("/proc/sys/net/ipv4/tcp_rmem", "4096\t131072\t6291456\n"),
+            ("/sys/block/sda/queue/scheduler", "[none] mq-deadline kyber\n"),
+        ]);
+        fake::round_trip(&SYSCTL, &host, &name("net.ipv4.tcp_rmem"), "4096  87380 16777216");
+        let scheduler = name("/sys/block/sda/queue/scheduler");
+        assert_eq!(fake::value(&SYSFS, &host, &scheduler), Value::Text("none".to_owned()));
+        let wrong = SYSFS.normalize(&host, &scheduler, &Value::Text("bfq".to_owned()));
+        assert!(matches!(wrong, Err(KnobError::Impossible { .. })), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_name_that_leads_elsewhere_is_refused() {
+        let (folder, host) = fake::host(&[("/sys/class/x/a", "1\n"), ("/etc/passwd", "root\n")]);
+        std::os::unix::fs::symlink("../../../etc/passwd", folder.path().join("sys/class/x/link")).expect("a link");
+        for elsewhere in ["/etc/passwd", "/sys/../etc/passwd", "/sys", "/sys//class/x/a", "/sys/class/x/link", "sys/x"]
+        {
+            let read = SYSFS.read(&host, &name(elsewhere));
+            assert!(matches!(read, Err(KnobError::Target { .. })), "{elsewhere}: {read:?}");
+        }
+        assert!(matches!(SYSCTL.read(&host, &name("../../etc/passwd")), Err(KnobError::Target { .. })));
+        assert!(matches!(SYSFS.read(&host, &name("/sys/class/x/a")), Ok(Reading::Value(_))));
+    }
+}
