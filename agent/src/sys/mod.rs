@@ -4,6 +4,7 @@
 pub(crate) mod bpf;
 pub(crate) mod ethtool;
 mod gate;
+pub(crate) mod locked_exec;
 pub(crate) mod netlink;
 mod perf_period;
 pub(crate) mod sched;

@@ -7,6 +7,7 @@ mod partition;
 mod systemd;
 
 pub(super) use kernel_threads::online_cpus;
+pub(crate) use partition::partition_group;
 
 use super::{Codec, FileKnob, Knob, KnobSpec, Lifetime, Risk, Stage};
 use crate::tune::{Kind, Scope};

@@ -32,6 +32,8 @@ use super::{Kind, Scope, Target, Value};
 use crate::host::Host;
 use crate::units::CpuSet;
 
+pub(crate) use isolation::partition_group;
+
 pub use file::{Codec, FileKnob};
 
 /// What a knob is.

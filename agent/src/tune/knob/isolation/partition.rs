@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::cpuset_v1;
 use super::group::Group;
-use crate::host::{Host, KernelVersion};
+use crate::host::{Host, KernelVersion, Root};
 use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_cpus};
 use crate::tune::{Kind, Scope, Target, Value};
 use crate::units::CpuSet;
@@ -14,7 +14,7 @@ use crate::units::CpuSet;
 pub(super) struct Partition;
 
 /// The cgroup that quell makes, below the root.
-pub(in crate::tune) const NAME: &str = "quell-isolated";
+pub(super) const NAME: &str = "quell-isolated";
 
 static SPEC: KnobSpec = KnobSpec {
     id: "isolation.partition",
@@ -115,6 +115,13 @@ impl Knob for Partition {
         let path = PathBuf::from(format!("the cgroup {NAME}"));
         result.map(|()| Held::Nothing).map_err(|source| KnobError::from_write(path, cpus.to_string(), source))
     }
+}
+
+/// The cgroup of the partition, from the host's root, and its CPUs; `None` where there is no partition.
+pub(crate) fn partition_group(root: &Root) -> Option<(String, CpuSet)> {
+    let groups = V2.into_iter().chain([V1]).map(|mount| format!("{mount}/{NAME}"));
+    let found = groups.map(|group| (root.read(&format!("{group}/cpuset.cpus")), group));
+    found.into_iter().find_map(|(cpus, group)| Some((group, cpus.ok()?.parse().ok()?)))
 }
 
 fn failed(host: &Host, root: &Group<'_>, source: io::Error) -> KnobError {

@@ -81,10 +81,10 @@ fn cgroup(host: &Host, thread: &Thread) -> io::Result<(&'static str, String)> {
         })
     };
     // The hierarchy that quell's partition is in comes first.
-    if host.root.has("/sys/fs/cgroup/cpuset") {
-        if let Some(path) = of("cpuset") {
-            return Ok(("/sys/fs/cgroup/cpuset", path));
-        }
+    if host.root.has("/sys/fs/cgroup/cpuset")
+        && let Some(path) = of("cpuset")
+    {
+        return Ok(("/sys/fs/cgroup/cpuset", path));
     }
     let mount = if host.root.has("/sys/fs/cgroup/unified") { "/sys/fs/cgroup/unified" } else { "/sys/fs/cgroup" };
     of("").map(|path| (mount, path)).ok_or_else(|| io::Error::other("it is in no cgroup"))
