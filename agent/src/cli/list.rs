@@ -4,6 +4,7 @@ use std::io::Write;
 
 use quell::probe::PROBES;
 use quell::report::FORMATS;
+use quell::tune::knob::knobs;
 
 use super::Outcome;
 use super::text::wrapped;
@@ -19,6 +20,8 @@ pub(crate) struct Arguments {
 enum What {
     /// Probes that `record --probe` takes
     Probes,
+    /// Knobs that tuning profiles set
+    Knobs,
     /// Formats that `-o` and `--format` take
     Formats,
 }
@@ -35,6 +38,11 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
                 ] {
                     writeln!(out, "{:10}{key:<8}{}", "", wrapped(&value, 18))?;
                 }
+            }
+        }
+        What::Knobs => {
+            for spec in knobs().into_iter().map(|knob| knob.spec()) {
+                writeln!(out, "{:<32}{}", spec.id, wrapped(spec.doc, 32))?;
             }
         }
         What::Formats => {

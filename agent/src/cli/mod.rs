@@ -8,6 +8,7 @@ mod record;
 mod report;
 mod target;
 mod text;
+mod tune;
 
 use std::io::Write;
 
@@ -34,6 +35,7 @@ enum Verb {
     Record(record::Arguments),
     Report(report::Arguments),
     Doctor(doctor::Arguments),
+    Tune(tune::Arguments),
     List(list::Arguments),
 }
 
@@ -66,6 +68,7 @@ pub(crate) fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Verb::Record(arguments) => record::run(arguments, out),
         Verb::Report(arguments) => report::run(arguments, out),
         Verb::Doctor(arguments) => doctor::run(arguments, out),
+        Verb::Tune(arguments) => tune::run(arguments, out),
         Verb::List(arguments) => list::run(arguments, out),
     }
 }

@@ -2,7 +2,9 @@
 #![allow(unsafe_code, reason = "this module exists to hold it, each use with its reason")]
 
 pub(crate) mod bpf;
+pub(crate) mod ethtool;
 mod gate;
+pub(crate) mod netlink;
 mod perf_period;
 
 pub use gate::{GateError, Gated};

@@ -29,7 +29,7 @@ pub enum ApplyError {
     #[error("{failed}; the transaction was undone{}", left(undone))]
     Undone {
         /// The step.
-        failed: StepError,
+        failed: Box<StepError>,
         /// What became of the others.
         undone: Undone,
     },
@@ -37,7 +37,7 @@ pub enum ApplyError {
     #[error("{failed}; undoing failed too: {error}; `quell tune recover` tries again")]
     Stuck {
         /// The step.
-        failed: StepError,
+        failed: Box<StepError>,
         /// Why it could not be undone.
         error: JournalError,
     },
@@ -135,8 +135,8 @@ pub fn apply(
         Err(failed) => {
             applied.held.clear();
             match undo::undo(host, &mut journal, &failed.to_string(), Unless::Changed) {
-                Ok(undone) => Err(ApplyError::Undone { failed, undone }),
-                Err(error) => Err(ApplyError::Stuck { failed, error }),
+                Ok(undone) => Err(ApplyError::Undone { failed: Box::new(failed), undone }),
+                Err(error) => Err(ApplyError::Stuck { failed: Box::new(failed), error }),
             }
         }
     }

@@ -4,6 +4,7 @@
 //! journals what every value was before it is changed, so that whatever happens it can be put back.
 
 mod apply;
+pub mod background;
 mod in_force;
 pub mod journal;
 pub mod knob;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::journal::{Journal, JournalError, Phase, Record};
 use super::knob::{Lifetime, Reading};
-use super::{Step, Target, Value, knob};
+use super::{Step, Target, Value, background, knob};
 use crate::host::Host;
 
 /// What is done about a value that is neither what it was before nor what the transaction made it: somebody changed it since.
@@ -63,11 +63,18 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Re
         .collect();
     journal.append(Record::Undoing { why: why.to_owned() })?;
     journal.sync()?;
+    background::release(&host.root, journal.transaction().id);
     let mut tried = Vec::new();
     for (index, step, before, after) in steps.into_iter().rev() {
         if step.lifetime != Lifetime::NextBoot && !same_boot {
             // Runtime values are what the new boot made them.
             undone.unchanged += 1;
+            journal.append(Record::Undone { step: index })?;
+            continue;
+        }
+        if step.lifetime == Lifetime::WhileHeld && host.root.is_host() {
+            // Gone with its holder. What it is now is for those to say who hold it too.
+            undone.restored += 1;
             journal.append(Record::Undone { step: index })?;
             continue;
         }

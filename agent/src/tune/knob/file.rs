@@ -161,7 +161,7 @@ fn unsupported(error: &io::Error) -> bool {
 }
 
 impl Codec {
-    fn decode(self, text: &str, spec: &KnobSpec) -> Option<Value> {
+    pub(super) fn decode(self, text: &str, spec: &KnobSpec) -> Option<Value> {
         match self {
             Self::Plain | Self::OneOf(_) => spec.kind.parse(text).ok().or_else(|| foreign(text, spec)),
             Self::Bracketed => {
@@ -182,7 +182,7 @@ impl Codec {
         }
     }
 
-    fn encode(self, value: &Value, host: &Host) -> String {
+    pub(super) fn encode(self, value: &Value, host: &Host) -> String {
         match (self, value) {
             (Self::Words(off, _), Value::Switch(false)) => off.to_owned(),
             (Self::Words(_, on), Value::Switch(true)) => on.to_owned(),

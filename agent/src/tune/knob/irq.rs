@@ -8,7 +8,7 @@ use super::{Codec, FileKnob, Knob, KnobSpec, Lifetime, Risk, Stage};
 use crate::tune::{Kind, Scope};
 
 /// The family.
-pub(super) static KNOBS: &[&'static dyn Knob] =
+pub(super) static KNOBS: &[&dyn Knob] =
     &[&DEFAULT_AFFINITY, &affinity::Affinity, &queues::NicQueues, &balance::BannedCpus];
 
 static DEFAULT_AFFINITY: FileKnob = FileKnob {

@@ -9,6 +9,7 @@ mod fake;
 mod file;
 mod irq;
 mod memory;
+mod net;
 mod owned_block;
 mod range;
 mod sched;
@@ -289,7 +290,7 @@ static FAMILIES: &[&[&'static dyn Knob]] =
 /// Every knob, family by family.
 #[must_use]
 pub fn knobs() -> Vec<&'static dyn Knob> {
-    FAMILIES.iter().copied().flatten().copied().collect()
+    FAMILIES.iter().chain(net::KNOBS).copied().flatten().copied().collect()
 }
 
 /// By id: a plan for many CPUs and queues looks up thousands.

@@ -1,0 +1,147 @@
+//! `quell tune`: one file for each group of its verbs.
+
+mod background;
+mod change;
+mod look;
+mod plan;
+mod text;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail};
+use quell::host::{Host, Root};
+use quell::tune::journal::Store;
+use quell::tune::profile::{DIRECTORY, TuningProfile};
+use quell::tune::{Plan, Variables, plan as to_plan, survey, to_recover, wants};
+
+use super::Outcome;
+
+/// Sets this host up: plan, apply, verify and undo, as a transaction
+#[derive(clap::Args, Debug)]
+pub(crate) struct Arguments {
+    /// A tree that stands for the host, in place of /
+    #[arg(long, value_name = "DIR", global = true)]
+    root: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Verb {
+    /// Lists profiles
+    List,
+    /// Shows what a profile wants, with its reasons
+    Show(Named),
+    /// Explains a knob
+    Explain {
+        /// Its id: `quell list knobs` shows them
+        knob: String,
+    },
+    /// Shows what a profile would change; changes nothing and needs no root
+    Plan(plan::Arguments),
+    /// Changes what a profile wants changed, all of it or nothing
+    Apply(change::Apply),
+    /// Keeps what was applied with --confirm-within
+    Confirm,
+    /// Shows which transactions are in force
+    Status,
+    /// Compares what was applied with what is
+    Verify(look::Verify),
+    /// Puts back what was before
+    Rollback(change::Rollback),
+    /// Undoes what a crash or a missing confirmation left
+    Recover(change::Recover),
+    /// Lists every transaction
+    History,
+    /// Undoes what is not confirmed in time (started by apply)
+    #[command(hide = true)]
+    Guard(background::Guard),
+    /// Keeps open what a transaction needs open (started by apply)
+    #[command(hide = true)]
+    Hold(background::Hold),
+}
+
+/// A profile.
+#[derive(clap::Args, Debug)]
+struct Named {
+    /// A profile's name, or the path of its file
+    profile: String,
+}
+
+/// A profile, with values for its variables.
+#[derive(clap::Args, Debug)]
+struct Chosen {
+    /// A profile's name, or the path of its file
+    profile: String,
+    /// A value for a variable of the profile, as in isolated=2-5 (may be repeated)
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
+    set: Vec<(String, String)>,
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let root = match &arguments.root {
+        Some(directory) => Root::at(directory).with_context(|| format!("{} is no host's tree", directory.display()))?,
+        None => Root::host(),
+    };
+    match &arguments.verb {
+        Verb::List => look::list(&root, out),
+        Verb::Show(named) => look::show(&root, &named.profile, out),
+        Verb::Explain { knob } => look::explain(knob, out),
+        Verb::Plan(arguments) => plan::run(&root, arguments, out),
+        Verb::Apply(apply) => change::apply(root, apply, out),
+        Verb::Confirm => change::confirm(&root, out),
+        Verb::Status => look::status(root, out),
+        Verb::Verify(verify) => look::verify(root, verify, out),
+        Verb::Rollback(rollback) => change::rollback(root, rollback, out),
+        Verb::Recover(recover) => change::recover(root, recover, out),
+        Verb::History => look::history(&root, out),
+        Verb::Guard(guard) => background::guard(root, guard, out),
+        Verb::Hold(hold) => background::hold(root, hold, out),
+    }
+}
+
+fn profiles(root: &Root) -> PathBuf {
+    root.path(DIRECTORY)
+}
+
+/// What a profile would change on a host.
+fn planned(host: &Host, chosen: &Chosen) -> anyhow::Result<Plan> {
+    let profile = TuningProfile::load(&chosen.profile, &profiles(&host.root))?;
+    let given: BTreeMap<String, String> = chosen.set.iter().cloned().collect();
+    let variables = Variables::resolve(host, &profile.variables, &given)?;
+    let (wants, inapplicable) = wants(&profile, host, &variables)?;
+    let variables = variables.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    Ok(to_plan(&profile.name, variables, survey(host, wants), inapplicable))
+}
+
+/// Says on stderr that something must be dealt with first; fails where a verb would change something on top of it.
+fn unfinished(store: &Store) -> anyhow::Result<Option<String>> {
+    let ids = to_recover(&store.transactions()?, now());
+    let words: Vec<_> = ids.iter().map(ToString::to_string).collect();
+    Ok((!ids.is_empty()).then(|| {
+        format!(
+            "transaction {} was cut short or not confirmed in time: `quell tune recover` undoes it",
+            words.join(", ")
+        )
+    }))
+}
+
+fn must_be_finished(store: &Store) -> anyhow::Result<()> {
+    match unfinished(store)? {
+        Some(why) => bail!(why),
+        None => Ok(()),
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}

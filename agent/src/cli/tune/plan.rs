@@ -1,0 +1,34 @@
+//! `quell tune plan`.
+
+use std::io::Write;
+
+use quell::host::{Host, Root};
+
+use super::{Chosen, planned, text, unfinished};
+use crate::cli::Outcome;
+use quell::tune::journal::Store;
+
+#[derive(clap::Args, Debug)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    chosen: Chosen,
+    /// For programs
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(root: &Root, arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let host = Host::read(root.clone())?;
+    // To plan needs no root, and the journal may be for root only.
+    if let Ok(Some(why)) = unfinished(&Store::of(root)) {
+        tracing::warn!("{why}");
+    }
+    let plan = planned(&host, &arguments.chosen)?;
+    if arguments.json {
+        serde_json::to_writer_pretty(&mut *out, &plan)?;
+        writeln!(out)?;
+    } else {
+        text::plan(&plan, out)?;
+    }
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,107 @@
+//! Plans and verdicts as people read them.
+
+use std::io::{self, Write};
+
+use quell::tune::knob::{self, Lifetime, Risk};
+use quell::tune::{Plan, Step, Target};
+use quell::units::{CpuId, CpuSet};
+
+use crate::cli::text::wrapped;
+
+/// A plan as a difference: each knob with what it is and what it would be, and why.
+pub(super) fn plan(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "profile    {}", plan.profile)?;
+    for (name, value) in &plan.variables {
+        writeln!(out, "{name:<10} {}", if value.is_empty() { "(none)" } else { value })?;
+    }
+    for group in groups(&plan.steps) {
+        let step = group[0];
+        let targets: Vec<&Target> = group.iter().map(|step| &step.target).collect();
+        writeln!(out, "\n{}{}  [{}]", step.knob, on(&targets), lifetime(step.lifetime))?;
+        writeln!(out, "  - {}", step.now)?;
+        writeln!(out, "  + {}", step.wanted)?;
+        writeln!(out, "    {}", wrapped(&step.reason, 4))?;
+        if let Some(knob) = knob::by_id(&step.knob) {
+            match knob.spec().risk {
+                Risk::Low => {}
+                Risk::Medium(what) => writeln!(out, "    risk: {}", wrapped(what, 10))?,
+                Risk::High(what) => writeln!(out, "    HIGH RISK: {}", wrapped(what, 15))?,
+            }
+        }
+    }
+    if !plan.skipped.is_empty() {
+        writeln!(out, "\nleft out")?;
+        let mut lines: Vec<(&str, &str, Vec<&Target>)> = Vec::new();
+        for skipped in &plan.skipped {
+            match lines.iter_mut().find(|line| line.0 == skipped.knob && line.1 == skipped.why) {
+                Some(line) => line.2.extend(&skipped.target),
+                None => lines.push((skipped.knob, &skipped.why, skipped.target.iter().collect())),
+            }
+        }
+        for (knob, why, targets) in lines {
+            writeln!(out, "  {knob}{}: {}", on(&targets), wrapped(why, 4))?;
+        }
+    }
+    writeln!(out, "\n{}", summary(plan))
+}
+
+/// How much a plan would change, in a line.
+pub(super) fn summary(plan: &Plan) -> String {
+    let boot = plan.steps.iter().filter(|step| step.lifetime == Lifetime::NextBoot).count();
+    let boot = if boot == 0 { String::new() } else { format!(" ({boot} of them from the next boot on)") };
+    format!(
+        "{} to change{boot}, {} as wanted already, {} left out",
+        plan.steps.len(),
+        plan.unchanged.len(),
+        plan.skipped.len()
+    )
+}
+
+/// Steps that differ in nothing but their targets, in the order of their first.
+fn groups(steps: &[Step]) -> Vec<Vec<&Step>> {
+    let mut groups: Vec<Vec<&Step>> = Vec::new();
+    for step in steps {
+        let same = |other: &Step| {
+            (&other.knob, &other.now, &other.wanted, &other.reason)
+                == (&step.knob, &step.now, &step.wanted, &step.reason)
+        };
+        match groups.iter_mut().find(|group| same(group[0])) {
+            Some(group) => group.push(step),
+            None => groups.push(vec![step]),
+        }
+    }
+    groups
+}
+
+/// Targets in words: ` on cpu 0-3,8`; nothing for the host.
+pub(super) fn on(targets: &[&Target]) -> String {
+    let mut numbered: Vec<(&str, Vec<CpuId>)> = Vec::new();
+    let mut named: Vec<String> = Vec::new();
+    for target in targets {
+        let (kind, number) = match target {
+            Target::Host => continue,
+            Target::Cpu(cpu) => ("cpu", cpu.0),
+            Target::Node(node) => ("node", node.0),
+            Target::Irq(irq) => ("irq", irq.0),
+            other => {
+                named.push(other.to_string());
+                continue;
+            }
+        };
+        match numbered.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, numbers)) => numbers.push(CpuId(number)),
+            None => numbered.push((kind, vec![CpuId(number)])),
+        }
+    }
+    let numbered = numbered.into_iter().map(|(kind, numbers)| format!("{kind} {}", CpuSet::from_iter(numbers)));
+    let words: Vec<_> = numbered.chain(named).collect();
+    if words.is_empty() { String::new() } else { format!(" on {}", words.join(", ")) }
+}
+
+pub(super) fn lifetime(lifetime: Lifetime) -> &'static str {
+    match lifetime {
+        Lifetime::Runtime => "until the next boot",
+        Lifetime::WhileHeld => "while quell holds it",
+        Lifetime::NextBoot => "from the next boot on",
+    }
+}

@@ -1,0 +1,215 @@
+//! Cards as the running kernel has them: netlink, and `ioctl` where netlink has nothing.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::cards::{Cards, Field, Found, Group, RssTable, Width};
+use super::flow_rule::FlowRule;
+use crate::sys::ethtool;
+use crate::sys::netlink::{self, Attributes, Netlink, Refusal, Service};
+use crate::tune::knob::KnobError;
+
+/// The running kernel.
+pub(super) struct Kernel;
+
+// include/uapi/linux/genetlink.h
+const GENL_ID_CTRL: u16 = 0x10;
+const CTRL_CMD_GETFAMILY: u8 = 3;
+const CTRL_ATTR_FAMILY_ID: u16 = 1;
+const CTRL_ATTR_FAMILY_NAME: u16 = 2;
+// include/uapi/linux/ethtool_netlink.h; the family since 5.6, its messages for all of these since 5.8.
+const ETHTOOL_A_HEADER: u16 = 1;
+const ETHTOOL_A_HEADER_DEV_NAME: u16 = 2;
+const ETHTOOL_MSG_FEATURES_GET: u8 = 11;
+const ETHTOOL_MSG_FEATURES_SET: u8 = 12;
+const ETHTOOL_A_FEATURES_HW: u16 = 2;
+const ETHTOOL_A_FEATURES_WANTED: u16 = 3;
+const ETHTOOL_A_FEATURES_ACTIVE: u16 = 4;
+const ETHTOOL_A_FEATURES_NOCHANGE: u16 = 5;
+const ETHTOOL_A_BITSET_NOMASK: u16 = 1;
+const ETHTOOL_A_BITSET_BITS: u16 = 3;
+const ETHTOOL_A_BITSET_BITS_BIT: u16 = 1;
+const ETHTOOL_A_BITSET_BIT_NAME: u16 = 2;
+const ETHTOOL_A_BITSET_BIT_VALUE: u16 = 3;
+// include/uapi/linux/rtnetlink.h
+const RTM_NEWLINK: u16 = 16;
+const RTM_GETLINK: u16 = 18;
+const IFLA_IFNAME: u16 = 3;
+/// `struct ifinfomsg`, empty: the interface is named by attribute.
+const IFINFOMSG: [u8; 16] = [0; 16];
+
+impl Group {
+    /// `ETHTOOL_MSG_*_GET` and `_SET`.
+    fn messages(self) -> Option<(u8, u8)> {
+        match self {
+            Self::Rings => Some((15, 16)),
+            Self::Channels => Some((17, 18)),
+            Self::Coalescing => Some((19, 20)),
+            Self::Pause => Some((21, 22)),
+            Self::Eee => Some((23, 24)),
+            Self::Link => None,
+        }
+    }
+}
+
+/// The socket and the number that the kernel gave the family.
+struct Ethtool {
+    socket: Netlink,
+    family: u16,
+}
+
+impl Ethtool {
+    fn open() -> Result<Self, Refusal> {
+        let mut socket = Netlink::open(Service::Generic)?;
+        let request = Attributes::after(&[CTRL_CMD_GETFAMILY, 1, 0, 0]).text(CTRL_ATTR_FAMILY_NAME, "ethtool");
+        let answers = socket.request(GENL_ID_CTRL, request.bytes())?;
+        let family = answers.first().and_then(|answer| netlink::find(answer.get(4..)?, CTRL_ATTR_FAMILY_ID));
+        let family = family.and_then(netlink::number).and_then(|id| u16::try_from(id).ok());
+        let family =
+            family.ok_or_else(|| io::Error::other("the kernel did not say the number of ethtool's netlink family"))?;
+        Ok(Self { socket, family })
+    }
+
+    /// Sends a message about an interface; returns the attributes that answer it, if any do.
+    fn call(nic: &str, message: u8, more: impl FnOnce(Attributes) -> Attributes) -> Result<Option<Vec<u8>>, Refusal> {
+        let mut ethtool = Self::open()?;
+        let header = Attributes::default().text(ETHTOOL_A_HEADER_DEV_NAME, nic);
+        let request = more(Attributes::after(&[message, 1, 0, 0]).nest(ETHTOOL_A_HEADER, &header));
+        let answers = ethtool.socket.request(ethtool.family, request.bytes())?;
+        Ok(answers.into_iter().next().map(|answer| answer.get(4..).unwrap_or_default().to_vec()))
+    }
+}
+
+/// The attributes that a group of settings has.
+fn group(nic: &str, group: Group) -> Found<Vec<u8>> {
+    let answer = match group.messages() {
+        Some((get, _)) => Ethtool::call(nic, get, |request| request),
+        None => link(nic),
+    };
+    match answer {
+        Ok(answer) => Ok(Ok(answer.unwrap_or_default())),
+        Err(refusal) => absent_or(refusal.source, nic, group.name()),
+    }
+}
+
+fn link(nic: &str) -> Result<Option<Vec<u8>>, Refusal> {
+    let request = Attributes::after(&IFINFOMSG).text(IFLA_IFNAME, nic);
+    let answers = Netlink::open(Service::Route)?.request(RTM_GETLINK, request.bytes())?;
+    Ok(answers.into_iter().next().map(|answer| answer.get(IFINFOMSG.len()..).unwrap_or_default().to_vec()))
+}
+
+/// A refused question: the driver lacks what was asked for, or it failed.
+fn absent_or<T>(error: io::Error, nic: &str, what: &str) -> Found<T> {
+    match error.raw_os_error() {
+        Some(libc::EOPNOTSUPP) => Ok(Err(format!("the driver of {nic} has no {what}"))),
+        Some(libc::ENODEV) => Ok(Err(format!("there is no network interface {nic}"))),
+        _ => Err(KnobError::Read { path: PathBuf::from(format!("{what} of {nic}")), source: error }),
+    }
+}
+
+/// A refused setting.
+fn refused(nic: &str, what: &str, value: impl ToString, error: impl Into<io::Error>) -> KnobError {
+    KnobError::from_write(PathBuf::from(format!("{what} of {nic}")), value.to_string(), error.into())
+}
+
+/// Whether a feature is in one of the sets of the answer about features. A set with a mask lists what the mask has, and says of
+/// each whether it is in; one without lists what is in.
+fn in_set(answer: &[u8], set: u16, name: &str) -> bool {
+    let Some(set) = netlink::find(answer, set) else { return false };
+    let without_mask = netlink::find(set, ETHTOOL_A_BITSET_NOMASK).is_some();
+    let bits = netlink::attributes(netlink::find(set, ETHTOOL_A_BITSET_BITS).unwrap_or_default());
+    bits.filter(|(kind, _)| *kind == ETHTOOL_A_BITSET_BITS_BIT).any(|(_, bit)| {
+        let named = netlink::find(bit, ETHTOOL_A_BITSET_BIT_NAME).is_some_and(|known| netlink::text(known) == name);
+        named && (without_mask || netlink::find(bit, ETHTOOL_A_BITSET_BIT_VALUE).is_some())
+    })
+}
+
+impl Cards for Kernel {
+    fn number(&self, nic: &str, field: &Field) -> Found<u32> {
+        Ok(group(nic, field.group)?.and_then(|answer| {
+            // Drivers' supported_coalesce_params and ring and channel limits decide which attributes are there.
+            let value = netlink::find(&answer, field.attribute).and_then(netlink::number);
+            value.ok_or_else(|| format!("the driver of {nic} has no {}", field.name))
+        }))
+    }
+
+    fn limit(&self, nic: &str, field: &Field) -> Result<Option<u32>, KnobError> {
+        let Some(limit) = field.limit else { return Ok(None) };
+        let answer = group(nic, field.group)?.unwrap_or_default();
+        Ok(netlink::find(&answer, limit).and_then(netlink::number))
+    }
+
+    fn set_number(&self, nic: &str, field: &Field, number: u32) -> Result<(), KnobError> {
+        let bytes = number.to_ne_bytes();
+        let value = match field.width {
+            Width::Byte => &[u8::from(number != 0)][..],
+            Width::Word => &bytes[..],
+        };
+        let result = match field.group.messages() {
+            Some((_, set)) => Ethtool::call(nic, set, |request| request.put(field.attribute, value)).map(drop),
+            None => Netlink::open(Service::Route).map_err(Refusal::from).and_then(|mut route| {
+                let request = Attributes::after(&IFINFOMSG).text(IFLA_IFNAME, nic).put(field.attribute, value);
+                route.request(RTM_NEWLINK, request.bytes()).map(drop)
+            }),
+        };
+        result.map_err(|refusal| refused(nic, field.name, number, refusal))
+    }
+
+    fn feature(&self, nic: &str, name: &str) -> Found<bool> {
+        let answer = match Ethtool::call(nic, ETHTOOL_MSG_FEATURES_GET, |request| request) {
+            Ok(answer) => answer.unwrap_or_default(),
+            Err(refusal) => return absent_or(refusal.source, nic, "features"),
+        };
+        let active = in_set(&answer, ETHTOOL_A_FEATURES_ACTIVE, name);
+        let fixed = in_set(&answer, ETHTOOL_A_FEATURES_NOCHANGE, name) || !in_set(&answer, ETHTOOL_A_FEATURES_HW, name);
+        Ok(if fixed {
+            Err(format!("the driver of {nic} has {name} {} for good", if active { "on" } else { "off" }))
+        } else {
+            Ok(active)
+        })
+    }
+
+    fn set_feature(&self, nic: &str, name: &str, on: bool) -> Result<(), KnobError> {
+        let bit = Attributes::default().text(ETHTOOL_A_BITSET_BIT_NAME, name);
+        let bit = if on { bit.put(ETHTOOL_A_BITSET_BIT_VALUE, &[]) } else { bit };
+        let bits = Attributes::default().nest(ETHTOOL_A_BITSET_BITS_BIT, &bit);
+        let wanted = Attributes::default().nest(ETHTOOL_A_BITSET_BITS, &bits);
+        Ethtool::call(nic, ETHTOOL_MSG_FEATURES_SET, |request| request.nest(ETHTOOL_A_FEATURES_WANTED, &wanted))
+            .map(drop)
+            .map_err(|refusal| refused(nic, name, if on { "on" } else { "off" }, refusal))
+    }
+
+    fn rss(&self, nic: &str) -> Found<RssTable> {
+        let table =
+            ethtool::rss_table(nic).and_then(|entries| Ok(RssTable { entries, queues: ethtool::rss_queues(nic)? }));
+        match table {
+            Ok(table) if table.entries.is_empty() => Ok(Err(format!("the driver of {nic} has no RSS table"))),
+            Ok(table) => Ok(Ok(table)),
+            Err(error) => absent_or(error, nic, "RSS table"),
+        }
+    }
+
+    fn set_rss(&self, nic: &str, entries: &[u32]) -> Result<(), KnobError> {
+        ethtool::set_rss_table(nic, entries).map_err(|error| refused(nic, "RSS table", format!("{entries:?}"), error))
+    }
+
+    fn flow_rule(&self, nic: &str, location: u32) -> Found<Option<FlowRule>> {
+        match ethtool::has_flow_rules(nic).and_then(|()| ethtool::flow_rule(nic, location)) {
+            Ok(rule) => Ok(Ok(rule.map(|(spec, context)| FlowRule { spec, context }))),
+            Err(error) => absent_or(error, nic, "flow rules"),
+        }
+    }
+
+    fn set_flow_rule(&self, nic: &str, location: u32, rule: Option<&FlowRule>) -> Result<(), KnobError> {
+        let result = match rule {
+            Some(rule) => {
+                let mut spec = rule.spec;
+                spec.location = location;
+                ethtool::set_flow_rule(nic, spec, rule.context)
+            }
+            None => ethtool::remove_flow_rule(nic, location),
+        };
+        let words = rule.map_or_else(|| "no rule".to_owned(), ToString::to_string);
+        result.map_err(|error| refused(nic, &format!("flow rule {location}"), words, error))
+    }
+}

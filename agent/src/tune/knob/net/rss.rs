@@ -1,0 +1,129 @@
+//! Which receive queue a hashed packet goes to.
+
+use super::cards::{RssTable, cards};
+use super::tree::equal;
+use super::{nic, nics};
+use crate::host::Host;
+use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage};
+use crate::tune::{Kind, Scope, Target, Value};
+
+/// The RSS indirection table.
+struct Rss;
+
+static SPEC: KnobSpec = KnobSpec {
+    id: "net.rss_table",
+    doc: "Which receive queues packets are spread over by hash: `equal 4` for the first four, `queues 2 3` for these in turn, or \
+          `table` and the queue of every bucket. Queues that no bucket names are free for flows that rules steer there.",
+    source: "Documentation/networking/scaling.rst (RSS); ETHTOOL_SRXFHINDIR, include/uapi/linux/ethtool.h",
+    kind: Kind::Text,
+    scope: Scope::Nic,
+    lifetime: Lifetime::Runtime,
+    risk: Risk::Medium("packets of a flow may be out of order once"),
+    stage: Stage::Placement,
+};
+
+pub(super) static KNOBS: &[&dyn Knob] = &[&Rss];
+
+/// A table in its shortest words.
+fn words(entries: &[u32]) -> String {
+    let most = entries.iter().max().map_or(0, |most| most.saturating_add(1));
+    if entries == equal(entries.len(), most) {
+        return format!("equal {most}");
+    }
+    // The shortest list that, in turn, makes the table.
+    for length in 1..=entries.len() / 2 {
+        if entries.iter().enumerate().all(|(index, queue)| *queue == entries[index % length]) {
+            return format!("queues {}", list(&entries[..length]));
+        }
+    }
+    format!("table {}", list(entries))
+}
+
+fn list(numbers: &[u32]) -> String {
+    numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// The table that words mean for a card.
+fn table(words: &str, card: &RssTable) -> Result<Vec<u32>, String> {
+    let (kind, rest) = words.split_once(' ').unwrap_or((words, ""));
+    let numbers: Vec<u32> = rest
+        .split_whitespace()
+        .map(|word| word.parse().map_err(|_| format!("`{word}` is no number of a queue")))
+        .collect::<Result<_, _>>()?;
+    let size = card.entries.len();
+    let entries: Vec<u32> = match (kind, numbers.as_slice()) {
+        ("equal", [queues]) if *queues > 0 => equal(size, *queues),
+        ("queues", [_, ..]) => numbers.iter().copied().cycle().take(size).collect(),
+        ("table", entries) if entries.len() == size => numbers,
+        ("table", entries) => return Err(format!("the card's table has {size} buckets, not {}", entries.len())),
+        _ => return Err("write `equal 4`, `queues 2 3`, or `table` and a queue for each bucket".to_owned()),
+    };
+    match entries.iter().find(|queue| **queue >= card.queues) {
+        Some(absent) => Err(format!("there is no queue {absent}: the card has {}", card.queues)),
+        None => Ok(entries),
+    }
+}
+
+impl Knob for Rss {
+    fn spec(&self) -> &KnobSpec {
+        &SPEC
+    }
+
+    fn targets(&self, host: &Host) -> Vec<Target> {
+        nics(host)
+    }
+
+    fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
+        let found = cards(host).rss(nic(target)?)?;
+        Ok(found.map_or_else(Reading::Absent, |table| Reading::Value(Value::Text(words(&table.entries)))))
+    }
+
+    fn normalize(&self, host: &Host, target: &Target, value: &Value) -> Result<Value, KnobError> {
+        let impossible = |why| KnobError::Impossible { value: value.clone(), why };
+        let card = cards(host).rss(nic(target)?)?.map_err(impossible)?;
+        let entries = table(&value.to_string(), &card).map_err(impossible)?;
+        Ok(Value::Text(words(&entries)))
+    }
+
+    fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
+        let impossible = |why| KnobError::Impossible { value: value.clone(), why };
+        let (cards, nic) = (cards(host), nic(target)?);
+        let card = cards.rss(nic)?.map_err(impossible)?;
+        let entries = table(&value.to_string(), &card).map_err(impossible)?;
+        if entries == equal(entries.len(), card.queues) {
+            // The driver's own, as far as this can tell: as if nobody had set it (IFF_RXFH_CONFIGURED), so that it follows the
+            // number of channels again.
+            cards.set_rss(nic, &[])?;
+            if cards.rss(nic)?.is_ok_and(|now| now.entries == entries) {
+                return Ok(Held::Nothing);
+            }
+        }
+        cards.set_rss(nic, &entries).map(|()| Held::Nothing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_reads_back_as_the_shortest_words_for_it() {
+        let card = RssTable { entries: vec![0; 8], queues: 4 };
+        for (given, canonical) in [
+            ("equal 4", "equal 4"),
+            ("equal 1", "equal 1"),
+            ("queues 0 1", "equal 2"),
+            ("queues 2 3", "queues 2 3"),
+            ("queues 3", "queues 3"),
+            ("table 0 1 2 3 0 1 2 3", "equal 4"),
+            ("table 0 0 0 0 0 0 0 3", "table 0 0 0 0 0 0 0 3"),
+        ] {
+            let entries = table(given, &card).expect(given);
+            assert_eq!(words(&entries), canonical);
+            assert_eq!(table(&words(&entries), &card).as_ref(), Ok(&entries), "{given}");
+        }
+        for wrong in ["equal 0", "equal 5", "queues", "table 0 1", "all", "queues a"] {
+            assert!(table(wrong, &card).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Network knobs on a tree, and on interfaces of the running kernel in a namespace of their own.
+
+use std::process::Command;
+
+use nix::sched::{CloneFlags, unshare};
+
+use super::super::fake;
+use crate::host::{Host, Root};
+use crate::tune::Target;
+use crate::tune::knob::{Knob, KnobError, Reading, by_id};
+
+fn knob(id: &str) -> &'static dyn Knob {
+    by_id(id).unwrap_or_else(|| panic!("there is no {id}"))
+}
+
+fn eth0() -> Target {
+    Target::Nic("eth0".to_owned())
+}
+
+fn machine() -> (tempfile::TempDir, Host) {
+    let card = |name: &str, text: &str| (format!("/run/quell-fake/ethtool/eth0/{name}"), text.to_owned());
+    let file = |name: &str, text: &str| (format!("/sys/class/net/eth0/{name}"), text.to_owned());
+    let files = [
+        card("rx-usecs", "50"),
+        card("adaptive-rx", "on"),
+        card("rx-ring", "1024"),
+        card("rx-ring-max", "4096"),
+        card("pause-rx", "on"),
+        card("mtu", "1500"),
+        card("rx-gro", "on"),
+        card("tx-tcp-segmentation", "on"),
+        card("tx-tcp6-segmentation", "off"),
+        card("rss-queues", "4"),
+        card("rss", "0 1 2 3 0 1 2 3"),
+        card("flow-rules/.keep", ""),
+        file("device/.keep", ""),
+        file("gro_flush_timeout", "0"),
+        file("threaded", "0"),
+        file("queues/rx-0/rps_cpus", "0"),
+        file("queues/rx-1/rps_cpus", "3"),
+        file("queues/rx-0/rps_flow_cnt", "0"),
+        file("queues/tx-0/xps_cpus", "0"),
+        file("queues/tx-1/xps_cpus", "0"),
+    ];
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    fake::host(&files)
+}
+
+#[test]
+fn what_a_card_has_is_set_and_put_back() {
+    let (_folder, host) = machine();
+    for (id, wanted) in [
+        ("net.rx_usecs", "0"),
+        ("net.adaptive_rx", "off"),
+        ("net.ring_rx", "512"),
+        ("net.pause_rx", "off"),
+        ("net.mtu", "9000"),
+        ("net.gro", "off"),
+        ("net.tso", "off"),
+        ("net.tso", "on"),
+        ("net.rss_table", "equal 2"),
+        ("net.rss_table", "queues 2 3"),
+        ("net.gro_flush_timeout", "20000"),
+        ("net.threaded", "on"),
+        ("net.rps_cpus", "0-1"),
+        ("net.rps_flow_cnt", "4096"),
+        ("net.xps_cpus", "0-3"),
+    ] {
+        fake::round_trip(knob(id), &host, &eth0(), wanted);
+    }
+    let named = |name: &str| Target::Name(format!("eth0:{name}"));
+    fake::round_trip(knob("net.feature"), &host, &named("rx-gro"), "off");
+    fake::round_trip(knob("net.flow_rule"), &host, &named("7"), "udp4 dst-port 5000 queue 3");
+}
+
+#[test]
+fn what_a_card_lacks_is_absent_with_the_reason() {
+    let (_folder, host) = machine();
+    for (id, word) in [("net.tx_usecs", "tx-usecs"), ("net.lro", "rx-lro"), ("net.eee", "eee")] {
+        match knob(id).read(&host, &eth0()) {
+            Ok(Reading::Absent(why)) => assert!(why.contains(word), "{why}"),
+            other => panic!("{id}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_ring_beyond_the_cards_limit_is_impossible_and_the_limit_is_told() {
+    let (_folder, host) = machine();
+    let ring = knob("net.ring_rx");
+    let wanted = ring.spec().kind.parse("8192").expect("a number");
+    let error = ring.normalize(&host, &eth0(), &wanted).expect_err("it is too large");
+    assert_eq!(error.to_string(), "8192 is not possible here: the card has at most 4096");
+}
+
+#[test]
+fn sending_cpus_are_dealt_to_the_queues() {
+    let (_folder, host) = machine();
+    let xps = knob("net.xps_cpus");
+    let wanted = xps.spec().kind.parse("0-3").expect("CPUs");
+    xps.write(&host, &eth0(), &wanted).expect("write");
+    let of = |queue: &str| host.root.read(&format!("/sys/class/net/eth0/queues/{queue}/xps_cpus")).expect("read");
+    assert_eq!([of("tx-0"), of("tx-1")], ["00000005", "0000000a"]);
+}
+
+/// Runs `body` in network and mount namespaces of its own with a pair of interfaces, `left` and `right`, of four queues.
+/// Without the right to it, or without `ip`, it says so and does not.
+fn with_interfaces(body: impl FnOnce(&Host) + Send + 'static) {
+    let run = |program: &str, arguments: &str| {
+        let status = Command::new(program).args(arguments.split(' ')).output();
+        status.is_ok_and(|output| output.status.success())
+    };
+    let in_namespace = move || {
+        // Of this thread alone: the other tests keep theirs.
+        if let Err(errno) = unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS) {
+            eprintln!("skipped: no namespace of its own: {errno}");
+            return;
+        }
+        let made = run("mount", "--make-rprivate /")
+            && run("mount", "-t sysfs sysfs /sys")
+            && run(
+                "ip",
+                "link add left numrxqueues 4 numtxqueues 4 type veth peer name right numrxqueues 4 numtxqueues 4",
+            );
+        if made {
+            body(&Host::read(Root::host()).expect("this host"));
+        } else {
+            eprintln!("skipped: no sysfs or no pair of interfaces could be made");
+        }
+    };
+    std::thread::spawn(in_namespace).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+fn left() -> Target {
+    Target::Nic("left".to_owned())
+}
+
+#[test]
+fn the_running_kernel_takes_settings_and_gives_them_back() {
+    with_interfaces(|host| {
+        for (id, wanted) in [
+            ("net.gro", "toggle"),
+            ("net.gso", "toggle"),
+            ("net.tso", "toggle"),
+            ("net.sg", "toggle"),
+            ("net.mtu", "1400"),
+            ("net.channels_rx", "2"),
+            ("net.gro_flush_timeout", "20000"),
+            ("net.napi_defer_hard_irqs", "2"),
+            ("net.tx_queue_len", "77"),
+            ("net.rps_cpus", "0"),
+            ("net.rps_flow_cnt", "64"),
+        ] {
+            let wanted = match fake::value(knob(id), host, &left()) {
+                _ if wanted != "toggle" => wanted,
+                now if now.meets(&crate::tune::Value::Switch(true)) => "off",
+                _ => "on",
+            };
+            fake::round_trip(knob(id), host, &left(), wanted);
+        }
+        let name = Target::Name("left:tx-udp-segmentation".to_owned());
+        fake::round_trip(knob("net.feature"), host, &name, "off");
+    });
+}
+
+#[test]
+fn the_running_kernel_says_what_an_interface_lacks() {
+    with_interfaces(|host| {
+        for (id, words) in [
+            ("net.rx_usecs", "no coalescing settings"),
+            ("net.pause_rx", "no pause frames"),
+            ("net.eee", "no energy-efficient Ethernet"),
+            ("net.rss_table", "no RSS table"),
+            ("net.ntuple", "rx-ntuple-filter off for good"),
+        ] {
+            match knob(id).read(host, &left()) {
+                Ok(Reading::Absent(why)) => assert!(why.contains(words), "{why}"),
+                other => panic!("{id}: {other:?}"),
+            }
+        }
+        match knob("net.rx_usecs").read(host, &Target::Nic("nowhere".to_owned())) {
+            Ok(Reading::Absent(why)) => assert!(why.contains("no network interface nowhere"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+#[test]
+fn a_refusal_carries_the_words_of_the_kernel() {
+    with_interfaces(|host| {
+        let combined = knob("net.channels_rx");
+        let wanted = crate::tune::Value::Integer(100);
+        assert!(matches!(combined.normalize(host, &left(), &wanted), Err(KnobError::Impossible { .. })));
+        let error = combined.write(host, &left(), &wanted).expect_err("there are four queues");
+        assert!(matches!(error, KnobError::Refused { .. }), "{error}");
+        assert!(error.to_string().contains("requested channel count exceeds maximum"), "{error}");
+        let error = knob("net.mtu").write(host, &left(), &crate::tune::Value::Integer(70000)).expect_err("too large");
+        assert!(error.to_string().contains("mtu greater than device maximum"), "{error}");
+    });
+}
