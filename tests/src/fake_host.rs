@@ -80,8 +80,9 @@ impl FakeHost {
                     directories.push(path);
                 } else if kind.is_file() {
                     let mut bytes = fs::read(&path).expect("a file");
-                    // A kernel's files end their line again, whatever was written to them.
+                    // A kernel ends the line again, and puts tabs between numbers, whatever was written.
                     bytes.truncate(bytes.trim_ascii_end().len());
+                    bytes.iter_mut().filter(|byte| **byte == b'\t').for_each(|byte| *byte = b' ');
                     files.insert(name, bytes);
                 }
             }

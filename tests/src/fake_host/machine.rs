@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::FakeHost;
-use super::tables::{FILES, SYSCTLS, UNITS};
+use super::tables::{ETHTOOL, FILES, SYSCTLS, UNITS};
 
 /// A host, in few words.
 #[derive(Clone, Debug)]
@@ -213,7 +213,7 @@ impl Machine {
         for card in &self.cards {
             let controller = format!("PCI-MSIX-{}   0-edge", card.address);
             let irqs: Vec<u32> = card.handlers().iter().map(|action| add(&controller, action)).collect();
-            card.build(host, &irqs, self.cpus());
+            card.build(host, &irqs, &self.mask().replace(|digit: char| digit != ',', "0"));
         }
         host.put("/proc/irq/default_smp_affinity", format!("{}\n", self.mask()));
         table += "NMI: 0 Non-maskable interrupts\n";
@@ -240,7 +240,7 @@ impl Card {
         }
     }
 
-    fn build(&self, host: &FakeHost, irqs: &[u32], cpus: u32) {
+    fn build(&self, host: &FakeHost, irqs: &[u32], no_cpus: &str) {
         let line = |path: String, text: &str| host.put(&path, format!("{text}\n"));
         let (name, address) = (self.name, self.address);
         let pci = format!("/sys/devices/pci{}/{address}", &address[..7]);
@@ -267,11 +267,17 @@ impl Card {
         line(format!("{interface}/gro_flush_timeout"), "0");
         line(format!("{interface}/napi_defer_hard_irqs"), "0");
         line(format!("{interface}/threaded"), "0");
-        let none = vec!["00000000"; cpus.div_ceil(32) as usize].join(",");
+        let ethtool = format!("/run/quell-fake/ethtool/{name}");
+        for (name, value) in ETHTOOL.iter().filter(|(driver, _)| *driver == self.driver).flat_map(|(_, values)| *values)
+        {
+            line(format!("{ethtool}/{name}"), value);
+        }
+        line(format!("{ethtool}/combined"), &self.queues.to_string());
+        line(format!("{ethtool}/combined-max"), &self.queues.to_string());
         for queue in 0..self.queues {
-            line(format!("{interface}/queues/rx-{queue}/rps_cpus"), &none);
+            line(format!("{interface}/queues/rx-{queue}/rps_cpus"), no_cpus);
             line(format!("{interface}/queues/rx-{queue}/rps_flow_cnt"), "0");
-            line(format!("{interface}/queues/tx-{queue}/xps_cpus"), &none);
+            line(format!("{interface}/queues/tx-{queue}/xps_cpus"), no_cpus);
         }
     }
 }

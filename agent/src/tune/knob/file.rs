@@ -144,7 +144,8 @@ pub(super) fn write(host: &Host, file: &str, text: &str) -> Result<(), KnobError
 fn bracketed_anew(host: &Host, file: &str, word: &str) -> Option<String> {
     let text = host.root.read(file).ok()?;
     let known = bracketed(&text).any(|(choice, _)| choice == word) && bracketed(&text).any(|(_, chosen)| chosen);
-    let words = bracketed(&text).map(|(choice, _)| if choice == word { format!("[{word}]") } else { choice.to_owned() });
+    let words =
+        bracketed(&text).map(|(choice, _)| if choice == word { format!("[{word}]") } else { choice.to_owned() });
     known.then(|| words.collect::<Vec<_>>().join(" "))
 }
 

@@ -316,11 +316,12 @@ mod tests {
             let KnobSpec { id, doc, source, kind, scope, .. } = knob.spec();
             assert!(ids.insert(*id), "{id} is there twice");
             let letters = |part: &str| {
-                !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+                !part.is_empty()
+                    && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
             };
             assert!(id.split('.').all(letters), "{id}: lower-case words with dots between");
             assert!(id.contains('.') || *scope == Scope::Named, "{id} has no family");
-            assert!(doc.len() > 40 && doc.ends_with('.') && !doc.contains("  "), "{id}: `{doc}`");
+            assert!(doc.len() > 20 && doc.ends_with('.') && !doc.contains("  "), "{id}: `{doc}`");
             assert!(!source.is_empty(), "{id} has no source");
             if let Kind::Word(words) = kind {
                 assert!(words.len() > 1, "{id}");
