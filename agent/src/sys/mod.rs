@@ -6,6 +6,7 @@ pub(crate) mod ethtool;
 mod gate;
 pub(crate) mod netlink;
 mod perf_period;
+pub(crate) mod sched;
 
 pub use gate::{GateError, Gated};
 pub(crate) use perf_period::set_period;
