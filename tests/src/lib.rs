@@ -9,6 +9,7 @@
 pub mod agent;
 pub mod cgroup;
 pub mod clock;
+pub mod fake_host;
 pub mod fixture;
 pub mod kernel;
 pub mod machine;

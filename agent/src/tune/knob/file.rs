@@ -135,7 +135,18 @@ pub(super) fn read(host: &Host, file: &str, of: &str) -> Result<Result<String, S
 
 /// Writes a file.
 pub(super) fn write(host: &Host, file: &str, text: &str) -> Result<(), KnobError> {
+    let shown = if host.root.is_host() { None } else { bracketed_anew(host, file, text) };
+    let text = shown.as_deref().unwrap_or(text);
     host.root.write(file, text).map_err(|source| KnobError::from_write(host.root.path(file), text.to_owned(), source))
+}
+
+/// What a kernel would show after a word was written to a file that shows all: a tree has none that does.
+fn bracketed_anew(host: &Host, file: &str, word: &str) -> Option<String> {
+    let text = host.root.read(file).ok()?;
+    let known = bracketed(&text).any(|(choice, _)| choice == word) && bracketed(&text).any(|(_, chosen)| chosen);
+    let words =
+        bracketed(&text).map(|(choice, _)| if choice == word { format!("[{word}]") } else { choice.to_owned() });
+    known.then(|| words.collect::<Vec<_>>().join(" "))
 }
 
 /// Whether a file's mount may be written to.
@@ -219,11 +230,13 @@ fn mask(text: &str) -> Option<CpuSet> {
     Some(cpus.into_iter().collect())
 }
 
-/// Writes as many words as it takes to name `highest`.
+/// Writes as many digits as it takes to name `highest`, as the kernel does (bitmap_string, lib/vsprintf.c).
 fn to_mask(cpus: &CpuSet, highest: u32) -> String {
     let words = (0..=highest / 32).rev().map(|index| {
         let in_word = cpus.iter().filter(|cpu| cpu.0 / 32 == index);
-        format!("{:08x}", in_word.fold(0u32, |bits, cpu| bits | 1 << (cpu.0 % 32)))
+        let bits = in_word.fold(0u32, |bits, cpu| bits | 1 << (cpu.0 % 32));
+        let digits = if index == highest / 32 { highest % 32 / 4 + 1 } else { 8 };
+        format!("{bits:0width$x}", width = digits as usize)
     });
     words.collect::<Vec<_>>().join(",")
 }
@@ -238,7 +251,7 @@ mod tests {
             let cpus: CpuSet = list.parse().expect("a list");
             assert_eq!(mask(&to_mask(&cpus, 255)), Some(cpus), "{list}");
         }
-        assert_eq!(to_mask(&"0-1,33".parse().expect("a list"), 35), "00000002,00000003");
+        assert_eq!(to_mask(&"0-1,33".parse().expect("a list"), 35), "2,00000003");
         assert_eq!(mask("f"), Some("0-3".parse().expect("a list")));
     }
 }

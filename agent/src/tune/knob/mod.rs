@@ -206,7 +206,7 @@ pub enum KnobError {
         source: io::Error,
     },
     /// It is mounted read-only.
-    #[error("{} is on a file system that is mounted read-only, as in a container: set it on the host", path.display())]
+    #[error("{} is mounted read-only, as in a container: set it on the host", path.display())]
     ReadOnly {
         /// What was to be written.
         path: PathBuf,
@@ -321,4 +321,46 @@ static BY_ID: LazyLock<HashMap<&'static str, &'static dyn Knob>> =
 #[must_use]
 pub fn by_id(id: &str) -> Option<&'static dyn Knob> {
     BY_ID.get(id).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_knob_says_what_it_is() {
+        let mut ids = HashSet::new();
+        for knob in knobs() {
+            let KnobSpec { id, doc, source, kind, scope, .. } = knob.spec();
+            assert!(ids.insert(*id), "{id} is there twice");
+            let letters = |part: &str| {
+                !part.is_empty()
+                    && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+            };
+            assert!(id.split('.').all(letters), "{id}: lower-case words with dots between");
+            assert!(id.contains('.') || *scope == Scope::Named, "{id} has no family");
+            assert!(doc.len() > 20 && doc.ends_with('.') && !doc.contains("  "), "{id}: `{doc}`");
+            assert!(!source.is_empty(), "{id} has no source");
+            if let Kind::Word(words) = kind {
+                assert!(words.len() > 1, "{id}");
+            }
+            let word = match knob.spec().risk {
+                Risk::Low => "low",
+                Risk::Medium(word) | Risk::High(word) => word,
+            };
+            assert!(!word.is_empty() && !word.ends_with('.'), "{id}: `{word}`");
+            assert!(by_id(id).is_some_and(|known| known.spec().id == *id));
+        }
+        assert!(ids.len() > 50, "{}", ids.len());
+    }
+
+    #[test]
+    fn a_kernels_no_to_root_is_no_matter_of_permission() {
+        let error = |errno| KnobError::from_write("/sys/x".into(), "1".to_owned(), io::Error::from_raw_os_error(errno));
+        assert!(matches!(error(libc::EPERM), KnobError::Refused { .. }));
+        assert!(matches!(error(libc::EACCES), KnobError::Permission { .. }));
+        assert!(matches!(error(libc::EROFS), KnobError::ReadOnly { .. }));
+    }
 }

@@ -100,7 +100,7 @@ fn sending_cpus_are_dealt_to_the_queues() {
     let wanted = xps.spec().kind.parse("0-3").expect("CPUs");
     xps.write(&host, &eth0(), &wanted).expect("write");
     let of = |queue: &str| host.root.read(&format!("/sys/class/net/eth0/queues/{queue}/xps_cpus")).expect("read");
-    assert_eq!([of("tx-0"), of("tx-1")], ["00000005", "0000000a"]);
+    assert_eq!([of("tx-0"), of("tx-1")], ["5", "a"]);
 }
 
 /// Runs `body` in network and mount namespaces of its own with a pair of interfaces, `left` and `right`, of four queues.

@@ -1,0 +1,196 @@
+//! Every knob, on hosts that are trees: what is set reads back, and what is undone is as it was, to the byte.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use quell::host::Host;
+use quell::tune::journal::Store;
+use quell::tune::knob::{Knob, Reading, Stage, by_id, knobs};
+use quell::tune::profile::{SHIPPED, TuningProfile};
+use quell::tune::{
+    ApplyError, End, Kind, Plan, Range, Scope, Step, Target, Unless, Value, Variables, apply, plan, rollback, survey,
+    wants,
+};
+use quell::units::CpuId;
+use quell_tests::fake_host::{FakeHost, amd_with_eight_dies, container, small_vm, two_socket_intel};
+
+/// Targets of knobs that hosts have no list of.
+const NAMED: &[(&str, &str)] = &[
+    ("device.power_control", "0000:ca:00.0"),
+    ("device.power_control", "0000:41:00.0"),
+    ("net.feature", "ens1f0:rx-lro"),
+    ("sysctl", "net.ipv4.tcp_rmem"),
+    ("sysctl", "net.core.somaxconn"),
+    ("sysfs", "/sys/kernel/mm/ksm/run"),
+    ("sysfs", "/sys/kernel/mm/transparent_hugepage/shmem_enabled"),
+    ("unit.enabled", "irqbalance.service"),
+    ("unit.enabled", "ksmtuned.service"),
+    ("unit.state", "irqbalance.service"),
+    ("unit.state", "ksmtuned.service"),
+];
+
+fn targets(knob: &dyn Knob, host: &Host) -> Vec<Target> {
+    let named = NAMED.iter().filter(|(id, _)| *id == knob.spec().id);
+    knob.targets(host).into_iter().chain(named.map(|(_, name)| Target::Name((*name).to_owned()))).collect()
+}
+
+/// Values of a kind: its ends, and what is between.
+fn samples(knob: &dyn Knob) -> Vec<Value> {
+    let text = |texts: &[&str]| texts.iter().map(|text| Value::Text((*text).to_owned())).collect();
+    match (knob.spec().kind, knob.spec().id) {
+        (Kind::Integer { min, max, .. }, _) => {
+            [min, min + 1, min / 2 + max / 2, max].into_iter().map(Value::Integer).collect()
+        }
+        (Kind::Integers { count, .. }, _) => vec![Value::Integers((1..).take(count).collect())],
+        (Kind::Switch, _) => [false, true].into_iter().map(Value::Switch).collect(),
+        (Kind::Word(words), _) => words.iter().map(|word| Value::Word((*word).to_owned())).collect(),
+        (Kind::Cpus, _) => {
+            vec![Value::Cpus([CpuId(0)].into_iter().collect()), Value::Cpus([CpuId(1)].into_iter().collect())]
+        }
+        (Kind::Range { .. }, _) => {
+            let range = |low, high| Value::Range(Range { low, high });
+            let low = End::Number(1_000_000);
+            vec![range(End::Most, End::Most), range(End::Least, End::Least), range(low, End::Number(2_000_000))]
+        }
+        (Kind::PercentOrBytes, _) => {
+            [Value::Percent(0), Value::Percent(33), Value::Integer(65536)].into_iter().collect()
+        }
+        (Kind::Text, "cpu.idle_disabled") => text(&["none", "above 0", "C1"]),
+        (Kind::Text, "sysctl") => text(&["1 2 3", "17"]),
+        (Kind::Text, "sysfs") => text(&["2", "never", "force"]),
+        (Kind::Text, _) => Vec::new(),
+    }
+}
+
+fn step(knob: &dyn Knob, target: &Target, now: &Value, wanted: Value) -> Step {
+    let spec = knob.spec();
+    Step {
+        knob: spec.id.to_owned(),
+        target: target.clone(),
+        now: now.clone(),
+        wanted,
+        lifetime: spec.lifetime,
+        stage: spec.stage,
+        reason: "to see".to_owned(),
+        optional: false,
+    }
+}
+
+/// Each value of each knob that the host has, set on one target of each knob, and then undone.
+fn round_trip(fake: &FakeHost) -> usize {
+    let host = fake.host();
+    let store = Store::of(&host.root);
+    let before = fake.snapshot();
+    let mut tried = 0;
+    // What boots read is another test's: it takes programs that a tree does not have.
+    for knob in
+        knobs().into_iter().filter(|knob| knob.spec().stage != Stage::NextBoot || knob.spec().id == "unit.enabled")
+    {
+        for wanted in samples(knob) {
+            let mut steps = Vec::new();
+            for target in targets(knob, &host).into_iter().take(3) {
+                let Ok(Reading::Value(now)) = knob.read(&host, &target) else { continue };
+                let Ok(wanted) = knob.normalize(&host, &target, &wanted) else { continue };
+                if !knob.meets(&now, &wanted) {
+                    steps.push(step(knob, &target, &now, wanted));
+                }
+            }
+            if steps.is_empty() {
+                continue;
+            }
+            tried += steps.len();
+            let (unchanged, skipped) = (Vec::new(), Vec::new());
+            let plan = Plan { profile: "test".to_owned(), variables: Vec::new(), steps, unchanged, skipped };
+            let applied = apply(&host, &store, &plan, 0, None);
+            let applied = applied.unwrap_or_else(|error| panic!("{} {wanted}: {error}", knob.spec().id));
+            assert_eq!(applied.refused, []);
+            for Step { target, wanted, .. } in &plan.steps {
+                let now = knob.read(&host, target).expect("a reading");
+                assert!(now.value().is_some_and(|now| knob.meets(now, wanted)), "{} on {target}", knob.spec().id);
+            }
+            let undone = rollback(&host, &store, None, Unless::Changed).expect("undone");
+            assert!(undone.iter().all(|(_, undone)| undone.left.is_empty()), "{undone:?}");
+            assert_eq!(difference(&before, &fake.snapshot()), Vec::<String>::new(), "{} {wanted}", knob.spec().id);
+        }
+    }
+    tried
+}
+
+fn difference(before: &BTreeMap<String, Vec<u8>>, after: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
+    let text = |bytes: Option<&Vec<u8>>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let changed = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
+    changed.map(|name| format!("{name}: {:?} -> {:?}", text(before.get(name)), text(after.get(name)))).collect()
+}
+
+#[test]
+fn every_value_is_set_and_put_back_to_the_byte() {
+    assert!(round_trip(&small_vm()) > 100);
+    assert!(round_trip(&two_socket_intel()) > 300);
+    assert!(round_trip(&amd_with_eight_dies()) > 200);
+}
+
+fn planned(host: &Host, profile: &TuningProfile) -> Plan {
+    let variables = Variables::resolve(host, &profile.variables, &BTreeMap::new()).expect("variables");
+    let (wants, inapplicable) = wants(profile, host, &variables).expect("wants");
+    plan(&profile.name, Vec::new(), survey(host, wants), inapplicable)
+}
+
+#[test]
+fn a_shipped_profile_is_applied_once_and_undone_to_the_byte() {
+    for fake in [small_vm(), two_socket_intel(), amd_with_eight_dies()] {
+        let before = fake.snapshot();
+        for (name, _) in SHIPPED {
+            let host = fake.host();
+            let store = Store::of(&host.root);
+            let profile = TuningProfile::load(name, Path::new("/nonexistent")).expect("a shipped profile");
+            let plan = planned(&host, &profile);
+            assert!(!plan.steps.is_empty(), "{name}");
+            apply(&host, &store, &plan, 0, None).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(planned(&fake.host(), &profile).steps, [], "{name}: nothing is left to do");
+            rollback(&host, &store, None, Unless::Changed).expect("undone");
+            assert_eq!(difference(&before, &fake.snapshot()), Vec::<String>::new(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_is_mounted_read_only_is_refused_by_name_and_nothing_is_left_changed() {
+    let fake = container();
+    let before = fake.snapshot();
+    let tried = fake.sealed(|| {
+        let host = fake.host();
+        let knob = by_id("memory.swappiness").expect("the knob");
+        let steps = vec![step(knob, &Target::Host, &Value::Integer(60), Value::Integer(10))];
+        let plan = Plan {
+            profile: "test".to_owned(),
+            variables: Vec::new(),
+            steps,
+            unchanged: Vec::new(),
+            skipped: Vec::new(),
+        };
+        apply(&host, &Store::of(&host.root), &plan, 0, None)
+    });
+    match tried {
+        Ok(Err(ApplyError::Undone { failed, undone })) => {
+            assert!(failed.to_string().contains("swappiness"), "{failed}");
+            assert_eq!(undone.left, []);
+            assert_eq!(difference(&before, &fake.snapshot()), Vec::<String>::new());
+        }
+        Ok(other) => panic!("{other:?}"),
+        Err(errno) => eprintln!("not tried: this test may not mount anything ({errno})"),
+    }
+}
+
+#[test]
+fn shipped_profiles_name_knobs_that_there_are_and_say_why() {
+    for (name, _) in SHIPPED {
+        let profile = TuningProfile::load(name, Path::new("/nonexistent")).expect("a shipped profile");
+        assert!(!profile.summary.is_empty(), "{name}");
+        for setting in &profile.settings {
+            let knob = by_id(setting.knob).unwrap_or_else(|| panic!("{name}: {}", setting.knob));
+            assert!(setting.on.is_some() || knob.spec().scope != Scope::Named, "{name}: {} on what?", setting.knob);
+            assert!(setting.reason.len() > 15 && !setting.reason.ends_with('.'), "{name}: {}", setting.reason);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What is wrong with a profile is said with its file, line and key.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use quell::tune::profile::TuningProfile;
+use quell::tune::{Variables, wants};
+use quell_tests::fake_host::small_vm;
+use tempfile::TempDir;
+
+/// Writes files into a directory, and loads the profile `a` there.
+fn load(files: &[(&str, &str)]) -> (TempDir, Result<TuningProfile, String>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).expect("a file");
+    }
+    let loaded = TuningProfile::load("a", folder.path());
+    let named = |text: String| text.replace(&format!("{}/", folder.path().display()), "");
+    let loaded = loaded.map_err(|error| named(error.to_string()));
+    (folder, loaded)
+}
+
+fn wrong(text: &str) -> String {
+    load(&[("a.toml", text)]).1.expect_err("it is wrong")
+}
+
+/// A profile that loads, and is wrong on a host with two CPUs.
+fn wrong_here(text: &str, given: &[(&str, &str)]) -> String {
+    let (folder, profile) = load(&[("a.toml", text)]);
+    let profile = profile.expect("a profile");
+    let given: BTreeMap<String, String> = given.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
+    let fake = small_vm();
+    let host = fake.host();
+    let error = match Variables::resolve(&host, &profile.variables, &given) {
+        Ok(variables) => wants(&profile, &host, &variables).err(),
+        Err(error) => Some(error),
+    };
+    let error = error.expect("it is wrong here").to_string();
+    error.replace(&format!("{}/", folder.path().display()), "")
+}
+
+fn setting(lines: &str) -> String {
+    format!("summary = \"a test\"\n\n[[set]]\n{lines}\nreason = \"to see what is said\"\n")
+}
+
+#[test]
+fn an_unknown_knob_with_the_one_that_may_have_been_meant() {
+    let error = wrong(&setting("knob = \"cpu.govenor\"\nvalue = \"performance\""));
+    assert_eq!(error, "a.toml:4: knob: no knob `cpu.govenor`; did you mean cpu.governor?");
+    let error = wrong(&setting("knob = \"gpu\"\nvalue = 1"));
+    assert_eq!(error, "a.toml:4: knob: no knob `gpu`");
+}
+
+#[test]
+fn an_unknown_key() {
+    let error = wrong(&setting("knob = \"memory.ksm\"\nvalue = 0\nvlaue = 1"));
+    assert!(error.starts_with("a.toml:6: unknown field `vlaue`, expected one of `knob`"), "{error}");
+    let error = wrong("summary = \"a test\"\ninclud = []\n");
+    assert!(error.starts_with("a.toml:2: unknown field `includ`"), "{error}");
+    let error = wrong(&setting("knob = \"memory.ksm\"\nvalue = 0\nif = { cpu = 2 }"));
+    assert!(error.starts_with("a.toml:6: unknown field `cpu`"), "{error}");
+}
+
+#[test]
+fn a_setting_without_a_reason() {
+    let error = wrong("summary = \"a test\"\n[[set]]\nknob = \"memory.ksm\"\nvalue = 0\n");
+    assert_eq!(error, "a.toml:2: missing field `reason`");
+    let error = wrong("summary = \"a test\"\n[[set]]\nknob = \"memory.ksm\"\nvalue = 0\nreason = \" \"\n");
+    assert_eq!(error, "a.toml:5: reason: say why: the plan shows it");
+}
+
+#[test]
+fn no_toml() {
+    let error = wrong("summary = \"a test\"\n[[set]\n");
+    assert!(error.starts_with("a.toml:2: "), "{error}");
+}
+
+#[test]
+fn a_value_that_the_knob_does_not_take() {
+    for (lines, said) in [
+        ("knob = \"memory.swappiness\"\nvalue = 201", "`201` is not a number from 0 to 200"),
+        ("knob = \"sched.timer_migration\"\nvalue = 1", "`1` is not on or off"),
+        ("knob = \"memory.thp\"\nvalue = \"sometimes\"", "`sometimes` is not one of always, madvise, never"),
+        ("knob = \"memory.dirty_limit\"\nvalue = \"101 %\"", "`101 %` is not a share as in 10 %, or a number of bytes"),
+        ("knob = \"sched.watchdog_cpumask\"\nvalue = \"3-1\"", "`3-1` is not a list of CPUs, as in 2-5,8"),
+        (
+            "knob = \"cpu.frequency\"\nvalue = [2000, 1000]",
+            "`2000 1000` is not two numbers kHz, the lower first, as in 1000 2000, min 2000 or max max",
+        ),
+    ] {
+        assert_eq!(wrong(&setting(lines)), format!("a.toml:5: value: {said}"));
+    }
+}
+
+#[test]
+fn the_same_setting_twice() {
+    let twice = format!("{}\n[[set]]\nknob = \"memory.ksm\"\nvalue = 1\nreason = \"another one\"\n", {
+        setting("knob = \"memory.ksm\"\nvalue = 0")
+    });
+    assert_eq!(wrong(&twice), "a.toml:9: knob: memory.ksm is set a second time on the same; it was at line 4");
+}
+
+#[test]
+fn profiles_that_include_each_other() {
+    let including = |name: &str| format!("summary = \"a test\"\ninclude = [\"{name}\"]\n");
+    let files = [("a.toml", including("b")), ("b.toml", including("c")), ("c.toml", including("b"))];
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let error = load(&files).1.expect_err("a cycle");
+    assert_eq!(error, "c.toml:2: include: b includes itself: b > c > b");
+}
+
+#[test]
+fn a_profile_that_there_is_not() {
+    let error = load(&[("mine.toml", "summary = \"a test\"\n")]).1.expect_err("no such profile");
+    let known = "latency, mine, network-latency, throughput, trading";
+    assert_eq!(error, format!("no profile `a`: there are {known}, or give the path of a file"));
+}
+
+#[test]
+fn cpus_and_interfaces_that_the_host_does_not_have() {
+    let error = wrong_here(&setting("knob = \"cpu.governor\"\non = \"0-3\"\nvalue = \"performance\""), &[]);
+    assert_eq!(error, "a.toml:4: cpu.governor (on): there are no CPUs 2-3: the last is 1");
+    let error = wrong_here(&setting("knob = \"memory.hugepages_2m\"\non = \"1\"\nvalue = 8"), &[]);
+    assert_eq!(error, "a.toml:4: memory.hugepages_2m (on): there is no NUMA node 1");
+    let error = wrong_here(&setting("knob = \"net.mtu\"\non = \"eth7\"\nvalue = 9000"), &[]);
+    assert_eq!(error, "a.toml:4: net.mtu (on): there is no network interface eth7; there are: eth0");
+    let error = wrong_here(&setting("knob = \"cpu.uncore_frequency\"\non = \"die9\"\nvalue = \"max max\""), &[]);
+    assert_eq!(error, "a.toml:4: cpu.uncore_frequency (on): there is no die die9; there are: none");
+}
+
+#[test]
+fn variables_that_are_not_defined_or_use_each_other() {
+    let text = setting("knob = \"sched.watchdog_cpumask\"\nvalue = \"${spare}\"");
+    assert_eq!(wrong_here(&text, &[]), "a.toml:4: sched.watchdog_cpumask (value): there is no variable `spare`");
+    let text = format!("{text}\n[variables]\nspare = \"${{other}}\"\nother = \"${{spare}}\"\n");
+    assert!(
+        wrong_here(&text, &[]).ends_with("a variable uses itself: other > spare > other"),
+        "{}",
+        wrong_here(&text, &[])
+    );
+    let text = setting("knob = \"memory.ksm\"\nvalue = 0");
+    let error = wrong_here(&text, &[("isolatd", "1")]);
+    assert!(error.contains("the profile has no variable `isolatd`; it has isolated, housekeeping, nics"), "{error}");
+}
+
+#[test]
+fn a_later_setting_takes_the_place_of_an_included_one() {
+    let base = setting("knob = \"memory.swappiness\"\nvalue = 10");
+    let own = base.replace("value = 10", "value = 20").replace("\n\n", "\ninclude = [\"base\"]\n\n");
+    let (_folder, profile) = load(&[("base.toml", &base), ("a.toml", &own)]);
+    let profile = profile.expect("a profile");
+    let values: Vec<_> = profile.settings.iter().map(|setting| (setting.knob, setting.value.as_str())).collect();
+    assert_eq!(values, [("memory.swappiness", "20")]);
+}
+
+#[test]
+fn a_shipped_profile_may_be_included_and_a_file_of_its_name_stands_before_it() {
+    let (folder, profile) = load(&[("a.toml", "summary = \"a test\"\ninclude = [\"latency\"]\n")]);
+    assert!(profile.expect("a profile").settings.iter().any(|setting| setting.knob == "memory.ksm"));
+    fs::write(folder.path().join("latency.toml"), "summary = \"mine\"\n").expect("a file");
+    let own = TuningProfile::load("latency", Path::new(folder.path())).expect("a profile");
+    assert_eq!((own.summary.as_str(), own.settings.len()), ("mine", 0));
+}
