@@ -161,14 +161,17 @@ enum Back {
 fn put_back(host: &Host, step: &Step, before: &Value, ours: Option<&Value>, unless: Unless) -> Result<Back, String> {
     let knob = knob::by_id(&step.knob).ok_or("this version of quell does not know the knob")?;
     let read = || knob.read(host, &step.target).map_err(|error| error.to_string());
-    match read()? {
-        Reading::Absent(_) if knob.may_end() => return Ok(Back::Already),
-        Reading::Absent(why) => return Err(format!("it is gone: {why}")),
-        Reading::Value(now) if knob.meets(&now, before) => return Ok(Back::Already),
-        Reading::Value(now) if unless == Unless::Changed && ours.is_some_and(|ours| !knob.meets(&now, ours)) => {
+    match read() {
+        // What a crash left half written may be nothing that can be read.
+        Err(why) if ours.is_some() => return Err(why),
+        Err(_) => {}
+        Ok(Reading::Absent(_)) if knob.may_end() => return Ok(Back::Already),
+        Ok(Reading::Absent(why)) => return Err(format!("it is gone: {why}")),
+        Ok(Reading::Value(now)) if knob.meets(&now, before) => return Ok(Back::Already),
+        Ok(Reading::Value(now)) if unless == Unless::Changed && ours.is_some_and(|ours| !knob.meets(&now, ours)) => {
             return Err(format!("somebody has set it to {now} since; --force puts it back all the same"));
         }
-        Reading::Value(_) => {}
+        Ok(Reading::Value(_)) => {}
     }
     knob.write(host, &step.target, before).map_err(|error| error.to_string())?;
     match read()? {
