@@ -1,6 +1,7 @@
 //! Read-only facts about the host: what it is, and what it lets a profiler do.
 
 mod availability;
+mod boot_loader;
 mod btf;
 mod capabilities;
 mod cgroup;
@@ -24,6 +25,7 @@ use crate::profile::HostFacts;
 use crate::units::CpuSet;
 
 pub use availability::{cpu, offcpu, with_programs};
+pub use boot_loader::{BootLoader, GrubGenerator};
 pub use btf::{Btf, BtfError, Member};
 pub use capabilities::{Capabilities, Capability};
 pub use cgroup::{Cgroup, CgroupError, cgroup};

@@ -4,8 +4,10 @@
 pub(crate) mod bpf;
 pub(crate) mod ethtool;
 mod gate;
+pub(crate) mod locked_exec;
 pub(crate) mod netlink;
 mod perf_period;
+pub(crate) mod sched;
 
 pub use gate::{GateError, Gated};
 pub(crate) use perf_period::set_period;

@@ -154,7 +154,7 @@ fn do_stage<'a>(
         // Again, and not as planned: an earlier stage, or somebody else, may have changed it.
         match knob.read(host, &step.target).map_err(|source| failed(step, source))? {
             Reading::Value(before) => intended.push((index, step, knob, before)),
-            Reading::Absent(why) if step.optional => refuse(journal, applied, index, why)?,
+            Reading::Absent(why) if step.optional || knob.may_end() => refuse(journal, applied, index, why)?,
             Reading::Absent(why) => {
                 return Err(StepError::Ignored {
                     knob: step.knob.clone(),

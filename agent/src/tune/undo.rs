@@ -164,6 +164,7 @@ fn put_back(host: &Host, step: &Step, before: &Value, ours: Option<&Value>, unle
     let knob = knob::by_id(&step.knob).ok_or("this version of quell does not know the knob")?;
     let read = || knob.read(host, &step.target).map_err(|error| error.to_string());
     match read()? {
+        Reading::Absent(_) if knob.may_end() => return Ok(Back::Already),
         Reading::Absent(why) => return Err(format!("it is gone: {why}")),
         Reading::Value(now) if knob.meets(&now, before) => return Ok(Back::Already),
         Reading::Value(now) if unless == Unless::Changed && ours.is_some_and(|ours| !knob.meets(&now, ours)) => {

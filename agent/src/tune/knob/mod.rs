@@ -2,18 +2,22 @@
 //!
 //! A knob reads and writes; everything else, saving, journaling, verifying and restoring, is done for it.
 
+pub mod boot;
 mod command;
 mod cpu;
 #[cfg(test)]
 mod fake;
 mod file;
 mod irq;
+mod isolation;
 mod memory;
 mod net;
 mod owned_block;
+mod process;
 mod range;
 mod sched;
 mod sysctl;
+mod threads;
 mod unit;
 
 use std::collections::HashMap;
@@ -27,6 +31,8 @@ use serde::{Deserialize, Serialize};
 use super::{Kind, Scope, Target, Value};
 use crate::host::Host;
 use crate::units::CpuSet;
+
+pub(crate) use isolation::partition_group;
 
 pub use file::{Codec, FileKnob};
 
@@ -173,6 +179,11 @@ pub trait Knob: Sync {
         now.meets(wanted)
     }
 
+    /// Whether what it is turned on may end by itself, as processes do: then nothing is left to put back.
+    fn may_end(&self) -> bool {
+        false
+    }
+
     /// Makes what was written count, where that is done once for many values: boot loaders read a file that a program
     /// makes. Called after the last of this knob's values was written in a transaction, or put back.
     ///
@@ -284,8 +295,17 @@ pub(crate) fn check_cpus<'a>(host: &Host, value: &'a Value) -> Result<&'a Value,
 }
 
 /// The families.
-static FAMILIES: &[&[&'static dyn Knob]] =
-    &[cpu::KNOBS, memory::KNOBS, sched::KNOBS, irq::KNOBS, unit::KNOBS, sysctl::KNOBS];
+static FAMILIES: &[&[&'static dyn Knob]] = &[
+    cpu::KNOBS,
+    isolation::KNOBS,
+    memory::KNOBS,
+    sched::KNOBS,
+    irq::KNOBS,
+    process::KNOBS,
+    unit::KNOBS,
+    sysctl::KNOBS,
+    boot::KNOBS,
+];
 
 /// Every knob, family by family.
 #[must_use]

@@ -1,0 +1,130 @@
+//! Where a host's boot loader takes the kernel's command line from.
+
+use super::Root;
+
+/// A boot loader's way to the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BootLoader {
+    /// GRUB, which a program makes a menu for: from this file of shell assignments, read last.
+    Grub {
+        /// From the host's root.
+        file: String,
+        /// The program that makes the menu, and where it writes it.
+        generator: GrubGenerator,
+    },
+    /// An entry for each kernel, by the Boot Loader Specification: GRUB of Fedora and Red Hat, systemd-boot. And
+    /// `/etc/kernel/cmdline`, where there is one, for the entries of kernels to come.
+    Entries {
+        /// Every file with a command line, from the host's root.
+        files: Vec<String>,
+    },
+}
+
+/// How GRUB's menu is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrubGenerator {
+    /// The program.
+    pub program: &'static str,
+    /// Its arguments.
+    pub arguments: &'static [&'static str],
+    /// What it writes, from the host's root.
+    pub menu: &'static str,
+}
+
+const DEFAULT_GRUB: &str = "/etc/default/grub";
+const DROP_INS: &str = "/etc/default/grub.d";
+const DROP_IN: &str = "/etc/default/grub.d/99-quell.cfg";
+/// Where entries are: of GRUB, and on an EFI partition.
+const ENTRIES: [&str; 4] =
+    ["/boot/loader/entries", "/efi/loader/entries", "/boot/efi/loader/entries", "/boot/efi/EFI/loader/entries"];
+const KERNEL_COMMAND_LINE: &str = "/etc/kernel/cmdline";
+
+const DEBIAN: GrubGenerator = GrubGenerator { program: "update-grub", arguments: &[], menu: "/boot/grub/grub.cfg" };
+const GENERATORS: [(&str, GrubGenerator); 3] = [
+    ("/usr/sbin/update-grub", DEBIAN),
+    (
+        "/usr/sbin/grub2-mkconfig",
+        GrubGenerator {
+            program: "grub2-mkconfig",
+            arguments: &["-o", "/boot/grub2/grub.cfg"],
+            menu: "/boot/grub2/grub.cfg",
+        },
+    ),
+    (
+        "/usr/sbin/grub-mkconfig",
+        GrubGenerator {
+            program: "grub-mkconfig",
+            arguments: &["-o", "/boot/grub/grub.cfg"],
+            menu: "/boot/grub/grub.cfg",
+        },
+    ),
+];
+
+impl BootLoader {
+    /// That of a host; `None` where it has none that is known, as virtual machines do that are booted from outside.
+    #[must_use]
+    pub fn of(root: &Root) -> Option<Self> {
+        let mut files: Vec<String> = ENTRIES
+            .iter()
+            .flat_map(|folder| {
+                root.list(folder).unwrap_or_default().into_iter().map(move |name| format!("{folder}/{name}"))
+            })
+            .filter(|file| file.ends_with(".conf"))
+            .filter(|file| root.read(file).is_ok_and(|text| text.lines().any(|line| line.starts_with("options"))))
+            .collect();
+        if !files.is_empty() {
+            files.extend(root.has(KERNEL_COMMAND_LINE).then(|| KERNEL_COMMAND_LINE.to_owned()));
+            return Some(Self::Entries { files });
+        }
+        if !root.has(DEFAULT_GRUB) {
+            return None;
+        }
+        let known = GENERATORS.iter().find(|(path, _)| root.has(path) || root.has(&path.replace("sbin", "bin")));
+        // Debian and Ubuntu read the folder; where there is none, the file itself has quell's part at its end.
+        let file = if root.path(DROP_INS).is_dir() { DROP_IN } else { DEFAULT_GRUB };
+        Some(Self::Grub { file: file.to_owned(), generator: known.map_or(DEBIAN, |(_, generator)| *generator) })
+    }
+
+    /// The files that say GRUB's command line, in the order of reading, without quell's.
+    #[must_use]
+    pub fn grub_files(root: &Root) -> Vec<String> {
+        let drop_ins = root.list(DROP_INS).unwrap_or_default().into_iter().filter(|name| name.ends_with(".cfg"));
+        let drop_ins = drop_ins.map(|name| format!("{DROP_INS}/{name}")).filter(|file| file != DROP_IN);
+        [DEFAULT_GRUB.to_owned()].into_iter().chain(drop_ins).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    fn put(root: &Path, path: &str, text: &str) {
+        let path = root.join(path.trim_start_matches('/'));
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    }
+
+    #[test]
+    fn entries_come_before_the_file_that_made_them_and_no_loader_is_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = Root::at(folder.path()).expect("a root");
+        assert_eq!(BootLoader::of(&root), None);
+        put(folder.path(), "/etc/default/grub", "GRUB_CMDLINE_LINUX=\"\"\n");
+        put(folder.path(), "/usr/sbin/grub2-mkconfig", "");
+        match BootLoader::of(&root) {
+            Some(BootLoader::Grub { file, generator }) => {
+                assert_eq!((file.as_str(), generator.program), ("/etc/default/grub", "grub2-mkconfig"));
+            }
+            other => panic!("{other:?}"),
+        }
+        put(folder.path(), "/etc/default/grub.d/10-site.cfg", "");
+        assert!(matches!(BootLoader::of(&root), Some(BootLoader::Grub { file, .. }) if file.ends_with("99-quell.cfg")));
+        put(folder.path(), "/boot/loader/entries/a.conf", "title A\noptions root=/dev/sda1\n");
+        put(folder.path(), "/etc/kernel/cmdline", "root=/dev/sda1\n");
+        let files = vec!["/boot/loader/entries/a.conf".to_owned(), "/etc/kernel/cmdline".to_owned()];
+        assert_eq!(BootLoader::of(&root), Some(BootLoader::Entries { files }));
+    }
+}

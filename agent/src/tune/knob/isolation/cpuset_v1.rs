@@ -1,0 +1,86 @@
+//! The same with cpusets of version 1: one for the isolated CPUs without load balancing, one for everything else.
+
+use std::io;
+
+use super::group::Group;
+use super::partition::NAME;
+use crate::host::Host;
+use crate::tune::Value;
+use crate::tune::knob::Reading;
+use crate::units::CpuSet;
+
+/// Where everything else goes: the root cpuset cannot be made smaller.
+const OTHERS: &str = "quell-housekeeping";
+const BALANCE: &str = "cpuset.sched_load_balance";
+const EXCLUSIVE: &str = "cpuset.cpu_exclusive";
+
+/// What the kernel puts into a new group, as far as it is used here.
+const FILES: [(&str, &str); 5] =
+    [("cpuset.cpus", ""), ("cpuset.mems", ""), (BALANCE, "1"), (EXCLUSIVE, "0"), ("tasks", "")];
+
+pub(super) fn read(root: &Group<'_>) -> io::Result<Reading> {
+    let group = root.child(NAME);
+    let balanced = root.read(BALANCE)? != "0";
+    match (group.exists(), balanced) {
+        (false, true) => Ok(Reading::Value(Value::Cpus(CpuSet::default()))),
+        (false, false) => {
+            Ok(Reading::Absent("somebody else has turned load balancing off in the root cpuset already".to_owned()))
+        }
+        (true, true) => Ok(Reading::Value(Value::Text("unfinished: the root cpuset still balances".to_owned()))),
+        (true, false) => {
+            let cpus = group.read("cpuset.cpus")?.parse().map_err(io::Error::other)?;
+            Ok(Reading::Value(Value::Cpus(cpus)))
+        }
+    }
+}
+
+pub(super) fn make(host: &Host, root: &Group<'_>, cpus: &CpuSet) -> io::Result<()> {
+    // Other CPUs are a partition anew: the two groups may not overlap at any time.
+    remove(root)?;
+    if let Some(other) = overlapping(root, cpus) {
+        return Err(io::Error::other(format!("the cpuset {other} balances over these CPUs too: take them from it")));
+    }
+    let result = try_make(host, root, cpus);
+    if result.is_err() {
+        let _ = remove(root);
+    }
+    result
+}
+
+fn try_make(host: &Host, root: &Group<'_>, cpus: &CpuSet) -> io::Result<()> {
+    let nodes = root.read("cpuset.mems")?;
+    let rest = host.topology.online().difference(cpus);
+    for (name, cpus) in [(OTHERS, &rest), (NAME, cpus)] {
+        let group = root.child(name);
+        group.make(&FILES)?;
+        group.write("cpuset.mems", &nodes)?;
+        group.write("cpuset.cpus", &cpus.to_string())?;
+    }
+    // No other cpuset may take them from now on (validate_change, kernel/cgroup/cpuset.c).
+    root.child(NAME).write(EXCLUSIVE, "1")?;
+    root.child(NAME).write(BALANCE, "0")?;
+    root.move_all("tasks", &root.child(OTHERS))?;
+    root.write(BALANCE, "0")
+}
+
+pub(super) fn remove(root: &Group<'_>) -> io::Result<()> {
+    let groups = [root.child(NAME), root.child(OTHERS)];
+    if groups.iter().all(|group| !group.exists()) {
+        return Ok(());
+    }
+    root.write(BALANCE, "1")?;
+    for group in groups.iter().filter(|group| group.exists()) {
+        group.move_all("tasks", root)?;
+        group.remove()?;
+    }
+    Ok(())
+}
+
+/// A cpuset beside quell's that would keep the scheduler's domains over these CPUs together.
+fn overlapping(root: &Group<'_>, cpus: &CpuSet) -> Option<String> {
+    root.children().into_iter().find(|name| {
+        let group = root.child(name);
+        let theirs = group.read("cpuset.cpus").ok().and_then(|text| text.parse::<CpuSet>().ok()).unwrap_or_default();
+        group.read(BALANCE).is_ok_and(|balance| balance != "0") && theirs.iter().any(|cpu| cpus.contains(cpu))
+    })
+}

@@ -1,0 +1,84 @@
+//! Directories of cgroup file systems.
+
+use std::fs;
+use std::io;
+
+use crate::host::Host;
+
+/// A cgroup, as its directory from the host's root.
+#[derive(Clone, Debug)]
+pub(super) struct Group<'a> {
+    host: &'a Host,
+    directory: String,
+}
+
+impl<'a> Group<'a> {
+    pub(super) fn new(host: &'a Host, directory: impl Into<String>) -> Self {
+        Self { host, directory: directory.into() }
+    }
+
+    pub(super) fn child(&self, name: &str) -> Self {
+        Self { host: self.host, directory: format!("{}/{name}", self.directory) }
+    }
+
+    pub(super) fn exists(&self) -> bool {
+        self.host.root.has(&self.directory)
+    }
+
+    pub(super) fn file(&self, name: &str) -> String {
+        format!("{}/{name}", self.directory)
+    }
+
+    pub(super) fn read(&self, name: &str) -> io::Result<String> {
+        self.host.root.read(&self.file(name))
+    }
+
+    pub(super) fn write(&self, name: &str, text: &str) -> io::Result<()> {
+        self.host.root.write(&self.file(name), text)
+    }
+
+    /// The groups in it.
+    pub(super) fn children(&self) -> Vec<String> {
+        let names = self.host.root.list(&self.directory).unwrap_or_default();
+        names.into_iter().filter(|name| self.host.root.path(&self.file(name)).is_dir()).collect()
+    }
+
+    /// Makes it. In a tree no kernel fills it: it has `files`, as the kernel makes them.
+    pub(super) fn make(&self, files: &[(&str, &str)]) -> io::Result<()> {
+        fs::create_dir(self.host.root.path(&self.directory))?;
+        if !self.host.root.is_host() {
+            for (name, text) in files {
+                fs::write(self.host.root.path(&self.file(name)), text)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes it. Nothing is in it.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        let path = self.host.root.path(&self.directory);
+        if self.host.root.is_host() { fs::remove_dir(path) } else { fs::remove_dir_all(path) }
+    }
+
+    /// Moves what is in it into another; what cannot be moved stays, as kernel threads of one CPU do.
+    pub(super) fn move_all(&self, file: &str, to: &Self) -> io::Result<()> {
+        // Again until nothing new is found: who is moved may have forked in between.
+        let mut stuck: Vec<String> = Vec::new();
+        loop {
+            let members = self.read(file)?;
+            let fresh: Vec<String> = members
+                .lines()
+                .filter(|member| !stuck.iter().any(|known| known == member))
+                .map(str::to_owned)
+                .collect();
+            if fresh.is_empty() {
+                return Ok(());
+            }
+            for member in fresh {
+                // Ended, or not to be moved: EINVAL (PF_NO_SETAFFINITY, cpuset_can_attach of kernel/cgroup/cpuset.c).
+                let _ = to.write(file, &member);
+                stuck.push(member);
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Where kernel threads run that the kernel itself leaves anywhere.
+
+use crate::host::Host;
+use crate::tune::knob::threads::{self, Affinity, Thread};
+use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_cpus};
+use crate::tune::{Kind, Scope, Target, Value};
+use crate::units::CpuSet;
+
+/// Kernel threads of a kind.
+pub(super) struct KernelThreads {
+    spec: KnobSpec,
+    /// Which, of those that may be moved, by name.
+    chosen: fn(&str) -> bool,
+    none: &'static str,
+}
+
+pub(super) static KERNEL_THREADS: KernelThreads = KernelThreads {
+    spec: spec(
+        "isolation.kernel_threads",
+        "The CPUs of kernel threads that are bound to none: the housekeeping ones. Threads that start later go where \
+         `kthread_cpus=` or `isolcpus=` of the command line let them. Left out are those of interrupts, which follow their \
+         interrupt, and the RCU callback threads, which have a knob of their own.",
+        "Documentation/admin-guide/kernel-per-CPU-kthreads.rst",
+    ),
+    // irq_thread_check_affinity, kernel/irq/manage.c
+    chosen: |name| !name.starts_with("irq/") && !is_rcu_callback(name),
+    none: "there are no kernel threads to be seen here, as in a container",
+};
+
+pub(super) static RCU_THREADS: KernelThreads = KernelThreads {
+    spec: spec(
+        "isolation.rcu_callback_threads",
+        "The CPUs of the threads that run RCU callbacks for CPUs of `rcu_nocbs=`: the housekeeping ones.",
+        "Documentation/RCU/stallwarn.rst; rcu_nocbs, Documentation/admin-guide/kernel-parameters.txt",
+    ),
+    chosen: is_rcu_callback,
+    none: "there are no RCU callback threads: they come with `rcu_nocbs=` or `nohz_full=` on the command line",
+};
+
+const fn spec(id: &'static str, doc: &'static str, source: &'static str) -> KnobSpec {
+    KnobSpec {
+        id,
+        doc,
+        source,
+        kind: Kind::Cpus,
+        scope: Scope::Host,
+        lifetime: Lifetime::Runtime,
+        risk: Risk::Medium("kernel work waits where the CPUs that are left are too busy"),
+        stage: Stage::Placement,
+    }
+}
+
+/// `rcuog/0` and `rcuop/0`, `rcuos/0`, `rcuob/0` by flavour (kernel/rcu/tree_nocb.h).
+fn is_rcu_callback(name: &str) -> bool {
+    name.starts_with("rcuo")
+}
+
+impl KernelThreads {
+    fn threads(&self, host: &Host) -> Vec<Thread> {
+        let mut threads = threads::processes(&host.root);
+        threads.retain(|thread| thread.is_movable_kernel_thread() && (self.chosen)(&thread.name));
+        threads
+    }
+}
+
+impl Knob for KernelThreads {
+    fn spec(&self) -> &KnobSpec {
+        &self.spec
+    }
+
+    fn targets(&self, _: &Host) -> Vec<Target> {
+        vec![Target::Host]
+    }
+
+    fn read(&self, host: &Host, _: &Target) -> Result<Reading, KnobError> {
+        threads::read(host, &self.threads(host), &Affinity, || self.none.to_owned())
+    }
+
+    fn normalize(&self, host: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
+        online_cpus(host, value)
+    }
+
+    fn write(&self, host: &Host, _: &Target, value: &Value) -> Result<Held, KnobError> {
+        threads::write(host, &self.threads(host), &Affinity, value).map(|()| Held::Nothing)
+    }
+}
+
+/// CPUs that threads can be given: the kernel gives back those that are online.
+pub(in crate::tune::knob) fn online_cpus(host: &Host, value: &Value) -> Result<Value, KnobError> {
+    let Value::Cpus(cpus) = check_cpus(host, value)? else { return Ok(value.clone()) };
+    let online = host.topology.online();
+    let usable: CpuSet = cpus.iter().filter(|cpu| online.contains(*cpu)).collect();
+    if usable.is_empty() {
+        return Err(KnobError::Impossible { value: value.clone(), why: "none of these CPUs is online".to_owned() });
+    }
+    Ok(Value::Cpus(usable))
+}

@@ -1,0 +1,194 @@
+//! CPUs that the scheduler leaves alone, from now on and without a boot: a cpuset partition.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::cpuset_v1;
+use super::group::Group;
+use crate::host::{Host, KernelVersion, Root};
+use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_cpus};
+use crate::tune::{Kind, Scope, Target, Value};
+use crate::units::CpuSet;
+
+/// The isolated partition.
+pub(super) struct Partition;
+
+/// The cgroup that quell makes, below the root.
+pub(super) const NAME: &str = "quell-isolated";
+
+static SPEC: KnobSpec = KnobSpec {
+    id: "isolation.partition",
+    doc: "CPUs that are taken out of load balancing at runtime: an isolated cpuset partition, the cgroup `quell-isolated`. \
+          Everything that ran there goes elsewhere; only what is put into the cgroup runs there (`quell run --cpus`). Where a host \
+          has cpusets of cgroup version 1 alone, a pair of cpusets does the same. No CPUs for no partition.",
+    source: "Documentation/admin-guide/cgroup-v2.rst (cpuset.cpus.partition, `isolated` from 6.1 on); \
+             Documentation/admin-guide/cgroup-v1/cpusets.rst",
+    kind: Kind::Cpus,
+    scope: Scope::Host,
+    lifetime: Lifetime::Runtime,
+    risk: Risk::Medium("everything else has to do with the CPUs that are left"),
+    stage: Stage::Presence,
+};
+
+/// Where a host's cpusets are.
+pub(super) enum Cpusets<'a> {
+    /// The root of a version 2 hierarchy with the controller.
+    Two(Group<'a>),
+    /// The root of the version 1 hierarchy.
+    One(Group<'a>),
+}
+
+/// Version 2, as systemd mounts it alone and beside version 1, and version 1.
+const V2: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+const V1: &str = "/sys/fs/cgroup/cpuset";
+
+impl<'a> Cpusets<'a> {
+    /// Those of a host, or why it has none that can be used.
+    pub(super) fn of(host: &'a Host) -> Result<Self, String> {
+        for mount in V2 {
+            let root = Group::new(host, mount);
+            let controllers = root.read("cgroup.controllers").unwrap_or_default();
+            if !controllers.split_whitespace().any(|controller| controller == "cpuset") {
+                continue;
+            }
+            // `isolated` came with 6.1 (commit f28e22441f35). Before, a `root` partition comes nearest; on 5.10 making and
+            // removing one draws a warning of the workqueue code, after which other settings hang.
+            if host.kernel < KernelVersion::new(6, 1) {
+                return Err(format!(
+                    "isolated partitions need a kernel from 6.1 on, this is {}: use `isolcpus=` and boot",
+                    host.kernel
+                ));
+            }
+            return Ok(Self::Two(root));
+        }
+        let root = Group::new(host, V1);
+        if root.read("cpuset.cpus").is_ok() {
+            return Ok(Self::One(root));
+        }
+        Err("there are no cpusets: no cgroup version 2 with the cpuset controller is mounted, nor version 1".to_owned())
+    }
+}
+
+impl Knob for Partition {
+    fn spec(&self) -> &KnobSpec {
+        &SPEC
+    }
+
+    fn targets(&self, _: &Host) -> Vec<Target> {
+        vec![Target::Host]
+    }
+
+    fn read(&self, host: &Host, _: &Target) -> Result<Reading, KnobError> {
+        match Cpusets::of(host) {
+            Ok(Cpusets::Two(root)) => read(&root).map(Reading::Value).map_err(|source| failed(host, &root, source)),
+            Ok(Cpusets::One(root)) => cpuset_v1::read(&root).map_err(|source| failed(host, &root, source)),
+            Err(why) => Ok(Reading::Absent(why)),
+        }
+    }
+
+    fn normalize(&self, host: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
+        let value = check_cpus(host, value)?;
+        let Value::Cpus(cpus) = value else { return Ok(value.clone()) };
+        let impossible = |why: String| KnobError::Impossible { value: value.clone(), why };
+        if !cpus.is_empty() && host.topology.online().difference(cpus).is_empty() {
+            return Err(impossible("no CPU would be left for everything else".to_owned()));
+        }
+        let taken = isolated_at_boot(host);
+        let both: CpuSet = cpus.iter().filter(|cpu| taken.contains(*cpu)).collect();
+        // Seen invalid on 6.12; valid on 6.1, and from 6.18 on. Where it is neither known, the kernel says so when it is tried.
+        let refused = KernelVersion::new(6, 12)..KernelVersion::new(6, 18);
+        if !both.is_empty() && refused.contains(&host.kernel) {
+            return Err(impossible(format!("isolcpus= of the command line has taken {both} already")));
+        }
+        Ok(value.clone())
+    }
+
+    fn write(&self, host: &Host, _: &Target, value: &Value) -> Result<Held, KnobError> {
+        let impossible = |why: String| KnobError::Impossible { value: value.clone(), why };
+        let Value::Cpus(cpus) = value else { return Err(impossible("it is no list of CPUs".to_owned())) };
+        let result = match Cpusets::of(host).map_err(impossible)? {
+            Cpusets::Two(root) if cpus.is_empty() => remove(&root),
+            Cpusets::Two(root) => make(&root, cpus),
+            Cpusets::One(root) if cpus.is_empty() => cpuset_v1::remove(&root),
+            Cpusets::One(root) => cpuset_v1::make(host, &root, cpus),
+        };
+        let path = PathBuf::from(format!("the cgroup {NAME}"));
+        result.map(|()| Held::Nothing).map_err(|source| KnobError::from_write(path, cpus.to_string(), source))
+    }
+}
+
+/// The cgroup of the partition, from the host's root, and its CPUs; `None` where there is no partition.
+pub(crate) fn partition_group(root: &Root) -> Option<(String, CpuSet)> {
+    let groups = V2.into_iter().chain([V1]).map(|mount| format!("{mount}/{NAME}"));
+    let found = groups.map(|group| (root.read(&format!("{group}/cpuset.cpus")), group));
+    found.into_iter().find_map(|(cpus, group)| Some((group, cpus.ok()?.parse().ok()?)))
+}
+
+fn failed(host: &Host, root: &Group<'_>, source: io::Error) -> KnobError {
+    KnobError::Read { path: host.root.path(&root.file(NAME)), source }
+}
+
+fn read(root: &Group<'_>) -> io::Result<Value> {
+    let group = root.child(NAME);
+    if !group.exists() {
+        return Ok(Value::Cpus(CpuSet::default()));
+    }
+    let state = group.read("cpuset.cpus.partition")?;
+    match state.as_str() {
+        "isolated" => group.read("cpuset.cpus")?.parse().map(Value::Cpus).map_err(io::Error::other),
+        // As the kernel puts it, with the reason: no list of CPUs, so it matches none.
+        _ => Ok(Value::Text(state)),
+    }
+}
+
+/// Makes the partition, or gives it other CPUs. One that the kernel finds invalid is taken away again.
+fn make(root: &Group<'_>, cpus: &CpuSet) -> io::Result<()> {
+    let group = root.child(NAME);
+    let before = read(root)?;
+    let try_it = || {
+        let enabled = root.read("cgroup.subtree_control")?;
+        if !enabled.split_whitespace().any(|controller| controller == "cpuset") {
+            // It stays: others may have come to rely on it, and by itself it changes nothing.
+            root.write("cgroup.subtree_control", "+cpuset")?;
+        }
+        if !group.exists() {
+            group.make(&[("cpuset.cpus", ""), ("cpuset.cpus.partition", "member"), ("cgroup.procs", "")])?;
+        }
+        group.write("cpuset.cpus", &cpus.to_string())?;
+        group.write("cpuset.cpus.partition", "isolated")?;
+        match group.read("cpuset.cpus.partition")? {
+            state if state == "isolated" => Ok(()),
+            // `isolated invalid (Cpu list in cpuset.cpus not exclusive)`
+            state => Err(io::Error::other(format!("the kernel says: {state}"))),
+        }
+    };
+    let result = try_it();
+    if result.is_err() {
+        let _ = match &before {
+            Value::Cpus(before) if !before.is_empty() => group.write("cpuset.cpus", &before.to_string()),
+            _ => remove(root),
+        };
+    }
+    result
+}
+
+fn remove(root: &Group<'_>) -> io::Result<()> {
+    let group = root.child(NAME);
+    if !group.exists() {
+        return Ok(());
+    }
+    group.write("cpuset.cpus.partition", "member")?;
+    group.move_all("cgroup.procs", root)?;
+    group.remove()
+}
+
+/// The CPUs of `isolcpus=` on the running command line.
+fn isolated_at_boot(host: &Host) -> CpuSet {
+    let words = host.command_line.split_whitespace().filter_map(|word| word.strip_prefix("isolcpus="));
+    let lists = words.map(|list| {
+        // `managed_irq,domain,2-5`: flags come first.
+        let cpus = list.split(',').filter(|part| part.starts_with(|first: char| first.is_ascii_digit()));
+        cpus.collect::<Vec<_>>().join(",").parse::<CpuSet>().unwrap_or_default()
+    });
+    lists.fold(CpuSet::default(), |all, cpus| all.union(&cpus))
+}

@@ -1,0 +1,170 @@
+use std::fs;
+
+use super::super::fake;
+use super::*;
+use crate::tune::knob::{KnobError, Reading};
+use crate::tune::{Target, Value};
+
+const HOUSEKEEPING: &str = "0-1";
+
+fn stat(tid: u32, name: &str, flags: u64) -> String {
+    format!("{tid} ({name}) S 2 0 0 0 -1 {flags} 0 0 0 0 0 0 0 0 20 0 1 0 {} 0 0 0", tid * 10)
+}
+
+fn machine(more: &[(&str, &str)]) -> (tempfile::TempDir, crate::host::Host) {
+    let kernel = 0x0020_0000;
+    let bound = kernel | 0x0400_0000;
+    let thread = |tid: u32, name: &str, flags: u64, cpus: &str| {
+        [
+            (format!("/proc/{tid}/stat"), stat(tid, name, flags)),
+            (format!("/proc/{tid}/status"), format!("Name:\t{name}\nCpus_allowed_list:\t{cpus}\n")),
+        ]
+    };
+    let threads = [
+        thread(2, "kthreadd", kernel, "0-3"),
+        thread(14, "rcu_sched", kernel, "0-3"),
+        thread(15, "migration/0", bound, "0"),
+        thread(16, "rcuop/2", kernel, "0-3"),
+        thread(17, "irq/30-eth0", kernel, "2"),
+        thread(18, "khungtaskd", kernel, "0-2"),
+        thread(400, "sshd", 0, "0-3"),
+    ];
+    let mut files: Vec<(&str, &str)> =
+        threads.iter().flatten().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    files.extend(more);
+    fake::host(&files)
+}
+
+const V2: &[(&str, &str)] = &[
+    ("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory pids\n"),
+    ("/sys/fs/cgroup/cgroup.subtree_control", "cpu memory\n"),
+    ("/sys/fs/cgroup/cgroup.procs", "1\n"),
+];
+
+const V1: &[(&str, &str)] = &[
+    ("/sys/fs/cgroup/cpuset/cpuset.cpus", "0-3\n"),
+    ("/sys/fs/cgroup/cpuset/cpuset.mems", "0\n"),
+    ("/sys/fs/cgroup/cpuset/cpuset.sched_load_balance", "1\n"),
+    ("/sys/fs/cgroup/cpuset/tasks", "1\n2\n400\n"),
+];
+
+#[test]
+fn a_partition_is_made_and_taken_away_with_both_versions_of_cgroups() {
+    for files in [V2, V1] {
+        let (folder, host) = machine(files);
+        fake::round_trip(&partition::Partition, &host, &Target::Host, "2-3");
+        let left = fs::read_dir(folder.path().join("sys/fs/cgroup")).expect("the groups");
+        assert!(left.flatten().all(|entry| !entry.file_name().to_string_lossy().starts_with("quell")));
+    }
+}
+
+#[test]
+fn a_partition_of_version_one_takes_the_rest_out_of_its_way() {
+    let (_folder, host) = machine(V1);
+    let cpus = Kind::Cpus.parse("2-3").expect("CPUs");
+    partition::Partition.write(&host, &Target::Host, &cpus).expect("write");
+    let of = |file: &str| host.root.read(&format!("/sys/fs/cgroup/cpuset/{file}")).expect("read");
+    assert_eq!(of("quell-isolated/cpuset.cpus"), "2-3");
+    assert_eq!(of("quell-isolated/cpuset.sched_load_balance"), "0");
+    assert_eq!(of("quell-housekeeping/cpuset.cpus"), "0-1");
+    assert_eq!(of("cpuset.sched_load_balance"), "0");
+}
+
+#[test]
+fn a_cpuset_that_balances_over_the_same_cpus_is_named() {
+    let mut files = V1.to_vec();
+    files.extend([
+        ("/sys/fs/cgroup/cpuset/docker/cpuset.cpus", "0-3\n"),
+        ("/sys/fs/cgroup/cpuset/docker/cpuset.sched_load_balance", "1\n"),
+    ]);
+    let (_folder, host) = machine(&files);
+    let cpus = Kind::Cpus.parse("2-3").expect("CPUs");
+    let error = partition::Partition.write(&host, &Target::Host, &cpus).expect_err("docker has them too");
+    assert!(error.to_string().contains("docker"), "{error}");
+    assert_eq!(fake::value(&partition::Partition, &host, &Target::Host), Kind::Cpus.parse("").expect("none"));
+}
+
+#[test]
+fn kernels_whose_partitions_break_are_left_alone() {
+    let mut files = V2.to_vec();
+    files.push(("/proc/sys/kernel/osrelease", "5.10.0-32-amd64\n"));
+    let (_folder, host) = machine(&files);
+    match partition::Partition.read(&host, &Target::Host) {
+        Ok(Reading::Absent(why)) => assert!(why.contains("6.1") && why.contains("5.10"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_partition_that_became_invalid_is_no_match() {
+    let (folder, host) = machine(V2);
+    let cpus = Kind::Cpus.parse("2-3").expect("CPUs");
+    partition::Partition.write(&host, &Target::Host, &cpus).expect("write");
+    let state = "isolated invalid (Cpu list in cpuset.cpus not exclusive)";
+    fake::put(folder.path(), "/sys/fs/cgroup/quell-isolated/cpuset.cpus.partition", state);
+    let now = fake::value(&partition::Partition, &host, &Target::Host);
+    assert_eq!(now, Value::Text(state.to_owned()));
+    assert!(!partition::Partition.meets(&now, &cpus));
+}
+
+#[test]
+fn some_cpu_is_left_for_everything_else() {
+    let (_folder, host) = machine(V2);
+    let cpus = Kind::Cpus.parse("0-3").expect("CPUs");
+    let error = partition::Partition.normalize(&host, &Target::Host, &cpus).expect_err("all of them");
+    assert!(matches!(error, KnobError::Impossible { .. }), "{error}");
+}
+
+#[test]
+fn kernel_threads_are_moved_and_each_put_back_where_it_was() {
+    let (_folder, host) = machine(&[]);
+    fake::round_trip(&kernel_threads::KERNEL_THREADS, &host, &Target::Host, HOUSEKEEPING);
+    fake::round_trip(&kernel_threads::RCU_THREADS, &host, &Target::Host, HOUSEKEEPING);
+    let Value::Each(parts) = fake::value(&kernel_threads::KERNEL_THREADS, &host, &Target::Host) else {
+        panic!("threads have a value each");
+    };
+    let threads: Vec<&str> = parts.keys().map(String::as_str).collect();
+    assert_eq!(threads, ["14@140", "18@180", "2@20"], "neither bound ones, nor those of interrupts, nor processes");
+}
+
+#[test]
+fn a_thread_that_ended_is_no_difference_and_a_new_one_with_its_number_is_not_touched() {
+    let (folder, host) = machine(&[]);
+    let knob = &kernel_threads::KERNEL_THREADS;
+    let before = fake::value(knob, &host, &Target::Host);
+    knob.write(&host, &Target::Host, &Kind::Cpus.parse("0").expect("CPUs")).expect("write");
+    let reborn = stat(18, "kworker", 0x0020_0000).replace(" 180 ", " 999 ");
+    fake::put(folder.path(), "/proc/18/stat", &reborn);
+    knob.write(&host, &Target::Host, &before).expect("write");
+    let now = fake::value(knob, &host, &Target::Host);
+    assert!(knob.meets(&now, &before));
+    let Value::Each(parts) = now else { panic!("threads have a value each") };
+    assert_eq!(parts["18@999"].to_string(), "0", "where the write before left it");
+}
+
+#[test]
+fn workqueues_and_systemd_are_set_and_put_back() {
+    let queue = "/sys/devices/virtual/workqueue";
+    let files = [
+        (format!("{queue}/cpumask"), "f\n"),
+        (format!("{queue}/writeback/cpumask"), "f\n"),
+        ("/etc/systemd/system.conf".to_owned(), "[Manager]\n#CPUAffinity=\n"),
+    ];
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), *text)).collect();
+    let (folder, host) = machine(&files);
+    for knob in KNOBS.iter().filter(|knob| knob.spec().id.contains("cpumask")) {
+        fake::round_trip(*knob, &host, &Target::Host, HOUSEKEEPING);
+    }
+    fake::round_trip(&systemd::CpuAffinity, &host, &Target::Host, HOUSEKEEPING);
+    assert!(!folder.path().join("etc/systemd/system.conf.d/99-quell.conf").exists());
+}
+
+#[test]
+fn what_systemd_was_told_by_the_user_is_read_and_overruled_not_added_to() {
+    let (folder, host) = machine(&[("/etc/systemd/system.conf.d/10-site.conf", "[Manager]\nCPUAffinity=0 1-2\n")]);
+    assert_eq!(fake::value(&systemd::CpuAffinity, &host, &Target::Host).to_string(), "0-2");
+    fake::round_trip(&systemd::CpuAffinity, &host, &Target::Host, "0");
+    let own = folder.path().join("etc/systemd/system.conf.d/99-quell.conf");
+    systemd::CpuAffinity.write(&host, &Target::Host, &Kind::Cpus.parse("0").expect("CPUs")).expect("write");
+    assert!(fs::read_to_string(own).expect("the file").contains("CPUAffinity=\nCPUAffinity=0\n"));
+}

@@ -1,0 +1,80 @@
+//! The NUMA nodes of a cgroup's memory.
+
+use std::io;
+
+use crate::host::Host;
+use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage};
+use crate::tune::{Kind, Scope, Target, Value};
+use crate::units::CpuSet;
+
+/// The nodes of a cgroup's memory. No call sets another process's memory policy: cpusets do.
+pub(super) struct Nodes;
+
+pub(super) static MEMORY_NODES: Nodes = Nodes;
+
+static SPEC: KnobSpec = KnobSpec {
+    id: "process.memory_nodes",
+    doc: "The NUMA nodes that a cgroup's processes take memory from, on `/system.slice/nginx.service`: `0`, or `0-1`. Memory that they \
+          have is moved. Empty for those of the cgroup above.",
+    source: "Documentation/admin-guide/cgroup-v2.rst (cpuset.mems)",
+    kind: Kind::Text,
+    scope: Scope::Named,
+    lifetime: Lifetime::Runtime,
+    risk: Risk::Medium("moving memory takes time, and a node that is full makes processes swap or end"),
+    stage: Stage::Placement,
+};
+
+const MOUNTS: [&str; 3] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/cpuset"];
+
+fn file(host: &Host, target: &Target) -> Result<Result<String, String>, KnobError> {
+    let Target::Name(on) = target else { return Err(KnobError::Target { target: target.clone() }) };
+    if !on.starts_with('/') || on.split('/').any(|part| part == "..") {
+        return Ok(Err(format!("memory nodes are set for a cgroup, and `{on}` is none: it begins with /")));
+    }
+    let files = MOUNTS.map(|mount| format!("{mount}{}/cpuset.mems", on.trim_end_matches('/')));
+    let found = files.into_iter().find(|file| host.root.has(file));
+    Ok(found.ok_or_else(|| format!("there is no cgroup {on} with the cpuset controller")))
+}
+
+impl Knob for Nodes {
+    fn spec(&self) -> &KnobSpec {
+        &SPEC
+    }
+
+    fn targets(&self, _: &Host) -> Vec<Target> {
+        Vec::new()
+    }
+
+    fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
+        let file = match file(host, target)? {
+            Ok(file) => file,
+            Err(why) => return Ok(Reading::Absent(why)),
+        };
+        let text = host.root.read(&file);
+        let text = text.map_err(|source| KnobError::Read { path: host.root.path(&file), source })?;
+        Ok(Reading::Value(Value::Text(text)))
+    }
+
+    fn normalize(&self, host: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
+        let impossible = |why: String| KnobError::Impossible { value: value.clone(), why };
+        let Value::Text(text) = value else { return Err(impossible("it is no list of nodes".to_owned())) };
+        // Nodes are listed as CPUs are.
+        let nodes: CpuSet = text.parse().map_err(|_| impossible("it is no list of nodes, as in 0-1".to_owned()))?;
+        let known = host.topology.nodes();
+        match nodes.iter().find(|node| !known.contains_key(&crate::units::NodeId(node.0))) {
+            Some(absent) => Err(impossible(format!("there is no NUMA node {absent}"))),
+            None => Ok(Value::Text(nodes.to_string())),
+        }
+    }
+
+    fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
+        let impossible = |why: String| KnobError::Impossible { value: value.clone(), why };
+        let Value::Text(text) = value else { return Err(impossible("it is no list of nodes".to_owned())) };
+        let file = file(host, target)?.map_err(impossible)?;
+        // An empty write(2) is not seen by the kernel: a line without anything takes the nodes back.
+        let line = if text.is_empty() { "\n" } else { text };
+        let written: io::Result<()> = host.root.write(&file, line);
+        written.map_err(|source| KnobError::from_write(host.root.path(&file), text.clone(), source))?;
+        Ok(Held::Nothing)
+    }
+}

@@ -1,0 +1,188 @@
+//! What each thread of the chosen processes gets.
+
+use std::io;
+
+use crate::host::Host;
+use crate::tune::knob::isolation::online_cpus;
+use crate::tune::knob::threads::{self, Affinity, Attribute, Scheduling, Thread};
+use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage};
+use crate::tune::{Kind, Policy, Scope, Target, Value};
+use crate::units::Pid;
+
+/// A rule.
+pub(super) struct Rule {
+    spec: KnobSpec,
+    attribute: &'static (dyn Attribute + Sync),
+    of: Of,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    Threads,
+    Processes,
+}
+
+pub(super) static CPUS: Rule = Rule {
+    spec: spec(
+        "process.cpus",
+        "The CPUs of every thread of processes, by the process's name (`nginx`, or `redis*` for all that begin so) or cgroup \
+         (`/system.slice/nginx.service`). For those that run now: what starts later is not touched. CPUs of \
+         `isolation.partition` need `process.cgroup` first.",
+        "sched_setaffinity(2)",
+        Kind::Cpus,
+        Risk::Medium("a program that places its threads by itself is overruled"),
+    ),
+    attribute: &Affinity,
+    of: Of::Threads,
+};
+
+pub(super) static POLICY: Rule = Rule {
+    spec: spec(
+        "process.policy",
+        "How every thread of processes is scheduled, kernel threads too, by name or cgroup as `process.cpus` takes them: `fifo:50`, \
+         `rr:10`, `other:-5`, `batch:0`, `idle`, `deadline:RUNTIME/DEADLINE/PERIOD` in nanoseconds.",
+        "sched(7)",
+        Kind::Text,
+        Risk::High(
+            "a real-time thread that never sleeps keeps everything else from its CPU, the kernel's own work too",
+        ),
+    ),
+    attribute: &Scheduling,
+    of: Of::Threads,
+};
+
+pub(super) static GROUP: Rule = Rule {
+    spec: spec(
+        "process.cgroup",
+        "The cgroup of processes, by name or cgroup as `process.cpus` takes them: `/quell-isolated` for the CPUs of \
+         `isolation.partition`.",
+        "Documentation/admin-guide/cgroup-v2.rst (Processes)",
+        Kind::Text,
+        Risk::Medium("limits of the old cgroup do not apply in the new one"),
+    ),
+    attribute: &Membership,
+    of: Of::Processes,
+};
+
+const fn spec(id: &'static str, doc: &'static str, source: &'static str, kind: Kind, risk: Risk) -> KnobSpec {
+    KnobSpec { id, doc, source, kind, scope: Scope::Named, lifetime: Lifetime::Runtime, risk, stage: Stage::Placement }
+}
+
+/// The cgroup of a process, of version 2 where there is one.
+struct Membership;
+
+/// The lines of `/proc/PID/cgroup` that name a group: of version 2, and of the cpusets of version 1.
+fn cgroup(host: &Host, thread: &Thread) -> io::Result<(&'static str, String)> {
+    let text = host.root.read(&format!("/proc/{}/cgroup", thread.tid))?;
+    let of = |controllers: &str| {
+        text.lines().find_map(|line| {
+            let (_, rest) = line.split_once(':')?;
+            rest.split_once(':').filter(|(known, _)| *known == controllers).map(|(_, path)| path.to_owned())
+        })
+    };
+    // The hierarchy that quell's partition is in comes first.
+    if host.root.has("/sys/fs/cgroup/cpuset")
+        && let Some(path) = of("cpuset")
+    {
+        return Ok(("/sys/fs/cgroup/cpuset", path));
+    }
+    let mount = if host.root.has("/sys/fs/cgroup/unified") { "/sys/fs/cgroup/unified" } else { "/sys/fs/cgroup" };
+    of("").map(|path| (mount, path)).ok_or_else(|| io::Error::other("it is in no cgroup"))
+}
+
+impl Attribute for Membership {
+    fn get(&self, host: &Host, thread: &Thread) -> io::Result<Value> {
+        cgroup(host, thread).map(|(_, path)| Value::Text(path))
+    }
+
+    fn set(&self, host: &Host, thread: &Thread, value: &Value) -> io::Result<()> {
+        let (mount, old) = cgroup(host, thread)?;
+        let path = value.to_string();
+        if path.split('/').any(|part| part == "..") || !path.starts_with('/') {
+            return Err(io::Error::other(format!(
+                "`{path}` is no cgroup: it begins with /, from the root of the hierarchy"
+            )));
+        }
+        let group = if path == "/" { mount.to_owned() } else { format!("{mount}{path}") };
+        host.root.write(&format!("{group}/cgroup.procs"), &thread.tid.to_string())?;
+        if host.root.is_host() {
+            return Ok(());
+        }
+        // No kernel moves it in a tree.
+        let file = format!("/proc/{}/cgroup", thread.tid);
+        let text = host.root.read(&file)?;
+        let ending = format!(":{old}");
+        let moved = text.lines().map(|line| match line.strip_suffix(&ending) {
+            Some(line) => format!("{line}:{path}\n"),
+            None => format!("{line}\n"),
+        });
+        host.root.write(&file, &moved.collect::<String>())
+    }
+}
+
+/// The processes that a rule is for.
+fn chosen(host: &Host, target: &Target) -> Result<Vec<Thread>, KnobError> {
+    let Target::Name(on) = target else { return Err(KnobError::Target { target: target.clone() }) };
+    let mut processes = threads::processes(&host.root);
+    if on.starts_with('/') {
+        let below = format!("{}/", on.trim_end_matches('/'));
+        processes.retain(|process| {
+            let text = host.root.read(&format!("/proc/{}/cgroup", process.tid)).unwrap_or_default();
+            let paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+            paths.into_iter().any(|path| path == on || path.starts_with(&below))
+        });
+    } else {
+        processes.retain(|process| match on.strip_suffix('*') {
+            Some(beginning) => process.name.starts_with(beginning),
+            None => process.name == *on,
+        });
+    }
+    Ok(processes)
+}
+
+impl Rule {
+    fn threads(&self, host: &Host, target: &Target) -> Result<Vec<Thread>, KnobError> {
+        let processes = chosen(host, target)?;
+        Ok(match self.of {
+            Of::Processes => processes,
+            Of::Threads => {
+                processes.iter().flat_map(|process| threads::threads_of(&host.root, Pid(process.tid.0))).collect()
+            }
+        })
+    }
+}
+
+impl Knob for Rule {
+    fn spec(&self) -> &KnobSpec {
+        &self.spec
+    }
+
+    fn targets(&self, _: &Host) -> Vec<Target> {
+        Vec::new()
+    }
+
+    fn may_end(&self) -> bool {
+        true
+    }
+
+    fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
+        threads::read(host, &self.threads(host, target)?, self.attribute, || "no such process runs".to_owned())
+    }
+
+    fn normalize(&self, host: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
+        match value {
+            Value::Text(text) if self.spec.id == POLICY.spec.id => {
+                let policy: Policy = text.parse().map_err(|error: crate::tune::PolicyError| KnobError::Impossible {
+                    value: value.clone(),
+                    why: error.to_string(),
+                })?;
+                Ok(Value::Text(policy.to_string()))
+            }
+            value => online_cpus(host, value),
+        }
+    }
+
+    fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
+        threads::write(host, &self.threads(host, target)?, self.attribute, value).map(|()| Held::Nothing)
+    }
+}
