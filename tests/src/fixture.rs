@@ -5,6 +5,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,21 @@ pub struct Burned {
     pub threads: Vec<BurnedThread>,
 }
 
+/// The functions of user space that `burn` spends its time in.
+pub const BURNING: [&str; 3] = ["quell_burn_seventy", "quell_burn_twenty", "quell_burn_ten"];
+
+impl Burned {
+    /// CPU nanoseconds in a function, over all threads.
+    pub fn in_function(&self, function: &str) -> u64 {
+        self.threads.iter().filter_map(|thread| thread.functions.get(function)).sum()
+    }
+
+    /// ... and what they would have been, had nothing come between: see [`BurnedThread::undisturbed`].
+    pub fn undisturbed_in(&self, function: &str) -> u64 {
+        self.threads.iter().filter_map(|thread| thread.undisturbed.get(function)).sum()
+    }
+}
+
 /// One thread of `burn`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BurnedThread {
@@ -26,6 +43,9 @@ pub struct BurnedThread {
     pub tid: i32,
     /// CPU nanoseconds by function.
     pub functions: BTreeMap<String, u64>,
+    /// What they would have been at the pace of the faster quarter of its slices. A virtual CPU that waits for its
+    /// host's looks to its kernel as though it ran, and takes no interrupts: that time is the difference.
+    pub undisturbed: BTreeMap<String, u64>,
 }
 
 /// What `block` reports.
@@ -48,6 +68,9 @@ pub struct BlockedPath {
     pub tid: i32,
     /// How often it did.
     pub count: u64,
+    /// How often the thread gave up its CPU in it, by the kernel's own count (`ru_nvcsw` of getrusage(2)): not at
+    /// all where what it waits for is there already.
+    pub sleeps: u64,
     /// Time in it, in nanoseconds.
     pub wall_ns: u64,
     /// ... off the CPU: wall less CPU time.
@@ -111,6 +134,14 @@ impl Fixture {
         self.child.id()
     }
 
+    /// Keeps it to one CPU, with the threads that it has not started yet.
+    pub fn pin(&self, cpu: usize) -> Result<()> {
+        let mut only = CpuSet::new();
+        only.set(cpu)?;
+        sched_setaffinity(Pid::from_raw(self.pid().cast_signed()), &only)
+            .with_context(|| format!("cannot keep a process to CPU {cpu}"))
+    }
+
     /// Lets it begin.
     pub fn go(&mut self) -> Result<()> {
         self.child.stdin.take().context("the fixture has begun already")?.write_all(b"go\n")?;
@@ -135,6 +166,12 @@ impl Drop for Fixture {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What a fixture reports on the stdout that it shares with who started it.
+pub fn report_in<T: DeserializeOwned>(output: &str) -> Result<T> {
+    let line = output.lines().find(|line| line.starts_with('{')).context("no report of a fixture")?;
+    serde_json::from_str(line).with_context(|| format!("the fixture reported {line:?}"))
 }
 
 /// In a fixture: says that it is ready, and waits for a line on stdin where it was told to.

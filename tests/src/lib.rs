@@ -7,8 +7,10 @@
 #![deny(missing_docs)]
 
 pub mod agent;
+pub mod capture;
 pub mod cgroup;
 pub mod clock;
+pub mod cpus;
 pub mod fixture;
 pub mod kernel;
 pub mod machine;

@@ -3,7 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use quell::profile::{FrameKind, Metric, Profile, Reason, Recording, Selection, Weighted, build};
+use quell::profile::{
+    FrameKind, Metric, OffCpu, Profile, Reason, Recording, Sample, SampleKind, Selection, ThreadTotals, Weighted, build,
+};
+
+use crate::fixture::BURNING;
 
 /// A recording, and the profile of all of it.
 #[derive(Debug)]
@@ -55,6 +59,11 @@ impl Recorded {
         self.estimate(|sample| !on_cpu(sample) && self.tid(sample) == tid && self.calls(sample, function))
     }
 
+    /// On-CPU time of a process in the functions of `burn`.
+    pub fn burning(&self, pid: i32) -> f64 {
+        BURNING.iter().map(|function| self.on_cpu(pid, function).nanos).sum()
+    }
+
     /// Exact off-CPU time of a thread that the kernel side counted, in nanoseconds.
     pub fn total(&self, tid: i32) -> u64 {
         Reason::ALL.into_iter().map(|reason| self.total_for(tid, reason)).sum()
@@ -63,9 +72,50 @@ impl Recorded {
     /// ... for one reason.
     pub fn total_for(&self, tid: i32, reason: Reason) -> u64 {
         let index = Reason::ALL.iter().position(|known| *known == reason).expect("`ALL` has every reason");
-        let rows =
-            self.profile.totals.iter().filter(|row| self.profile.thread(row.thread).tid.0 == tid.cast_unsigned());
-        rows.map(|row| row.time[index].0).sum()
+        self.totals_of(tid).map(|row| row.time[index].0).sum()
+    }
+
+    /// How often a thread slept for a reason, by the same count.
+    pub fn count_for(&self, tid: i32, reason: Reason) -> u64 {
+        let index = Reason::ALL.iter().position(|known| *known == reason).expect("`ALL` has every reason");
+        self.totals_of(tid).map(|row| row.count[index]).sum()
+    }
+
+    /// The probability that each sampled sleep of a thread had of being sampled.
+    pub fn probabilities(&self, tid: i32, why: Reason) -> Vec<f64> {
+        let thread = |sample: &Sample| self.recording.threads.get(sample.thread).tid.0 == tid.cast_unsigned();
+        let of = |sample: &Sample| match sample.kind {
+            SampleKind::OffCpu(OffCpu { reason, probability, .. }) if reason == why => Some(probability),
+            _ => None,
+        };
+        self.recording.samples.iter().filter(|sample| thread(sample)).filter_map(of).collect()
+    }
+
+    /// Whether nothing at all of a process is in it: neither samples nor totals.
+    pub fn is_without(&self, pid: i32) -> bool {
+        let threads = &self.profile.threads;
+        let totals =
+            self.profile.totals.iter().filter(|row| threads[row.thread.0 as usize].pid.0 == pid.cast_unsigned());
+        !self.profile.samples.iter().any(|sample| self.pid(sample) == pid) && totals.count() == 0
+    }
+
+    fn totals_of(&self, tid: i32) -> impl Iterator<Item = &ThreadTotals> {
+        self.profile.totals.iter().filter(move |row| self.profile.thread(row.thread).tid.0 == tid.cast_unsigned())
+    }
+
+    /// The threads of a sample's wake chain from the sleeper on, if the chain ends in an interrupt; else none.
+    pub fn wake_chain(&self, sample: &Weighted) -> Vec<i32> {
+        let mut hops = Vec::new();
+        let mut next = Some(sample);
+        while let Some(sample) = next {
+            hops.push(self.tid(sample));
+            match sample.wake {
+                Some(wake) if wake.interrupt => return hops,
+                Some(wake) => next = wake.waker_sleep.map(|row| &self.profile.samples[row as usize]),
+                None => break,
+            }
+        }
+        Vec::new()
     }
 
     /// The process of a sample.
@@ -80,9 +130,13 @@ impl Recorded {
 
     /// Whether a function of user space is in a sample's stack.
     pub fn calls(&self, sample: &Weighted, function: &str) -> bool {
-        sample.stack.is_some_and(|stack| {
-            self.profile.functions(stack).any(|frame| frame.kind == FrameKind::User && frame.name == function)
-        })
+        self.functions(sample, FrameKind::User).any(|name| name == function)
+    }
+
+    /// The functions of one side in a sample's stack, innermost first.
+    pub fn functions(&self, sample: &Weighted, side: FrameKind) -> impl Iterator<Item = &str> {
+        let frames = sample.stack.into_iter().flat_map(|stack| self.profile.functions(stack));
+        frames.filter(move |frame| frame.kind == side).map(|frame| frame.name.as_str())
     }
 }
 

@@ -174,23 +174,8 @@ fn a_wake_chain_is_followed_to_the_interrupt_that_began_it() -> Result<()> {
     quell.wait()?.expect_code(0)?;
     let recorded = Recorded::read(&dir.path("x.quell"))?;
     let tids: Vec<_> = chained.links.iter().map(|link| link.tid).collect();
-    let whole = recorded.profile.samples.iter().filter(|sample| hops(&recorded, sample) == tids).count();
+    let whole = recorded.profile.samples.iter().filter(|sample| recorded.wake_chain(sample) == tids).count();
     // Not every round: on a busy machine a link may not have begun to wait when it is its turn.
     assert!(whole as u64 * 2 > chained.rounds, "{whole} whole chains in {} rounds", chained.rounds);
     Ok(())
-}
-
-/// The threads of a sample's wake chain from the sleeper on, if the chain ends in an interrupt.
-fn hops(recorded: &Recorded, sample: &Weighted) -> Vec<i32> {
-    let mut hops = Vec::new();
-    let mut next = Some(sample);
-    while let Some(sample) = next {
-        hops.push(recorded.tid(sample));
-        match sample.wake {
-            Some(wake) if wake.interrupt => return hops,
-            Some(wake) => next = wake.waker_sleep.map(|row| &recorded.profile.samples[row as usize]),
-            None => break,
-        }
-    }
-    Vec::new()
 }

@@ -7,6 +7,7 @@ mod cpu;
 mod harness;
 mod machine;
 mod offcpu;
+mod shell;
 
 use std::process::ExitCode;
 
@@ -16,7 +17,23 @@ use quell_tests::machine::{ISOLATED, PLAIN};
 /// Every test: `PROBE::what`, `doctor::what` or `machine::what`.
 const TESTS: &[KernelTest] = &[
     KernelTest { name: "cpu::process", machine: &PLAIN, run: cpu::process },
+    KernelTest { name: "cpu::host", machine: &PLAIN, run: cpu::host },
+    KernelTest { name: "cpu::command", machine: &PLAIN, run: cpu::command },
+    KernelTest { name: "cpu::children", machine: &PLAIN, run: cpu::children },
+    KernelTest { name: "cpu::cgroup", machine: &PLAIN, run: cpu::cgroup },
+    KernelTest { name: "cpu::one_cpu", machine: &PLAIN, run: cpu::one_cpu },
+    KernelTest { name: "cpu::isolated", machine: &ISOLATED, run: cpu::isolated },
     KernelTest { name: "offcpu::every_event", machine: &PLAIN, run: offcpu::every_event },
+    KernelTest { name: "offcpu::sampled", machine: &PLAIN, run: offcpu::sampled },
+    KernelTest { name: "offcpu::preempted", machine: &PLAIN, run: offcpu::preempted },
+    KernelTest { name: "offcpu::io_wait", machine: &PLAIN, run: offcpu::io_wait },
+    KernelTest { name: "offcpu::wake_chain", machine: &PLAIN, run: offcpu::wake_chain },
+    KernelTest { name: "offcpu::never_wakes", machine: &PLAIN, run: offcpu::never_wakes },
+    KernelTest { name: "offcpu::command", machine: &PLAIN, run: offcpu::command },
+    KernelTest { name: "offcpu::children", machine: &PLAIN, run: offcpu::children },
+    KernelTest { name: "offcpu::cgroup", machine: &PLAIN, run: offcpu::cgroup },
+    KernelTest { name: "offcpu::one_cpu", machine: &PLAIN, run: offcpu::one_cpu },
+    KernelTest { name: "offcpu::isolated", machine: &ISOLATED, run: offcpu::isolated },
     KernelTest { name: "machine::plain", machine: &PLAIN, run: machine::plain },
     KernelTest { name: "machine::isolated", machine: &ISOLATED, run: machine::isolated },
 ];
