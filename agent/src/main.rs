@@ -10,7 +10,7 @@ use cli::{Cli, Outcome};
 
 fn main() -> ExitCode {
     // Wrong usage exits with 2, `--help` and `--version` with 0; both print.
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| cli::with_hint(error).exit());
     log_to_stderr(cli.verbose);
     let mut out = BufWriter::new(Stdout { lock: io::stdout().lock(), closed: false });
     let result = cli::run(&cli, &mut out).and_then(|outcome| Ok(out.flush().map(|()| outcome)?));

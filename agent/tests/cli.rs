@@ -57,11 +57,35 @@ fn wrong_usage_exits_with_2_and_says_so_on_stderr() {
         &["report", "x.quell", "--until", "0s"],
         &["report", "x.quell", "--format", "svg"],
         &["list", "wishes"],
+        &["record", "ls"],
     ] {
         let output = quell(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{arguments:?}");
     }
+}
+
+#[test]
+fn a_command_without_its_dashes_is_hinted_at() {
+    let hint = "quell record -- ls";
+    assert!(stderr(&quell(&["record", "ls"])).contains(hint), "{}", stderr(&quell(&["record", "ls"])));
+    assert!(stderr(&quell(&["record", "-F", "99", "ls", "-l"])).contains(hint));
+    assert!(!stderr(&quell(&["record", "--no-such-flag"])).contains("to record a command"));
+    assert!(!stderr(&quell(&["doctor", "ls"])).contains("to record a command"));
+}
+
+#[test]
+fn a_report_says_what_it_wrote_unless_it_goes_to_stdout() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    let name = path("a.quell");
+    quell::recording::write(&recording(), name.as_ref()).expect("it is written");
+    let (one, two) = (path("a.svg"), path("a.folded"));
+    let output = quell(&["report", &name, "-o", &one, "-o", &two]);
+    assert_eq!((output.status.code(), stdout(&output)), (Some(0), format!("written: {one}, {two}\n").as_str()));
+    let output = quell(&["report", &name, "--format", "folded", "-o", &two, "-o", "-"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(stdout(&output), std::fs::read_to_string(&two).expect("it is written"));
 }
 
 #[test]
@@ -165,7 +189,7 @@ fn a_recording_is_summed_up_and_drawn_as_far_as_it_is_selected() {
     assert!(report(&["--thread"]).contains("idle (20)"));
     for format in quell::report::FORMATS {
         let by_ending = path(&format!("out.{}", format.endings[0]));
-        assert_eq!(report(&["-o", &by_ending]), "", "{}", format.name);
+        assert_eq!(report(&["-o", &by_ending]), format!("written: {by_ending}\n"), "{}", format.name);
         let file = std::fs::read(&by_ending).expect(format.name);
         let output = quell(&["report", &name, "--format", format.name, "-o", "-"]);
         assert!(!file.is_empty() && output.stdout == file, "{}", format.name);

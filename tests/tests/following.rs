@@ -1,13 +1,16 @@
 //! Who is captured: the target, what it starts, and nobody else.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result};
 use nix::sched::{CpuSet, sched_setaffinity};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, gettid};
 use quell::profile::Target;
 use quell_tests::agent::{self, Workdir};
 use quell_tests::fixture::{Burned, Fixture};
@@ -109,6 +112,46 @@ fn a_process_beside_the_target_is_not_captured() -> Result<()> {
 }
 
 #[test]
+fn a_stranger_that_is_given_the_id_of_a_target_that_ended_is_not_captured() -> Result<()> {
+    const TEST: &str = "a_stranger_that_is_given_the_id_of_a_target_that_ended_is_not_captured";
+    const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
+    if !kernel::privileged(TEST) {
+        return Ok(());
+    }
+    if fs::read(LAST_PID).and_then(|last| fs::write(LAST_PID, last)).is_err() {
+        kernel::skipped(TEST, "cannot choose process ids: needs CONFIG_CHECKPOINT_RESTORE and CAP_CHECKPOINT_RESTORE");
+        return Ok(());
+    }
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    let mut shell = Command::new("sh");
+    let shell = shell.args(["-c", "read line; true & wait; echo $!; read line"]);
+    let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let pid = shell.id().to_string();
+    let quell = dir.spawn([&["record", "-p", &pid][..], &FLAGS].concat())?;
+    quell.captures()?;
+    let mut stdin = shell.stdin.take().context("a pipe")?;
+    stdin.write_all(b"go\n")?;
+    let mut line = String::new();
+    BufReader::new(shell.stdout.take().context("a pipe")?).read_line(&mut line)?;
+    let child: u32 = line.trim().parse().with_context(|| format!("the shell said {line:?}"))?;
+    let mut stranger = turns::until("the id is given out anew", || {
+        fs::write(LAST_PID, (child - 1).to_string())?;
+        let burn = Fixture::start("burn", &["--seconds", "1"])?;
+        Ok((burn.pid() == child).then_some(burn))
+    })?;
+    stranger.go()?;
+    let burned: Burned = stranger.finish()?;
+    stdin.write_all(b"end\n")?;
+    shell.wait()?;
+    quell.wait()?.expect_code(0)?;
+    let found = found_in(&Recorded::read(&dir.path("x.quell"))?, burned.pid);
+    // Nothing, unless the kernel took its time to free the one before.
+    assert!(found < 0.1 * burned_in(&burned), "{found} ns of a stranger's {} ns", burned_in(&burned));
+    Ok(())
+}
+
+#[test]
 fn the_agent_is_no_part_of_its_own_capture() -> Result<()> {
     if !kernel::privileged("the_agent_is_no_part_of_its_own_capture") {
         return Ok(());
@@ -159,11 +202,82 @@ fn only_the_cpus_asked_for_are_captured() -> Result<()> {
     assert_eq!(meta.cpus.to_string(), "0");
     assert_eq!(meta.idle.keys().map(|cpu| cpu.0).collect::<Vec<_>>(), [0]);
     assert!(recorded.profile.samples.iter().all(|sample| !on_cpu(sample) || sample.cpu.0 == 0));
-    // Its thread was started during the capture. Of those that slept before, nobody knows which CPU they would use.
+    // Its thread was started during the capture; that which slept throughout may have run on either CPU last.
     let other = burned[1].threads[0].tid;
     assert_eq!(recorded.estimate(|sample| recorded.tid(sample) == other).samples, 0);
     assert_eq!(recorded.total(other), 0);
     Ok(())
+}
+
+#[test]
+fn of_those_that_sleep_throughout_only_those_of_the_cpus_asked_for_are_captured() -> Result<()> {
+    const TEST: &str = "of_those_that_sleep_throughout_only_those_of_the_cpus_asked_for_are_captured";
+    if !kernel::privileged(TEST) {
+        return Ok(());
+    }
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    let mut threads = Vec::new();
+    for cpu in [0, 1] {
+        let Some(thread) = Sleeper::start(cpu)? else {
+            kernel::skipped(TEST, "needs CPUs 0 and 1");
+            return Ok(());
+        };
+        threads.push(thread);
+    }
+    for (cpu, asked) in [(0, "0"), (1, "1")] {
+        dir.run(["record", "-a", "--probe", "offcpu", "--cpu", asked, "-d", "1", "-o", "x.quell"])?.expect_code(0)?;
+        let recorded = Recorded::read(&dir.path("x.quell"))?;
+        let of = |thread: &Sleeper| recorded.estimate(|sample| recorded.tid(sample) == thread.tid);
+        let share = of(&threads[cpu]).nanos / recorded.recording.meta.duration.0 as f64;
+        assert!((0.8..=1.0).contains(&share), "{share} of the capture");
+        assert_eq!(of(&threads[1 - cpu]).samples, 0);
+        let cpus: BTreeSet<u32> = recorded.profile.samples.iter().map(|sample| sample.cpu.0).collect();
+        assert_eq!(cpus, BTreeSet::from([cpu as u32]), "others slept there too");
+    }
+    Ok(())
+}
+
+/// A thread of the test that sleeps on one CPU until this value is dropped.
+struct Sleeper {
+    tid: i32,
+    wake: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sleeper {
+    /// `None` where there is no such CPU.
+    fn start(cpu: usize) -> Result<Option<Self>> {
+        let mut only = CpuSet::new();
+        only.set(cpu)?;
+        let (wake, woken) = mpsc::channel::<()>();
+        let (tell, told) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            // It comes back from this on that CPU.
+            let pinned = sched_setaffinity(Pid::from_raw(0), &only).is_ok();
+            let _ = tell.send(pinned.then(gettid));
+            let _ = woken.recv();
+        });
+        let tid = told.recv()?;
+        let sleeper = Self { tid: tid.map_or(0, Pid::as_raw), wake: Some(wake), thread: Some(thread) };
+        if tid.is_none() {
+            return Ok(None);
+        }
+        turns::until("the thread sleeps", || {
+            let function = fs::read_to_string(format!("/proc/self/task/{}/wchan", sleeper.tid))?;
+            Ok(function.contains("futex").then_some(()))
+        })?;
+        Ok(Some(sleeper))
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        self.wake.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// A cgroup of version 2, while it lives.

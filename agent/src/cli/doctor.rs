@@ -10,8 +10,8 @@ use super::text::wrapped;
 
 /// Shows what this kernel and host let quell do, found out by trying
 ///
-/// Each mechanism is tried by loading and attaching a program that does nothing; nothing stays behind. Each `no` says
-/// what to do about it. Exits with 0 where every probe works, if only in part, and with 1 where one does not.
+/// Each mechanism is tried by loading and attaching a program that does nothing, and quell's own programs are loaded;
+/// nothing stays behind. Each `no` says what to do about it. Exits with 0 where every probe works, if only in part, and with 1 where one does not.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
     /// Print JSON instead of text: schema, quell, kernel, arch, usable, probes[], checks[]

@@ -11,6 +11,8 @@ mod text;
 
 use std::io::Write;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
 /// Finds what makes a Linux host slow
 #[derive(clap::Parser, Debug)]
 #[command(
@@ -42,6 +44,17 @@ pub(crate) enum Outcome {
     Done,
     /// Done, and it found something that is not as it should be.
     Found,
+}
+
+/// Adds to an error of usage what clap cannot know: a word after `quell record` is most likely a command to record.
+pub(crate) fn with_hint(mut error: clap::Error) -> clap::Error {
+    let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return error };
+    if error.kind() == ErrorKind::UnknownArgument && !word.starts_with('-') && usage.contains("quell record") {
+        let hint = format!("to record a command, write it after `--`: quell record -- {word}");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint.into()]));
+    }
+    error
 }
 
 /// Does what the command line asks. Results go to `out`, diagnostics to `tracing`.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{IsTerminal as _, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -17,7 +17,7 @@ use quell::{host, report, symbolize};
 use super::Outcome;
 use super::duration::duration;
 use super::ending::{Ending, Signals, Watch, deadline};
-use super::report::probe_names;
+use super::report::{probe_names, say_written};
 use super::target::{Running, Target};
 
 /// Captures where threads spend their time, on CPU and off
@@ -201,9 +201,8 @@ fn write(recording: &Recording, outputs: &[Output], out: &mut dyn Write) -> anyh
     let to_stdout = outputs.iter().any(|output| output.path().is_none());
     if !to_stdout {
         report::summary(&profile, out)?;
-        let written: Vec<_> =
-            outputs.iter().filter_map(Output::path).map(Path::display).map(|path| path.to_string()).collect();
-        writeln!(out, "\nwritten: {}", written.join(", "))?;
+        writeln!(out)?;
+        say_written(outputs, out)?;
     }
     Ok(())
 }

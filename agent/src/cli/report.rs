@@ -1,12 +1,12 @@
 //! `quell report`: draws a recording.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::bail;
 use quell::output::{Form, Output};
 use quell::probe::PROBES;
-use quell::profile::{Selection, build};
+use quell::profile::{Selection, Window, build};
 use quell::units::{Nanos, Pid};
 use quell::{recording, report};
 
@@ -62,8 +62,7 @@ impl Arguments {
             probes: self.probe.clone(),
             pids: self.pid.iter().copied().map(Pid).collect(),
             comms: self.comm.clone(),
-            since: self.since,
-            until: self.until,
+            window: Window { since: self.since, until: self.until },
             by_thread: self.thread,
         })
     }
@@ -79,6 +78,15 @@ impl Arguments {
     }
 }
 
+/// Names the files that were written, unless stdout carries a report itself.
+pub(crate) fn say_written(outputs: &[Output], out: &mut dyn Write) -> io::Result<()> {
+    let paths: Option<Vec<_>> = outputs.iter().map(|output| Some(output.path()?.display().to_string())).collect();
+    match paths {
+        Some(paths) if !paths.is_empty() => writeln!(out, "written: {}", paths.join(", ")),
+        _ => Ok(()),
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let selection = arguments.selection()?;
     let outputs = arguments.outputs()?;
@@ -89,9 +97,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     }
     for output in &outputs {
         output.write(&recording, &profile, out)?;
-        if let Some(path) = output.path() {
-            tracing::info!(path = %path.display(), format = output.form().name(), "written");
-        }
     }
+    say_written(&outputs, out)?;
     Ok(Outcome::Done)
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use quell_ebpf_common::{Settings, target};
 
-use crate::host::{self, Cgroup, TaskOffsets};
+use crate::host::{Cgroup, Helpers, TaskOffsets};
 use crate::probe::Probe;
 use crate::units::{CpuId, CpuSet, Hertz, Pid};
 
@@ -50,7 +50,9 @@ pub struct CaptureConfig {
 }
 
 /// What the programs are told.
-pub(super) fn settings(config: &CaptureConfig, offsets: &TaskOffsets, walk_ring: u32) -> Settings {
+pub(crate) fn settings(config: &CaptureConfig, offsets: &TaskOffsets, helpers: &Helpers, walk_ring: u32) -> Settings {
+    let has_task_pt_regs = helpers.task_pt_regs.is_yes();
+    let has_cgroup_id = helpers.current_ancestor_cgroup_id.is_yes();
     let mut cpus = [0u64; 16];
     for CpuId(cpu) in config.cpus.iter().flat_map(CpuSet::iter).filter(|cpu| cpu.0 < 1024) {
         cpus[cpu as usize / 64] |= 1 << (cpu % 64);
@@ -77,20 +79,29 @@ pub(super) fn settings(config: &CaptureConfig, offsets: &TaskOffsets, walk_ring:
         in_iowait_mask: offsets.in_iowait_mask,
         task_comm: offsets.comm,
         switch_has_prev_state: u32::from(offsets.switch_has_prev_state),
-        has_task_pt_regs: u32::from(has_helpers_of_5_15()),
+        has_task_pt_regs: u32::from(has_task_pt_regs),
         pt_regs: offsets.pt_regs,
         command_tgid: command.map_or(0, |pid| pid.0),
-        cgroup_ids: if has_helpers_of_5_15() { [0; 4] } else { offsets.cgroup_ids.unwrap_or_default() },
-        stack_regs: if has_helpers_of_5_15() { [0; 2] } else { offsets.stack_regs.unwrap_or_default() },
+        cgroup_ids: if has_cgroup_id { [0; 4] } else { offsets.cgroup_ids.unwrap_or_default() },
+        stack_regs: if has_task_pt_regs { [0; 2] } else { offsets.stack_regs.unwrap_or_default() },
         walk_ring,
-        pad: 0,
+        task_cpu: offsets.cpu,
+        task_switches: offsets.switches,
     }
 }
 
-/// The helper `bpf_task_pt_regs` came with 5.15 (commit dd6e10fbd9fb), and with it tracing programs were given
-/// `bpf_get_current_ancestor_cgroup_id`.
-fn has_helpers_of_5_15() -> bool {
-    host::kernel_version().is_ok_and(|version| version >= host::KernelVersion::new(5, 15))
+/// Those of a capture of every thread, for programs that are only checked.
+pub(crate) fn settings_to_try(offsets: &TaskOffsets, helpers: &Helpers) -> Settings {
+    let config = CaptureConfig {
+        target: CaptureTarget::All,
+        cpus: None,
+        probes: Vec::new(),
+        frequency: Hertz(1),
+        every_event: false,
+        max_overhead: None,
+        command_line: Vec::new(),
+    };
+    settings(&config, offsets, helpers, 0)
 }
 
 /// Room for four times the threads of now, the fourth number of `/proc/loadavg` (fs/proc/loadavg.c).

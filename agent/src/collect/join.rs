@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 use quell_ebpf_common::{CERTAIN, SleepEnd, ThreadExit};
 
-use super::event::{Event, RawStacks};
+use super::event::Event;
 use super::stacks::StackInterner;
 use crate::profile::{
     ModuleTable, OffCpu, Reason, Sample, SampleKind, StackId, ThreadIdx, ThreadTable, ThreadTotals, Wake,
@@ -23,15 +23,6 @@ struct Sleeping {
     wake: Option<Wake>,
     /// Whether the task iterator found it: it may have gone on running before it was entered, and then has no end.
     walked: bool,
-}
-
-/// Where a thread stands that the task iterator found asleep: what is needed to walk its user stack from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UserRegs {
-    /// The process.
-    pub pid: Pid,
-    /// Instruction, stack and frame pointer.
-    pub regs: [u64; 3],
 }
 
 /// Joins records to samples. Takes them in order of time.
@@ -54,14 +45,12 @@ pub struct Joiner {
     sleeping: HashMap<Tid, Sleeping>,
     /// The last sampled sleep of each thread that ended: its number and its row.
     last_sleep: HashMap<Tid, (u32, u32)>,
-    walk_user: fn(UserRegs, &mut Vec<u64>),
-    user_frames: Vec<u64>,
 }
 
 impl Joiner {
-    /// Times count from `begin`. `walk_user` appends the user frames of a thread that the task iterator found asleep.
+    /// Times count from `begin`.
     #[must_use]
-    pub fn new(begin: Nanos, walk_user: fn(UserRegs, &mut Vec<u64>)) -> Self {
+    pub fn new(begin: Nanos) -> Self {
         Self {
             stacks: StackInterner::default(),
             modules: ModuleTable::default(),
@@ -73,8 +62,6 @@ impl Joiner {
             begin,
             sleeping: HashMap::new(),
             last_sleep: HashMap::new(),
-            walk_user,
-            user_frames: Vec::new(),
         }
     }
 
@@ -100,14 +87,6 @@ impl Joiner {
                     return;
                 };
                 let thread = self.threads.intern(pid, Tid(start.header.tid), start.comm);
-                self.user_frames.clear();
-                let user = if start.walked == 1 {
-                    (self.walk_user)(UserRegs { pid, regs: start.user_regs }, &mut self.user_frames);
-                    &self.user_frames
-                } else {
-                    raw.user
-                };
-                let raw = RawStacks { kernel: raw.kernel, user };
                 let sleeping = Sleeping {
                     seq: start.seq,
                     start: Nanos(start.header.time),
@@ -212,6 +191,7 @@ fn probability(odds: u32) -> f64 {
 mod tests {
     use quell_ebpf_common::{Header, SleepStart, Stacks, kind, reason};
 
+    use super::super::event::RawStacks;
     use super::*;
 
     const NO_FRAMES: RawStacks<'_> = RawStacks { kernel: &[0xffff_ffff_8100_0000], user: &[] };
@@ -251,7 +231,7 @@ mod tests {
     }
 
     fn joined(events: &[Event<'_>]) -> Joiner {
-        let mut joiner = Joiner::new(Nanos(1_000), |_, _| {});
+        let mut joiner = Joiner::new(Nanos(1_000));
         let mut spaces = AddressSpaces::new();
         for event in events {
             joiner.take(Some(*event), &mut spaces);

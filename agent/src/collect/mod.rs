@@ -18,6 +18,9 @@ pub mod user_walk;
 use std::time::Duration;
 
 pub use crate::sys::{GateError, Gated};
+#[cfg(test)]
+pub(crate) use config::settings;
+pub(crate) use config::settings_to_try;
 pub use config::{CaptureConfig, CaptureTarget};
 pub use governor::{OFFCPU_INTERVAL, SamplingRates};
 pub use session::{CaptureError, Session};

@@ -15,8 +15,8 @@ use super::join::Joiner;
 use super::order::{SLACK, Sorter};
 use super::rings::Rings;
 use super::user_walk;
-use crate::host::{self, Btf};
-use crate::probe::{Attached, BpfObject, Link, Probe, ProbeConfig, ProbeError};
+use crate::host::{self, Btf, Helpers};
+use crate::probe::{Attached, Availability, BpfObject, Link, Probe, ProbeConfig, ProbeError};
 use crate::profile::{
     Cost, Governing, HostFacts, Losses, Meta, ProbeCost, RateChange, Recording, SCHEMA_VERSION, SymbolizeStats, Target,
     ThreadTotals,
@@ -60,6 +60,8 @@ pub struct Session {
     pending: Vec<(Nanos, MappingEvent)>,
     spaces: AddressSpaces,
     sorter: Sorter,
+    /// The record at hand, where something had to be added to it.
+    completed: Vec<u64>,
     joiner: Joiner,
     meter: CostMeter,
     governor: Option<Governor>,
@@ -94,27 +96,31 @@ impl Session {
         let offsets = host::offsets(&Btf::kernel().map_err(|error| ProbeError::Btf(error.to_string()))?)
             .map_err(ProbeError::Field)?;
         let possible = host.cpus.iter().last().map_or(1, |cpu| cpu.0 + 1);
-        let mut object = BpfObject::load(settings(&config, &offsets, possible), thread_table_size(), possible + 1)?;
+        let mut object = BpfObject::load(
+            settings(&config, &offsets, &Helpers::detect(), possible),
+            thread_table_size(),
+            possible + 1,
+        )?;
         let rings = Rings::create(object.take_rings()?, &host.cpus, possible).map_err(ProbeError::Map)?;
         let rates = SamplingRates {
             cpu_interval: config.frequency.interval(),
             offcpu_interval: if config.every_event { Nanos(0) } else { OFFCPU_INTERVAL },
         };
         object.set_rates(rates.to_abi())?;
-        let mut following = Vec::new();
-        match &config.target {
+        let following = match &config.target {
             CaptureTarget::Processes(pids) => {
                 for pid in pids {
                     object.add_target(*pid)?;
                 }
-                following.push(object.attach_tracepoint("quell_fork", "sched_process_fork")?);
+                follow(&mut object, &FAMILY)?
             }
             CaptureTarget::Command { .. } => {
-                following.push(object.attach_tracepoint("quell_fork", "sched_process_fork")?);
-                following.push(object.attach_tracepoint("quell_exec", "sched_process_exec")?);
+                let mut following = follow(&mut object, &FAMILY)?;
+                following.extend(follow(&mut object, &[("quell_exec", "sched_process_exec")])?);
+                following
             }
-            CaptureTarget::All | CaptureTarget::Cgroup { .. } => {}
-        }
+            CaptureTarget::All | CaptureTarget::Cgroup { .. } => Vec::new(),
+        };
         let mappings = match MappingEvents::open(&host.cpus) {
             Ok(mappings) => Some(mappings),
             Err(error) => {
@@ -141,7 +147,7 @@ impl Session {
         }
         let governor = config.max_overhead.map(|budget| Governor::new(budget, rates));
         let governing = Governing { budget: config.max_overhead, ..Governing::default() };
-        Ok(Self {
+        let mut session = Self {
             config,
             object,
             rings,
@@ -151,7 +157,8 @@ impl Session {
             pending: Vec::new(),
             spaces: AddressSpaces::new(),
             sorter: Sorter::default(),
-            joiner: Joiner::new(begin, user_walk::walk),
+            completed: Vec::new(),
+            joiner: Joiner::new(begin),
             meter: CostMeter::new(),
             governor,
             governing,
@@ -163,7 +170,10 @@ impl Session {
             cpus,
             host,
             remarks,
-        })
+        };
+        // Whoever was found asleep may not be for long.
+        session.drain();
+        Ok(session)
     }
 
     /// What there is to say so far: probes that were left out, and why.
@@ -194,7 +204,10 @@ impl Session {
 
     fn drain(&mut self) {
         self.rings.drain(|record| match event::header(record) {
-            Some(header) => self.sorter.push(Nanos(header.time), record),
+            Some(header) => {
+                let record = user_walk::completed(record, &mut self.completed).unwrap_or(record);
+                self.sorter.push(Nanos(header.time), record);
+            }
             None => self.joiner.unknown += 1,
         });
         // After the samples: the mapping that a sample needs was reported before it was taken.
@@ -413,6 +426,17 @@ fn map(joiner: &mut Joiner, spaces: &mut AddressSpaces, event: &MappingEvent) {
     spaces.apply(event, &mut joiner.modules);
 }
 
+/// What keeps track of a target's processes: the program, and its tracepoint.
+const FAMILY: [(&str, &str); 2] = [("quell_free", "sched_process_free"), ("quell_fork", "sched_process_fork")];
+
+fn follow(object: &mut BpfObject, programs: &[(&'static str, &'static str)]) -> Result<Vec<Link>, ProbeError> {
+    let attached = |(name, tracepoint): &(&'static str, &'static str)| {
+        object.load_tracepoint(name, tracepoint)?;
+        object.attach_tracepoint(name)
+    };
+    programs.iter().map(attached).collect()
+}
+
 fn attach(
     probes: &[&'static dyn Probe],
     object: &mut BpfObject,
@@ -422,9 +446,15 @@ fn attach(
     let mut attached = Vec::new();
     let mut failures = Vec::new();
     for probe in probes {
-        match probe.attach(object, config) {
-            Ok(at_work) => attached.push((*probe, at_work)),
-            Err(source) => failures.push((probe.spec().name, source)),
+        let name = probe.spec().name;
+        match probe.load(object).and_then(|loaded| Ok((loaded, probe.attach(object, config)?))) {
+            Ok((loaded, at_work)) => {
+                if let Availability::Degraded(why) = loaded {
+                    remarks.push(format!("probe {name}: {why}"));
+                }
+                attached.push((*probe, at_work));
+            }
+            Err(source) => failures.push((name, source)),
         }
     }
     if attached.is_empty()

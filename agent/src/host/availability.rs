@@ -1,7 +1,7 @@
 //! Which probes this host can run.
 
 use super::{Features, Support};
-use crate::probe::Availability;
+use crate::probe::{Availability, Tried};
 
 /// Whether the CPU probe works: a perf event that interrupts each CPU and a program that walks the stacks.
 #[must_use]
@@ -28,7 +28,7 @@ pub fn offcpu(features: &Features) -> Availability {
     verdict.need("the ring-buffer map", &features.ring_buffer);
     if let Some(why) = features.mechanisms.iter_task.why_not() {
         verdict.miss(&format!("threads that sleep throughout are missing: no task iterator ({why})"));
-    } else if !features.task_pt_regs.is_yes()
+    } else if !features.helpers.task_pt_regs.is_yes()
         && !features.offsets.as_ref().is_ok_and(|offsets| offsets.stack_regs.is_some())
     {
         verdict.miss("threads that sleep throughout have no user stack: no bpf_task_pt_regs (5.15)");
@@ -70,6 +70,20 @@ impl Verdict {
     }
 }
 
+/// What a probe can do for which the host has what it `needs`, and whose programs were `tried`: no more than either
+/// lets it. What it needs comes first: it says why its programs were refused, and what to do.
+#[must_use]
+pub fn with_programs(needs: Availability, tried: Option<&Tried>) -> Availability {
+    let programs = tried.map_or(&Availability::Ready, |tried| &tried.programs);
+    match (needs, programs) {
+        (Availability::Unavailable(why), _) => Availability::Unavailable(why),
+        (_, Availability::Unavailable(why)) => Availability::Unavailable(why.clone()),
+        (Availability::Degraded(lack), Availability::Degraded(why)) => Availability::Degraded(format!("{lack}; {why}")),
+        (Availability::Ready, other) => other.clone(),
+        (degraded, Availability::Ready) => degraded,
+    }
+}
+
 impl From<Verdict> for Availability {
     fn from(verdict: Verdict) -> Self {
         if !verdict.obstacles.is_empty() {
@@ -85,6 +99,7 @@ impl From<Verdict> for Availability {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::PROBES;
 
     #[test]
     fn on_a_host_that_has_everything_both_probes_are_ready() {
@@ -118,9 +133,28 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_struct_layout_rules_out_only_the_off_cpu_probe() {
+    fn a_probe_is_no_better_than_what_the_kernel_made_of_its_programs() {
+        for probe in PROBES {
+            let with = |programs| {
+                let mut features = Features::all();
+                let tried = features.programs.iter_mut().find(|tried| tried.probe == probe.spec().name);
+                tried.expect("each was tried").programs = programs;
+                probe.check(&features)
+            };
+            assert_eq!(with(Availability::Ready), Availability::Ready);
+            let (lack, refused) = ("no iterator".to_owned(), "quell_x: R1 is no pointer".to_owned());
+            assert_eq!(with(Availability::Degraded(lack.clone())), Availability::Degraded(lack));
+            assert_eq!(with(Availability::Unavailable(refused.clone())), Availability::Unavailable(refused));
+        }
+        // What is missing on the host says more than that the programs were refused for it.
+        let refused = Tried { probe: "offcpu", programs: Availability::Unavailable("loading: EPERM".to_owned()) };
+        let needs = Availability::Unavailable("tp_btf is needed".to_owned());
+        assert_eq!(with_programs(needs.clone(), Some(&refused)), needs);
+    }
+
+    #[test]
+    fn an_unknown_struct_layout_is_named() {
         let features = Features { offsets: Err("no task_struct::on_cpu".to_owned()), ..Features::all() };
         assert!(matches!(offcpu(&features), Availability::Unavailable(why) if why.contains("on_cpu")));
-        assert_eq!(cpu(&features), Availability::Ready);
     }
 }

@@ -204,7 +204,7 @@ fn bpf(features: &Features) -> Vec<Check> {
         optional(("kprobe", group), &mechanisms.kprobe),
         map("ring-buffer", &features.ring_buffer, "5.8"),
         map("task-storage", &features.task_storage, "5.11"),
-        program("task_pt_regs", &features.task_pt_regs, &from("5.15")),
+        program("task_pt_regs", &features.helpers.task_pt_regs, &from("5.15")),
         statistics,
     ]
 }

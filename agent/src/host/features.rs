@@ -6,11 +6,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use aya::maps::MapType;
-use aya::sys::{BpfHelper, is_helper_supported, is_map_supported};
+use aya::sys::is_map_supported;
 use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
-use super::{Btf, Capabilities, HostError, KernelVersion, PerfEvents, TaskOffsets};
+use super::{Btf, Capabilities, Helpers, HostError, KernelVersion, PerfEvents, TaskOffsets};
+use crate::probe::{self, Availability, PROBES, Probe, Tried};
 use crate::sys::bpf::{self, AttachType, ProgramType};
 use crate::units::{Bytes, CpuSet};
 
@@ -107,8 +108,10 @@ pub struct Features {
     pub ring_buffer: Support,
     /// The map that keeps a value with each thread (5.11).
     pub task_storage: Support,
-    /// The helper `bpf_task_pt_regs` (5.15, commit dd6e10fbd9fb).
-    pub task_pt_regs: Support,
+    /// Helpers that older kernels lack.
+    pub helpers: Helpers,
+    /// What the kernel made of quell's own programs, by probe.
+    pub programs: Vec<Tried>,
     /// Counting of the programs' run time (5.8, commit d46edd671a14).
     pub run_time_statistics: Support,
     /// Perf events.
@@ -134,7 +137,8 @@ pub struct Features {
 }
 
 impl Features {
-    /// Finds out. Loads programs that do nothing and attaches them for a moment; nothing stays behind.
+    /// Finds out. Loads programs that do nothing and attaches them for a moment, and loads quell's own; nothing stays
+    /// behind.
     ///
     /// # Errors
     /// `/proc` or `/sys` cannot be read. What only is not permitted is a finding, no error.
@@ -144,6 +148,17 @@ impl Features {
         let offsets = match &btf {
             Ok(btf) => super::offsets(btf).map_err(|missing| missing.to_string()),
             Err(error) => Err(error.to_string()),
+        };
+        let helpers = Helpers::detect();
+        let programs = match &offsets {
+            Ok(offsets) => probe::try_programs(offsets, &helpers),
+            Err(why) => {
+                let untried = |probe: &&'static dyn Probe| {
+                    let why = format!("quell's programs cannot be told the kernel's layout ({why})");
+                    Tried { probe: probe.spec().name, programs: Availability::Unavailable(why) }
+                };
+                PROBES.iter().map(untried).collect()
+            }
         };
         let perf_program = bpf::load(ProgramType::BPF_PROG_TYPE_PERF_EVENT, None);
         Ok(Self {
@@ -157,7 +172,8 @@ impl Features {
             },
             ring_buffer: map(MapType::RingBuf),
             task_storage: map(MapType::TaskStorage),
-            task_pt_regs: helper(BpfHelper::BPF_FUNC_task_pt_regs),
+            helpers,
+            programs,
             run_time_statistics: run_time_statistics(),
             perf: PerfEvents::detect(&cpus, &perf_program),
             kernel_symbols: kernel_symbols(),
@@ -238,16 +254,6 @@ fn map(kind: MapType) -> Support {
     }
 }
 
-fn helper(helper: BpfHelper) -> Support {
-    use aya::programs::{ProgramError, ProgramType};
-    match is_helper_supported(ProgramType::PerfEvent, helper) {
-        Ok(true) => Support::Yes,
-        Ok(false) => Support::Unsupported("the kernel does not have this helper".to_owned()),
-        Err(ProgramError::SyscallError(error)) => Support::refused("loading", &error.io_error),
-        Err(error) => Support::Failed(error.to_string()),
-    }
-}
-
 /// Without permission the kernel shows every address as zero (kernel/kallsyms.c).
 fn kernel_symbols() -> Support {
     match std::fs::File::open("/proc/kallsyms").map(io::BufReader::new) {
@@ -322,6 +328,7 @@ pub(crate) mod tests {
                     state: 16,
                     state_bytes: 4,
                     on_cpu: 20,
+                    cpu: 4,
                     in_iowait: 24,
                     in_iowait_mask: 1,
                     comm: 28,
@@ -329,6 +336,7 @@ pub(crate) mod tests {
                     switch_has_prev_state: true,
                     cgroup_ids: None,
                     stack_regs: None,
+                    switches: [32, 40],
                 }),
                 mechanisms: Mechanisms {
                     tp_btf: Support::Yes,
@@ -341,7 +349,11 @@ pub(crate) mod tests {
                 },
                 ring_buffer: Support::Yes,
                 task_storage: Support::Yes,
-                task_pt_regs: Support::Yes,
+                helpers: Helpers { task_pt_regs: Support::Yes, current_ancestor_cgroup_id: Support::Yes },
+                programs: PROBES
+                    .iter()
+                    .map(|probe| Tried { probe: probe.spec().name, programs: Availability::Ready })
+                    .collect(),
                 run_time_statistics: Support::Yes,
                 perf: PerfEvents {
                     cpu_clock: Support::Yes,
@@ -377,7 +389,7 @@ pub(crate) mod tests {
                 },
                 ring_buffer: refused(),
                 task_storage: refused(),
-                task_pt_regs: refused(),
+                helpers: Helpers { task_pt_regs: refused(), current_ancestor_cgroup_id: refused() },
                 run_time_statistics: refused(),
                 perf: PerfEvents { cpu_clock: refused(), cycles: refused(), program: refused(), ..Self::all().perf },
                 kernel_symbols: Support::Forbidden("/proc/kallsyms hides the addresses".to_owned()),

@@ -15,6 +15,10 @@ pub struct TaskOffsets {
     pub state_bytes: u32,
     /// `task_struct::on_cpu`.
     pub on_cpu: u32,
+    /// The CPU that a task runs on or ran on last (`task_cpu`, include/linux/sched.h): `cpu` in its `thread_info`, or
+    /// `task_struct::cpu` before 5.16 (commit bcf9033e5449). A sleeping task keeps it until it is woken; `wake_cpu` is
+    /// changed for it meanwhile (`__migrate_swap_task`, kernel/sched/core.c).
+    pub cpu: u32,
     /// The byte that holds the bit `task_struct::in_iowait`.
     pub in_iowait: u32,
     /// That bit in its byte.
@@ -31,6 +35,8 @@ pub struct TaskOffsets {
     /// `task_struct::stack`, and where above the address there a thread's user registers are; `None` where that is not
     /// known.
     pub stack_regs: Option<[u32; 2]>,
+    /// `task_struct::nvcsw` and `nivcsw`, of which `__schedule` (kernel/sched/core.c) counts one up at each switch.
+    pub switches: [u32; 2],
 }
 
 /// A member that the kernel's BTF lacks.
@@ -60,6 +66,7 @@ pub fn offsets(btf: &Btf) -> Result<TaskOffsets, MissingField> {
         state: state.byte(),
         state_bytes: state.bytes() as u32,
         on_cpu: task("on_cpu")?.byte(),
+        cpu: cpu(member)?,
         in_iowait: in_iowait.byte(),
         in_iowait_mask: bit_in_byte(in_iowait),
         comm: task("comm")?.byte(),
@@ -67,7 +74,16 @@ pub fn offsets(btf: &Btf) -> Result<TaskOffsets, MissingField> {
         switch_has_prev_state: btf.tracepoint_arguments("sched_switch").is_some_and(|count| count >= 5),
         cgroup_ids: cgroup_ids(btf),
         stack_regs: stack_regs(btf),
+        switches: [task("nvcsw")?.byte(), task("nivcsw")?.byte()],
     })
+}
+
+fn cpu(member: impl Fn(&'static str, &'static str) -> Result<Member, MissingField>) -> Result<u32, MissingField> {
+    if let Ok(cpu) = member("task_struct", "cpu") {
+        return Ok(cpu.byte());
+    }
+    // `thread_info` lies in the task itself where an architecture has CONFIG_THREAD_INFO_IN_TASK: x86-64 and aarch64 do.
+    Ok(member("task_struct", "thread_info")?.byte() + member("thread_info", "cpu")?.byte())
 }
 
 fn cgroup_ids(btf: &Btf) -> Option<[u32; 4]> {
@@ -132,6 +148,7 @@ mod tests {
         let long = blob.int(8);
         let registers = blob.array(long, 31);
         let flexible = blob.array(long, 0);
+        let thread_info = blob.structure("thread_info", &[("flags", long, 0, 0), ("cpu", int, 96, 0)]);
         let members: Vec<_> = [
             (state.0, state_type, 64, 0),
             ("on_cpu", int, 128, 0),
@@ -141,9 +158,13 @@ mod tests {
             ("comm", comm, 384, 0),
             ("cgroups", long, 512, 0),
             ("stack", long, 576, 0),
+            ("thread_info", thread_info, 640, 0),
+            ("cpu", int, 768, 0),
+            ("nvcsw", long, 832, 0),
+            ("nivcsw", long, 896, 0),
         ]
         .into_iter()
-        .filter(|member| member.0 != without)
+        .filter(|member| member.0 != without && (member.0 != "cpu" || state.0 == "state"))
         .collect();
         blob.structure("task_struct", &members);
         blob.structure(
@@ -171,8 +192,11 @@ mod tests {
         assert_eq!((new.state, new.state_bytes, new.switch_has_prev_state), (8, 4, true));
         assert_eq!((new.pid, new.tgid, new.on_cpu, new.comm), (40, 44, 16, 48));
         assert_eq!((new.in_iowait, new.in_iowait_mask), (33, 1 << 3));
+        assert_eq!(new.switches, [104, 112]);
+        assert_eq!(new.cpu, 80 + 12, "in the task's own thread_info");
         let old = offsets(&blob(("state", 8), "", 4)).expect("all members");
         assert_eq!((old.state, old.state_bytes, old.switch_has_prev_state), (8, 8, false));
+        assert_eq!(old.cpu, 96);
         assert_eq!((new.cgroup_ids, old.cgroup_ids), (None, Some([64, 8, 16, 32])));
         #[cfg(target_arch = "x86_64")]
         assert_eq!(old.stack_regs, Some([72, 16_384 - 168]));

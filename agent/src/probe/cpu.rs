@@ -30,12 +30,17 @@ impl Probe for Cpu {
         &SPEC
     }
 
-    fn check(&self, features: &Features) -> Availability {
+    fn needs(&self, features: &Features) -> Availability {
         host::cpu(features)
     }
 
+    fn load(&self, object: &mut BpfObject) -> Result<Availability, ProbeError> {
+        object.load_perf_event("quell_cpu")?;
+        Ok(Availability::Ready)
+    }
+
     fn attach(&self, object: &mut BpfObject, config: &ProbeConfig) -> Result<Box<dyn Attached>, ProbeError> {
-        let program = object.load_perf_event("quell_cpu")?;
+        let program = object.perf_event("quell_cpu")?;
         let (clock, mut events) = match open(Clock::Cycles, config.frequency, &config.cpus) {
             Ok(events) => (Clock::Cycles, events),
             Err(ProbeError::PerfEvent { source, .. }) if !super::object::is_permission(&source) => {

@@ -4,6 +4,7 @@ mod availability;
 mod cpu;
 mod object;
 mod offcpu;
+mod trial;
 
 use std::io;
 use std::path::PathBuf;
@@ -12,9 +13,10 @@ use aya::maps::MapError;
 
 pub use availability::Availability;
 pub use object::{BpfObject, Link, RunStats, memory_of};
+pub use trial::{Tried, try_programs};
 
 use crate::collect::SamplingRates;
-use crate::host::Features;
+use crate::host::{self, Features};
 use crate::units::{CpuSet, Hertz};
 
 /// What a probe is.
@@ -48,10 +50,22 @@ pub trait Probe: Sync {
     /// What it is.
     fn spec(&self) -> &'static ProbeSpec;
 
-    /// Whether it works here, and how well.
-    fn check(&self, features: &Features) -> Availability;
+    /// Whether the host has what it needs. What the kernel makes of its programs is no part of this.
+    fn needs(&self, features: &Features) -> Availability;
 
-    /// Begins to write records into the rings.
+    /// Whether it works here, and how well: what it needs is there, and its programs were accepted.
+    fn check(&self, features: &Features) -> Availability {
+        let tried = features.programs.iter().find(|tried| tried.probe == self.spec().name);
+        host::with_programs(self.needs(features), tried)
+    }
+
+    /// Has the kernel check and load its programs, and says how well it can work with those that were accepted.
+    ///
+    /// # Errors
+    /// [`ProbeError::Refused`] for a program that it cannot do without.
+    fn load(&self, object: &mut BpfObject) -> Result<Availability, ProbeError>;
+
+    /// Begins to write records into the rings, by programs that were loaded.
     ///
     /// # Errors
     /// Any [`ProbeError`]; whatever was attached by then is detached.
@@ -78,7 +92,7 @@ pub trait Attached {
     /// The kernel's.
     fn set_rates(&mut self, rates: SamplingRates) -> io::Result<()>;
 
-    /// Detaches, and writes what only shows at the end.
+    /// Writes what only shows at the end, and detaches.
     ///
     /// # Errors
     /// Any [`ProbeError`]; it is detached all the same.
@@ -105,6 +119,27 @@ pub fn by_name(name: &str) -> Option<&'static dyn Probe> {
     PROBES.iter().copied().find(|probe| probe.spec().name == name)
 }
 
+impl ProbeError {
+    /// In one line: of the verifier's log only what it says last of the program.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        match self {
+            Self::Refused { program, why, log } => {
+                let said = log.lines().rev().find(|line| !is_statistics(line));
+                let said = said.map(|line| format!(": {}", line.trim())).unwrap_or_default();
+                format!("the kernel refused program {program}: {why}{said}")
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
+/// Whether a line of the verifier's log only says how much work it had (`print_verification_stats`,
+/// kernel/bpf/verifier.c).
+fn is_statistics(line: &str) -> bool {
+    ["processed ", "verification time ", "stack depth "].iter().any(|begin| line.starts_with(begin))
+}
+
 /// Why a probe does not work.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
@@ -118,7 +153,7 @@ pub enum ProbeError {
     Btf(String),
     /// The kernel's BTF lacks a field.
     #[error(transparent)]
-    Field(#[from] crate::host::MissingField),
+    Field(#[from] host::MissingField),
     /// The object could not be loaded.
     #[error("the kernel refused quell's maps")]
     Object(#[source] Box<aya::EbpfError>),

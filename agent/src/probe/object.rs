@@ -46,32 +46,49 @@ impl BpfObject {
         Ok(Self { ebpf, btf })
     }
 
-    /// Attaches program `name` to the BTF tracepoint `tracepoint`.
+    /// Loads program `name` for the BTF tracepoint `tracepoint`, unless another probe needed it already; so do the others.
     ///
     /// # Errors
     /// [`ProbeError::Refused`] with the verifier's last lines.
-    pub fn attach_tracepoint(&mut self, name: &'static str, tracepoint: &'static str) -> Result<Link, ProbeError> {
-        let refused = |error| refused(name, error);
-        let program: &mut BtfTracePoint = self.program(name)?;
-        // Loaded already where an earlier probe needed it too.
-        if program.fd().is_err() {
-            let btf = Btf::from_sys_fs().map_err(|error| ProbeError::Btf(error.to_string()))?;
-            let program: &mut BtfTracePoint = self.program(name)?;
-            program.load(tracepoint, &btf).map_err(refused)?;
+    pub fn load_tracepoint(&mut self, name: &'static str, tracepoint: &'static str) -> Result<(), ProbeError> {
+        let program = self.ebpf.program_mut(name).ok_or(ProbeError::Missing(name))?;
+        let program: &mut BtfTracePoint = program.try_into().map_err(|_| ProbeError::Missing(name))?;
+        if program.fd().is_ok() {
+            return Ok(());
         }
+        program.load(tracepoint, &self.btf).map_err(|error| refused(name, error))
+    }
+
+    /// Attaches program `name` to the BTF tracepoint that it was loaded for.
+    ///
+    /// # Errors
+    /// [`ProbeError::Refused`].
+    pub fn attach_tracepoint(&mut self, name: &'static str) -> Result<Link, ProbeError> {
+        let refused = |error| refused(name, error);
         let program: &mut BtfTracePoint = self.program(name)?;
         let id = program.attach().map_err(refused)?;
         let link = program.take_link(id).map_err(refused)?;
         Ok(link.into())
     }
 
-    /// Loads a perf-event program and gives its descriptor, which stays open as long as the object.
+    /// Loads a perf-event program.
+    ///
+    /// # Errors
+    /// [`ProbeError::Refused`] with the verifier's last lines.
+    pub fn load_perf_event(&mut self, name: &'static str) -> Result<(), ProbeError> {
+        let program: &mut PerfEvent = self.program(name)?;
+        if program.fd().is_ok() {
+            return Ok(());
+        }
+        program.load().map_err(|error| refused(name, error))
+    }
+
+    /// The descriptor of a perf-event program that was loaded, which stays open as long as the object.
     ///
     /// # Errors
     /// [`ProbeError::Refused`].
-    pub fn load_perf_event(&mut self, name: &'static str) -> Result<RawFd, ProbeError> {
+    pub fn perf_event(&mut self, name: &'static str) -> Result<RawFd, ProbeError> {
         let program: &mut PerfEvent = self.program(name)?;
-        program.load().map_err(|error| refused(name, error))?;
         Ok(program.fd().map_err(|error| refused(name, error))?.as_fd().as_raw_fd())
     }
 
@@ -82,6 +99,9 @@ impl BpfObject {
     pub fn load_iterator(&mut self, name: &'static str) -> Result<(), ProbeError> {
         let program = self.ebpf.program_mut(name).ok_or(ProbeError::Missing(name))?;
         let program: &mut Iter = program.try_into().map_err(|_| ProbeError::Missing(name))?;
+        if program.fd().is_ok() {
+            return Ok(());
+        }
         program.load("task", &self.btf).map_err(|error| refused(name, error))
     }
 

@@ -28,18 +28,23 @@ impl Probe for OffCpu {
         &SPEC
     }
 
-    fn check(&self, features: &Features) -> Availability {
+    fn needs(&self, features: &Features) -> Availability {
         host::offcpu(features)
     }
 
+    fn load(&self, object: &mut BpfObject) -> Result<Availability, ProbeError> {
+        object.load_tracepoint("quell_switch", "sched_switch")?;
+        object.load_tracepoint("quell_waking", "sched_waking")?;
+        let walks = ["quell_walk_first", "quell_walk_last"].map(|walk| object.load_iterator(walk));
+        Ok(match walks.into_iter().find_map(Result::err) {
+            Some(why) => Availability::Degraded(format!("threads that sleep throughout are missing: {}", why.brief())),
+            None => Availability::Ready,
+        })
+    }
+
     fn attach(&self, object: &mut BpfObject, config: &ProbeConfig) -> Result<Box<dyn Attached>, ProbeError> {
-        object.load_iterator("quell_walk_first")?;
-        object.load_iterator("quell_walk_last")?;
         // Switches before wake-ups before the walk: whoever the walk finds asleep is seen when it wakes.
-        let links = vec![
-            object.attach_tracepoint("quell_switch", "sched_switch")?,
-            object.attach_tracepoint("quell_waking", "sched_waking")?,
-        ];
+        let links = vec![object.attach_tracepoint("quell_switch")?, object.attach_tracepoint("quell_waking")?];
         Ok(Box::new(Waiting { links, cgroup: config.cgroup.clone() }))
     }
 }
@@ -80,7 +85,112 @@ impl Attached for Waiting {
     }
 
     fn finish(mut self: Box<Self>, object: &mut BpfObject) -> Result<(), ProbeError> {
+        // While switches are seen: whoever runs now and never left the CPU was not asleep when the first walk entered it,
+        // and did not wake up only just now.
+        let walked = self.walk(object, "quell_walk_last");
         self.links.clear();
-        self.walk(object, "quell_walk_last")
+        walked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use nix::sched::{CpuSet, sched_setaffinity};
+
+    use super::*;
+    use crate::collect::{CaptureConfig, CaptureTarget, settings};
+    use crate::host::{Btf, Capabilities, Capability, Helpers};
+    use crate::units::{CpuId, Hertz, Pid, Tid};
+
+    /// The object for a capture of this process alone; `None` where it may not be loaded.
+    fn object() -> Option<BpfObject> {
+        let capabilities = Capabilities::effective();
+        if ![Capability::Bpf, Capability::Perfmon].into_iter().all(|needed| capabilities.grants(needed)) {
+            return None;
+        }
+        let own = Pid(std::process::id());
+        let config = CaptureConfig {
+            target: CaptureTarget::Processes(vec![own]),
+            cpus: None,
+            probes: vec![&OffCpu],
+            frequency: Hertz(1),
+            every_event: false,
+            max_overhead: None,
+            command_line: Vec::new(),
+        };
+        let offsets = host::offsets(&Btf::kernel().expect("BTF")).expect("a kernel that quell knows");
+        let settings =
+            quell_ebpf_common::Settings { self_tgid: 0, ..settings(&config, &offsets, &Helpers::detect(), 0) };
+        let mut object = BpfObject::load(settings, 1 << 14, 1).expect("it loads");
+        object.add_target(own).expect("there is room");
+        Some(object)
+    }
+
+    /// Keeps the current thread on one CPU.
+    fn stay_on(cpu: CpuId) {
+        let mut only = CpuSet::new();
+        only.set(cpu.0 as usize).expect("a CPU that is online");
+        sched_setaffinity(nix::unistd::Pid::from_raw(0), &only).expect("a CPU that is online");
+    }
+
+    /// A thread that waits on `cpu` for a word, and then computes there until the flag is set.
+    fn start(cpu: CpuId, done: &Arc<AtomicBool>) -> (Tid, mpsc::Sender<()>, thread::JoinHandle<()>) {
+        let (tell, told) = mpsc::channel();
+        let (wake, woken) = mpsc::channel();
+        let done = Arc::clone(done);
+        let thread = thread::spawn(move || {
+            stay_on(cpu);
+            tell.send(nix::unistd::gettid()).expect("the test listens");
+            while woken.recv().is_ok() {
+                while !done.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            }
+        });
+        let tid = Tid(told.recv().expect("the thread tells").as_raw().cast_unsigned());
+        (tid, wake, thread)
+    }
+
+    #[test]
+    fn whom_the_first_walk_entered_too_late_is_not_asleep_for_the_last_one() {
+        let Some(mut object) = object() else { return };
+        object.load_iterator("quell_walk_first").expect("it loads");
+        object.load_iterator("quell_walk_last").expect("it loads");
+        let cpus = host::cpus_online().expect("the kernel lists them");
+        let [Some(here), Some(there)] = [cpus.iter().next(), cpus.iter().nth(1)] else { return };
+        stay_on(here);
+        let done = Arc::new(AtomicBool::new(false));
+        let ((runs, run, one), (sleeps, sleep, two)) = (start(there, &done), start(there, &done));
+        let asleep = |object: &BpfObject| -> Vec<Tid> {
+            let threads = object.threads().expect("a map");
+            threads.into_iter().filter(|(_, state)| state.out_since != 0).map(|(tid, _)| tid).collect()
+        };
+        // No program sees the switches here: what comes before the first walk has an entry, and keeps it.
+        while !{
+            object.run_iterator("quell_walk_first").expect("it runs");
+            let found = asleep(&object);
+            found.contains(&runs) && found.contains(&sleeps)
+        } {}
+        run.send(()).expect("the thread listens");
+        // Until the walk meets it on its CPU; others may keep it off for a while.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut struck = false;
+        while !struck && Instant::now() < deadline {
+            object.run_iterator("quell_walk_last").expect("it runs");
+            struck = !asleep(&object).contains(&runs);
+        }
+        let found = asleep(&object);
+        done.store(true, Ordering::Relaxed);
+        drop((run, sleep));
+        one.join().expect("no panic");
+        two.join().expect("no panic");
+        assert!(struck, "thread {runs} runs");
+        assert!(found.contains(&sleeps), "thread {sleeps} sleeps on");
     }
 }

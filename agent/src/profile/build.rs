@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use super::calibration::Calibration;
 use super::frame::{Frame, FrameId, Location};
 use super::kernel_frames::{is_interrupt_entry, is_tracing};
-use super::view::{FrameKind, Metric, NamedFrame, Profile, WakeLink, Weighted};
+use super::view::{FrameKind, Metric, NamedFrame, Profile, WakeLink, Weighted, Window};
 use super::{OffCpu, Recording, Sample, SampleKind, StackId, StackTable, ThreadIdx, ThreadTotals};
 use crate::units::{Nanos, Pid};
 
@@ -18,10 +18,8 @@ pub struct Selection {
     pub pids: Vec<Pid>,
     /// Only threads of these names; empty for all.
     pub comms: Vec<String>,
-    /// Only what began at or after this time, from the start of the capture.
-    pub since: Option<Nanos>,
-    /// Only what began before this time.
-    pub until: Option<Nanos>,
+    /// Only what began in this part of the time.
+    pub window: Window,
     /// Whether each thread is a root of its own; else threads of one name share one.
     pub by_thread: bool,
 }
@@ -42,14 +40,7 @@ impl Selection {
     }
 
     fn takes(&self, recording: &Recording, sample: &Sample) -> bool {
-        self.takes_probe(&sample.kind)
-            && self.takes_thread(recording, sample.thread)
-            && self.since.is_none_or(|since| sample.time >= since)
-            && self.until.is_none_or(|until| sample.time < until)
-    }
-
-    fn whole_time(&self) -> bool {
-        self.since.is_none() && self.until.is_none()
+        self.takes_probe(&sample.kind) && self.takes_thread(recording, sample.thread) && self.window.takes(sample.time)
     }
 }
 
@@ -81,12 +72,14 @@ pub fn build(recording: &Recording, selection: &Selection) -> Profile {
     }
     let totals: Vec<ThreadTotals> =
         recording.totals.iter().filter(|row| selection.takes_thread(recording, row.thread)).copied().collect();
-    if selection.whole_time() && (selection.probes.is_empty() || selection.probes.iter().any(|probe| probe == "offcpu"))
+    if selection.window == Window::default()
+        && (selection.probes.is_empty() || selection.probes.iter().any(|probe| probe == "offcpu"))
     {
         samples.extend(builder.unsampled(&calibration));
     }
     Profile {
         meta: recording.meta.clone(),
+        window: selection.window,
         frames: builder.names.rows,
         stacks: builder.stacks,
         threads: recording.threads.rows().to_vec(),

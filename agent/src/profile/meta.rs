@@ -64,6 +64,16 @@ pub struct Cost {
     pub agent_memory: Bytes,
 }
 
+impl Cost {
+    /// What the programs took of a capture of this length, as a share of one CPU; `None` where that was not measured.
+    #[must_use]
+    pub fn of_programs(&self, duration: Nanos) -> Option<f64> {
+        let measured = || self.probes.iter().filter_map(|probe| Some(probe.nanos_per_event? * probe.events as f64));
+        measured().next()?;
+        Some(measured().sum::<f64>() / duration.0.max(1) as f64)
+    }
+}
+
 /// Everything that was not captured or not understood, counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Losses {
@@ -90,21 +100,22 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// Each kind with its count and the name people see.
+    /// Each kind with its count and the name people see, which is in the singular for one.
     #[must_use]
     pub fn named(&self) -> [(&'static str, u64); 10] {
         [
-            ("samples lost, ring full", self.ring_full),
-            ("threads lost, table full", self.thread_table_full),
-            ("children not followed", self.targets_full),
-            ("samples without a kernel stack", self.no_kernel_stack),
-            ("samples without a user stack", self.no_user_stack),
-            ("user stacks that look truncated", self.truncated_user_stacks),
-            ("stacks cut at 127 frames", self.deep_stacks),
-            ("sleeps without beginning or end", self.unmatched_sleeps),
-            ("unknown records", self.unknown_records),
-            ("code mappings lost", self.lost_mappings),
+            (["samples lost, ring full", "sample lost, ring full"], self.ring_full),
+            (["threads lost, table full", "thread lost, table full"], self.thread_table_full),
+            (["children not followed", "child not followed"], self.targets_full),
+            (["samples without a kernel stack", "sample without a kernel stack"], self.no_kernel_stack),
+            (["samples without a user stack", "sample without a user stack"], self.no_user_stack),
+            (["user stacks that look truncated", "user stack that looks truncated"], self.truncated_user_stacks),
+            (["stacks cut at 127 frames", "stack cut at 127 frames"], self.deep_stacks),
+            (["sleeps without beginning or end", "sleep without beginning or end"], self.unmatched_sleeps),
+            (["unknown records", "unknown record"], self.unknown_records),
+            (["code mappings lost", "code mapping lost"], self.lost_mappings),
         ]
+        .map(|([many, one], count)| (if count == 1 { one } else { many }, count))
     }
 }
 

@@ -23,4 +23,4 @@ pub use recording::{
     OffCpu, Reason, Recording, Sample, SampleKind, Thread, ThreadIdx, ThreadTable, ThreadTotals, Wake,
 };
 pub use stack::{StackId, StackNode, StackTable};
-pub use view::{FrameKind, Metric, NamedFrame, Profile, WakeLink, Weighted};
+pub use view::{FrameKind, Metric, NamedFrame, Profile, WakeLink, Weighted, Window};

@@ -72,11 +72,41 @@ pub struct Weighted {
     pub wake: Option<WakeLink>,
 }
 
+/// Which part of a capture's time is drawn. The default is all of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// What began at this time or later, from the start of the capture.
+    pub since: Option<Nanos>,
+    /// What began before this time.
+    pub until: Option<Nanos>,
+}
+
+impl Window {
+    /// Whether a sample that began at `time` lies in it.
+    #[must_use]
+    pub fn takes(&self, time: Nanos) -> bool {
+        self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time < until)
+    }
+
+    /// In words, as in `from 2.00 s to 5.00 s`; `None` for the whole time.
+    #[must_use]
+    pub fn in_words(&self) -> Option<String> {
+        match (self.since, self.until) {
+            (None, None) => None,
+            (Some(since), None) => Some(format!("from {since} on")),
+            (None, Some(until)) => Some(format!("up to {until}")),
+            (Some(since), Some(until)) => Some(format!("from {since} to {until}")),
+        }
+    }
+}
+
 /// A capture or a part of one, ready to draw.
 #[derive(Clone, Debug)]
 pub struct Profile {
     /// What the capture says of itself.
     pub meta: Meta,
+    /// Which part of its time this is.
+    pub window: Window,
     /// Functions; [`StackTable`] rows refer to them by index ([`super::FrameId`]).
     pub frames: Vec<NamedFrame>,
     /// Call stacks over `frames`.

@@ -5,7 +5,9 @@ use std::io::Write;
 use hashbrown::{HashMap, HashSet};
 
 use super::ReportError;
-use crate::profile::{FrameId, FrameKind, Meta, Metric, NamedFrame, Profile, Reason, StackId, Target, Weighted};
+use crate::profile::{
+    FrameId, FrameKind, Meta, Metric, NamedFrame, Profile, Reason, StackId, Target, Weighted, Window,
+};
 use crate::units::Nanos;
 
 /// How many lines each table has.
@@ -26,6 +28,9 @@ const TITLE: usize = 10;
 /// Whatever `out` refuses.
 pub fn summary(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
     header(&profile.meta, out)?;
+    if let Some(part) = profile.window.in_words() {
+        line("part", &format!("what began {part}, from the start of the capture"), out)?;
+    }
     on_cpu(profile, out)?;
     off_cpu(profile, out)?;
     if profile.samples.iter().all(|sample| sample.value == 0.0) {
@@ -101,7 +106,7 @@ fn on_cpu(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
             .then(y.total.total_cmp(&x.total))
             .then_with(|| profile.frame(*a).name.cmp(&profile.frame(*b).name))
     });
-    writeln!(out, "\non CPU: {} in {} samples", nanos(total), samples().count())?;
+    writeln!(out, "\non CPU: {} in {}", nanos(total), counted(samples().count() as u64, "sample"))?;
     writeln!(out, "{:>9}{:>9}  function", "self", "total")?;
     rows.truncate(ROWS);
     let shown: Vec<String> = rows.iter().map(|(id, _)| fit(&clean(&profile.frame(*id).name), NAME)).collect();
@@ -166,11 +171,13 @@ fn exact(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
         let count: u64 = profile.totals.iter().map(|row| row.count[index]).sum();
         let time: u64 = profile.totals.iter().map(|row| row.time[index].0).sum();
         if count > 0 {
-            parts.push(format!("{} {} in {count} sleeps", reason.name(), Nanos(time)));
+            parts.push(format!("{} {} in {}", reason.name(), Nanos(time), counted(count, "sleep")));
         }
     }
     if !parts.is_empty() {
-        line("exact", &format!("{} (the whole capture; ended sleeps of the threads selected)", parts.join(", ")), out)?;
+        let whole = if profile.window == Window::default() { "" } else { ", not only the part above" };
+        let of = format!("the whole capture{whole}; ended sleeps of the threads selected");
+        line("exact", &format!("{} ({of})", parts.join(", ")), out)?;
     }
     Ok(())
 }
@@ -262,7 +269,7 @@ fn cost(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
             Some(mean) => format!("{} each", nanos(mean)),
             None => "not measured how long each took".to_owned(),
         };
-        line("", &format!("{}, {}: {} events, {each}", probe.probe, probe.mechanism, probe.events), out)?;
+        line("", &format!("{}, {}: {}, {each}", probe.probe, probe.mechanism, counted(probe.events, "event")), out)?;
     }
     Ok(())
 }
@@ -273,7 +280,7 @@ fn governor(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
     let governing = &meta.governing;
     let Some(budget) = governing.budget else { return Ok(()) };
     let changes = governing.changes.len();
-    let kept = if governing.over_budget { ", not kept even at the lowest rates" } else { "" };
+    let kept = kept(budget, governing.over_budget, meta.cost.of_programs(meta.duration));
     let text = format!("budget {:.2} % of one CPU for the probes{kept}; rates changed: {changes}", 100.0 * budget);
     line("governor", &text, out)?;
     for change in governing.changes.iter().take(SHOWN) {
@@ -290,6 +297,23 @@ fn governor(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
         line("", &format!("and {} more", changes - SHOWN), out)?;
     }
     Ok(())
+}
+
+/// Whether a budget was kept over the whole capture, as closely as percentages are shown.
+fn kept(budget: f64, over_at_lowest_rates: bool, cost: Option<f64>) -> String {
+    let hundredths = |share: f64| (10_000.0 * share).round() as u64;
+    match (cost, over_at_lowest_rates) {
+        (Some(cost), lowest) if hundredths(cost) > hundredths(budget) => {
+            let even = if lowest { " even at the lowest rates" } else { "" };
+            format!(", not kept{even}: they cost {:.2} %", 100.0 * cost)
+        }
+        (Some(cost), true) => {
+            format!(", not kept at times even at the lowest rates; they cost {:.2} % in all", 100.0 * cost)
+        }
+        (Some(cost), false) => format!(", kept: they cost {:.2} %", 100.0 * cost),
+        (None, true) => ", not kept even at the lowest rates".to_owned(),
+        (None, false) => String::new(),
+    }
 }
 
 /// A line, or several, with a title on the left.
@@ -310,6 +334,11 @@ fn line(title: &str, text: &str, out: &mut dyn Write) -> Result<(), ReportError>
         column += length;
     }
     Ok(writeln!(out, "{row}")?)
+}
+
+/// As in `1 sleep`, `2 sleeps`.
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn nanos(value: f64) -> String {
@@ -348,6 +377,7 @@ mod tests {
             let thread = |tid, comm: &str| Thread { pid: Pid(7), tid: Tid(tid), comm: comm.to_owned() };
             let profile = Profile {
                 meta: Meta::example(),
+                window: Window::default(),
                 frames: Vec::new(),
                 stacks: StackTable::default(),
                 threads: vec![thread(7, "server"), thread(8, "writer")],
@@ -455,6 +485,58 @@ mod tests {
         }];
         meta.remarks = vec!["cpu: no hardware cycle counter, a timer samples instead".to_owned()];
         insta::assert_snapshot!(maker.text());
+    }
+
+    #[test]
+    fn a_budget_that_was_missed_by_a_little_is_said_so_too() {
+        let mut maker = busy_server();
+        let meta = &mut maker.profile.meta;
+        meta.governing.budget = Some(0.01);
+        let mut governor = |events, over_budget| {
+            let meta = &mut maker.profile.meta;
+            let mechanism = "tp_btf sched_switch".to_owned();
+            let nanos_per_event = Some(100.0);
+            meta.cost.probes = vec![ProbeCost { probe: "offcpu".to_owned(), mechanism, events, nanos_per_event }];
+            meta.governing.over_budget = over_budget;
+            let text = maker.text();
+            text.lines().find(|line| line.starts_with("governor")).expect("a line").to_owned()
+        };
+        let begin = "governor  budget 1.00 % of one CPU for the probes";
+        assert_eq!(governor(90_000, false), format!("{begin}, kept: they cost 0.90 %; rates changed: 0"));
+        assert_eq!(governor(100_040, false), format!("{begin}, kept: they cost 1.00 %; rates changed: 0"));
+        assert_eq!(governor(102_000, false), format!("{begin}, not kept: they cost 1.02 %; rates changed: 0"));
+        assert!(governor(102_000, true).starts_with(&format!("{begin}, not kept even at the lowest rates: they")));
+        assert!(governor(90_000, true).starts_with(&format!("{begin}, not kept at times even at the lowest rates;")));
+    }
+
+    #[test]
+    fn a_part_of_the_time_does_not_call_itself_the_whole_capture() {
+        let mut maker = busy_server();
+        assert!(!maker.text().contains("\npart "), "{}", maker.text());
+        let millis = |value: u64| Some(Nanos(value * 1_000_000));
+        maker.profile.window = Window { since: millis(200), until: millis(500) };
+        let text = maker.text();
+        assert!(
+            text.contains("\npart      what began from 200 ms to 500 ms, from the start of the capture\n"),
+            "{text}"
+        );
+        let exact =
+            text.split_once("\nexact ").expect("exact totals").1.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(exact.contains("(the whole capture, not only the part above; ended sleeps of"), "{exact}");
+    }
+
+    #[test]
+    fn one_of_a_kind_is_in_the_singular() {
+        let mut maker = Maker::new();
+        maker.sample(0, &["main"], Metric::OnCpu, 10, 0);
+        maker.profile.meta.losses = Losses { deep_stacks: 1, ring_full: 2, ..Losses::default() };
+        maker.profile.totals =
+            vec![ThreadTotals { thread: ThreadIdx(0), count: [1, 0, 0], time: [Nanos(5), Nanos(0), Nanos(0)] }];
+        maker.sample(0, &["main"], Metric::OffCpu(Reason::Blocked), 10, 0);
+        let text = maker.text();
+        for said in ["in 1 sample\n", "1 stack cut at 127 frames\n", "2 samples lost", "in 1 sleep (the"] {
+            assert!(text.contains(said), "no `{said}` in {text}");
+        }
     }
 
     #[test]

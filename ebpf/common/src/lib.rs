@@ -120,7 +120,8 @@ abi! {
         pub header: Header,
         /// Its name.
         pub comm: [u8; 16],
-        /// The time this sample stands for, in nanoseconds: the sampling interval in force.
+        /// The time this sample stands for, in nanoseconds: that since the CPU's last interrupt where the thread has run
+        /// throughout, else the sampling interval in force.
         pub interval: u64,
         /// Where it ran.
         pub stacks: Stacks,
@@ -308,7 +309,10 @@ abi! {
         pub stack_regs: [u32; 2],
         /// Which of `RINGS` the task iterators write to: none of a CPU's.
         pub walk_ring: u32,
-        /// Always 0: keeps the size a multiple of 8.
-        pub pad: u32,
-    } size 240
+        /// Offset of the CPU that a task runs on, or ran on last: `task_struct::thread_info.cpu`, or `task_struct::cpu`
+        /// before 5.16.
+        pub task_cpu: u32,
+        /// Offsets of `task_struct::nvcsw` and `nivcsw`: how often a thread has left the CPU, by its own will and not.
+        pub task_switches: [u32; 2],
+    } size 248
 }

@@ -15,6 +15,7 @@ mod record;
 mod sched;
 mod settings;
 mod task;
+mod value;
 mod walk;
 
 #[panic_handler]

@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use quell_ebpf_common::{Counts, Rates, ThreadState};
 
-use crate::record::Scratch;
+use crate::{cpu::Found, record::Scratch, value::Value};
 
 /// A ring for each CPU: one ring shared by many producers collapses under contention. And one for the task iterators.
 #[btf_map]
@@ -16,7 +16,7 @@ pub static RINGS: ArrayOfMaps<RingBuf<u8, 4096>, 1024> = ArrayOfMaps::new();
 #[btf_map]
 pub static THREADS: HashMap<u32, ThreadState, 65536> = HashMap::new();
 
-/// The processes that are captured, by tgid, under `target::PROCESSES`.
+/// The processes that are captured, by tgid, under `target::PROCESSES`, until they are freed.
 #[btf_map]
 pub static TARGETS: HashMap<u32, u32, 65536> = HashMap::new();
 
@@ -28,15 +28,39 @@ pub static RATES: Array<Rates, 1> = Array::new();
 #[btf_map]
 pub static COUNTS: PerCpuArray<Counts, 1> = PerCpuArray::new();
 
+/// Element 0: what the last sampling interrupt of each CPU found.
+#[btf_map]
+pub static FOUND: PerCpuArray<Found, 1> = PerCpuArray::new();
+
 /// Where records with stacks are put together, an element for each kind of program: one may interrupt another.
 #[btf_map]
 pub static SCRATCH: PerCpuArray<Scratch, 4> = PerCpuArray::new();
 
 /// This CPU's counters.
 #[inline(always)]
-pub fn counts() -> Option<&'static mut Counts> {
-    let counts = COUNTS.get_ptr_mut(0)?;
-    // SAFETY: a per-CPU array's element lives as long as the map. Programs that interrupt one another on this CPU
-    // may both add to it; the counters are then off by one, which is all that can happen.
-    Some(unsafe { &mut *counts })
+pub fn counts() -> Option<Value<Counts>> {
+    // SAFETY: an array's element.
+    COUNTS.get_ptr_mut(0).map(|counts| unsafe { Value::new(counts) })
+}
+
+/// What this CPU's last sampling interrupt found.
+#[inline(always)]
+pub fn found() -> Option<Value<Found>> {
+    // SAFETY: an array's element.
+    FOUND.get_ptr_mut(0).map(|found| unsafe { Value::new(found) })
+}
+
+/// What the governor adapts. The user side replaces all of it at once, by a copy that is not atomic: one field may be
+/// new before another is.
+#[inline(always)]
+pub fn rates() -> Option<Value<Rates>> {
+    // SAFETY: an array's element.
+    RATES.get_ptr_mut(0).map(|rates| unsafe { Value::new(rates) })
+}
+
+/// What is kept under a thread's id.
+#[inline(always)]
+pub fn thread(tid: u32) -> Option<Value<ThreadState>> {
+    // SAFETY: an element of a preallocated hash map.
+    THREADS.get_ptr_mut(tid).map(|thread| unsafe { Value::new(thread) })
 }

@@ -11,6 +11,7 @@ use quell_ebpf_common::{Header, STACK_BYTES, Stacks};
 use crate::{
     maps::{RINGS, SCRATCH, counts},
     settings::setting,
+    value::count,
 };
 
 /// `BPF_RB_NO_WAKEUP`: the reader polls; waking it would cost more than the record.
@@ -104,32 +105,33 @@ pub fn send_walked<R: WithStacks>(slot: Slot, mut record: R, walk: impl Fn(*mut 
     let Some(scratch) = SCRATCH.get_ptr_mut(slot as u32) else { return };
     let bytes = scratch.cast::<u8>();
     // SAFETY: within `Scratch`, as sized there; the verifier checks each access against the map's value size.
-    unsafe {
-        let kernel = walk(bytes.add(size_of::<R>()).cast(), false);
-        let kernel_bytes = bounded(kernel);
-        let user = walk(bytes.add(size_of::<R>() + kernel_bytes).cast(), true);
-        let user_bytes = bounded(user);
-        if let Some(counts) = counts() {
-            if kernel < 0 {
-                counts.no_kernel_stack += 1;
-            }
-            if user < 0 && user != EFAULT {
-                counts.no_user_stack += 1;
-            }
+    let at = |offset: usize| unsafe { bytes.add(offset) };
+    let kernel = walk(at(size_of::<R>()).cast(), false);
+    let kernel_bytes = bounded(kernel);
+    let user = walk(at(size_of::<R>() + kernel_bytes).cast(), true);
+    let user_bytes = bounded(user);
+    if let Some(counts) = counts() {
+        if kernel < 0 {
+            count!(counts.no_kernel_stack);
         }
-        record.set_stacks(Stacks { kernel: kernel as i32, user: user as i32 });
-        bytes.cast::<R>().write(record);
-        send(ring(slot), bytes, size_of::<R>() + kernel_bytes + user_bytes);
+        if user < 0 && user != EFAULT {
+            count!(counts.no_user_stack);
+        }
     }
+    record.set_stacks(Stacks { kernel: kernel as i32, user: user as i32 });
+    // SAFETY: `Scratch` is aligned to 8 bytes, as no record is above, and is this program's alone: those that may
+    // interrupt it on this CPU have another slot.
+    unsafe { bytes.cast::<R>().write(record) };
+    send(ring(slot), bytes, size_of::<R>() + kernel_bytes + user_bytes);
 }
 
 /// What `bpf_get_stack` says of a kernel thread's user stack.
 pub const EFAULT: i64 = -14;
 
-/// Sends a record without stacks.
+/// Sends a record without stacks; `false` where it found no room.
 #[inline(always)]
-pub fn send_plain<R: Copy>(record: &R) {
-    send(cpu(), core::ptr::from_ref(record).cast(), size_of::<R>());
+pub fn send_plain<R: Copy>(record: &R) -> bool {
+    send(cpu(), core::ptr::from_ref(record).cast(), size_of::<R>())
 }
 
 /// Which ring a program writes to. The iterators run with interrupts and preemption on; where a ring's lock may sleep
@@ -143,7 +145,7 @@ fn ring(slot: Slot) -> u32 {
 }
 
 #[inline(always)]
-fn send(ring: u32, bytes: *const u8, length: usize) {
+fn send(ring: u32, bytes: *const u8, length: usize) -> bool {
     let sent = match RINGS.get(ring) {
         // SAFETY: `bytes` holds `length` bytes; the verifier checks it.
         Some(ring) => unsafe {
@@ -159,8 +161,9 @@ fn send(ring: u32, bytes: *const u8, length: usize) {
     if sent != 0
         && let Some(counts) = counts()
     {
-        counts.lost_records += 1;
+        count!(counts.lost_records);
     }
+    sent == 0
 }
 
 /// A helper's length as an index that the verifier sees to be below 1024; 0 for an errno.

@@ -30,7 +30,8 @@ pub static SETTINGS: Settings = Settings {
     cgroup_ids: [0; 4],
     stack_regs: [0; 2],
     walk_ring: 0,
-    pad: 0,
+    task_cpu: 0,
+    task_switches: [0; 2],
 };
 
 /// Reads a field of [`SETTINGS`] as it was set at load time; the compiler must not take the zeros above for it.

@@ -39,8 +39,11 @@ impl Task {
 
     #[inline(always)]
     fn load<T: Copy>(self, offset: u32) -> T {
-        // SAFETY: the verifier refuses the program unless the offset is that of a field of this size.
-        unsafe { *self.0.add(offset as usize).cast::<T>() }
+        // SAFETY: the verifier refuses the program unless the load lies within one field of the task, a byte of it or
+        // all (`btf_struct_walk`, kernel/bpf/btf.c); the kernel keeps the task while the program runs, and makes a load
+        // that faults give zero. `T` is an integer or a raw pointer: any bits will do. Volatile, since the kernel may
+        // write the field meanwhile.
+        unsafe { self.0.add(offset as usize).cast::<T>().read_volatile() }
     }
 
     /// The thread's id; 0 for an idle thread.
@@ -60,6 +63,12 @@ impl Task {
     pub fn on_cpu(self) -> bool {
         // 0 or 1, in an `int` up to 6.18 at least and in a `u8` in 7.2: the lowest byte holds it in both.
         self.load::<u8>(setting!(task_on_cpu)) != 0
+    }
+
+    /// The CPU that it runs on, or ran on last: only waking it and moving it between run queues change it.
+    #[inline(always)]
+    pub fn cpu(self) -> u32 {
+        self.load(setting!(task_cpu))
     }
 
     /// Its state bits; 0 for runnable.

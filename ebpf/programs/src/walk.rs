@@ -6,14 +6,15 @@ use aya_ebpf::helpers::{
     bpf_probe_read_kernel,
     generated::{bpf_get_task_stack, bpf_task_pt_regs},
 };
-use quell_ebpf_common::{CERTAIN, STACK_BYTES, SleepStart, ThreadState, kind};
+use quell_ebpf_common::{CERTAIN, Header, STACK_BYTES, SleepStart, ThreadState, kind};
 
 use crate::{
-    maps::THREADS,
+    maps::{THREADS, thread},
     record::{self, EFAULT, NO_STACKS, Slot},
-    sched::new_thread,
-    settings::{captures_process, setting},
+    sched::{known, new_thread},
+    settings::{captures_cpu, captures_process, setting},
     task::{Leaving, Task},
+    value::{load, store},
 };
 
 /// `struct bpf_iter__task` of kernel/bpf/task_iter.c.
@@ -31,7 +32,7 @@ pub fn quell_walk_first(ctx: *mut IterTask) -> i32 {
     0
 }
 
-/// Records where each thread stands that sleeps still and was not sampled.
+/// Records where each thread stands that sleeps still and was not sampled. Runs while context switches are still seen.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task")]
 pub fn quell_walk_last(ctx: *mut IterTask) -> i32 {
@@ -39,47 +40,58 @@ pub fn quell_walk_last(ctx: *mut IterTask) -> i32 {
     0
 }
 
-/// The task that the iterator stands at; `None` for idle, running, dying or uncaptured ones.
+/// The task that the iterator stands at; `None` after the last one.
 #[inline(always)]
-fn sleeper(ctx: *mut IterTask) -> Option<(Task, u32)> {
+fn visited(ctx: *mut IterTask) -> Option<Task> {
     // SAFETY: the iterator's context; the verifier checks the access.
     let task = unsafe { (*ctx).task };
-    if task.is_null() {
-        return None;
-    }
-    let task = Task::new(task);
-    if task.on_cpu() || task.tid() == 0 || !captures_process(task.tgid()) {
+    if task.is_null() { None } else { Some(Task::new(task)) }
+}
+
+/// Why a task sleeps; `None` for idle, running, dying or uncaptured ones, and for those that ran elsewhere last than on
+/// the CPUs that are captured.
+#[inline(always)]
+fn sleeps(task: Task) -> Option<u32> {
+    if task.on_cpu() || task.tid() == 0 || !captures_process(task.tgid()) || !captures_cpu(task.cpu()) {
         return None;
     }
     match task.leaving(false, task.state()) {
-        Leaving::For(reason) => Some((task, reason)),
+        Leaving::For(reason) => Some(reason),
         Leaving::Dead => None,
     }
 }
 
 #[inline(always)]
 fn enter_sleeper(ctx: *mut IterTask) -> Option<()> {
-    let (task, reason) = sleeper(ctx)?;
+    let task = visited(ctx)?;
+    let reason = sleeps(task)?;
     let tid = task.tid();
-    if THREADS.get_ptr(tid).is_some() {
+    if thread(tid).is_some() {
         return None;
     }
     let now = record::now();
-    let thread = ThreadState { out_since: now, seq: 0, odds: CERTAIN, reason, ..new_thread(task.tgid(), task.comm()) };
+    let asleep = ThreadState { out_since: now, seq: 0, odds: CERTAIN, reason, ..new_thread(task.tgid(), task.comm()) };
     // BPF_NOEXIST: a context switch that came first knows better.
-    THREADS.insert(tid, &thread, 1).ok()?;
+    THREADS.insert(tid, &asleep, 1).ok()?;
     send(task, now, 0, reason);
     Some(())
 }
 
 #[inline(always)]
 fn record_sleeper(ctx: *mut IterTask) -> Option<()> {
-    let (task, _) = sleeper(ctx)?;
-    let thread = THREADS.get_ptr(task.tid())?;
-    // SAFETY: a read of a map's value; the context-switch programs are detached by now.
-    let thread = unsafe { &*thread };
-    if thread.out_since != 0 && thread.odds == 0 {
-        send(task, thread.out_since, thread.seq, thread.reason);
+    let task = visited(ctx)?;
+    // Before the thread's state is read: the kernel sets it after the switch that `quell_switch` ends the sleep at.
+    let on_cpu = task.on_cpu();
+    let thread = known(task.tid(), task.tgid())?;
+    if on_cpu && load!(thread.seq) == 0 {
+        // It was switched in while the first walk entered it, and never left since: it does not sleep.
+        store!(thread.out_since, 0);
+    }
+    sleeps(task)?;
+    // Should it wake meanwhile, its sleep has ended unsampled, and the user side drops the record: it does not go on.
+    let since = load!(thread.out_since);
+    if since != 0 && load!(thread.odds) == 0 {
+        send(task, since, load!(thread.seq), load!(thread.reason));
     }
     Some(())
 }
@@ -87,7 +99,14 @@ fn record_sleeper(ctx: *mut IterTask) -> Option<()> {
 #[inline(always)]
 fn send(task: Task, since: u64, seq: u32, reason: u32) {
     let start = SleepStart {
-        header: record::header(kind::SLEEP_START, since, task.tid(), task.tgid()),
+        header: Header {
+            kind: kind::SLEEP_START,
+            // Where it sleeps, not where the iterator happens to run.
+            cpu: task.cpu(),
+            time: since,
+            tid: task.tid(),
+            tgid: task.tgid(),
+        },
         comm: task.comm(),
         seq,
         reason,
@@ -118,8 +137,8 @@ fn user_regs(task: Task) -> [u64; 3] {
         let load = |offset: u32| unsafe { bpf_probe_read_kernel(regs.wrapping_add(offset as usize).cast::<u64>()) };
         return [load(ip).unwrap_or(0), load(sp).unwrap_or(0), load(fp).unwrap_or(0)];
     }
-    // SAFETY: a helper call on the iterator's task. Its result is a trusted `struct pt_regs *`, and the loads are
-    // checked against BTF like those of `Task`.
+    // SAFETY: a helper call on the iterator's task. Its result is a trusted `struct pt_regs *`, and the verifier checks
+    // the loads against BTF like those of `Task`.
     unsafe {
         let regs = bpf_task_pt_regs(task.as_ptr().cast_mut().cast()) as *const u8;
         let load = |offset: u32| *regs.add(offset as usize).cast::<u64>();

@@ -92,7 +92,7 @@ function start(profile) {
     const [from, to] = window ?? [0, profile.buckets];
     const end = Math.min(to * width, profile.meta.duration);
     const span = `${seconds(from * width, width)} to ${seconds(end, width)}`;
-    parts.push(window ? chip(`window ${span} (${nanos(end - from * width)})`, () => select(null), 'the window') : element('span', { className: 'quiet' }, 'whole capture'));
+    parts.push(window ? chip(`window ${span} (${nanos(end - from * width)})`, () => select(null), 'the window') : element('span', { className: 'quiet' }, profile.part ? `of the capture ${profile.part}` : 'whole capture'));
     for (const token of state.threads) {
       const text = token.startsWith('comm:') ? `threads ${token.slice(5)}` : `thread ${token.slice(4)}`;
       const rest = state.threads.filter((other) => other !== token);

@@ -3,6 +3,17 @@
 
 const by = (id) => document.getElementById(id);
 
+// Whether the budget was kept over the whole capture, as `kept` of the summary says it.
+function budgetKept({ cost, governing, duration }) {
+  const measured = cost.probes.filter((probe) => probe.nanos_per_event !== null);
+  if (!measured.length) return governing.over_budget ? 'not kept even at the lowest rates' : '';
+  const share = measured.reduce((sum, probe) => sum + probe.nanos_per_event * probe.events, 0) / duration;
+  const hundredths = (part) => Math.round(part * 1e4);
+  const even = governing.over_budget ? ' even at the lowest rates' : '';
+  if (hundredths(share) > hundredths(governing.budget)) return `not kept${even}: they cost ${percent(share, 1)}`;
+  return `${even ? `not kept at times${even};` : 'kept:'} they cost ${percent(share, 1)}${even ? ' in all' : ''}`;
+}
+
 // The facts of the capture that every reader needs, in three lines; the rest behind `About this capture`.
 function showCapture(profile) {
   const { meta } = profile;
@@ -20,17 +31,20 @@ function showCapture(profile) {
   by('capture').replaceChildren(...who
     .map((fact, place) => element(place ? 'span' : 'b', {}, fact)));
 
+  const kept = governing.budget === null ? '' : budgetKept(meta);
   const each = (probe) => probe.nanos_per_event === null ? 'time not measured' : `${nanos(probe.nanos_per_event)} each`;
+  // A probe may have several programs: the event of each stands at the end of its mechanism.
+  const named = ({ probe, mechanism }) => mechanism.includes(': ') ? `${probe} (${mechanism.split(': ').pop()})` : probe;
   const spent = [
     `${percent(cost.cpu_share, 1)} of one CPU`,
-    ...cost.probes.map((probe) => `${probe.probe} ${counted(probe.events, 'event')}, ${each(probe)}`),
+    ...cost.probes.map((probe) => `${named(probe)} ${counted(probe.events, 'event')}, ${each(probe)}`),
     `memory ${bytes(cost.map_memory)} in the kernel, ${bytes(cost.agent_memory)} in the agent`,
   ];
   const idle = Object.values(meta.idle);
   const mean = idle.reduce((sum, share) => sum + share, 0) / idle.length;
   by('cost').textContent = [
     `Cost: ${spent.join('; ')}.`,
-    governing.over_budget ? 'The budget could not be kept.' : '',
+    kept.startsWith('not kept') ? `The probes' budget of ${percent(governing.budget, 1)} was ${kept}.` : '',
     governing.changes.length ? `Sampling rates were changed ${counted(governing.changes.length, 'time')}.` : '',
     idle.length ? `CPUs were idle ${percent(mean, 1)} of the time (${percent(Math.min(...idle), 1)} to ${percent(Math.max(...idle), 1)}).` : '',
   ].filter(Boolean).join(' ');
@@ -42,7 +56,6 @@ function showCapture(profile) {
   if (unnamed.length) by('losses').textContent += ` Frames without a name: ${unnamed.map(([why, number]) => `${count(number)} (${why})`).join(', ')}.`;
   if (meta.remarks.length) by('losses').append(...meta.remarks.map((remark) => element('span', { className: 'remark' }, `Remark: ${remark}`)));
 
-  const kept = governing.over_budget ? ', not kept even at the lowest rates' : '';
   const facts = [
     ['Command line', meta.command_line.join(' ')],
     ['quell', `${meta.quell}, recording format ${meta.schema}`],
@@ -51,8 +64,8 @@ function showCapture(profile) {
     ['Off-CPU sampling', meta.every_event ? 'every sleep' : 'by expected length, weighted (Horvitz-Thompson)'],
     ...kind === 'command' ? [['Exit code', meta.exit_code ?? 'the command still ran']] : [],
     ['Agent CPU time', nanos(cost.agent_cpu)],
-    ...cost.probes.map((probe) => [`Probe ${probe.probe}`, `${probe.mechanism}: ${counted(probe.events, 'event')}, ${each(probe)}`]),
-    ['Budget', governing.budget === null ? 'none' : `${percent(governing.budget, 1)} of one CPU for the probes${kept}`],
+    ...cost.probes.map((probe) => [`Probe ${named(probe)}`, `${probe.mechanism}: ${counted(probe.events, 'event')}, ${each(probe)}`]),
+    ['Budget', governing.budget === null ? 'none' : [`${percent(governing.budget, 1)} of one CPU for the probes`, kept].filter(Boolean).join(', ')],
     ...governing.changes.map((change) => [`Rates from ${seconds(change.time, 1e6)}`, [
       `cost was ${percent(change.measured, 1)}; since then one CPU sample each ${nanos(change.cpu_interval)}`,
       `one off-CPU sample for each ${nanos(change.offcpu_interval)} asleep`,

@@ -19,6 +19,8 @@ use crate::profile::{FrameKind, Meta, Profile, StackTable};
 #[derive(Serialize)]
 struct Head<'a> {
     meta: &'a Meta,
+    /// The part of the time that is here, in words; `None` for all of it.
+    part: Option<String>,
     losses: [(&'static str, u64); 10],
     buckets: u16,
     bucket_nanos: u64,
@@ -51,6 +53,7 @@ pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         .collect();
     let head = Head {
         meta: &profile.meta,
+        part: profile.window.in_words(),
         losses: profile.meta.losses.named(),
         buckets: buckets.count,
         bucket_nanos: buckets.width.0,

@@ -2,7 +2,7 @@
 
 use crate::profile::{
     FrameId, FrameKind, Meta, Metric, NamedFrame, Profile, Reason, StackId, StackTable, Thread, ThreadIdx, WakeLink,
-    Weighted,
+    Weighted, Window,
 };
 use crate::units::{CpuId, Nanos, Pid, Tid};
 
@@ -64,6 +64,7 @@ pub(super) fn chain_of_three() -> Fixture {
     Fixture {
         profile: Profile {
             meta: Meta::example(),
+            window: Window::default(),
             frames,
             stacks,
             threads: vec![thread(11, "sleeper"), thread(12, "relay"), thread(13, "bystander")],

@@ -1,0 +1,37 @@
+//! Helpers that not every kernel gives to tracing programs, found out by trying: distributions carry some to older ones.
+
+use aya::programs::{ProgramError, ProgramType};
+use aya::sys::{BpfHelper, is_helper_supported};
+
+use super::Support;
+
+/// Which of them there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Helpers {
+    /// `bpf_task_pt_regs` (5.15, commit dd6e10fbd9fb).
+    pub task_pt_regs: Support,
+    /// `bpf_get_current_ancestor_cgroup_id` (for tracing programs since 5.15, commit 95b861a7935b).
+    pub current_ancestor_cgroup_id: Support,
+}
+
+impl Helpers {
+    /// Tries each in a program that does nothing else.
+    #[must_use]
+    pub fn detect() -> Self {
+        Self {
+            task_pt_regs: tried(BpfHelper::BPF_FUNC_task_pt_regs),
+            current_ancestor_cgroup_id: tried(BpfHelper::BPF_FUNC_get_current_ancestor_cgroup_id),
+        }
+    }
+}
+
+/// In a program on perf events, which has the helpers of tracing programs (`bpf_tracing_func_proto`,
+/// kernel/trace/bpf_trace.c) and needs nothing to attach to.
+fn tried(helper: BpfHelper) -> Support {
+    match is_helper_supported(ProgramType::PerfEvent, helper) {
+        Ok(true) => Support::Yes,
+        Ok(false) => Support::Unsupported("the kernel does not have this helper".to_owned()),
+        Err(ProgramError::SyscallError(error)) => Support::refused("loading", &error.io_error),
+        Err(error) => Support::Failed(error.to_string()),
+    }
+}

@@ -1,0 +1,58 @@
+//! Having the kernel check quell's own programs, without a capture.
+
+use super::{Availability, BpfObject, PROBES, Probe};
+use crate::collect::settings_to_try;
+use crate::host::{Helpers, TaskOffsets};
+
+/// What the kernel made of the programs of a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// The probe.
+    pub probe: &'static str,
+    /// What it can do with the programs that were accepted.
+    pub programs: Availability,
+}
+
+/// Loads the programs of each probe as a capture of every thread does, and attaches none. Nothing stays behind.
+#[must_use]
+pub fn try_programs(offsets: &TaskOffsets, helpers: &Helpers) -> Vec<Tried> {
+    let mut object = BpfObject::load(settings_to_try(offsets, helpers), 1, 1).map_err(|error| error.brief());
+    let tried = |probe: &&'static dyn Probe| {
+        let programs = match &mut object {
+            Ok(object) => probe.load(object).unwrap_or_else(|error| Availability::Unavailable(error.brief())),
+            Err(why) => Availability::Unavailable(why.clone()),
+        };
+        Tried { probe: probe.spec().name, programs }
+    };
+    PROBES.iter().map(tried).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::{self, Btf, Capabilities, Capability};
+
+    #[test]
+    fn a_program_that_the_kernel_refuses_is_named_with_the_verifiers_reason() {
+        let capabilities = Capabilities::effective();
+        if ![Capability::Bpf, Capability::Perfmon].into_iter().all(|needed| capabilities.grants(needed)) {
+            return;
+        }
+        let known = host::offsets(&Btf::kernel().expect("BTF")).expect("a kernel that quell knows");
+        let helpers = Helpers::detect();
+        for tried in try_programs(&known, &helpers) {
+            assert_eq!(tried.programs, Availability::Ready, "{}", tried.probe);
+        }
+        // Beyond the end of any task.
+        let wrong = TaskOffsets { tgid: 1 << 20, ..known };
+        for tried in try_programs(&wrong, &helpers) {
+            match tried.programs {
+                Availability::Unavailable(why) if tried.probe == "offcpu" => {
+                    assert!(why.contains("quell_switch") && why.contains("task_struct"), "{why}");
+                    assert!(!why.contains('\n') && !why.contains("processed"), "{why}");
+                }
+                other => assert_eq!((tried.probe, other), ("cpu", Availability::Ready)),
+            }
+        }
+    }
+}
