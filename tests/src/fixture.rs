@@ -29,11 +29,6 @@ impl Burned {
     pub fn in_function(&self, function: &str) -> u64 {
         self.threads.iter().filter_map(|thread| thread.functions.get(function)).sum()
     }
-
-    /// ... and what they would have been, had nothing come between: see [`BurnedThread::undisturbed`].
-    pub fn undisturbed_in(&self, function: &str) -> u64 {
-        self.threads.iter().filter_map(|thread| thread.undisturbed.get(function)).sum()
-    }
 }
 
 /// One thread of `burn`.
@@ -43,9 +38,6 @@ pub struct BurnedThread {
     pub tid: i32,
     /// CPU nanoseconds by function.
     pub functions: BTreeMap<String, u64>,
-    /// What they would have been at the pace of the faster quarter of its slices. A virtual CPU that waits for its
-    /// host's looks to its kernel as though it ran, and takes no interrupts: that time is the difference.
-    pub undisturbed: BTreeMap<String, u64>,
 }
 
 /// What `block` reports.

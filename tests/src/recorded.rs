@@ -27,6 +27,9 @@ pub struct Estimate {
     pub error: f64,
     /// How many samples.
     pub samples: usize,
+    /// The sum of the squares of the samples, in ns^2: its root is what chance makes of their sum, were each there
+    /// by chance alone.
+    pub squares: f64,
 }
 
 impl Recorded {
@@ -44,6 +47,7 @@ impl Recorded {
             sum.nanos += sample.value;
             sum.error += sample.variance;
             sum.samples += 1;
+            sum.squares += sample.value.powi(2);
         }
         sum.error = sum.error.sqrt();
         sum
@@ -60,8 +64,9 @@ impl Recorded {
     }
 
     /// On-CPU time of a process in the functions of `burn`.
-    pub fn burning(&self, pid: i32) -> f64 {
-        BURNING.iter().map(|function| self.on_cpu(pid, function).nanos).sum()
+    pub fn burning(&self, pid: i32) -> Estimate {
+        let burns = |sample: &_| BURNING.iter().any(|function| self.calls(sample, function));
+        self.estimate(|sample| on_cpu(sample) && self.pid(sample) == pid && burns(sample))
     }
 
     /// Exact off-CPU time of a thread that the kernel side counted, in nanoseconds.

@@ -72,14 +72,6 @@ fn is_unbiased(probabilities: &[f64], path: &BlockedPath) -> Result<()> {
     let estimate: f64 = probabilities.iter().map(|probability| 1.0 / probability).sum();
     let variance: f64 = probabilities.iter().map(|probability| (1.0 - probability) / probability.powi(2)).sum();
     let off = (estimate - path.sleeps as f64).abs();
-    if std::env::var_os("QUELL_KERNEL_DEBUG").is_some() {
-        eprintln!(
-            "{} samples, estimate {estimate} truth {} error {}",
-            probabilities.len(),
-            path.sleeps,
-            variance.sqrt()
-        );
-    }
     ensure!(
         off <= 4.0 + 0.02 * path.sleeps as f64 + 5.0 * variance.sqrt(),
         "{path:?}: {} samples stand for {estimate:.0} sleeps",
@@ -104,9 +96,6 @@ pub(crate) fn preempted() -> Result<Outcome> {
         let preempted = recorded.total_for(thread.tid, Reason::Preempted);
         // It ran for its own wall time, or waited to.
         let whole = (burned + preempted) as f64 / 0.6e9;
-        if std::env::var_os("QUELL_KERNEL_DEBUG").is_some() {
-            eprintln!("preempted whole {whole:.4}");
-        }
         ensure!((0.85..1.1).contains(&whole), "{burned} ns on the CPU, {preempted} ns preempted");
         ensure!(preempted > 100_000_000, "two threads on one CPU: {preempted} ns preempted");
         let other = recorded.total(thread.tid) - preempted;
@@ -266,26 +255,14 @@ fn is_counted(recorded: &Recorded, path: &BlockedPath) -> Result<()> {
 
 /// Whether a number of sleeps is the true one, but for a few at the thread's beginning and end.
 fn is_count(found: u64, truth: u64) -> bool {
-    if std::env::var_os("QUELL_KERNEL_DEBUG").is_some() {
-        eprintln!("count {found} {truth}");
-    }
     found.abs_diff(truth) as f64 <= 3.0 + 0.02 * truth as f64
 }
 
 fn is_time(found: f64, path: &BlockedPath) -> Result<()> {
-    let truth = path.off_cpu_ns as f64;
-    if std::env::var_os("QUELL_KERNEL_DEBUG").is_some() {
-        let n = path.sleeps as f64;
-        eprintln!(
-            "time {:18} mean {:9.1} us, cpu {:6.1} us, off {:7.4}, per sleep {:6.1} us",
-            path.function,
-            truth / 1e3 / n,
-            (path.wall_ns - path.off_cpu_ns) as f64 / 1e3 / n,
-            found / truth - 1.0,
-            (found - truth) / 1e3 / n
-        );
-    }
-    let allowed = 0.05 * truth + 300_000.0 * path.sleeps as f64;
+    let (truth, on_cpu) = (path.off_cpu_ns as f64, (path.wall_ns - path.off_cpu_ns) as f64);
+    // The scheduler charges a thread from a moment near that of the tracepoint of its switch: near beside what it
+    // takes this machine to put a thread to sleep and to wake it.
+    let allowed = 0.05 * truth + 2.0 * on_cpu;
     ensure!((found - truth).abs() < allowed, "{path:?}: {found} ns");
     Ok(())
 }
