@@ -232,7 +232,7 @@ fn of_those_that_sleep_throughout_only_those_of_the_cpus_asked_for_are_captured(
         let share = of(&threads[cpu]).nanos / recorded.recording.meta.duration.0 as f64;
         assert!((0.8..=1.0).contains(&share), "{share} of the capture");
         assert_eq!(of(&threads[1 - cpu]).samples, 0);
-        let cpus: BTreeSet<u32> = recorded.profile.samples.iter().map(|sample| sample.cpu.0).collect();
+        let cpus: BTreeSet<u32> = recorded.recording.samples.iter().map(|sample| sample.cpu.0).collect();
         assert_eq!(cpus, BTreeSet::from([cpu as u32]), "others slept there too");
     }
     Ok(())

@@ -125,19 +125,12 @@ impl ProbeError {
     pub fn brief(&self) -> String {
         match self {
             Self::Refused { program, why, log } => {
-                let said = log.lines().rev().find(|line| !is_statistics(line));
-                let said = said.map(|line| format!(": {}", line.trim())).unwrap_or_default();
+                let said = log.lines().last().map(|line| format!(": {}", line.trim())).unwrap_or_default();
                 format!("the kernel refused program {program}: {why}{said}")
             }
             other => other.to_string(),
         }
     }
-}
-
-/// Whether a line of the verifier's log only says how much work it had (`print_verification_stats`,
-/// kernel/bpf/verifier.c).
-fn is_statistics(line: &str) -> bool {
-    ["processed ", "verification time ", "stack depth "].iter().any(|begin| line.starts_with(begin))
 }
 
 /// Why a probe does not work.

@@ -238,14 +238,39 @@ pub(super) fn is_permission(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::PermissionDenied
 }
 
+/// The last lines of the verifier's log, the last of all says why it refused. What follows it are statistics
+/// (`print_verification_stats`, kernel/bpf/verifier.c; a line for each function was seen in 7.3).
+fn last_of(log: &str) -> String {
+    const SHOWN: usize = 8;
+    const STATISTICS: [&str; 4] = ["processed ", "verification time ", "stack depth ", "subprog "];
+    let says = |line: &&str| !line.trim().is_empty() && !STATISTICS.iter().any(|begin| line.starts_with(begin));
+    let lines: Vec<&str> = log.lines().filter(says).collect();
+    lines[lines.len().saturating_sub(SHOWN)..].join("\n")
+}
+
 fn refused(program: &'static str, error: ProgramError) -> ProbeError {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
-            let log = verifier_log.to_string();
-            let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
-            let last = lines[lines.len().saturating_sub(8)..].join("\n");
-            ProbeError::Refused { program, why: io_error.to_string(), log: last }
+            let log = last_of(&verifier_log.to_string());
+            ProbeError::Refused { program, why: io_error.to_string(), log }
         }
         other => ProbeError::Refused { program, why: other.to_string(), log: String::new() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verifiers_reason_is_told_and_not_how_much_work_it_had() {
+        let log = "15: R5=trusted_ptr_task_struct() R7=ctx()\naccess beyond struct task_struct at off 1048576 size 4\n\
+                   verification time 26108 usec\nstack depth max 0\n\
+                   subprog 0 (quell_switch) main insns_self 25 insns_total 25 stack 160\n\
+                   processed 25 insns (limit 1000000) max_states_per_insn 0\n\n";
+        let said = last_of(log);
+        assert_eq!(said.lines().last(), Some("access beyond struct task_struct at off 1048576 size 4"));
+        assert_eq!(said.lines().count(), 2);
+        assert_eq!(last_of(&"R1 invalid\n".repeat(20)).lines().count(), 8);
     }
 }
