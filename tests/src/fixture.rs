@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -167,7 +168,11 @@ pub fn report_in<T: DeserializeOwned>(output: &str) -> Result<T> {
 }
 
 /// In a fixture: says that it is ready, and waits for a line on stdin where it was told to.
+///
+/// From then on it waits for no page of its own any more, if it may lock that much memory: it would neither count nor
+/// time such waits.
 pub fn ready(wait: bool) -> Result<()> {
+    let _ = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE);
     let mut stdout = std::io::stdout();
     stdout.write_all(b"ready\n")?;
     stdout.flush()?;

@@ -86,14 +86,19 @@ impl Recorded {
         self.totals_of(tid).map(|row| row.count[index]).sum()
     }
 
+    /// The sampled sleeps of a thread, as they were measured.
+    pub fn sleeps(&self, tid: i32) -> impl Iterator<Item = &Sample> {
+        let of = move |sample: &&Sample| self.recording.threads.get(sample.thread).tid.0 == tid.cast_unsigned();
+        self.recording.samples.iter().filter(of).filter(|sample| sample.kind != SampleKind::OnCpu)
+    }
+
     /// The probability that each sampled sleep of a thread had of being sampled.
     pub fn probabilities(&self, tid: i32, why: Reason) -> Vec<f64> {
-        let thread = |sample: &Sample| self.recording.threads.get(sample.thread).tid.0 == tid.cast_unsigned();
         let of = |sample: &Sample| match sample.kind {
             SampleKind::OffCpu(OffCpu { reason, probability, .. }) if reason == why => Some(probability),
             _ => None,
         };
-        self.recording.samples.iter().filter(|sample| thread(sample)).filter_map(of).collect()
+        self.sleeps(tid).filter_map(of).collect()
     }
 
     /// Whether nothing at all of a process is in it: neither samples nor totals.

@@ -234,8 +234,7 @@ pub(crate) fn isolated() -> Result<Outcome> {
     let recorded = capture.ended()?;
     for path in &blocked.paths {
         is_counted(&recorded, path)?;
-        let elsewhere = |sample: &_| recorded.tid(sample) == path.tid && sample.cpu.0 as usize != cpu;
-        let elsewhere = recorded.estimate(elsewhere).samples;
+        let elsewhere = recorded.sleeps(path.tid).filter(|sample| sample.cpu.0 as usize != cpu).count();
         ensure!(elsewhere == 0, "{elsewhere} sleeps on other CPUs than {cpu}");
     }
     Ok(Outcome::Holds)
