@@ -29,7 +29,7 @@ pub use helpers::Helpers;
 pub use kernel_version::{KernelVersion, KernelVersionError};
 pub use offsets::{MissingField, TaskOffsets, offsets};
 pub use perf::PerfEvents;
-pub use processes::processes_in;
+pub use processes::{processes, processes_in};
 
 /// A fact that the host does not tell.
 #[derive(Debug, thiserror::Error)]
