@@ -20,7 +20,7 @@ use crate::profile::HostFacts;
 use crate::units::CpuSet;
 
 pub use availability::{cpu, offcpu, with_programs};
-pub use btf::{Btf, BtfError, Member};
+pub use btf::{Btf, BtfError, Member, Structure};
 pub use capabilities::{Capabilities, Capability};
 pub use cgroup::{Cgroup, CgroupError, cgroup};
 pub use checkup::{Check, Checkup, Group, ProbeState, ProbeVerdict, Status, checkup};
