@@ -14,15 +14,12 @@ pub fn allowed() -> Result<Vec<usize>> {
 }
 
 /// One that the scheduler keeps free of other work (`isolcpus`), and of the tick if there is such a one (`nohz_full`).
-pub fn isolated() -> Result<Option<usize>> {
-    // Of kernels without CONFIG_NO_HZ_FULL the first is not there (drivers/base/cpu.c, 4.2).
-    for list in ["nohz_full", "isolated"] {
-        let Ok(text) = fs::read_to_string(format!("/sys/devices/system/cpu/{list}")) else { continue };
-        // Some kernels print nothing for none, some `(null)` (lib/vsprintf.c).
-        let first = text.trim().parse::<CpuList>().ok().and_then(|cpus| cpus.iter().next());
-        if let Some(cpu) = first {
-            return Ok(Some(cpu.0 as usize));
-        }
-    }
-    Ok(None)
+pub fn isolated() -> Option<usize> {
+    // Of kernels without CONFIG_NO_HZ_FULL the first is not there (drivers/base/cpu.c, 4.2). Where there are none some
+    // print nothing, some `(null)` (lib/vsprintf.c).
+    let first = |list: &str| {
+        let text = fs::read_to_string(format!("/sys/devices/system/cpu/{list}")).ok()?;
+        text.trim().parse::<CpuList>().ok()?.iter().next()
+    };
+    ["nohz_full", "isolated"].into_iter().find_map(first).map(|cpu| cpu.0 as usize)
 }

@@ -11,6 +11,7 @@ pub mod capture;
 pub mod cgroup;
 pub mod clock;
 pub mod cpus;
+pub mod doctor;
 pub mod fixture;
 pub mod kernel;
 pub mod machine;

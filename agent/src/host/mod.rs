@@ -8,6 +8,7 @@ mod checkup;
 mod features;
 mod helpers;
 mod kernel_version;
+pub(crate) mod lockdown;
 mod offsets;
 mod perf;
 mod processes;

@@ -160,6 +160,15 @@ pub enum ProbeError {
         /// The verifier's last lines.
         log: String,
     },
+    /// The kernel refused a program because it is locked down.
+    #[error(
+        "the kernel is locked down (confidentiality) and refused program {program}, which reads kernel memory: {}",
+        host::lockdown::REMEDY
+    )]
+    LockedDown {
+        /// The program.
+        program: &'static str,
+    },
     /// A perf event could not be opened.
     #[error("perf_event_open failed on CPU {cpu}: {source}")]
     PerfEvent {

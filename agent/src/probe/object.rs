@@ -9,6 +9,7 @@ use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
 use quell_ebpf_common::{Counts, Rates, Settings, ThreadState};
 
 use super::ProbeError;
+use crate::host::lockdown;
 use crate::units::{Bytes, Pid, Tid};
 
 /// The committed object, aligned as the ELF reader wants it.
@@ -103,6 +104,12 @@ impl BpfObject {
             return Ok(());
         }
         program.load("task", &self.btf).map_err(|error| refused(name, error))
+    }
+
+    /// Whether the kernel has accepted program `name`.
+    #[must_use]
+    pub fn has_loaded(&self, name: &str) -> bool {
+        self.ebpf.program(name).is_some_and(|program| program.fd().is_ok())
     }
 
     /// Runs a loaded task iterator over all tasks.
@@ -251,7 +258,12 @@ fn last_of(log: &str) -> String {
 fn refused(program: &'static str, error: ProgramError) -> ProbeError {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
-            let log = last_of(&verifier_log.to_string());
+            let log = verifier_log.to_string();
+            // The verifier says only that the program may not call it (`bpf_tracing_func_proto`, kernel/trace/bpf_trace.c, 5.13).
+            if log.contains("bpf_probe_read") && lockdown::hides_kernel_memory() {
+                return ProbeError::LockedDown { program };
+            }
+            let log = last_of(&log);
             ProbeError::Refused { program, why: io_error.to_string(), log }
         }
         other => ProbeError::Refused { program, why: other.to_string(), log: String::new() },

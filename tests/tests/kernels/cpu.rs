@@ -117,7 +117,7 @@ pub(crate) fn one_cpu() -> Result<Outcome> {
 }
 
 pub(crate) fn isolated() -> Result<Outcome> {
-    let cpu = cpus::isolated()?.context("no CPU is isolated")?;
+    let cpu = cpus::isolated().context("no CPU is isolated")?;
     let burn = burn()?;
     burn.pin(cpu)?;
     let capture = begin(&["-a", "--cpu", &cpu.to_string()])?;

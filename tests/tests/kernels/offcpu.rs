@@ -225,7 +225,7 @@ pub(crate) fn one_cpu() -> Result<Outcome> {
 }
 
 pub(crate) fn isolated() -> Result<Outcome> {
-    let cpu = cpus::isolated()?.context("no CPU is isolated")?;
+    let cpu = cpus::isolated().context("no CPU is isolated")?;
     let mut block = block()?;
     block.pin(cpu)?;
     let capture = begin(&["-p", &block.pid().to_string()])?;
