@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result};
 use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::signal::Signal;
 use nix::unistd::{Pid, gettid};
 use quell::profile::Target;
 use quell_tests::agent::{self, Workdir};
@@ -148,6 +149,28 @@ fn a_stranger_that_is_given_the_id_of_a_target_that_ended_is_not_captured() -> R
     let found = found_in(&Recorded::read(&dir.path("x.quell"))?, burned.pid);
     // Nothing, unless the kernel took its time to free the one before.
     assert!(found < 0.1 * burned_in(&burned), "{found} ns of a stranger's {} ns", burned_in(&burned));
+    Ok(())
+}
+
+#[test]
+fn a_process_that_ended_before_its_samples_were_read_has_its_names() -> Result<()> {
+    const TEST: &str = "a_process_that_ended_before_its_samples_were_read_has_its_names";
+    if !kernel::privileged(TEST) {
+        return Ok(());
+    }
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    let mut burn = Fixture::start("burn", &["--seconds", "0.5"])?;
+    let quell = dir.spawn([&["record", "-a"][..], &FLAGS].concat())?;
+    quell.captures()?;
+    // Nothing reads the rings while it is stopped.
+    quell.signal(Signal::SIGSTOP)?;
+    burn.go()?;
+    let burned: Burned = burn.finish()?;
+    quell.signal(Signal::SIGCONT)?;
+    quell.signal(Signal::SIGINT)?;
+    quell.wait()?.expect_code(0)?;
+    is_whole(&Recorded::read(&dir.path("x.quell"))?, &burned);
     Ok(())
 }
 

@@ -21,7 +21,7 @@ use crate::profile::HostFacts;
 use crate::units::CpuSet;
 
 pub use availability::{cpu, offcpu, with_programs};
-pub use btf::{Btf, BtfError, Member};
+pub use btf::{Btf, BtfError, Member, Structure};
 pub use capabilities::{Capabilities, Capability};
 pub use cgroup::{Cgroup, CgroupError, cgroup};
 pub use checkup::{Check, Checkup, Group, ProbeState, ProbeVerdict, Status, checkup};
@@ -30,7 +30,7 @@ pub use helpers::Helpers;
 pub use kernel_version::{KernelVersion, KernelVersionError};
 pub use offsets::{MissingField, TaskOffsets, offsets};
 pub use perf::PerfEvents;
-pub use processes::processes_in;
+pub use processes::{processes, processes_in};
 
 /// A fact that the host does not tell.
 #[derive(Debug, thiserror::Error)]
