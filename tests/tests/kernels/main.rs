@@ -7,6 +7,7 @@ mod availability;
 mod cpu;
 mod doctor;
 mod harness;
+mod kept;
 mod look;
 mod machine;
 mod offcpu;
@@ -14,7 +15,7 @@ mod shell;
 
 use std::process::ExitCode;
 
-use harness::KernelTest;
+use harness::{HostCheck, KernelTest};
 use quell_tests::machine::{EQUIPPED, ISOLATED, LOCKED_DOWN, PLAIN};
 
 /// Every test: `PROBE::what`, `doctor::what` or `machine::what`.
@@ -50,6 +51,13 @@ const TESTS: &[KernelTest] = &[
     KernelTest { name: "machine::locked_down", machine: &LOCKED_DOWN, run: machine::locked_down },
 ];
 
+/// What holds the kept verdicts against the tests, on the host: no test of a kernel.
+const CHECKS: &[HostCheck] = &[
+    HostCheck { name: "kept::every_probe_is_tested", run: kept::every_probe_is_tested },
+    HostCheck { name: "kept::every_test_has_verdicts", run: kept::every_test_has_verdicts },
+    HostCheck { name: "kept::what_probes_claim_holds", run: kept::what_probes_claim_holds },
+];
+
 fn main() -> ExitCode {
-    harness::run(TESTS)
+    harness::run(TESTS, CHECKS)
 }
