@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use quell::profile::{
-    FrameKind, Metric, OffCpu, Profile, Reason, Recording, Sample, SampleKind, Selection, ThreadTotals, Weighted, build,
+    FrameKind, Metric, OffCpu, Profile, Reason, Recording, Sample, SampleKind, Selection, ThreadIdx, ThreadTotals,
+    Weighted, build,
 };
 
 use crate::fixture::BURNING;
@@ -120,12 +121,19 @@ impl Recorded {
         while let Some(sample) = next {
             hops.push(self.tid(sample));
             match sample.wake {
-                Some(wake) if wake.interrupt => return hops,
+                Some(wake) if wake.interrupt || self.runs_timers(wake.waker) => return hops,
                 Some(wake) => next = wake.waker_sleep.map(|row| &self.profile.samples[row as usize]),
                 None => break,
             }
         }
         Vec::new()
+    }
+
+    /// Whether a thread is one in which kernels with PREEMPT_RT run the timers that others run in interrupts: `ktimers/0`, or
+    /// `ksoftirqd/0` before 5.16.
+    fn runs_timers(&self, thread: ThreadIdx) -> bool {
+        let name = &self.profile.thread(thread).comm;
+        name.starts_with("ktimers/") || name.starts_with("ksoftirqd/")
     }
 
     /// The process of a sample.
