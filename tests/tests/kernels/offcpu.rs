@@ -265,9 +265,10 @@ fn is_time(found: f64, path: &BlockedPath) -> Result<()> {
     let (truth, on_cpu) = (path.off_cpu_ns as f64, (path.wall_ns - path.off_cpu_ns) as f64);
     // The scheduler charges a thread from a moment near that of the tracepoint of its switch: near beside what it
     // takes this machine to put a thread to sleep and to wake it.
-    // And a thread has a beginning and an end, which it does not time.
-    let allowed = 0.1 * truth + 2.0 * on_cpu + 5e6;
-    ensure!((found - truth).abs() < allowed, "{path:?}: {found} ns");
+    let allowed = 0.1 * truth + 2.0 * on_cpu;
+    // A thread also has a beginning and an end, which it does not time: on a host that is busy with others they take long.
+    let untimed = 8e7;
+    ensure!((truth - allowed..truth + allowed + untimed).contains(&found), "{path:?}: {found} ns");
     Ok(())
 }
 
