@@ -26,7 +26,12 @@ pub struct Burned {
 pub const BURNING: [&str; 3] = ["quell_burn_seventy", "quell_burn_twenty", "quell_burn_ten"];
 
 impl Burned {
-    /// CPU nanoseconds in a function, over all threads.
+    /// CPU nanoseconds in all functions of user space, over all threads.
+    pub fn burning(&self) -> u64 {
+        BURNING.iter().map(|function| self.in_function(function)).sum()
+    }
+
+    /// ... in one function.
     pub fn in_function(&self, function: &str) -> u64 {
         self.threads.iter().filter_map(|thread| thread.functions.get(function)).sum()
     }

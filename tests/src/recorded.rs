@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use quell::profile::{
     FrameKind, Metric, OffCpu, Profile, Reason, Recording, Sample, SampleKind, Selection, ThreadIdx, ThreadTotals,
     Weighted, build,
@@ -31,6 +31,17 @@ pub struct Estimate {
     /// The sum of the squares of the samples, in ns^2: its root is what chance makes of their sum, were each there
     /// by chance alone.
     pub squares: f64,
+}
+
+impl Estimate {
+    /// Fails unless this is CPU time that a fixture says it took: to a tenth, beside what chance makes of samples that
+    /// are few or unequal.
+    pub fn is_cpu_time(&self, truth: u64) -> Result<()> {
+        let off = self.nanos - truth as f64;
+        let allowed = 0.1 * truth as f64 + 2.0 * self.squares.sqrt();
+        ensure!(off.abs() < allowed, "{self:?} of CPU time, by its own clock {truth} ns: off by {off} ns");
+        Ok(())
+    }
 }
 
 impl Recorded {

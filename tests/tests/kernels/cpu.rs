@@ -7,7 +7,7 @@ use quell_tests::capture::Capture;
 use quell_tests::cgroup::Cgroup;
 use quell_tests::cpus;
 use quell_tests::fixture::{self, BURNING, Burned, Fixture};
-use quell_tests::recorded::{Estimate, Recorded};
+use quell_tests::recorded::Recorded;
 
 use crate::harness::{Outcome, skip};
 use crate::shell::Shell;
@@ -131,21 +131,12 @@ pub(crate) fn isolated() -> Result<Outcome> {
 
 /// The time in the fixture's functions of user space is what it says of itself.
 fn is_whole(recorded: &Recorded, burned: &Burned) -> Result<()> {
-    is_close(recorded.burning(burned.pid), BURNING.iter().map(|function| burned.in_function(function)).sum())
-}
-
-fn is_close(found: Estimate, truth: u64) -> Result<()> {
-    // Interrupts come in time, if not late: chance is the most that can be made of them.
-    let allowed = 0.1 * truth as f64 + 2.0 * found.squares.sqrt();
-    let off = found.nanos - truth as f64;
-    ensure!(off.abs() < allowed, "{found:?} of CPU time, by its own clock {truth} ns: off by {off} ns");
-    Ok(())
+    recorded.burning(burned.pid).is_cpu_time(burned.burning())
 }
 
 /// ... and so is its division among them.
 fn has_its_shares(recorded: &Recorded, burned: &Burned) -> Result<()> {
-    let truth: u64 = BURNING.iter().map(|function| burned.in_function(function)).sum();
-    let found = recorded.burning(burned.pid);
+    let (found, truth) = (recorded.burning(burned.pid), burned.burning());
     for function in BURNING {
         let share = recorded.on_cpu(burned.pid, function).nanos / found.nanos;
         let expected = burned.in_function(function) as f64 / truth as f64;
@@ -161,7 +152,7 @@ fn has_its_shares(recorded: &Recorded, burned: &Burned) -> Result<()> {
 fn shows_the_kernel(recorded: &Recorded, burned: &Burned) -> Result<()> {
     let function = "quell_burn_in_kernel";
     let all = recorded.on_cpu(burned.pid, function);
-    is_close(all, burned.in_function(function))?;
+    all.is_cpu_time(burned.in_function(function))?;
     let reads = recorded.estimate(|sample| {
         recorded.calls(sample, function)
             && recorded.functions(sample, FrameKind::Kernel).any(|function| function == "vfs_read")
