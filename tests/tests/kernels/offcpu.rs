@@ -95,9 +95,9 @@ pub(crate) fn preempted() -> Result<Outcome> {
     for thread in burned.iter().flat_map(|burned| &burned.threads) {
         let burned: u64 = thread.functions.values().sum();
         let preempted = recorded.total_for(thread.tid, Reason::Preempted);
-        // It ran for its own wall time, or waited to.
+        // It ran for its own wall time, or waited to; on a slow machine it also begins late.
         let whole = (burned + preempted) as f64 / 0.6e9;
-        ensure!((0.85..1.1).contains(&whole), "{burned} ns on the CPU, {preempted} ns preempted");
+        ensure!((0.4..1.1).contains(&whole), "{burned} ns on the CPU, {preempted} ns preempted");
         ensure!(preempted > 100_000_000, "two threads on one CPU: {preempted} ns preempted");
         let other = recorded.total(thread.tid) - preempted;
         ensure!(other < preempted / 2, "it waits for nothing else: {other} ns, {preempted} ns preempted");
