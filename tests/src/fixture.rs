@@ -5,6 +5,9 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +20,21 @@ pub struct Burned {
     pub pid: i32,
     /// Its burning threads.
     pub threads: Vec<BurnedThread>,
+}
+
+/// The functions of user space that `burn` spends its time in.
+pub const BURNING: [&str; 3] = ["quell_burn_seventy", "quell_burn_twenty", "quell_burn_ten"];
+
+impl Burned {
+    /// CPU nanoseconds in all functions of user space, over all threads.
+    pub fn burning(&self) -> u64 {
+        BURNING.iter().map(|function| self.in_function(function)).sum()
+    }
+
+    /// ... in one function.
+    pub fn in_function(&self, function: &str) -> u64 {
+        self.threads.iter().filter_map(|thread| thread.functions.get(function)).sum()
+    }
 }
 
 /// One thread of `burn`.
@@ -48,6 +66,9 @@ pub struct BlockedPath {
     pub tid: i32,
     /// How often it did.
     pub count: u64,
+    /// How often the thread gave up its CPU in it, by the kernel's own count (`ru_nvcsw` of getrusage(2)): not at
+    /// all where what it waits for is there already.
+    pub sleeps: u64,
     /// Time in it, in nanoseconds.
     pub wall_ns: u64,
     /// ... off the CPU: wall less CPU time.
@@ -111,6 +132,14 @@ impl Fixture {
         self.child.id()
     }
 
+    /// Keeps it to one CPU, with the threads that it has not started yet.
+    pub fn pin(&self, cpu: usize) -> Result<()> {
+        let mut only = CpuSet::new();
+        only.set(cpu)?;
+        sched_setaffinity(Pid::from_raw(self.pid().cast_signed()), &only)
+            .with_context(|| format!("cannot keep a process to CPU {cpu}"))
+    }
+
     /// Lets it begin.
     pub fn go(&mut self) -> Result<()> {
         self.child.stdin.take().context("the fixture has begun already")?.write_all(b"go\n")?;
@@ -137,8 +166,18 @@ impl Drop for Fixture {
     }
 }
 
+/// What a fixture reports on the stdout that it shares with who started it.
+pub fn report_in<T: DeserializeOwned>(output: &str) -> Result<T> {
+    let line = output.lines().find(|line| line.starts_with('{')).context("no report of a fixture")?;
+    serde_json::from_str(line).with_context(|| format!("the fixture reported {line:?}"))
+}
+
 /// In a fixture: says that it is ready, and waits for a line on stdin where it was told to.
+///
+/// From then on it waits for no page of its own any more, if it may lock that much memory: it would neither count nor
+/// time such waits.
 pub fn ready(wait: bool) -> Result<()> {
+    let _ = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE);
     let mut stdout = std::io::stdout();
     stdout.write_all(b"ready\n")?;
     stdout.flush()?;

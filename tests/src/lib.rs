@@ -7,8 +7,11 @@
 #![deny(missing_docs)]
 
 pub mod agent;
+pub mod capture;
 pub mod cgroup;
 pub mod clock;
+pub mod cpus;
+pub mod doctor;
 pub mod fake_host;
 pub mod fixture;
 pub mod kernel;

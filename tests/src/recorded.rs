@@ -2,8 +2,13 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
-use quell::profile::{FrameKind, Metric, Profile, Reason, Recording, Selection, Weighted, build};
+use anyhow::{Context as _, Result, ensure};
+use quell::profile::{
+    FrameKind, Metric, OffCpu, Profile, Reason, Recording, Sample, SampleKind, Selection, ThreadIdx, ThreadTotals,
+    Weighted, build,
+};
+
+use crate::fixture::BURNING;
 
 /// A recording, and the profile of all of it.
 #[derive(Debug)]
@@ -23,6 +28,20 @@ pub struct Estimate {
     pub error: f64,
     /// How many samples.
     pub samples: usize,
+    /// The sum of the squares of the samples, in ns^2: its root is what chance makes of their sum, were each there
+    /// by chance alone.
+    pub squares: f64,
+}
+
+impl Estimate {
+    /// Fails unless this is CPU time that a fixture says it took: to a tenth, beside what chance makes of samples that
+    /// are few or unequal.
+    pub fn is_cpu_time(&self, truth: u64) -> Result<()> {
+        let off = self.nanos - truth as f64;
+        let allowed = 0.1 * truth as f64 + 2.0 * self.squares.sqrt();
+        ensure!(off.abs() < allowed, "{self:?} of CPU time, by its own clock {truth} ns: off by {off} ns");
+        Ok(())
+    }
 }
 
 impl Recorded {
@@ -40,6 +59,7 @@ impl Recorded {
             sum.nanos += sample.value;
             sum.error += sample.variance;
             sum.samples += 1;
+            sum.squares += sample.value.powi(2);
         }
         sum.error = sum.error.sqrt();
         sum
@@ -55,6 +75,12 @@ impl Recorded {
         self.estimate(|sample| !on_cpu(sample) && self.tid(sample) == tid && self.calls(sample, function))
     }
 
+    /// On-CPU time of a process in the functions of `burn`.
+    pub fn burning(&self, pid: i32) -> Estimate {
+        let burns = |sample: &_| BURNING.iter().any(|function| self.calls(sample, function));
+        self.estimate(|sample| on_cpu(sample) && self.pid(sample) == pid && burns(sample))
+    }
+
     /// Exact off-CPU time of a thread that the kernel side counted, in nanoseconds.
     pub fn total(&self, tid: i32) -> u64 {
         Reason::ALL.into_iter().map(|reason| self.total_for(tid, reason)).sum()
@@ -63,9 +89,62 @@ impl Recorded {
     /// ... for one reason.
     pub fn total_for(&self, tid: i32, reason: Reason) -> u64 {
         let index = Reason::ALL.iter().position(|known| *known == reason).expect("`ALL` has every reason");
-        let rows =
-            self.profile.totals.iter().filter(|row| self.profile.thread(row.thread).tid.0 == tid.cast_unsigned());
-        rows.map(|row| row.time[index].0).sum()
+        self.totals_of(tid).map(|row| row.time[index].0).sum()
+    }
+
+    /// How often a thread slept for a reason, by the same count.
+    pub fn count_for(&self, tid: i32, reason: Reason) -> u64 {
+        let index = Reason::ALL.iter().position(|known| *known == reason).expect("`ALL` has every reason");
+        self.totals_of(tid).map(|row| row.count[index]).sum()
+    }
+
+    /// The sampled sleeps of a thread, as they were measured.
+    pub fn sleeps(&self, tid: i32) -> impl Iterator<Item = &Sample> {
+        let of = move |sample: &&Sample| self.recording.threads.get(sample.thread).tid.0 == tid.cast_unsigned();
+        self.recording.samples.iter().filter(of).filter(|sample| sample.kind != SampleKind::OnCpu)
+    }
+
+    /// The probability that each sampled sleep of a thread had of being sampled.
+    pub fn probabilities(&self, tid: i32, why: Reason) -> Vec<f64> {
+        let of = |sample: &Sample| match sample.kind {
+            SampleKind::OffCpu(OffCpu { reason, probability, .. }) if reason == why => Some(probability),
+            _ => None,
+        };
+        self.sleeps(tid).filter_map(of).collect()
+    }
+
+    /// Whether nothing at all of a process is in it: neither samples nor totals.
+    pub fn is_without(&self, pid: i32) -> bool {
+        let threads = &self.profile.threads;
+        let totals =
+            self.profile.totals.iter().filter(|row| threads[row.thread.0 as usize].pid.0 == pid.cast_unsigned());
+        !self.profile.samples.iter().any(|sample| self.pid(sample) == pid) && totals.count() == 0
+    }
+
+    fn totals_of(&self, tid: i32) -> impl Iterator<Item = &ThreadTotals> {
+        self.profile.totals.iter().filter(move |row| self.profile.thread(row.thread).tid.0 == tid.cast_unsigned())
+    }
+
+    /// The threads of a sample's wake chain from the sleeper on, if the chain ends in an interrupt; else none.
+    pub fn wake_chain(&self, sample: &Weighted) -> Vec<i32> {
+        let mut hops = Vec::new();
+        let mut next = Some(sample);
+        while let Some(sample) = next {
+            hops.push(self.tid(sample));
+            match sample.wake {
+                Some(wake) if wake.interrupt || self.runs_timers(wake.waker) => return hops,
+                Some(wake) => next = wake.waker_sleep.map(|row| &self.profile.samples[row as usize]),
+                None => break,
+            }
+        }
+        Vec::new()
+    }
+
+    /// Whether a thread is one in which kernels with PREEMPT_RT run the timers that others run in interrupts: `ktimers/0`, or
+    /// `ksoftirqd/0` before 5.16.
+    fn runs_timers(&self, thread: ThreadIdx) -> bool {
+        let name = &self.profile.thread(thread).comm;
+        name.starts_with("ktimers/") || name.starts_with("ksoftirqd/")
     }
 
     /// The process of a sample.
@@ -80,9 +159,13 @@ impl Recorded {
 
     /// Whether a function of user space is in a sample's stack.
     pub fn calls(&self, sample: &Weighted, function: &str) -> bool {
-        sample.stack.is_some_and(|stack| {
-            self.profile.functions(stack).any(|frame| frame.kind == FrameKind::User && frame.name == function)
-        })
+        self.functions(sample, FrameKind::User).any(|name| name == function)
+    }
+
+    /// The functions of one side in a sample's stack, innermost first.
+    pub fn functions(&self, sample: &Weighted, side: FrameKind) -> impl Iterator<Item = &str> {
+        let frames = sample.stack.into_iter().flat_map(|stack| self.profile.functions(stack));
+        frames.filter(move |frame| frame.kind == side).map(|frame| frame.name.as_str())
     }
 }
 

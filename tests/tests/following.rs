@@ -3,74 +3,30 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result};
 use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::signal::Signal;
 use nix::unistd::{Pid, gettid};
 use quell::profile::Target;
 use quell_tests::agent::{self, Workdir};
-use quell_tests::fixture::{Burned, Fixture};
-use quell_tests::recorded::{Recorded, on_cpu};
+use quell_tests::fixture::{self, Burned, Fixture};
+use quell_tests::recorded::Recorded;
 use quell_tests::{kernel, turns};
 
-const FUNCTIONS: [&str; 3] = ["quell_burn_seventy", "quell_burn_twenty", "quell_burn_ten"];
 /// Enough samples in a second, and no governor to lower the rate.
 const FLAGS: [&str; 6] = ["-F", "997", "--max-overhead", "0", "-o", "x.quell"];
 
-/// CPU time in the fixture's functions, by its own clock.
-fn burned_in(burned: &Burned) -> f64 {
-    burned.threads.iter().flat_map(|thread| thread.functions.values()).sum::<u64>() as f64
-}
-
-/// ... by the recording.
-fn found_in(recorded: &Recorded, pid: i32) -> f64 {
-    FUNCTIONS.iter().map(|function| recorded.on_cpu(pid, function).nanos).sum()
-}
-
-fn is_whole(recorded: &Recorded, burned: &Burned) {
-    let (found, truth) = (found_in(recorded, burned.pid), burned_in(burned));
-    assert!((found / truth - 1.0).abs() < 0.1, "{found} ns of {truth}");
-}
-
 fn is_absent(recorded: &Recorded, pid: i32) {
-    let threads = &recorded.profile.threads;
-    let samples = recorded.profile.samples.iter().filter(|sample| recorded.pid(sample) == pid).count();
-    let totals =
-        recorded.profile.totals.iter().filter(|row| threads[row.thread.0 as usize].pid.0 == pid.cast_unsigned());
-    assert_eq!((samples, totals.count()), (0, 0), "samples and totals of process {pid}");
+    assert!(recorded.is_without(pid), "process {pid} is in it");
 }
 
-fn report_in(output: &str) -> Result<Burned> {
-    let line = output.lines().find(|line| line.starts_with('{')).context("the fixture's report")?;
-    Ok(serde_json::from_str(line)?)
-}
-
-/// A shell that starts `burn` with two threads and waits for it, once it reads a line.
+/// A shell that starts `burn` with two threads and waits for it.
 fn script() -> Result<String> {
-    Ok(format!("read line; {} --seconds 1 --threads 2 & wait", agent::target_dir()?.join("burn").display()))
-}
-
-#[test]
-fn children_and_their_threads_are_captured_with_a_process() -> Result<()> {
-    if !kernel::privileged("children_and_their_threads_are_captured_with_a_process") {
-        return Ok(());
-    }
-    let _alone = turns::alone();
-    let dir = Workdir::new()?;
-    let mut shell = Command::new("sh");
-    let mut shell = shell.args(["-c", &script()?]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    let pid = shell.id().to_string();
-    let quell = dir.spawn([&["record", "-p", &pid][..], &FLAGS].concat())?;
-    quell.captures()?;
-    shell.stdin.take().context("a pipe")?.write_all(b"go\n")?;
-    let output = String::from_utf8(shell.wait_with_output()?.stdout)?;
-    quell.wait()?.expect_code(0)?;
-    is_whole(&Recorded::read(&dir.path("x.quell"))?, &report_in(&output)?);
-    Ok(())
+    Ok(format!("{} --seconds 1 --threads 2 & wait", agent::target_dir()?.join("burn").display()))
 }
 
 #[test]
@@ -80,11 +36,11 @@ fn children_and_their_threads_are_captured_with_a_command() -> Result<()> {
     }
     let _alone = turns::alone();
     let dir = Workdir::new()?;
-    // Its stdin is empty: `read` does not wait.
     let script = script()?;
     let ended = dir.run([&["record"][..], &FLAGS, &["--", "sh", "-c", &script]].concat())?.expect_code(0)?;
     let recorded = Recorded::read(&dir.path("x.quell"))?;
-    is_whole(&recorded, &report_in(&ended.stdout)?);
+    let burned: Burned = fixture::report_in(&ended.stdout)?;
+    recorded.burning(burned.pid).is_cpu_time(burned.burning())?;
     let words = ["sh", "-c", script.as_str()].map(str::to_owned).to_vec();
     assert_eq!(recorded.recording.meta.target, Target::Command(words));
     Ok(())
@@ -103,10 +59,10 @@ fn a_process_beside_the_target_is_not_captured() -> Result<()> {
     quell.captures()?;
     target.go()?;
     beside.go()?;
-    let burned = target.finish()?;
+    let burned: Burned = target.finish()?;
     quell.wait()?.expect_code(0)?;
     let recorded = Recorded::read(&dir.path("x.quell"))?;
-    is_whole(&recorded, &burned);
+    recorded.burning(burned.pid).is_cpu_time(burned.burning())?;
     is_absent(&recorded, beside.pid().cast_signed());
     Ok(())
 }
@@ -145,9 +101,32 @@ fn a_stranger_that_is_given_the_id_of_a_target_that_ended_is_not_captured() -> R
     stdin.write_all(b"end\n")?;
     shell.wait()?;
     quell.wait()?.expect_code(0)?;
-    let found = found_in(&Recorded::read(&dir.path("x.quell"))?, burned.pid);
+    let found = Recorded::read(&dir.path("x.quell"))?.burning(burned.pid).nanos;
     // Nothing, unless the kernel took its time to free the one before.
-    assert!(found < 0.1 * burned_in(&burned), "{found} ns of a stranger's {} ns", burned_in(&burned));
+    let truth = burned.burning();
+    assert!(found < 0.1 * truth as f64, "{found} ns of a stranger's {truth} ns");
+    Ok(())
+}
+
+#[test]
+fn a_process_that_ended_before_its_samples_were_read_has_its_names() -> Result<()> {
+    const TEST: &str = "a_process_that_ended_before_its_samples_were_read_has_its_names";
+    if !kernel::privileged(TEST) {
+        return Ok(());
+    }
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    let mut burn = Fixture::start("burn", &["--seconds", "0.5"])?;
+    let quell = dir.spawn([&["record", "-a"][..], &FLAGS].concat())?;
+    quell.captures()?;
+    // Nothing reads the rings while it is stopped.
+    quell.signal(Signal::SIGSTOP)?;
+    burn.go()?;
+    let burned: Burned = burn.finish()?;
+    quell.signal(Signal::SIGCONT)?;
+    quell.signal(Signal::SIGINT)?;
+    quell.wait()?.expect_code(0)?;
+    Recorded::read(&dir.path("x.quell"))?.burning(burned.pid).is_cpu_time(burned.burning())?;
     Ok(())
 }
 
@@ -164,48 +143,6 @@ fn the_agent_is_no_part_of_its_own_capture() -> Result<()> {
     let recorded = Recorded::read(&dir.path("x.quell"))?;
     is_absent(&recorded, pid);
     assert!(recorded.profile.samples.len() > 10, "it did capture the others");
-    Ok(())
-}
-
-#[test]
-fn only_the_cpus_asked_for_are_captured() -> Result<()> {
-    const TEST: &str = "only_the_cpus_asked_for_are_captured";
-    if !kernel::privileged(TEST) {
-        return Ok(());
-    }
-    let _alone = turns::alone();
-    let dir = Workdir::new()?;
-    let mut fixtures = Vec::new();
-    for cpu in [0, 1] {
-        let fixture = Fixture::start("burn", &["--seconds", "1"])?;
-        let mut only = CpuSet::new();
-        only.set(cpu)?;
-        // Its threads inherit it.
-        if sched_setaffinity(Pid::from_raw(fixture.pid().cast_signed()), &only).is_err() {
-            kernel::skipped(TEST, "needs CPUs 0 and 1");
-            return Ok(());
-        }
-        fixtures.push(fixture);
-    }
-    let quell = dir.spawn([&["record", "-a", "--cpu", "0"][..], &FLAGS].concat())?;
-    quell.captures()?;
-    for fixture in &mut fixtures {
-        fixture.go()?;
-    }
-    let burned = fixtures.into_iter().map(Fixture::finish).collect::<Result<Vec<Burned>>>()?;
-    quell.signal(nix::sys::signal::Signal::SIGINT)?;
-    quell.wait()?.expect_code(0)?;
-    let recorded = Recorded::read(&dir.path("x.quell"))?;
-    is_whole(&recorded, &burned[0]);
-    assert_eq!(found_in(&recorded, burned[1].pid), 0.0);
-    let meta = &recorded.recording.meta;
-    assert_eq!(meta.cpus.to_string(), "0");
-    assert_eq!(meta.idle.keys().map(|cpu| cpu.0).collect::<Vec<_>>(), [0]);
-    assert!(recorded.profile.samples.iter().all(|sample| !on_cpu(sample) || sample.cpu.0 == 0));
-    // Its thread was started during the capture; that which slept throughout may have run on either CPU last.
-    let other = burned[1].threads[0].tid;
-    assert_eq!(recorded.estimate(|sample| recorded.tid(sample) == other).samples, 0);
-    assert_eq!(recorded.total(other), 0);
     Ok(())
 }
 
@@ -232,7 +169,7 @@ fn of_those_that_sleep_throughout_only_those_of_the_cpus_asked_for_are_captured(
         let share = of(&threads[cpu]).nanos / recorded.recording.meta.duration.0 as f64;
         assert!((0.8..=1.0).contains(&share), "{share} of the capture");
         assert_eq!(of(&threads[1 - cpu]).samples, 0);
-        let cpus: BTreeSet<u32> = recorded.profile.samples.iter().map(|sample| sample.cpu.0).collect();
+        let cpus: BTreeSet<u32> = recorded.recording.samples.iter().map(|sample| sample.cpu.0).collect();
         assert_eq!(cpus, BTreeSet::from([cpu as u32]), "others slept there too");
     }
     Ok(())
@@ -278,80 +215,6 @@ impl Drop for Sleeper {
             let _ = thread.join();
         }
     }
-}
-
-/// A cgroup of version 2, while it lives.
-struct Cgroup {
-    path: PathBuf,
-}
-
-impl Cgroup {
-    fn create(test: &str) -> Result<Option<Self>> {
-        let mounts = fs::read_to_string("/proc/self/mounts")?;
-        let words = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-        let Some(mount) = words.into_iter().find(|words| words.get(2) == Some(&"cgroup2")) else {
-            kernel::skipped(test, "no cgroup of version 2 is mounted");
-            return Ok(None);
-        };
-        let path = Path::new(mount[1]).join(format!("quell-test-{}", std::process::id()));
-        if let Err(error) = fs::create_dir(&path) {
-            kernel::skipped(test, &format!("cannot make a cgroup: {error}"));
-            return Ok(None);
-        }
-        Ok(Some(Self { path }))
-    }
-
-    fn take(&self, pid: u32) -> Result<()> {
-        Ok(fs::write(self.path.join("cgroup.procs"), pid.to_string())?)
-    }
-}
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        // Refused for as long as a process that was killed is still in it.
-        let _ = turns::until("the cgroup is empty", || Ok(fs::remove_dir(&self.path).ok()));
-    }
-}
-
-#[test]
-fn the_threads_of_a_cgroup_are_captured_and_nobody_else() -> Result<()> {
-    const TEST: &str = "the_threads_of_a_cgroup_are_captured_and_nobody_else";
-    if !kernel::privileged(TEST) {
-        return Ok(());
-    }
-    let _alone = turns::alone();
-    let dir = Workdir::new()?;
-    let Some(cgroup) = Cgroup::create(TEST)? else { return Ok(()) };
-    let below = Cgroup { path: cgroup.path.join("below") };
-    fs::create_dir(&below.path)?;
-    let mut inside = Fixture::start("burn", &["--seconds", "1"])?;
-    let mut deeper = Fixture::start("burn", &["--seconds", "1"])?;
-    let mut beside = Fixture::start("burn", &["--seconds", "1"])?;
-    // Waits for its `go` in vain.
-    let stuck = Fixture::start("burn", &[])?;
-    cgroup.take(inside.pid())?;
-    cgroup.take(stuck.pid())?;
-    below.take(deeper.pid())?;
-    let path = cgroup.path.to_str().context("a path of text")?;
-    let quell = dir.spawn([&["record", "--cgroup", path][..], &FLAGS].concat())?;
-    quell.captures()?;
-    inside.go()?;
-    deeper.go()?;
-    beside.go()?;
-    let (inside, deeper, beside): (Burned, Burned, Burned) = (inside.finish()?, deeper.finish()?, beside.finish()?);
-    quell.signal(nix::sys::signal::Signal::SIGINT)?;
-    quell.wait()?.expect_code(0)?;
-    let recorded = Recorded::read(&dir.path("x.quell"))?;
-    is_whole(&recorded, &inside);
-    is_whole(&recorded, &deeper);
-    is_absent(&recorded, beside.pid);
-    let waits = |pid: u32| {
-        let of = |sample: &_| !on_cpu(sample) && recorded.pid(sample) == pid.cast_signed();
-        recorded.estimate(of).nanos / recorded.recording.meta.duration.0 as f64
-    };
-    assert!((0.8..=1.0).contains(&waits(stuck.pid())), "{}", waits(stuck.pid()));
-    drop(stuck);
-    Ok(())
 }
 
 #[test]

@@ -6,7 +6,6 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
-use quell::profile::Reason;
 use quell_tests::agent::Workdir;
 use quell_tests::fixture::{Blocked, Burned, Fixture};
 use quell_tests::recorded::{Recorded, on_cpu};
@@ -201,76 +200,5 @@ fn every_format_is_written_of_one_capture() -> Result<()> {
         assert!(std::fs::metadata(&path)?.len() > 100, "{name}");
     }
     assert!(Recorded::read(&dir.path("x.quell"))?.profile.samples.len() > 10);
-    Ok(())
-}
-
-#[test]
-fn a_thread_that_could_run_and_may_not_is_preempted() -> Result<()> {
-    const TEST: &str = "a_thread_that_could_run_and_may_not_is_preempted";
-    if !kernel::privileged(TEST) {
-        return Ok(());
-    }
-    let _alone = turns::alone();
-    let dir = Workdir::new()?;
-    let mut only = nix::sched::CpuSet::new();
-    only.set(0)?;
-    let mut pair = [Fixture::start("burn", &["--seconds", "2"])?, Fixture::start("burn", &["--seconds", "2"])?];
-    for burn in &pair {
-        // Its threads inherit it.
-        nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(burn.pid().cast_signed()), &only)?;
-    }
-    let pids = pair.each_ref().map(|burn| burn.pid().to_string());
-    let quell =
-        dir.spawn(["record", "-p", &pids[0], "-p", &pids[1], "--probe", "offcpu", "-d", "1h", "-o", "x.quell"])?;
-    quell.captures()?;
-    for burn in &mut pair {
-        burn.go()?;
-    }
-    let burned: Vec<Burned> = pair.into_iter().map(Fixture::finish).collect::<Result<_>>()?;
-    quell.wait()?.expect_code(0)?;
-    let recorded = Recorded::read(&dir.path("x.quell"))?;
-    for thread in burned.iter().flat_map(|burned| &burned.threads) {
-        let burned: u64 = thread.functions.values().sum();
-        let preempted = recorded.total_for(thread.tid, Reason::Preempted);
-        // It ran for its own two seconds of wall time, or waited to.
-        let whole = (burned + preempted) as f64;
-        assert!((1.7e9..2.1e9).contains(&whole), "{burned} ns on the CPU, {preempted} ns preempted");
-        assert!(preempted > 500_000_000, "two threads on one CPU: {preempted} ns preempted");
-        assert!(recorded.total(thread.tid) - preempted < preempted / 20, "it never waits for anything else");
-    }
-    Ok(())
-}
-
-#[test]
-fn a_thread_that_waits_for_a_disk_is_in_io_wait() -> Result<()> {
-    const TEST: &str = "a_thread_that_waits_for_a_disk_is_in_io_wait";
-    if !kernel::privileged(TEST) {
-        return Ok(());
-    }
-    let _alone = turns::alone();
-    let dir = Workdir::new()?;
-    let kind = nix::sys::statfs::statfs(&dir.path(""))?.filesystem_type();
-    let in_memory = [nix::sys::statfs::TMPFS_MAGIC, nix::sys::statfs::OVERLAYFS_SUPER_MAGIC];
-    let written = Command::new("dd")
-        .args(["if=/dev/zero", "bs=1M", "count=32", "conv=fsync", "status=none"])
-        .arg(format!("of={}", dir.path("file").display()))
-        .status();
-    if in_memory.contains(&kind) || !written.is_ok_and(|status| status.success()) {
-        kernel::skipped(TEST, "needs dd, and temporary files on a disk");
-        return Ok(());
-    }
-    let read = ["--", "dd", "if=file", "of=/dev/null", "bs=16k", "iflag=direct", "status=none"];
-    let record = ["record", "--probe", "offcpu", "--every-event", "-o", "x.quell"];
-    let ended = dir.run([&record[..], &read].concat())?.expect_code(0)?;
-    let recorded = Recorded::read(&dir.path("x.quell"))?;
-    if recorded.recording.meta.exit_code != Some(0) {
-        kernel::skipped(TEST, "the file system has no direct reads");
-        return Ok(());
-    }
-    let of = |reason| recorded.profile.totals.iter().map(|row| row.time[reason as usize].0).sum::<u64>();
-    let counted: u64 = recorded.profile.totals.iter().map(|row| row.count[Reason::IoWait as usize]).sum();
-    // 2048 reads, some of which end before the thread sleeps.
-    assert!(counted > 500, "{counted} waits\n{}", ended.stdout);
-    assert!(of(Reason::IoWait) > 4 * of(Reason::Blocked), "{}", ended.stdout);
     Ok(())
 }

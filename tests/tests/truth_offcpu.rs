@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use quell::profile::{Metric, Reason, Weighted};
+use quell::profile::Weighted;
 use quell_tests::agent::{Ended, Workdir};
-use quell_tests::fixture::{Blocked, BlockedPath, Chained, Fixture};
+use quell_tests::fixture::{Blocked, BlockedPath, Fixture};
 use quell_tests::recorded::{Recorded, on_cpu};
 use quell_tests::{kernel, turns};
 
@@ -136,61 +136,4 @@ fn sampled_each_path_is_within_its_own_error() -> Result<()> {
     }
     assert!(sampled < slept / 2, "{sampled} of {slept} sleeps: that is not sampling");
     Ok(())
-}
-
-#[test]
-fn a_thread_that_never_wakes_is_in_the_profile_for_as_long_as_it_was_captured() -> Result<()> {
-    if !kernel::privileged("a_thread_that_never_wakes_is_in_the_profile_for_as_long_as_it_was_captured") {
-        return Ok(());
-    }
-    let _alone = turns::alone();
-    let dir = Workdir::new()?;
-    // Waits for its `go` in vain: its only thread is in a read all the while.
-    let waiting = Fixture::start("burn", &[])?;
-    let pid = waiting.pid();
-    dir.run(["record", "-p", &pid.to_string(), "-d", "1", "-o", "x.quell"])?.expect_code(0)?;
-    let recorded = Recorded::read(&dir.path("x.quell"))?;
-    let found = recorded.estimate(|sample| recorded.calls(sample, "quell_tests::fixture::ready"));
-    let duration = recorded.recording.meta.duration.0 as f64;
-    // The walk comes after the probes are attached.
-    assert!((0.8 * duration..=duration).contains(&found.nanos), "{found:?} of {duration} ns");
-    assert!(recorded.profile.samples.iter().all(|sample| sample.metric == Metric::OffCpu(Reason::Blocked)));
-    Ok(())
-}
-
-#[test]
-fn a_wake_chain_is_followed_to_the_interrupt_that_began_it() -> Result<()> {
-    if !kernel::privileged("a_wake_chain_is_followed_to_the_interrupt_that_began_it") {
-        return Ok(());
-    }
-    let _alone = turns::alone();
-    let dir = Workdir::new()?;
-    let mut chain = Fixture::start("wakechain", &["--seconds", "1"])?;
-    let pid = chain.pid().to_string();
-    let quell = dir.spawn(["record", "-p", &pid, "--probe", "offcpu", "--every-event", "-o", "x.quell"])?;
-    quell.captures()?;
-    chain.go()?;
-    let chained: Chained = chain.finish()?;
-    quell.wait()?.expect_code(0)?;
-    let recorded = Recorded::read(&dir.path("x.quell"))?;
-    let tids: Vec<_> = chained.links.iter().map(|link| link.tid).collect();
-    let whole = recorded.profile.samples.iter().filter(|sample| hops(&recorded, sample) == tids).count();
-    // Not every round: on a busy machine a link may not have begun to wait when it is its turn.
-    assert!(whole as u64 * 2 > chained.rounds, "{whole} whole chains in {} rounds", chained.rounds);
-    Ok(())
-}
-
-/// The threads of a sample's wake chain from the sleeper on, if the chain ends in an interrupt.
-fn hops(recorded: &Recorded, sample: &Weighted) -> Vec<i32> {
-    let mut hops = Vec::new();
-    let mut next = Some(sample);
-    while let Some(sample) = next {
-        hops.push(recorded.tid(sample));
-        match sample.wake {
-            Some(wake) if wake.interrupt => return hops,
-            Some(wake) => next = wake.waker_sleep.map(|row| &recorded.profile.samples[row as usize]),
-            None => break,
-        }
-    }
-    Vec::new()
 }

@@ -48,12 +48,12 @@ pub struct Joiner {
 }
 
 impl Joiner {
-    /// Times count from `begin`.
+    /// Times count from `begin`; `modules` are the files of code that are known already.
     #[must_use]
-    pub fn new(begin: Nanos) -> Self {
+    pub fn new(begin: Nanos, modules: ModuleTable) -> Self {
         Self {
             stacks: StackInterner::default(),
-            modules: ModuleTable::default(),
+            modules,
             threads: ThreadTable::default(),
             samples: Vec::new(),
             totals: Vec::new(),
@@ -231,7 +231,7 @@ mod tests {
     }
 
     fn joined(events: &[Event<'_>]) -> Joiner {
-        let mut joiner = Joiner::new(Nanos(1_000));
+        let mut joiner = Joiner::new(Nanos(1_000), ModuleTable::default());
         let mut spaces = AddressSpaces::new();
         for event in events {
             joiner.take(Some(*event), &mut spaces);

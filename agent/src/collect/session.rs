@@ -18,8 +18,8 @@ use super::user_walk;
 use crate::host::{self, Btf, Helpers};
 use crate::probe::{Attached, Availability, BpfObject, Link, Probe, ProbeConfig, ProbeError};
 use crate::profile::{
-    Cost, Governing, HostFacts, Losses, Meta, ProbeCost, RateChange, Recording, SCHEMA_VERSION, SymbolizeStats, Target,
-    ThreadTotals,
+    Cost, Governing, HostFacts, Losses, Meta, ModuleTable, ProbeCost, RateChange, Recording, SCHEMA_VERSION,
+    SymbolizeStats, Target, ThreadTotals,
 };
 use crate::symbolize::{AddressSpaces, MappingEvent, MappingEvents};
 use crate::units::{Bytes, CpuId, CpuSet, Nanos, Pid, Tid};
@@ -137,6 +137,12 @@ impl Session {
                 _ => None,
             },
         };
+        let (mut spaces, mut modules) = (AddressSpaces::new(), ModuleTable::default());
+        // After reports of mappings have begun, so that none is missed; before the first sample, since whoever is in it may
+        // have ended when the sample is read.
+        for pid in there_now(&config.target) {
+            spaces.meet(pid, &mut modules);
+        }
         let mut attached = attach(&config.probes, &mut object, &probe_config, &mut remarks)?;
         // Loading takes a while: the capture begins when everything is attached. What was seen before counts as seen now.
         let (begin, begin_realtime) = (now(), clock(ClockId::CLOCK_REALTIME));
@@ -155,10 +161,10 @@ impl Session {
             following,
             mappings,
             pending: Vec::new(),
-            spaces: AddressSpaces::new(),
+            spaces,
             sorter: Sorter::default(),
             completed: Vec::new(),
-            joiner: Joiner::new(begin),
+            joiner: Joiner::new(begin, modules),
             meter: CostMeter::new(),
             governor,
             governing,
@@ -416,6 +422,17 @@ impl Session {
             unknown_records: self.joiner.unknown,
             lost_mappings: self.mappings.as_ref().map_or(0, MappingEvents::lost),
         }
+    }
+}
+
+/// The processes that a capture will see from its beginning.
+fn there_now(target: &CaptureTarget) -> Vec<Pid> {
+    match target {
+        CaptureTarget::All => host::processes(),
+        CaptureTarget::Processes(pids) => pids.clone(),
+        CaptureTarget::Cgroup { path, .. } => host::processes_in(path),
+        // It gets its code when it calls exec, which is reported.
+        CaptureTarget::Command { .. } => Vec::new(),
     }
 }
 

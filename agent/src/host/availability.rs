@@ -1,6 +1,6 @@
 //! Which probes this host can run.
 
-use super::{Features, Support};
+use super::{Capability, Features, Support};
 use crate::probe::{Availability, Tried};
 
 /// Whether the CPU probe works: a perf event that interrupts each CPU and a program that walks the stacks.
@@ -41,12 +41,14 @@ pub fn offcpu(features: &Features) -> Availability {
 struct Verdict {
     obstacles: Vec<String>,
     shortcomings: Vec<String>,
+    forbidden: bool,
 }
 
 impl Verdict {
     fn need(&mut self, what: &str, support: &Support) {
         if let Some(why) = support.why_not() {
             self.obstacles.push(format!("{what} is needed ({why})"));
+            self.forbidden |= matches!(support, Support::Forbidden(_));
         }
     }
 
@@ -55,6 +57,12 @@ impl Verdict {
     }
 
     fn common(&mut self, features: &Features) {
+        let missing = |needed: &Capability| !features.capabilities.grants(*needed);
+        let missing: Vec<_> = [Capability::Bpf, Capability::Perfmon].into_iter().filter(missing).collect();
+        if self.forbidden && !missing.is_empty() {
+            let names: Vec<_> = missing.into_iter().map(Capability::name).collect();
+            self.obstacles.insert(0, format!("not permitted without {}", names.join(" and ")));
+        }
         if !features.kernel_symbols.is_yes() {
             self.miss("kernel functions have no names");
         }
@@ -110,8 +118,17 @@ mod tests {
     #[test]
     fn without_permission_neither_works() {
         let features = Features::unprivileged();
-        assert!(matches!(cpu(&features), Availability::Unavailable(_)));
-        assert!(matches!(offcpu(&features), Availability::Unavailable(_)));
+        for availability in [cpu(&features), offcpu(&features)] {
+            let Availability::Unavailable(why) = availability else { panic!("{availability:?}") };
+            assert!(why.starts_with("not permitted without CAP_BPF and CAP_PERFMON; "), "{why}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_to_somebody_who_may_do_anything_is_not_for_want_of_a_capability() {
+        let mut features = Features::all();
+        features.mechanisms.tp_btf = Support::Forbidden("loading: EPERM, operation not permitted".to_owned());
+        assert!(matches!(offcpu(&features), Availability::Unavailable(why) if !why.contains("CAP_")));
     }
 
     #[test]

@@ -55,6 +55,21 @@ impl Member {
     }
 }
 
+/// A struct of a kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Structure<'a> {
+    btf: &'a Btf,
+    record: Record,
+}
+
+impl Structure<'_> {
+    /// The member of this name, also where it stands in a struct or union without a name inside.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<Member> {
+        self.btf.member_in(self.record, name, 0)
+    }
+}
+
 /// Type information of a kernel.
 #[derive(Debug)]
 pub struct Btf {
@@ -114,10 +129,11 @@ impl Btf {
         self.types.len()
     }
 
-    /// The member `name` of the struct `of`, also where it stands in a struct or union without a name inside.
+    /// The struct of this name; looking for it goes over all types, looking for its members does not.
     #[must_use]
-    pub fn member(&self, of: &str, name: &str) -> Option<Member> {
-        self.named(kind::STRUCT, of).find_map(|(_, record)| self.member_in(record, name, 0))
+    pub fn structure(&self, name: &str) -> Option<Structure<'_>> {
+        let (_, record) = self.named(kind::STRUCT, name).next()?;
+        Some(Structure { btf: self, record })
     }
 
     /// How many parameters the function prototype behind `btf_trace_NAME` has: the arguments of the tracepoint and
@@ -255,7 +271,7 @@ mod kind {
 }
 
 /// `struct btf_type`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Record {
     offset: usize,
     name: u32,
@@ -317,6 +333,10 @@ fn word(data: &[u8], offset: usize) -> Option<u32> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+
+    fn member(btf: &Btf, of: &str, name: &str) -> Option<Member> {
+        btf.structure(of)?.member(name)
+    }
 
     /// Builds a BTF blob by hand.
     pub(crate) struct Blob {
@@ -402,10 +422,10 @@ pub(crate) mod tests {
         let middle = blob.aggregate(kind::UNION, "", &[("shallow", int, 0, 0), ("", inner, 64, 0)]);
         blob.structure("outer", &[("first", int, 0, 0), ("", middle, 128, 0)]);
         let btf = blob.parse();
-        assert_eq!(btf.member("outer", "deep"), Some(Member { bit_offset: 128 + 64 + 32, bits: 32 }));
-        assert_eq!(btf.member("outer", "shallow"), Some(Member { bit_offset: 128, bits: 32 }));
-        assert_eq!(btf.member("outer", "absent"), None);
-        assert_eq!(btf.member("absent", "first"), None);
+        assert_eq!(member(&btf, "outer", "deep"), Some(Member { bit_offset: 128 + 64 + 32, bits: 32 }));
+        assert_eq!(member(&btf, "outer", "shallow"), Some(Member { bit_offset: 128, bits: 32 }));
+        assert_eq!(member(&btf, "outer", "absent"), None);
+        assert_eq!(member(&btf, "absent", "first"), None);
     }
 
     #[test]
@@ -415,8 +435,8 @@ pub(crate) mod tests {
         let comm = blob.array(byte, 16);
         blob.structure("task", &[("flag", byte, 13, 1), ("comm", comm, 64, 0)]);
         let btf = blob.parse();
-        assert_eq!(btf.member("task", "flag"), Some(Member { bit_offset: 13, bits: 1 }));
-        let comm = btf.member("task", "comm").expect("a member");
+        assert_eq!(member(&btf, "task", "flag"), Some(Member { bit_offset: 13, bits: 1 }));
+        let comm = member(&btf, "task", "comm").expect("a member");
         assert_eq!((comm.byte(), comm.bytes()), (8, 16));
     }
 
@@ -425,8 +445,8 @@ pub(crate) mod tests {
         let mut blob = Blob::new();
         let int = blob.int(4);
         blob.structure("task_struct", &[("pid_links", int, 0, 0), ("pid", int, 32, 0)]);
-        assert_eq!(blob.parse().member("task_struct", "pid").map(|member| member.byte()), Some(4));
-        assert_eq!(blob.parse().member("task", "pid"), None);
+        assert_eq!(member(&blob.parse(), "task_struct", "pid").map(|member| member.byte()), Some(4));
+        assert_eq!(member(&blob.parse(), "task", "pid"), None);
     }
 
     #[test]
@@ -461,6 +481,6 @@ pub(crate) mod tests {
         // Type 1 is a struct without a name that holds type 1.
         blob.structure("", &[("", 1, 0, 0)]);
         blob.structure("outer", &[("", 1, 0, 0)]);
-        assert_eq!(blob.parse().member("outer", "any"), None);
+        assert_eq!(member(&blob.parse(), "outer", "any"), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Capability, Features, KernelVersion, Support};
+use super::{Capability, Features, KernelVersion, Support, lockdown};
 use crate::probe::{Availability, PROBES};
 
 /// The version of the JSON form of [`Checkup`]: raised when a field changes its meaning or goes away.
@@ -119,11 +119,17 @@ fn verdict(name: &'static str, availability: Availability) -> ProbeVerdict {
     ProbeVerdict { name, state, why }
 }
 
+/// What to do without BTF.
+const WITH_BTF: &str = "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y";
+
 fn kernel(features: &Features) -> Vec<Check> {
     let group = Group::Kernel;
     let layout = match &features.offsets {
         Ok(_) => Ok("every member that the programs read is known".to_owned()),
-        Err(why) => Err((why.clone(), "report this kernel and its BTF to quell's authors".to_owned())),
+        Err(why) if features.btf.is_yes() => {
+            Err((why.clone(), "report this kernel and its BTF to quell's authors".to_owned()))
+        }
+        Err(why) => Err((why.clone(), WITH_BTF.to_owned())),
     };
     let jit = match features.jit {
         Some(true) => Ok("net.core.bpf_jit_enable is on".to_owned()),
@@ -145,16 +151,15 @@ fn kernel(features: &Features) -> Vec<Check> {
         ))
     };
     let lockdown = match features.lockdown.as_deref() {
-        Some("confidentiality") => Err((
-            "confidentiality: programs may not read kernel memory".to_owned(),
-            "boot with lockdown=integrity or without lockdown".to_owned(),
-        )),
+        Some(lockdown::CONFIDENTIALITY) => {
+            Err(("confidentiality: programs may not read kernel memory".to_owned(), lockdown::REMEDY.to_owned()))
+        }
         Some(level) => Ok(level.to_owned()),
         None => Ok("none, or not shown".to_owned()),
     };
     let mut checks = vec![
         check("version", group, version),
-        tried(features, ("btf", group), &features.btf, &[], "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y"),
+        tried(features, ("btf", group), &features.btf, &[], WITH_BTF),
         check("struct-layout", group, layout),
         tried(
             features,
@@ -319,8 +324,8 @@ fn permission(features: &Features, needs: &[Capability]) -> String {
         needs.iter().filter(|needed| !features.capabilities.grants(**needed)).map(|needed| needed.name()).collect();
     if !missing.is_empty() {
         format!("run as root, or with {}", missing.join(" and "))
-    } else if features.lockdown.as_deref() == Some("confidentiality") {
-        "boot with lockdown=integrity or without lockdown".to_owned()
+    } else if features.lockdown.as_deref() == Some(lockdown::CONFIDENTIALITY) {
+        lockdown::REMEDY.to_owned()
     } else if needs == [Capability::Syslog] && features.kptr_restrict == Some(2) {
         "sysctl kernel.kptr_restrict=1".to_owned()
     } else {

@@ -9,6 +9,7 @@ use aya::maps::MapType;
 use aya::sys::is_map_supported;
 use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+use nix::sys::statfs::{TRACEFS_MAGIC, statfs};
 
 use super::{Btf, Capabilities, Helpers, HostError, KernelVersion, PerfEvents, TaskOffsets};
 use crate::probe::{self, Availability, PROBES, Probe, Tried};
@@ -179,7 +180,7 @@ impl Features {
             kernel_symbols: kernel_symbols(),
             tracefs: tracefs(),
             jit: super::number("/proc/sys/net/core/bpf_jit_enable").map(|value| value != 0),
-            lockdown: super::read("/sys/kernel/security/lockdown").ok().as_deref().and_then(chosen),
+            lockdown: super::lockdown::level(),
             unprivileged_bpf_disabled: super::number("/proc/sys/kernel/unprivileged_bpf_disabled"),
             kptr_restrict: super::number("/proc/sys/kernel/kptr_restrict"),
             locked_memory: locked_memory(),
@@ -289,6 +290,10 @@ pub(super) fn in_tracefs(name: &str) -> io::Result<PathBuf> {
         match std::fs::File::open(&path) {
             Ok(_) => return Ok(path),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => refusal = error,
+            // A kernel that is locked down makes no files there (`tracefs_create_file`, fs/tracefs/inode.c, 5.4).
+            Err(_) if statfs(root).is_ok_and(|mounted| mounted.filesystem_type() == TRACEFS_MAGIC) => {
+                refusal = io::Error::from_raw_os_error(libc::EPERM);
+            }
             Err(_) => {}
         }
     }
@@ -300,11 +305,6 @@ fn locked_memory() -> Option<Bytes> {
         Ok((limit, _)) if limit != RLIM_INFINITY => Some(Bytes(limit)),
         _ => None,
     }
-}
-
-/// The word in brackets of `none [integrity] confidentiality`.
-fn chosen(words: &str) -> Option<String> {
-    words.split_whitespace().find_map(|word| word.strip_prefix('[')?.strip_suffix(']')).map(str::to_owned)
 }
 
 fn lower_first(text: &str) -> String {
@@ -407,11 +407,5 @@ pub(crate) mod tests {
         assert!(matches!(refused(libc::EINVAL), Support::Unsupported(_)));
         assert_eq!(refused(524), Support::Unsupported("loading: ENOTSUPP, not supported".to_owned()));
         assert!(matches!(refused(libc::ENOMEM), Support::Failed(_)));
-    }
-
-    #[test]
-    fn the_lockdown_level_is_the_one_in_brackets() {
-        assert_eq!(chosen("none [integrity] confidentiality").as_deref(), Some("integrity"));
-        assert_eq!(chosen("none"), None);
     }
 }

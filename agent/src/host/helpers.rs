@@ -10,7 +10,7 @@ use super::Support;
 pub struct Helpers {
     /// `bpf_task_pt_regs` (5.15, commit dd6e10fbd9fb).
     pub task_pt_regs: Support,
-    /// `bpf_get_current_ancestor_cgroup_id` (for tracing programs since 5.15, commit 95b861a7935b).
+    /// `bpf_get_current_ancestor_cgroup_id` (for tracing programs since 5.15, kernel/trace/bpf_trace.c).
     pub current_ancestor_cgroup_id: Support,
 }
 

@@ -1,6 +1,6 @@
 //! Which offsets the eBPF programs need, and where the running kernel has them.
 
-use super::btf::{Btf, Member};
+use super::btf::{Btf, Member, Structure};
 
 /// What the programs are told about the kernel's structs. Offsets are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,60 +54,77 @@ pub struct MissingField {
 /// # Errors
 /// Names the first member that is missing.
 pub fn offsets(btf: &Btf) -> Result<TaskOffsets, MissingField> {
-    let member = |of, member| btf.member(of, member).ok_or(MissingField { of, member });
-    let task = |name| member("task_struct", name);
+    let of = Named::find(btf, "task_struct");
+    let task = |name| of.member(name);
     let state = task("__state")
         .or_else(|_| task("state"))
         .map_err(|_| MissingField { of: "task_struct", member: "__state" })?;
     let in_iowait = task("in_iowait")?;
+    let registers_of = Named::find(btf, "pt_regs");
     Ok(TaskOffsets {
         pid: task("pid")?.byte(),
         tgid: task("tgid")?.byte(),
         state: state.byte(),
         state_bytes: state.bytes() as u32,
         on_cpu: task("on_cpu")?.byte(),
-        cpu: cpu(member)?,
+        cpu: cpu(btf, &of)?,
         in_iowait: in_iowait.byte(),
         in_iowait_mask: bit_in_byte(in_iowait),
         comm: task("comm")?.byte(),
-        pt_regs: registers(member)?,
+        pt_regs: registers(&registers_of)?,
         switch_has_prev_state: btf.tracepoint_arguments("sched_switch").is_some_and(|count| count >= 5),
-        cgroup_ids: cgroup_ids(btf),
-        stack_regs: stack_regs(btf),
+        cgroup_ids: cgroup_ids(btf, &of),
+        stack_regs: stack_regs(&of, &registers_of),
         switches: [task("nvcsw")?.byte(), task("nivcsw")?.byte()],
     })
 }
 
-fn cpu(member: impl Fn(&'static str, &'static str) -> Result<Member, MissingField>) -> Result<u32, MissingField> {
-    if let Ok(cpu) = member("task_struct", "cpu") {
+/// A struct, with the name that a missing member is told by.
+struct Named<'a> {
+    name: &'static str,
+    structure: Option<Structure<'a>>,
+}
+
+impl<'a> Named<'a> {
+    fn find(btf: &'a Btf, name: &'static str) -> Self {
+        Self { name, structure: btf.structure(name) }
+    }
+
+    fn member(&self, member: &'static str) -> Result<Member, MissingField> {
+        let found = self.structure.and_then(|structure| structure.member(member));
+        found.ok_or(MissingField { of: self.name, member })
+    }
+}
+
+fn cpu(btf: &Btf, task: &Named<'_>) -> Result<u32, MissingField> {
+    if let Ok(cpu) = task.member("cpu") {
         return Ok(cpu.byte());
     }
     // `thread_info` lies in the task itself where an architecture has CONFIG_THREAD_INFO_IN_TASK: x86-64 and aarch64 do.
-    Ok(member("task_struct", "thread_info")?.byte() + member("thread_info", "cpu")?.byte())
+    Ok(task.member("thread_info")?.byte() + Named::find(btf, "thread_info").member("cpu")?.byte())
 }
 
-fn cgroup_ids(btf: &Btf) -> Option<[u32; 4]> {
-    let way = [("task_struct", "cgroups"), ("css_set", "dfl_cgrp"), ("cgroup", "level"), ("cgroup", "ancestor_ids")];
-    let mut offsets = [0; 4];
-    for (offset, (of, member)) in offsets.iter_mut().zip(way) {
-        *offset = btf.member(of, member)?.byte();
-    }
-    Some(offsets)
+fn cgroup_ids(btf: &Btf, task: &Named<'_>) -> Option<[u32; 4]> {
+    let cgroup = Named::find(btf, "cgroup");
+    let ids = cgroup.member("ancestor_ids").ok()?;
+    let set = Named::find(btf, "css_set");
+    let way = [task.member("cgroups").ok()?, set.member("dfl_cgrp").ok()?, cgroup.member("level").ok()?, ids];
+    Some(way.map(|member| member.byte()))
 }
 
 /// `pt_regs` ends where the kernel stack does (`task_pt_regs`, arch/x86/include/asm/processor.h), and that is 16 KiB without
 /// KASAN (`THREAD_SIZE`, arch/x86/include/asm/page_64_types.h).
 #[cfg(target_arch = "x86_64")]
-fn stack_regs(btf: &Btf) -> Option<[u32; 2]> {
+fn stack_regs(task: &Named<'_>, registers: &Named<'_>) -> Option<[u32; 2]> {
     const THREAD_SIZE: u32 = 16 << 10;
     // The last member.
-    let end = btf.member("pt_regs", "ss")?.byte() + 8;
-    Some([btf.member("task_struct", "stack")?.byte(), THREAD_SIZE.checked_sub(end)?])
+    let end = registers.member("ss").ok()?.byte() + 8;
+    Some([task.member("stack").ok()?.byte(), THREAD_SIZE.checked_sub(end)?])
 }
 
 /// The size of a kernel stack depends on that of pages.
 #[cfg(target_arch = "aarch64")]
-fn stack_regs(_btf: &Btf) -> Option<[u32; 2]> {
+fn stack_regs(_task: &Named<'_>, _registers: &Named<'_>) -> Option<[u32; 2]> {
     None
 }
 
@@ -118,20 +135,16 @@ fn bit_in_byte(member: Member) -> u32 {
 }
 
 #[cfg(target_arch = "x86_64")]
-fn registers(
-    member: impl Fn(&'static str, &'static str) -> Result<Member, MissingField>,
-) -> Result<[u32; 3], MissingField> {
+fn registers(of: &Named<'_>) -> Result<[u32; 3], MissingField> {
     // arch/x86/include/asm/ptrace.h
-    Ok([member("pt_regs", "ip")?.byte(), member("pt_regs", "sp")?.byte(), member("pt_regs", "bp")?.byte()])
+    Ok([of.member("ip")?.byte(), of.member("sp")?.byte(), of.member("bp")?.byte()])
 }
 
 #[cfg(target_arch = "aarch64")]
-fn registers(
-    member: impl Fn(&'static str, &'static str) -> Result<Member, MissingField>,
-) -> Result<[u32; 3], MissingField> {
+fn registers(of: &Named<'_>) -> Result<[u32; 3], MissingField> {
     // arch/arm64/include/asm/ptrace.h; x29 is the frame pointer (AAPCS64).
-    let frame_pointer = member("pt_regs", "regs")?.byte() + 29 * 8;
-    Ok([member("pt_regs", "pc")?.byte(), member("pt_regs", "sp")?.byte(), frame_pointer])
+    let frame_pointer = of.member("regs")?.byte() + 29 * 8;
+    Ok([of.member("pc")?.byte(), of.member("sp")?.byte(), frame_pointer])
 }
 
 #[cfg(test)]
@@ -217,8 +230,9 @@ mod tests {
         // Neighbours in include/linux/sched.h since 2.6: `pid_t pid; pid_t tgid;`.
         assert_eq!(found.tgid, found.pid + 4);
         assert!(found.state < found.on_cpu && found.on_cpu < found.pid && found.pid < found.comm, "{found:?}");
-        assert_eq!(btf.member("task_struct", "comm").map(|member| member.bytes()), Some(16));
-        assert_eq!(btf.member("task_struct", "in_iowait").map(|member| member.bits), Some(1));
+        let task = Named::find(&btf, "task_struct");
+        assert_eq!(task.member("comm").ok().map(|member| member.bytes()), Some(16));
+        assert_eq!(task.member("in_iowait").ok().map(|member| member.bits), Some(1));
         // The layout of pt_regs is fixed by the entry code: arch/x86/entry/calling.h.
         #[cfg(target_arch = "x86_64")]
         assert_eq!(found.pt_regs, [16 * 8, 19 * 8, 4 * 8]);

@@ -1,9 +1,16 @@
-//! Which processes are in a cgroup.
+//! Which processes there are.
 
 use std::fs;
 use std::path::Path;
 
 use crate::units::Pid;
+
+/// Every process, as they are now; none where `/proc` cannot be listed.
+#[must_use]
+pub fn processes() -> Vec<Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Pid)).collect()
+}
 
 /// The processes of a cgroup and of those below it, as they are now. Those that cannot be read are left out: they may have
 /// gone while this reads.

@@ -125,19 +125,12 @@ impl ProbeError {
     pub fn brief(&self) -> String {
         match self {
             Self::Refused { program, why, log } => {
-                let said = log.lines().rev().find(|line| !is_statistics(line));
-                let said = said.map(|line| format!(": {}", line.trim())).unwrap_or_default();
+                let said = log.lines().last().map(|line| format!(": {}", line.trim())).unwrap_or_default();
                 format!("the kernel refused program {program}: {why}{said}")
             }
             other => other.to_string(),
         }
     }
-}
-
-/// Whether a line of the verifier's log only says how much work it had (`print_verification_stats`,
-/// kernel/bpf/verifier.c).
-fn is_statistics(line: &str) -> bool {
-    ["processed ", "verification time ", "stack depth "].iter().any(|begin| line.starts_with(begin))
 }
 
 /// Why a probe does not work.
@@ -166,6 +159,15 @@ pub enum ProbeError {
         why: String,
         /// The verifier's last lines.
         log: String,
+    },
+    /// The kernel refused a program because it is locked down.
+    #[error(
+        "the kernel is locked down (confidentiality) and refused program {program}, which reads kernel memory: {}",
+        host::lockdown::REMEDY
+    )]
+    LockedDown {
+        /// The program.
+        program: &'static str,
     },
     /// A perf event could not be opened.
     #[error("perf_event_open failed on CPU {cpu}: {source}")]

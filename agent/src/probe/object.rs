@@ -9,6 +9,7 @@ use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
 use quell_ebpf_common::{Counts, Rates, Settings, ThreadState};
 
 use super::ProbeError;
+use crate::host::lockdown;
 use crate::units::{Bytes, Pid, Tid};
 
 /// The committed object, aligned as the ELF reader wants it.
@@ -103,6 +104,12 @@ impl BpfObject {
             return Ok(());
         }
         program.load("task", &self.btf).map_err(|error| refused(name, error))
+    }
+
+    /// Whether the kernel has accepted program `name`.
+    #[must_use]
+    pub fn has_loaded(&self, name: &str) -> bool {
+        self.ebpf.program(name).is_some_and(|program| program.fd().is_ok())
     }
 
     /// Runs a loaded task iterator over all tasks.
@@ -238,14 +245,44 @@ pub(super) fn is_permission(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::PermissionDenied
 }
 
+/// The last lines of the verifier's log, the last of all says why it refused. What follows it are statistics
+/// (`print_verification_stats`, kernel/bpf/verifier.c; a line for each function was seen in 7.3).
+fn last_of(log: &str) -> String {
+    const SHOWN: usize = 8;
+    const STATISTICS: [&str; 4] = ["processed ", "verification time ", "stack depth ", "subprog "];
+    let says = |line: &&str| !line.trim().is_empty() && !STATISTICS.iter().any(|begin| line.starts_with(begin));
+    let lines: Vec<&str> = log.lines().filter(says).collect();
+    lines[lines.len().saturating_sub(SHOWN)..].join("\n")
+}
+
 fn refused(program: &'static str, error: ProgramError) -> ProbeError {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
-            let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
-            let last = lines[lines.len().saturating_sub(8)..].join("\n");
-            ProbeError::Refused { program, why: io_error.to_string(), log: last }
+            // The verifier says only that the program may not call it (`bpf_tracing_func_proto`, kernel/trace/bpf_trace.c, 5.13).
+            if log.contains("bpf_probe_read") && lockdown::hides_kernel_memory() {
+                return ProbeError::LockedDown { program };
+            }
+            let log = last_of(&log);
+            ProbeError::Refused { program, why: io_error.to_string(), log }
         }
         other => ProbeError::Refused { program, why: other.to_string(), log: String::new() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verifiers_reason_is_told_and_not_how_much_work_it_had() {
+        let log = "15: R5=trusted_ptr_task_struct() R7=ctx()\naccess beyond struct task_struct at off 1048576 size 4\n\
+                   verification time 26108 usec\nstack depth max 0\n\
+                   subprog 0 (quell_switch) main insns_self 25 insns_total 25 stack 160\n\
+                   processed 25 insns (limit 1000000) max_states_per_insn 0\n\n";
+        let said = last_of(log);
+        assert_eq!(said.lines().last(), Some("access beyond struct task_struct at off 1048576 size 4"));
+        assert_eq!(said.lines().count(), 2);
+        assert_eq!(last_of(&"R1 invalid\n".repeat(20)).lines().count(), 8);
     }
 }

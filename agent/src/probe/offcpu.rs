@@ -23,6 +23,11 @@ static PROGRAMS: &[ProgramEvents] = &[
     ProgramEvents { program: "quell_waking", event: "wake-up", count: |counts| counts.wakes },
 ];
 
+/// The walks over the threads that sleep, at the beginning and at the end.
+const FIRST: &str = "quell_walk_first";
+const LAST: &str = "quell_walk_last";
+const WALKS: [&str; 2] = [FIRST, LAST];
+
 impl Probe for OffCpu {
     fn spec(&self) -> &'static ProbeSpec {
         &SPEC
@@ -35,7 +40,7 @@ impl Probe for OffCpu {
     fn load(&self, object: &mut BpfObject) -> Result<Availability, ProbeError> {
         object.load_tracepoint("quell_switch", "sched_switch")?;
         object.load_tracepoint("quell_waking", "sched_waking")?;
-        let walks = ["quell_walk_first", "quell_walk_last"].map(|walk| object.load_iterator(walk));
+        let walks = WALKS.map(|walk| object.load_iterator(walk));
         Ok(match walks.into_iter().find_map(Result::err) {
             Some(why) => Availability::Degraded(format!("threads that sleep throughout are missing: {}", why.brief())),
             None => Availability::Ready,
@@ -45,18 +50,25 @@ impl Probe for OffCpu {
     fn attach(&self, object: &mut BpfObject, config: &ProbeConfig) -> Result<Box<dyn Attached>, ProbeError> {
         // Switches before wake-ups before the walk: whoever the walk finds asleep is seen when it wakes.
         let links = vec![object.attach_tracepoint("quell_switch")?, object.attach_tracepoint("quell_waking")?];
-        Ok(Box::new(Waiting { links, cgroup: config.cgroup.clone() }))
+        // Where one was not accepted, `load` has said so.
+        let walks = WALKS.into_iter().all(|walk| object.has_loaded(walk));
+        Ok(Box::new(Waiting { links, walks, cgroup: config.cgroup.clone() }))
     }
 }
 
 struct Waiting {
     links: Vec<Link>,
+    /// Whether the threads can be walked.
+    walks: bool,
     /// Whose processes to walk, where the kernel cannot tell for a thread that does not run.
     cgroup: Option<PathBuf>,
 }
 
 impl Waiting {
     fn walk(&self, object: &mut BpfObject, iterator: &'static str) -> Result<(), ProbeError> {
+        if !self.walks {
+            return Ok(());
+        }
         if let Some(cgroup) = &self.cgroup {
             for pid in host::processes_in(cgroup) {
                 object.add_target(pid)?;
@@ -76,7 +88,7 @@ impl Attached for Waiting {
     }
 
     fn begin(&mut self, object: &mut BpfObject) -> Result<(), ProbeError> {
-        self.walk(object, "quell_walk_first")
+        self.walk(object, FIRST)
     }
 
     fn set_rates(&mut self, _rates: SamplingRates) -> io::Result<()> {
@@ -87,7 +99,7 @@ impl Attached for Waiting {
     fn finish(mut self: Box<Self>, object: &mut BpfObject) -> Result<(), ProbeError> {
         // While switches are seen: whoever runs now and never left the CPU was not asleep when the first walk entered it,
         // and did not wake up only just now.
-        let walked = self.walk(object, "quell_walk_last");
+        let walked = self.walk(object, LAST);
         self.links.clear();
         walked
     }

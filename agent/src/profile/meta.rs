@@ -100,22 +100,41 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// Each kind with its count and the name people see, which is in the singular for one.
+    /// Each kind with its count and the name people see.
     #[must_use]
-    pub fn named(&self) -> [(&'static str, u64); 10] {
+    pub fn named(&self) -> [Loss; 10] {
         [
-            (["samples lost, ring full", "sample lost, ring full"], self.ring_full),
-            (["threads lost, table full", "thread lost, table full"], self.thread_table_full),
-            (["children not followed", "child not followed"], self.targets_full),
-            (["samples without a kernel stack", "sample without a kernel stack"], self.no_kernel_stack),
-            (["samples without a user stack", "sample without a user stack"], self.no_user_stack),
-            (["user stacks that look truncated", "user stack that looks truncated"], self.truncated_user_stacks),
-            (["stacks cut at 127 frames", "stack cut at 127 frames"], self.deep_stacks),
-            (["sleeps without beginning or end", "sleep without beginning or end"], self.unmatched_sleeps),
-            (["unknown records", "unknown record"], self.unknown_records),
-            (["code mappings lost", "code mapping lost"], self.lost_mappings),
+            (self.ring_full, "samples lost, ring full", "sample lost, ring full"),
+            (self.thread_table_full, "threads lost, table full", "thread lost, table full"),
+            (self.targets_full, "children not followed", "child not followed"),
+            (self.no_kernel_stack, "samples without a kernel stack", "sample without a kernel stack"),
+            (self.no_user_stack, "samples without a user stack", "sample without a user stack"),
+            (self.truncated_user_stacks, "user stacks that look truncated", "user stack that looks truncated"),
+            (self.deep_stacks, "stacks cut at 127 frames", "stack cut at 127 frames"),
+            (self.unmatched_sleeps, "sleeps without beginning or end", "sleep without beginning or end"),
+            (self.unknown_records, "unknown records", "unknown record"),
+            (self.lost_mappings, "code mappings lost", "code mapping lost"),
         ]
-        .map(|([many, one], count)| (if count == 1 { one } else { many }, count))
+        .map(|(count, name, of_one)| Loss { count, name, of_one })
+    }
+}
+
+/// One of [`Losses`], as people see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// How many.
+    pub count: u64,
+    /// What was lost.
+    pub name: &'static str,
+    /// The same in the singular.
+    of_one: &'static str,
+}
+
+impl Loss {
+    /// What stands behind the count: `1 unknown record`, `2 unknown records`.
+    #[must_use]
+    pub fn counted(&self) -> &'static str {
+        if self.count == 1 { self.of_one } else { self.name }
     }
 }
 

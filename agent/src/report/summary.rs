@@ -233,12 +233,12 @@ fn idle(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
 }
 
 fn losses(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
-    let lost: Vec<_> = meta.losses.named().into_iter().filter(|(_, count)| *count > 0).collect();
+    let lost: Vec<_> = meta.losses.named().into_iter().filter(|loss| loss.count > 0).collect();
     if lost.is_empty() {
         return line("lost", "nothing", out);
     }
-    for (row, (what, count)) in lost.into_iter().enumerate() {
-        line(if row == 0 { "lost" } else { "" }, &format!("{count} {what}"), out)?;
+    for (row, loss) in lost.into_iter().enumerate() {
+        line(if row == 0 { "lost" } else { "" }, &format!("{} {}", loss.count, loss.counted()), out)?;
     }
     Ok(())
 }

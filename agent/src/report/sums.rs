@@ -51,8 +51,8 @@ pub(super) fn whole_nanos(nanos: f64) -> u64 {
 /// What the reader must know before trusting the picture: everything lost, and every remark.
 pub(super) fn caveats(profile: &Profile) -> Vec<String> {
     let meta = &profile.meta;
-    let losses = meta.losses.named().into_iter().filter(|(_, count)| *count > 0);
-    let mut caveats: Vec<String> = losses.map(|(name, count)| format!("{name}: {count}")).collect();
+    let losses = meta.losses.named().into_iter().filter(|loss| loss.count > 0);
+    let mut caveats: Vec<String> = losses.map(|loss| format!("{}: {}", loss.name, loss.count)).collect();
     let unnamed: u64 = meta.symbols.unnamed.values().sum();
     if unnamed > 0 {
         caveats.push(format!("{unnamed} of {} frames without a name", unnamed + meta.symbols.named));

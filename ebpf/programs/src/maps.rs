@@ -51,7 +51,7 @@ pub fn found() -> Option<Value<Found>> {
 }
 
 /// What the governor adapts. The user side replaces all of it at once, by a copy that is not atomic: one field may be
-/// new before another is.
+/// new before another is, and where the kernel copies by bytes a part of one.
 #[inline(always)]
 pub fn rates() -> Option<Value<Rates>> {
     // SAFETY: an array's element.

@@ -48,23 +48,33 @@ fn visited(ctx: *mut IterTask) -> Option<Task> {
     if task.is_null() { None } else { Some(Task::new(task)) }
 }
 
-/// Why a task sleeps; `None` for idle, running, dying or uncaptured ones, and for those that ran elsewhere last than on
-/// the CPUs that are captured.
+/// A task that sleeps.
+#[derive(Clone, Copy)]
+struct Sleeper {
+    task: Task,
+    /// Which CPU it ran on last. Loaded once: should it be woken, it may be another a moment later.
+    cpu: u32,
+    reason: u32,
+}
+
+/// `None` for idle, running, dying or uncaptured tasks, and for those that ran elsewhere last than on the CPUs that are
+/// captured.
 #[inline(always)]
-fn sleeps(task: Task) -> Option<u32> {
-    if task.on_cpu() || task.tid() == 0 || !captures_process(task.tgid()) || !captures_cpu(task.cpu()) {
+fn sleeper(task: Task) -> Option<Sleeper> {
+    let cpu = task.cpu();
+    if task.on_cpu() || task.tid() == 0 || !captures_process(task.tgid()) || !captures_cpu(cpu) {
         return None;
     }
     match task.leaving(false, task.state()) {
-        Leaving::For(reason) => Some(reason),
+        Leaving::For(reason) => Some(Sleeper { task, cpu, reason }),
         Leaving::Dead => None,
     }
 }
 
 #[inline(always)]
 fn enter_sleeper(ctx: *mut IterTask) -> Option<()> {
-    let task = visited(ctx)?;
-    let reason = sleeps(task)?;
+    let sleeper = sleeper(visited(ctx)?)?;
+    let Sleeper { task, reason, .. } = sleeper;
     let tid = task.tid();
     if thread(tid).is_some() {
         return None;
@@ -73,7 +83,7 @@ fn enter_sleeper(ctx: *mut IterTask) -> Option<()> {
     let asleep = ThreadState { out_since: now, seq: 0, odds: CERTAIN, reason, ..new_thread(task.tgid(), task.comm()) };
     // BPF_NOEXIST: a context switch that came first knows better.
     THREADS.insert(tid, &asleep, 1).ok()?;
-    send(task, now, 0, reason);
+    send(sleeper, now, 0, reason);
     Some(())
 }
 
@@ -87,22 +97,23 @@ fn record_sleeper(ctx: *mut IterTask) -> Option<()> {
         // It was switched in while the first walk entered it, and never left since: it does not sleep.
         store!(thread.out_since, 0);
     }
-    sleeps(task)?;
+    let sleeper = sleeper(task)?;
     // Should it wake meanwhile, its sleep has ended unsampled, and the user side drops the record: it does not go on.
     let since = load!(thread.out_since);
     if since != 0 && load!(thread.odds) == 0 {
-        send(task, since, load!(thread.seq), load!(thread.reason));
+        send(sleeper, since, load!(thread.seq), load!(thread.reason));
     }
     Some(())
 }
 
 #[inline(always)]
-fn send(task: Task, since: u64, seq: u32, reason: u32) {
+fn send(sleeper: Sleeper, since: u64, seq: u32, reason: u32) {
+    let task = sleeper.task;
     let start = SleepStart {
         header: Header {
             kind: kind::SLEEP_START,
             // Where it sleeps, not where the iterator happens to run.
-            cpu: task.cpu(),
+            cpu: sleeper.cpu,
             time: since,
             tid: task.tid(),
             tgid: task.tgid(),

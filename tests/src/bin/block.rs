@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::unistd::{getpid, gettid};
 use quell_tests::clock::{self, Spent};
 use quell_tests::fixture::{self, Blocked, BlockedPath};
@@ -23,6 +24,9 @@ struct Args {
     /// How long, in seconds of wall time
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
+    /// Take only this path, by the name of its function; may be repeated
+    #[arg(long = "path", value_name = "FUNCTION")]
+    paths: Vec<String>,
     /// Take all paths in turn in one thread, rather than each in its own
     #[arg(long)]
     every_path_in_one_thread: bool,
@@ -62,6 +66,7 @@ fn main() -> Result<()> {
     let args = Args::parse();
     let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
     let on = Arc::new(Partners { reader, word: AtomicU32::new(0), done: AtomicBool::new(false) });
+    let paths = chosen(&args.paths)?;
     fixture::ready(args.wait)?;
     let end = clock::wall() + Duration::from_secs_f64(args.seconds).as_nanos() as u64;
 
@@ -70,16 +75,16 @@ fn main() -> Result<()> {
         ("pipe-writer", start("pipe-writer", move || write_until_done(&writing, writer))?),
         ("futex-waker", start("futex-waker", move || wake_until_done(&waking))?),
     ];
-    let groups: Vec<(&str, &'static [Path])> = if args.every_path_in_one_thread {
-        vec![("every-path", &PATHS)]
+    let groups: Vec<(&str, Vec<&'static Path>)> = if args.every_path_in_one_thread {
+        vec![("every-path", paths)]
     } else {
-        PATHS.chunks(1).map(|path| (path[0].function.trim_start_matches("quell_"), path)).collect()
+        paths.into_iter().map(|path| (path.function.trim_start_matches("quell_"), vec![path])).collect()
     };
     let threads: Vec<_> = groups
         .into_iter()
         .map(|(name, paths)| {
             let on = Arc::clone(&on);
-            start(name, move || block_until(end, paths, &on))
+            start(name, move || block_until(end, &paths, &on))
         })
         .collect::<Result<_>>()?;
     let paths = threads.into_iter().flat_map(|thread| thread.join().expect("blocking does not panic")).collect();
@@ -91,28 +96,55 @@ fn main() -> Result<()> {
     fixture::report(&Blocked { pid: getpid().as_raw(), paths, partners: tids })
 }
 
+/// The paths of these names; without any, all.
+fn chosen(names: &[String]) -> Result<Vec<&'static Path>> {
+    if names.is_empty() {
+        return Ok(PATHS.iter().collect());
+    }
+    let of = |name: &String| PATHS.iter().find(|path| path.function == name).with_context(|| format!("no path {name}"));
+    names.iter().map(of).collect()
+}
+
 fn start<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>> {
     thread::Builder::new().name(name.to_owned()).spawn(run).context("cannot start a thread")
 }
 
-fn block_until(end: u64, paths: &[Path], on: &Partners) -> Vec<BlockedPath> {
+/// On a machine that is so slow that its time is up before there is anything to measure.
+const FEWEST_ROUNDS: u32 = 2;
+
+fn block_until(end: u64, paths: &[&Path], on: &Partners) -> Vec<BlockedPath> {
     let tid = gettid().as_raw();
-    let report =
-        |path: &Path| BlockedPath { function: path.function.to_owned(), tid, count: 0, wall_ns: 0, off_cpu_ns: 0 };
+    let report = |path: &&Path| BlockedPath {
+        function: path.function.to_owned(),
+        tid,
+        count: 0,
+        sleeps: 0,
+        wall_ns: 0,
+        off_cpu_ns: 0,
+    };
     let mut reports: Vec<_> = paths.iter().map(report).collect();
-    loop {
+    for round in 0.. {
         for (path, report) in paths.iter().zip(&mut reports) {
             for _ in 0..path.per_round {
-                if clock::wall() >= end {
+                if round >= FEWEST_ROUNDS && clock::wall() >= end {
                     return reports;
                 }
+                let slept = times_slept();
                 let spent = Spent::doing(|| (path.block)(on));
+                report.sleeps += times_slept() - slept;
                 report.count += 1;
                 report.wall_ns += spent.wall;
                 report.off_cpu_ns += spent.off_cpu();
             }
         }
     }
+    reports
+}
+
+/// How often this thread has given up its CPU of its own accord.
+fn times_slept() -> u64 {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("every thread has a count");
+    usage.voluntary_context_switches().cast_unsigned()
 }
 
 fn write_until_done(on: &Partners, mut pipe: PipeWriter) -> Result<i32> {

@@ -1,22 +1,30 @@
-//! Burns CPU in three known functions, 70 to 20 to 10, and reports by its own clock how much in each.
+//! Burns CPU in three known functions, 70 to 20 to 10, and in the kernel below a fourth where it is told to, and
+//! reports by its own clock how much in each.
 
-#![allow(unsafe_code, reason = "`no_mangle` functions, whose names stand in profiles as they stand here")]
+#![allow(unsafe_code, reason = "system calls without libc, from functions whose names stand in profiles")]
 
+use std::fs::File;
 use std::hint::black_box;
+use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
+use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use nix::unistd::{getpid, gettid};
-use quell_tests::clock;
 use quell_tests::fixture::{self, Burned, BurnedThread};
+use quell_tests::{clock, syscall};
 
 #[derive(Parser)]
 struct Args {
     /// How many threads burn
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// Spend a third of the time in the kernel
+    #[arg(long)]
+    in_kernel: bool,
     /// How long, in seconds of wall time
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
@@ -28,13 +36,23 @@ struct Args {
 /// CPU nanoseconds of one slice: many in a second, each long beside the reading of a clock.
 const SLICE: u64 = 2_000_000;
 
-type Burn = extern "C" fn(u64) -> u64;
+/// A way of burning: its function's name, how, and its share beside the others.
+struct Burn {
+    function: &'static str,
+    burn: extern "C" fn(u64) -> u64,
+    share: u64,
+    /// Its turns in the first slice, which must not be much too long.
+    turns: u64,
+}
 
-const FUNCTIONS: [(&str, Burn, u64); 3] = [
-    ("quell_burn_seventy", quell_burn_seventy, 70),
-    ("quell_burn_twenty", quell_burn_twenty, 20),
-    ("quell_burn_ten", quell_burn_ten, 10),
+const FUNCTIONS: [Burn; 4] = [
+    Burn { function: "quell_burn_seventy", burn: quell_burn_seventy, share: 70, turns: 100_000 },
+    Burn { function: "quell_burn_twenty", burn: quell_burn_twenty, share: 20, turns: 100_000 },
+    Burn { function: "quell_burn_ten", burn: quell_burn_ten, share: 10, turns: 100_000 },
+    Burn { function: "quell_burn_in_kernel", burn: quell_burn_in_kernel, share: 50, turns: 1 },
 ];
+/// How many of them stay in user space.
+const IN_USER_SPACE: usize = 3;
 
 /// Three functions alike but for a constant, without which the linker might fold them into one. No calls and no
 /// iterators, so that a debug build too spends its time in the function itself.
@@ -63,30 +81,51 @@ burn! {
     quell_burn_ten 0x94d0_49bb_1331_11eb
 }
 
+/// What [`quell_burn_in_kernel`] has the kernel read.
+static ZEROS: OnceLock<File> = OnceLock::new();
+
+// SAFETY: no other symbol of this name is linked.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn quell_burn_in_kernel(turns: u64) -> u64 {
+    let mut bytes = MaybeUninit::<[u8; 1 << 20]>::uninit();
+    let zeros = ZEROS.get().map_or(-1, AsRawFd::as_raw_fd);
+    let mut read = 0;
+    for _ in 0..turns {
+        // SAFETY: the kernel writes at most the size of `bytes` there.
+        read += unsafe { syscall!(libc::SYS_read, zeros as usize, bytes.as_mut_ptr(), size_of_val(&bytes), 0usize) };
+    }
+    read.cast_unsigned() as u64
+}
+
 fn main() -> Result<()> {
     let args = Args::parse();
+    let functions = if args.in_kernel { &FUNCTIONS[..] } else { &FUNCTIONS[..IN_USER_SPACE] };
+    ZEROS.get_or_init(|| File::open("/dev/zero").expect("it is always there"));
     fixture::ready(args.wait)?;
     let end = clock::wall() + Duration::from_secs_f64(args.seconds).as_nanos() as u64;
     let threads: Vec<_> = (0..args.threads)
-        .map(|index| thread::Builder::new().name(format!("burn-{index}")).spawn(move || burn_until(end)))
+        .map(|index| thread::Builder::new().name(format!("burn-{index}")).spawn(move || burn_until(end, functions)))
         .collect::<Result<_, _>>()
         .context("cannot start a thread")?;
     let threads = threads.into_iter().map(|thread| thread.join().expect("burning does not panic")).collect();
     fixture::report(&Burned { pid: getpid().as_raw(), threads })
 }
 
-fn burn_until(end: u64) -> BurnedThread {
-    let mut spent = [0; 3];
-    let mut turns = 100_000;
+fn burn_until(end: u64, functions: &'static [Burn]) -> BurnedThread {
+    let mut spent = vec![0; functions.len()];
+    let mut turns: Vec<u64> = functions.iter().map(|burn| burn.turns).collect();
     while clock::wall() < end {
         // The function that is most behind its share.
-        let next = (0..3).min_by_key(|&index| spent[index] * 100 / FUNCTIONS[index].2).expect("there are three");
+        let behind = |&index: &usize| spent[index] * 100 / functions[index].share;
+        let next = (0..functions.len()).min_by_key(behind).expect("there are some");
         let before = clock::cpu();
-        black_box(FUNCTIONS[next].1(black_box(turns)));
+        black_box((functions[next].burn)(black_box(turns[next])));
         let slice = clock::cpu() - before;
         spent[next] += slice;
-        turns = (turns * SLICE / slice.max(1)).clamp(1_000, 100_000_000);
+        let first = functions[next].turns;
+        turns[next] = (turns[next] * SLICE / slice.max(1)).clamp(first.div_ceil(100), first * 1_000);
     }
-    let functions = FUNCTIONS.iter().zip(spent).map(|(function, spent)| (function.0.to_owned(), spent)).collect();
+    let functions = functions.iter().zip(spent).map(|(burn, spent)| (burn.function.to_owned(), spent)).collect();
     BurnedThread { tid: gettid().as_raw(), functions }
 }

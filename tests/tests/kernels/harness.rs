@@ -26,6 +26,14 @@ pub(crate) struct KernelTest {
     pub(crate) run: fn() -> Result<Outcome>,
 }
 
+/// A check of what is kept of the tests. It has no machine: guests do not run it.
+pub(crate) struct HostCheck {
+    /// What it is called.
+    pub(crate) name: &'static str,
+    /// The check, of all tests.
+    pub(crate) run: fn(&[KernelTest]) -> Result<()>,
+}
+
 /// How a test ended that did not fail.
 pub(crate) enum Outcome {
     /// What it claims is so.
@@ -45,13 +53,16 @@ pub(crate) fn in_guest() -> bool {
 }
 
 /// Runs the tests that the command line asks for.
-pub(crate) fn run(tests: &'static [KernelTest]) -> ExitCode {
+pub(crate) fn run(tests: &'static [KernelTest], checks: &'static [HostCheck]) -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Captures share the CPUs, and the kernel's list of programs.
     arguments.test_threads = Some(1);
     remember_panics();
-    let trials = tests.iter().map(|test| Trial::ignorable_test(test.name, || trial(test)).with_kind(test.machine.name));
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let kernel = tests.iter().map(|test| Trial::ignorable_test(test.name, || trial(test)).with_kind(test.machine.name));
+    let host = checks.iter().filter(|_| !in_guest());
+    let host =
+        host.map(|check| Trial::test(check.name, || (check.run)(tests).map_err(|error| format!("{error:#}").into())));
+    libtest_mimic::run(&arguments, kernel.chain(host).collect()).exit_code()
 }
 
 fn trial(test: &KernelTest) -> Result<Completion, libtest_mimic::Failed> {

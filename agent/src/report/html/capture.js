@@ -52,7 +52,7 @@ function showCapture(profile) {
   const lost = profile.losses.filter(([, number]) => number > 0);
   const unnamed = Object.entries(meta.symbols.unnamed);
   by('losses').className = lost.length ? 'lost' : '';
-  by('losses').textContent = lost.length ? `Lost: ${lost.map(([name, number]) => `${count(number)} ${name}`).join('; ')}.` : 'Nothing lost.';
+  by('losses').textContent = lost.length ? `Lost: ${lost.map(([, number, name]) => `${count(number)} ${name}`).join('; ')}.` : 'Nothing lost.';
   if (unnamed.length) by('losses').textContent += ` Frames without a name: ${unnamed.map(([why, number]) => `${count(number)} (${why})`).join(', ')}.`;
   if (meta.remarks.length) by('losses').append(...meta.remarks.map((remark) => element('span', { className: 'remark' }, `Remark: ${remark}`)));
 

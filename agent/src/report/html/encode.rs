@@ -21,7 +21,8 @@ struct Head<'a> {
     meta: &'a Meta,
     /// The part of the time that is here, in words; `None` for all of it.
     part: Option<String>,
-    losses: [(&'static str, u64); 10],
+    /// Name, number, and the name behind that number.
+    losses: [(&'static str, u64, &'static str); 10],
     buckets: u16,
     bucket_nanos: u64,
     light_chains: usize,
@@ -54,7 +55,7 @@ pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     let head = Head {
         meta: &profile.meta,
         part: profile.window.in_words(),
-        losses: profile.meta.losses.named(),
+        losses: profile.meta.losses.named().map(|loss| (loss.name, loss.count, loss.counted())),
         buckets: buckets.count,
         bucket_nanos: buckets.width.0,
         light_chains: chains.light,

@@ -1,0 +1,33 @@
+//! The kernel's lockdown (security/lockdown, 5.4): what not even root may do.
+
+/// The level from which on programs may not read kernel memory (`LOCKDOWN_BPF_READ_KERNEL`), and tracefs is empty.
+pub(super) const CONFIDENTIALITY: &str = "confidentiality";
+
+/// What to do about that level.
+pub(crate) const REMEDY: &str = "boot with lockdown=integrity or without lockdown";
+
+/// The level, `none`, `integrity` or `confidentiality`; `None` without lockdown, or where securityfs is not mounted.
+pub(super) fn level() -> Option<String> {
+    super::read("/sys/kernel/security/lockdown").ok().as_deref().and_then(chosen)
+}
+
+/// Whether programs may not read kernel memory.
+pub(crate) fn hides_kernel_memory() -> bool {
+    level().as_deref() == Some(CONFIDENTIALITY)
+}
+
+/// The word in brackets of `none [integrity] confidentiality`.
+fn chosen(words: &str) -> Option<String> {
+    words.split_whitespace().find_map(|word| word.strip_prefix('[')?.strip_suffix(']')).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_level_is_the_one_in_brackets() {
+        assert_eq!(chosen("none [integrity] confidentiality").as_deref(), Some("integrity"));
+        assert_eq!(chosen("none"), None);
+    }
+}

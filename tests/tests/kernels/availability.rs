@@ -1,0 +1,72 @@
+//! What `quell doctor` says of a probe is so: each reason by an independent look, and all of it by a capture.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use quell_tests::agent::{self, Workdir};
+use quell_tests::capture::Capture;
+use quell_tests::doctor::Findings;
+
+use crate::harness::Outcome;
+use crate::look;
+
+/// Something that a probe may lack.
+struct Lack {
+    /// How doctor's reason begins.
+    says: &'static str,
+    /// Whether this host lacks it.
+    holds: bool,
+}
+
+pub(crate) fn cpu() -> Result<Outcome> {
+    let cycles = look::cycles();
+    let lacks = [Lack { says: "no hardware cycle counter", holds: !cycles }];
+    let mechanism = if cycles { "perf_event cycles" } else { "perf_event cpu-clock (no PMU)" };
+    is_as_said("cpu", &lacks, mechanism)
+}
+
+pub(crate) fn offcpu() -> Result<Outcome> {
+    let iterator = look::task_iterator()?;
+    // Without the helper (5.15) quell finds a sleeper's registers by itself on x86-64.
+    let registers = cfg!(target_arch = "x86_64") || look::has_function("bpf_task_pt_regs")?;
+    let lacks = [
+        Lack { says: "threads that sleep throughout are missing", holds: !iterator },
+        Lack { says: "threads that sleep throughout have no user stack", holds: iterator && !registers },
+    ];
+    ensure!(look::tp_btf()?, "programs do not run at tracepoints here: doctor::mechanisms tells whether quell says so");
+    is_as_said("offcpu", &lacks, "tp_btf sched_switch, sched_waking")
+}
+
+/// Doctor names what is lacking and nothing else, and a capture works as it says.
+fn is_as_said(probe: &str, of_probe: &[Lack], mechanism: &str) -> Result<Outcome> {
+    let jit = fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").unwrap_or_default();
+    let common = [
+        Lack { says: "kernel functions have no names", holds: !look::kernel_symbols()? },
+        Lack { says: "BPF programs are interpreted", holds: jit.trim() == "0" },
+        Lack { says: "the cost of the programs is not measured", holds: look::count_runs().is_err() },
+    ];
+    let (findings, _) = Findings::of(Workdir::new()?.command()?.args(["doctor", "--json"]))?;
+    let verdict = findings.probe(probe)?;
+    let said: Vec<&str> = verdict.why.iter().flat_map(|why| why.split("; ")).collect();
+    for lack in of_probe.iter().chain(&common) {
+        let told = said.iter().any(|reason| reason.starts_with(lack.says));
+        look::same(&format!("{probe}: `{}`", lack.says), told, lack.holds)?;
+    }
+    let known = |reason: &&str| of_probe.iter().chain(&common).any(|lack| reason.starts_with(lack.says));
+    ensure!(said.iter().all(known), "{verdict:?}: there is a reason that this test cannot look at");
+    let state = if said.is_empty() { "ready" } else { "degraded" };
+    ensure!(verdict.state == state, "{verdict:?} is not {state}");
+
+    let burn = agent::target_dir()?.join("burn");
+    let burn = burn.to_str().context("a path of text")?;
+    let (recorded, _) = Capture::whole(&["--probe", probe, "-F", "997", "--", burn, "--seconds", "0.2"])?;
+    for cost in &recorded.recording.meta.cost.probes {
+        ensure!(
+            cost.mechanism.starts_with(mechanism),
+            "{probe} was captured by {}, not by {mechanism}",
+            cost.mechanism
+        );
+        ensure!(cost.events > 0, "{} saw nothing", cost.mechanism);
+    }
+    Ok(Outcome::Holds)
+}
