@@ -35,6 +35,12 @@ impl FakeHost {
         self.folder.path()
     }
 
+    /// The directory, from now on for whoever asked to remove.
+    #[must_use]
+    pub fn keep(self) -> std::path::PathBuf {
+        self.folder.keep()
+    }
+
     /// As tuning sees it now.
     #[must_use]
     pub fn host(&self) -> Host {

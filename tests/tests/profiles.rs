@@ -86,7 +86,7 @@ fn a_value_that_the_knob_does_not_take() {
         ("knob = \"sched.watchdog_cpumask\"\nvalue = \"3-1\"", "`3-1` is not a list of CPUs, as in 2-5,8"),
         (
             "knob = \"cpu.frequency\"\nvalue = [2000, 1000]",
-            "`2000 1000` is not two numbers kHz, the lower first, as in 1000 2000, min 2000 or max max",
+            "`2000 1000` is not a range in kHz, as in 1000 2000, min 2000 or max max",
         ),
     ] {
         assert_eq!(wrong(&setting(lines)), format!("a.toml:5: value: {said}"));

@@ -190,9 +190,7 @@ impl fmt::Display for Kind {
             Self::Switch => f.write_str("on or off"),
             Self::Word(words) => write!(f, "one of {}", words.join(", ")),
             Self::Text => f.write_str("text on one line"),
-            Self::Range { unit: of } => {
-                write!(f, "two numbers{}, the lower first, as in 1000 2000, min 2000 or max max", unit(of))
-            }
+            Self::Range { unit: of } => write!(f, "a range in {of}, as in 1000 2000, min 2000 or max max"),
             Self::PercentOrBytes => f.write_str("a share as in 10 %, or a number of bytes"),
             Self::Cpus => f.write_str("a list of CPUs, as in 2-5,8"),
         }
