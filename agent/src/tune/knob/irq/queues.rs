@@ -141,6 +141,11 @@ fn queue_irqs(host: &Host, nic: &str) -> Vec<QueueIrq> {
     queues
 }
 
+/// The interrupts of a network interface's queues.
+pub(super) fn of(host: &Host, nic: &str) -> Vec<Irq> {
+    queue_irqs(host, nic).into_iter().map(|queue| queue.irq).collect()
+}
+
 /// The queue that a handler's name tells: 3 of `eth0-TxRx-3`, `mlx5_comp3@pci:0000:01:00.0`, `virtio2-input.3`.
 fn queue(action: &str) -> Option<usize> {
     /// Parts of the names of interrupts that are not for packets.
