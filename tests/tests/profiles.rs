@@ -126,7 +126,7 @@ fn cpus_and_interfaces_that_the_host_does_not_have() {
     let error = wrong_here(&setting("knob = \"net.mtu\"\non = \"eth7\"\nvalue = 9000"), &[]);
     assert_eq!(error, "a.toml:4: net.mtu (on): there is no network interface eth7; there are: eth0");
     let error = wrong_here(&setting("knob = \"cpu.uncore_frequency\"\non = \"die9\"\nvalue = \"max max\""), &[]);
-    assert_eq!(error, "a.toml:4: cpu.uncore_frequency (on): there is no die die9; there are: none");
+    assert_eq!(error, "a.toml:4: cpu.uncore_frequency (on): this host has no die");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod ending;
 mod list;
 mod record;
 mod report;
+mod run;
 mod target;
 mod text;
 mod tune;
@@ -36,6 +37,7 @@ enum Verb {
     Report(report::Arguments),
     Doctor(doctor::Arguments),
     Tune(tune::Arguments),
+    Run(run::Arguments),
     List(list::Arguments),
 }
 
@@ -68,6 +70,7 @@ pub(crate) fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Verb::Record(arguments) => record::run(arguments, out),
         Verb::Report(arguments) => report::run(arguments, out),
         Verb::Doctor(arguments) => doctor::run(arguments, out),
+        Verb::Run(arguments) => run::run(arguments),
         Verb::Tune(arguments) => tune::run(arguments, out),
         Verb::List(arguments) => list::run(arguments, out),
     }

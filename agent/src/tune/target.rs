@@ -25,6 +25,17 @@ pub enum Target {
     Name(String),
 }
 
+impl Target {
+    /// The name of a network interface, or what the user named.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Nic(name) | Self::Name(name) => Some(name),
+            _ => None,
+        }
+    }
+}
+
 /// What a knob's targets are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {

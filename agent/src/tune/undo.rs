@@ -64,7 +64,7 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Re
     journal.append(Record::Undoing { why: why.to_owned() })?;
     journal.sync()?;
     background::release(&host.root, journal.transaction().id);
-    let mut tried = Vec::new();
+    let mut rest = Vec::new();
     for (index, step, before, after) in steps.into_iter().rev() {
         if step.lifetime != Lifetime::NextBoot && !same_boot {
             // Runtime values are what the new boot made them.
@@ -80,11 +80,13 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Re
         }
         // A step that may be half done has no value of its own yet: whatever is there is ours.
         let ours = after.filter(|_| applied);
-        let back = put_back(host, &step, &before, ours.as_ref(), unless);
-        tried.push((index, step, before, ours, back));
+        rest.push((index, step, before, ours));
     }
-    for (index, step, before, ours, first) in tried {
-        match put_back_again(host, &step, &before, ours.as_ref(), unless, first) {
+    let backs = in_two_rounds(&rest, unless, |(_, step, before, ours), unless| {
+        put_back(host, step, before, ours.as_ref(), unless)
+    });
+    for ((index, step, before, _), back) in rest.into_iter().zip(backs) {
+        match back {
             Ok(Back::Restored) => undone.restored += 1,
             Ok(Back::Already) => undone.unchanged += 1,
             Err(why) => {
@@ -133,26 +135,26 @@ fn settle(
     Ok(())
 }
 
-/// A second time, when all others were put back: a kernel may refuse a value for as long as another is not what it was (an
-/// energy preference under the governor `performance`, EBUSY), and putting one back may change another.
-fn put_back_again(
-    host: &Host,
-    step: &Step,
-    before: &Value,
-    ours: Option<&Value>,
+/// Puts each back, and each once more when all others were: a kernel may refuse a value for as long as another is not what it
+/// was (an energy preference under the governor `performance`, EBUSY), and putting one back may change another.
+fn in_two_rounds<S>(
+    steps: &[S],
     unless: Unless,
-    first: Result<Back, String>,
-) -> Result<Back, String> {
-    match first {
+    put_back: impl Fn(&S, Unless) -> Result<Back, String>,
+) -> Vec<Result<Back, String>> {
+    let first: Vec<_> = steps.iter().map(|step| put_back(step, unless)).collect();
+    let again = |(step, first)| match first {
         // Whatever is there instead came by our own hand since.
-        Ok(back) => match put_back(host, step, before, None, Unless::Never)? {
+        Ok(back) => match put_back(step, Unless::Never)? {
             Back::Restored => Ok(Back::Restored),
             Back::Already => Ok(back),
         },
-        Err(_) => put_back(host, step, before, ours, unless),
-    }
+        Err(_) => put_back(step, unless),
+    };
+    steps.iter().zip(first).map(again).collect()
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Back {
     Restored,
     Already,
@@ -161,19 +163,72 @@ enum Back {
 fn put_back(host: &Host, step: &Step, before: &Value, ours: Option<&Value>, unless: Unless) -> Result<Back, String> {
     let knob = knob::by_id(&step.knob).ok_or("this version of quell does not know the knob")?;
     let read = || knob.read(host, &step.target).map_err(|error| error.to_string());
-    match read()? {
-        Reading::Absent(_) if knob.may_end() => return Ok(Back::Already),
-        Reading::Absent(why) => return Err(format!("it is gone: {why}")),
-        Reading::Value(now) if knob.meets(&now, before) => return Ok(Back::Already),
-        Reading::Value(now) if unless == Unless::Changed && ours.is_some_and(|ours| !knob.meets(&now, ours)) => {
+    match read() {
+        // What a crash left half written may be nothing that can be read.
+        Err(why) if ours.is_some() => return Err(why),
+        Err(_) => {}
+        Ok(Reading::Absent(_)) if knob.may_end() => return Ok(Back::Already),
+        Ok(Reading::Absent(why)) => return Err(format!("it is gone: {why}")),
+        Ok(Reading::Value(now)) if knob.meets(&now, before) => return Ok(Back::Already),
+        Ok(Reading::Value(now)) if unless == Unless::Changed && ours.is_some_and(|ours| !knob.meets(&now, ours)) => {
             return Err(format!("somebody has set it to {now} since; --force puts it back all the same"));
         }
-        Reading::Value(_) => {}
+        Ok(Reading::Value(_)) => {}
     }
     knob.write(host, &step.target, before).map_err(|error| error.to_string())?;
     match read()? {
         Reading::Value(now) if knob.meets(&now, before) => Ok(Back::Restored),
         Reading::Value(now) => Err(format!("it was written without an error, and it is {now}")),
         Reading::Absent(why) => Err(format!("it is gone: {why}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// Two values of a kernel that refuses the first for as long as the second is `performance`, and changes the first
+    /// with the second.
+    struct Kernel {
+        preference: &'static str,
+        governor: &'static str,
+    }
+
+    impl Kernel {
+        fn put_back(&mut self, step: &str) -> Result<Back, String> {
+            match step {
+                "preference" if self.preference == "balanced" => return Ok(Back::Already),
+                "preference" if self.governor == "performance" => return Err("EBUSY".to_owned()),
+                "preference" => self.preference = "balanced",
+                _ if self.governor == "powersave" => return Ok(Back::Already),
+                _ => (self.governor, self.preference) = ("powersave", "power"),
+            }
+            Ok(Back::Restored)
+        }
+    }
+
+    #[test]
+    fn values_that_hang_on_each_other_are_put_back_whichever_comes_first() {
+        // Refused in the first round; or as it was then, and changed after that.
+        for preference in ["fast", "balanced"] {
+            let kernel = RefCell::new(Kernel { preference, governor: "performance" });
+            let order = ["preference", "governor"];
+            let backs = in_two_rounds(&order, Unless::Changed, |step, _| kernel.borrow_mut().put_back(step));
+            assert_eq!(backs, [Ok(Back::Restored), Ok(Back::Restored)], "from {preference}");
+            assert_eq!(kernel.borrow().preference, "balanced");
+        }
+    }
+
+    #[test]
+    fn what_somebody_else_changed_is_left_in_both_rounds() {
+        let tried = RefCell::new(Vec::new());
+        let refuse = |_: &(), unless| {
+            tried.borrow_mut().push(unless);
+            Err("somebody has set it".to_owned())
+        };
+        assert!(in_two_rounds(&[()], Unless::Changed, refuse)[0].is_err());
+        assert_eq!(*tried.borrow(), [Unless::Changed, Unless::Changed]);
     }
 }

@@ -104,11 +104,13 @@ fn chosen(knob: &dyn Knob, host: &Host, on: &str) -> Result<Vec<Target>, String>
         Scope::Host => Err("it is set on the host as a whole: leave `on` out".to_owned()),
         Scope::Each(what) => {
             let known = knob.targets(host);
-            let one =
-                |name: &str| known.contains(&Target::Name(name.to_owned())).then(|| Target::Name(name.to_owned()));
-            let names = || known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let names: Vec<&str> = known.iter().filter_map(Target::name).collect();
             words()
-                .map(|name| one(name).ok_or_else(|| format!("there is no {what} {name}; there are: {}", names())))
+                .map(|name| match names.contains(&name) {
+                    true => Ok(Target::Name(name.to_owned())),
+                    false if names.is_empty() => Err(format!("this host has no {what}")),
+                    false => Err(format!("there is no {what} {name}; there are: {}", names.join(" "))),
+                })
                 .collect()
         }
         Scope::Named => Ok(words().map(|name| Target::Name(name.to_owned())).collect()),

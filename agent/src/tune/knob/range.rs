@@ -132,17 +132,12 @@ impl Knob for RangeKnob {
             |end: End| if let End::Number(number) = end { number } else { end.number(hardware.least, hardware.most) };
         let (low, high) = (exact(range.low), exact(range.high));
         let Ok(now) = self.numbers(host, target)? else { return Err(KnobError::Target { target: target.clone() }) };
-        let (low_file, high_file) = (path_of(self.low, target), path_of(self.high, target));
-        // The one first that leaves room for the other.
-        let order = if high >= now.0 {
-            [(&high_file, high, now.1), (&low_file, low, now.0)]
-        } else {
-            [(&low_file, low, now.0), (&high_file, high, now.1)]
-        };
-        let [(first, to, from), (second, last, _)] = order;
-        write(host, first, &to.to_string())?;
-        if let Err(error) = write(host, second, &last.to_string()) {
-            write(host, first, &from.to_string())?;
+        let files = [path_of(self.low, target), path_of(self.high, target)];
+        let ends = [(low, now.0), (high, now.1)];
+        let [first, second] = order(now, (low, high));
+        write(host, &files[first], &ends[first].0.to_string())?;
+        if let Err(error) = write(host, &files[second], &ends[second].0.to_string()) {
+            write(host, &files[first], &ends[first].1.to_string())?;
             return Err(error);
         }
         Ok(Held::Nothing)
@@ -151,6 +146,11 @@ impl Knob for RangeKnob {
     fn changeable(&self, host: &Host, target: &Target) -> Result<(), KnobError> {
         changeable(host, &path_of(self.low, target))
     }
+}
+
+/// Which end to write first, 0 for the lower one: the one that leaves room for the other.
+fn order(now: (i64, i64), wanted: (i64, i64)) -> [usize; 2] {
+    if wanted.1 >= now.0 { [1, 0] } else { [0, 1] }
 }
 
 #[cfg(test)]
@@ -170,6 +170,18 @@ mod tests {
         assert_eq!(snapped(&table, "2000 max"), "max max");
         let mesh = Hardware { least: 800_000, most: 2_400_000, steps: Steps::Of(100_000) };
         assert_eq!(snapped(&mesh, "1250000 1999999"), "1200000 1900000");
+    }
+
+    #[test]
+    fn no_range_ends_before_it_begins_on_the_way_to_another() {
+        let ranges = || (0..5).flat_map(|low| (low..5).map(move |high| (low, high)));
+        for (now, wanted) in ranges().flat_map(|now| ranges().map(move |wanted| (now, wanted))) {
+            let mut ends = [now.0, now.1];
+            for end in order(now, wanted) {
+                ends[end] = [wanted.0, wanted.1][end];
+                assert!(ends[0] <= ends[1], "from {now:?} to {wanted:?}: {ends:?}");
+            }
+        }
     }
 
     #[test]

@@ -90,7 +90,7 @@ mod tests {
     use crate::tune::knob::fake;
 
     #[test]
-    fn frequencies_are_set_and_put_back_in_whichever_order_leaves_room() {
+    fn frequencies_are_set_and_put_back() {
         let file = |name: &str| format!("{}/{name}", path_of(CPUFREQ, &Target::Cpu(CpuId(1))));
         let (_folder, host) = fake::host(&[
             (&file("cpuinfo_min_freq"), "800000\n"),

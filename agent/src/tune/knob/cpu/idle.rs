@@ -43,20 +43,26 @@ impl Knob for Disabled {
     }
 
     fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
-        let states = states(host, target)?;
-        if states.is_empty() {
+        let switches = switches(host, target)?;
+        if switches.is_empty() {
             return Ok(Reading::Absent("the kernel has no idle driver".to_owned()));
         }
-        Ok(Reading::Value(named(states.iter().filter(|state| state.disabled))))
+        if switches.iter().all(|switch| !switch.disabled) {
+            // Most often so, and on a large host the names are a thousand files.
+            return Ok(Reading::Value(named([].into_iter())));
+        }
+        Ok(Reading::Value(named(states(host, target)?.iter().filter(|state| state.disabled))))
     }
 
     fn normalize(&self, host: &Host, target: &Target, value: &Value) -> Result<Value, KnobError> {
         let impossible = |why: String| KnobError::Impossible { value: value.clone(), why };
-        let states = states(host, target)?;
         let Value::Text(text) = value else { return Err(impossible("it is no list of idle states".to_owned())) };
         let words: Vec<&str> = text.split_whitespace().collect();
+        if words == [NONE] {
+            return Ok(named([].into_iter()));
+        }
+        let states = states(host, target)?;
         match words.as_slice() {
-            [NONE] => Ok(named([].into_iter())),
             ["above", limit] => {
                 let limit: u64 = limit.parse().map_err(|_| impossible(format!("`{limit}` is no number of us")))?;
                 let mut above = Vec::new();
@@ -111,25 +117,41 @@ fn named<'a>(states: impl Iterator<Item = &'a State>) -> Value {
     Value::Text(if names.is_empty() { NONE.to_owned() } else { names.join(" ") })
 }
 
-/// The idle states of a CPU, the shallowest first.
-fn states(host: &Host, target: &Target) -> Result<Vec<State>, KnobError> {
+/// Whether a state is switched off.
+struct Switch {
+    number: u32,
+    directory: String,
+    disabled: bool,
+}
+
+/// The switches of a CPU's idle states, that of the shallowest first.
+fn switches(host: &Host, target: &Target) -> Result<Vec<Switch>, KnobError> {
     let directory = path_of(STATES, target);
     let list = host.root.list(&directory);
     let names = list.map_err(|source| KnobError::Read { path: host.root.path(&directory), source })?;
     let mut numbers: Vec<u32> = names.iter().filter_map(|name| name.strip_prefix("state")?.parse().ok()).collect();
     numbers.sort_unstable();
-    let mut states = Vec::new();
-    for number in numbers {
+    let one = |number| {
         let directory = format!("{directory}/state{number}");
         let disabled = text(host, &format!("{directory}/disable"))? != "0";
+        Ok(Switch { number, directory, disabled })
+    };
+    numbers.into_iter().map(one).collect()
+}
+
+/// The idle states of a CPU, the shallowest first.
+fn states(host: &Host, target: &Target) -> Result<Vec<State>, KnobError> {
+    let switches = switches(host, target)?;
+    let mut states = Vec::new();
+    for Switch { directory, disabled, .. } in &switches {
         // Names of ACPI's states may have spaces.
         let name = text(host, &format!("{directory}/name"))?.replace(char::is_whitespace, "_");
-        states.push(State { directory, name, disabled });
+        states.push(State { directory: directory.clone(), name, disabled: *disabled });
     }
     let names: Vec<String> = states.iter().map(|state| state.name.clone()).collect();
-    for (state, number) in states.iter_mut().zip(0..) {
+    for (state, switch) in states.iter_mut().zip(&switches) {
         if names.iter().filter(|name| **name == state.name).count() > 1 {
-            state.name = format!("state{number}");
+            state.name = format!("state{}", switch.number);
         }
     }
     Ok(states)
