@@ -117,7 +117,7 @@ pub fn apply(
         boot: host.boot.clone(),
         time,
         quell: env!("CARGO_PKG_VERSION").to_owned(),
-        steps: plan.steps.clone(),
+        steps: plan.steps.iter().map(|step| at_the_start(host, step)).collect(),
     };
     let mut journal = store.begin(begin).map_err(ApplyError::Unwritten)?;
     let mut applied = Applied { id: journal.transaction().id, held: Vec::new(), refused: Vec::new() };
@@ -139,6 +139,16 @@ pub fn apply(
                 Err(error) => Err(ApplyError::Stuck { failed: Box::new(failed), error }),
             }
         }
+    }
+}
+
+/// A step with what its value is now, before anything is done: the plan may be older, and what undoing ends at is this.
+fn at_the_start(host: &Host, step: &Step) -> Step {
+    let reading = known(step).ok().and_then(|knob| knob.read(host, &step.target).ok());
+    match reading {
+        Some(Reading::Value(now)) => Step { now, ..step.clone() },
+        // Its stage says what is wrong.
+        _ => step.clone(),
     }
 }
 

@@ -82,8 +82,9 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Re
         let ours = after.filter(|_| applied);
         rest.push((index, step, before, ours));
     }
-    let backs = in_two_rounds(&rest, unless, |(_, step, before, ours), unless| {
-        put_back(host, step, before, ours.as_ref(), unless)
+    let backs = in_two_rounds(&rest, unless, |(_, step, before, ours), round, unless| match round {
+        Round::Unwind => put_back(host, step, before, ours.as_ref(), unless),
+        Round::Start => put_back(host, step, &step.now, ours.as_ref(), unless),
     });
     for ((index, step, before, _), back) in rest.into_iter().zip(backs) {
         match back {
@@ -135,23 +136,44 @@ fn settle(
     Ok(())
 }
 
-/// Puts each back, and each once more when all others were: a kernel may refuse a value for as long as another is not what it
-/// was (an energy preference under the governor `performance`, EBUSY), and putting one back may change another.
+/// What a value is put back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Round {
+    /// What it was just before its step: with the steps before it done, which may have changed it.
+    Unwind,
+    /// What it was before the first step.
+    Start,
+}
+
+/// Why a value stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stays {
+    /// Somebody else's, for all that is known.
+    Theirs(String),
+    /// It is gone, or it refused.
+    Ours(String),
+}
+
+/// Unwinds each, and when all are, puts each back to what it was at the start: a kernel may refuse a value for as long as another
+/// is not what it was (an energy preference under the governor `performance`, EBUSY), and putting one back may change another
+/// (a partition that is taken away gives kernel threads all CPUs, more channels bring queues back that had values).
 fn in_two_rounds<S>(
     steps: &[S],
     unless: Unless,
-    put_back: impl Fn(&S, Unless) -> Result<Back, String>,
+    put_back: impl Fn(&S, Round, Unless) -> Result<Back, Stays>,
 ) -> Vec<Result<Back, String>> {
-    let first: Vec<_> = steps.iter().map(|step| put_back(step, unless)).collect();
+    let first: Vec<_> = steps.iter().map(|step| put_back(step, Round::Unwind, unless)).collect();
     let again = |(step, first)| match first {
         // Whatever is there instead came by our own hand since.
-        Ok(back) => match put_back(step, Unless::Never)? {
+        Ok(back) => match put_back(step, Round::Start, Unless::Never)? {
             Back::Restored => Ok(Back::Restored),
             Back::Already => Ok(back),
         },
-        Err(_) => put_back(step, unless),
+        Err(Stays::Ours(_)) => put_back(step, Round::Start, Unless::Never),
+        Err(Stays::Theirs(_)) => put_back(step, Round::Start, unless),
     };
-    steps.iter().zip(first).map(again).collect()
+    let text = |(Stays::Theirs(why) | Stays::Ours(why))| why;
+    steps.iter().zip(first).map(again).map(|back| back.map_err(text)).collect()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,26 +182,28 @@ enum Back {
     Already,
 }
 
-fn put_back(host: &Host, step: &Step, before: &Value, ours: Option<&Value>, unless: Unless) -> Result<Back, String> {
-    let knob = knob::by_id(&step.knob).ok_or("this version of quell does not know the knob")?;
+fn put_back(host: &Host, step: &Step, before: &Value, ours: Option<&Value>, unless: Unless) -> Result<Back, Stays> {
+    let unknown = || Stays::Ours("this version of quell does not know the knob".to_owned());
+    let knob = knob::by_id(&step.knob).ok_or_else(unknown)?;
     let read = || knob.read(host, &step.target).map_err(|error| error.to_string());
     match read() {
         // What a crash left half written may be nothing that can be read.
-        Err(why) if ours.is_some() => return Err(why),
+        Err(why) if ours.is_some() => return Err(Stays::Theirs(why)),
         Err(_) => {}
         Ok(Reading::Absent(_)) if knob.may_end() => return Ok(Back::Already),
-        Ok(Reading::Absent(why)) => return Err(format!("it is gone: {why}")),
+        Ok(Reading::Absent(why)) => return Err(Stays::Ours(format!("it is gone: {why}"))),
         Ok(Reading::Value(now)) if knob.meets(&now, before) => return Ok(Back::Already),
         Ok(Reading::Value(now)) if unless == Unless::Changed && ours.is_some_and(|ours| !knob.meets(&now, ours)) => {
-            return Err(format!("somebody has set it to {now} since; --force puts it back all the same"));
+            let why = format!("somebody has set it to {now} since; --force puts it back all the same");
+            return Err(Stays::Theirs(why));
         }
         Ok(Reading::Value(_)) => {}
     }
-    knob.write(host, &step.target, before).map_err(|error| error.to_string())?;
-    match read()? {
+    knob.write(host, &step.target, before).map_err(|error| Stays::Ours(error.to_string()))?;
+    match read().map_err(Stays::Ours)? {
         Reading::Value(now) if knob.meets(&now, before) => Ok(Back::Restored),
-        Reading::Value(now) => Err(format!("it was written without an error, and it is {now}")),
-        Reading::Absent(why) => Err(format!("it is gone: {why}")),
+        Reading::Value(now) => Err(Stays::Ours(format!("it was written without an error, and it is {now}"))),
+        Reading::Absent(why) => Err(Stays::Ours(format!("it is gone: {why}"))),
     }
 }
 
@@ -197,10 +221,10 @@ mod tests {
     }
 
     impl Kernel {
-        fn put_back(&mut self, step: &str) -> Result<Back, String> {
+        fn put_back(&mut self, step: &str) -> Result<Back, Stays> {
             match step {
                 "preference" if self.preference == "balanced" => return Ok(Back::Already),
-                "preference" if self.governor == "performance" => return Err("EBUSY".to_owned()),
+                "preference" if self.governor == "performance" => return Err(Stays::Ours("EBUSY".to_owned())),
                 "preference" => self.preference = "balanced",
                 _ if self.governor == "powersave" => return Ok(Back::Already),
                 _ => (self.governor, self.preference) = ("powersave", "power"),
@@ -215,18 +239,40 @@ mod tests {
         for preference in ["fast", "balanced"] {
             let kernel = RefCell::new(Kernel { preference, governor: "performance" });
             let order = ["preference", "governor"];
-            let backs = in_two_rounds(&order, Unless::Changed, |step, _| kernel.borrow_mut().put_back(step));
+            let backs = in_two_rounds(&order, Unless::Changed, |step, _, _| kernel.borrow_mut().put_back(step));
             assert_eq!(backs, [Ok(Back::Restored), Ok(Back::Restored)], "from {preference}");
             assert_eq!(kernel.borrow().preference, "balanced");
         }
     }
 
+    /// A partition takes CPUs from kernel threads, and gives them all back when it goes: what they had was not what they had
+    /// between the two steps.
+    #[test]
+    fn a_value_ends_as_it_was_before_the_first_step_and_not_as_an_earlier_step_made_it() {
+        let threads = RefCell::new("0");
+        let partition = RefCell::new(true);
+        let put_back = |step: &&str, round: Round, _| {
+            if *step == "partition" {
+                if partition.replace(false) {
+                    threads.replace("0-3");
+                    return Ok(Back::Restored);
+                }
+                return Ok(Back::Already);
+            }
+            let wanted = if round == Round::Unwind { "0-1" } else { "0-3" };
+            Ok(if threads.replace(wanted) == wanted { Back::Already } else { Back::Restored })
+        };
+        let backs = in_two_rounds(&["threads", "partition"], Unless::Changed, put_back);
+        assert_eq!(backs, [Ok(Back::Restored), Ok(Back::Restored)]);
+        assert_eq!(*threads.borrow(), "0-3");
+    }
+
     #[test]
     fn what_somebody_else_changed_is_left_in_both_rounds() {
         let tried = RefCell::new(Vec::new());
-        let refuse = |_: &(), unless| {
+        let refuse = |_: &(), _, unless| {
             tried.borrow_mut().push(unless);
-            Err("somebody has set it".to_owned())
+            Err(Stays::Theirs("somebody has set it".to_owned()))
         };
         assert!(in_two_rounds(&[()], Unless::Changed, refuse)[0].is_err());
         assert_eq!(*tried.borrow(), [Unless::Changed, Unless::Changed]);

@@ -21,7 +21,8 @@ static DEFAULT_AFFINITY: FileKnob = FileKnob {
         scope: Scope::Host,
         lifetime: Lifetime::Runtime,
         risk: Risk::Low,
-        stage: Stage::Presence,
+        // After the channels, so that it is put back before them: a driver that makes its queues anew gives them what this is.
+        stage: Stage::Setting,
     },
     path: "/proc/irq/default_smp_affinity",
     codec: Codec::CpuMask,
@@ -80,6 +81,12 @@ NMI:          0          0          0          0   Non-maskable interrupts
         queues::NicQueues.write(&host, &nic, &cpus).expect("write");
         let of = |irq: u32| host.root.read(&format!("/proc/irq/{irq}/smp_affinity_list")).expect("read");
         assert_eq!([of(30), of(31), of(32), of(33)], ["0-3", "1", "2", "1"]);
+    }
+
+    #[test]
+    fn queues_of_network_interfaces_are_left_to_the_knob_that_spreads_them() {
+        let (_folder, host) = machine();
+        assert_eq!(affinity::Affinity.targets(&host), [Target::Irq(Irq(30)), Target::Irq(Irq(40))]);
     }
 
     #[test]

@@ -60,10 +60,12 @@ fn all_of_quells_parameters_are_one_block_behind_the_users_own() {
 #[test]
 fn what_the_user_set_is_read_and_not_set_against() {
     let grub = "GRUB_CMDLINE_LINUX=\"isolcpus=3 nohz=off quiet\"\n";
-    let (_folder, host) = fake::host(&[("/etc/default/grub", grub)]);
+    let (folder, host) = fake::host(&[("/etc/default/grub", grub)]);
     assert_eq!(fake::value(&parameter::PARAMETER, &host, &on("nohz")), text("off"));
     assert_eq!(fake::value(&parameter::FLAG, &host, &on("quiet")), Value::Switch(true));
     fake::round_trip(&parameter::PARAMETER, &host, &on("nohz"), "on");
+    let file = fs::read_to_string(folder.path().join("etc/default/grub")).expect("the file");
+    assert_eq!(file, grub, "what the user says needs no block");
     let error = parameter::PARAMETER.normalize(&host, &on("isolcpus"), &text("2-3")).expect_err("it is there already");
     assert!(error.to_string().contains("isolcpus=3 already"), "{error}");
     assert!(parameter::PARAMETER.normalize(&host, &on("isolcpus"), &text("3")).is_ok());

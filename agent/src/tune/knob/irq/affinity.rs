@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 
+use super::queues;
 use crate::host::Host;
 use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_cpus};
 use crate::tune::{Kind, Scope, Target, Value};
@@ -16,7 +17,8 @@ static SPEC: KnobSpec = KnobSpec {
     id: "irq.affinity",
     doc: "The CPUs that may take an interrupt. Every interrupt that is not a latency-critical device's own belongs on the \
           housekeeping CPUs. Queue interrupts that the kernel manages itself (NVMe, virtio-blk) are left out: \
-          `isolcpus=managed_irq` keeps those away.",
+          `isolcpus=managed_irq` keeps those away. So are the queues of network interfaces, where none are named: those have \
+          `irq.nic_queues`.",
     source: "Documentation/core-api/irq/irq-affinity.rst; managed ones: irq_can_set_affinity_usr, kernel/irq/manage.c",
     kind: Kind::Cpus,
     scope: Scope::Irq,
@@ -31,7 +33,13 @@ impl Knob for Affinity {
     }
 
     fn targets(&self, host: &Host) -> Vec<Target> {
-        host.irqs.iter().map(|irq| Target::Irq(*irq)).collect()
+        let queues: Vec<Irq> = host.nics.iter().flat_map(|nic| queues::of(host, &nic.name)).collect();
+        host.irqs.iter().filter(|irq| !queues.contains(irq)).map(|irq| Target::Irq(*irq)).collect()
+    }
+
+    // A driver that makes its queues anew, as for other channels, gives interrupts back.
+    fn may_end(&self) -> bool {
+        true
     }
 
     fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {

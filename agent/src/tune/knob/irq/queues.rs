@@ -1,8 +1,6 @@
 //! A network interface's queue interrupts, spread over CPUs.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use super::affinity;
 use crate::host::Host;
@@ -26,26 +24,12 @@ static SPEC: KnobSpec = KnobSpec {
     stage: Stage::Placement,
 };
 
-/// A queue's interrupt, as a part of the value: `queue 3 irq 27`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A queue's interrupt. A value names it by its handler, `eth0-rx-3`: a driver that makes its queues anew may get other numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct QueueIrq {
+    name: String,
     queue: usize,
     irq: Irq,
-}
-
-impl fmt::Display for QueueIrq {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "queue {} irq {}", self.queue, self.irq)
-    }
-}
-
-impl FromStr for QueueIrq {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (queue, irq) = text.strip_prefix("queue ").and_then(|rest| rest.split_once(" irq ")).ok_or(())?;
-        Ok(Self { queue: queue.parse().map_err(|_| ())?, irq: Irq(irq.parse().map_err(|_| ())?) })
-    }
 }
 
 impl Knob for NicQueues {
@@ -58,7 +42,7 @@ impl Knob for NicQueues {
     }
 
     fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
-        let Target::Nic(nic) = target else { return Err(KnobError::Target { target: target.clone() }) };
+        let nic = nic(target)?;
         let queues = queue_irqs(host, nic);
         if queues.is_empty() {
             return Ok(Reading::Absent(format!("no interrupt of {nic} has the name of a queue")));
@@ -68,7 +52,7 @@ impl Knob for NicQueues {
             match affinity::managed(host, queue.irq)
                 .map_or_else(|| affinity::read(host, queue.irq), |why| Ok(Err(why)))?
             {
-                Ok(cpus) => drop(parts.insert(queue.to_string(), Value::Cpus(cpus))),
+                Ok(cpus) => drop(parts.insert(queue.name, Value::Cpus(cpus))),
                 Err(absent) => why = absent,
             }
         }
@@ -87,10 +71,11 @@ impl Knob for NicQueues {
         let Reading::Value(Value::Each(now)) = self.read(host, target)? else {
             return Err(KnobError::Impossible { value: value.clone(), why: "it has no queue interrupts".to_owned() });
         };
-        for (part, now) in &now {
-            let Ok(queue) = part.parse::<QueueIrq>() else { continue };
+        for queue in queue_irqs(host, nic(target)?) {
+            // Those that the kernel manages are no parts.
+            let Some(now) = now.get(&queue.name) else { continue };
             let wanted = match value {
-                Value::Each(parts) => match parts.get(part) {
+                Value::Each(parts) => match parts.get(&queue.name) {
                     Some(Value::Cpus(cpus)) => cpus.clone(),
                     _ => continue,
                 },
@@ -108,11 +93,18 @@ impl Knob for NicQueues {
 
     fn meets(&self, now: &Value, wanted: &Value) -> bool {
         match (now, wanted) {
-            (Value::Each(parts), Value::Cpus(list)) => parts.iter().all(|(part, cpus)| {
-                part.parse::<QueueIrq>().is_ok_and(|queue| *cpus == Value::Cpus(share(list, queue.queue)))
-            }),
+            (Value::Each(parts), Value::Cpus(list)) => parts
+                .iter()
+                .all(|(part, cpus)| queue(part).is_some_and(|queue| *cpus == Value::Cpus(share(list, queue)))),
             _ => now.meets(wanted),
         }
+    }
+}
+
+fn nic(target: &Target) -> Result<&str, KnobError> {
+    match target {
+        Target::Nic(nic) => Ok(nic),
+        other => Err(KnobError::Target { target: other.clone() }),
     }
 }
 
@@ -133,12 +125,18 @@ fn queue_irqs(host: &Host, nic: &str) -> Vec<QueueIrq> {
         .filter_map(|line| {
             let (number, rest) = line.split_once(':')?;
             let irq = Irq(number.trim().parse().ok()?);
-            let queue = queue(rest.split_whitespace().next_back()?)?;
-            nic.irqs.contains(&irq).then_some(QueueIrq { queue, irq })
+            let name = rest.split_whitespace().next_back()?;
+            let queue = queue(name)?;
+            nic.irqs.contains(&irq).then(|| QueueIrq { name: name.to_owned(), queue, irq })
         })
         .collect();
     queues.sort_by_key(|queue| (queue.queue, queue.irq));
     queues
+}
+
+/// The interrupts of a network interface's queues.
+pub(super) fn of(host: &Host, nic: &str) -> Vec<Irq> {
+    queue_irqs(host, nic).into_iter().map(|queue| queue.irq).collect()
 }
 
 /// The queue that a handler's name tells: 3 of `eth0-TxRx-3`, `mlx5_comp3@pci:0000:01:00.0`, `virtio2-input.3`.

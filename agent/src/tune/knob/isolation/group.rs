@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 
 use crate::host::Host;
+
+const CONTROLLERS: &str = "cgroup.subtree_control";
 
 /// A cgroup, as its directory from the host's root.
 #[derive(Clone, Debug)]
@@ -58,6 +61,43 @@ impl<'a> Group<'a> {
     pub(super) fn remove(&self) -> io::Result<()> {
         let path = self.host.root.path(&self.directory);
         if self.host.root.is_host() { fs::remove_dir(path) } else { fs::remove_dir_all(path) }
+    }
+
+    /// Lets the groups in it have a controller. What was before is kept for [`take_back`](Self::take_back) until the host boots, as
+    /// the cgroups themselves are.
+    pub(super) fn enable(&self, controller: &str) -> io::Result<()> {
+        let before = fs::read_to_string(self.host.root.path(&self.file(CONTROLLERS)))?;
+        if before.split_whitespace().any(|enabled| enabled == controller) {
+            return Ok(());
+        }
+        let kept = self.kept(controller);
+        if let Some(folder) = kept.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(kept, &before)?;
+        // The kernel's file takes what is to be changed; one of a tree is what is written to it.
+        let text = if self.host.root.is_host() {
+            format!("+{controller}")
+        } else {
+            format!("{} {controller}", before.trim_end())
+        };
+        self.write(CONTROLLERS, &text)
+    }
+
+    /// Takes a controller from the groups in it, if it was enabled here.
+    pub(super) fn take_back(&self, controller: &str) -> io::Result<()> {
+        let kept = self.kept(controller);
+        let before = match fs::read_to_string(&kept) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            before => before?,
+        };
+        let text = if self.host.root.is_host() { format!("-{controller}") } else { before };
+        self.write(CONTROLLERS, &text)?;
+        fs::remove_file(kept)
+    }
+
+    fn kept(&self, controller: &str) -> PathBuf {
+        self.host.root.path(&format!("/run/quell/{controller}-was-off"))
     }
 
     /// Moves what is in it into another; what cannot be moved stays, as kernel threads of one CPU do.

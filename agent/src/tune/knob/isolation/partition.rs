@@ -146,11 +146,7 @@ fn make(root: &Group<'_>, cpus: &CpuSet) -> io::Result<()> {
     let group = root.child(NAME);
     let before = read(root)?;
     let try_it = || {
-        let enabled = root.read("cgroup.subtree_control")?;
-        if !enabled.split_whitespace().any(|controller| controller == "cpuset") {
-            // It stays: others may have come to rely on it, and by itself it changes nothing.
-            root.write("cgroup.subtree_control", "+cpuset")?;
-        }
+        root.enable("cpuset")?;
         if !group.exists() {
             group.make(&[("cpuset.cpus", ""), ("cpuset.cpus.partition", "member"), ("cgroup.procs", "")])?;
         }
@@ -179,7 +175,8 @@ fn remove(root: &Group<'_>) -> io::Result<()> {
     }
     group.write("cpuset.cpus.partition", "member")?;
     group.move_all("cgroup.procs", root)?;
-    group.remove()
+    group.remove()?;
+    root.take_back("cpuset")
 }
 
 /// The CPUs of `isolcpus=` on the running command line.

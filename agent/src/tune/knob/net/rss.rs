@@ -13,7 +13,7 @@ struct Rss;
 static SPEC: KnobSpec = KnobSpec {
     id: "net.rss_table",
     doc: "Which receive queues packets are spread over by hash: `equal 4` for the first four, `queues 2 3` for these in turn, or \
-          `table` and the queue of every bucket. Queues that no bucket names are free for flows that rules steer there.",
+          `table` and the queue of every bucket (`0*64 1*64`). Queues that no bucket names are free for flows that rules steer there.",
     source: "Documentation/networking/scaling.rst (RSS); ETHTOOL_SRXFHINDIR, include/uapi/linux/ethtool.h",
     kind: Kind::Text,
     scope: Scope::Nic,
@@ -36,7 +36,26 @@ fn words(entries: &[u32]) -> String {
             return format!("queues {}", list(&entries[..length]));
         }
     }
-    format!("table {}", list(entries))
+    format!("table {}", runs(entries))
+}
+
+/// Equal numbers in a row as `0*32`: many drivers' own tables are such.
+fn runs(numbers: &[u32]) -> String {
+    let runs = numbers.chunk_by(|a, b| a == b).map(|run| match run {
+        [number, _, ..] => format!("{number}*{}", run.len()),
+        _ => list(run),
+    });
+    runs.collect::<Vec<_>>().join(" ")
+}
+
+/// A number, or so many of it.
+fn run(word: &str) -> Result<Vec<u32>, String> {
+    let (number, times) = word.split_once('*').unwrap_or((word, "1"));
+    let number = number.parse().map_err(|_| format!("`{word}` is no number of a queue"))?;
+    // No table is larger than this by far.
+    let times =
+        times.parse().ok().filter(|times| *times <= 1 << 16).ok_or_else(|| format!("`{word}` is no run of buckets"))?;
+    Ok(vec![number; times])
 }
 
 fn list(numbers: &[u32]) -> String {
@@ -46,10 +65,7 @@ fn list(numbers: &[u32]) -> String {
 /// The table that words mean for a card.
 fn table(words: &str, card: &RssTable) -> Result<Vec<u32>, String> {
     let (kind, rest) = words.split_once(' ').unwrap_or((words, ""));
-    let numbers: Vec<u32> = rest
-        .split_whitespace()
-        .map(|word| word.parse().map_err(|_| format!("`{word}` is no number of a queue")))
-        .collect::<Result<_, _>>()?;
+    let numbers: Vec<u32> = rest.split_whitespace().map(run).collect::<Result<Vec<_>, _>>()?.concat();
     let size = card.entries.len();
     let entries: Vec<u32> = match (kind, numbers.as_slice()) {
         ("equal", [queues]) if *queues > 0 => equal(size, *queues),
@@ -116,7 +132,8 @@ mod tests {
             ("queues 2 3", "queues 2 3"),
             ("queues 3", "queues 3"),
             ("table 0 1 2 3 0 1 2 3", "equal 4"),
-            ("table 0 0 0 0 0 0 0 3", "table 0 0 0 0 0 0 0 3"),
+            ("table 0 0 0 0 0 0 0 3", "table 0*7 3"),
+            ("table 0*2 1*2 2*2 3*2", "table 0*2 1*2 2*2 3*2"),
         ] {
             let entries = table(given, &card).expect(given);
             assert_eq!(words(&entries), canonical);
