@@ -44,6 +44,10 @@ pub struct BurnedThread {
     pub tid: i32,
     /// CPU nanoseconds by function.
     pub functions: BTreeMap<String, u64>,
+    /// CPU nanoseconds of all that it did, ...
+    pub cpu_ns: u64,
+    /// ... and how long it took: it waits for nothing but its CPU.
+    pub wall_ns: u64,
 }
 
 /// What `block` reports.
@@ -53,6 +57,8 @@ pub struct Blocked {
     pub pid: i32,
     /// The ways it blocked.
     pub paths: Vec<BlockedPath>,
+    /// The threads that did, each as a whole.
+    pub threads: Vec<BlockedThread>,
     /// The threads that woke them, by name: they sleep too.
     pub partners: BTreeMap<String, i32>,
 }
@@ -72,6 +78,19 @@ pub struct BlockedPath {
     /// Time in it, in nanoseconds.
     pub wall_ns: u64,
     /// ... off the CPU: wall less CPU time.
+    pub off_cpu_ns: u64,
+}
+
+/// A thread of `block`, between its ways too.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BlockedThread {
+    /// The thread.
+    pub tid: i32,
+    /// How often it gave up its CPU, from its very beginning, by the kernel's own count.
+    pub sleeps: u64,
+    /// Time on the CPU, in nanoseconds.
+    pub cpu_ns: u64,
+    /// ... and off it.
     pub off_cpu_ns: u64,
 }
 
@@ -174,10 +193,10 @@ pub fn report_in<T: DeserializeOwned>(output: &str) -> Result<T> {
 
 /// In a fixture: says that it is ready, and waits for a line on stdin where it was told to.
 ///
-/// From then on it waits for no page of its own any more, if it may lock that much memory: it would neither count nor
-/// time such waits.
+/// From then on it waits for no page of its files any more, if it may lock that much memory: it would neither count nor
+/// time such waits. What it maps later is left alone, or threads would wait for each other as they start.
 pub fn ready(wait: bool) -> Result<()> {
-    let _ = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE);
+    let _ = mlockall(MlockAllFlags::MCL_CURRENT);
     let mut stdout = std::io::stdout();
     stdout.write_all(b"ready\n")?;
     stdout.flush()?;

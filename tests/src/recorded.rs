@@ -104,13 +104,18 @@ impl Recorded {
         self.recording.samples.iter().filter(of).filter(|sample| sample.kind != SampleKind::OnCpu)
     }
 
-    /// The probability that each sampled sleep of a thread had of being sampled.
-    pub fn probabilities(&self, tid: i32, why: Reason) -> Vec<f64> {
+    /// The probability that each sampled sleep of a thread below one of its functions had of being sampled.
+    pub fn probabilities_in(&self, tid: i32, function: &str) -> Vec<f64> {
+        let calls = |sample: &Sample| {
+            let frames = sample.stack.into_iter().flat_map(|stack| self.recording.stacks.frames(stack));
+            let named = frames.filter_map(|frame| self.recording.frames.get(frame).symbol.as_ref());
+            named.into_iter().any(|symbol| symbol.name == function)
+        };
         let of = |sample: &Sample| match sample.kind {
-            SampleKind::OffCpu(OffCpu { reason, probability, .. }) if reason == why => Some(probability),
+            SampleKind::OffCpu(OffCpu { reason: Reason::Blocked, probability, .. }) => Some(probability),
             _ => None,
         };
-        self.sleeps(tid).filter_map(of).collect()
+        self.sleeps(tid).filter(|sample| calls(sample)).filter_map(of).collect()
     }
 
     /// Whether nothing at all of a process is in it: neither samples nor totals.

@@ -11,16 +11,10 @@ use crate::verdict::Verdict;
 /// Where it is, from the workspace's root.
 pub const FILE: &str = "docs/kernel-support.json";
 
-/// A run of all tests on all kernels.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What came out of all tests, on each kernel at its last run.
+#[derive(Clone, Default, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Support {
-    /// The day of the run, `2026-11-21`.
-    pub date: String,
-    /// The version of quell.
-    pub quell: String,
-    /// How the guests' CPUs ran.
-    pub accelerator: String,
     /// The kernels, in the order of the table's columns.
     pub kernels: Vec<TestedKernel>,
     /// Verdicts, by the test's name and the kernel's.
@@ -35,4 +29,10 @@ pub struct TestedKernel {
     pub name: String,
     /// What it calls itself: `6.1.0-56-amd64`.
     pub release: String,
+    /// The day that its tests ran, `2026-11-21`.
+    pub date: String,
+    /// The version of quell.
+    pub quell: String,
+    /// How the guests' CPUs ran: `TCG`.
+    pub accelerator: String,
 }

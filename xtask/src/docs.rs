@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use crate::support::{self, Support};
+use crate::support::{self, Support, TestedKernel};
 use crate::verdict::Verdict;
 use crate::{Outcome, root};
 
@@ -56,14 +56,10 @@ fn redrawn(page: &str, table: &str) -> Result<String> {
 
 /// A table for each group of tests: those of a probe, of `doctor`, of the machines.
 fn table(support: &Support) -> String {
-    let mut text = format!(
-        "Tested on {} with quell {}, guests under {}:\n\n",
-        support.date,
-        support.quell,
-        support.accelerator.to_uppercase()
-    );
+    let mut text = String::from("| kernel | release | tested on | quell | guest under |\n|---|---|---|---|---|\n");
     for kernel in &support.kernels {
-        let _ = writeln!(text, "- **{}**: {}", kernel.name, kernel.release);
+        let TestedKernel { name, release, date, quell, accelerator } = kernel;
+        let _ = writeln!(text, "| {name} | {release} | {date} | {quell} | {accelerator} |");
     }
     let mut group = "";
     let mut notes: Vec<String> = Vec::new();

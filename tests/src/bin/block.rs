@@ -16,7 +16,7 @@ use clap::Parser;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::unistd::{getpid, gettid};
 use quell_tests::clock::{self, Spent};
-use quell_tests::fixture::{self, Blocked, BlockedPath};
+use quell_tests::fixture::{self, Blocked, BlockedPath, BlockedThread};
 use quell_tests::syscall;
 
 #[derive(Parser)]
@@ -87,13 +87,14 @@ fn main() -> Result<()> {
             start(name, move || block_until(end, &paths, &on))
         })
         .collect::<Result<_>>()?;
-    let paths = threads.into_iter().flat_map(|thread| thread.join().expect("blocking does not panic")).collect();
+    let joined = threads.into_iter().map(|thread| thread.join().expect("blocking does not panic"));
+    let (paths, threads): (Vec<_>, Vec<_>) = joined.unzip();
     on.done.store(true, SeqCst);
     let mut tids = BTreeMap::new();
     for (name, partner) in partners {
         tids.insert(name.to_owned(), partner.join().expect("a partner does not panic")?);
     }
-    fixture::report(&Blocked { pid: getpid().as_raw(), paths, partners: tids })
+    fixture::report(&Blocked { pid: getpid().as_raw(), paths: paths.concat(), threads, partners: tids })
 }
 
 /// The paths of these names; without any, all.
@@ -112,15 +113,19 @@ fn start<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static
 /// On a machine that is so slow that its time is up before there is anything to measure.
 const FEWEST_ROUNDS: u32 = 2;
 
-fn block_until(end: u64, paths: &[&Path], on: &Partners) -> Vec<BlockedPath> {
+fn block_until(end: u64, paths: &[&Path], on: &Partners) -> (Vec<BlockedPath>, BlockedThread) {
     let tid = gettid().as_raw();
-    let report = |path: &&Path| BlockedPath {
-        function: path.function.to_owned(),
-        tid,
-        count: 0,
-        sleeps: 0,
-        wall_ns: 0,
-        off_cpu_ns: 0,
+    let mut reports = Vec::new();
+    let spent = Spent::doing(|| reports = take_until(end, paths, on));
+    let thread = BlockedThread { tid, sleeps: times_slept(), cpu_ns: spent.cpu, off_cpu_ns: spent.off_cpu() };
+    (reports, thread)
+}
+
+fn take_until(end: u64, paths: &[&Path], on: &Partners) -> Vec<BlockedPath> {
+    let tid = gettid().as_raw();
+    let report = |path: &&Path| {
+        let function = path.function.to_owned();
+        BlockedPath { function, tid, count: 0, sleeps: 0, wall_ns: 0, off_cpu_ns: 0 }
     };
     let mut reports: Vec<_> = paths.iter().map(report).collect();
     for round in 0.. {

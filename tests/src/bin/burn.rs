@@ -14,8 +14,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use nix::unistd::{getpid, gettid};
+use quell_tests::clock::{self, Spent};
 use quell_tests::fixture::{self, Burned, BurnedThread};
-use quell_tests::{clock, syscall};
+use quell_tests::syscall;
 
 #[derive(Parser)]
 struct Args {
@@ -114,6 +115,12 @@ fn main() -> Result<()> {
 
 fn burn_until(end: u64, functions: &'static [Burn]) -> BurnedThread {
     let mut spent = vec![0; functions.len()];
+    let all = Spent::doing(|| take_turns(end, functions, &mut spent));
+    let functions = functions.iter().zip(spent).map(|(burn, spent)| (burn.function.to_owned(), spent)).collect();
+    BurnedThread { tid: gettid().as_raw(), functions, cpu_ns: all.cpu, wall_ns: all.wall }
+}
+
+fn take_turns(end: u64, functions: &[Burn], spent: &mut [u64]) {
     let mut turns: Vec<u64> = functions.iter().map(|burn| burn.turns).collect();
     while clock::wall() < end {
         // The function that is most behind its share.
@@ -126,6 +133,4 @@ fn burn_until(end: u64, functions: &'static [Burn]) -> BurnedThread {
         let first = functions[next].turns;
         turns[next] = (turns[next] * SLICE / slice.max(1)).clamp(first.div_ceil(100), first * 1_000);
     }
-    let functions = functions.iter().zip(spent).map(|(burn, spent)| (burn.function.to_owned(), spent)).collect();
-    BurnedThread { tid: gettid().as_raw(), functions }
 }

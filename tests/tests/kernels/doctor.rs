@@ -159,7 +159,11 @@ fn works(probe: &str) -> Result<()> {
             let blocked: Blocked = fixture::report_in(&ended.stdout)?;
             for path in &blocked.paths {
                 let count = recorded.count_for(path.tid, Reason::Blocked);
-                ensure!(count.abs_diff(path.sleeps) <= 3, "{count} sleeps of {path:?}");
+                // The thread also sleeps outside of it: for locks, with PREEMPT_RT.
+                ensure!(
+                    (path.sleeps.saturating_sub(3)..path.sleeps + 20).contains(&count),
+                    "{count} sleeps of {path:?}"
+                );
             }
         }
     }

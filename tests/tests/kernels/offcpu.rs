@@ -1,6 +1,5 @@
 //! The probe `offcpu`, and whom it captures.
 
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,7 +9,7 @@ use quell_tests::agent::{self, Workdir};
 use quell_tests::capture::Capture;
 use quell_tests::cgroup::Cgroup;
 use quell_tests::cpus;
-use quell_tests::fixture::{self, Blocked, BlockedPath, Burned, Chained, Fixture};
+use quell_tests::fixture::{self, Blocked, BlockedPath, BlockedThread, Burned, Chained, Fixture};
 use quell_tests::recorded::Recorded;
 
 use crate::harness::{Outcome, skip};
@@ -36,10 +35,8 @@ pub(crate) fn every_event() -> Result<Outcome> {
     let blocked: Blocked = block.finish()?;
     let recorded = capture.ended()?;
     for path in &blocked.paths {
-        let sleeps = recorded.estimate(|sample| is_sleep_in(&recorded, path, sample));
-        ensure!(is_count(sleeps.samples as u64, path.sleeps), "{path:?}: {} sleeps", sleeps.samples);
+        is_seen(&recorded, path)?;
         let found = recorded.off_cpu(path.tid, &path.function);
-        is_time(found.nanos, path)?;
         ensure!(found.error == 0.0, "nothing is left to chance, and {path:?} has an error: {found:?}");
     }
     Ok(Outcome::Holds)
@@ -54,13 +51,13 @@ pub(crate) fn sampled() -> Result<Outcome> {
     let blocked: Blocked = block.finish()?;
     let recorded = capture.ended()?;
     let mut chances = 0;
-    // Each has a thread of its own.
-    for path in &blocked.paths {
-        is_counted(&recorded, path)?;
+    // Each path has a thread of its own.
+    for (path, thread) in blocked.paths.iter().zip(&blocked.threads) {
+        is_counted(&recorded, thread)?;
         let total = recorded.total(path.tid) as f64;
         let sum = recorded.estimate(|sample| recorded.tid(sample) == path.tid);
         ensure!((sum.nanos / total - 1.0).abs() < 1e-6, "{path:?}: samples of {} ns, exact {total} ns", sum.nanos);
-        let probabilities = recorded.probabilities(path.tid, Reason::Blocked);
+        let probabilities = recorded.probabilities_in(path.tid, &path.function);
         chances += probabilities.iter().filter(|probability| **probability < 1.0).count();
         is_unbiased(&probabilities, path)?;
     }
@@ -93,14 +90,14 @@ pub(crate) fn preempted() -> Result<Outcome> {
     let burned: Vec<Burned> = pair.into_iter().map(Fixture::finish).collect::<Result<_>>()?;
     let recorded = capture.ended()?;
     for thread in burned.iter().flat_map(|burned| &burned.threads) {
-        let burned: u64 = thread.functions.values().sum();
         let preempted = recorded.total_for(thread.tid, Reason::Preempted);
-        // It ran for its own wall time, or waited to; on a slow machine it also begins late.
-        let whole = (burned + preempted) as f64 / 0.6e9;
-        ensure!((0.4..1.1).contains(&whole), "{burned} ns on the CPU, {preempted} ns preempted");
-        ensure!(preempted > 100_000_000, "two threads on one CPU: {preempted} ns preempted");
+        ensure!(
+            is_time(preempted as f64, thread.wall_ns - thread.cpu_ns, thread.cpu_ns / 4),
+            "{thread:?}: {preempted} ns"
+        );
+        ensure!(preempted > 100_000_000, "two threads on one CPU: {thread:?} was preempted for {preempted} ns");
         let other = recorded.total(thread.tid) - preempted;
-        ensure!(other < preempted / 2, "it waits for nothing else: {other} ns, {preempted} ns preempted");
+        ensure!(other < preempted / 2, "{thread:?} waits for nothing else: {other} ns, {preempted} ns preempted");
     }
     Ok(Outcome::Holds)
 }
@@ -168,7 +165,7 @@ pub(crate) fn command() -> Result<Outcome> {
     let words = ["--", block.to_str().context("a path of text")?];
     let (recorded, ended) = Capture::whole(&[&FLAGS[..], &words, &SLEEPING].concat())?;
     let blocked: Blocked = fixture::report_in(&ended.stdout)?;
-    blocked.paths.iter().try_for_each(|path| is_counted(&recorded, path))?;
+    blocked.paths.iter().try_for_each(|path| is_seen(&recorded, path))?;
     Ok(Outcome::Holds)
 }
 
@@ -177,7 +174,7 @@ pub(crate) fn children() -> Result<Outcome> {
     let capture = begin(&["-p", &shell.pid().to_string()])?;
     let blocked: Blocked = shell.run()?;
     let recorded = capture.ended()?;
-    blocked.paths.iter().try_for_each(|path| is_counted(&recorded, path))?;
+    blocked.paths.iter().try_for_each(|path| is_seen(&recorded, path))?;
     Ok(Outcome::Holds)
 }
 
@@ -199,7 +196,7 @@ pub(crate) fn cgroup() -> Result<Outcome> {
     }
     let (inside, deeper, beside): (Blocked, Blocked, Blocked) = (inside.finish()?, deeper.finish()?, beside.finish()?);
     let recorded = capture.stopped()?;
-    inside.paths.iter().chain(&deeper.paths).try_for_each(|path| is_counted(&recorded, path))?;
+    inside.paths.iter().chain(&deeper.paths).try_for_each(|path| is_seen(&recorded, path))?;
     ensure!(recorded.is_without(beside.pid), "process {} is in no cgroup that was captured", beside.pid);
     is_asleep_throughout(&recorded, waiting.pid())?;
     drop(waiting);
@@ -216,7 +213,7 @@ pub(crate) fn one_cpu() -> Result<Outcome> {
     beside.go()?;
     let (inside, beside): (Blocked, Blocked) = (inside.finish()?, beside.finish()?);
     let recorded = capture.stopped()?;
-    inside.paths.iter().try_for_each(|path| is_counted(&recorded, path))?;
+    inside.paths.iter().try_for_each(|path| is_seen(&recorded, path))?;
     // The threads that block were started during the capture. Of one that slept before, nobody knows where it will run.
     for path in &beside.paths {
         let samples = recorded.estimate(|sample| recorded.tid(sample) == path.tid).samples;
@@ -234,42 +231,43 @@ pub(crate) fn isolated() -> Result<Outcome> {
     let blocked: Blocked = block.finish()?;
     let recorded = capture.ended()?;
     for path in &blocked.paths {
-        is_counted(&recorded, path)?;
+        is_seen(&recorded, path)?;
         let elsewhere = recorded.sleeps(path.tid).filter(|sample| sample.cpu.0 as usize != cpu).count();
         ensure!(elsewhere == 0, "{elsewhere} sleeps on other CPUs than {cpu}");
     }
     Ok(Outcome::Holds)
 }
 
-fn is_sleep_in(recorded: &Recorded, path: &BlockedPath, sample: &Weighted) -> bool {
-    let sleep = sample.metric == Metric::OffCpu(Reason::Blocked);
-    sleep && recorded.tid(sample) == path.tid && recorded.calls(sample, &path.function)
-}
-
-/// The exact totals of a thread that takes one path are what it says of itself.
-fn is_counted(recorded: &Recorded, path: &BlockedPath) -> Result<()> {
-    let sleeps = recorded.count_for(path.tid, Reason::Blocked);
-    ensure!(is_count(sleeps, path.sleeps), "{path:?}: {sleeps} sleeps");
-    is_time(recorded.total(path.tid) as f64, path)
-}
-
-/// Whether a number of sleeps is the true one, but for a few at the thread's beginning and end. With PREEMPT_RT a thread also
-/// sleeps where it waits for a spin lock of the kernel's.
-fn is_count(found: u64, truth: u64) -> bool {
-    let locks = if Path::new("/sys/kernel/realtime").exists() { 0.5 } else { 0.0 };
-    let (found, truth) = (found as f64, truth as f64);
-    (0.98 * truth - 3.0..=(1.02 + locks) * truth + 3.0).contains(&found)
-}
-
-fn is_time(found: f64, path: &BlockedPath) -> Result<()> {
-    let (truth, on_cpu) = (path.off_cpu_ns as f64, (path.wall_ns - path.off_cpu_ns) as f64);
-    // The scheduler charges a thread from a moment near that of the tracepoint of its switch: near beside what it
-    // takes this machine to put a thread to sleep and to wake it.
-    let allowed = 0.1 * truth + 2.0 * on_cpu;
-    // A thread also has a beginning and an end, which it does not time: on a host that is busy with others they take long.
-    let untimed = 8e7;
-    ensure!((truth - allowed..truth + allowed + untimed).contains(&found), "{path:?}: {found} ns");
+/// The sleeps of a path are all there, and took as long as it says of itself. Only of those that are sampled for
+/// certain: of all, or of long ones.
+fn is_seen(recorded: &Recorded, path: &BlockedPath) -> Result<()> {
+    let blocked = |sample: &Weighted| sample.metric == Metric::OffCpu(Reason::Blocked);
+    let of_path = |sample: &Weighted| recorded.tid(sample) == path.tid && recorded.calls(sample, &path.function);
+    let sleeps = recorded.estimate(|sample| blocked(sample) && of_path(sample)).samples;
+    ensure!(is_count(sleeps as u64, path.sleeps), "{path:?}: {sleeps} sleeps");
+    let found = recorded.off_cpu(path.tid, &path.function).nanos;
+    ensure!(is_time(found, path.off_cpu_ns, path.wall_ns - path.off_cpu_ns), "{path:?}: {found} ns");
     Ok(())
+}
+
+/// The exact totals of a thread are what it says of itself.
+fn is_counted(recorded: &Recorded, thread: &BlockedThread) -> Result<()> {
+    let sleeps = [Reason::Blocked, Reason::IoWait].map(|reason| recorded.count_for(thread.tid, reason)).iter().sum();
+    ensure!(is_count(sleeps, thread.sleeps), "{thread:?}: {sleeps} sleeps");
+    let total = recorded.total(thread.tid) as f64;
+    ensure!(is_time(total, thread.off_cpu_ns, thread.cpu_ns), "{thread:?}: {total} ns");
+    Ok(())
+}
+
+/// Whether a number of sleeps is the true one, but for a few, as at the end of a thread.
+fn is_count(found: u64, truth: u64) -> bool {
+    found.abs_diff(truth) as f64 <= 3.0 + 0.02 * truth as f64
+}
+
+/// Whether a time off the CPU is the true one. The scheduler charges a thread from a moment near that of the tracepoint of
+/// its switch: near beside what it takes this machine to put a thread to sleep and to wake it.
+fn is_time(found: f64, truth: u64, on_cpu: u64) -> bool {
+    (found - truth as f64).abs() < 0.05 * truth as f64 + 2.0 * on_cpu as f64
 }
 
 /// A process whose only thread waits in `fixture::ready` is in that all the time, in the kernel's function too.

@@ -5,33 +5,53 @@ use std::mem::discriminant;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use super::accelerator::Accelerator;
 use super::kernel::Kernel;
+use super::matrix;
 use super::results::Results;
-use crate::output_of;
 use crate::support::{FILE, Support, TestedKernel};
 use crate::verdict::Verdict;
+use crate::{docs, output_of};
 
-/// Keeps the verdicts of a run of everything.
+/// Keeps the verdicts of all tests, of each kernel on which none failed.
 pub(super) fn write(root: &Path, kernels: &[Kernel], accelerator: Accelerator, results: &Results) -> Result<()> {
-    if results.failed() {
-        bail!("not kept: some tests failed, and what the docs promise would not hold");
+    let date = output_of(Command::new("date").args(["--utc", "+%F"])).context("`date` fails")?;
+    // The first time there is none.
+    let mut support = docs::read(root).unwrap_or_default();
+    for kernel in kernels {
+        let of_kernel =
+            || results.verdicts().iter().filter_map(|(test, by_kernel)| Some((test, by_kernel.get(&kernel.name)?)));
+        if of_kernel().any(|(_, verdict)| matches!(verdict, Verdict::Failed { .. })) {
+            println!("not kept: {}, where tests failed, and what the docs promise would not hold", kernel.name);
+            continue;
+        }
+        for verdicts in support.tests.values_mut() {
+            verdicts.remove(&kernel.name);
+        }
+        for (test, verdict) in of_kernel() {
+            support.tests.entry(test.clone()).or_default().insert(kernel.name.clone(), verdict.clone());
+        }
+        let tested = TestedKernel {
+            name: kernel.name.clone(),
+            release: kernel.release.clone(),
+            date: date.clone(),
+            quell: env!("CARGO_PKG_VERSION").to_owned(),
+            accelerator: accelerator.to_string(),
+        };
+        match support.kernels.iter_mut().find(|known| known.name == kernel.name) {
+            Some(known) => *known = tested,
+            None => support.kernels.push(tested),
+        }
     }
-    let support = Support {
-        date: output_of(Command::new("date").args(["--utc", "+%F"])).context("`date` fails")?,
-        quell: env!("CARGO_PKG_VERSION").to_owned(),
-        accelerator: accelerator.to_string(),
-        kernels: kernels
-            .iter()
-            .map(|kernel| TestedKernel { name: kernel.name.clone(), release: kernel.release.clone() })
-            .collect(),
-        tests: results.verdicts().clone(),
-    };
-    let text = serde_json::to_string_pretty(&support)? + "\n";
+    // Tests that are no more.
+    support.tests.retain(|_, verdicts| !verdicts.is_empty());
+    let order = |kernel: &TestedKernel| matrix::MATRIX.iter().position(|name| *name == kernel.name);
+    support.kernels.sort_by_key(|kernel| (order(kernel).is_none(), order(kernel)));
     let path = root.join(FILE);
-    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    fs::write(&path, serde_json::to_string_pretty(&support)? + "\n")
+        .with_context(|| format!("cannot write {}", path.display()))?;
     println!("kept: {FILE}; `cargo xtask docs` draws the table");
     Ok(())
 }

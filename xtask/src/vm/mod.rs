@@ -67,8 +67,8 @@ pub(crate) struct Args {
     /// Guests at a time [default: as many as this host's CPUs can run]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
-    /// Keep the verdicts in docs/kernel-support.json: a whole matrix, all tests, their own machines
-    #[arg(long, requires = "all", conflicts_with_all = ["cpus", "numa", "cmdline", "nics", "filters"])]
+    /// Keep the verdicts in docs/kernel-support.json, of each kernel on which no test failed
+    #[arg(long, conflicts_with_all = ["cpus", "numa", "cmdline", "nics", "filters"])]
     save: bool,
     /// First install what is missing (Debian, as root)
     #[arg(long)]
