@@ -115,7 +115,7 @@ pub(super) fn shell(
         "export QUELL_BIN={quell}\nmkdir /run/bin\nexport PATH=/run/bin:$PATH\n\
          ln -s {quell} /run/bin/quell\nln -s {tests} /run/bin/kernels\n\
          echo '`quell`, and `kernels` with the tests, are in PATH. `exit` ends the guest, Ctrl-A X kills it.'\n\
-         cd /tmp\nsetsid --ctty $(command -v bash || command -v sh) -i </dev/ttyS0 >/dev/ttyS0 2>&1\n",
+         cd $TMPDIR\nsetsid --ctty $(command -v bash || command -v sh) -i </dev/ttyS0 >/dev/ttyS0 2>&1\n",
         quell = quote(&programs.quell),
         tests = quote(&programs.tests)
     );
@@ -139,7 +139,7 @@ pub(super) fn tests(
     let others = all.iter().filter(|test| !wanted.iter().any(|wanted| wanted.name == test.name));
     let skip: String = others.map(|test| format!(" --skip '{}'", test.name)).collect();
     let job = format!(
-        "export QUELL_BIN={} {EVENTS}={JOB}/{TOLD}\ncd /tmp\n\
+        "export QUELL_BIN={} {EVENTS}={JOB}/{TOLD}\ncd $TMPDIR\n\
          {} --test-threads=1 --exact{skip} >{JOB}/output 2>&1\necho $? >{JOB}/{STATUS}\n",
         quote(&programs.quell),
         quote(&programs.tests)

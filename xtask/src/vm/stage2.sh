@@ -25,8 +25,11 @@ mount -t tracefs tracefs /sys/kernel/tracing || true
 mount -t bpf bpf /sys/fs/bpf
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 # A disk, and not memory: threads that wait for it are in I/O wait.
-mount -t ext4 /dev/vda /tmp
-chmod 1777 /tmp
+# Not on /tmp, where the host may have what guests run.
+mkdir /run/scratch
+mount -t ext4 /dev/vda /run/scratch
+chmod 1777 /run/scratch
+export TMPDIR=/run/scratch
 ip link set lo up
 . "$guest/settings"
 mkdir -p /lib/modules
