@@ -25,15 +25,31 @@ pub struct Burned {
 /// The functions of user space that `burn` spends its time in.
 pub const BURNING: [&str; 3] = ["quell_burn_seventy", "quell_burn_twenty", "quell_burn_ten"];
 
+/// CPU time by a fixture's own clock, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuTime {
+    /// As the clock has it.
+    pub spent: u64,
+    /// ... less what its CPU may not have been there: see [`BurnedThread::undisturbed`].
+    pub undisturbed: u64,
+}
+
 impl Burned {
-    /// CPU nanoseconds in all functions of user space, over all threads.
-    pub fn burning(&self) -> u64 {
-        BURNING.iter().map(|function| self.in_function(function)).sum()
+    /// What was spent in all functions of user space, over all threads.
+    pub fn burning(&self) -> CpuTime {
+        let sum = |sum: CpuTime, time: CpuTime| CpuTime {
+            spent: sum.spent + time.spent,
+            undisturbed: sum.undisturbed + time.undisturbed,
+        };
+        BURNING.iter().map(|function| self.in_function(function)).fold(CpuTime::default(), sum)
     }
 
     /// ... in one function.
-    pub fn in_function(&self, function: &str) -> u64 {
-        self.threads.iter().filter_map(|thread| thread.functions.get(function)).sum()
+    pub fn in_function(&self, function: &str) -> CpuTime {
+        CpuTime {
+            spent: self.threads.iter().filter_map(|thread| thread.functions.get(function)).sum(),
+            undisturbed: self.threads.iter().filter_map(|thread| thread.undisturbed.get(function)).sum(),
+        }
     }
 }
 
@@ -44,6 +60,9 @@ pub struct BurnedThread {
     pub tid: i32,
     /// CPU nanoseconds by function.
     pub functions: BTreeMap<String, u64>,
+    /// What they would have been at the pace of the faster quarter of its slices. A virtual CPU that waits for its
+    /// host's looks to its kernel as though it ran, and takes no interrupts: that time is the difference.
+    pub undisturbed: BTreeMap<String, u64>,
     /// CPU nanoseconds of all that it did, ...
     pub cpu_ns: u64,
     /// ... and how long it took: it waits for nothing but its CPU.

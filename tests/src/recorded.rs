@@ -8,7 +8,7 @@ use quell::profile::{
     Weighted, build,
 };
 
-use crate::fixture::BURNING;
+use crate::fixture::{BURNING, CpuTime};
 
 /// A recording, and the profile of all of it.
 #[derive(Debug)]
@@ -36,10 +36,10 @@ pub struct Estimate {
 impl Estimate {
     /// Fails unless this is CPU time that a fixture says it took: to a tenth, beside what chance makes of samples that
     /// are few or unequal.
-    pub fn is_cpu_time(&self, truth: u64) -> Result<()> {
-        let off = self.nanos - truth as f64;
-        let allowed = 0.1 * truth as f64 + 2.0 * self.squares.sqrt();
-        ensure!(off.abs() < allowed, "{self:?} of CPU time, by its own clock {truth} ns: off by {off} ns");
+    pub fn is_cpu_time(&self, truth: CpuTime) -> Result<()> {
+        let allowed = 0.1 * truth.spent as f64 + 2.0 * self.squares.sqrt();
+        let (least, most) = (truth.undisturbed as f64 - allowed, truth.spent as f64 + allowed);
+        ensure!((least..most).contains(&self.nanos), "{self:?} of CPU time, by its own clock {truth:?}");
         Ok(())
     }
 }

@@ -114,23 +114,56 @@ fn main() -> Result<()> {
 }
 
 fn burn_until(end: u64, functions: &'static [Burn]) -> BurnedThread {
-    let mut spent = vec![0; functions.len()];
-    let all = Spent::doing(|| take_turns(end, functions, &mut spent));
-    let functions = functions.iter().zip(spent).map(|(burn, spent)| (burn.function.to_owned(), spent)).collect();
-    BurnedThread { tid: gettid().as_raw(), functions, cpu_ns: all.cpu, wall_ns: all.wall }
+    let mut slices: Vec<Slices> = functions.iter().map(|_| Slices::default()).collect();
+    let all = Spent::doing(|| take_turns(end, functions, &mut slices));
+    let by_function = |of: fn(&Slices) -> u64| {
+        functions.iter().zip(&slices).map(|(burn, slices)| (burn.function.to_owned(), of(slices))).collect()
+    };
+    BurnedThread {
+        tid: gettid().as_raw(),
+        functions: by_function(|slices| slices.spent),
+        undisturbed: by_function(Slices::undisturbed),
+        cpu_ns: all.cpu,
+        wall_ns: all.wall,
+    }
 }
 
-fn take_turns(end: u64, functions: &[Burn], spent: &mut [u64]) {
+fn take_turns(end: u64, functions: &[Burn], slices: &mut [Slices]) {
     let mut turns: Vec<u64> = functions.iter().map(|burn| burn.turns).collect();
     while clock::wall() < end {
         // The function that is most behind its share.
-        let behind = |&index: &usize| spent[index] * 100 / functions[index].share;
+        let behind = |&index: &usize| slices[index].spent * 100 / functions[index].share;
         let next = (0..functions.len()).min_by_key(behind).expect("there are some");
         let before = clock::cpu();
         black_box((functions[next].burn)(black_box(turns[next])));
         let slice = clock::cpu() - before;
-        spent[next] += slice;
+        slices[next].add(turns[next], slice);
         let first = functions[next].turns;
         turns[next] = (turns[next] * SLICE / slice.max(1)).clamp(first.div_ceil(100), first * 1_000);
+    }
+}
+
+/// The slices of one function.
+#[derive(Default)]
+struct Slices {
+    spent: u64,
+    turns: u64,
+    /// Nanoseconds that a turn took, by slice.
+    paces: Vec<f64>,
+}
+
+impl Slices {
+    fn add(&mut self, turns: u64, slice: u64) {
+        self.spent += slice;
+        self.turns += turns;
+        self.paces.push(slice as f64 / turns as f64);
+    }
+
+    /// What all would have taken at the pace of the faster quarter of them.
+    fn undisturbed(&self) -> u64 {
+        let mut paces = self.paces.clone();
+        paces.sort_by(f64::total_cmp);
+        let pace = paces.get(paces.len() / 4).copied().unwrap_or_default();
+        self.spent.min((pace * self.turns as f64) as u64)
     }
 }

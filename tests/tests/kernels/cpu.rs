@@ -136,10 +136,10 @@ fn is_whole(recorded: &Recorded, burned: &Burned) -> Result<()> {
 
 /// ... and so is its division among them.
 fn has_its_shares(recorded: &Recorded, burned: &Burned) -> Result<()> {
-    let (found, truth) = (recorded.burning(burned.pid), burned.burning());
+    let (found, truth) = (recorded.burning(burned.pid), burned.burning().spent);
     for function in BURNING {
         let share = recorded.on_cpu(burned.pid, function).nanos / found.nanos;
-        let expected = burned.in_function(function) as f64 / truth as f64;
+        let expected = burned.in_function(function).spent as f64 / truth as f64;
         // Five points, or what chance does to few or unequal samples.
         let chance = 5.0 * (expected * (1.0 - expected) * found.squares).sqrt() / found.nanos;
         let off = (share - expected).abs();
