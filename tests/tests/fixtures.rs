@@ -40,7 +40,7 @@ fn block_is_off_the_cpu_in_five_functions_for_most_of_their_time() -> Result<()>
 
 #[test]
 fn every_link_of_the_wake_chain_waits_for_the_timer() -> Result<()> {
-    let mut chain = Fixture::start("wakechain", &["--seconds", "1"])?;
+    let mut chain = Fixture::start("wakechain", &["--rounds", "100"])?;
     chain.go()?;
     let chained: Chained = chain.finish()?;
     let names: Vec<_> = chained.links.iter().map(|link| link.comm.as_str()).collect();

@@ -2,44 +2,55 @@
 
 #![allow(unsafe_code, reason = "system calls without libc, from functions whose names stand in profiles")]
 
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use nix::unistd::{getpid, gettid};
-use quell_tests::clock::{self, Spent};
+use quell_tests::clock::Spent;
 use quell_tests::fixture::{self, Chained, ChainedThread};
 use quell_tests::syscall;
 
 #[derive(Parser)]
 struct Args {
-    /// How long, in seconds of wall time
-    #[arg(long, default_value_t = 5.0)]
-    seconds: f64,
+    /// How often the chain runs
+    #[arg(long, default_value_t = 1000)]
+    rounds: u32,
     /// Begin when a line comes on stdin
     #[arg(long)]
     wait: bool,
 }
 
-/// The words that the waiters wait on: rounds so far.
+/// The words that the waiters wait on: rounds so far; and who waits.
 #[derive(Default)]
 struct Chain {
     a: AtomicU32,
     b: AtomicU32,
+    waiters: [AtomicI32; 2],
     done: AtomicBool,
+}
+
+impl Chain {
+    /// Whether both waiters sleep: a wake before they do would be none.
+    fn is_asleep(&self) -> bool {
+        self.waiters.iter().all(|tid| {
+            let stat = fs::read_to_string(format!("/proc/self/task/{}/stat", tid.load(SeqCst))).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+        })
+    }
 }
 
 fn main() -> Result<()> {
     let args = Args::parse();
     let chain = Arc::new(Chain::default());
     fixture::ready(args.wait)?;
-    let end = clock::wall() + Duration::from_secs_f64(args.seconds).as_nanos() as u64;
 
     let a = start("chain-a", "quell_chain_a", &chain, |chain, off_cpu| {
+        chain.waiters[0].store(gettid().as_raw(), SeqCst);
         let seen = chain.a.load(SeqCst);
         if !chain.done.load(SeqCst) {
             *off_cpu += Spent::doing(|| quell_chain_a(&chain.a, seen)).off_cpu();
@@ -47,6 +58,7 @@ fn main() -> Result<()> {
         !chain.done.load(SeqCst)
     })?;
     let b = start("chain-b", "quell_chain_b", &chain, |chain, off_cpu| {
+        chain.waiters[1].store(gettid().as_raw(), SeqCst);
         let seen = chain.b.load(SeqCst);
         if !chain.done.load(SeqCst) {
             *off_cpu += Spent::doing(|| quell_chain_b(&chain.b, seen)).off_cpu();
@@ -60,7 +72,10 @@ fn main() -> Result<()> {
     })?;
     let c = start("chain-c", "quell_chain_c", &chain, move |chain, off_cpu| {
         *off_cpu += Spent::doing(|| quell_chain_c()).off_cpu();
-        let last = clock::wall() >= end;
+        if !chain.is_asleep() {
+            return true;
+        }
+        let last = chain.b.load(SeqCst) + 1 >= args.rounds;
         chain.done.store(last, SeqCst);
         chain.b.fetch_add(1, SeqCst);
         quell_chain_c_wakes_b(&chain.b);

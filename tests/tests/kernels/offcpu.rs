@@ -138,15 +138,15 @@ pub(crate) fn io_wait() -> Result<Outcome> {
 }
 
 pub(crate) fn wake_chain() -> Result<Outcome> {
-    let mut chain = Fixture::start("wakechain", &["--seconds", "0.6"])?;
+    let mut chain = Fixture::start("wakechain", &["--rounds", "60"])?;
     let capture = begin(&["-p", &chain.pid().to_string(), "--every-event"])?;
     chain.go()?;
     let chained: Chained = chain.finish()?;
     let recorded = capture.ended()?;
     let tids: Vec<_> = chained.links.iter().map(|link| link.tid).collect();
     let whole = recorded.profile.samples.iter().filter(|sample| recorded.wake_chain(sample) == tids).count() as u64;
-    // Not every round: on a busy machine a link may not have begun to wait when it is its turn.
-    ensure!(2 * whole > chained.rounds, "{whole} whole chains in {} rounds", chained.rounds);
+    // Not every round: a link says that it sleeps just before it does, and may be woken in between.
+    ensure!(10 * whole >= 9 * chained.rounds, "{whole} whole chains in {} rounds", chained.rounds);
     Ok(Outcome::Holds)
 }
 
