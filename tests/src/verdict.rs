@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// The environment variable that names the file to append events to.
 pub const EVENTS: &str = "QUELL_KERNEL_EVENTS";
 
+/// The environment variable that is set in a machine that has rebooted, for tests that go on there.
+pub const REBOOTED: &str = "QUELL_KERNEL_REBOOTED";
+
 /// How a test ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "lowercase")]
@@ -31,6 +34,11 @@ pub enum Verdict {
 pub enum Event {
     /// A test begins: should nothing follow, this one hung or took the kernel with it.
     Started {
+        /// Its name.
+        test: String,
+    },
+    /// A test goes on when the machine has rebooted.
+    Reboots {
         /// Its name.
         test: String,
     },

@@ -82,6 +82,15 @@ pub enum StepError {
 }
 
 impl StepError {
+    /// What is wrong, without the step.
+    fn why(&self) -> String {
+        match self {
+            Self::Knob { source, .. } | Self::Settle { source, .. } => source.to_string(),
+            Self::Ignored { wanted, now, .. } => format!("`{wanted}` was written without an error, and it is {now}"),
+            Self::Journal(error) => error.to_string(),
+        }
+    }
+
     /// Whether the kernel keeps the value to itself, which can be told only by trying on some kernels: no reason to undo
     /// what others took.
     fn is_beyond_reach(&self) -> bool {
@@ -201,7 +210,7 @@ fn do_stage<'a>(
                 {
                     knob.write(host, &step.target, &before).map_err(|source| failed(step, source))?;
                 }
-                refuse(journal, applied, index, error.to_string())?;
+                refuse(journal, applied, index, error.why())?;
             }
             Err(error) => return Err(error),
         }

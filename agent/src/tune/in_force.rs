@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::journal::{Phase, StepState, Transaction, TransactionId};
+use super::knob::Lifetime;
 use super::{Step, Target, Value};
 
 /// A value that a transaction made.
@@ -16,12 +17,21 @@ pub struct InForce<'a> {
     pub after: &'a Value,
 }
 
-/// The values that complete transactions made, each knob of each target by the last that set it.
+/// The values that complete transactions made, each knob of each target by the last that set it. What went with an earlier
+/// boot is one of them until its profile is applied again: then it is as that has found fit for this boot.
 #[must_use]
-pub fn in_force(transactions: &[Transaction]) -> Vec<InForce<'_>> {
+pub fn in_force<'a>(transactions: &'a [Transaction], boot: &str) -> Vec<InForce<'a>> {
+    let complete = |transaction: &&Transaction| matches!(transaction.phase, Phase::Complete { .. });
+    let again = |profile: &str| {
+        transactions.iter().filter(complete).any(|later| later.boot == boot && later.profile == profile)
+    };
     let mut last: BTreeMap<(&str, &Target), InForce<'_>> = BTreeMap::new();
-    for transaction in transactions.iter().filter(|transaction| matches!(transaction.phase, Phase::Complete { .. })) {
+    for transaction in transactions.iter().filter(complete) {
+        let replaced = transaction.boot != boot && again(&transaction.profile);
         for (step, state) in &transaction.steps {
+            if replaced && step.lifetime != Lifetime::NextBoot {
+                continue;
+            }
             if let StepState::Done { after, .. } = state {
                 last.insert((&step.knob, &step.target), InForce { transaction, step, after });
             }

@@ -17,7 +17,7 @@ pub(super) fn uses_none(text: &str) -> bool {
 
 impl Variables {
     /// Finds the values of a profile's variables: what the user gave, else what the profile says, else what the host suggests
-    /// for `isolated`, `housekeeping` and `nics`.
+    /// for `isolated`, `housekeeping`, `queue_cpus` (of the housekeeping CPUs, those beside the isolated ones) and `nics`.
     ///
     /// # Errors
     /// A variable uses itself, or one that is not defined.
@@ -75,7 +75,14 @@ impl Variables {
                     let isolated: CpuSet = isolated.parse().map_err(|error| format!("isolated: {error}"))?;
                     host.topology.online().difference(&isolated).to_string()
                 }
-                "nics" => host.nics.iter().map(|nic| nic.name.as_str()).collect::<Vec<_>>().join(" "),
+                "queue_cpus" => {
+                    let housekeeping = self.define("housekeeping", texts, host, way)?;
+                    let isolated = self.define("isolated", texts, host, way)?;
+                    let cpus =
+                        |name: &str, text: &str| text.parse::<CpuSet>().map_err(|error| format!("{name}: {error}"));
+                    near(host, &cpus("housekeeping", &housekeeping)?, &cpus("isolated", &isolated)?).to_string()
+                }
+                "nics" => nics(host).join(" "),
                 _ => return Err(format!("there is no variable `{name}`")),
             },
         };
@@ -92,6 +99,14 @@ impl Variables {
         substitute(text, |name| self.0.get(name).cloned().ok_or_else(|| format!("there is no variable `{name}`")))
     }
 
+    /// The first variable of a text that is empty on this host, as `isolated` is on one that has no CPU to spare.
+    #[must_use]
+    pub fn empty_in(&self, text: &str) -> Option<&str> {
+        self.iter()
+            .find(|(name, value)| value.is_empty() && text.contains(&format!("${{{name}}}")))
+            .map(|(name, _)| name)
+    }
+
     /// Names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
@@ -99,7 +114,7 @@ impl Variables {
 }
 
 /// Those that a host has values for.
-const AUTOMATIC: [&str; 3] = ["isolated", "housekeeping", "nics"];
+const AUTOMATIC: [&str; 4] = ["isolated", "housekeeping", "queue_cpus", "nics"];
 
 fn substitute(text: &str, mut value: impl FnMut(&str) -> Result<String, String>) -> Result<String, String> {
     let mut out = String::new();
@@ -130,6 +145,21 @@ fn isolated(host: &Host) -> CpuSet {
     let count = if alone { eligible.len().saturating_sub(1) } else { on_node.len() / 2 };
     let from = eligible.len().saturating_sub(count);
     eligible[from..].iter().flat_map(|core| core.iter()).collect()
+}
+
+/// Of the housekeeping CPUs, those on the nodes of the isolated ones: what they do for a queue is in a cache nearby. All, where
+/// there are none.
+fn near(host: &Host, housekeeping: &CpuSet, isolated: &CpuSet) -> CpuSet {
+    let nodes = host.topology.nodes();
+    let beside = nodes.values().filter(|cpus| cpus.iter().any(|cpu| isolated.contains(cpu)));
+    let near: CpuSet = beside.flat_map(|cpus| cpus.iter()).filter(|cpu| housekeeping.contains(*cpu)).collect();
+    if near.is_empty() { housekeeping.clone() } else { near }
+}
+
+/// The network interfaces with a carrier; all, where none has one.
+fn nics(host: &Host) -> Vec<&str> {
+    let up: Vec<&str> = host.nics.iter().filter(|nic| nic.up).map(|nic| nic.name.as_str()).collect();
+    if up.is_empty() { host.nics.iter().map(|nic| nic.name.as_str()).collect() } else { up }
 }
 
 /// The node that most network cards with a carrier are on, else most network cards.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::in_force::InForce;
-use super::knob::{Lifetime, Reading};
+use super::knob::{Lifetime, Reading, Running};
 use super::{Target, Value, knob};
 use crate::host::Host;
 
@@ -13,6 +13,8 @@ use crate::host::Host;
 pub enum Verdict {
     /// It is as it was set.
     Match,
+    /// It is as it was set, and counts from the next boot on: this one began before.
+    AwaitsBoot,
     /// It is not what was wanted.
     Mismatch {
         /// What it is.
@@ -38,6 +40,14 @@ pub enum Verdict {
         /// Why.
         why: String,
     },
+}
+
+impl Verdict {
+    /// Whether all is as it was set.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        matches!(self, Self::Match | Self::AwaitsBoot)
+    }
 }
 
 /// A value that was set, and what became of it.
@@ -75,12 +85,17 @@ fn verdict(host: &Host, value: &InForce<'_>) -> Verdict {
         Ok(Reading::Absent(why)) => return Verdict::Absent { why },
         Err(error) => return Verdict::Unknown { why: error.to_string() },
     };
+    let booted = value.transaction.boot != host.boot;
     if knob.meets(&got, &value.step.wanted) {
-        return Verdict::Match;
+        return match knob.running(host, &value.step.target, &value.step.wanted) {
+            Err(error) => Verdict::Unknown { why: error.to_string() },
+            Ok(Running::InForce) => Verdict::Match,
+            Ok(Running::Otherwise { .. }) if !booted => Verdict::AwaitsBoot,
+            Ok(Running::Otherwise { now }) => Verdict::Mismatch { got: now },
+        };
     }
-    let booted = value.transaction.boot != host.boot && value.step.lifetime != Lifetime::NextBoot;
     match () {
-        () if booted => Verdict::Gone { got },
+        () if booted && value.step.lifetime != Lifetime::NextBoot => Verdict::Gone { got },
         () if knob.meets(value.after, &value.step.wanted) => Verdict::Changed { got },
         () => Verdict::Mismatch { got },
     }

@@ -52,6 +52,11 @@ pub fn wants(
             inapplicable.push(Inapplicable { knob: setting.knob, why });
             continue;
         }
+        let texts = setting.on.iter().chain([&setting.value]);
+        if let Some(name) = texts.into_iter().find_map(|text| variables.empty_in(text)) {
+            inapplicable.push(Inapplicable { knob: setting.knob, why: format!("`{name}` is empty here") });
+            continue;
+        }
         let knob = knob::by_id(setting.knob).ok_or_else(|| key(setting, "on", "there is no such knob".to_owned()))?;
         let expand = |part: &str, text: &str| variables.expand(text).map_err(|why| key(setting, part, why));
         let value = expand("value", &setting.value)?;

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, anyhow};
 use libtest_mimic::{Arguments, Completion, Trial};
 use quell_tests::kernel;
 use quell_tests::machine::Machine;
-use quell_tests::verdict::{EVENTS, Event, Verdict};
+use quell_tests::verdict::{EVENTS, Event, REBOOTED, Verdict};
 
 use crate::machine;
 
@@ -40,6 +40,8 @@ pub(crate) enum Outcome {
     Holds,
     /// It could not be tried; what is missing.
     Skipped(String),
+    /// It goes on when the machine has rebooted, with the command line that its boot loader has then: see [`has_rebooted`].
+    Reboots,
 }
 
 /// Ends a test that cannot be tried.
@@ -50,6 +52,11 @@ pub(crate) fn skip(why: impl Into<String>) -> Result<Outcome> {
 /// Whether this is a guest that was booted for the tests.
 pub(crate) fn in_guest() -> bool {
     env::var_os(EVENTS).is_some()
+}
+
+/// Whether the machine has rebooted, for a test that asked for it.
+pub(crate) fn has_rebooted() -> bool {
+    env::var_os(REBOOTED).is_some()
 }
 
 /// Runs the tests that the command line asks for.
@@ -71,6 +78,11 @@ fn trial(test: &KernelTest) -> Result<Completion, libtest_mimic::Failed> {
     let verdict = match attempt(test) {
         Ok(Outcome::Holds) => Verdict::Passed,
         Ok(Outcome::Skipped(why)) => Verdict::Skipped { why },
+        Ok(Outcome::Reboots) if in_guest() => {
+            tell(&Event::Reboots { test: test.name.to_owned() })?;
+            return Ok(Completion::ignored_with("goes on after a reboot"));
+        }
+        Ok(Outcome::Reboots) => Verdict::Skipped { why: "needs a machine that it may reboot".to_owned() },
         Err(error) => Verdict::Failed { why: format!("{error:#}") },
     };
     let seconds = begin.elapsed().as_secs_f64();

@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::accelerator::Accelerator;
+use super::disk;
 use super::guest::{CONSOLE, Console, Guest};
 use super::initramfs;
 use super::kernel::Kernel;
 use super::programs::{Programs, Test};
 use super::tools;
-use crate::verdict::{EVENTS, Event, Verdict};
+use crate::verdict::{EVENTS, Event, REBOOTED, Verdict};
 
 /// What a guest does once it is up: see there.
 const STAGE2: &str = include_str!("stage2.sh");
@@ -85,6 +86,8 @@ pub(super) fn starts(
     dir: &Path,
     patience: Duration,
 ) -> Result<Started> {
+    empty(dir)?;
+    disk::make(dir)?;
     prepare(guest, kernel, dir, "")?;
     let mut qemu = Qemu::spawn(guest.command(kernel, accelerator, dir, Console::File)?, dir)?;
     let begin = Instant::now();
@@ -119,13 +122,16 @@ pub(super) fn shell(
         quell = quote(&programs.quell),
         tests = quote(&programs.tests)
     );
+    empty(dir)?;
+    disk::make(dir)?;
     prepare(guest, kernel, dir, &job)?;
     let mut command = guest.command(kernel, accelerator, dir, Console::Terminal)?;
     command.status().context("cannot run QEMU")?;
     Ok(())
 }
 
-/// Boots a guest and runs tests in it, out of all that there are.
+/// Boots a guest and runs tests in it, out of all that there are; and boots it once more, as its boot loader has it then, for
+/// those that ask for that.
 pub(super) fn tests(
     guest: &Guest,
     kernel: &Kernel,
@@ -135,11 +141,39 @@ pub(super) fn tests(
     wanted: &[Test],
     all: &[Test],
 ) -> Result<Attempt> {
+    empty(dir)?;
+    let disk = disk::make(dir)?;
+    let (mut attempt, rebooting) = run(guest, kernel, accelerator, dir, (programs, ""), wanted, all)?;
+    if attempt.death.is_some() || rebooting.is_empty() {
+        return Ok(attempt);
+    }
+    let mut guest = guest.clone();
+    guest.command_line = disk::options(&disk)?;
+    let dir = dir.join("rebooted");
+    empty(&dir)?;
+    fs::rename(&disk, disk::of(&dir)).context("cannot give the disk to the next boot")?;
+    let rebooted = format!("export {REBOOTED}=1\n");
+    let (again, _) = run(&guest, kernel, accelerator, &dir, (programs, &rebooted), &rebooting, all)?;
+    attempt.verdicts.extend(again.verdicts);
+    attempt.death = again.death;
+    Ok(attempt)
+}
+
+/// Boots a guest with tests to run; also gives those that go on after a reboot.
+fn run(
+    guest: &Guest,
+    kernel: &Kernel,
+    accelerator: Accelerator,
+    dir: &Path,
+    (programs, environment): (&Programs, &str),
+    wanted: &[Test],
+    all: &[Test],
+) -> Result<(Attempt, Vec<Test>)> {
     // The harness takes one filter, but any number of what to leave out.
     let others = all.iter().filter(|test| !wanted.iter().any(|wanted| wanted.name == test.name));
     let skip: String = others.map(|test| format!(" --skip '{}'", test.name)).collect();
     let job = format!(
-        "export QUELL_BIN={} {EVENTS}={JOB}/{TOLD}\ncd $TMPDIR\n\
+        "{environment}export QUELL_BIN={} {EVENTS}={JOB}/{TOLD}\ncd $TMPDIR\n\
          {} --test-threads=1 --exact{skip} >{JOB}/output 2>&1\necho $? >{JOB}/{STATUS}\n",
         quote(&programs.quell),
         quote(&programs.tests)
@@ -148,17 +182,22 @@ pub(super) fn tests(
     let mut qemu = Qemu::spawn(guest.command(kernel, accelerator, dir, Console::File)?, dir)?;
     let how = watch(&mut qemu, dir)?;
     let mut verdicts = BTreeMap::new();
-    let mut running = None;
+    let (mut running, mut rebooting) = (None, Vec::new());
     for event in events(dir) {
         match event {
             Event::Started { test } => running = Some(test),
+            Event::Reboots { test } => {
+                running = None;
+                rebooting.extend(wanted.iter().filter(|wanted| wanted.name == test).cloned());
+            }
             Event::Ended { test, verdict, .. } => {
                 running = None;
                 verdicts.insert(test, verdict);
             }
         }
     }
-    let lacking = wanted.iter().find(|test| !verdicts.contains_key(&test.name));
+    let ended = |test: &&Test| verdicts.contains_key(&test.name) || rebooting.iter().any(|it| it.name == test.name);
+    let lacking = wanted.iter().find(|test| !ended(test));
     let how = how.or_else(|| lacking.map(|test| format!("it gave no result of {}", test.name)));
     let death = how.map(|how| Death {
         how: match running {
@@ -169,7 +208,7 @@ pub(super) fn tests(
         console: dir.join(CONSOLE),
         last_lines: last_lines(dir),
     });
-    Ok(Attempt { verdicts, death })
+    Ok((Attempt { verdicts, death }, rebooting))
 }
 
 /// Waits until a guest has done its job; says what became of it where it has not.
@@ -191,12 +230,16 @@ fn watch(qemu: &mut Qemu, dir: &Path) -> Result<Option<String>> {
     }
 }
 
-/// Writes what the guest finds in its job directory, and its initramfs.
-fn prepare(guest: &Guest, kernel: &Kernel, dir: &Path, job: &str) -> Result<()> {
+/// A directory for a boot.
+fn empty(dir: &Path) -> Result<()> {
     if dir.exists() {
         fs::remove_dir_all(dir).with_context(|| format!("cannot empty {}", dir.display()))?;
     }
-    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))
+}
+
+/// Writes what the guest finds in its job directory, and its initramfs.
+fn prepare(guest: &Guest, kernel: &Kernel, dir: &Path, job: &str) -> Result<()> {
     let busybox = tools::find("busybox").context("no busybox")?;
     initramfs::build(kernel, &busybox, &dir.join("initramfs"))?;
     let settings = format!(

@@ -1,6 +1,6 @@
 //! A guest: what it has, and QEMU's words for it.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -9,9 +9,8 @@ use anyhow::{Context as _, Result};
 
 use super::accelerator::Accelerator;
 use super::kernel::Kernel;
-use super::{power, tools};
+use super::{disk, power, tools};
 use crate::machine::{Machine, Power};
-use crate::run;
 
 /// What a guest has, beside its kernel.
 #[derive(Clone, Debug)]
@@ -19,16 +18,17 @@ pub(super) struct Guest {
     pub(super) machine: &'static str,
     pub(super) cpus: u32,
     pub(super) nodes: u32,
+    /// All of it.
     pub(super) command_line: String,
     pub(super) nics: Vec<String>,
     power: Option<Power>,
 }
 
+/// What every guest is started with: not to wait for entropy, nor for a watchdog that TCG's clock may set off.
+const COMMAND_LINE: &str = "console=ttyS0 panic=-1 oops=panic tsc=reliable random.trust_cpu=on";
+
 /// Memory of a guest with one node; each further node has half as much.
 const MEMORY_MIB: u32 = 2048;
-
-/// The scratch disk: big enough for what tests write, and sparse.
-const DISK_BYTES: u64 = 1 << 30;
 
 /// The file in the directory of a boot that a guest's console is written to.
 pub(super) const CONSOLE: &str = "console";
@@ -49,7 +49,7 @@ impl Guest {
             machine: machine.name,
             cpus: machine.cpus,
             nodes: machine.nodes,
-            command_line: machine.command_line.to_owned(),
+            command_line: format!("{COMMAND_LINE} {}", machine.command_line),
             nics: machine.nics.iter().map(|&nic| nic.to_owned()).collect(),
             power: machine.power,
         }
@@ -76,21 +76,14 @@ impl Guest {
         dir: &Path,
         console: Console,
     ) -> Result<Command> {
-        let disk = dir.join("disk");
-        File::create(&disk)
-            .and_then(|file| file.set_len(DISK_BYTES))
-            .with_context(|| format!("cannot make {}", disk.display()))?;
-        run(tools::command("mke2fs").args(["-q", "-F", "-t", "ext4"]).arg(&disk))?;
-
+        let disk = disk::of(dir);
         // Whatever ends this process, kill -9 too, ends QEMU.
         let mut command = if self.nics.is_empty() { tools::command("setpriv") } else { private_network()? };
         command.args(["--pdeathsig", "KILL"]);
         command.arg("qemu-system-x86_64").args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
         command.args(["-machine", "q35", "-smp", &self.topology()]).args(accelerator.arguments());
         command.arg("-kernel").arg(kernel.vmlinux()).arg("-initrd").arg(dir.join("initramfs"));
-        // Not to wait for entropy, nor for a watchdog that TCG's clock may set off.
-        let base = "console=ttyS0 panic=-1 oops=panic tsc=reliable random.trust_cpu=on";
-        command.arg("-append").arg(format!("{base} {}", self.command_line));
+        command.args(["-append", &self.command_line]);
         match console {
             Console::File => command.arg("-serial").arg(format!("file:{}", dir.join(CONSOLE).display())),
             Console::Terminal => command.args(["-serial", "mon:stdio"]),

@@ -19,7 +19,7 @@ const MODULES: [&str; 6] = ["virtio_pci", "9p", "9pnet_virtio", "overlay", "virt
 /// Writes the archive for a kernel.
 pub(super) fn build(kernel: &Kernel, busybox: &Path, to: &Path) -> Result<()> {
     let tree = tempfile::tempdir().context("cannot make a directory for the initramfs")?;
-    for dir in ["bin", "modules", "proc", "root", "lower", "upper"] {
+    for dir in ["bin", "modules", "proc", "dev", "root", "lower", "upper"] {
         fs::create_dir(tree.path().join(dir)).with_context(|| format!("cannot make {dir} of the initramfs"))?;
     }
     fs::copy(busybox, tree.path().join("bin/busybox")).with_context(|| format!("cannot copy {}", busybox.display()))?;

@@ -3,6 +3,7 @@
 mod accelerator;
 mod archive;
 mod boot;
+mod disk;
 mod guest;
 mod image;
 mod initramfs;

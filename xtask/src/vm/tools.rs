@@ -11,13 +11,15 @@ use anyhow::{Context as _, Result, bail};
 use crate::run;
 
 /// Each program, and Debian's package that has it.
-const TOOLS: [(&str, &str); 13] = [
+const TOOLS: [(&str, &str); 15] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
     ("modprobe", "kmod"),
     ("depmod", "kmod"),
     ("mke2fs", "e2fsprogs"),
+    ("debugfs", "e2fsprogs"),
+    ("e2fsck", "e2fsprogs"),
     ("iasl", "acpica-tools"),
     ("xz", "xz-utils"),
     ("zstd", "zstd"),

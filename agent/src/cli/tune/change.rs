@@ -76,7 +76,7 @@ pub(super) fn apply(root: Root, arguments: &Apply, out: &mut dyn Write) -> anyho
     if let Some(within) = arguments.confirm_within {
         writeln!(out, "undone in {within} unless you type: quell tune confirm")?;
     }
-    Ok(Outcome::Done)
+    Ok(if applied.refused.is_empty() { Outcome::Done } else { Outcome::Found })
 }
 
 fn report(plan: &Plan, id: TransactionId, refused: usize, out: &mut dyn Write) -> io::Result<()> {

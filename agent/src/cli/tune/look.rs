@@ -1,5 +1,6 @@
 //! The verbs of `quell tune` that only look.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use anyhow::bail;
@@ -80,23 +81,22 @@ pub(super) fn status(root: Root, out: &mut dyn Write) -> anyhow::Result<Outcome>
         writeln!(out, "{why}")?;
     }
     let complete = |transaction: &&Transaction| matches!(transaction.phase, Phase::Complete { .. });
-    let mut gone = Vec::new();
     for transaction in transactions.iter().filter(complete) {
-        let here = transaction.boot == host.boot;
-        if !here {
-            gone.push(transaction.profile.as_str());
-        }
         line(transaction, out)?;
     }
     if !transactions.iter().any(|transaction| complete(&transaction)) {
         writeln!(out, "nothing is in force")?;
     }
-    let verified = tune::verify(&host, &in_force(&transactions));
-    let drifted = verified.iter().filter(|value| value.verdict != Verdict::Match).count();
+    let values = in_force(&transactions, &host.boot);
+    let verified = tune::verify(&host, &values);
+    let drifted = verified.iter().filter(|value| !value.verdict.holds()).count();
+    let awaiting = verified.iter().filter(|value| value.verdict == Verdict::AwaitsBoot).count();
     if !verified.is_empty() {
-        writeln!(out, "{} of {} values are as they were set", verified.len() - drifted, verified.len())?;
+        let holding = verified.len() - drifted;
+        writeln!(out, "{holding} of {} values are as they were set{}", verified.len(), from_next_boot(awaiting))?;
     }
-    gone.dedup();
+    let gone = values.iter().zip(&verified).filter(|(_, verified)| matches!(verified.verdict, Verdict::Gone { .. }));
+    let gone: BTreeSet<&str> = gone.map(|(value, _)| value.transaction.profile.as_str()).collect();
     for profile in &gone {
         writeln!(out, "the host has booted since: `quell tune apply {profile}` sets again what went with the boot")?;
     }
@@ -146,24 +146,28 @@ pub(super) fn verify(root: Root, arguments: &Verify, out: &mut dyn Write) -> any
     }
     let host = Host::read(root)?;
     let transactions = store.transactions()?;
-    let verified = tune::verify(&host, &in_force(&transactions));
+    let verified = tune::verify(&host, &in_force(&transactions, &host.boot));
     if arguments.json {
         serde_json::to_writer_pretty(&mut *out, &verified)?;
         writeln!(out)?;
     } else {
         told(&verified, out)?;
     }
-    let drifted = verified.iter().any(|value| value.verdict != Verdict::Match);
+    let drifted = verified.iter().any(|value| !value.verdict.holds());
     Ok(if drifted { Outcome::Found } else { Outcome::Done })
 }
 
 fn told(verified: &[Verified], out: &mut dyn Write) -> std::io::Result<()> {
-    let mut matching = 0;
+    let (mut matching, mut awaiting) = (0, 0);
     for value in verified {
         let on = text::on(&[&value.target]);
         let what = match &value.verdict {
             Verdict::Match => {
                 matching += 1;
+                continue;
+            }
+            Verdict::AwaitsBoot => {
+                awaiting += 1;
                 continue;
             }
             Verdict::Mismatch { got } => format!("want {}, got {got}", value.wanted),
@@ -174,5 +178,15 @@ fn told(verified: &[Verified], out: &mut dyn Write) -> std::io::Result<()> {
         };
         writeln!(out, "{}{on}: {}", value.knob, wrapped(&what, 4))?;
     }
-    writeln!(out, "{matching} of {} values are as they were set", verified.len())
+    writeln!(
+        out,
+        "{} of {} values are as they were set{}",
+        matching + awaiting,
+        verified.len(),
+        from_next_boot(awaiting)
+    )
+}
+
+fn from_next_boot(count: usize) -> String {
+    if count == 0 { String::new() } else { format!(", {count} of them count from the next boot on") }
 }

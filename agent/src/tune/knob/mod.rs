@@ -2,7 +2,7 @@
 //!
 //! A knob reads and writes; everything else, saving, journaling, verifying and restoring, is done for it.
 
-pub mod boot;
+mod boot;
 mod command;
 mod cpu;
 #[cfg(test)]
@@ -139,6 +139,18 @@ pub enum Held {
     Open(OwnedFd),
 }
 
+/// Whether a host runs with what it was set to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Running {
+    /// It does.
+    InForce,
+    /// It was started with something else: a boot is due, or did not bring it.
+    Otherwise {
+        /// With this.
+        now: Value,
+    },
+}
+
 /// A thing that can be set.
 pub trait Knob: Sync {
     /// What it is.
@@ -182,6 +194,14 @@ pub trait Knob: Sync {
     /// Whether what it is turned on may end by itself, as processes do: then nothing is left to put back.
     fn may_end(&self) -> bool {
         false
+    }
+
+    /// Whether the host runs with what it is set to, for a knob that counts from the next boot on. Any other does.
+    ///
+    /// # Errors
+    /// It cannot be told.
+    fn running(&self, _host: &Host, _target: &Target, _wanted: &Value) -> Result<Running, KnobError> {
+        Ok(Running::InForce)
     }
 
     /// Makes what was written count, where that is done once for many values: boot loaders read a file that a program

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::effect;
 use super::line::Parameters;
 use super::staged::{self, Staged};
 use crate::host::{BootLoader, Host};
-use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage};
+use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Running, Stage};
 use crate::tune::{Kind, Scope, Target, Value};
 
 /// A parameter with a value, or a word without.
@@ -140,6 +141,9 @@ impl Knob for Parameter {
                 return Err(impossible(format!("`{letter}` cannot be on a command line that quell writes")));
             }
         }
+        if let Some(why) = effect::unknown_to_kernel(host, name) {
+            return Err(impossible(why));
+        }
         let Some(loader) = BootLoader::of(&host.root) else { return Ok(value.clone()) };
         let base = name.split(':').next().unwrap_or(name);
         for file in staged::read(host, &loader)? {
@@ -187,29 +191,16 @@ impl Knob for Parameter {
         Ok(Held::Nothing)
     }
 
+    fn running(&self, host: &Host, target: &Target, wanted: &Value) -> Result<Running, KnobError> {
+        let name = name(target)?;
+        let now = self.form.of(&Parameters::of(&host.command_line), name).unwrap_or_else(|| self.form.none());
+        if now != *wanted {
+            return Ok(Running::Otherwise { now });
+        }
+        Ok(effect::lacking(host, name, wanted).map_or(Running::InForce, |now| Running::Otherwise { now }))
+    }
+
     fn settle(&self, host: &Host) -> Result<(), KnobError> {
         BootLoader::of(&host.root).map_or(Ok(()), |loader| staged::settle(host, &loader))
     }
-}
-
-/// Whether a staged parameter is what the running kernel was started with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Running {
-    /// It is.
-    InForce,
-    /// It was started with something else: a boot is due, or the boot loader took other words.
-    Otherwise {
-        /// What its command line says; `None` for nothing.
-        now: Option<Value>,
-    },
-}
-
-/// Whether the running kernel was started with a value of a boot knob; `None` for any other knob.
-#[must_use]
-pub fn running(host: &Host, knob: &str, target: &Target, wanted: &Value) -> Option<Running> {
-    let parameter = [&PARAMETER, &FLAG].into_iter().find(|parameter| parameter.spec.id == knob)?;
-    let Target::Name(name) = target else { return None };
-    let now = parameter.form.of(&Parameters::of(&host.command_line), name);
-    let same = now.as_ref().unwrap_or(&parameter.form.none()) == wanted;
-    Some(if same { Running::InForce } else { Running::Otherwise { now } })
 }

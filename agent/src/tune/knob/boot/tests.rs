@@ -2,7 +2,7 @@ use std::fs;
 
 use super::super::fake;
 use super::*;
-use crate::tune::knob::Reading;
+use crate::tune::knob::{Reading, Running};
 use crate::tune::{Kind, Target, Value};
 
 const GRUB: &str = "GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\nGRUB_CMDLINE_LINUX=\"nohz=off\"\n";
@@ -113,13 +113,31 @@ fn a_host_without_a_loader_says_so() {
 }
 
 #[test]
-fn the_running_kernels_line_tells_what_is_in_force() {
-    let (_folder, host) = fake::host(&[("/proc/cmdline", "ro nohz_full=2-3 quell.begin nosoftlockup quell.end\n")]);
-    let of = |knob: &str, name: &str, wanted: Value| running(&host, knob, &on(name), &wanted);
-    assert_eq!(of("boot.parameter", "nohz_full", text("2-3")), Some(Running::InForce));
-    let now = Some(text("2-3"));
-    assert_eq!(of("boot.parameter", "nohz_full", text("1")), Some(Running::Otherwise { now }));
-    assert_eq!(of("boot.flag", "nosoftlockup", Value::Switch(true)), Some(Running::InForce));
-    assert_eq!(of("boot.flag", "quiet", Value::Switch(true)), Some(Running::Otherwise { now: None }));
-    assert_eq!(of("irq.affinity", "quiet", Value::Switch(true)), None);
+fn what_runs_is_what_the_line_says_and_the_kernel_took() {
+    let line =
+        ("/proc/cmdline", "ro nohz_full=2-3 isolcpus=managed_irq,domain,2-3 quell.begin nosoftlockup quell.end\n");
+    let (_folder, host) = fake::host(&[
+        line,
+        ("/sys/devices/system/cpu/nohz_full", " (null)\n"),
+        ("/sys/devices/system/cpu/isolated", "2-3\n"),
+    ]);
+    let of = |knob: &dyn Knob, name: &str, wanted: Value| knob.running(&host, &on(name), &wanted).expect("an answer");
+    let parameter = |name: &str, wanted: &str| of(&parameter::PARAMETER, name, text(wanted));
+    assert_eq!(parameter("isolcpus", "managed_irq,domain,2-3"), Running::InForce);
+    let now = text("managed_irq,domain,2-3");
+    assert_eq!(parameter("isolcpus", "domain,2-3"), Running::Otherwise { now });
+    assert_eq!(parameter("skew_tick", "1"), Running::Otherwise { now: text("") });
+    let Running::Otherwise { now } = parameter("nohz_full", "2-3") else { panic!("it is on the line only") };
+    assert_eq!(now.to_string(), "nohz_full=2-3, of which the kernel took none");
+    assert_eq!(of(&parameter::FLAG, "nosoftlockup", Value::Switch(true)), Running::InForce);
+    let now = Value::Switch(false);
+    assert_eq!(of(&parameter::FLAG, "quiet", Value::Switch(true)), Running::Otherwise { now });
+}
+
+#[test]
+fn a_kernel_without_nohz_full_is_not_given_it() {
+    let grub = ("/etc/default/grub", GRUB);
+    let (_folder, host) = fake::host(&[grub, ("/sys/devices/system/cpu/isolated", "\n")]);
+    let error = parameter::PARAMETER.normalize(&host, &on("nohz_full"), &text("2-3")).expect_err("no effect");
+    assert!(error.to_string().contains("CONFIG_NO_HZ_FULL"), "{error}");
 }

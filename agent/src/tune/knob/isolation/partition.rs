@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::cpuset_v1;
 use super::group::Group;
 use crate::host::{Host, KernelVersion, Root};
+use crate::tune::knob::boot::cpus_in;
 use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_cpus};
 use crate::tune::{Kind, Scope, Target, Value};
 use crate::units::CpuSet;
@@ -182,10 +183,5 @@ fn remove(root: &Group<'_>) -> io::Result<()> {
 /// The CPUs of `isolcpus=` on the running command line.
 fn isolated_at_boot(host: &Host) -> CpuSet {
     let words = host.command_line.split_whitespace().filter_map(|word| word.strip_prefix("isolcpus="));
-    let lists = words.map(|list| {
-        // `managed_irq,domain,2-5`: flags come first.
-        let cpus = list.split(',').filter(|part| part.starts_with(|first: char| first.is_ascii_digit()));
-        cpus.collect::<Vec<_>>().join(",").parse::<CpuSet>().unwrap_or_default()
-    });
-    lists.fold(CpuSet::default(), |all, cpus| all.union(&cpus))
+    words.map(cpus_in).fold(CpuSet::default(), |all, cpus| all.union(&cpus))
 }

@@ -5,7 +5,7 @@ use std::io;
 
 use crate::host::Host;
 use crate::tune::knob::owned_block::OwnedBlock;
-use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_cpus};
+use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Running, Stage, check_cpus};
 use crate::tune::{Kind, Scope, Target, Value};
 use crate::units::CpuSet;
 
@@ -78,6 +78,18 @@ impl Knob for CpuAffinity {
 
     fn normalize(&self, host: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
         check_cpus(host, value).cloned()
+    }
+
+    fn running(&self, host: &Host, _: &Target, wanted: &Value) -> Result<Running, KnobError> {
+        let status =
+            if host.root.has("/run/systemd/system") { host.root.read("/proc/1/status") } else { Ok(String::new()) };
+        let status = status.map_err(|source| KnobError::Read { path: host.root.path("/proc/1/status"), source })?;
+        let now = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")?.trim().parse().ok());
+        Ok(match (now.map(Value::Cpus), wanted) {
+            // None for what others say.
+            (Some(now), Value::Cpus(cpus)) if now != *wanted && !cpus.is_empty() => Running::Otherwise { now },
+            _ => Running::InForce,
+        })
     }
 
     fn write(&self, host: &Host, _: &Target, value: &Value) -> Result<Held, KnobError> {

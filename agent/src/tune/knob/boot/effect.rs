@@ -1,0 +1,55 @@
+//! What parameters of the command line have brought, for those that tell: one that is on the line and that the kernel passed over
+//! has brought nothing.
+
+use crate::host::Host;
+use crate::tune::Value;
+use crate::tune::knob::threads;
+use crate::units::{CpuId, CpuSet};
+
+/// A file with the CPUs that a parameter took (drivers/base/cpu.c, 4.2), the latter only with CONFIG_NO_HZ_FULL.
+const ISOLATED: &str = "/sys/devices/system/cpu/isolated";
+const NOHZ_FULL: &str = "/sys/devices/system/cpu/nohz_full";
+
+/// Why the running kernel would pass over a parameter, where that can be told. The next one may be another.
+pub(super) fn unknown_to_kernel(host: &Host, name: &str) -> Option<String> {
+    let lacks = name == "nohz_full" && host.root.has(ISOLATED) && !host.root.has(NOHZ_FULL);
+    lacks.then(|| format!("{} was built without CONFIG_NO_HZ_FULL", host.kernel))
+}
+
+/// What a parameter has brought, where that is less than it says.
+pub(super) fn lacking(host: &Host, name: &str, wanted: &Value) -> Option<Value> {
+    let Value::Text(wanted) = wanted else { return None };
+    let took = match name {
+        "isolcpus" => listed(host, ISOLATED),
+        "nohz_full" => listed(host, NOHZ_FULL),
+        "rcu_nocbs" => offloaded(host),
+        _ => return None,
+    };
+    let missing = cpus_in(wanted).difference(&took);
+    (!missing.is_empty()).then(|| Value::Text(format!("{name}={wanted}, of which the kernel took {}", some(&took))))
+}
+
+fn some(cpus: &CpuSet) -> String {
+    if cpus.is_empty() { "none".to_owned() } else { cpus.to_string() }
+}
+
+fn listed(host: &Host, file: &str) -> CpuSet {
+    // `(null)` where nohz_full is off: print_cpus_nohz_full, drivers/base/cpu.c.
+    host.root.read(file).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+/// The CPUs whose RCU callbacks threads run, by the threads: `rcuop/2` (rcu_spawn_one_nocb_kthread, kernel/rcu/tree_nocb.h).
+fn offloaded(host: &Host) -> CpuSet {
+    let cpu = |name: &str| -> Option<CpuId> {
+        let (kind, cpu) = name.strip_prefix("rcuo")?.split_once('/')?;
+        // `rcuog/0` is of a group.
+        (kind.len() == 1 && kind != "g").then(|| cpu.parse().ok().map(CpuId))?
+    };
+    threads::processes(&host.root).iter().filter_map(|thread| cpu(&thread.name)).collect()
+}
+
+/// The CPUs of `managed_irq,domain,2-5`: flags come first. None of `all`, or of what else is no list.
+pub(in crate::tune::knob) fn cpus_in(text: &str) -> CpuSet {
+    let numbers = text.split(',').filter(|part| part.starts_with(|first: char| first.is_ascii_digit()));
+    numbers.collect::<Vec<_>>().join(",").parse().unwrap_or_default()
+}
