@@ -12,6 +12,8 @@ mod look;
 mod machine;
 mod offcpu;
 mod shell;
+mod tune;
+mod values;
 
 use std::process::ExitCode;
 
@@ -44,6 +46,10 @@ const TESTS: &[KernelTest] = &[
     KernelTest { name: "doctor::without_btf", machine: &PLAIN, run: doctor::without_btf },
     KernelTest { name: "doctor::without_privileges", machine: &PLAIN, run: doctor::without_privileges },
     KernelTest { name: "doctor::locked_down", machine: &LOCKED_DOWN, run: doctor::locked_down },
+    KernelTest { name: "tune::round_trip", machine: &EQUIPPED, run: tune::round_trip },
+    KernelTest { name: "tune::takes_hold", machine: &EQUIPPED, run: tune::takes_hold },
+    KernelTest { name: "tune::no_silent_success", machine: &EQUIPPED, run: tune::no_silent_success },
+    KernelTest { name: "tune::after_boot", machine: &EQUIPPED, run: tune::after_boot },
     KernelTest { name: "machine::plain", machine: &PLAIN, run: machine::plain },
     KernelTest { name: "machine::isolated", machine: &ISOLATED, run: machine::isolated },
     KernelTest { name: "machine::equipped", machine: &EQUIPPED, run: machine::equipped },

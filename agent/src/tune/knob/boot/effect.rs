@@ -12,8 +12,20 @@ const NOHZ_FULL: &str = "/sys/devices/system/cpu/nohz_full";
 
 /// Why the running kernel would pass over a parameter, where that can be told. The next one may be another.
 pub(super) fn unknown_to_kernel(host: &Host, name: &str) -> Option<String> {
-    let lacks = name == "nohz_full" && host.root.has(ISOLATED) && !host.root.has(NOHZ_FULL);
-    lacks.then(|| format!("{} was built without CONFIG_NO_HZ_FULL", host.kernel))
+    let option = match name {
+        "nohz_full" => "CONFIG_NO_HZ_FULL",
+        "rcu_nocbs" | "rcu_nocb_poll" => "CONFIG_RCU_NOCB_CPU",
+        _ => return None,
+    };
+    let without = format!("{} was built without {option}", host.kernel);
+    let file_lacks = name == "nohz_full" && host.root.has(ISOLATED) && !host.root.has(NOHZ_FULL);
+    if file_lacks {
+        return Some(without);
+    }
+    // Where the distribution put it; many do, and a host that lacks it is not told.
+    let release = host.root.read("/proc/sys/kernel/osrelease").ok()?;
+    let config = host.root.read(&format!("/boot/config-{release}")).ok()?;
+    (!config.lines().any(|line| line.strip_prefix(option) == Some("=y"))).then_some(without)
 }
 
 /// What a parameter has brought, where that is less than it says.

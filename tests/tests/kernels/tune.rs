@@ -1,0 +1,177 @@
+//! Tuning real drivers and kernels: what is set is set, what cannot be is told, and what is undone is as it was, to the byte.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use quell_tests::agent::{Ended, Workdir};
+use serde_json::Value as Json;
+
+use crate::harness::{Outcome, has_rebooted};
+use crate::values::{Values, cards};
+
+/// Both CPUs of the second node.
+const ISOLATED: &str = "isolated=2-3";
+const BOOT_ENTRY: &str = "/boot/loader/entries/guest.conf";
+
+fn tune(words: &[&str]) -> Result<Ended> {
+    Workdir::new()?.run([&["tune"], words].concat())
+}
+
+/// Network cards as they are on a host that is in use.
+fn bring_up() -> Result<()> {
+    for card in cards()? {
+        let up = Command::new("ip").args(["link", "set", &card, "up"]).status().context("cannot run `ip`")?;
+        ensure!(up.success(), "{card} does not come up");
+    }
+    Ok(())
+}
+
+/// What does not match, of all that was set; and how much was.
+fn verified() -> Result<(Vec<Json>, usize)> {
+    let ended = tune(&["verify", "--json"])?;
+    let values: Vec<Json> = serde_json::from_str(&ended.stdout).with_context(|| format!("{ended:?}"))?;
+    let count = values.len();
+    let holds = |value: &Json| matches!(value["verdict"].as_str(), Some("match" | "awaits-boot"));
+    Ok((values.into_iter().filter(|value| !holds(value)).collect(), count))
+}
+
+fn is_verified() -> Result<usize> {
+    let (others, count) = verified()?;
+    ensure!(others.is_empty(), "of {count} values: {others:?}");
+    Ok(count)
+}
+
+/// Applied, and nothing that the drivers took in silence to do otherwise.
+fn apply(profile: &str) -> Result<Ended> {
+    let ended = tune(&["apply", profile, "--set", ISOLATED, "--yes"])?;
+    ensure!(matches!(ended.code, Some(0 | 1)), "{ended:?}");
+    Ok(ended)
+}
+
+fn ends_as_it_began(before: &Values) -> Result<()> {
+    let differences = before.differences(&Values::read()?);
+    ensure!(differences.is_empty(), "not as before: {}", differences.join("\n"));
+    Ok(())
+}
+
+pub(crate) fn round_trip() -> Result<Outcome> {
+    bring_up()?;
+    let before = Values::read()?;
+    ends_as_it_began(&before).context("nothing was done yet")?;
+    for profile in ["trading", "latency", "network-latency", "throughput"] {
+        let applied = apply(profile)?;
+        let changed = before.differences(&Values::read()?);
+        ensure!(changed.len() >= 5, "{profile} changed only {changed:?}");
+        is_verified().with_context(|| format!("{profile}: {}", applied.stdout))?;
+        let plan = tune(&["plan", profile, "--set", ISOLATED, "--json"])?.expect_code(0)?;
+        let plan: Json = serde_json::from_str(&plan.stdout)?;
+        let refused: Vec<&str> = applied.stdout.lines().filter_map(|line| line.strip_prefix("refused, ")).collect();
+        let steps = plan["steps"].as_array().context("steps")?;
+        ensure!(steps.len() <= refused.len(), "{profile} is not done: {steps:?}; refused: {refused:?}");
+        let back = tune(&["rollback"])?;
+        ensure!(back.code == Some(0), "{profile}: {back:?}");
+        ends_as_it_began(&before).context(profile)?;
+    }
+    Ok(Outcome::Holds)
+}
+
+pub(crate) fn takes_hold() -> Result<Outcome> {
+    bring_up()?;
+    apply("trading")?;
+    let now = Values::read()?;
+    let has = |file: &str, expected: &str| {
+        let found = now.of(file).unwrap_or("nothing");
+        ensure!(found == expected, "{file}: {found}, not {expected}");
+        Ok(())
+    };
+    has("/proc/sys/vm/stat_interval", "120")?;
+    has("/proc/irq/default_smp_affinity", "3")?;
+    has("/sys/devices/virtual/workqueue/cpumask", "3")?;
+    for cpu in 0..4 {
+        has(&format!("/sys/devices/system/cpu/cpufreq/policy{cpu}/scaling_governor"), "performance")?;
+    }
+    let partition = now.of("/sys/fs/cgroup/quell-isolated/cpuset.cpus.partition");
+    ensure!(partition.is_none_or(|state| state == "isolated"), "the partition is {partition:?}");
+    tune(&["rollback"])?.expect_code(0)?;
+    Ok(Outcome::Holds)
+}
+
+pub(crate) fn after_boot() -> Result<Outcome> {
+    if !has_rebooted() {
+        fs::copy(BOOT_ENTRY, KEPT)?;
+        apply("trading")?;
+        return Ok(Outcome::Reboots);
+    }
+    let line = fs::read_to_string("/proc/cmdline")?;
+    let word = |name: &str| line.split_whitespace().find_map(|word| word.strip_prefix(name));
+    ensure!(word("isolcpus=") == Some("managed_irq,domain,2-3"), "the command line is {line}");
+    let read = |file: &str| Ok::<_, anyhow::Error>(fs::read_to_string(file)?.trim().to_owned());
+    ensure!(read("/sys/devices/system/cpu/isolated")? == "2-3");
+    if fs::exists("/sys/devices/system/cpu/nohz_full")? {
+        ensure!(read("/sys/devices/system/cpu/nohz_full")? == "2-3");
+    }
+    let (others, _) = verified()?;
+    // Interrupts of cards that are not up yet are not there.
+    let gone = |value: &Json| matches!(value["verdict"].as_str(), Some("gone" | "absent"));
+    // Debian's 5.10 was built without it; others say what they do (rcu_init_nohz, kernel/rcu/tree_nocb.h).
+    let offloads = Command::new("dmesg").output()?;
+    let offloads = String::from_utf8_lossy(&offloads.stdout).contains("Offload RCU callbacks from CPUs: 2-3");
+    let lacking = |value: &Json| !offloads && value["target"].as_str().is_some_and(|name| name.contains("rcu_nocbs"));
+    ensure!(offloads || others.iter().any(lacking), "rcu_nocbs= had no effect, and quell says it had");
+    let boot: Vec<&Json> = others.iter().filter(|value| !gone(value) && !lacking(value)).collect();
+    ensure!(boot.is_empty(), "what was staged is not in force: {boot:?}");
+    let status = tune(&["status"])?;
+    ensure!(status.stdout.contains("quell tune apply trading"), "{status:?}");
+    bring_up()?;
+    apply("trading")?;
+    let (others, _) = verified()?;
+    ensure!(others.iter().all(lacking), "{others:?}");
+    tune(&["rollback", "--to", "1"])?.expect_code(0)?;
+    let (now, before) = (fs::read_to_string(BOOT_ENTRY)?, fs::read_to_string(KEPT)?);
+    ensure!(now == before, "the entry is {now}, and was {before}");
+    Ok(Outcome::Holds)
+}
+
+/// The boot entry as it was, where it is found again after a reboot.
+const KEPT: &str = "/var/lib/entry-before";
+
+/// A profile of one setting.
+fn setting(dir: &Workdir, knob: &str, on: &str, value: &str) -> Result<String> {
+    let path = dir.path("one.toml");
+    let text =
+        format!("summary = \"one\"\n[[set]]\nknob = \"{knob}\"\non = \"{on}\"\nvalue = {value}\nreason = \"a test\"\n");
+    fs::write(&path, text)?;
+    Ok(path.display().to_string())
+}
+
+fn driver(wanted: &str) -> Result<String> {
+    let is = |card: &String| {
+        let driver = fs::canonicalize(format!("/sys/class/net/{card}/device/driver"));
+        driver.is_ok_and(|driver| driver.ends_with(wanted))
+    };
+    cards()?.into_iter().find(is).with_context(|| format!("no card of {wanted}"))
+}
+
+/// Kernels and drivers that say yes and do something else, each in its own way.
+pub(crate) fn no_silent_success() -> Result<Outcome> {
+    bring_up()?;
+    let before = Values::read()?;
+    let rounds = driver("e1000e")?;
+    let cases = [
+        // e1000_set_coalesce makes it a rate in whole interrupts a second: back it is 1506.
+        ("net.rx_usecs", rounds.as_str(), "1500", "1506"),
+        // More than the node has.
+        ("memory.hugepages_2m", "0", "4000", "fewer"),
+    ];
+    for (knob, on, value, got) in cases {
+        let dir = Workdir::new()?;
+        let profile = setting(&dir, knob, on, value)?;
+        let ended = tune(&["apply", &profile, "--yes"])?;
+        ensure!(ended.code == Some(2), "{knob}: {ended:?}");
+        ensure!(ended.stderr.contains("written without an error, and it is"), "{knob}: {ended:?}");
+        ensure!(got == "fewer" || ended.stderr.contains(got), "{knob}: {ended:?}");
+        ends_as_it_began(&before).context(knob)?;
+    }
+    Ok(Outcome::Holds)
+}
