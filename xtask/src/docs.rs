@@ -1,5 +1,7 @@
 //! `cargo xtask docs`: what the docs say that is drawn from elsewhere.
 
+mod knobs;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -19,24 +21,36 @@ const END: &str = "<!-- end -->\n";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Change nothing: exit code 1 where the page is not what its source gives
+    /// Change nothing: exit code 1 where a page is not what its source gives
     #[arg(long)]
     check: bool,
 }
 
 pub(crate) fn run_task(args: &Args) -> Result<Outcome> {
     let root = root();
-    let path = root.join(PAGE);
-    let old = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let new = redrawn(&old, &table(&read(&root)?))?;
-    if args.check {
-        let same = old == new;
-        println!("{PAGE} {}", if same { "is up to date" } else { "is not: `cargo xtask docs` draws it" });
-        return Ok(if same { Outcome::Clean } else { Outcome::Found });
+    let mut pages = knobs::pages(&root)?;
+    let page = fs::read_to_string(root.join(PAGE)).with_context(|| format!("cannot read {PAGE}"))?;
+    pages.insert(PAGE.to_owned(), redrawn(&page, &table(&read(&root)?))?);
+    let mut differing = false;
+    for (name, new) in pages {
+        let path = root.join(&name);
+        if fs::read_to_string(&path).is_ok_and(|old| old == new) {
+            continue;
+        }
+        differing = true;
+        if args.check {
+            println!("{name} is not up to date: `cargo xtask docs` draws it");
+            continue;
+        }
+        fs::create_dir_all(path.parent().unwrap_or(&root))
+            .and_then(|()| fs::write(&path, new))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        println!("drawn: {name}");
     }
-    fs::write(&path, new).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("drawn: {PAGE}");
-    Ok(Outcome::Clean)
+    if !differing {
+        println!("all pages are up to date");
+    }
+    Ok(if args.check && differing { Outcome::Found } else { Outcome::Clean })
 }
 
 /// The kernels and verdicts of the last run that was kept.

@@ -2,9 +2,10 @@
 
 use std::io::Write;
 
+use anyhow::bail;
 use quell::probe::PROBES;
 use quell::report::FORMATS;
-use quell::tune::knob::knobs;
+use quell::tune::knob::{Knob, KnobSpec, Lifetime, Risk, knobs};
 
 use super::Outcome;
 use super::text::wrapped;
@@ -14,6 +15,9 @@ use super::text::wrapped;
 pub(crate) struct Arguments {
     /// What to list
     what: What,
+    /// For programs: knobs only
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(clap::ValueEnum, Clone, Copy, Debug)]
@@ -24,6 +28,31 @@ enum What {
     Knobs,
     /// Formats that `-o` and `--format` take
     Formats,
+}
+
+/// A knob, for programs.
+#[derive(serde::Serialize)]
+struct KnobFacts {
+    id: &'static str,
+    doc: &'static str,
+    takes: String,
+    scope: &'static str,
+    lifetime: Lifetime,
+    risk: &'static str,
+    risk_why: Option<&'static str>,
+    source: &'static str,
+}
+
+impl KnobFacts {
+    fn of(knob: &'static dyn Knob) -> Self {
+        let KnobSpec { id, doc, source, kind, scope, lifetime, risk, .. } = *knob.spec();
+        let (risk, risk_why) = match risk {
+            Risk::Low => ("low", None),
+            Risk::Medium(why) => ("medium", Some(why)),
+            Risk::High(why) => ("high", Some(why)),
+        };
+        Self { id, doc, takes: kind.to_string(), scope: scope.name(), lifetime, risk, risk_why, source }
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
@@ -40,6 +69,11 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
                 }
             }
         }
+        What::Knobs if arguments.json => {
+            serde_json::to_writer_pretty(&mut *out, &knobs().into_iter().map(KnobFacts::of).collect::<Vec<_>>())?;
+            writeln!(out)?;
+        }
+        _ if arguments.json => bail!("--json is for knobs: `quell list knobs --json`"),
         What::Knobs => {
             for spec in knobs().into_iter().map(|knob| knob.spec()) {
                 writeln!(out, "{:<32}{}", spec.id, wrapped(spec.doc, 32))?;

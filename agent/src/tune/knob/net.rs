@@ -11,6 +11,7 @@ mod rss;
 mod sysfs;
 #[cfg(test)]
 mod tests;
+mod timestamps;
 mod tree;
 
 use super::{Knob, KnobError};
@@ -19,7 +20,7 @@ use crate::tune::Target;
 
 /// The family.
 pub(super) static KNOBS: &[&[&dyn Knob]] =
-    &[field::KNOBS, feature::KNOBS, rss::KNOBS, flow::KNOBS, queue::KNOBS, sysfs::KNOBS];
+    &[field::KNOBS, feature::KNOBS, rss::KNOBS, flow::KNOBS, queue::KNOBS, sysfs::KNOBS, &[&timestamps::Timestamps]];
 
 /// Every network interface with a device.
 fn nics(host: &Host) -> Vec<Target> {
