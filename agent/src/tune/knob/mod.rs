@@ -10,6 +10,7 @@ mod fake;
 mod file;
 mod irq;
 mod isolation;
+mod left_alone;
 mod memory;
 mod net;
 mod owned_block;
