@@ -227,7 +227,7 @@ pub enum KnobError {
         source: io::Error,
     },
     /// Its file is not writable for anybody, so not for root either.
-    #[error("{} cannot be changed, not by root either: this kernel has nothing behind it, as a counter", path.display())]
+    #[error("{} is read-only, for root too: this kernel lacks what it would set, such as a hardware counter", path.display())]
     Fixed {
         /// What was to be written.
         path: PathBuf,

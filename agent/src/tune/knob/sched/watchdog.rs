@@ -91,6 +91,7 @@ mod tests {
         // As the kernel would: the other one is off too.
         host.root.write(BOTH, "0\n").expect("write");
         nmi().write(&host, &Target::Host, &Value::Switch(true)).expect("on");
+        assert_eq!(host.root.read(BOTH).expect("read"), "1", "the kernel turns nothing on without it");
         assert_eq!(fake::value(nmi(), &host, &Target::Host), Value::Switch(true));
     }
 
