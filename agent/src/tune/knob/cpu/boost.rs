@@ -86,8 +86,8 @@ fn limits(host: &Host) -> Vec<(String, String)> {
 }
 
 fn put_back(host: &Host, limits: &[(String, String)]) -> Result<(), KnobError> {
-    let changed = limits.iter().filter(|(file, limit)| host.root.read(file).is_ok_and(|now| now != *limit));
-    changed.map(|(file, limit)| write(host, file, limit)).collect()
+    let mut changed = limits.iter().filter(|(file, limit)| host.root.read(file).is_ok_and(|now| now != *limit));
+    changed.try_for_each(|(file, limit)| write(host, file, limit))
 }
 
 #[cfg(test)]

@@ -115,7 +115,7 @@ fn a_partition_that_went_with_its_controller_is_no_match_and_can_be_undone() {
     // As the kernel does where somebody writes `-cpuset` to the root's cgroup.subtree_control.
     let group = folder.path().join("sys/fs/cgroup/quell-isolated");
     for file in ["cpuset.cpus", "cpuset.cpus.partition"] {
-        std::fs::remove_file(group.join(file)).expect("a file");
+        fs::remove_file(group.join(file)).expect("a file");
     }
     let now = fake::value(&partition::Partition, &host, &Target::Host);
     assert!(now.to_string().contains("lost its cpuset"), "{now}");
