@@ -6,7 +6,7 @@ use std::path::Path;
 
 use quell::tune::profile::TuningProfile;
 use quell::tune::{Variables, wants};
-use quell_tests::fake_host::small_vm;
+use quell_tests::fake_host::{FakeHost, small_vm, two_socket_intel};
 use tempfile::TempDir;
 
 /// Writes files into a directory, and loads the profile `a` there.
@@ -130,6 +130,20 @@ fn cpus_and_interfaces_that_the_host_does_not_have() {
 }
 
 #[test]
+fn a_setting_for_hosts_without_smt_is_left_out_with_the_reason_where_cores_have_two_cpus() {
+    let (_folder, profile) = load(&[("a.toml", &setting("knob = \"memory.ksm\"\nvalue = 1\nif = { smt = false }"))]);
+    let profile = profile.expect("a profile");
+    let left_out = |fake: &FakeHost| -> Vec<String> {
+        let host = fake.host();
+        let variables = Variables::resolve(&host, &profile.variables, &BTreeMap::new()).expect("variables");
+        let (_, inapplicable) = wants(&profile, &host, &variables).expect("wants");
+        inapplicable.into_iter().map(|setting| setting.why).collect()
+    };
+    assert_eq!(left_out(&small_vm()), Vec::<String>::new());
+    assert_eq!(left_out(&two_socket_intel()), ["it is not for cores with two CPUs online (SMT)"]);
+}
+
+#[test]
 fn variables_that_are_not_defined_or_use_each_other() {
     let text = setting("knob = \"sched.watchdog_cpumask\"\nvalue = \"${spare}\"");
     assert_eq!(wrong_here(&text, &[]), "a.toml:4: sched.watchdog_cpumask (value): there is no variable `spare`");
@@ -141,7 +155,7 @@ fn variables_that_are_not_defined_or_use_each_other() {
     );
     let text = setting("knob = \"memory.ksm\"\nvalue = 0");
     let error = wrong_here(&text, &[("isolatd", "1")]);
-    assert!(error.contains("the profile has no variable `isolatd`; it has isolated, housekeeping, nics"), "{error}");
+    assert!(error.contains("the profile has no variable `isolatd`; it has isolated, housekeeping, queue_cpus, nics"), "{error}");
 }
 
 #[test]

@@ -5,7 +5,9 @@ use super::Root;
 /// A boot loader's way to the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BootLoader {
-    /// GRUB, which a program makes a menu for: from this file of shell assignments, read last.
+    /// GRUB, which a program makes a menu for: from this file of shell assignments. The shell
+    /// reads those of the folder in the order of their names: some come after quell's and add to the line, as Debian's
+    /// `init-select.cfg` does. Whether quell's words are in the menu is looked at when it was made.
     Grub {
         /// From the host's root.
         file: String,

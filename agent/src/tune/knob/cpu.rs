@@ -4,6 +4,7 @@ mod boost;
 mod dma_latency;
 mod frequency;
 mod idle;
+mod platform_profile;
 mod smt;
 
 use super::{Codec, FileKnob, Knob, KnobSpec, Risk};
@@ -51,17 +52,7 @@ pub(super) static KNOBS: &[&'static dyn Knob] = &[
         path: "/sys/devices/system/cpu/cpu{}/power/energy_perf_bias",
         codec: Codec::Plain,
     },
-    &FileKnob {
-        spec: KnobSpec {
-            id: "cpu.platform_profile",
-            doc: "What the firmware aims for: some servers keep uncore and memory slow under any other than `performance`.",
-            source: "Documentation/ABI/testing/sysfs-platform_profile (5.12)",
-            kind: Kind::Word(&["low-power", "cool", "quiet", "balanced", "balanced-performance", "performance"]),
-            ..KnobSpec::RUNTIME
-        },
-        path: "/sys/firmware/acpi/platform_profile",
-        codec: Codec::OneOf("/sys/firmware/acpi/platform_profile_choices"),
-    },
+    &platform_profile::PLATFORM_PROFILE,
     &frequency::FREQUENCY,
     &frequency::PERFORMANCE_PCT,
     &frequency::UNCORE,

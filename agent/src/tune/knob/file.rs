@@ -1,6 +1,8 @@
 //! A knob that is a file: most of sysfs and all of `/proc/sys`.
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 
 use super::{Held, Knob, KnobError, KnobSpec, Reading, check_cpus};
 use crate::host::Host;
@@ -135,6 +137,9 @@ pub(super) fn read(host: &Host, file: &str, of: &str) -> Result<Result<String, S
 
 /// Writes a file.
 pub(super) fn write(host: &Host, file: &str, text: &str) -> Result<(), KnobError> {
+    if is_fixed(host, file) {
+        return Err(KnobError::Fixed { path: host.root.path(file) });
+    }
     let shown = if host.root.is_host() { None } else { bracketed_anew(host, file, text) };
     let text = shown.as_deref().unwrap_or(text);
     host.root.write(file, text).map_err(|source| KnobError::from_write(host.root.path(file), text.to_owned(), source))
@@ -149,9 +154,21 @@ fn bracketed_anew(host: &Host, file: &str, word: &str) -> Option<String> {
     known.then(|| words.collect::<Vec<_>>().join(" "))
 }
 
-/// Whether a file's mount may be written to.
+/// Whether a file and its mount may be written to.
 pub(super) fn changeable(host: &Host, file: &str) -> Result<(), KnobError> {
-    if host.root.is_read_only(file) { Err(KnobError::ReadOnly { path: host.root.path(file) }) } else { Ok(()) }
+    let path = || host.root.path(file);
+    match () {
+        () if host.root.is_read_only(file) => Err(KnobError::ReadOnly { path: path() }),
+        () if is_fixed(host, file) => Err(KnobError::Fixed { path: path() }),
+        () => Ok(()),
+    }
+}
+
+/// Whether a file has no permission to write for anybody. Below /proc/sys that stops root too (EACCES; sysctl_perm,
+/// fs/proc/proc_sysctl.c): `kernel.nmi_watchdog` of 6.12 without counters is one (watchdog_hardlockup_sysctl,
+/// kernel/watchdog.c).
+fn is_fixed(host: &Host, file: &str) -> bool {
+    fs::metadata(host.root.path(file)).is_ok_and(|metadata| metadata.permissions().mode() & 0o222 == 0)
 }
 
 /// `PM_QOS_RESUME_LATENCY_NO_CONSTRAINT`, include/linux/pm_qos.h.
@@ -220,7 +237,7 @@ pub(super) fn bracketed(text: &str) -> impl Iterator<Item = (&str, bool)> {
 }
 
 /// Reads `ff,00000000`: bitmap_parse, lib/bitmap-str.c.
-fn mask(text: &str) -> Option<CpuSet> {
+pub(super) fn mask(text: &str) -> Option<CpuSet> {
     let mut cpus = Vec::new();
     for (index, word) in text.trim().split(',').rev().enumerate() {
         let bits = u32::from_str_radix(word.trim(), 16).ok()?;

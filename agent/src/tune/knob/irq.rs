@@ -14,8 +14,8 @@ pub(super) static KNOBS: &[&dyn Knob] =
 static DEFAULT_AFFINITY: FileKnob = FileKnob {
     spec: KnobSpec {
         id: "irq.default_affinity",
-        doc: "The CPUs that interrupts get which are requested from now on, by a driver that loads or an interface that goes \
-              up. Without the isolated CPUs, what is set for each interrupt survives an `ifup`.",
+        doc: "The CPUs of interrupts that are made from now on, by a driver that loads or an interface that goes up with new \
+              ones. Those that were given CPUs of their own keep them for as long as they are there.",
         source: "Documentation/core-api/irq/irq-affinity.rst",
         kind: Kind::Cpus,
         scope: Scope::Host,
@@ -112,6 +112,34 @@ NMI:          0          0          0          0   Non-maskable interrupts
             let error = knob.normalize(&host, &target, &cpus).expect_err("there is no CPU 4");
             assert!(matches!(error, KnobError::Impossible { .. }), "{error}");
         }
+    }
+
+    #[test]
+    fn irqbalance_leaves_alone_what_the_host_was_booted_to_leave_alone_too() {
+        let (_folder, host) = fake::host(&[
+            ("/etc/default/irqbalance", ""),
+            ("/sys/devices/system/cpu/isolated", "1\n"),
+            ("/sys/devices/system/cpu/nohz_full", "3\n"),
+        ]);
+        let normalized = |list: &str| {
+            let cpus = Kind::Cpus.parse(list).expect("CPUs");
+            balance::BannedCpus.normalize(&host, &Target::Host, &cpus).expect("possible").to_string()
+        };
+        assert_eq!(normalized("2"), "1-3");
+        assert_eq!(normalized(""), "(none)", "then irqbalance does so by itself");
+        fake::round_trip(&balance::BannedCpus, &host, &Target::Host, "2");
+    }
+
+    #[test]
+    fn a_mask_of_irqbalance_counts_before_a_list_and_stops_it() {
+        let (_folder, host) = fake::host(&[("/etc/default/irqbalance", "IRQBALANCE_BANNED_CPUS=\"c\"\n")]);
+        assert_eq!(fake::value(&balance::BannedCpus, &host, &Target::Host).to_string(), "2-3");
+        let normalize =
+            |list: &str| balance::BannedCpus.normalize(&host, &Target::Host, &Kind::Cpus.parse(list).expect("CPUs"));
+        assert!(matches!(normalize("3"), Err(KnobError::Impossible { .. })));
+        assert!(normalize("2-3").is_ok());
+        let (_folder, host) = fake::host(&[("/etc/default/irqbalance", "IRQBALANCE_BANNED_CPUS=\n")]);
+        assert_eq!(fake::value(&balance::BannedCpus, &host, &Target::Host).to_string(), "(none)");
     }
 
     #[test]

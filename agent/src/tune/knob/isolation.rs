@@ -20,8 +20,8 @@ pub(super) static KNOBS: &[&dyn Knob] = &[
     &FileKnob {
         spec: workqueue(
             "isolation.workqueue_cpumask",
-            "The CPUs that unbound workqueues run their work on, all that do not say otherwise. Work that a CPU queues for itself \
-             is not affected.",
+            "The CPUs that unbound workqueues run their work on: a limit for all of them, those with CPUs of their own too. Work \
+             that a CPU queues for itself is not affected.",
             Scope::Host,
         ),
         path: "/sys/devices/virtual/workqueue/cpumask",
@@ -35,7 +35,8 @@ pub(super) static KNOBS: &[&dyn Knob] = &[
     &FileKnob {
         spec: workqueue(
             "isolation.workqueue",
-            "The CPUs of one unbound workqueue, by its name below `/sys/devices/virtual/workqueue`.",
+            "The CPUs of one unbound workqueue, by its name below `/sys/devices/virtual/workqueue`, within those of \
+             `isolation.workqueue_cpumask`.",
             Scope::Named,
         ),
         path: "/sys/devices/virtual/workqueue/{}/cpumask",
@@ -48,7 +49,8 @@ const fn workqueue(id: &'static str, doc: &'static str, scope: Scope) -> KnobSpe
     KnobSpec {
         id,
         doc,
-        source: "Documentation/core-api/workqueue.rst (Affinity Scopes, unbound cpumasks)",
+        source: "Documentation/admin-guide/kernel-per-CPU-kthreads.rst (kworker); workqueue_set_unbound_cpumask, \
+                 kernel/workqueue.c",
         kind: Kind::Cpus,
         scope,
         lifetime: Lifetime::Runtime,

@@ -40,9 +40,10 @@ pub(super) static KNOBS: &[&'static dyn Knob] = &[
     &FileKnob {
         spec: KnobSpec {
             id: "memory.thp_khugepaged_defrag",
-            doc: "Whether khugepaged compacts memory to merge small pages into huge ones. It unmaps what it merges, and every \
-                  CPU that runs the process takes an interrupt for it.",
-            source: "Documentation/admin-guide/mm/transhuge.rst, khugepaged/defrag",
+            doc: "Whether khugepaged reclaims and compacts memory to get huge pages. Off, it goes on merging small pages into \
+                  huge ones that are free; `memory.thp` stops it.",
+            source: "Documentation/admin-guide/mm/transhuge.rst, khugepaged/defrag; alloc_hugepage_khugepaged_gfpmask, \
+                     mm/khugepaged.c",
             kind: Kind::Switch,
             ..KnobSpec::RUNTIME
         },
@@ -79,6 +80,8 @@ pub(super) static KNOBS: &[&'static dyn Knob] = &[
             doc: "How eagerly kcompactd makes room for huge pages before they are asked for; 0 for not at all.",
             source: "Documentation/admin-guide/sysctl/vm.rst, compaction_proactiveness",
             kind: Kind::Integer { min: 0, max: 100, unit: "" },
+            // compaction_proactiveness_sysctl_handler, mm/compaction.c
+            risk: Risk::Medium("writing any value but 0 compacts memory at once, undoing too, from 5.15 on"),
             ..KnobSpec::RUNTIME
         },
         path: "/proc/sys/vm/compaction_proactiveness",
@@ -87,7 +90,8 @@ pub(super) static KNOBS: &[&'static dyn Knob] = &[
     &FileKnob {
         spec: KnobSpec {
             id: "memory.compact_unevictable",
-            doc: "Whether compaction moves locked pages. Off, a program that locked its memory takes no faults for it.",
+            doc: "Whether compaction moves locked pages. Off, a program that locked its memory takes no faults from it; what else \
+                  moves pages still does.",
             source: "Documentation/admin-guide/sysctl/vm.rst, compact_unevictable_allowed",
             kind: Kind::Switch,
             ..KnobSpec::RUNTIME
@@ -98,8 +102,9 @@ pub(super) static KNOBS: &[&'static dyn Knob] = &[
     &FileKnob {
         spec: KnobSpec {
             id: "memory.swappiness",
-            doc: "What the kernel would rather take when memory is short: 0 file pages only, 200 anonymous pages only.",
-            source: "Documentation/admin-guide/sysctl/vm.rst, swappiness",
+            doc: "What the kernel would rather take when memory is short, pages of files or anonymous ones, which it swaps: 100 \
+                  for both alike. 0 swaps only when hardly any page of a file is left, and never for a cgroup's limit.",
+            source: "Documentation/admin-guide/sysctl/vm.rst, swappiness; get_scan_count, mm/vmscan.c",
             kind: Kind::Integer { min: 0, max: 200, unit: "" },
             ..KnobSpec::RUNTIME
         },
@@ -133,8 +138,9 @@ pub(super) static KNOBS: &[&'static dyn Knob] = &[
     &FileKnob {
         spec: KnobSpec {
             id: "memory.stat_interval",
-            doc: "How often each CPU adds its counters to the memory statistics: a worker that wakes up on isolated CPUs too.",
-            source: "Documentation/admin-guide/sysctl/vm.rst, stat_interval",
+            doc: "How often CPUs that have something to add to the memory statistics run a worker that adds it. An idle CPU is \
+                  not woken for it. Kernels of today (6.12, not 6.1) leave isolated CPUs out.",
+            source: "Documentation/admin-guide/sysctl/vm.rst, stat_interval; vmstat_shepherd, mm/vmstat.c",
             kind: Kind::Integer { min: 1, max: i32::MAX as i64, unit: "s" },
             ..KnobSpec::RUNTIME
         },

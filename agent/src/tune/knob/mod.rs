@@ -10,6 +10,7 @@ mod fake;
 mod file;
 mod irq;
 mod isolation;
+mod left_alone;
 mod memory;
 mod net;
 mod owned_block;
@@ -225,6 +226,12 @@ pub enum KnobError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Its file is not writable for anybody, so not for root either.
+    #[error("{} is read-only, for root too: this kernel lacks what it would set, such as a hardware counter", path.display())]
+    Fixed {
+        /// What was to be written.
+        path: PathBuf,
+    },
     /// It is mounted read-only.
     #[error("{} is mounted read-only, as in a container: set it on the host", path.display())]
     ReadOnly {
@@ -292,6 +299,10 @@ pub enum KnobError {
     },
 }
 
+/// `ENOTSUPP`, include/linux/errno.h: the kernel's own, which no library has words for. It is the answer of
+/// `kernel.nmi_watchdog` where there are no counters.
+const ENOTSUPP: i32 = 524;
+
 impl KnobError {
     /// What became of a write: no permission, or refused.
     pub(crate) fn from_write(path: PathBuf, value: String, source: io::Error) -> Self {
@@ -299,6 +310,10 @@ impl KnobError {
             Some(libc::EROFS) => Self::ReadOnly { path },
             // Of EPERM (a kernel's no to root too: locked down, or switched off by the firmware) and EACCES (modes of files).
             Some(libc::EACCES) => Self::Permission { path, source },
+            Some(ENOTSUPP) => {
+                let source = io::Error::other("this kernel has no support for it (ENOTSUPP)");
+                Self::Refused { path, value, source }
+            }
             _ => Self::Refused { path, value, source },
         }
     }
@@ -382,5 +397,6 @@ mod tests {
         assert!(matches!(error(libc::EPERM), KnobError::Refused { .. }));
         assert!(matches!(error(libc::EACCES), KnobError::Permission { .. }));
         assert!(matches!(error(libc::EROFS), KnobError::ReadOnly { .. }));
+        assert!(error(ENOTSUPP).to_string().ends_with("no support for it (ENOTSUPP)"), "{}", error(ENOTSUPP));
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Hardware {
     pub most: i64,
     /// What in between.
     pub steps: Steps,
+    /// How far the kernel's own least may be from `least`, where that is a guess.
+    pub slack: i64,
 }
 
 /// Which numbers hardware has between its ends.
@@ -60,7 +62,12 @@ impl Hardware {
         (low, high.max(low))
     }
 
+    /// The range of two numbers, with the hardware's ends by name: its least is whatever the kernel makes of it when it is asked
+    /// for that.
     fn range(&self, (low, high): (i64, i64)) -> Range {
+        let close = |number: i64| (self.least - self.slack..=self.least + self.slack).contains(&number);
+        let snap = |number: i64| if close(number) { self.least } else { number };
+        let (low, high) = (snap(low), if high == self.most { high } else { snap(high) });
         let name = |number: i64, order: [(i64, End); 2]| {
             let named = order.into_iter().find(|(end, _)| *end == number);
             named.map_or(End::Number(number), |(_, name)| name)
@@ -99,7 +106,7 @@ impl Knob for RangeKnob {
             (Scope::Each(_), Some(parts)) => {
                 let names = host.root.list(parts).unwrap_or_default();
                 let directories = names.into_iter().filter(|name| host.root.has(&format!("{parts}/{name}/.")));
-                directories.map(Target::Name).collect()
+                finest(directories.collect()).into_iter().map(Target::Name).collect()
             }
             (scope, _) => all(scope, host),
         }
@@ -148,6 +155,13 @@ impl Knob for RangeKnob {
     }
 }
 
+/// The parts that have no parts of their own: where there are clusters, `uncore00`, a `package_00_die_00` is all of a die's, and
+/// what is written to it is written to each (uncore_write_control_freq, drivers/platform/x86/intel/uncore-frequency/).
+fn finest(names: Vec<String>) -> Vec<String> {
+    let clusters: Vec<String> = names.iter().filter(|name| name.starts_with("uncore")).cloned().collect();
+    if clusters.is_empty() { names } else { clusters }
+}
+
 /// Which end to write first, 0 for the lower one: the one that leaves room for the other.
 fn order(now: (i64, i64), wanted: (i64, i64)) -> [usize; 2] {
     if wanted.1 >= now.0 { [1, 0] } else { [0, 1] }
@@ -163,12 +177,12 @@ mod tests {
 
     #[test]
     fn a_range_becomes_what_the_hardware_has() {
-        let table = Hardware { least: 800, most: 2000, steps: Steps::Table(vec![800, 1200, 1600, 2000]) };
+        let table = Hardware { least: 800, most: 2000, steps: Steps::Table(vec![800, 1200, 1600, 2000]), slack: 0 };
         assert_eq!(snapped(&table, "1000 1700"), "1200 1600");
         assert_eq!(snapped(&table, "1300 1400"), "1600 1600", "none in between: the next that is faster");
         assert_eq!(snapped(&table, "0 99999"), "min max");
         assert_eq!(snapped(&table, "2000 max"), "max max");
-        let mesh = Hardware { least: 800_000, most: 2_400_000, steps: Steps::Of(100_000) };
+        let mesh = Hardware { least: 800_000, most: 2_400_000, steps: Steps::Of(100_000), slack: 0 };
         assert_eq!(snapped(&mesh, "1250000 1999999"), "1200000 1900000");
     }
 
@@ -186,8 +200,19 @@ mod tests {
 
     #[test]
     fn hardware_with_one_frequency_reads_as_all_of_it() {
-        let one = Hardware { least: 800, most: 800, steps: Steps::Any };
+        let one = Hardware { least: 800, most: 800, steps: Steps::Any, slack: 0 };
         assert_eq!(one.range((800, 800)).to_string(), "min max");
         assert_eq!(snapped(&one, "max max"), "min max");
+    }
+
+    #[test]
+    fn a_least_that_the_kernel_rounds_otherwise_is_the_least() {
+        let share = Hardware { least: 21, most: 100, steps: Steps::Any, slack: 1 };
+        for kernels in [20, 21, 22] {
+            assert_eq!(share.range((kernels, 100)).to_string(), "min max");
+        }
+        assert_eq!(share.range((23, 100)).to_string(), "23 max");
+        assert_eq!(share.range((19, 100)).to_string(), "19 max", "no rounding, but another limit");
+        assert_eq!(snapped(&share, "22 50"), "min 50");
     }
 }

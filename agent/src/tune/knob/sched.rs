@@ -1,19 +1,23 @@
 //! What the scheduler, the timers and the kernel's watchers do to a running thread.
 
+mod watchdog;
+
+use self::watchdog::Watchdog;
 use super::{Codec, FileKnob, Knob, KnobSpec, Risk};
 use crate::tune::{Kind, Scope};
 
 /// The family.
 ///
-/// `kernel.watchdog` is none of it: it stands for both watchdogs, reads as what they are, and kernels before 6.10 lose
-/// what each was set to when they are read while it is off (proc_watchdog_common, kernel/watchdog.c).
+/// `kernel.watchdog` is none of it: it stands for both watchdogs, and reads as what they are.
 pub(super) static KNOBS: &[&'static dyn Knob] = &[
     &FileKnob {
         spec: KnobSpec {
             id: "sched.rt_runtime",
-            doc: "How much of each second real-time threads may run before others get the CPU; -1 for all of it. Use -1 \
-                  rather than 0, which kernels refuse while real-time threads run (EBUSY).",
-            source: "Documentation/scheduler/sched-rt-group.rst, sched_rt_runtime_us",
+            doc: "How much of each `kernel.sched_rt_period_us`, a second, real-time threads may run before others get the CPU; \
+                  -1 for all of it. From 6.12 on, without CONFIG_RT_GROUP_SCHED, it only bounds what deadline threads may ask \
+                  for. Less than those have is refused (EBUSY), as 0 is.",
+            source: "Documentation/scheduler/sched-rt-group.rst, sched_rt_runtime_us; sched_dl_global_validate, \
+                     kernel/sched/deadline.c",
             kind: Kind::Integer { min: -1, max: i32::MAX as i64, unit: "us" },
             risk: Risk::High(
                 "a real-time thread that never sleeps starves everything else on its CPU, kernel threads too",
@@ -26,9 +30,10 @@ pub(super) static KNOBS: &[&'static dyn Knob] = &[
     &FileKnob {
         spec: KnobSpec {
             id: "sched.timer_migration",
-            doc: "Whether idle CPUs hand their timers to busy ones. Off, a thread's timers fire on its own CPU, and no other's \
-                  fire there.",
-            source: "get_nohz_timer_target, kernel/sched/core.c; kernel/time/timer.c, timer_migration",
+            doc: "Whether an idle CPU sets its timers on a busy one, and a CPU of `nohz_full=` on a housekeeping one. Off, a \
+                  thread's timers fire on its own CPU, and no other's fire there. From 6.9 on it is about high-resolution \
+                  timers alone: the others expire elsewhere while their CPU idles, whatever this says.",
+            source: "get_nohz_timer_target, kernel/sched/core.c; get_target_base, kernel/time/hrtimer.c",
             kind: Kind::Switch,
             ..KnobSpec::RUNTIME
         },
@@ -50,9 +55,10 @@ pub(super) static KNOBS: &[&'static dyn Knob] = &[
     &FileKnob {
         spec: KnobSpec {
             id: "sched.fair_server_runtime",
-            doc: "How much of each second a CPU keeps for fair threads that real-time threads starve; 0 for none. Its timer \
-                  keeps the tick on for real-time threads on CPUs that would do without.",
-            source: "Documentation/scheduler/sched-deadline.rst; kernel/sched/debug.c, fair_server (6.12)",
+            doc: "How much of each second a CPU runs fair threads that real-time threads starve, before those; 0 for none. For as \
+                  long as fair threads are ready there, a timer is armed: on a CPU without a tick it comes about once a second. \
+                  While they run in the place of real-time threads, the tick is on.",
+            source: "dl_server_timer, kernel/sched/deadline.c; kernel/sched/debug.c, fair_server (6.12)",
             kind: Kind::Integer { min: 0, max: 1_000_000_000, unit: "ns" },
             scope: Scope::Cpu,
             risk: Risk::Medium("nothing helps fair threads that a real-time thread starves on this CPU"),
@@ -84,11 +90,11 @@ pub(super) static KNOBS: &[&'static dyn Knob] = &[
         path: "/proc/sys/kernel/sched_schedstats",
         codec: Codec::Words("0", "1"),
     },
-    &FileKnob {
+    &Watchdog(FileKnob {
         spec: KnobSpec {
             id: "sched.nmi_watchdog",
-            doc: "Whether a counter interrupts each CPU every few seconds to see that it takes interrupts. It takes a hardware \
-                  counter too. Without such counters it can only be off (EINVAL).",
+            doc: "Whether a counter interrupts each CPU to see that it takes interrupts, once in `sched.watchdog_thresh` seconds \
+                  that it worked. It takes a hardware counter too. Without such counters it can only be off.",
             source: "Documentation/admin-guide/lockup-watchdogs.rst; sysctl/kernel.rst, nmi_watchdog",
             kind: Kind::Switch,
             risk: Risk::Medium("a CPU that hangs with interrupts off is not reported"),
@@ -96,8 +102,8 @@ pub(super) static KNOBS: &[&'static dyn Knob] = &[
         },
         path: "/proc/sys/kernel/nmi_watchdog",
         codec: Codec::Words("0", "1"),
-    },
-    &FileKnob {
+    }),
+    &Watchdog(FileKnob {
         spec: KnobSpec {
             id: "sched.soft_watchdog",
             doc: "Whether a timer and a stopper thread on each CPU see to it that tasks get to run.",
@@ -108,7 +114,7 @@ pub(super) static KNOBS: &[&'static dyn Knob] = &[
         },
         path: "/proc/sys/kernel/soft_watchdog",
         codec: Codec::Words("0", "1"),
-    },
+    }),
     &FileKnob {
         spec: KnobSpec {
             id: "sched.watchdog_cpumask",
@@ -123,7 +129,8 @@ pub(super) static KNOBS: &[&'static dyn Knob] = &[
     &FileKnob {
         spec: KnobSpec {
             id: "sched.watchdog_thresh",
-            doc: "After how long a CPU counts as hung; its checks come five times as often. 0 turns both watchdogs off.",
+            doc: "After how long without interrupts a CPU counts as hung, and after twice as long if it runs nothing but one \
+                  task in the kernel. A timer on each CPU looks every 2/5 of it, every 4 s for 10. 0 turns both watchdogs off.",
             source: "Documentation/admin-guide/sysctl/kernel.rst, watchdog_thresh",
             kind: Kind::Integer { min: 0, max: 60, unit: "s" },
             ..KnobSpec::RUNTIME
@@ -182,9 +189,10 @@ pub(super) static KNOBS: &[&'static dyn Knob] = &[
     &FileKnob {
         spec: KnobSpec {
             id: "sched.ftrace",
-            doc: "Whether functions can be traced. Off, no tracer can make the kernel patch its code under a running thread, \
-                  which interrupts every CPU; what traces functions sees nothing.",
-            source: "Documentation/trace/ftrace.rst, kernel.ftrace_enabled",
+            doc: "Whether ftrace can trace functions, for itself and for probes, BPF programs and live patches that use it. Off, \
+                  it does not patch code under a running thread, which interrupts every CPU; static keys and other probes still \
+                  do. Newer kernels do not let it be turned off (EOPNOTSUPP, as 7.3).",
+            source: "Documentation/trace/ftrace.rst, ftrace_enabled; ftrace_enable_sysctl, kernel/trace/ftrace.c",
             kind: Kind::Switch,
             risk: Risk::Medium("tracers and live patches that need it stop, or refuse the change (EBUSY)"),
             ..KnobSpec::RUNTIME

@@ -16,7 +16,7 @@ pub(super) static KNOBS: &[&'static dyn Knob] = &[
             id: "device.aspm",
             doc: "Whether PCI Express links sleep between transfers: waking one takes microseconds. Firmware may keep it to \
                   itself (EPERM).",
-            source: "Documentation/admin-guide/kernel-parameters.txt, pcie_aspm.policy; drivers/pci/pcie/aspm.c",
+            source: "pcie_aspm_set_policy, drivers/pci/pcie/aspm.c",
             kind: Kind::Word(&["default", "performance", "powersave", "powersupersave"]),
             ..KnobSpec::RUNTIME
         },

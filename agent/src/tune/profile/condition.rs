@@ -18,6 +18,8 @@ pub struct Condition {
     pub cpus: Option<usize>,
     /// The least number of NUMA nodes.
     pub nodes: Option<usize>,
+    /// Whether a core has two CPUs online.
+    pub smt: Option<bool>,
     /// The first kernel, as in `"6.1"`.
     pub kernel: Option<Version>,
     /// A driver that one of its network interfaces has.
@@ -67,8 +69,18 @@ impl Condition {
         let kernel = kernel.map(|wanted| format!("it is for kernels from {} on, this is {}", wanted.0, host.kernel));
         let driver =
             self.driver.as_ref().filter(|&driver| !host.nics.iter().any(|nic| nic.driver.as_ref() == Some(driver)));
+        let smt = self.smt.filter(|&wanted| wanted != host.topology.cores().iter().any(|core| core.len() > 1));
+        let smt = smt.map(|wanted| {
+            if wanted {
+                "it is for cores with two CPUs online"
+            } else {
+                "it is not for cores with two CPUs online (SMT)"
+            }
+            .to_owned()
+        });
         virtual_machine
             .or(vendor)
+            .or(smt)
             .or_else(|| count(self.cpus, host.topology.online().len(), "CPUs"))
             .or_else(|| count(self.nodes, host.topology.nodes().len(), "NUMA nodes"))
             .or(kernel)

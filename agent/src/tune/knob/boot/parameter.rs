@@ -57,9 +57,10 @@ pub(super) static FLAG: Parameter = Parameter {
     form: Form::Flag,
 };
 
-/// Parameters of which a second one does not take the place of the first: they add up, or are refused where they differ
-/// (housekeeping_setup, kernel/sched/isolation.c; hugepages_setup, mm/hugetlb.c).
-const NOT_TWICE: [&str; 4] = ["isolcpus", "nohz_full", "rcu_nocbs", "hugepages"];
+/// Parameters of which a second one does not take the place of the first: it is ignored where it differs
+/// (housekeeping_setup, kernel/sched/isolation.c; hugepages_setup, mm/hugetlb.c). That of `rcu_nocbs` does
+/// (rcu_nocb_setup, kernel/rcu/tree_nocb.h).
+const NOT_TWICE: [&str; 3] = ["isolcpus", "nohz_full", "hugepages"];
 
 impl Form {
     /// What a line says of a parameter: where it says nothing, an empty text, or off.

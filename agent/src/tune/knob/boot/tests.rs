@@ -59,7 +59,7 @@ fn all_of_quells_parameters_are_one_block_behind_the_users_own() {
 
 #[test]
 fn what_the_user_set_is_read_and_not_set_against() {
-    let grub = "GRUB_CMDLINE_LINUX=\"isolcpus=3 nohz=off quiet\"\n";
+    let grub = "GRUB_CMDLINE_LINUX=\"isolcpus=3 rcu_nocbs=3 nohz=off quiet\"\n";
     let (folder, host) = fake::host(&[("/etc/default/grub", grub)]);
     assert_eq!(fake::value(&parameter::PARAMETER, &host, &on("nohz")), text("off"));
     assert_eq!(fake::value(&parameter::FLAG, &host, &on("quiet")), Value::Switch(true));
@@ -69,6 +69,7 @@ fn what_the_user_set_is_read_and_not_set_against() {
     let error = parameter::PARAMETER.normalize(&host, &on("isolcpus"), &text("2-3")).expect_err("it is there already");
     assert!(error.to_string().contains("isolcpus=3 already"), "{error}");
     assert!(parameter::PARAMETER.normalize(&host, &on("isolcpus"), &text("3")).is_ok());
+    assert!(parameter::PARAMETER.normalize(&host, &on("rcu_nocbs"), &text("2-3")).is_ok(), "the last one counts");
     assert!(parameter::FLAG.normalize(&host, &on("quiet"), &Value::Switch(false)).is_err());
 }
 

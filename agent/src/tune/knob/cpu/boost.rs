@@ -23,6 +23,7 @@ static SPEC: KnobSpec = KnobSpec {
 const FILES: [(&str, &str, &str); 2] =
     [("/sys/devices/system/cpu/intel_pstate/no_turbo", "1", "0"), ("/sys/devices/system/cpu/cpufreq/boost", "0", "1")];
 
+const LEAST_SHARE: &str = "/sys/devices/system/cpu/intel_pstate/min_perf_pct";
 const POLICIES: &str = "/sys/devices/system/cpu/cpufreq";
 
 fn file(host: &Host) -> Option<(&'static str, &'static str, &'static str)> {
@@ -56,18 +57,14 @@ impl Knob for Boost {
         Ok(value.clone())
     }
 
-    /// acpi-cpufreq and others set every frequency limit to the hardware's new one (cpufreq_boost_set_sw,
-    /// drivers/cpufreq/cpufreq.c): a limit below that is put back.
+    /// Some drivers set every frequency limit to the hardware's new one (cppc_cpufreq_set_boost; amd_pstate_set_boost;
+    /// cpufreq_boost_set_sw, drivers/cpufreq/cpufreq.c): a limit below that is put back. So is the least share of intel_pstate,
+    /// which is made to fit below turbo (store_no_turbo, drivers/cpufreq/intel_pstate.c) and not given back with it.
     fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
         let Some((file, off, on)) = file(host) else { return Err(KnobError::Target { target: target.clone() }) };
         let limits = limits(host);
         write(host, file, if *value == Value::Switch(true) { on } else { off })?;
-        for (file, limit) in limits {
-            if host.root.read(&file).is_ok_and(|now| now != limit) {
-                write(host, &file, &limit)?;
-            }
-        }
-        Ok(Held::Nothing)
+        put_back(host, &limits).map(|()| Held::Nothing)
     }
 
     fn changeable(&self, host: &Host, _: &Target) -> Result<(), KnobError> {
@@ -75,17 +72,22 @@ impl Knob for Boost {
     }
 }
 
-/// The frequency limits below the hardware's own: file and text.
+/// The least share under intel_pstate, and the frequency limits below the hardware's own: file and text.
 fn limits(host: &Host) -> Vec<(String, String)> {
     let policies = host.root.list(POLICIES).unwrap_or_default().into_iter().filter(|name| name.starts_with("policy"));
-    policies
-        .filter_map(|policy| {
-            let file = format!("{POLICIES}/{policy}/scaling_max_freq");
-            let limit = host.root.read(&file).ok()?;
-            let most = host.root.read(&format!("{POLICIES}/{policy}/cpuinfo_max_freq")).ok()?;
-            (limit != most).then_some((file, limit))
-        })
-        .collect()
+    let frequencies = policies.filter_map(|policy| {
+        let file = format!("{POLICIES}/{policy}/scaling_max_freq");
+        let limit = host.root.read(&file).ok()?;
+        let most = host.root.read(&format!("{POLICIES}/{policy}/cpuinfo_max_freq")).ok()?;
+        (limit != most).then_some((file, limit))
+    });
+    let share = host.root.read(LEAST_SHARE).ok().map(|share| (LEAST_SHARE.to_owned(), share));
+    share.into_iter().chain(frequencies).collect()
+}
+
+fn put_back(host: &Host, limits: &[(String, String)]) -> Result<(), KnobError> {
+    let mut changed = limits.iter().filter(|(file, limit)| host.root.read(file).is_ok_and(|now| now != *limit));
+    changed.try_for_each(|(file, limit)| write(host, file, limit))
 }
 
 #[cfg(test)]
@@ -113,5 +115,15 @@ mod tests {
             (&policy(1, "cpuinfo_max_freq"), "3000\n"),
         ]);
         assert_eq!(limits(&host), [(policy(0, "scaling_max_freq"), "2000".to_owned())]);
+    }
+
+    #[test]
+    fn the_least_share_stays_as_it_was_though_the_kernel_lowers_it_with_turbo() {
+        let (_folder, host) = fake::host(&[(FILES[0].0, "0\n"), (LEAST_SHARE, "100\n")]);
+        let limits = limits(&host);
+        // As store_no_turbo does.
+        host.root.write(LEAST_SHARE, "73\n").expect("write");
+        put_back(&host, &limits).expect("put back");
+        assert_eq!(host.root.read(LEAST_SHARE).expect("read"), "100");
     }
 }

@@ -31,7 +31,7 @@ pub(super) static FREQUENCY: RangeKnob = RangeKnob {
         let mut table: Vec<i64> = table.split_whitespace().filter_map(|word| word.parse().ok()).collect();
         table.sort_unstable();
         let steps = if table.is_empty() { Steps::Any } else { Steps::Table(table) };
-        Some(Hardware { least, most, steps })
+        Some(Hardware { least, most, steps, slack: 0 })
     },
 };
 
@@ -48,12 +48,13 @@ pub(super) static PERFORMANCE_PCT: RangeKnob = RangeKnob {
     high: "/sys/devices/system/cpu/intel_pstate/max_perf_pct",
     parts: None,
     hardware: |host, _| {
-        // min_perf_pct_min, drivers/cpufreq/intel_pstate.c: by the first CPU.
+        // min_perf_pct_min, drivers/cpufreq/intel_pstate.c: by the first CPU. It divides ratios, which have steps of about 100
+        // MHz, where these are frequencies: one more or less.
         let first = host.topology.online().iter().next().unwrap_or(CpuId(0));
         let directory = path_of(CPUFREQ, &Target::Cpu(first));
         let file = |name: &str| number(host, &format!("{directory}/{name}"));
         let least = file("cpuinfo_min_freq")? * 100 / file("cpuinfo_max_freq")?.max(1);
-        Some(Hardware { least, most: 100, steps: Steps::Any })
+        Some(Hardware { least, most: 100, steps: Steps::Any, slack: 1 })
     },
 };
 
@@ -63,7 +64,7 @@ pub(super) static UNCORE: RangeKnob = RangeKnob {
     spec: KnobSpec {
         id: "cpu.uncore_frequency",
         doc: "From which frequency to which the mesh, last-level cache and memory controllers of a die run. Left alone they \
-              slow down when few cores are busy, and memory latency grows.",
+              slow down when few cores are busy, and memory latency grows. Where a die has clusters of its own, those are set.",
         source: "Documentation/admin-guide/pm/intel_uncore_frequency_scaling.rst (5.6)",
         kind: Kind::Range { unit: "kHz" },
         scope: Scope::Each("die"),
@@ -76,7 +77,7 @@ pub(super) static UNCORE: RangeKnob = RangeKnob {
         let file = |name: &str| number(host, &path_of(&format!("{UNCORES}/{{}}/{name}"), target));
         let (least, most) = (file("initial_min_freq_khz")?, file("initial_max_freq_khz")?);
         // UNCORE_FREQ_KHZ_MULTIPLIER, drivers/platform/x86/intel/uncore-frequency/uncore-frequency.c: the rest is dropped.
-        Some(Hardware { least, most, steps: Steps::Of(100_000) })
+        Some(Hardware { least, most, steps: Steps::Of(100_000), slack: 0 })
     },
 };
 
@@ -87,7 +88,22 @@ fn number(host: &Host, file: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tune::knob::fake;
+    use crate::tune::knob::{Knob as _, fake};
+
+    /// A host with frequencies in some directories of the uncore.
+    fn uncore(names: &[&str]) -> Vec<Target> {
+        let files: Vec<String> = names.iter().map(|name| format!("{UNCORES}/{name}/min_freq_khz")).collect();
+        let files: Vec<(&str, &str)> = files.iter().map(|file| (file.as_str(), "800000\n")).collect();
+        UNCORE.targets(&fake::host(&files).1)
+    }
+
+    #[test]
+    fn clusters_are_set_and_not_the_die_that_they_are_part_of() {
+        let names = |names: &[&str]| -> Vec<Target> { names.iter().map(|name| Target::Name((*name).into())).collect() };
+        let dies = ["package_00_die_00", "package_01_die_00"];
+        assert_eq!(uncore(&dies), names(&dies));
+        assert_eq!(uncore(&["package_00_die_00", "uncore00", "uncore01"]), names(&["uncore00", "uncore01"]));
+    }
 
     #[test]
     fn frequencies_are_set_and_put_back() {

@@ -97,7 +97,8 @@ pub(super) fn write(host: &Host, irq: Irq, cpus: &CpuSet) -> Result<(), KnobErro
     let path = host.root.path(&file);
     match host.root.write(&file, &cpus.to_string()) {
         Ok(()) => Ok(()),
-        // write_irq_affinity, kernel/irq/proc.c: -EIO where the user may not set it, -EPERM from 6.14 on.
+        // write_irq_affinity, kernel/irq/proc.c: -EIO where the user may not set it, -EPERM from 6.12 on
+        // (eb29369fa543).
         Err(error) if matches!(error.raw_os_error(), Some(libc::EIO | libc::EPERM)) => {
             Err(KnobError::Managed { path, why: format!("it gives interrupt {irq} to CPUs by the device's queues") })
         }
@@ -107,7 +108,8 @@ pub(super) fn write(host: &Host, irq: Irq, cpus: &CpuSet) -> Result<(), KnobErro
 
 /// Why an interrupt cannot be set, as far as it can be told without trying.
 pub(super) fn managed(host: &Host, irq: Irq) -> Option<String> {
-    // From 6.14 on the file of such an interrupt has no permission to write (register_irq_proc, kernel/irq/proc.c).
+    // From 6.12 on the file of such an interrupt has no permission to write (c7718e5c76d4; register_irq_proc,
+    // kernel/irq/proc.c).
     let mode = fs::metadata(host.root.path(&file(irq))).ok()?.permissions().mode();
     if mode & 0o222 == 0 {
         return Some("managed by the kernel: its file is not writable".to_owned());

@@ -1,6 +1,8 @@
 //! The CPUs that irqbalance leaves alone.
 
 use crate::host::Host;
+use crate::tune::knob::file::mask;
+use crate::tune::knob::left_alone::left_alone;
 use crate::tune::knob::owned_block::OwnedBlock;
 use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_cpus, command};
 use crate::tune::{Kind, Scope, Target, Value};
@@ -12,7 +14,8 @@ pub(super) struct BannedCpus;
 static SPEC: KnobSpec = KnobSpec {
     id: "irq.irqbalance_banned_cpus",
     doc: "The CPUs that irqbalance gives no interrupts to: the isolated ones, or it sets back within ten seconds what was set \
-          by hand. It is written to the environment file of irqbalance, which is restarted.",
+          by hand. Those of `isolcpus=` and `nohz_full=` of this boot are among them: irqbalance knows them itself only where no \
+          others are named. It is written to the environment file of irqbalance, which is restarted.",
     source: "irqbalance 1.8, IRQBALANCE_BANNED_CPULIST in irqbalance(1)",
     kind: Kind::Cpus,
     scope: Scope::Host,
@@ -27,6 +30,7 @@ static SPEC: KnobSpec = KnobSpec {
 const FILES: [&str; 2] = ["/etc/default/irqbalance", "/etc/sysconfig/irqbalance"];
 const PROGRAMS: [&str; 2] = ["/usr/sbin/irqbalance", "/usr/bin/irqbalance"];
 const KEY: &str = "IRQBALANCE_BANNED_CPULIST=";
+const MASK: &str = "IRQBALANCE_BANNED_CPUS=";
 
 impl BannedCpus {
     fn file(host: &Host) -> Option<&'static str> {
@@ -47,6 +51,22 @@ fn banned(text: &str) -> Option<CpuSet> {
     last.trim_matches(['"', '\'']).parse().ok()
 }
 
+/// What an older variable says, a mask, which counts before a list; an empty one does not (setup_banned_cpus, cputree.c).
+fn masked(text: &str) -> Option<CpuSet> {
+    let last =
+        text.lines().filter_map(|line| line.trim().trim_start_matches("export ").strip_prefix(MASK)).next_back()?;
+    mask(last.trim_matches(['"', '\'']))
+}
+
+/// With the CPUs of `isolcpus=` and `nohz_full=`: irqbalance leaves those alone by itself, but not beside others that are named
+/// (setup_banned_cpus, cputree.c).
+fn with_irqbalances_own(host: &Host, value: &Value) -> Value {
+    match value {
+        Value::Cpus(cpus) if !cpus.is_empty() => Value::Cpus(cpus.union(&left_alone(host))),
+        value => value.clone(),
+    }
+}
+
 impl Knob for BannedCpus {
     fn spec(&self) -> &KnobSpec {
         &SPEC
@@ -60,12 +80,23 @@ impl Knob for BannedCpus {
         let Some((_, file)) = Self::open(host)? else {
             return Ok(Reading::Absent("irqbalance is not installed".to_owned()));
         };
+        if let Some(cpus) = file.rest.as_deref().and_then(masked) {
+            return Ok(Reading::Value(Value::Cpus(cpus)));
+        }
         let users = file.rest.as_deref().and_then(banned);
         Ok(Reading::Value(Value::Cpus(banned(&file.block).or(users).unwrap_or_default())))
     }
 
     fn normalize(&self, host: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
-        check_cpus(host, value).cloned()
+        let value = with_irqbalances_own(host, check_cpus(host, value)?);
+        let mask = Self::open(host)?.and_then(|(_, file)| masked(file.rest.as_deref()?));
+        match mask {
+            Some(mask) if value != Value::Cpus(mask.clone()) => Err(KnobError::Impossible {
+                value,
+                why: format!("the file of irqbalance has {MASK} for {mask}, which goes before a list: remove it there"),
+            }),
+            _ => Ok(value),
+        }
     }
 
     fn write(&self, host: &Host, _: &Target, value: &Value) -> Result<Held, KnobError> {

@@ -18,7 +18,7 @@ pub(super) static KERNEL_THREADS: KernelThreads = KernelThreads {
     spec: spec(
         "isolation.kernel_threads",
         "The CPUs of kernel threads that are bound to none: the housekeeping ones. Threads that start later go where \
-         `kthread_cpus=` or `isolcpus=` of the command line let them. Left out are those of interrupts, which follow their \
+         `nohz_full=` of the command line lets them, on newer kernels (7.3) `isolcpus=` too. Left out are those of interrupts, which follow their \
          interrupt, and the RCU callback threads, which have a knob of their own.",
         "Documentation/admin-guide/kernel-per-CPU-kthreads.rst",
     ),
@@ -31,7 +31,7 @@ pub(super) static RCU_THREADS: KernelThreads = KernelThreads {
     spec: spec(
         "isolation.rcu_callback_threads",
         "The CPUs of the threads that run RCU callbacks for CPUs of `rcu_nocbs=`: the housekeeping ones.",
-        "Documentation/RCU/stallwarn.rst; rcu_nocbs, Documentation/admin-guide/kernel-parameters.txt",
+        "Documentation/admin-guide/kernel-per-CPU-kthreads.rst (rcuop, rcuos and rcuog); rcu_nocbs, kernel-parameters.txt",
     ),
     chosen: is_rcu_callback,
     none: "there are no RCU callback threads: they come with `rcu_nocbs=` or `nohz_full=` on the command line",
@@ -50,7 +50,8 @@ const fn spec(id: &'static str, doc: &'static str, source: &'static str) -> Knob
     }
 }
 
-/// `rcuog/0` and `rcuop/0`, `rcuos/0`, `rcuob/0` by flavour (kernel/rcu/tree_nocb.h).
+/// `rcuog/0` for grace periods; `rcuop/0`, or `rcuos/0` without preemption, for callbacks (rcu_spawn_cpu_nocb_kthread,
+/// kernel/rcu/tree_nocb.h).
 fn is_rcu_callback(name: &str) -> bool {
     name.starts_with("rcuo")
 }

@@ -27,7 +27,11 @@ static SPEC: KnobSpec = KnobSpec {
     kind: Kind::Cpus,
     scope: Scope::Host,
     lifetime: Lifetime::Runtime,
-    risk: Risk::Medium("everything else has to do with the CPUs that are left"),
+    // update_tasks_cpumask, kernel/cgroup/cpuset.c: user_cpus_ptr is kept from 6.2 on; systemd#38547.
+    risk: Risk::Medium(
+        "everything else has to do with the CPUs that are left; on 6.1 every process loses the CPUs that were set for it; systemd \
+         may take the controller from the root cgroup, and the partition with it: `quell tune verify` shows that",
+    ),
     stage: Stage::Presence,
 };
 
@@ -134,7 +138,13 @@ fn read(root: &Group<'_>) -> io::Result<Value> {
     if !group.exists() {
         return Ok(Value::Cpus(CpuSet::default()));
     }
-    let state = group.read("cpuset.cpus.partition")?;
+    let state = match group.read("cpuset.cpus.partition") {
+        // Gone with the controller, which somebody took from the root cgroup: systemd does.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            "no partition: the cgroup has lost its cpuset".to_owned()
+        }
+        state => state?,
+    };
     match state.as_str() {
         "isolated" => group.read("cpuset.cpus")?.parse().map(Value::Cpus).map_err(io::Error::other),
         // As the kernel puts it, with the reason: no list of CPUs, so it matches none.
@@ -174,7 +184,11 @@ fn remove(root: &Group<'_>) -> io::Result<()> {
     if !group.exists() {
         return Ok(());
     }
-    group.write("cpuset.cpus.partition", "member")?;
+    match group.write("cpuset.cpus.partition", "member") {
+        // It went with the controller.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        written => written?,
+    }
     group.move_all("cgroup.procs", root)?;
     group.remove()?;
     root.take_back("cpuset")

@@ -108,6 +108,23 @@ fn a_partition_that_became_invalid_is_no_match() {
 }
 
 #[test]
+fn a_partition_that_went_with_its_controller_is_no_match_and_can_be_undone() {
+    let (folder, host) = machine(V2);
+    let cpus = Kind::Cpus.parse("2-3").expect("CPUs");
+    partition::Partition.write(&host, &Target::Host, &cpus).expect("write");
+    // As the kernel does where somebody writes `-cpuset` to the root's cgroup.subtree_control.
+    let group = folder.path().join("sys/fs/cgroup/quell-isolated");
+    for file in ["cpuset.cpus", "cpuset.cpus.partition"] {
+        fs::remove_file(group.join(file)).expect("a file");
+    }
+    let now = fake::value(&partition::Partition, &host, &Target::Host);
+    assert!(now.to_string().contains("lost its cpuset"), "{now}");
+    assert!(!partition::Partition.meets(&now, &cpus));
+    partition::Partition.write(&host, &Target::Host, &Kind::Cpus.parse("").expect("none")).expect("undone");
+    assert!(!group.exists());
+}
+
+#[test]
 fn some_cpu_is_left_for_everything_else() {
     let (_folder, host) = machine(V2);
     let cpus = Kind::Cpus.parse("0-3").expect("CPUs");

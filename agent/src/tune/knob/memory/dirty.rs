@@ -10,6 +10,8 @@ use crate::tune::{Kind, Target, Value};
 /// dirty_bytes_handler, mm/page-writeback.c).
 pub(super) struct DirtyLimit {
     spec: KnobSpec,
+    /// The fewest pages that the file of bytes takes.
+    least: i64,
     ratio: &'static str,
     bytes: &'static str,
 }
@@ -23,6 +25,8 @@ pub(super) static LIMIT: DirtyLimit = DirtyLimit {
         kind: Kind::PercentOrBytes,
         ..KnobSpec::RUNTIME
     },
+    // dirty_bytes_min, mm/page-writeback.c
+    least: 2,
     ratio: "/proc/sys/vm/dirty_ratio",
     bytes: "/proc/sys/vm/dirty_bytes",
 };
@@ -36,6 +40,7 @@ pub(super) static BACKGROUND_LIMIT: DirtyLimit = DirtyLimit {
         kind: Kind::PercentOrBytes,
         ..KnobSpec::RUNTIME
     },
+    least: 0,
     ratio: "/proc/sys/vm/dirty_background_ratio",
     bytes: "/proc/sys/vm/dirty_background_bytes",
 };
@@ -66,7 +71,14 @@ impl Knob for DirtyLimit {
     }
 
     fn normalize(&self, _: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
-        Ok(value.clone())
+        let least = self.least * page_size();
+        match value {
+            Value::Integer(bytes) if *bytes < least => {
+                let why = format!("the least is {} pages, {least} bytes", self.least);
+                Err(KnobError::Impossible { value: value.clone(), why })
+            }
+            _ => Ok(value.clone()),
+        }
     }
 
     fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
@@ -92,6 +104,11 @@ impl Knob for DirtyLimit {
     }
 }
 
+/// Of this machine's kernel: a tree has none of its own.
+fn page_size() -> i64 {
+    i64::try_from(procfs::page_size()).unwrap_or(4096)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,5 +122,15 @@ mod tests {
         let (_folder, host) = fake::host(&[(LIMIT.ratio, "0\n"), (LIMIT.bytes, "1048576\n")]);
         fake::round_trip(&LIMIT, &host, &Target::Host, "0 %");
         fake::round_trip(&LIMIT, &host, &Target::Host, "30%");
+    }
+
+    #[test]
+    fn less_than_two_pages_is_refused_before_the_kernel_does() {
+        let (_folder, host) = fake::host(&[(LIMIT.ratio, "20\n"), (LIMIT.bytes, "0\n")]);
+        let bytes = |pages| Value::Integer(pages * page_size());
+        let error = LIMIT.normalize(&host, &Target::Host, &bytes(1)).expect_err("one page");
+        assert!(matches!(error, KnobError::Impossible { .. }), "{error}");
+        assert!(LIMIT.normalize(&host, &Target::Host, &bytes(2)).is_ok());
+        assert!(BACKGROUND_LIMIT.normalize(&host, &Target::Host, &bytes(1)).is_ok());
     }
 }

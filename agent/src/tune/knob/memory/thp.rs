@@ -41,7 +41,9 @@ impl Knob for Enabled {
     }
 
     /// khugepaged, where it starts or stops, makes min_free_kbytes what suits it (set_recommended_min_free_kbytes,
-    /// mm/khugepaged.c): that is a knob of its own, and stays as it was.
+    /// mm/khugepaged.c): that is a knob of its own, and stays as it was. It is written only where it changed: a value that is
+    /// written counts as the user's, and the kernel does not go below it by itself from then on (user_min_free_kbytes,
+    /// mm/page_alloc.c).
     fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
         let before = host.root.read(MIN_FREE);
         let held = self.0.write(host, target, value)?;

@@ -89,7 +89,9 @@ pub(super) static KNOBS: &[&dyn Knob] = &[
     ),
     &NamedFeature(spec(
         "net.feature",
-        "Any feature of an interface, named as `ethtool -k` in its newest versions does: `eth0:tx-udp-segmentation`.",
+        "Any feature of an interface by the kernel's name: `eth0:tx-udp-segmentation`. `ethtool -k` shows older names for some: \
+         its generic-receive-offload is `rx-gro`, its rx-checksumming `rx-checksum`, its tcp-segmentation-offload all that it \
+         lists below.",
         Scope::Named,
     )),
 ];

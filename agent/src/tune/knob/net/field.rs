@@ -108,7 +108,7 @@ pub(super) static KNOBS: &[&dyn Knob] = &[
             "Whether descriptors are written to the card itself and not to memory that it reads: \
            less latency for single packets.",
         ),
-        "ETHTOOL_A_RINGS_TX_PUSH, Documentation/networking/ethtool-netlink.rst; from 6.3 on",
+        "ETHTOOL_A_RINGS_TX_PUSH, Documentation/networking/ethtool-netlink.rst; from 5.19 on",
         Kind::Switch,
         (Group::Rings, 13, None),
         (RESET, Stage::Presence),

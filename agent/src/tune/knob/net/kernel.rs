@@ -17,7 +17,7 @@ const GENL_ID_CTRL: u16 = 0x10;
 const CTRL_CMD_GETFAMILY: u8 = 3;
 const CTRL_ATTR_FAMILY_ID: u16 = 1;
 const CTRL_ATTR_FAMILY_NAME: u16 = 2;
-// include/uapi/linux/ethtool_netlink.h; the family since 5.6, its messages for all of these since 5.8.
+// include/uapi/linux/ethtool_netlink.h; the family since 5.6, its messages for all of these since 5.7.
 const ETHTOOL_A_HEADER: u16 = 1;
 const ETHTOOL_A_HEADER_DEV_NAME: u16 = 2;
 const ETHTOOL_MSG_FEATURES_GET: u8 = 11;

@@ -5,6 +5,7 @@ use std::io;
 
 use super::{nic, nics};
 use crate::host::Host;
+use crate::tune::knob::left_alone::left_alone;
 use crate::tune::knob::{Codec, Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_cpus};
 use crate::tune::{Kind, Scope, Target, Value};
 use crate::units::{CpuId, CpuSet};
@@ -114,6 +115,17 @@ impl QueueKnob {
     }
 }
 
+/// The CPUs of a list that the kernel takes for RPS: without those that the host was booted to leave alone, and none of them at
+/// all is refused (EINVAL; rps_cpumask_housekeeping and store_rps_map, net/core/net-sysfs.c).
+fn rps(host: &Host, cpus: &CpuSet) -> Result<CpuSet, KnobError> {
+    let taken = cpus.difference(&left_alone(host));
+    if taken.is_empty() && !cpus.is_empty() {
+        let why = "isolcpus= or nohz_full= of the command line keep RPS from all of these CPUs".to_owned();
+        return Err(KnobError::Impossible { value: Value::Cpus(cpus.clone()), why });
+    }
+    Ok(taken)
+}
+
 impl Knob for QueueKnob {
     fn spec(&self) -> &KnobSpec {
         &self.spec
@@ -155,6 +167,7 @@ impl Knob for QueueKnob {
                     u64::try_from(*count).map(u64::next_power_of_two).ok().and_then(|flows| i64::try_from(flows).ok());
                 Ok(Value::Integer(flows.unwrap_or(*count)))
             }
+            Value::Cpus(cpus) if self.file == "rps_cpus" => rps(host, cpus).map(Value::Cpus),
             value => Ok(value.clone()),
         }
     }

@@ -3,14 +3,20 @@
 use crate::tune::knob::{Codec, FileKnob, Knob, KnobSpec, Lifetime, Risk, Stage};
 use crate::tune::{Kind, Scope};
 
-const SOURCE: &str = "Documentation/ABI/testing/sysfs-class-net";
+const ABI: &str = "Documentation/ABI/testing/sysfs-class-net";
+const NAPI: &str = "Documentation/networking/napi.rst (IRQ mitigation)";
 
-const fn file(id: &'static str, doc: &'static str, kind: Kind, path: &'static str, codec: Codec) -> FileKnob {
+const fn file(
+    (id, doc, source): (&'static str, &'static str, &'static str),
+    kind: Kind,
+    path: &'static str,
+    codec: Codec,
+) -> FileKnob {
     FileKnob {
         spec: KnobSpec {
             id,
             doc,
-            source: SOURCE,
+            source,
             kind,
             scope: Scope::Nic,
             lifetime: Lifetime::Runtime,
@@ -24,17 +30,23 @@ const fn file(id: &'static str, doc: &'static str, kind: Kind, path: &'static st
 
 pub(super) static KNOBS: &[&dyn Knob] = &[
     &file(
-        "net.gro_flush_timeout",
-        "How long the stack may hold packets for GRO, and how long interrupts stay off while `net.napi_defer_hard_irqs` lasts. 0 \
-         holds none beyond a poll.",
+        (
+            "net.gro_flush_timeout",
+            "How long the stack may hold packets for GRO, and how long interrupts stay off while `net.napi_defer_hard_irqs` lasts. \
+             0 holds none beyond a poll.",
+            NAPI,
+        ),
         Kind::Integer { min: 0, max: i64::MAX, unit: "ns" },
         "/sys/class/net/{}/gro_flush_timeout",
         Codec::Plain,
     ),
     &file(
-        "net.napi_defer_hard_irqs",
-        "How many empty polls may pass before interrupts are on again: with `net.gro_flush_timeout`, a busy-polling thread is not \
-         interrupted.",
+        (
+            "net.napi_defer_hard_irqs",
+            "How many empty polls may pass before interrupts are on again: with `net.gro_flush_timeout`, a busy-polling thread is \
+             not interrupted.",
+            NAPI,
+        ),
         Kind::Integer { min: 0, max: i32::MAX as i64, unit: "polls" },
         "/sys/class/net/{}/napi_defer_hard_irqs",
         Codec::Plain,
@@ -54,8 +66,7 @@ pub(super) static KNOBS: &[&dyn Knob] = &[
         codec: Codec::Words("0", "1"),
     },
     &file(
-        "net.tx_queue_len",
-        "How many packets the queueing discipline may hold.",
+        ("net.tx_queue_len", "How many packets the queueing discipline may hold.", ABI),
         Kind::Integer { min: 0, max: u32::MAX as i64, unit: "packets" },
         "/sys/class/net/{}/tx_queue_len",
         Codec::Plain,

@@ -47,6 +47,18 @@ fn machine() -> (tempfile::TempDir, Host) {
 }
 
 #[test]
+fn rps_leaves_out_the_cpus_that_the_kernel_leaves_out() {
+    let (folder, _) = machine();
+    fake::put(folder.path(), "/sys/devices/system/cpu/isolated", "2\n");
+    fake::put(folder.path(), "/sys/devices/system/cpu/nohz_full", "2-3\n");
+    let (host, rps) = (fake::read(folder.path()), knob("net.rps_cpus"));
+    let normalized = |list: &str| rps.normalize(&host, &eth0(), &rps.spec().kind.parse(list).expect("CPUs"));
+    assert_eq!(normalized("0-3").expect("some are left").to_string(), "0-1");
+    assert_eq!(normalized("").expect("none is none").to_string(), "(none)");
+    assert!(matches!(normalized("2-3"), Err(KnobError::Impossible { .. })));
+}
+
+#[test]
 fn what_a_card_has_is_set_and_put_back() {
     let (_folder, host) = machine();
     for (id, wanted) in [

@@ -15,7 +15,7 @@ pub(super) static MEMORY_NODES: Nodes = Nodes;
 static SPEC: KnobSpec = KnobSpec {
     id: "process.memory_nodes",
     doc: "The NUMA nodes that a cgroup's processes take memory from, on `/system.slice/nginx.service`: `0`, or `0-1`. Memory that they \
-          have is moved. Empty for those of the cgroup above.",
+          have is moved; not by kernels like 5.10, nor in cgroups of version 1 without `cpuset.memory_migrate`. Empty for those of the cgroup above.",
     source: "Documentation/admin-guide/cgroup-v2.rst (cpuset.mems)",
     kind: Kind::Text,
     scope: Scope::Named,
