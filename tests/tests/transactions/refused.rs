@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::Result;
 use quell::tune::journal::Phase;
+use quell_tests::fake_host::two_socket_intel;
 
 use crate::case::{Case, FIRST, SECOND, THIRD, can_meddle};
 
@@ -50,5 +51,26 @@ fn values_that_move_each_other_are_not_said_to_be_set() -> Result<()> {
     assert!(ended.stderr.contains("has been changed to 17 twice since"), "{}", ended.stderr);
     assert_eq!(case.host.snapshot(), before);
     assert_eq!(case.phases()?, [Phase::Closed]);
+    Ok(())
+}
+
+#[test]
+fn cpus_that_the_transaction_takes_away_have_no_values_to_set() -> Result<()> {
+    let settings = "[[set]]\nknob = \"memory.hugepages_2m\"\non = \"0\"\nvalue = 0\nreason = \"a test\"\n\
+                    [[set]]\nknob = \"cpu.resume_latency\"\non = \"3\"\nvalue = 100\nreason = \"a test\"\n";
+    let host = two_socket_intel();
+    // A number that is a list of CPUs too: that of the first stage takes CPU 3 offline, and brings 0.
+    let (online, pages) =
+        ("/sys/devices/system/cpu/online", "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages");
+    host.put(online, "3");
+    let at = |file: &str| host.path().join(file.trim_start_matches('/'));
+    fs::remove_file(at(pages))?;
+    fs::hard_link(at(online), at(pages))?;
+    let case = Case::on(host, settings)?;
+    let ended = case.quell(&case.apply())?.expect_code(1)?;
+    let refused = "cpu.resume_latency on cpu 3: this transaction took the CPU offline";
+    assert!(ended.stdout.contains(refused), "{}", ended.stdout);
+    case.quell(&["rollback"])?.expect_code(0)?;
+    assert!(case.is_as_before());
     Ok(())
 }

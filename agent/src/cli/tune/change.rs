@@ -144,6 +144,8 @@ pub(super) fn confirm(root: &Root, out: &mut dyn Write) -> anyhow::Result<Outcom
         writeln!(out, "confirmed: transaction {}, {}", transaction.id, transaction.profile)?;
     }
     if let Some(late) = late.first() {
+        // What was confirmed is said before the error of what was not.
+        out.flush()?;
         bail!("too late: transaction {} is being undone, or will be by `quell tune recover`", late.id);
     }
     Ok(Outcome::Done)

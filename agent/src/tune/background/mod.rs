@@ -64,6 +64,15 @@ impl Errand {
     /// It cannot be started, ends before, or takes too long: then it does not run.
     pub fn start(&self, root: &Root) -> Result<(), BackgroundError> {
         let failed = |why: String| BackgroundError { command: self.words().join(" "), why };
+        if let Ok(Some(pid)) = post::manned(root, self) {
+            return match self {
+                // Until then is until then, whatever for.
+                Self::Guard(_) => Ok(()),
+                Self::Hold(_) => {
+                    Err(failed(format!("process {pid} does it already, for an earlier one of its number")))
+                }
+            };
+        }
         let mut started = self.spawn(root).map_err(|error| failed(error.to_string()))?;
         let begin = Instant::now();
         let why = loop {

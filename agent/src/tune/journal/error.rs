@@ -16,12 +16,12 @@ pub enum JournalError {
         /// Why.
         source: io::Error,
     },
-    /// An earlier failure left the file in a state that nothing may be added to.
-    #[error("{} is not written any more since it failed: {why}", path.display())]
+    /// It cannot be opened to be written, or an earlier failure left it in a state that nothing may be added to.
+    #[error("nothing can be added to {}: {why}", path.display())]
     Stopped {
         /// The file.
         path: PathBuf,
-        /// What failed.
+        /// Why.
         why: String,
     },
     /// A record in the middle is damaged: not by a crash, which can only cut the end.
