@@ -82,7 +82,7 @@ pub enum ApplyError {
         /// The step.
         failed: Box<StepError>,
         /// What became of the others.
-        undone: Undone,
+        undone: Box<Undone>,
     },
 }
 
@@ -117,7 +117,7 @@ pub fn apply(host: &Host, store: &Store, plan: &Plan, terms: &Terms<'_>) -> Resu
         Ok(()) => Ok(work.into_applied()),
         Err(failed) => {
             let mut journal = work.given_up();
-            let undone = undo(host, &mut journal, &failed.to_string(), Unless::Changed);
+            let undone = Box::new(undo(host, &mut journal, &failed.to_string(), Unless::Changed));
             Err(ApplyError::Undone { failed: Box::new(failed), undone })
         }
     }
