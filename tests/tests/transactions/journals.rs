@@ -72,12 +72,9 @@ fn records_that_were_never_synced_may_be_lost_page_by_page() -> Result<()> {
     case.quell(&case.apply())?.expect_code(0)?;
     let mut records = records(&fs::read(case.journal(1))?);
     assert_eq!(records.pop().context("the last")?.0, "complete");
-    // The power went before the pages with the first two were on disk, and after that with the third.
-    let done: Vec<_> = records.iter_mut().filter(|(name, _)| name == "done").collect();
-    assert_eq!(done.len(), 3);
-    for (_, line) in done.into_iter().take(2) {
-        line.fill(0);
-    }
+    // The power went before the page with the first and the end of its line was on disk, and after that with the last.
+    let done = records.iter_mut().find(|(name, _)| name == "done").context("a step that was done")?;
+    done.1.fill(0);
     fs::write(case.journal(1), records.into_iter().flat_map(|(_, line)| line).collect::<Vec<_>>())?;
     case.quell(&["recover"])?.expect_code(0)?;
     assert!(case.is_as_before());
