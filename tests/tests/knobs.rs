@@ -8,8 +8,8 @@ use quell::tune::journal::Store;
 use quell::tune::knob::{Knob, Reading, Stage, by_id, knobs};
 use quell::tune::profile::{SHIPPED, TuningProfile};
 use quell::tune::{
-    ApplyError, End, Kind, Plan, Range, Scope, Step, Target, Unless, Value, Variables, apply, plan, rollback, survey,
-    wants,
+    ApplyError, End, Kind, Plan, Range, Scope, Step, Target, Terms, Undone, Unless, Value, Variables, apply, plan,
+    rollback, survey, wants,
 };
 use quell::units::CpuId;
 use quell_tests::fake_host::{FakeHost, amd_with_eight_dies, container, small_vm, two_socket_intel};
@@ -101,7 +101,7 @@ fn round_trip(fake: &FakeHost) -> usize {
             tried += steps.len();
             let (unchanged, skipped) = (Vec::new(), Vec::new());
             let plan = Plan { profile: "test".to_owned(), variables: Vec::new(), steps, unchanged, skipped };
-            let applied = apply(&host, &store, &plan, 0, None);
+            let applied = apply(&host, &store, &plan, &Terms::at(0));
             let applied = applied.unwrap_or_else(|error| panic!("{} {wanted}: {error}", knob.spec().id));
             assert_eq!(applied.refused, []);
             for Step { target, wanted, .. } in &plan.steps {
@@ -109,7 +109,8 @@ fn round_trip(fake: &FakeHost) -> usize {
                 assert!(now.value().is_some_and(|now| knob.meets(now, wanted)), "{} on {target}", knob.spec().id);
             }
             let undone = rollback(&host, &store, None, Unless::Changed).expect("undone");
-            assert!(undone.iter().all(|(_, undone)| undone.left.is_empty()), "{undone:?}");
+            let whole = |undone: &Result<Undone, _>| undone.as_ref().is_ok_and(|undone| undone.left.is_empty());
+            assert!(undone.iter().all(|(_, undone)| whole(undone)), "{undone:?}");
         }
     }
     assert_eq!(difference(&before, &fake.snapshot()), Vec::<String>::new());
@@ -146,7 +147,7 @@ fn a_shipped_profile_is_applied_once_and_undone_to_the_byte() {
             let profile = TuningProfile::load(name, Path::new("/nonexistent")).expect("a shipped profile");
             let plan = planned(&host, &profile);
             assert!(!plan.steps.is_empty(), "{name}");
-            apply(&host, &store, &plan, 0, None).unwrap_or_else(|error| panic!("{name}: {error}"));
+            apply(&host, &store, &plan, &Terms::at(0)).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert_eq!(planned(&fake.host(), &profile).steps, [], "{name}: nothing is left to do");
             rollback(&host, &store, None, Unless::Changed).expect("undone");
             assert_eq!(difference(&before, &fake.snapshot()), Vec::<String>::new(), "{name}");
@@ -169,7 +170,7 @@ fn what_is_mounted_read_only_is_refused_by_name_and_nothing_is_left_changed() {
             unchanged: Vec::new(),
             skipped: Vec::new(),
         };
-        apply(&host, &Store::of(&host.root), &plan, 0, None)
+        apply(&host, &Store::of(&host.root), &plan, &Terms::at(0))
     });
     match tried {
         Ok(Err(ApplyError::Undone { failed, undone })) => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::journal::{Phase, StepState, Transaction, TransactionId};
 use super::knob::Lifetime;
-use super::{Step, Target, Value};
+use super::{BootTime, Step, Target, Value};
 
 /// A value that a transaction made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,11 +42,7 @@ pub fn in_force<'a>(transactions: &'a [Transaction], boot: &str) -> Vec<InForce<
 
 /// Transactions that must be dealt with before anything else is done: cut short, or not confirmed in time.
 #[must_use]
-pub fn to_recover(transactions: &[Transaction], now: u64) -> Vec<TransactionId> {
-    let needs = |transaction: &&Transaction| match transaction.phase {
-        Phase::Applying | Phase::Undoing => true,
-        Phase::Complete { confirm_by } => confirm_by.is_some_and(|by| by < now),
-        Phase::Closed => false,
-    };
+pub fn to_recover(transactions: &[Transaction], boot: &str, now: BootTime) -> Vec<TransactionId> {
+    let needs = |transaction: &&Transaction| transaction.is_unfinished() || transaction.is_overdue(boot, now);
     transactions.iter().filter(needs).map(|transaction| transaction.id).collect()
 }

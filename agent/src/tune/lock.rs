@@ -3,6 +3,8 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -50,7 +52,7 @@ impl Lock {
         }
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        match exclusive(file) {
             Ok(mut file) => {
                 file.set_len(0).map_err(failed)?;
                 writeln!(file, "process {}, {purpose}", std::process::id()).map_err(failed)?;
@@ -64,4 +66,29 @@ impl Lock {
             Err((_, errno)) => Err(failed(errno.into())),
         }
     }
+    /// Who has it, as it wrote itself down; `None` where nobody has, or that cannot be told.
+    #[must_use]
+    pub fn holder(root: &Root) -> Option<String> {
+        let mut file = File::open(root.path(FILE)).ok()?;
+        let mut holder = String::new();
+        file.read_to_string(&mut holder).ok()?;
+        let held = matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, Errno::EWOULDBLOCK)));
+        held.then(|| holder.trim().to_owned())
+    }
+}
+
+/// Looks at a lock take it for a moment each, shared; so long this waits for such.
+const LOOKS: u32 = 5;
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Locks a file, unless another process keeps it locked.
+pub(super) fn exclusive(mut file: File) -> Result<Flock<File>, (File, Errno)> {
+    for _ in 0..LOOKS {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Err((unlocked, Errno::EWOULDBLOCK)) => file = unlocked,
+            result => return result,
+        }
+        thread::sleep(LOOK);
+    }
+    Flock::lock(file, FlockArg::LockExclusiveNonblock)
 }

@@ -1,49 +1,98 @@
-//! Finishing what a crash cut short.
+//! Undoing whole transactions: those that something cut short, and those that are not wanted any more.
 
+use super::BootTime;
 use super::in_force::to_recover;
-use super::journal::{JournalError, Store, TransactionId};
+use super::journal::{JournalError, Phase, Store, Transaction, TransactionId, Transactions};
+use super::namespaces::Namespaces;
 use super::undo::{Undone, Unless, undo};
 use crate::host::Host;
 
-/// Undoes every transaction that was cut short or not confirmed in time, the newest first. Who calls this holds the lock: so
-/// nobody is at work on one.
-///
-/// # Errors
-/// The journal's.
-pub fn recover(
-    host: &Host,
-    store: &Store,
-    now: u64,
-    unless: Unless,
-) -> Result<Vec<(TransactionId, Undone)>, JournalError> {
-    let mut recovered = Vec::new();
-    for id in to_recover(&store.transactions()?, now).into_iter().rev() {
-        let mut journal = store.resume(id)?;
-        recovered.push((id, undo(host, &mut journal, "it was cut short, or not confirmed in time", unless)?));
-    }
-    Ok(recovered)
+/// A transaction that was not undone.
+#[derive(Debug, thiserror::Error)]
+pub enum UndoError {
+    /// Its journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Its values are not those that are seen from here.
+    #[error(
+        "transaction {id} was applied in other namespaces ({its}) than these ({own}): enter them, as by `nsenter --net \
+         --mount --target PID` with a process that is in them, or --force to undo it here"
+    )]
+    Elsewhere {
+        /// The transaction.
+        id: TransactionId,
+        /// Where it was applied.
+        its: Namespaces,
+        /// Where this process is.
+        own: Namespaces,
+    },
 }
 
-/// Undoes complete transactions, the newest first, back to `to` and with it; the newest where none is named.
+/// What became of each transaction that was to be undone, or cannot be read.
+pub type Unwound = Vec<(TransactionId, Result<Undone, UndoError>)>;
+
+/// Undoes every transaction that was cut short or not confirmed in time, the newest first, and before each those that came after
+/// it: what they found is what it made. Who calls this holds the lock: so nobody is at work on one.
 ///
 /// # Errors
-/// The journal's.
+/// Transactions cannot be listed.
+pub fn recover(host: &Host, store: &Store, now: BootTime, unless: Unless) -> Result<Unwound, JournalError> {
+    let transactions = store.transactions()?;
+    let first = to_recover(&transactions.readable, &host.boot, now).into_iter().min();
+    let is_due = |transaction: &Transaction| {
+        first.is_some_and(|first| transaction.id >= first) && transaction.phase != Phase::Closed
+    };
+    Ok(unwind(host, store, transactions, is_due, "it was cut short, or not confirmed in time", unless))
+}
+
+/// Undoes transactions, the newest first, back to `to` and with it; where none is named the newest that is in force, or else
+/// the newest of which something was left.
+///
+/// # Errors
+/// Transactions cannot be listed.
 pub fn rollback(
     host: &Host,
     store: &Store,
     to: Option<TransactionId>,
     unless: Unless,
-) -> Result<Vec<(TransactionId, Undone)>, JournalError> {
+) -> Result<Unwound, JournalError> {
     let transactions = store.transactions()?;
-    let undoable = transactions.iter().rev().filter(|transaction| transaction.to_undo().next().is_some());
-    let chosen: Vec<TransactionId> = match to {
-        Some(to) => undoable.map(|transaction| transaction.id).take_while(|id| *id >= to).collect(),
-        None => undoable.map(|transaction| transaction.id).take(1).collect(),
+    let in_force = |transaction: &&Transaction| transaction.phase != Phase::Closed;
+    let newest_first = || transactions.readable.iter().rev().filter(|transaction| is_undoable(transaction));
+    let newest = newest_first().find(in_force).or_else(|| newest_first().next()).map(|newest| newest.id);
+    let is_due = |transaction: &Transaction| match to {
+        Some(to) => transaction.id >= to && is_undoable(transaction),
+        None => newest == Some(transaction.id),
     };
-    let mut undone = Vec::new();
-    for id in chosen {
-        let mut journal = store.resume(id)?;
-        undone.push((id, undo(host, &mut journal, "rollback", unless)?));
-    }
-    Ok(undone)
+    Ok(unwind(host, store, transactions, is_due, "rollback", unless))
+}
+
+fn is_undoable(transaction: &Transaction) -> bool {
+    transaction.phase != Phase::Closed || transaction.left().next().is_some()
+}
+
+/// Undoes what is due, one after another: one that cannot be undone does not keep another from it.
+fn unwind(
+    host: &Host,
+    store: &Store,
+    transactions: Transactions,
+    is_due: impl Fn(&Transaction) -> bool,
+    why: &str,
+    unless: Unless,
+) -> Unwound {
+    let own = Namespaces::own();
+    let one = |transaction: &Transaction| {
+        if let (Some(its), Some(own), Unless::Changed) = (transaction.namespaces, own, unless)
+            && its != own
+            && transaction.boot == host.boot
+        {
+            return Err(UndoError::Elsewhere { id: transaction.id, its, own });
+        }
+        Ok(undo(host, &mut store.resume(transaction.id)?, why, unless))
+    };
+    let due = transactions.readable.iter().rev().filter(|transaction| is_due(transaction));
+    let undone = due.map(|transaction| (transaction.id, one(transaction)));
+    let undone: Unwound = undone.collect();
+    let broken = transactions.broken.into_iter().map(|(id, error)| (id, Err(error.into())));
+    undone.into_iter().chain(broken).collect()
 }

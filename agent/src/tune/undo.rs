@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use super::journal::{Journal, JournalError, Phase, Record};
+use super::interruption::Interruptions;
+use super::journal::{Journal, JournalError, Record, ToUndo};
 use super::knob::{Lifetime, Reading};
+use super::owner::{Fate, fate};
 use super::{Step, Target, Value, background, knob};
 use crate::host::Host;
 
@@ -17,14 +19,18 @@ pub enum Unless {
 }
 
 /// What undoing came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Undone {
     /// How many values were put back.
     pub restored: usize,
-    /// How many were as before already, or went with the boot.
+    /// How many were as before already.
     pub unchanged: usize,
+    /// How many went with the boot that they were set in.
+    pub gone: usize,
     /// What was not put back.
     pub left: Vec<Left>,
+    /// Why the journal does not say all of this, if so: it will be tried again, and found done.
+    pub unrecorded: Option<JournalError>,
 }
 
 /// A value that was not put back.
@@ -46,94 +52,92 @@ impl fmt::Display for Left {
     }
 }
 
+impl Undone {
+    fn left(&mut self, journal: &mut Journal, undo: ToUndo, why: String) {
+        journal.note(Record::Left { step: undo.index, why: why.clone() });
+        let ToUndo { step, before, .. } = undo;
+        self.left.push(Left { knob: step.knob, target: step.target, before, why });
+    }
+}
+
 /// Undoes a transaction, as far as it was done. Who calls this holds the lock. Again after it was cut short it goes on where
 /// it was, and tries once more what was left.
 ///
-/// # Errors
-/// The journal's: what is not journaled as undone will be tried again.
-pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Result<Undone, JournalError> {
+/// A journal that cannot be written stops nothing: to undo again what was undone changes nothing.
+pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Undone {
+    // It ends sooner than it would be recovered. Where they cannot be held back, it is as good as it can be.
+    let _held_back = Interruptions::hold().ok();
     let mut undone = Undone::default();
-    let mut unsettled = Vec::new();
+    let mut to_undo = journal.transaction().to_undo();
+    to_undo.reverse();
+    // All of them before the first is put back, which may move others: those are not to be taken for somebody's.
     let same_boot = journal.transaction().boot == host.boot;
-    let applied = matches!(journal.transaction().phase, Phase::Complete { .. });
-    let steps: Vec<_> = journal
-        .transaction()
-        .to_undo()
-        .map(|(index, step, before, after)| (index, step.clone(), before.clone(), after.cloned()))
-        .collect();
-    journal.append(Record::Undoing { why: why.to_owned() })?;
-    journal.sync()?;
-    background::release(&host.root, journal.transaction().id);
+    let fates: Vec<Fate> = to_undo.iter().map(|undo| fate(host, undo, same_boot, unless)).collect();
+    let theirs = to_undo.iter().zip(&fates).filter(|(_, fate)| matches!(fate, Fate::Theirs(_)));
+    let theirs = theirs.map(|(undo, _)| undo.index).collect();
+    journal.note(Record::Undoing { why: why.to_owned(), theirs });
+    let released = background::release(&host.root, journal.transaction().id).map_err(|error| error.to_string());
     let mut rest = Vec::new();
-    for (index, step, before, after) in steps.into_iter().rev() {
-        if step.lifetime != Lifetime::NextBoot && !same_boot {
-            // Runtime values are what the new boot made them.
-            undone.unchanged += 1;
-            journal.append(Record::Undone { step: index })?;
-            continue;
-        }
-        if step.lifetime == Lifetime::WhileHeld && host.root.is_host() {
+    for (undo, fate) in to_undo.into_iter().zip(fates) {
+        match (fate, &released) {
+            (Fate::Gone, _) => {
+                undone.gone += 1;
+                journal.note(Record::Undone { step: undo.index });
+            }
+            (Fate::Held, Err(why)) => undone.left(journal, undo, why.clone()),
             // Gone with its holder. What it is now is for those to say who hold it too.
-            undone.restored += 1;
-            journal.append(Record::Undone { step: index })?;
-            continue;
+            (Fate::Held, Ok(())) if host.root.is_host() => {
+                undone.restored += 1;
+                journal.note(Record::Undone { step: undo.index });
+            }
+            (Fate::Theirs(why), _) => undone.left(journal, undo, why),
+            (Fate::Held | Fate::Ours, _) => rest.push(undo),
         }
-        // A step that may be half done has no value of its own yet: whatever is there is ours.
-        let ours = after.filter(|_| applied);
-        rest.push((index, step, before, ours));
     }
-    let backs = in_two_rounds(&rest, unless, |(_, step, before, ours), round, unless| match round {
-        Round::Unwind => put_back(host, step, before, ours.as_ref(), unless),
-        Round::Start => put_back(host, step, &step.now, ours.as_ref(), unless),
+    let backs = in_two_rounds(&rest, |undo, round| match round {
+        Round::Unwind => put_back(host, journal, undo, &undo.before, unless),
+        Round::Start => put_back(host, journal, undo, &undo.step.now, unless),
     });
-    for ((index, step, before, _), back) in rest.into_iter().zip(backs) {
+    let mut unsettled = Vec::new();
+    for (undo, back) in rest.into_iter().zip(backs) {
         match back {
             Ok(Back::Restored) => undone.restored += 1,
             Ok(Back::Already) => undone.unchanged += 1,
-            Err(why) => {
-                journal.append(Record::Left { step: index, why: why.clone() })?;
-                undone.left.push(Left { knob: step.knob, target: step.target, before, why });
+            Err(Stays::Ours(why)) => {
+                undone.left(journal, undo, why);
                 continue;
             }
         }
-        if step.lifetime == Lifetime::NextBoot {
+        if undo.step.lifetime == Lifetime::NextBoot {
             // Not undone before it is settled too, even where it was as before: a crash may have come between the two.
-            unsettled.push((index, step, before));
+            unsettled.push(undo);
             continue;
         }
-        journal.append(Record::Undone { step: index })?;
+        journal.note(Record::Undone { step: undo.index });
     }
-    settle(host, journal, unsettled, &mut undone)?;
-    journal.append(Record::Closed)?;
-    journal.sync()?;
-    Ok(undone)
+    settle(host, journal, unsettled, &mut undone);
+    journal.note(Record::Closed);
+    undone.unrecorded = journal.take_unrecorded();
+    undone
 }
 
 /// Makes what was put back count, each knob once.
-fn settle(
-    host: &Host,
-    journal: &mut Journal,
-    steps: Vec<(usize, Step, Value)>,
-    undone: &mut Undone,
-) -> Result<(), JournalError> {
+fn settle(host: &Host, journal: &mut Journal, steps: Vec<ToUndo>, undone: &mut Undone) {
     let mut settled: Vec<(String, Result<(), String>)> = Vec::new();
-    for (index, step, before) in steps {
-        let known = settled.iter().find(|(knob, _)| *knob == step.knob).map(|(_, result)| result.clone());
+    for undo in steps {
+        let id = &undo.step.knob;
+        let known = settled.iter().find(|(knob, _)| knob == id).map(|(_, result)| result.clone());
         let result = known.unwrap_or_else(|| {
-            let result = knob::by_id(&step.knob).map_or(Ok(()), |knob| knob.settle(host));
+            let result = knob::by_id(id).map_or(Ok(()), |knob| knob.settle(host));
             let result = result.map_err(|error| error.to_string());
-            settled.push((step.knob.clone(), result.clone()));
+            settled.push((id.clone(), result.clone()));
             result
         });
         match result {
-            Ok(()) => journal.append(Record::Undone { step: index })?,
-            Err(why) => {
-                journal.append(Record::Left { step: index, why: why.clone() })?;
-                undone.left.push(Left { knob: step.knob, target: step.target, before, why });
-            }
+            Ok(()) => journal.note(Record::Undone { step: undo.index }),
+            Err(why) => undone.left(journal, undo, why),
         }
     }
-    Ok(())
 }
 
 /// What a value is put back to.
@@ -148,9 +152,7 @@ enum Round {
 /// Why a value stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Stays {
-    /// Somebody else's, for all that is known.
-    Theirs(String),
-    /// It is gone, or it refused.
+    /// It is the transaction's, and is gone, or refused.
     Ours(String),
 }
 
@@ -159,21 +161,14 @@ enum Stays {
 /// (a partition that is taken away gives kernel threads all CPUs, more channels bring queues back that had values).
 fn in_two_rounds<S>(
     steps: &[S],
-    unless: Unless,
-    put_back: impl Fn(&S, Round, Unless) -> Result<Back, Stays>,
-) -> Vec<Result<Back, String>> {
-    let first: Vec<_> = steps.iter().map(|step| put_back(step, Round::Unwind, unless)).collect();
-    let again = |(step, first)| match first {
-        // Whatever is there instead came by our own hand since.
-        Ok(back) => match put_back(step, Round::Start, Unless::Never)? {
-            Back::Restored => Ok(Back::Restored),
-            Back::Already => Ok(back),
-        },
-        Err(Stays::Ours(_)) => put_back(step, Round::Start, Unless::Never),
-        Err(Stays::Theirs(_)) => put_back(step, Round::Start, unless),
+    mut put_back: impl FnMut(&S, Round) -> Result<Back, Stays>,
+) -> Vec<Result<Back, Stays>> {
+    let first: Vec<_> = steps.iter().map(|step| put_back(step, Round::Unwind)).collect();
+    let again = |(step, first)| match (put_back(step, Round::Start), first) {
+        (Ok(Back::Already), Ok(first)) => Ok(first),
+        (second, _) => second,
     };
-    let text = |(Stays::Theirs(why) | Stays::Ours(why))| why;
-    steps.iter().zip(first).map(again).map(|back| back.map_err(text)).collect()
+    steps.iter().zip(first).map(again).collect()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,23 +177,20 @@ enum Back {
     Already,
 }
 
-fn put_back(host: &Host, step: &Step, before: &Value, ours: Option<&Value>, unless: Unless) -> Result<Back, Stays> {
+fn put_back(host: &Host, journal: &mut Journal, undo: &ToUndo, before: &Value, unless: Unless) -> Result<Back, Stays> {
+    let step: &Step = &undo.step;
     let unknown = || Stays::Ours("this version of quell does not know the knob".to_owned());
     let knob = knob::by_id(&step.knob).ok_or_else(unknown)?;
     let read = || knob.read(host, &step.target).map_err(|error| error.to_string());
     match read() {
         // What a crash left half written may be nothing that can be read.
-        Err(why) if ours.is_some() => return Err(Stays::Theirs(why)),
-        Err(_) => {}
+        Err(why) if !undo.half_written && unless == Unless::Changed => return Err(Stays::Ours(why)),
         Ok(Reading::Absent(_)) if knob.may_end() => return Ok(Back::Already),
         Ok(Reading::Absent(why)) => return Err(Stays::Ours(format!("it is gone: {why}"))),
         Ok(Reading::Value(now)) if knob.meets(&now, before) => return Ok(Back::Already),
-        Ok(Reading::Value(now)) if unless == Unless::Changed && ours.is_some_and(|ours| !knob.meets(&now, ours)) => {
-            let why = format!("somebody has set it to {now} since; --force puts it back all the same");
-            return Err(Stays::Theirs(why));
-        }
-        Ok(Reading::Value(_)) => {}
+        Err(_) | Ok(Reading::Value(_)) => {}
     }
+    journal.note(Record::Restoring { step: undo.index });
     knob.write(host, &step.target, before).map_err(|error| Stays::Ours(error.to_string()))?;
     match read().map_err(Stays::Ours)? {
         Reading::Value(now) if knob.meets(&now, before) => Ok(Back::Restored),
@@ -235,13 +227,15 @@ mod tests {
 
     #[test]
     fn values_that_hang_on_each_other_are_put_back_whichever_comes_first() {
-        // Refused in the first round; or as it was then, and changed after that.
+        // Refused in the first round; or as it was then, and changed after that. A value that putting the other back has
+        // moved is nobody else's, in either order.
         for preference in ["fast", "balanced"] {
-            let kernel = RefCell::new(Kernel { preference, governor: "performance" });
-            let order = ["preference", "governor"];
-            let backs = in_two_rounds(&order, Unless::Changed, |step, _, _| kernel.borrow_mut().put_back(step));
-            assert_eq!(backs, [Ok(Back::Restored), Ok(Back::Restored)], "from {preference}");
-            assert_eq!(kernel.borrow().preference, "balanced");
+            for order in [["preference", "governor"], ["governor", "preference"]] {
+                let mut kernel = Kernel { preference, governor: "performance" };
+                let backs = in_two_rounds(&order, |step, _| kernel.put_back(step));
+                assert_eq!(backs, [Ok(Back::Restored), Ok(Back::Restored)], "from {preference}, {order:?}");
+                assert_eq!((kernel.preference, kernel.governor), ("balanced", "powersave"));
+            }
         }
     }
 
@@ -251,7 +245,7 @@ mod tests {
     fn a_value_ends_as_it_was_before_the_first_step_and_not_as_an_earlier_step_made_it() {
         let threads = RefCell::new("0");
         let partition = RefCell::new(true);
-        let put_back = |step: &&str, round: Round, _| {
+        let put_back = |step: &&str, round: Round| {
             if *step == "partition" {
                 if partition.replace(false) {
                     threads.replace("0-3");
@@ -262,19 +256,8 @@ mod tests {
             let wanted = if round == Round::Unwind { "0-1" } else { "0-3" };
             Ok(if threads.replace(wanted) == wanted { Back::Already } else { Back::Restored })
         };
-        let backs = in_two_rounds(&["threads", "partition"], Unless::Changed, put_back);
+        let backs = in_two_rounds(&["threads", "partition"], put_back);
         assert_eq!(backs, [Ok(Back::Restored), Ok(Back::Restored)]);
         assert_eq!(*threads.borrow(), "0-3");
-    }
-
-    #[test]
-    fn what_somebody_else_changed_is_left_in_both_rounds() {
-        let tried = RefCell::new(Vec::new());
-        let refuse = |_: &(), _, unless| {
-            tried.borrow_mut().push(unless);
-            Err(Stays::Theirs("somebody has set it".to_owned()))
-        };
-        assert!(in_two_rounds(&[()], Unless::Changed, refuse)[0].is_err());
-        assert_eq!(*tried.borrow(), [Unless::Changed, Unless::Changed]);
     }
 }

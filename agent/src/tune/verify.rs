@@ -24,6 +24,8 @@ pub enum Verdict {
     Changed {
         /// What it is.
         got: Value,
+        /// When the transaction that set it began, in seconds since 1970: it was later. Files of the kernel do not tell when.
+        after: u64,
     },
     /// It went with the boot that it was set in.
     Gone {
@@ -96,7 +98,7 @@ fn verdict(host: &Host, value: &InForce<'_>) -> Verdict {
     }
     match () {
         () if booted && value.step.lifetime != Lifetime::NextBoot => Verdict::Gone { got },
-        () if knob.meets(value.after, &value.step.wanted) => Verdict::Changed { got },
+        () if knob.meets(value.after, &value.step.wanted) => Verdict::Changed { got, after: value.transaction.time },
         () => Verdict::Mismatch { got },
     }
 }

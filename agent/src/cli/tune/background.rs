@@ -1,22 +1,21 @@
 //! `quell tune guard` and `hold`: what apply leaves behind to work for it.
 
-use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use nix::sys::signal::{SigSet, Signal};
 use quell::host::{Host, Root};
-use quell::tune::journal::{StepState, Store, TransactionId};
-use quell::tune::knob::{self, Held, Lifetime};
-use quell::tune::{self, Lock, LockError, Unless, background};
+use quell::tune::background::{self, Errand, Post};
+use quell::tune::journal::{JournalError, StepState, Store, TransactionId};
+use quell::tune::knob::{self, Held, Lifetime, Reading};
+use quell::tune::{self, BootTime, Lock, UndoError, Unless};
 
-use super::now;
 use crate::cli::Outcome;
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Guard {
-    /// Seconds since 1970
+    /// Seconds of this boot
     until: u64,
 }
 
@@ -25,30 +24,43 @@ pub(super) struct Hold {
     transaction: u32,
 }
 
-/// Between two looks at the clock, which may be set, and at the lock.
+/// Between two looks at the clock.
 const PAUSE: Duration = Duration::from_millis(200);
+/// Between two tries to undo.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Undoes what is not confirmed by then. What was confirmed is none of its business.
-pub(super) fn guard(root: Root, arguments: &Guard, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+pub(super) fn guard(root: &Root, arguments: &Guard) -> anyhow::Result<Outcome> {
     background::detach()?;
-    ready(out)?;
-    while now() <= arguments.until {
+    let until = BootTime(arguments.until);
+    let _post = Post::take(root, &Errand::Guard(until))?;
+    while BootTime::now() <= until {
         thread::sleep(PAUSE);
     }
-    let _lock = loop {
-        match Lock::take(&root, "undoing what was not confirmed") {
-            Err(LockError::Held { .. }) => thread::sleep(PAUSE),
-            result => break result?,
-        }
-    };
-    let store = Store::of(&root);
-    let host = Host::read(root)?;
-    tune::recover(&host, &store, now(), Unless::Changed)?;
+    // Whatever stands in the way may pass: who started this may be cut off from the host until it is undone.
+    while let Err(error) = undo_overdue(root) {
+        tracing::warn!("{error:#}");
+        thread::sleep(AGAIN);
+    }
     Ok(Outcome::Done)
 }
 
+/// Fails where another try may do better.
+fn undo_overdue(root: &Root) -> anyhow::Result<()> {
+    let _lock = Lock::take(root, "undoing what was not confirmed")?;
+    let host = Host::read(root.clone())?;
+    for (id, result) in tune::recover(&host, &Store::of(root), BootTime::now(), Unless::Changed)? {
+        match result {
+            Ok(undone) => undone.left.iter().for_each(|left| tracing::warn!("transaction {id}: {left}")),
+            Err(UndoError::Journal(error @ JournalError::Io { .. })) => return Err(error.into()),
+            Err(error) => tracing::warn!("transaction {id}: {error}"),
+        }
+    }
+    Ok(())
+}
+
 /// Sets again what lasts only while it is held, and holds it until it is told to end.
-pub(super) fn hold(root: Root, arguments: &Hold, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+pub(super) fn hold(root: &Root, arguments: &Hold) -> anyhow::Result<Outcome> {
     background::detach()?;
     // Before any other thread: it is to wait for them, not to die of them.
     let mut ending = SigSet::empty();
@@ -56,7 +68,7 @@ pub(super) fn hold(root: Root, arguments: &Hold, out: &mut dyn Write) -> anyhow:
     ending.add(Signal::SIGINT);
     ending.thread_block()?;
     let id = TransactionId(arguments.transaction);
-    let transaction = Store::of(&root).read(id)?.with_context(|| format!("there is no transaction {id}"))?;
+    let transaction = Store::of(root).read(id)?.with_context(|| format!("there is no transaction {id}"))?;
     let host = Host::read(root.clone())?;
     let mut held = Vec::new();
     for (step, state) in &transaction.steps {
@@ -69,15 +81,14 @@ pub(super) fn hold(root: Root, arguments: &Hold, out: &mut dyn Write) -> anyhow:
             Held::Open(file) => held.push(file),
             Held::Nothing => bail!("{} needs nothing held", step.knob),
         }
+        match knob.read(&host, &step.target)? {
+            Reading::Value(now) if knob.meets(&now, &step.wanted) => {}
+            now => bail!("{} was set to {}, and is {now:?}", step.knob, step.wanted),
+        }
     }
-    background::holding(&root, id).context("cannot say who holds it")?;
-    ready(out)?;
+    // Who waits for it takes this for the word that all is held.
+    let _post = Post::take(root, &Errand::Hold(id)).context("cannot say who holds it")?;
     ending.wait()?;
     drop(held);
     Ok(Outcome::Done)
-}
-
-fn ready(out: &mut dyn Write) -> std::io::Result<()> {
-    writeln!(out, "ready")?;
-    out.flush()
 }

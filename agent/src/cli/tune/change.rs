@@ -1,16 +1,19 @@
 //! `quell tune apply`, `confirm`, `rollback` and `recover`: what changes the host, each under the lock.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd as _;
 
 use anyhow::{Context as _, bail};
 use quell::host::{Host, Root};
-use quell::tune::background;
-use quell::tune::journal::{Phase, Record, Store, Transaction, TransactionId};
+use quell::tune::background::{BackgroundError, Errand, release};
+use quell::tune::journal::{Record, Store, TransactionId};
 use quell::tune::knob::Lifetime;
-use quell::tune::{self, Lock, Plan, Undone, Unless};
+use quell::tune::{self, Applied, BootTime, Holder, Lock, Plan, Terms, Unless, Unwound, ready};
 use quell::units::Nanos;
 
-use super::{Chosen, must_be_finished, now, planned, text};
+use super::{Chosen, ask, must_be_finished, now, planned, text};
 use crate::cli::{Outcome, duration};
 
 #[derive(clap::Args, Debug)]
@@ -42,107 +45,117 @@ pub(super) struct Recover {
     force: bool,
 }
 
-pub(super) fn apply(root: Root, arguments: &Apply, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let store = Store::of(&root);
-    let lock = Lock::take(&root, &format!("applying {}", arguments.chosen.profile))?;
-    must_be_finished(&store)?;
+pub(super) fn apply(root: &Root, arguments: &Apply, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let store = Store::of(root);
+    must_be_finished(root)?;
+    ready(store.transactions()?)?;
+    let agreed = if arguments.yes {
+        None
+    } else {
+        let Some(agreed) = ask::agreed(root, &arguments.chosen, out)? else {
+            writeln!(out, "nothing was changed")?;
+            return Ok(Outcome::Found);
+        };
+        Some(agreed)
+    };
+    let lock = Lock::take(root, &format!("applying {}", arguments.chosen.profile))?;
+    must_be_finished(root)?;
     let host = Host::read(root.clone())?;
     let plan = planned(&host, &arguments.chosen)?;
-    text::plan(&plan, out)?;
+    match &agreed {
+        Some(agreed) => ask::still_as(agreed, &plan)?,
+        None => text::plan(&plan, out)?,
+    }
     if plan.steps.is_empty() {
         writeln!(out, "nothing to do")?;
         return Ok(Outcome::Done);
     }
-    if !arguments.yes && !agreed(out)? {
-        writeln!(out, "nothing was changed")?;
-        return Ok(Outcome::Found);
-    }
+    // What cannot be told is not done.
+    out.flush()?;
     let confirm_by = match arguments.confirm_within {
-        Some(within) => Some(guarded(&root, within)?),
+        Some(within) => Some(guarded(root, within)?),
         None => None,
     };
-    let applied = tune::apply(&host, &store, &plan, now(), confirm_by)?;
-    let id = applied.id;
-    if plan.steps.iter().any(|step| step.lifetime == Lifetime::WhileHeld) && root.is_host() {
-        background::start(&words(&root, &["hold", &id.to_string()]))?;
-    }
-    drop(applied.held);
+    let hold = |id| hold(root, id);
+    let terms = Terms { time: now(), confirm_by, holder: Holder::Process(&hold) };
+    let applied = tune::apply(&host, &store, &plan, &terms)?;
     drop(lock);
-    for (step, why) in &applied.refused {
-        let step = &plan.steps[*step];
-        writeln!(out, "refused, and left as it was: {} on {}: {why}", step.knob, step.target)?;
-    }
-    report(&plan, id, applied.refused.len(), out)?;
-    if let Some(within) = arguments.confirm_within {
-        writeln!(out, "undone in {within} unless you type: quell tune confirm")?;
+    let report = report(&plan, &applied, arguments.confirm_within)?;
+    // Not by `out`, which would make a failure of it one of all.
+    let told = io::stdout().as_fd().try_clone_to_owned().and_then(|out| File::from(out).write_all(report.as_bytes()));
+    if let Err(error) = told {
+        tracing::error!("transaction {} was applied, and stdout does not take the report: {error}", applied.id);
     }
     Ok(if applied.refused.is_empty() { Outcome::Done } else { Outcome::Found })
 }
 
-fn report(plan: &Plan, id: TransactionId, refused: usize, out: &mut dyn Write) -> io::Result<()> {
-    let boot = plan.steps.iter().any(|step| step.lifetime == Lifetime::NextBoot);
-    writeln!(out, "transaction {id}: {} values set, each read back", plan.steps.len() - refused)?;
-    if boot {
-        writeln!(out, "some count from the next boot on: then `quell tune verify` tells whether they do")?;
+fn report(plan: &Plan, applied: &Applied, within: Option<Nanos>) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    for (step, why) in &applied.refused {
+        let step = &plan.steps[*step];
+        writeln!(text, "refused, and left as it was: {} on {}: {why}", step.knob, step.target)?;
     }
-    writeln!(out, "`quell tune rollback` undoes it")
+    let set = plan.steps.len() - applied.refused.len();
+    writeln!(text, "transaction {}: {set} values set, each read back", applied.id)?;
+    let boot = plan.steps.iter().any(|step| step.lifetime == Lifetime::NextBoot);
+    if boot {
+        writeln!(text, "some count from the next boot on: then `quell tune verify` tells whether they do")?;
+    }
+    writeln!(text, "`quell tune rollback` undoes it")?;
+    if let Some(within) = within {
+        writeln!(text, "undone in {within} unless you type: quell tune confirm")?;
+        if boot {
+            writeln!(text, "after a boot before that, `quell tune recover` undoes what counts from the boot on")?;
+        }
+    }
+    Ok(text)
 }
 
 /// Starts the process that undoes what is not confirmed, before anything is changed: a change may cut off who made it.
-fn guarded(root: &Root, within: Nanos) -> anyhow::Result<u64> {
+fn guarded(root: &Root, within: Nanos) -> Result<BootTime, BackgroundError> {
     // In whole seconds, and not a moment less than was asked for.
-    let until = now() + within.0.div_ceil(Nanos::SECOND.0);
-    background::start(&words(root, &["guard", &until.to_string()]))?;
+    let until = BootTime(BootTime::now().0.saturating_add(within.0.div_ceil(Nanos::SECOND.0)));
+    Errand::Guard(until).start(root)?;
     Ok(until)
 }
 
-fn words(root: &Root, verb: &[&str]) -> Vec<String> {
-    let mut words = vec!["tune".to_owned()];
-    if !root.is_host() {
-        words.extend(["--root".to_owned(), root.path("/").display().to_string()]);
+/// Starts the process that holds what a transaction needs held.
+fn hold(root: &Root, id: TransactionId) -> Result<(), BackgroundError> {
+    // Of a transaction of this number whose journal was removed.
+    if let Err(error) = release(root, id) {
+        tracing::warn!("an earlier transaction {id} is still held: {error}");
     }
-    words.extend(verb.iter().map(|&word| word.to_owned()));
-    words
-}
-
-/// Asks on a terminal; without one nobody can answer.
-fn agreed(out: &mut dyn Write) -> anyhow::Result<bool> {
-    if !io::stdin().is_terminal() {
-        bail!("there is no terminal to ask on: look at `quell tune plan`, then apply with --yes");
-    }
-    write!(out, "apply this? [y/N] ")?;
-    out.flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "yes"))
+    Errand::Hold(id).start(root)
 }
 
 pub(super) fn confirm(root: &Root, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let _lock = Lock::take(root, "confirming")?;
     let store = Store::of(root);
-    let waiting = |transaction: &Transaction| matches!(transaction.phase, Phase::Complete { confirm_by: Some(_) });
-    let transactions = store.transactions()?;
-    let waiting: Vec<_> = transactions.into_iter().filter(waiting).collect();
+    let transactions = store.transactions()?.readable;
+    let waiting: Vec<_> = transactions.iter().filter(|transaction| transaction.confirm_by().is_some()).collect();
     if waiting.is_empty() {
         bail!("nothing waits to be confirmed: `quell tune status` shows what is in force");
     }
-    for transaction in waiting {
-        if matches!(transaction.phase, Phase::Complete { confirm_by: Some(by) } if by < now()) {
-            bail!("too late: transaction {} is being undone, or will be by `quell tune recover`", transaction.id);
-        }
-        let mut journal = store.resume(transaction.id)?;
-        journal.append(Record::Confirmed)?;
-        journal.sync()?;
+    let (boot, now) = (super::boot(root)?, BootTime::now());
+    let (late, punctual): (Vec<_>, Vec<_>) =
+        waiting.into_iter().partition(|transaction| transaction.is_overdue(&boot, now));
+    for transaction in punctual {
+        store.resume(transaction.id)?.append(Record::Confirmed)?;
         writeln!(out, "confirmed: transaction {}, {}", transaction.id, transaction.profile)?;
+    }
+    if let Some(late) = late.first() {
+        // What was confirmed is said before the error of what was not.
+        out.flush()?;
+        bail!("too late: transaction {} is being undone, or will be by `quell tune recover`", late.id);
     }
     Ok(Outcome::Done)
 }
 
-pub(super) fn rollback(root: Root, arguments: &Rollback, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let store = Store::of(&root);
-    let _lock = Lock::take(&root, "rolling back")?;
-    must_be_finished(&store)?;
-    let host = Host::read(root)?;
+pub(super) fn rollback(root: &Root, arguments: &Rollback, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let store = Store::of(root);
+    let _lock = Lock::take(root, "rolling back")?;
+    must_be_finished(root)?;
+    let host = Host::read(root.clone())?;
     let undone = tune::rollback(&host, &store, arguments.to.map(TransactionId), unless(arguments.force))?;
     if undone.is_empty() {
         writeln!(out, "nothing to roll back")?;
@@ -150,11 +163,12 @@ pub(super) fn rollback(root: Root, arguments: &Rollback, out: &mut dyn Write) ->
     told(&undone, out)
 }
 
-pub(super) fn recover(root: Root, arguments: &Recover, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let store = Store::of(&root);
-    let _lock = Lock::take(&root, "recovering")?;
-    let host = Host::read(root)?;
-    let undone = tune::recover(&host, &store, now(), unless(arguments.force)).context("recovery did not finish")?;
+pub(super) fn recover(root: &Root, arguments: &Recover, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let store = Store::of(root);
+    let _lock = Lock::take(root, "recovering")?;
+    let host = Host::read(root.clone())?;
+    let undone =
+        tune::recover(&host, &store, BootTime::now(), unless(arguments.force)).context("recovery did not finish")?;
     if undone.is_empty() {
         writeln!(out, "nothing to recover")?;
     }
@@ -165,14 +179,30 @@ fn unless(force: bool) -> Unless {
     if force { Unless::Never } else { Unless::Changed }
 }
 
-fn told(undone: &[(TransactionId, Undone)], out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    for (id, undone) in undone {
+fn told(unwound: &Unwound, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::Done;
+    for (id, result) in unwound {
+        let undone = match result {
+            Ok(undone) => undone,
+            Err(error) => {
+                writeln!(out, "transaction {id} not undone: {error}")?;
+                outcome = Outcome::Found;
+                continue;
+            }
+        };
         let (restored, unchanged) = (undone.restored, undone.unchanged);
-        writeln!(out, "transaction {id} undone: {restored} values put back, {unchanged} were as before")?;
+        let but = text::but_for(undone.left.len());
+        let gone = if undone.gone == 0 { String::new() } else { format!(", {} went with the boot", undone.gone) };
+        writeln!(out, "transaction {id} undone{but}: {restored} values put back, {unchanged} were as before{gone}")?;
         for left in &undone.left {
             writeln!(out, "  left: {left}")?;
         }
+        if let Some(error) = &undone.unrecorded {
+            writeln!(out, "  put back; not recorded: {error}")?;
+        }
+        if !undone.left.is_empty() || undone.unrecorded.is_some() {
+            outcome = Outcome::Found;
+        }
     }
-    let left = undone.iter().any(|(_, undone)| !undone.left.is_empty());
-    Ok(if left { Outcome::Found } else { Outcome::Done })
+    Ok(outcome)
 }

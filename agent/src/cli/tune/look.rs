@@ -5,12 +5,12 @@ use std::io::Write;
 
 use anyhow::bail;
 use quell::host::{Host, Root};
-use quell::tune::journal::{Phase, Store, Transaction};
-use quell::tune::knob::{self, Risk};
+use quell::tune::journal::{Phase, StepState, Store, Transaction, Transactions};
+use quell::tune::knob::{self, Lifetime, Risk};
 use quell::tune::profile::{DIRECTORY, SHIPPED, TuningProfile};
-use quell::tune::{self, Verdict, Verified, in_force};
+use quell::tune::{self, BootTime, Lock, Step, Verdict, Verified, in_force};
 
-use super::{now, profiles, text, unfinished};
+use super::{boot, now, profiles, text, unfinished};
 use crate::cli::Outcome;
 use crate::cli::text::wrapped;
 
@@ -74,17 +74,32 @@ pub(super) fn explain(id: &str, out: &mut dyn Write) -> anyhow::Result<Outcome> 
 
 pub(super) fn status(root: Root, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let store = Store::of(&root);
+    let at_work = Lock::holder(&root);
+    let unfinished = unfinished(&root)?;
     let host = Host::read(root)?;
-    let transactions = store.transactions()?;
-    let unfinished = unfinished(&store)?;
-    if let Some(why) = &unfinished {
-        writeln!(out, "{why}")?;
+    let Transactions { readable: transactions, broken } = store.transactions()?;
+    for (id, error) in &broken {
+        writeln!(out, "transaction {id} cannot be read: {error}")?;
+    }
+    match (&at_work, &unfinished) {
+        // What is unfinished may be what is being done.
+        (Some(who), _) => writeln!(out, "being changed now: {who}")?,
+        (None, Some(why)) => writeln!(out, "{why}")?,
+        (None, None) => {}
     }
     let complete = |transaction: &&Transaction| matches!(transaction.phase, Phase::Complete { .. });
     for transaction in transactions.iter().filter(complete) {
-        line(transaction, out)?;
+        line(transaction, &host.boot, at_work.as_deref(), out)?;
     }
-    if !transactions.iter().any(|transaction| complete(&transaction)) {
+    let mut left = false;
+    for transaction in &transactions {
+        for (step, before, why) in transaction.left() {
+            left = true;
+            let (id, on) = (transaction.id, text::on(&[&step.target]));
+            writeln!(out, "{id}  left when it was undone: {}{on} was {before}: {}", step.knob, wrapped(why, 4))?;
+        }
+    }
+    if !left && broken.is_empty() && !transactions.iter().any(|transaction| complete(&transaction)) {
         writeln!(out, "nothing is in force")?;
     }
     let values = in_force(&transactions, &host.boot);
@@ -103,50 +118,67 @@ pub(super) fn status(root: Root, out: &mut dyn Write) -> anyhow::Result<Outcome>
     if drifted > 0 && gone.is_empty() {
         writeln!(out, "`quell tune verify` shows the others")?;
     }
-    Ok(if unfinished.is_some() || drifted > 0 { Outcome::Found } else { Outcome::Done })
+    let found = unfinished.is_some() || drifted > 0 || left || !broken.is_empty();
+    Ok(if found { Outcome::Found } else { Outcome::Done })
 }
 
 pub(super) fn history(root: &Root, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let transactions = Store::of(root).transactions()?;
-    if transactions.is_empty() {
-        writeln!(out, "no transactions in {}", Store::of(root).directory().display())?;
+    let store = Store::of(root);
+    let (boot, at_work) = (boot(root)?, Lock::holder(root));
+    let Transactions { readable, broken } = store.transactions()?;
+    if readable.is_empty() && broken.is_empty() {
+        writeln!(out, "no transactions in {}", store.directory().display())?;
     }
-    for transaction in &transactions {
-        line(transaction, out)?;
+    for transaction in &readable {
+        line(transaction, &boot, at_work.as_deref(), out)?;
     }
-    Ok(Outcome::Done)
+    for (id, error) in &broken {
+        writeln!(out, "{id}  cannot be read: {error}")?;
+    }
+    Ok(if broken.is_empty() { Outcome::Done } else { Outcome::Found })
 }
 
-fn line(transaction: &Transaction, out: &mut dyn Write) -> std::io::Result<()> {
+fn line(transaction: &Transaction, boot: &str, at_work: Option<&str>, out: &mut dyn Write) -> std::io::Result<()> {
+    let clock = BootTime::now();
     let state = match transaction.phase {
+        Phase::Applying | Phase::Undoing if at_work.is_some() => "being changed now".to_owned(),
         Phase::Applying => "cut short while it was applied".to_owned(),
-        Phase::Complete { confirm_by: None } => "in force".to_owned(),
-        Phase::Complete { confirm_by: Some(by) } if by < now() => "not confirmed in time".to_owned(),
-        Phase::Complete { confirm_by: Some(by) } => format!("to be confirmed within {} s", by - now()),
         Phase::Undoing => "cut short while it was undone".to_owned(),
-        Phase::Closed => "undone".to_owned(),
+        Phase::Complete { .. } if transaction.is_overdue(boot, clock) => "not confirmed in time".to_owned(),
+        Phase::Complete { confirm_by: Some(by) } => {
+            format!("to be confirmed within {} s", by.0.saturating_sub(clock.0))
+        }
+        Phase::Complete { confirm_by: None } if transaction.boot == boot => "in force".to_owned(),
+        Phase::Complete { confirm_by: None } => since_a_boot(transaction).to_owned(),
+        Phase::Closed => format!("undone{}", text::but_for(transaction.left().count())),
     };
     let (id, profile, age) = (transaction.id, &transaction.profile, now().saturating_sub(transaction.time));
-    writeln!(out, "{id}  {profile:<18} {:>5} steps, {}: {state}", transaction.steps.len(), ago(age))
+    writeln!(out, "{id}  {profile:<18} {:>5} steps, {}: {state}", transaction.steps.len(), text::ago(age))
 }
 
-fn ago(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s ago"),
-        120..7_200 => format!("{} min ago", seconds / 60),
-        7_200..172_800 => format!("{} h ago", seconds / 3_600),
-        _ => format!("{} days ago", seconds / 86_400),
+/// What a transaction of an earlier boot is.
+fn since_a_boot(transaction: &Transaction) -> &'static str {
+    let stays = |(step, state): &(Step, StepState)| {
+        step.lifetime == Lifetime::NextBoot && matches!(state, StepState::Done { .. })
+    };
+    if transaction.steps.iter().any(stays) {
+        "in force since the boot, but for what went with it"
+    } else {
+        "went with the boot"
     }
 }
 
 pub(super) fn verify(root: Root, arguments: &Verify, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let store = Store::of(&root);
-    if let Some(why) = unfinished(&store)? {
+    if let Some(why) = unfinished(&root)? {
         tracing::warn!("{why}");
     }
     let host = Host::read(root)?;
-    let transactions = store.transactions()?;
-    let verified = tune::verify(&host, &in_force(&transactions, &host.boot));
+    let Transactions { readable, broken } = store.transactions()?;
+    for (_, error) in &broken {
+        tracing::warn!("{error}");
+    }
+    let verified = tune::verify(&host, &in_force(&readable, &host.boot));
     if arguments.json {
         serde_json::to_writer_pretty(&mut *out, &verified)?;
         writeln!(out)?;
@@ -154,7 +186,7 @@ pub(super) fn verify(root: Root, arguments: &Verify, out: &mut dyn Write) -> any
         told(&verified, out)?;
     }
     let drifted = verified.iter().any(|value| !value.verdict.holds());
-    Ok(if drifted { Outcome::Found } else { Outcome::Done })
+    Ok(if drifted || !broken.is_empty() { Outcome::Found } else { Outcome::Done })
 }
 
 fn told(verified: &[Verified], out: &mut dyn Write) -> std::io::Result<()> {
@@ -171,7 +203,10 @@ fn told(verified: &[Verified], out: &mut dyn Write) -> std::io::Result<()> {
                 continue;
             }
             Verdict::Mismatch { got } => format!("want {}, got {got}", value.wanted),
-            Verdict::Changed { got } => format!("somebody has set it to {got} since; wanted {}", value.wanted),
+            Verdict::Changed { got, after } => {
+                let set = text::ago(now().saturating_sub(*after));
+                format!("somebody has set it to {got} since it was set, {set}; wanted {}", value.wanted)
+            }
             Verdict::Gone { got } => format!("went with the boot: it is {got}, wanted {}", value.wanted),
             Verdict::Absent { why } => format!("absent: {why}"),
             Verdict::Unknown { why } => format!("cannot be told: {why}"),

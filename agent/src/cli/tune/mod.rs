@@ -1,5 +1,6 @@
 //! `quell tune`: one file for each group of its verbs.
 
+mod ask;
 mod background;
 mod change;
 mod look;
@@ -15,7 +16,7 @@ use anyhow::{Context as _, bail};
 use quell::host::{Host, Root};
 use quell::tune::journal::Store;
 use quell::tune::profile::{DIRECTORY, TuningProfile};
-use quell::tune::{Plan, Variables, plan as to_plan, survey, to_recover, wants};
+use quell::tune::{BootTime, Plan, Variables, plan as to_plan, survey, to_recover, wants};
 
 use super::Outcome;
 
@@ -96,15 +97,15 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         Verb::Show(named) => look::show(&root, &named.profile, out),
         Verb::Explain { knob } => look::explain(knob, out),
         Verb::Plan(arguments) => plan::run(&root, arguments, out),
-        Verb::Apply(apply) => change::apply(root, apply, out),
+        Verb::Apply(apply) => change::apply(&root, apply, out),
         Verb::Confirm => change::confirm(&root, out),
         Verb::Status => look::status(root, out),
         Verb::Verify(verify) => look::verify(root, verify, out),
-        Verb::Rollback(rollback) => change::rollback(root, rollback, out),
-        Verb::Recover(recover) => change::recover(root, recover, out),
+        Verb::Rollback(rollback) => change::rollback(&root, rollback, out),
+        Verb::Recover(recover) => change::recover(&root, recover, out),
         Verb::History => look::history(&root, out),
-        Verb::Guard(guard) => background::guard(root, guard, out),
-        Verb::Hold(hold) => background::hold(root, hold, out),
+        Verb::Guard(guard) => background::guard(&root, guard),
+        Verb::Hold(hold) => background::hold(&root, hold),
     }
 }
 
@@ -122,9 +123,10 @@ fn planned(host: &Host, chosen: &Chosen) -> anyhow::Result<Plan> {
     Ok(to_plan(&profile.name, variables, survey(host, wants), inapplicable))
 }
 
-/// Says on stderr that something must be dealt with first; fails where a verb would change something on top of it.
-fn unfinished(store: &Store) -> anyhow::Result<Option<String>> {
-    let ids = to_recover(&store.transactions()?, now());
+/// What must be dealt with first, in words.
+fn unfinished(root: &Root) -> anyhow::Result<Option<String>> {
+    let transactions = Store::of(root).transactions()?.readable;
+    let ids = to_recover(&transactions, &boot(root)?, BootTime::now());
     let words: Vec<_> = ids.iter().map(ToString::to_string).collect();
     Ok((!ids.is_empty()).then(|| {
         format!(
@@ -134,11 +136,17 @@ fn unfinished(store: &Store) -> anyhow::Result<Option<String>> {
     }))
 }
 
-fn must_be_finished(store: &Store) -> anyhow::Result<()> {
-    match unfinished(store)? {
+/// Fails where a verb would change something on top of what must be dealt with first.
+fn must_be_finished(root: &Root) -> anyhow::Result<()> {
+    match unfinished(root)? {
         Some(why) => bail!(why),
         None => Ok(()),
     }
+}
+
+/// The boot that a host is in.
+fn boot(root: &Root) -> anyhow::Result<String> {
+    root.read("/proc/sys/kernel/random/boot_id").context("cannot tell which boot this is")
 }
 
 /// Seconds since 1970.

@@ -6,7 +6,6 @@ use quell::host::{Host, Root};
 
 use super::{Chosen, planned, text, unfinished};
 use crate::cli::Outcome;
-use quell::tune::journal::Store;
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Arguments {
@@ -20,7 +19,7 @@ pub(super) struct Arguments {
 pub(super) fn run(root: &Root, arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let host = Host::read(root.clone())?;
     // To plan needs no root, and the journal may be for root only.
-    if let Ok(Some(why)) = unfinished(&Store::of(root)) {
+    if let Ok(Some(why)) = unfinished(root) {
         tracing::warn!("{why}");
     }
     let plan = planned(&host, &arguments.chosen)?;

@@ -105,3 +105,22 @@ pub(super) fn lifetime(lifetime: Lifetime) -> &'static str {
         Lifetime::NextBoot => "from the next boot on",
     }
 }
+
+/// How long ago something was.
+pub(super) fn ago(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s ago"),
+        120..7_200 => format!("{} min ago", seconds / 60),
+        7_200..172_800 => format!("{} h ago", seconds / 3_600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+/// What was left when something was undone: ` but for 2 values`; nothing for none.
+pub(super) fn but_for(left: usize) -> String {
+    match left {
+        0 => String::new(),
+        1 => " but for 1 value".to_owned(),
+        left => format!(" but for {left} values"),
+    }
+}

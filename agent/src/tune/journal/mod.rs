@@ -1,17 +1,27 @@
 //! What was done, and what was before: written down before anything is changed.
 //!
 //! A transaction is a file of records, a line each: a checksum and JSON. Records are only added. What a crash or a full disk
-//! leaves of the last line is no record, and what it would have said was not done yet.
+//! leaves of the last line is no record, and what it would have said was not done yet. What is on disk is at any time the
+//! beginning of what happened, never something with a hole in it.
 
+mod error;
 mod file;
+mod line;
 mod state;
+mod store;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Step, Value};
+use super::namespaces::Namespaces;
+use super::{BootTime, Step, Value};
 
-pub use file::{Journal, JournalError, Store};
-pub use state::{Phase, StepState, Transaction};
+pub use error::JournalError;
+pub use file::Journal;
+pub use state::{Phase, StepState, ToUndo, Transaction};
+pub use store::{Store, Transactions};
+
+/// How records are written: 0 had wall-clock times in `confirm_by`.
+const FORMAT: u32 = 1;
 
 /// The number of a transaction, from 1 in the order of their beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,29 +34,56 @@ impl std::fmt::Display for TransactionId {
     }
 }
 
+/// How a transaction begins. Nothing was changed before this is on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Begin {
+    /// How the records are written.
+    #[serde(default)]
+    pub format: u32,
+    /// The profile.
+    pub profile: String,
+    /// The boot that it happens in.
+    pub boot: String,
+    /// When, in seconds since 1970.
+    pub time: u64,
+    /// The version of quell.
+    pub quell: String,
+    /// The namespaces that it happens in, where they can be told.
+    #[serde(default)]
+    pub namespaces: Option<Namespaces>,
+    /// What is to be done.
+    pub steps: Vec<Step>,
+}
+
+impl Begin {
+    /// As this version writes it.
+    #[must_use]
+    pub fn new(profile: &str, boot: &str, time: u64, steps: Vec<Step>) -> Self {
+        Self {
+            format: FORMAT,
+            profile: profile.to_owned(),
+            boot: boot.to_owned(),
+            time,
+            quell: env!("CARGO_PKG_VERSION").to_owned(),
+            namespaces: Namespaces::own(),
+            steps,
+        }
+    }
+}
+
 /// A line of a transaction's file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Record {
-    /// It begins. Nothing was changed before this is on disk.
-    Begin {
-        /// The profile.
-        profile: String,
-        /// The boot that it happens in.
-        boot: String,
-        /// When, in seconds since 1970.
-        time: u64,
-        /// The version of quell.
-        quell: String,
-        /// What is to be done.
-        steps: Vec<Step>,
-    },
+    /// It begins.
+    Begin(Begin),
     /// Steps are about to be done. None of them was before this is on disk.
     Intent {
-        /// Their numbers in [`Record::Begin`], and what each value is before.
+        /// Their numbers in [`Begin`], and what each value is before.
         before: Vec<(usize, Value)>,
     },
-    /// A step was done.
+    /// A step was done; again, where a later one had moved its value.
     Done {
         /// Its number.
         step: usize,
@@ -62,8 +99,8 @@ pub enum Record {
     },
     /// Every step was done, or refused where it may be.
     Complete {
-        /// Until when it must be confirmed not to be undone, in seconds since 1970.
-        confirm_by: Option<u64>,
+        /// Until when in this boot it must be confirmed not to be undone.
+        confirm_by: Option<BootTime>,
     },
     /// It was confirmed.
     Confirmed,
@@ -71,6 +108,14 @@ pub enum Record {
     Undoing {
         /// Why.
         why: String,
+        /// Steps whose values somebody else had changed before anything was undone.
+        #[serde(default)]
+        theirs: Vec<usize>,
+    },
+    /// A value is about to be put back.
+    Restoring {
+        /// The step's number.
+        step: usize,
     },
     /// A step was undone, or needed no undoing.
     Undone {
@@ -86,4 +131,24 @@ pub enum Record {
     },
     /// It has been undone, as far as the records before say.
     Closed,
+}
+
+impl Record {
+    /// Whether it is on disk before anything else is done; so then is all before it. The others are lost with the power, and
+    /// with nothing else: what a process that is killed has written stays.
+    pub(super) fn is_synced(&self) -> bool {
+        match self {
+            Self::Begin(_)
+            | Self::Intent { .. }
+            | Self::Complete { .. }
+            | Self::Confirmed
+            | Self::Undoing { .. }
+            | Self::Closed => true,
+            Self::Done { .. }
+            | Self::Refused { .. }
+            | Self::Restoring { .. }
+            | Self::Undone { .. }
+            | Self::Left { .. } => false,
+        }
+    }
 }

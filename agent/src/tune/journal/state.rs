@@ -1,7 +1,8 @@
 //! What the records of a transaction come to.
 
-use super::{Record, TransactionId};
-use crate::tune::{Step, Value};
+use super::{Begin, Record, TransactionId};
+use crate::tune::namespaces::Namespaces;
+use crate::tune::{BootTime, Step, Value};
 
 /// A transaction, as its records tell it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,10 +15,19 @@ pub struct Transaction {
     pub boot: String,
     /// When it began, in seconds since 1970.
     pub time: u64,
+    /// The version of quell that did it.
+    pub quell: String,
+    /// The namespaces that it happened in, where they are known.
+    pub namespaces: Option<Namespaces>,
     /// What was to be done, and how far it is.
     pub steps: Vec<(Step, StepState)>,
     /// How far it is.
     pub phase: Phase,
+    format: u32,
+    /// Steps that a begun undoing found changed by somebody else.
+    theirs: Vec<usize>,
+    /// Steps whose values a begun undoing has put back, or was about to, in its order.
+    restoring: Vec<usize>,
 }
 
 /// How far a transaction is.
@@ -27,12 +37,12 @@ pub enum Phase {
     Applying,
     /// All was done, and is in force.
     Complete {
-        /// Until when it must be confirmed, in seconds since 1970; `None` where it need not be, or was.
-        confirm_by: Option<u64>,
+        /// Until when in its boot it must be confirmed; `None` where it need not be, or was.
+        confirm_by: Option<BootTime>,
     },
     /// Steps are being undone.
     Undoing,
-    /// It was undone.
+    /// It was undone, but for what was [left](StepState::Left).
     Closed,
 }
 
@@ -61,72 +71,161 @@ pub enum StepState {
     Left {
         /// The value before.
         before: Value,
+        /// The value that was read back, where it was done.
+        after: Option<Value>,
         /// Why.
         why: String,
     },
 }
 
+/// A step that changed something, or may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToUndo {
+    /// Its number.
+    pub index: usize,
+    /// The step.
+    pub step: Step,
+    /// The value before.
+    pub before: Value,
+    /// The value that was read back, where it was done.
+    pub after: Option<Value>,
+    /// Whether a write to it may have been cut short: whatever is there may be of that.
+    pub half_written: bool,
+    /// Whether an undoing that was cut short found it changed by somebody else.
+    pub theirs: bool,
+}
+
 impl Transaction {
-    pub(super) fn new(id: TransactionId) -> Self {
-        Self { id, profile: String::new(), boot: String::new(), time: 0, steps: Vec::new(), phase: Phase::Closed }
+    pub(super) fn begin(id: TransactionId, begin: Begin) -> Self {
+        Self {
+            id,
+            profile: begin.profile,
+            boot: begin.boot,
+            time: begin.time,
+            quell: begin.quell,
+            namespaces: begin.namespaces,
+            steps: begin.steps.into_iter().map(|step| (step, StepState::Planned)).collect(),
+            phase: Phase::Applying,
+            format: begin.format,
+            theirs: Vec::new(),
+            restoring: Vec::new(),
+        }
     }
 
-    /// Whether its beginning is there.
-    pub(super) fn has_begun(&self) -> bool {
-        !self.boot.is_empty()
-    }
-
-    /// Whether something ended it before it was complete or undone.
+    /// Whether something ended it before it was complete or undone, where nobody is at work on it.
     #[must_use]
     pub fn is_unfinished(&self) -> bool {
         matches!(self.phase, Phase::Applying | Phase::Undoing)
     }
 
-    /// The steps that changed something or may have, in the order of doing: number, step, value before, and the value that
-    /// was read back where one was.
-    pub fn to_undo(&self) -> impl DoubleEndedIterator<Item = (usize, &Step, &Value, Option<&Value>)> {
-        self.steps.iter().enumerate().filter_map(|(index, (step, state))| match state {
-            StepState::Intended { before } => Some((index, step, before, None)),
-            StepState::Done { before, after } => Some((index, step, before, Some(after))),
-            StepState::Left { before, .. } => Some((index, step, before, None)),
-            StepState::Planned | StepState::Refused(_) | StepState::Undone => None,
+    /// Until when it must be confirmed, where it must.
+    #[must_use]
+    pub fn confirm_by(&self) -> Option<BootTime> {
+        match self.phase {
+            Phase::Complete { confirm_by } => confirm_by,
+            _ => None,
+        }
+    }
+
+    /// Whether it was not confirmed in time: a boot that was not waited for is too late too.
+    #[must_use]
+    pub fn is_overdue(&self, boot: &str, now: BootTime) -> bool {
+        self.confirm_by().is_some_and(|by| by < now || self.boot != boot)
+    }
+
+    /// The values that were not put back when it was undone, with the reasons.
+    pub fn left(&self) -> impl Iterator<Item = (&Step, &Value, &str)> {
+        let steps = self.steps.iter().filter(|_| self.phase == Phase::Closed);
+        steps.filter_map(|(step, state)| match state {
+            StepState::Left { before, why, .. } => Some((step, before, why.as_str())),
+            _ => None,
         })
     }
 
-    /// Each value before, in words.
+    /// The steps that changed something or may have, in the order of doing.
+    #[must_use]
+    pub fn to_undo(&self) -> Vec<ToUndo> {
+        let intended = |(_, state): &(Step, StepState)| matches!(state, StepState::Intended { .. });
+        // They are done one after another.
+        let cut = self.steps.iter().position(intended).filter(|index| !self.restoring.contains(index));
+        let half_written = |index| cut == Some(index) || self.restoring.last() == Some(&index);
+        let steps = self.steps.iter().enumerate().filter_map(|(index, (step, state))| {
+            let (before, after) = match state {
+                StepState::Intended { before } => (before, None),
+                StepState::Done { before, after } => (before, Some(after)),
+                StepState::Left { before, after, .. } => (before, after.as_ref()),
+                StepState::Planned | StepState::Refused(_) | StepState::Undone => return None,
+            };
+            Some(ToUndo {
+                index,
+                step: step.clone(),
+                before: before.clone(),
+                after: after.cloned(),
+                half_written: half_written(index),
+                theirs: self.theirs.contains(&index),
+            })
+        });
+        steps.collect()
+    }
+
+    /// Each value before, as JSON; `unknown` where there is none: it may just be lost.
     pub(super) fn originals(&self) -> String {
-        let known = self.to_undo().map(|(_, step, before, _)| format!("{} on {} was {before}", step.knob, step.target));
+        let known = self.to_undo().into_iter().map(
+            |undo| serde_json::json!({ "knob": undo.step.knob, "target": undo.step.target, "before": undo.before }),
+        );
         let known: Vec<_> = known.collect();
-        if known.is_empty() { "nothing had been changed".to_owned() } else { known.join("; ") }
+        if known.is_empty() { "unknown".to_owned() } else { serde_json::Value::Array(known).to_string() }
     }
 
     pub(super) fn take(&mut self, record: Record) {
         match record {
-            Record::Begin { profile, boot, time, steps, .. } => {
-                self.steps = steps.into_iter().map(|step| (step, StepState::Planned)).collect();
-                (self.profile, self.boot, self.time, self.phase) = (profile, boot, time, Phase::Applying);
-            }
+            Record::Begin(begin) => *self = Self::begin(self.id, begin),
             Record::Intent { before } => {
                 for (step, before) in before {
                     self.set(step, |_| StepState::Intended { before });
                 }
             }
             Record::Done { step, after } => self.set(step, |state| match state {
-                StepState::Intended { before } => StepState::Done { before, after },
+                StepState::Intended { before } | StepState::Done { before, .. } => StepState::Done { before, after },
                 other => other,
             }),
             Record::Refused { step, why } => self.set(step, |_| StepState::Refused(why)),
+            // Of a clock that does not tell when in this boot that was.
+            Record::Complete { confirm_by: Some(_) } if self.format == 0 => {
+                self.phase = Phase::Complete { confirm_by: Some(BootTime(0)) };
+            }
             Record::Complete { confirm_by } => self.phase = Phase::Complete { confirm_by },
             Record::Confirmed => self.phase = Phase::Complete { confirm_by: None },
-            Record::Undoing { .. } => self.phase = Phase::Undoing,
-            Record::Undone { step } => self.set(step, |_| StepState::Undone),
-            Record::Left { step, why } => self.set(step, |state| match state {
-                StepState::Intended { before } | StepState::Done { before, .. } | StepState::Left { before, .. } => {
-                    StepState::Left { before, why }
+            Record::Undoing { theirs, .. } => {
+                if self.phase == Phase::Undoing {
+                    self.theirs.extend(theirs);
+                } else {
+                    self.theirs = theirs;
                 }
-                other => other,
-            }),
-            Record::Closed => self.phase = Phase::Closed,
+                self.phase = Phase::Undoing;
+            }
+            Record::Restoring { step } => {
+                self.restoring.retain(|restored| *restored != step);
+                self.restoring.push(step);
+            }
+            Record::Undone { step } => {
+                self.restoring.retain(|restored| *restored != step);
+                self.set(step, |_| StepState::Undone);
+            }
+            Record::Left { step, why } => {
+                self.restoring.retain(|restored| *restored != step);
+                self.set(step, |state| match state {
+                    StepState::Intended { before } => StepState::Left { before, after: None, why },
+                    StepState::Done { before, after } => StepState::Left { before, after: Some(after), why },
+                    StepState::Left { before, after, .. } => StepState::Left { before, after, why },
+                    other => other,
+                });
+            }
+            Record::Closed => {
+                self.phase = Phase::Closed;
+                self.theirs.clear();
+                self.restoring.clear();
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Programs that make a setting count.
 
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
 use super::KnobError;
@@ -15,6 +16,8 @@ pub(super) fn output(program: &str, arguments: &[&str]) -> Result<String, KnobEr
     let output = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
+        // A Ctrl-C on a terminal goes to a group: half done, it would be worse than done.
+        .process_group(0)
         .output()
         .map_err(|error| failed(error.to_string()))?;
     if output.status.success() {

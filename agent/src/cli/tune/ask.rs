@@ -1,0 +1,45 @@
+//! Showing a plan and asking whether it is to be done.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write};
+
+use anyhow::bail;
+use quell::host::{Host, Root};
+use quell::tune::knob::{self, Knob};
+use quell::tune::{Plan, Step, Target, Value};
+
+use super::{Chosen, planned, text};
+
+/// Shows what would be changed, and asks on a terminal; `None` where the answer is no. Nothing is locked meanwhile: who is asked
+/// may have gone.
+pub(super) fn agreed(root: &Root, chosen: &Chosen, out: &mut dyn Write) -> anyhow::Result<Option<Plan>> {
+    let plan = planned(&Host::read(root.clone())?, chosen)?;
+    text::plan(&plan, out)?;
+    if plan.steps.is_empty() {
+        return Ok(Some(plan));
+    }
+    if !io::stdin().is_terminal() {
+        bail!("there is no terminal to ask on: look at `quell tune plan`, then apply with --yes");
+    }
+    write!(out, "apply this? [y/N] ")?;
+    out.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "yes").then_some(plan))
+}
+
+/// Fails where a plan is not what was agreed to any more.
+pub(super) fn still_as(agreed: &Plan, plan: &Plan) -> anyhow::Result<()> {
+    if changes(agreed) != changes(plan) {
+        bail!(
+            "nothing was changed: the host is not as it was when you were asked; look at `quell tune plan`, and apply again"
+        );
+    }
+    Ok(())
+}
+
+/// What would be changed to what; from what only where that does not come and go by itself, as threads do.
+fn changes(plan: &Plan) -> Vec<(&str, &Target, &Value, Option<&Value>)> {
+    let comes_and_goes = |step: &Step| knob::by_id(&step.knob).is_some_and(Knob::may_end);
+    let now = |step| if comes_and_goes(step) { None } else { Some(&step.now) };
+    plan.steps.iter().map(|step| (step.knob.as_str(), &step.target, &step.wanted, now(step))).collect()
+}

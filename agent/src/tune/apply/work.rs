@@ -1,0 +1,231 @@
+//! A transaction at work: its steps, stage by stage.
+
+use super::{Applied, Holder, Terms};
+use crate::host::Host;
+use crate::tune::interruption::Interruptions;
+use crate::tune::journal::{Journal, Record, StepState};
+use crate::tune::knob::{self, Held, Knob, KnobError, Lifetime, Reading, Stage};
+use crate::tune::step_error::in_words;
+use crate::tune::{Step, StepError, Target, Value};
+
+pub(super) struct Work<'a> {
+    /// As it was, with the CPUs that were there.
+    start: &'a Host,
+    /// As the stages so far have made it.
+    host: Host,
+    steps: &'a [Step],
+    journal: Journal,
+    interruptions: &'a Interruptions,
+    applied: Applied,
+}
+
+/// A step whose value is known, and about to be changed.
+struct Intended<'a> {
+    index: usize,
+    step: &'a Step,
+    knob: &'static dyn Knob,
+    before: Value,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn new(host: &'a Host, steps: &'a [Step], journal: Journal, interruptions: &'a Interruptions) -> Self {
+        let applied = Applied { id: journal.transaction().id, held: Vec::new(), refused: Vec::new() };
+        Self { start: host, host: host.clone(), steps, journal, interruptions, applied }
+    }
+
+    pub(super) fn into_applied(self) -> Applied {
+        self.applied
+    }
+
+    /// The journal, to undo what was done. What has moved while this was at work is this transaction's too.
+    pub(super) fn given_up(mut self) -> Journal {
+        for (index, _, now) in self.moved() {
+            if let Reading::Value(after) = now {
+                self.journal.note(Record::Done { step: index, after });
+            }
+        }
+        self.journal
+    }
+
+    pub(super) fn run(&mut self, terms: &Terms<'_>) -> Result<(), StepError> {
+        for stage in [Stage::Presence, Stage::Setting, Stage::Placement, Stage::NextBoot] {
+            let any = self.stage(stage)?;
+            if stage == Stage::Presence && any {
+                // Those that were taken away have no values any more.
+                self.host = Host::read(self.start.root.clone())?;
+            }
+        }
+        self.settle_what_moved()?;
+        if let Holder::Process(start) = terms.holder
+            && self.done().any(|(_, step, _)| step.lifetime == Lifetime::WhileHeld)
+        {
+            start(self.applied.id)?;
+            self.applied.held.clear();
+        }
+        self.stop_if_told()?;
+        Ok(self.journal.append(Record::Complete { confirm_by: terms.confirm_by })?)
+    }
+
+    fn stop_if_told(&self) -> Result<(), StepError> {
+        self.interruptions.pending().map_or(Ok(()), |signal| Err(StepError::Interrupted(signal)))
+    }
+
+    /// Does the steps of a stage; whether there were any.
+    fn stage(&mut self, stage: Stage) -> Result<bool, StepError> {
+        let intended = self.intended(stage)?;
+        if intended.is_empty() {
+            return Ok(false);
+        }
+        let before = intended.iter().map(|intended| (intended.index, intended.before.clone())).collect();
+        self.journal.append(Record::Intent { before })?;
+        let mut knobs: Vec<&dyn Knob> = Vec::new();
+        for Intended { index, step, knob, before } in intended {
+            self.stop_if_told()?;
+            if knobs.iter().all(|known| known.spec().id != knob.spec().id) {
+                knobs.push(knob);
+            }
+            match self.set(index, knob, step) {
+                Ok(()) => {}
+                Err(error) if step.optional || error.is_beyond_reach() => {
+                    let why = error.why();
+                    self.as_before(knob, step, &before)
+                        .map_err(|why| StepError::NotAsBefore { refused: Box::new(error), why })?;
+                    self.refuse(index, why)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        for knob in knobs {
+            self.stop_if_told()?;
+            self.settle(knob)?;
+        }
+        Ok(true)
+    }
+
+    /// The steps of a stage that there is something to change for.
+    fn intended(&mut self, stage: Stage) -> Result<Vec<Intended<'a>>, StepError> {
+        let mut intended = Vec::new();
+        let steps: &'a [Step] = self.steps;
+        for (index, step) in steps.iter().enumerate().filter(|(_, step)| step.stage == stage) {
+            if let Some(why) = self.taken_away(&step.target) {
+                self.refuse(index, why)?;
+                continue;
+            }
+            let knob = known(step)?;
+            // Again, and not as planned: an earlier stage, or somebody else, may have changed it.
+            match knob.read(&self.host, &step.target) {
+                Ok(Reading::Value(before)) => intended.push(Intended { index, step, knob, before }),
+                Ok(Reading::Absent(why)) if step.optional || knob.may_end() => self.refuse(index, why)?,
+                Ok(absent @ Reading::Absent(_)) => return Err(StepError::ignored(step, absent)),
+                Err(error) if step.optional => self.refuse(index, error.to_string())?,
+                Err(error) => return Err(StepError::knob(step, error)),
+            }
+        }
+        Ok(intended)
+    }
+
+    /// Why a target is not there any more, if it was when this began.
+    fn taken_away(&self, target: &Target) -> Option<String> {
+        let Target::Cpu(cpu) = target else { return None };
+        let online = |host: &Host| host.topology.cpus.get(cpu).is_some_and(|cpu| cpu.online);
+        (online(self.start) && !online(&self.host)).then(|| "this transaction took the CPU offline".to_owned())
+    }
+
+    fn refuse(&mut self, step: usize, why: String) -> Result<(), StepError> {
+        self.journal.append(Record::Refused { step, why: why.clone() })?;
+        self.applied.refused.push((step, why));
+        Ok(())
+    }
+
+    /// Sets a value and reads it back: what was not taken is an error, whatever the write said.
+    fn set(&mut self, index: usize, knob: &dyn Knob, step: &Step) -> Result<(), StepError> {
+        let failed = |source: KnobError| StepError::knob(step, source);
+        let held = knob.write(&self.host, &step.target, &step.wanted).map_err(failed)?;
+        match knob.read(&self.host, &step.target).map_err(failed)? {
+            Reading::Value(after) if knob.meets(&after, &step.wanted) => {
+                self.journal.append(Record::Done { step: index, after })?;
+                if let Held::Open(file) = held {
+                    self.applied.held.push(file);
+                }
+                Ok(())
+            }
+            reading => Err(StepError::ignored(step, reading)),
+        }
+    }
+
+    /// Sees to it that a value is as before its step was refused: it may have been taken in part, or rounded.
+    fn as_before(&self, knob: &dyn Knob, step: &Step, before: &Value) -> Result<(), String> {
+        let read = || knob.read(&self.host, &step.target);
+        let is_met = |reading: &Reading| match reading {
+            Reading::Value(now) => knob.meets(now, before),
+            Reading::Absent(_) => knob.may_end(),
+        };
+        if read().is_ok_and(|now| is_met(&now)) {
+            return Ok(());
+        }
+        knob.write(&self.host, &step.target, before).map_err(|error| error.to_string())?;
+        match read() {
+            Ok(now) if is_met(&now) => Ok(()),
+            Ok(now) => Err(format!("`{before}` was written without an error, and it is {}", in_words(now))),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn settle(&self, knob: &dyn Knob) -> Result<(), StepError> {
+        let failed = |source| StepError::Settle { knob: knob.spec().id.to_owned(), source };
+        knob.settle(&self.host).map_err(failed)
+    }
+
+    fn done(&self) -> impl Iterator<Item = (usize, &'a Step, &Value)> {
+        let states = self.journal.transaction().steps.iter().map(|(_, state)| state);
+        self.steps.iter().zip(states).enumerate().filter_map(|(index, (step, state))| match state {
+            StepState::Done { after, .. } => Some((index, step, after)),
+            _ => None,
+        })
+    }
+
+    /// The steps whose values are not what was read back: setting one may change another, whichever comes first.
+    fn moved(&self) -> Vec<(usize, &'a Step, Reading)> {
+        let moved = self.done().filter_map(|(index, step, after)| {
+            let knob = knob::by_id(&step.knob)?;
+            let now = knob.read(&self.host, &step.target).ok()?;
+            let stays = match &now {
+                // Parts that have come since have what they have.
+                Reading::Value(now) => knob.meets(now, &step.wanted) || knob.meets(now, after),
+                Reading::Absent(_) => knob.may_end(),
+            };
+            (!stays).then_some((index, step, now))
+        });
+        moved.collect()
+    }
+
+    /// Sets once more what a later step has moved.
+    fn settle_what_moved(&mut self) -> Result<(), StepError> {
+        let mut knobs: Vec<&dyn Knob> = Vec::new();
+        let moved = self.moved();
+        if moved.is_empty() {
+            return Ok(());
+        }
+        for (index, step, now) in moved {
+            self.stop_if_told()?;
+            let Reading::Value(after) = now else { return Err(StepError::moved(step, now)) };
+            let knob = known(step)?;
+            self.journal.append(Record::Done { step: index, after })?;
+            self.set(index, knob, step)?;
+            if knobs.iter().all(|known| known.spec().id != knob.spec().id) {
+                knobs.push(knob);
+            }
+        }
+        for knob in knobs {
+            self.settle(knob)?;
+        }
+        match self.moved().into_iter().next() {
+            Some((_, step, now)) => Err(StepError::moved(step, now)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn known(step: &Step) -> Result<&'static dyn Knob, StepError> {
+    knob::by_id(&step.knob).ok_or_else(|| StepError::knob(step, KnobError::Unknown))
+}

@@ -1,0 +1,71 @@
+//! A process at its post: a file with its number, which it keeps locked. The lock is the sign of life: it goes with the process.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::Pid;
+
+use super::Errand;
+use crate::host::Root;
+use crate::tune::lock;
+
+/// A post that this process is at, until it is dropped or the process ends.
+#[derive(Debug)]
+pub struct Post {
+    _file: Flock<File>,
+}
+
+impl Post {
+    /// Takes it: all that is to be done before is done.
+    ///
+    /// # Errors
+    /// Another process is there, or the file cannot be used.
+    pub fn take(root: &Root, errand: &Errand) -> io::Result<Self> {
+        let path = path(root, errand);
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        match lock::exclusive(file) {
+            Ok(mut file) => {
+                file.set_len(0)?;
+                // In one write: a line that has its end is whole.
+                file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
+                Ok(Self { _file: file })
+            }
+            Err((_, Errno::EWOULDBLOCK)) => Err(io::Error::other("another process does it already")),
+            Err((_, errno)) => Err(errno.into()),
+        }
+    }
+}
+
+/// Who is at a post; `None` where nobody is.
+pub(super) fn manned(root: &Root, errand: &Errand) -> io::Result<Option<Pid>> {
+    let path = path(root, errand);
+    let file = match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    match Flock::lock(file, FlockArg::LockSharedNonblock) {
+        Ok(_) => Ok(None),
+        Err((_, Errno::EWOULDBLOCK)) => {
+            let text = fs::read_to_string(&path)?;
+            let pid = text.strip_suffix('\n').and_then(|pid| pid.parse().ok());
+            let unnamed = || io::Error::other(format!("{} is locked, and does not say by whom", path.display()));
+            pid.map(Pid::from_raw).map(Some).ok_or_else(unnamed)
+        }
+        Err((_, errno)) => Err(errno.into()),
+    }
+}
+
+/// Removes the file of a post that nobody is at.
+pub(super) fn clear(root: &Root, errand: &Errand) {
+    let _ = fs::remove_file(path(root, errand));
+}
+
+fn path(root: &Root, errand: &Errand) -> PathBuf {
+    root.path(&format!("/run/quell/{}", errand.words().join("-")))
+}

@@ -1,0 +1,66 @@
+//! What can be wrong with a journal.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A journal that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// A file or directory fails.
+    #[error("could not {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried: `write`.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It cannot be opened to be written, or an earlier failure left it in a state that nothing may be added to.
+    #[error("nothing can be added to {}: {why}", path.display())]
+    Stopped {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// A record in the middle is damaged: not by a crash, which can only cut the end.
+    #[error(
+        "{} is damaged at line {line}: {why}; put back by hand what it has changed, then move it away; original values that \
+         can still be read: {known}",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        why: String,
+        /// The original values that can still be read, as JSON; `unknown` where there are none.
+        known: String,
+    },
+    /// A whole record that this version does not know.
+    #[error(
+        "{} was written by quell {version}, and this version does not understand line {line}: {why}; undo it with that one; \
+         original values that can be read: {known}",
+        path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Who wrote it.
+        version: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is not understood.
+        why: String,
+        /// The original values that can be read, as JSON; `unknown` where there are none.
+        known: String,
+    },
+}
+
+pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JournalError {
+    let path = path.to_owned();
+    move |source| JournalError::Io { what, path, source }
+}

@@ -1,0 +1,32 @@
+//! What counts from the next boot on.
+
+use anyhow::Result;
+use quell_tests::fake_host::small_vm;
+
+use crate::case::Case;
+
+const LINE: &str = "/proc/cmdline";
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+
+#[test]
+fn it_is_awaited_until_a_boot_has_brought_it_or_has_not() -> Result<()> {
+    let host = small_vm();
+    host.put("/etc/default/grub", "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\n");
+    let setting = "[[set]]\nknob = \"boot.parameter\"\non = \"skew_tick\"\nvalue = \"1\"\nreason = \"a test\"\n";
+    let case = Case::on(host, setting)?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    let awaited = case.quell(&["verify"])?.expect_code(0)?;
+    assert!(awaited.stdout.contains("1 of them count from the next boot on"), "{}", awaited.stdout);
+    case.quell(&["status"])?.expect_code(0)?;
+    case.host.put(BOOT, "99999999-2222-3333-4444-555555555555\n");
+    let missed = case.quell(&["verify"])?.expect_code(1)?;
+    assert!(missed.stdout.contains("want 1, got (empty)"), "{}", missed.stdout);
+    let line = case.host.read(LINE);
+    case.host.put(LINE, format!("{} skew_tick=1\n", line.trim()));
+    let brought = case.quell(&["verify"])?.expect_code(0)?;
+    assert!(brought.stdout.contains("1 of 1 values are as they were set\n"), "{}", brought.stdout);
+    let history = case.quell(&["history"])?.expect_code(0)?;
+    assert!(history.stdout.contains("in force since the boot"), "{}", history.stdout);
+    case.quell(&["rollback"])?.expect_code(0)?;
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! What must be confirmed.
+
+use std::fs;
+
+use anyhow::Result;
+use quell::tune::BootTime;
+use quell::tune::journal::Phase;
+use quell_tests::turns;
+
+use crate::case::{Case, FIRST, SECOND, THIRD, amend};
+
+#[test]
+fn what_nobody_confirms_in_time_is_undone_though_its_process_has_ended() -> Result<()> {
+    let case = Case::new()?;
+    let apply = [&case.apply()[..], &["--confirm-within", "1s"]].concat();
+    case.quell(&apply)?.expect_code(0)?;
+    turns::until("the guard undoes it", || Ok((case.phases()? == [Phase::Closed]).then_some(())))?;
+    assert!(case.is_as_before());
+    let long = [&case.apply()[..], &["--confirm-within", "1h"]].concat();
+    case.quell(&long)?.expect_code(0)?;
+    case.quell(&["confirm"])?.expect_code(0)?;
+    assert_eq!(case.phases()?.last(), Some(&Phase::Complete { confirm_by: None }));
+    Ok(())
+}
+
+#[test]
+fn nothing_is_applied_on_top_of_what_may_be_undone_any_moment() -> Result<()> {
+    let case = Case::new()?;
+    case.quell(&[&case.apply()[..], &["--confirm-within", "1h"]].concat())?.expect_code(0)?;
+    let other = case.profile("other", "memory.swappiness", 5)?;
+    let refused = case.quell(&["apply", &other, "--yes"])?.expect_code(2)?;
+    assert!(refused.stderr.contains("0001 waits to be confirmed"), "{}", refused.stderr);
+    case.quell(&["rollback"])?.expect_code(0)?;
+    assert!(case.is_as_before());
+    Ok(())
+}
+
+#[test]
+fn what_came_after_a_transaction_is_undone_before_it() -> Result<()> {
+    let case = Case::new()?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    let other = case.profile("other", "memory.swappiness", 5)?;
+    case.quell(&["apply", &other, "--yes"])?.expect_code(0)?;
+    // As if the first had not been confirmed.
+    amend(&case.journal(1), "\"confirm_by\":null", "\"confirm_by\":0")?;
+    case.quell(&["recover"])?.expect_code(0)?;
+    assert!(case.is_as_before());
+    assert_eq!(case.phases()?, [Phase::Closed, Phase::Closed]);
+    Ok(())
+}
+
+#[test]
+fn one_that_is_late_does_not_keep_another_from_being_confirmed() -> Result<()> {
+    let case = Case::new()?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    let other = case.profile("other", "memory.swappiness", 5)?;
+    case.quell(&["apply", &other, "--yes"])?.expect_code(0)?;
+    amend(&case.journal(1), "\"confirm_by\":null", "\"confirm_by\":0")?;
+    let soon = BootTime::now().0 + 3_600;
+    amend(&case.journal(2), "\"confirm_by\":null", &format!("\"confirm_by\":{soon}"))?;
+    let confirmed = case.quell(&["confirm"])?.expect_code(2)?;
+    assert!(confirmed.stdout.contains("confirmed: transaction 0002"), "{}", confirmed.stdout);
+    assert!(confirmed.stderr.contains("too late: transaction 0001"), "{}", confirmed.stderr);
+    assert_eq!(case.phases()?[1], Phase::Complete { confirm_by: None });
+    Ok(())
+}
+
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+
+#[test]
+fn a_boot_that_comes_before_the_confirmation_is_too_late_for_it() -> Result<()> {
+    let case = Case::new()?;
+    case.quell(&[&case.apply()[..], &["--confirm-within", "1h"]].concat())?.expect_code(0)?;
+    let boot = case.host.read(BOOT);
+    case.host.put(BOOT, "99999999-2222-3333-4444-555555555555\n");
+    // A new boot has values of its own for all but one, which its hardware has kept.
+    for file in [FIRST, SECOND] {
+        case.host.put(file, "77");
+    }
+    let status = case.quell(&["status"])?.expect_code(1)?;
+    assert!(status.stdout.contains("`quell tune recover` undoes it"), "{}", status.stdout);
+    let refused = case.quell(&["confirm"])?.expect_code(2)?;
+    assert!(refused.stderr.contains("too late"), "{}", refused.stderr);
+    let recovered = case.quell(&["recover"])?.expect_code(0)?;
+    assert!(recovered.stdout.contains("1 values put back, 0 were as before, 2 went with the boot"), "{recovered:?}");
+    assert_eq!([FIRST, SECOND, THIRD].map(|file| case.host.read(file).trim().to_owned()), ["77", "77", "60"]);
+    case.host.put(BOOT, boot);
+    Ok(())
+}
+
+#[test]
+fn a_transaction_of_an_earlier_boot_is_not_called_in_force() -> Result<()> {
+    let case = Case::new()?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    case.host.put(BOOT, "99999999-2222-3333-4444-555555555555\n");
+    let history = case.quell(&["history"])?.expect_code(0)?;
+    assert!(history.stdout.contains("went with the boot"), "{}", history.stdout);
+    Ok(())
+}
+
+#[test]
+fn what_waits_under_an_older_version_was_not_confirmed_in_time() -> Result<()> {
+    let case = Case::new()?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    let journal = case.journal(1);
+    amend(&journal, "\"format\":1,", "")?;
+    // Seconds since 1970.
+    amend(&journal, "\"confirm_by\":null", "\"confirm_by\":1800000000")?;
+    assert!(fs::read_to_string(&journal)?.contains("1800000000"));
+    case.quell(&["recover"])?.expect_code(0)?;
+    assert!(case.is_as_before());
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! What somebody else sets is theirs.
+
+use anyhow::Result;
+use quell::tune::journal::Phase;
+
+use crate::case::{Case, FIRST, SECOND, THIRD, can_meddle};
+
+#[test]
+fn a_value_that_somebody_changed_since_is_left_unless_forced() -> Result<()> {
+    let case = Case::new()?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    case.host.put("/proc/sys/vm/swappiness", "33");
+    let verified = case.quell(&["verify"])?.expect_code(1)?;
+    assert!(verified.stdout.contains("somebody has set it to 33 since"), "{}", verified.stdout);
+    let rolled = case.quell(&["rollback"])?.expect_code(1)?;
+    assert!(rolled.stdout.contains("memory.swappiness"), "{}", rolled.stdout);
+    assert_eq!(case.host.read("/proc/sys/vm/swappiness"), "33");
+    // It stays theirs, and is not forgotten.
+    let again = case.quell(&["rollback"])?.expect_code(1)?;
+    assert!(again.stdout.contains("undone but for 1 value"), "{}", again.stdout);
+    assert_eq!(case.host.read("/proc/sys/vm/swappiness"), "33");
+    let status = case.quell(&["status"])?.expect_code(1)?;
+    assert!(status.stdout.contains("left when it was undone: memory.swappiness was 60"), "{}", status.stdout);
+    let history = case.quell(&["history"])?.expect_code(0)?;
+    assert!(history.stdout.contains("undone but for 1 value"), "{}", history.stdout);
+    case.quell(&["rollback", "--force"])?.expect_code(0)?;
+    assert_eq!(case.host.read("/proc/sys/vm/swappiness").trim(), "60");
+    Ok(())
+}
+
+#[test]
+fn what_is_set_after_an_undoing_was_killed_is_left() -> Result<()> {
+    if !can_meddle("what_is_set_after_an_undoing_was_killed_is_left") {
+        return Ok(());
+    }
+    let case = Case::new()?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    // In reverse: the last to be put back is the first that was set.
+    let cut = case.meddled_at(&["rollback"], "write:signal=KILL:when=1", &[FIRST])?;
+    assert_ne!(cut.code, Some(0));
+    assert_eq!(case.phases()?, [Phase::Undoing]);
+    case.host.put(THIRD, "33");
+    case.quell(&["recover"])?.expect_code(1)?;
+    assert_eq!(case.host.read(THIRD), "33");
+    assert_eq!(case.host.read(SECOND).trim(), "0");
+    case.quell(&["rollback", "--force"])?.expect_code(0)?;
+    assert!(case.is_as_before());
+    Ok(())
+}
+
+#[test]
+fn what_is_set_after_an_apply_was_killed_is_left_and_the_step_that_was_cut_is_put_back() -> Result<()> {
+    if !can_meddle("what_is_set_after_an_apply_was_killed_is_left_and_the_step_that_was_cut_is_put_back") {
+        return Ok(());
+    }
+    // Set before; and not yet its turn.
+    for theirs in [FIRST, THIRD] {
+        let case = Case::new()?;
+        let cut = case.meddled_at(&case.apply(), "write:signal=KILL:when=1", &[SECOND])?;
+        assert_ne!(cut.code, Some(0));
+        case.host.put(theirs, "33");
+        // Half of a number.
+        case.host.put(SECOND, "5");
+        let recovered = case.quell(&["recover"])?.expect_code(1)?;
+        assert!(recovered.stdout.contains("somebody has set it to 33"), "{}", recovered.stdout);
+        assert_eq!(case.host.read(theirs), "33");
+        assert_eq!(case.host.read(SECOND).trim(), "0");
+        case.quell(&["rollback", "--force"])?.expect_code(0)?;
+        assert!(case.is_as_before());
+    }
+    Ok(())
+}
+
+#[test]
+fn what_was_left_does_not_stand_before_what_is_in_force() -> Result<()> {
+    let case = Case::new()?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    let other = case.profile("other", "memory.swappiness", 5)?;
+    case.quell(&["apply", &other, "--yes"])?.expect_code(0)?;
+    case.host.put(THIRD, "33");
+    case.quell(&["rollback"])?.expect_code(1)?;
+    let next = case.quell(&["rollback"])?.expect_code(1)?;
+    assert!(next.stdout.contains("transaction 0001 undone but for 1 value: 2 values put back"), "{}", next.stdout);
+    assert_eq!(case.host.read(SECOND).trim(), "0");
+    case.quell(&["rollback", "--to", "1", "--force"])?.expect_code(0)?;
+    assert!(case.is_as_before());
+    Ok(())
+}

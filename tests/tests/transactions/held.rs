@@ -1,0 +1,72 @@
+//! What is in force only as long as a process holds it.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use quell::tune::journal::Phase;
+
+use crate::case::{Case, runs};
+
+const HELD: &str = "[[set]]\nknob = \"cpu.dma_latency\"\nvalue = 10\nreason = \"a test\"\n";
+
+fn holder(case: &Case) -> Result<i32> {
+    let text = fs::read_to_string(case.post("hold-0001")).context("a holder")?;
+    Ok(text.trim().parse()?)
+}
+
+#[test]
+fn it_is_held_when_apply_has_ended_and_until_it_is_undone() -> Result<()> {
+    let case = Case::with(HELD)?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    let holder = holder(&case)?;
+    assert!(runs(holder, "hold"));
+    case.quell(&["rollback"])?.expect_code(0)?;
+    assert!(!runs(holder, "hold"));
+    assert!(case.is_as_before());
+    Ok(())
+}
+
+#[test]
+fn nothing_is_in_force_where_nobody_holds_it() -> Result<()> {
+    let case = Case::with(HELD)?;
+    // Where the holder would say that it is there.
+    fs::create_dir_all(case.post("hold-0001"))?;
+    let ended = case.quell(&case.apply())?.expect_code(2)?;
+    assert!(ended.stderr.contains("could not start `quell tune hold 0001`"), "{}", ended.stderr);
+    assert!(case.is_as_before());
+    assert_eq!(case.phases()?, [Phase::Closed]);
+    Ok(())
+}
+
+#[test]
+fn a_holder_that_is_stopped_is_ended_all_the_same() -> Result<()> {
+    let case = Case::with(HELD)?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    let holder = holder(&case)?;
+    kill(Pid::from_raw(holder), Signal::SIGSTOP)?;
+    case.quell(&["rollback"])?.expect_code(0)?;
+    assert!(!runs(holder, "hold"));
+    assert!(case.is_as_before());
+    Ok(())
+}
+
+#[test]
+fn a_holder_that_cannot_be_told_is_no_value_put_back() -> Result<()> {
+    let case = Case::with(HELD)?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    let number = holder(&case)?;
+    fs::write(case.post("hold-0001"), "")?;
+    let ended = case.quell(&["rollback"])?.expect_code(1)?;
+    assert!(ended.stdout.contains("does not say by whom"), "{}", ended.stdout);
+    assert!(runs(number, "hold"));
+    // Of another process.
+    fs::write(case.post("hold-0001"), format!("{}\n", std::process::id()))?;
+    let ended = case.quell(&["rollback"])?.expect_code(1)?;
+    assert!(ended.stdout.contains("is something else"), "{}", ended.stdout);
+    fs::write(case.post("hold-0001"), format!("{number}\n"))?;
+    case.quell(&["rollback"])?.expect_code(0)?;
+    assert!(case.is_as_before());
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! Whatever ends an apply, the host is put back: on a host that is a tree, with the real binary.
+
+mod boot;
+mod case;
+mod confirm;
+mod crash;
+mod disk;
+mod edits;
+mod elsewhere;
+mod held;
+mod journals;
+mod prompt;
+mod refused;
+mod signals;
+mod together;

@@ -1,0 +1,59 @@
+//! Who is asked may not answer.
+
+use std::io::{Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result};
+use quell::host::Root;
+use quell::tune::Lock;
+use quell_tests::agent;
+
+use crate::case::{Case, THIRD};
+
+/// An apply on a terminal of its own, which asks; `None` where there is no script(1).
+fn asked(case: &Case) -> Result<Option<Child>> {
+    let verb = &case.apply()[..2];
+    let words = case.words(verb).into_iter().map(|word| format!("'{word}'")).collect::<Vec<_>>();
+    let line = format!("'{}' {}", agent::binary()?.display(), words.join(" "));
+    let mut command = Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let Ok(mut child) = command.spawn() else { return Ok(None) };
+    let (mut seen, mut byte) = (Vec::new(), [0]);
+    while !seen.ends_with(b"[y/N] ") {
+        let read = child.stdout.as_mut().context("stdout")?.read(&mut byte)?;
+        anyhow::ensure!(read == 1, "it ended: {}", String::from_utf8_lossy(&seen));
+        seen.extend(byte);
+    }
+    Ok(Some(child))
+}
+
+fn answer(mut child: Child, word: &str) -> Result<(Option<i32>, String)> {
+    child.stdin.as_mut().context("stdin")?.write_all(word.as_bytes())?;
+    let mut text = String::new();
+    child.stdout.take().context("stdout")?.read_to_string(&mut text)?;
+    Ok((child.wait()?.code(), text))
+}
+
+#[test]
+fn nothing_is_locked_while_a_question_is_open() -> Result<()> {
+    let case = Case::new()?;
+    let Some(child) = asked(&case)? else { return Ok(()) };
+    drop(Lock::take(&Root::at(case.host.path())?, "a test")?);
+    let (code, text) = answer(child, "y\n")?;
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(case.host.read(THIRD), "9");
+    Ok(())
+}
+
+#[test]
+fn what_was_not_agreed_to_is_not_done() -> Result<()> {
+    let case = Case::new()?;
+    let Some(child) = asked(&case)? else { return Ok(()) };
+    case.host.put(THIRD, "50");
+    let (code, text) = answer(child, "y\n")?;
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("not as it was when you were asked"), "{text}");
+    assert_eq!(case.host.read(THIRD), "50");
+    assert!(case.phases()?.is_empty());
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! Ctrl-C, and a terminal that goes.
+
+use anyhow::Result;
+use quell::tune::journal::Phase;
+
+use crate::case::{Case, SECOND, can_meddle};
+
+#[test]
+fn an_apply_that_is_stopped_is_undone_and_says_so() -> Result<()> {
+    if !can_meddle("an_apply_that_is_stopped_is_undone_and_says_so") {
+        return Ok(());
+    }
+    for signal in ["INT", "TERM", "HUP", "QUIT"] {
+        let case = Case::new()?;
+        let ended = case.meddled_at(&case.apply(), &format!("write:signal={signal}:when=1"), &[SECOND])?;
+        let ended = ended.expect_code(2)?;
+        assert!(ended.stderr.contains(&format!("stopped by SIG{signal}; the transaction was undone")), "{ended:?}");
+        assert!(case.is_as_before(), "{signal}");
+        assert_eq!(case.phases()?, [Phase::Closed]);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_rollback_goes_to_its_end() -> Result<()> {
+    if !can_meddle("a_rollback_goes_to_its_end") {
+        return Ok(());
+    }
+    let case = Case::new()?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    case.meddled_at(&["rollback"], "write:signal=INT:when=1", &[SECOND])?.expect_code(0)?;
+    assert!(case.is_as_before());
+    assert_eq!(case.phases()?, [Phase::Closed]);
+    Ok(())
+}
