@@ -199,7 +199,7 @@ fn put_back(host: &Host, step: &Step, before: &Value, ours: Option<&Value>, unle
         }
         Ok(Reading::Value(_)) => {}
     }
-    knob.write(host, &step.target, before).map_err(|error| Stays::Ours(error.to_string()))?;
+    knob.restore(host, &step.target, before).map_err(|error| Stays::Ours(error.to_string()))?;
     match read().map_err(Stays::Ours)? {
         Reading::Value(now) if knob.meets(&now, before) => Ok(Back::Restored),
         Reading::Value(now) => Err(Stays::Ours(format!("it was written without an error, and it is {now}"))),
