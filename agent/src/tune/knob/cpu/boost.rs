@@ -59,14 +59,13 @@ impl Knob for Boost {
     /// acpi-cpufreq and others set every frequency limit to the hardware's new one (cpufreq_boost_set_sw,
     /// drivers/cpufreq/cpufreq.c): a limit below that is put back.
     fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
-        let Some((file, off, on)) = file(host) else { return Err(KnobError::Target { target: target.clone() }) };
-        let limits = limits(host);
+        let unknown = || KnobError::Target { target: target.clone() };
+        let (file, off, on) = file(host).ok_or_else(unknown)?;
+        let before = read(host, file, file)?.map_err(|_| unknown())?;
+        let limits = limits(host)?;
         write(host, file, if *value == Value::Switch(true) { on } else { off })?;
-        for (file, limit) in limits {
-            if host.root.read(&file).is_ok_and(|now| now != limit) {
-                write(host, &file, &limit)?;
-            }
-        }
+        keep(host, &limits)
+            .map_err(|error| error.after(write(host, file, &before).and_then(|()| keep(host, &limits))))?;
         Ok(Held::Nothing)
     }
 
@@ -75,17 +74,31 @@ impl Knob for Boost {
     }
 }
 
-/// The frequency limits below the hardware's own: file and text.
-fn limits(host: &Host) -> Vec<(String, String)> {
-    let policies = host.root.list(POLICIES).unwrap_or_default().into_iter().filter(|name| name.starts_with("policy"));
-    policies
-        .filter_map(|policy| {
-            let file = format!("{POLICIES}/{policy}/scaling_max_freq");
-            let limit = host.root.read(&file).ok()?;
-            let most = host.root.read(&format!("{POLICIES}/{policy}/cpuinfo_max_freq")).ok()?;
-            (limit != most).then_some((file, limit))
-        })
-        .collect()
+/// Puts limits back that have become others.
+fn keep(host: &Host, limits: &[(String, String)]) -> Result<(), KnobError> {
+    for (file, limit) in limits {
+        if read(host, file, file)?.is_ok_and(|now| now != *limit) {
+            write(host, file, limit)?;
+        }
+    }
+    Ok(())
+}
+
+/// The frequency limits below the hardware's own: file and text. None of policies whose CPUs are offline.
+fn limits(host: &Host) -> Result<Vec<(String, String)>, KnobError> {
+    let policies = host.root.list(POLICIES);
+    let policies = policies.map_err(|source| KnobError::Read { path: host.root.path(POLICIES), source })?;
+    let mut limits = Vec::new();
+    for policy in policies.into_iter().filter(|name| name.starts_with("policy")) {
+        let file = format!("{POLICIES}/{policy}/scaling_max_freq");
+        let most = format!("{POLICIES}/{policy}/cpuinfo_max_freq");
+        if let (Ok(limit), Ok(most)) = (read(host, &file, &file)?, read(host, &most, &most)?)
+            && limit != most
+        {
+            limits.push((file, limit));
+        }
+    }
+    Ok(limits)
 }
 
 #[cfg(test)]
@@ -112,6 +125,21 @@ mod tests {
             (&policy(1, "scaling_max_freq"), "3000\n"),
             (&policy(1, "cpuinfo_max_freq"), "3000\n"),
         ]);
-        assert_eq!(limits(&host), [(policy(0, "scaling_max_freq"), "2000".to_owned())]);
+        assert_eq!(limits(&host).expect("read"), [(policy(0, "scaling_max_freq"), "2000".to_owned())]);
+    }
+
+    #[test]
+    fn a_limit_that_cannot_be_read_is_no_reason_to_lose_it() {
+        let policy = |file: &str| format!("{POLICIES}/policy0/{file}");
+        let (folder, host) = fake::host(&[
+            (FILES[1].0, "1\n"),
+            (&policy("scaling_max_freq"), "2000\n"),
+            (&policy("cpuinfo_max_freq"), "3000\n"),
+        ]);
+        // No text: as unreadable to root as a file can be made.
+        std::fs::write(folder.path().join(policy("scaling_max_freq").trim_start_matches('/')), [0xff]).expect("bytes");
+        let error = Boost.write(&host, &Target::Host, &Value::Switch(false)).expect_err("a limit would be lost");
+        assert!(matches!(error, KnobError::Read { .. }), "{error}");
+        assert_eq!(host.root.read(FILES[1].0).expect("read"), "1");
     }
 }
