@@ -203,10 +203,15 @@ pub(super) fn settle(host: &Host) -> Result<(), KnobError> {
 
 /// Whether a menu has quell's words, these and no others.
 fn has_exactly(menu: &str, own: &[&Parameters]) -> Result<(), String> {
-    let wanted: Vec<String> = own.iter().filter(|own| !own.is_empty()).map(|own| own.text()).collect();
+    // In whichever order GRUB reads the files.
+    let sorted = |mut words: Vec<String>| {
+        words.sort();
+        words
+    };
+    let wanted = sorted(own.iter().filter(|own| !own.is_empty()).map(|own| own.text()).collect());
     let mut found = false;
     for line in menu.lines() {
-        let words = line::blocks(line);
+        let words = sorted(line::blocks(line));
         if !words.is_empty() && words != wanted {
             return Err(format!("it has the words `{}` of quell's", words.join(" ")));
         }
@@ -231,5 +236,7 @@ mod tests {
         // A generator that wrote another menu than the host reads, after an undo.
         assert!(has_exactly(&staged, &[&none]).is_err_and(|why| why.contains("nohz=on skew_tick=1")));
         assert!(has_exactly(&staged, &[&some, &some]).is_err());
+        let two = menu("quell.begin nohz=on skew_tick=1 quell.end quell.begin mce=off quell.end");
+        assert!(has_exactly(&two, &[&Parameters::of("mce=off"), &some]).is_ok());
     }
 }
