@@ -1,8 +1,10 @@
 //! Hosts that are directories: trees of the files of `/proc`, `/sys`, `/dev` and `/run` that tuning reads and writes, made
 //! from a short description. `quell --root DIR` takes one for a host.
 
+mod behind;
 mod catalog;
 mod machine;
+mod system;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -15,8 +17,10 @@ use nix::sched::{CloneFlags, unshare};
 use quell::host::{Host, Root};
 use tempfile::TempDir;
 
+pub use behind::Behind;
 pub use catalog::{amd_with_eight_dies, container, large, small_vm, two_socket_intel};
 pub use machine::{Card, Frequency, Machine};
+pub use system::Boots;
 
 /// A directory that stands for a host, while this value lives.
 #[derive(Debug)]
@@ -96,8 +100,8 @@ impl FakeHost {
         files
     }
 
-    /// Does something where `/sys` and `/proc/sys` of this host are mounted read-only, as a container's are; modes of files
-    /// would not stop root. Only the thread that does it, and what it starts, see them so.
+    /// Does something where `/sys` with its cgroups, and of `/proc` what sets something, are mounted read-only, as a container's
+    /// are (`readonlyPaths` and the mounts of OCI's config-linux.md); modes of files would not stop root. Only the thread that does it, and what it starts, see them so.
     ///
     /// # Errors
     /// This test may not mount anything.
@@ -106,7 +110,7 @@ impl FakeHost {
             unshare(CloneFlags::CLONE_NEWNS)?;
             let none = None::<&str>;
             mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
-            for directory in ["sys", "proc/sys"].map(|name| self.path().join(name)) {
+            for directory in ["sys", "proc/sys", "proc/irq"].map(|name| self.path().join(name)) {
                 mount(Some(&directory), &directory, none, MsFlags::MS_BIND, none)?;
                 // A bind mount is made read-only only once it is there (mount(2)).
                 let read_only = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;

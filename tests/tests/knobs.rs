@@ -5,17 +5,21 @@ use std::path::Path;
 
 use quell::host::Host;
 use quell::tune::journal::Store;
-use quell::tune::knob::{Knob, Reading, Stage, by_id, knobs};
+use quell::tune::knob::{Knob, Reading, by_id, knobs};
 use quell::tune::profile::{SHIPPED, TuningProfile};
 use quell::tune::{
-    ApplyError, End, Kind, Plan, Range, Scope, Step, Target, Terms, Undone, Unless, Value, Variables, apply, plan,
+    Applied, ApplyError, End, Kind, Plan, Range, Scope, Step, Target, Terms, Undone, Unless, Value, Variables, apply, plan,
     rollback, survey, wants,
 };
-use quell::units::CpuId;
+use quell::units::{CpuId, NodeId};
 use quell_tests::fake_host::{FakeHost, amd_with_eight_dies, container, small_vm, two_socket_intel};
 
 /// Targets of knobs that hosts have no list of.
 const NAMED: &[(&str, &str)] = &[
+    ("boot.flag", "nosoftlockup"),
+    ("boot.flag", "quiet"),
+    ("boot.parameter", "skew_tick"),
+    ("boot.parameter", "mitigations"),
     ("device.power_control", "0000:ca:00.0"),
     ("device.power_control", "0000:41:00.0"),
     ("net.feature", "ens1f0:rx-lro"),
@@ -55,6 +59,7 @@ fn samples(knob: &dyn Knob) -> Vec<Value> {
         (Kind::PercentOrBytes, _) => {
             [Value::Percent(0), Value::Percent(33), Value::Integer(65536)].into_iter().collect()
         }
+        (Kind::Text, "boot.parameter") => text(&["0", "1", "auto"]),
         (Kind::Text, "cpu.idle_disabled") => text(&["none", "above 0", "C1"]),
         (Kind::Text, "sysctl") => text(&["1 2 3", "17"]),
         (Kind::Text, "sysfs") => text(&["2", "never", "force"]),
@@ -82,10 +87,7 @@ fn round_trip(fake: &FakeHost) -> usize {
     let store = Store::of(&host.root);
     let before = fake.snapshot();
     let mut tried = 0;
-    // What boots read is another test's: it takes programs that a tree does not have.
-    for knob in
-        knobs().into_iter().filter(|knob| knob.spec().stage != Stage::NextBoot || knob.spec().id == "unit.enabled")
-    {
+    for knob in knobs() {
         for wanted in samples(knob) {
             let mut steps = Vec::new();
             for target in targets(knob, &host).into_iter().take(3) {
@@ -181,6 +183,79 @@ fn what_is_mounted_read_only_is_refused_by_name_and_nothing_is_left_changed() {
         Ok(other) => panic!("{other:?}"),
         Err(errno) => eprintln!("not tried: this test may not mount anything ({errno})"),
     }
+}
+
+/// Sets one value on a host that is a tree; returns what became of it, and what the knob was set to before and is now.
+fn tried(fake: &FakeHost, id: &str, target: &Target, wanted: &str) -> (Result<Applied, ApplyError>, [Value; 2]) {
+    let host = fake.host();
+    let knob = by_id(id).unwrap_or_else(|| panic!("there is no {id}"));
+    let read = || match knob.read(&host, target) {
+        Ok(Reading::Value(value)) => value,
+        other => panic!("{id}: {other:?}"),
+    };
+    let before = read();
+    let wanted = knob.normalize(&host, target, &knob.spec().kind.parse(wanted).expect("a value")).expect("possible");
+    let steps = vec![step(knob, target, &before, wanted)];
+    let (unchanged, skipped) = (Vec::new(), Vec::new());
+    let plan = Plan { profile: "test".to_owned(), variables: Vec::new(), steps, unchanged, skipped };
+    let applied = apply(&host, &Store::of(&host.root), &plan, 0, None);
+    (applied, [before, read()])
+}
+
+/// That a value was not taken, with the words of it, and that all is as before.
+#[track_caller]
+fn assert_not_taken((applied, [before, now]): (Result<Applied, ApplyError>, [Value; 2]), words: &str) {
+    match applied {
+        Err(ApplyError::Undone { failed, undone }) => {
+            assert!(failed.to_string().ends_with(words), "{failed}");
+            assert_eq!(undone.left, []);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(now, before);
+}
+
+/// Does something on a host with a kernel behind one of its files; says so where it may not.
+fn with_kernel_behind(file: &str, keeps: fn(&str) -> String, act: impl FnOnce(&FakeHost)) {
+    let fake = two_socket_intel();
+    match fake.behind(file, keeps) {
+        Ok(_behind) => act(&fake),
+        Err(errno) => eprintln!("not tried: this test may not watch files ({errno})"),
+    }
+}
+
+#[test]
+fn a_driver_that_rounds_is_not_said_to_have_taken_the_value() {
+    let rounds =
+        |written: &str| written.parse().map_or_else(|_| written.to_owned(), |us: u32| (us / 4 * 4).to_string());
+    with_kernel_behind("/run/quell-fake/ethtool/ens1f0/rx-usecs", rounds, |fake| {
+        let tried = tried(fake, "net.rx_usecs", &Target::Nic("ens1f0".to_owned()), "10");
+        assert_not_taken(tried, "`10` was written without an error, and it is 8");
+    });
+}
+
+#[test]
+fn huge_pages_that_the_kernel_does_not_find_are_not_said_to_be_there() {
+    let finds_three =
+        |written: &str| written.parse().map_or_else(|_| written.to_owned(), |pages: u32| pages.min(3).to_string());
+    let file = "/sys/devices/system/node/node1/hugepages/hugepages-1048576kB/nr_hugepages";
+    with_kernel_behind(file, finds_three, |fake| {
+        let tried = tried(fake, "memory.hugepages_1g", &Target::Node(NodeId(1)), "8");
+        assert_not_taken(tried, "`8` was written without an error, and it is 3");
+    });
+}
+
+#[test]
+fn a_write_that_succeeds_and_changes_nothing_is_seen() {
+    let file = "/sys/kernel/mm/transparent_hugepage/khugepaged/defrag";
+    with_kernel_behind(
+        file,
+        |_| "1".to_owned(),
+        |fake| {
+            let tried = tried(fake, "memory.thp_khugepaged_defrag", &Target::Host, "off");
+            assert_not_taken(tried, "`off` was written without an error, and it is on");
+        },
+    );
 }
 
 #[test]

@@ -155,7 +155,10 @@ fn variables_that_are_not_defined_or_use_each_other() {
     );
     let text = setting("knob = \"memory.ksm\"\nvalue = 0");
     let error = wrong_here(&text, &[("isolatd", "1")]);
-    assert!(error.contains("the profile has no variable `isolatd`; it has isolated, housekeeping, queue_cpus, nics"), "{error}");
+    assert!(
+        error.contains("the profile has no variable `isolatd`; it has isolated, housekeeping, queue_cpus, nics"),
+        "{error}"
+    );
 }
 
 #[test]

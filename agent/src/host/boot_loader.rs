@@ -1,5 +1,7 @@
 //! Where a host's boot loader takes the kernel's command line from.
 
+use std::io;
+
 use super::Root;
 
 /// A boot loader's way to the command line.
@@ -62,38 +64,75 @@ const GENERATORS: [(&str, GrubGenerator); 3] = [
     ),
 ];
 
+impl GrubGenerator {
+    /// That of a host, by the programs that it has; Debian's where it has none.
+    #[must_use]
+    pub fn of(root: &Root) -> Self {
+        let known = GENERATORS.iter().find(|(path, _)| root.has(path) || root.has(&path.replace("sbin", "bin")));
+        known.map_or(DEBIAN, |(_, generator)| *generator)
+    }
+}
+
 impl BootLoader {
     /// That of a host; `None` where it has none that is known, as virtual machines do that are booted from outside.
-    #[must_use]
-    pub fn of(root: &Root) -> Option<Self> {
-        let mut files: Vec<String> = ENTRIES
-            .iter()
-            .flat_map(|folder| {
-                root.list(folder).unwrap_or_default().into_iter().map(move |name| format!("{folder}/{name}"))
-            })
-            .filter(|file| file.ends_with(".conf"))
-            .filter(|file| root.read(file).is_ok_and(|text| text.lines().any(|line| line.starts_with("options"))))
-            .collect();
+    ///
+    /// # Errors
+    /// Directories that cannot be listed, and entries that cannot be read: what they say is not nothing.
+    pub fn of(root: &Root) -> io::Result<Option<Self>> {
+        let mut files = entries(root)?;
         if !files.is_empty() {
             files.extend(root.has(KERNEL_COMMAND_LINE).then(|| KERNEL_COMMAND_LINE.to_owned()));
-            return Some(Self::Entries { files });
+            return Ok(Some(Self::Entries { files }));
         }
         if !root.has(DEFAULT_GRUB) {
-            return None;
+            return Ok(None);
         }
-        let known = GENERATORS.iter().find(|(path, _)| root.has(path) || root.has(&path.replace("sbin", "bin")));
         // Debian and Ubuntu read the folder; where there is none, the file itself has quell's part at its end.
         let file = if root.path(DROP_INS).is_dir() { DROP_IN } else { DEFAULT_GRUB };
-        Some(Self::Grub { file: file.to_owned(), generator: known.map_or(DEBIAN, |(_, generator)| *generator) })
+        Ok(Some(Self::Grub { file: file.to_owned(), generator: GrubGenerator::of(root) }))
     }
 
-    /// The files that say GRUB's command line, in the order of reading, without quell's.
-    #[must_use]
-    pub fn grub_files(root: &Root) -> Vec<String> {
-        let drop_ins = root.list(DROP_INS).unwrap_or_default().into_iter().filter(|name| name.ends_with(".cfg"));
-        let drop_ins = drop_ins.map(|name| format!("{DROP_INS}/{name}")).filter(|file| file != DROP_IN);
-        [DEFAULT_GRUB.to_owned()].into_iter().chain(drop_ins).collect()
+    /// The files that say GRUB's command line, in the order of reading, where they are.
+    ///
+    /// # Errors
+    /// Those of listing.
+    pub fn grub_files(root: &Root) -> io::Result<Vec<String>> {
+        let drop_ins = root.list(DROP_INS)?.into_iter().filter(|name| name.ends_with(".cfg"));
+        let drop_ins = drop_ins.map(|name| format!("{DROP_INS}/{name}"));
+        Ok([DEFAULT_GRUB.to_owned()].into_iter().chain(drop_ins).filter(|file| root.has(file)).collect())
     }
+
+    /// Every file that may have words of quell's, whichever boot loader the host had when they were written.
+    ///
+    /// # Errors
+    /// As for [`of`](Self::of).
+    pub fn candidates(root: &Root) -> io::Result<Vec<String>> {
+        let mut files = entries(root)?;
+        files.extend(
+            [KERNEL_COMMAND_LINE, DEFAULT_GRUB, DROP_IN].into_iter().filter(|file| root.has(file)).map(str::to_owned),
+        );
+        Ok(files)
+    }
+
+    /// Whether a file is one of GRUB's shell assignments.
+    #[must_use]
+    pub fn is_grub_file(file: &str) -> bool {
+        file == DEFAULT_GRUB || file.starts_with(DROP_INS)
+    }
+}
+
+/// The entries that have a command line.
+fn entries(root: &Root) -> io::Result<Vec<String>> {
+    let mut files = Vec::new();
+    for folder in ENTRIES {
+        for name in root.list(folder)?.into_iter().filter(|name| name.ends_with(".conf")) {
+            let file = format!("{folder}/{name}");
+            if root.read(&file)?.lines().any(|line| line.starts_with("options")) {
+                files.push(file);
+            }
+        }
+    }
+    Ok(files)
 }
 
 #[cfg(test)]
@@ -113,20 +152,26 @@ mod tests {
     fn entries_come_before_the_file_that_made_them_and_no_loader_is_none() {
         let folder = tempfile::tempdir().expect("a folder");
         let root = Root::at(folder.path()).expect("a root");
-        assert_eq!(BootLoader::of(&root), None);
+        let loader = || BootLoader::of(&root).expect("readable");
+        assert_eq!(loader(), None);
         put(folder.path(), "/etc/default/grub", "GRUB_CMDLINE_LINUX=\"\"\n");
         put(folder.path(), "/usr/sbin/grub2-mkconfig", "");
-        match BootLoader::of(&root) {
+        match loader() {
             Some(BootLoader::Grub { file, generator }) => {
                 assert_eq!((file.as_str(), generator.program), ("/etc/default/grub", "grub2-mkconfig"));
             }
             other => panic!("{other:?}"),
         }
         put(folder.path(), "/etc/default/grub.d/10-site.cfg", "");
-        assert!(matches!(BootLoader::of(&root), Some(BootLoader::Grub { file, .. }) if file.ends_with("99-quell.cfg")));
+        assert!(matches!(loader(), Some(BootLoader::Grub { file, .. }) if file.ends_with("99-quell.cfg")));
         put(folder.path(), "/boot/loader/entries/a.conf", "title A\noptions root=/dev/sda1\n");
         put(folder.path(), "/etc/kernel/cmdline", "root=/dev/sda1\n");
         let files = vec!["/boot/loader/entries/a.conf".to_owned(), "/etc/kernel/cmdline".to_owned()];
-        assert_eq!(BootLoader::of(&root), Some(BootLoader::Entries { files }));
+        assert_eq!(loader(), Some(BootLoader::Entries { files }));
+        let candidates = BootLoader::candidates(&root).expect("readable");
+        assert!(candidates.contains(&"/etc/default/grub".to_owned()), "{candidates:?}");
+        // No text.
+        fs::write(folder.path().join("boot/loader/entries/a.conf"), [0xff]).expect("bytes");
+        assert!(BootLoader::of(&root).is_err(), "and no GRUB either, whatever that file says");
     }
 }

@@ -50,12 +50,14 @@ impl Root {
         Ok(text)
     }
 
-    /// Writes to a file that exists, in one `write(2)`: what sysfs and procfs take for one value.
+    /// Writes to a file that exists, in one `write(2)`: what sysfs and procfs take for one value. A kernel does not see a write of
+    /// nothing (proc_sys_call_handler, fs/proc/proc_sysctl.c): it gets an empty line.
     ///
     /// # Errors
     /// Those of opening and writing; a kernel's refusal is the error of the write.
     pub fn write(&self, absolute: &str, text: &str) -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).truncate(true).open(self.path(absolute))?;
+        let text = if text.is_empty() && self.is_host() { "\n" } else { text };
         match file.write(text.as_bytes())? {
             written if written == text.len() => Ok(()),
             written => Err(io::Error::other(format!("only {written} of {} bytes were taken", text.len()))),

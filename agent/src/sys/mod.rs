@@ -8,6 +8,7 @@ pub(crate) mod locked_exec;
 pub(crate) mod netlink;
 mod perf_period;
 pub(crate) mod sched;
+pub(crate) mod xattr;
 
 pub use gate::{GateError, Gated};
 pub(crate) use perf_period::set_period;

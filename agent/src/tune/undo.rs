@@ -191,7 +191,7 @@ fn put_back(host: &Host, journal: &mut Journal, undo: &ToUndo, before: &Value, u
         Err(_) | Ok(Reading::Value(_)) => {}
     }
     journal.note(Record::Restoring { step: undo.index });
-    knob.write(host, &step.target, before).map_err(|error| Stays::Ours(error.to_string()))?;
+    knob.restore(host, &step.target, before).map_err(|error| Stays::Ours(error.to_string()))?;
     match read().map_err(Stays::Ours)? {
         Reading::Value(now) if knob.meets(&now, before) => Ok(Back::Restored),
         Reading::Value(now) => Err(Stays::Ours(format!("it was written without an error, and it is {now}"))),

@@ -31,19 +31,46 @@ pub enum Value {
     /// What each part of a target is set to, by the part's name: a network interface's queues or interrupts, the threads of
     /// a name. Only hosts say this; who wants one value for all parts writes that value.
     Each(BTreeMap<String, Value>),
+    /// What a file says that others write to as well. Only hosts say this.
+    Staged {
+        /// quell's own words in it; `None` where it has none. This is what undoing puts back.
+        own: Option<Box<Value>>,
+        /// What comes of everybody's words together. This is what is compared with what is wanted.
+        effective: Box<Value>,
+    },
+    /// What is set on the thing that a target's name or number stands for now: both are given again, to other interrupts and
+    /// network cards. Only hosts say this.
+    Of {
+        /// The thing, by its driver and address.
+        what: String,
+        /// What it is set to.
+        value: Box<Value>,
+    },
 }
 
 impl Value {
-    /// Whether this, read from a host, is what was wanted. One value is wanted of every part; of parts with a value each
-    /// those count that are still there: threads end, and queues are taken away.
+    /// Whether this, read from a host, is what was wanted, or what was before. One value is wanted of every part; of parts with a
+    /// value each those count that are still there: threads end, and queues are taken away.
     #[must_use]
     pub fn meets(&self, wanted: &Self) -> bool {
         match (self, wanted) {
+            (Self::Of { what, value }, Self::Of { what: meant, value: wanted }) => what == meant && value.meets(wanted),
+            (Self::Of { value, .. }, wanted) => value.meets(wanted),
             (Self::Each(parts), Self::Each(wanted)) => {
-                wanted.iter().all(|(part, wanted)| parts.get(part).is_none_or(|now| now == wanted))
+                wanted.iter().all(|(part, wanted)| parts.get(part).is_none_or(|now| now.meets(wanted)))
             }
-            (Self::Each(parts), wanted) => parts.values().all(|now| now == wanted),
+            (Self::Each(parts), wanted) => parts.values().all(|now| now.meets(wanted)),
+            (Self::Staged { own, .. }, Self::Staged { own: before, .. }) => own == before,
+            (Self::Staged { effective, .. }, wanted) => effective.meets(wanted),
             (now, wanted) => now == wanted,
+        }
+    }
+
+    /// What people are shown: of a staged value what it comes to.
+    fn shown(&self) -> &Self {
+        match self {
+            Self::Staged { effective: value, .. } | Self::Of { value, .. } => value.shown(),
+            value => value,
         }
     }
 }
@@ -55,13 +82,16 @@ const PARTS_SHOWN: usize = 3;
 fn parts(parts: &BTreeMap<String, Value>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut groups: Vec<(&Value, Vec<&str>)> = Vec::new();
     for (part, value) in parts {
+        let value = value.shown();
         match groups.iter_mut().find(|(known, _)| *known == value) {
             Some((_, names)) => names.push(part),
             None => groups.push((value, vec![part])),
         }
     }
-    if let [(value, names)] = groups.as_slice() {
-        return write!(f, "{value} ({} of {})", if names.len() == 1 { "1" } else { "all" }, names.len());
+    match groups.as_slice() {
+        [(value, names)] if names.len() == 1 => return write!(f, "{value}"),
+        [(value, names)] => return write!(f, "{value} (all of {})", names.len()),
+        _ => {}
     }
     for (index, (value, names)) in groups.iter().enumerate() {
         let shown = names.iter().take(PARTS_SHOWN).copied().collect::<Vec<_>>().join(", ");
@@ -91,6 +121,7 @@ impl fmt::Display for Value {
             Self::Range(range) => range.fmt(f),
             Self::Percent(share) => write!(f, "{share} %"),
             Self::Each(values) => parts(values, f),
+            Self::Staged { .. } | Self::Of { .. } => self.shown().fmt(f),
         }
     }
 }
@@ -220,6 +251,27 @@ mod tests {
             each(&[("a", 1), ("b", 2), ("c", 1), ("d", 1), ("e", 1)]).to_string(),
             "1 (a, c, d and 1 more), 2 (b)"
         );
+    }
+
+    #[test]
+    fn a_staged_value_is_wanted_by_what_it_comes_to_and_undone_by_what_is_quells() {
+        let staged = |own: Option<i64>, effective| Value::Staged {
+            own: own.map(|own| Box::new(Value::Integer(own))),
+            effective: Box::new(Value::Integer(effective)),
+        };
+        assert!(staged(None, 7).meets(&Value::Integer(7)) && !staged(Some(6), 7).meets(&Value::Integer(6)));
+        assert!(staged(None, 7).meets(&staged(None, 8)), "the user's words are the user's");
+        assert!(!staged(Some(7), 7).meets(&staged(None, 7)));
+        assert_eq!(staged(Some(7), 7).to_string(), "7");
+        let files = Value::Each([("a".to_owned(), staged(None, 7)), ("b".to_owned(), staged(Some(7), 7))].into());
+        assert_eq!(files.to_string(), "7 (all of 2)");
+    }
+
+    #[test]
+    fn a_value_is_not_that_of_another_thing_with_the_same_name() {
+        let of = |what: &str| Value::Of { what: what.to_owned(), value: Box::new(Value::Integer(1)) };
+        assert!(of("a").meets(&Value::Integer(1)) && of("a").meets(&of("a")) && !of("a").meets(&of("b")));
+        assert_eq!(of("a").to_string(), "1");
     }
 
     #[test]

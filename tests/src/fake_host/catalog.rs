@@ -2,6 +2,7 @@
 
 use super::FakeHost;
 use super::machine::{Card, Frequency, Machine};
+use super::system::Boots;
 
 const DISKS: &[&str] = &["ahci[0000:00:17.0]", "nvme0q0", "nvme0q1", "nvme0q2", "xhci_hcd"];
 
@@ -22,7 +23,7 @@ fn energy_bias(cpus: u32) -> Vec<(String, String)> {
 }
 
 /// Two sockets of 28 cores with SMT, under intel_pstate; two mlx5 cards on the second, one of which has a carrier, and the
-/// host's own card on the first. Kernel 6.12.
+/// host's own card on the first. Debian, by GRUB. Kernel 6.12.
 #[must_use]
 pub fn two_socket_intel() -> FakeHost {
     let pstate = "/sys/devices/system/cpu/intel_pstate";
@@ -60,17 +61,18 @@ pub fn two_socket_intel() -> FakeHost {
             Card { name: "ens1f1", driver: "mlx5_core", address: "0000:ca:00.1", node: 1, queues: 28, up: false },
         ],
         interrupts: DISKS,
+        boots: Boots::ByGrub,
         files,
     }
     .build()
 }
 
-/// One socket of 64 cores with SMT, in eight dies with a cache each, under acpi-cpufreq. Kernel 6.1.
+/// One socket of 64 cores with SMT, in eight dies with a cache each, under acpi-cpufreq. Fedora, by boot loader entries. Kernel 6.1.
 #[must_use]
 pub fn amd_with_eight_dies() -> FakeHost {
     Machine {
         vendor: "AuthenticAMD",
-        kernel: "6.1.0-18-amd64",
+        kernel: "6.1.18-200.fc37.x86_64",
         sockets: 1,
         cores: 64,
         threads: 2,
@@ -92,6 +94,7 @@ pub fn amd_with_eight_dies() -> FakeHost {
             up: true,
         }],
         interrupts: DISKS,
+        boots: Boots::ByEntries,
         files: own(&[
             ("/sys/devices/system/cpu/cpufreq/boost", "1"),
             ("/sys/devices/system/machinecheck/machinecheck0/ignore_ce", "0"),
@@ -120,6 +123,7 @@ fn two_cpus(kernel: &'static str) -> Machine {
             up: true,
         }],
         interrupts: &["ata_piix"],
+        boots: Boots::FromOutside,
         // No performance counters.
         files: own(&[("/proc/sys/kernel/nmi_watchdog", "0"), ("/proc/sys/kernel/numa_balancing", "0")]),
     }
@@ -174,6 +178,7 @@ pub fn large() -> FakeHost {
             up: true,
         }],
         interrupts: DISKS,
+        boots: Boots::FromOutside,
         files,
     }
     .build()

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::FakeHost;
+use super::system::{self, Boots};
 use super::tables::{ETHTOOL, FILES, SYSCTLS, UNITS};
 
 /// A host, in few words.
@@ -30,6 +31,8 @@ pub struct Machine {
     pub cards: Vec<Card>,
     /// Interrupts that no network card has: the names of their handlers.
     pub interrupts: &'static [&'static str],
+    /// How its command line is made. One that boots by itself has systemd too, and threads of its kernel to be seen.
+    pub boots: Boots,
     /// Files that this host has besides, or instead.
     pub files: Vec<(String, String)>,
 }
@@ -91,6 +94,10 @@ impl Machine {
         self.power(&host);
         self.memory(&host);
         self.interrupts_and_cards(&host);
+        self.boots.build(&host, self.kernel);
+        if self.boots != Boots::FromOutside {
+            system::threads(&host, self.cpus());
+        }
         for (path, text) in &self.files {
             line(path, text);
         }
@@ -126,9 +133,12 @@ impl Machine {
         for name in ["present", "online", "possible"] {
             line(format!("{CPU}/{name}"), &all);
         }
+        line(format!("{CPU}/isolated"), "");
+        line(format!("{CPU}/nohz_full"), " (null)");
         line(format!("{CPU}/smt/control"), if self.threads > 1 { "on" } else { "notsupported" });
         line("/proc/sys/kernel/watchdog_cpumask".to_owned(), &all);
         line("/sys/devices/virtual/workqueue/cpumask".to_owned(), &self.mask());
+        line("/sys/devices/virtual/workqueue/writeback/cpumask".to_owned(), &self.mask());
         line("/sys/fs/cgroup/cpuset.cpus.effective".to_owned(), &all);
         for cpu in 0..self.cpus() {
             let core = cpu % (self.sockets * self.cores);

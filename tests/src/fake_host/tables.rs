@@ -48,6 +48,7 @@ pub(super) const SYSCTLS: &[(&str, &str)] = &[
 pub(super) const FILES: &[(&str, &str)] = &[
     ("/proc/sys/kernel/random/boot_id", "3f1c2b6e-8a54-4a0e-9d53-6b1f0c2d7e11"),
     ("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory pids"),
+    ("/sys/fs/cgroup/cgroup.procs", "1"),
     ("/sys/fs/cgroup/cgroup.subtree_control", "cpuset cpu memory pids"),
     ("/sys/kernel/mm/ksm/run", "0"),
     ("/sys/kernel/mm/transparent_hugepage/defrag", "always defer defer+madvise [madvise] never"),

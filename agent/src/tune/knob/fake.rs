@@ -51,16 +51,25 @@ pub(super) fn value(knob: &dyn Knob, host: &Host, target: &Target) -> Value {
 
 /// Sets a knob as a transaction would, and undoes it: what was wanted is read back, and then what was before.
 pub(super) fn round_trip(knob: &dyn Knob, host: &Host, target: &Target, wanted: &str) {
+    let before = apply(knob, host, target, wanted);
+    let now = value(knob, host, target);
+    assert!(!knob.meets(&now, &before));
+    knob.restore(host, target, &before).expect("it takes the value before");
+    assert_eq!(value(knob, host, target), before, "{}", knob.spec().id);
+}
+
+/// Sets a knob as a transaction would. Returns what was before, as a journal keeps it.
+pub(super) fn apply(knob: &dyn Knob, host: &Host, target: &Target, wanted: &str) -> Value {
     let before = value(knob, host, target);
     let wanted = knob.spec().kind.parse(wanted).expect("a value");
     let wanted = knob.normalize(host, target, &wanted).expect("a possible value");
     assert!(!knob.meets(&before, &wanted), "{}: {wanted} is there already", knob.spec().id);
-    knob.write(host, target, &wanted).expect("it takes the value");
-    let now = value(knob, host, target);
-    assert!(knob.meets(&now, &wanted), "{}: wrote {wanted}, read {now}", knob.spec().id);
-    assert!(!knob.meets(&now, &before));
-    // As a journal keeps it.
-    let before = serde_json::from_str(&serde_json::to_string(&before).expect("JSON")).expect("the same");
-    knob.write(host, target, &before).expect("it takes the value before");
-    assert_eq!(value(knob, host, target), before, "{}", knob.spec().id);
+    knob.write(host, target, &knob.spread(&before, &wanted)).expect("it takes the value");
+    match knob.read_back(host, target, &before) {
+        Ok(Reading::Value(now)) => {
+            assert!(knob.meets(&now, &wanted), "{}: wrote {wanted}, read {now}", knob.spec().id);
+        }
+        other => panic!("{} on {target}: {other:?}", knob.spec().id),
+    }
+    serde_json::from_str(&serde_json::to_string(&before).expect("JSON")).expect("the same")
 }

@@ -82,7 +82,7 @@ impl Knob for FileKnob {
         let file = self.file(target);
         let text = match read(host, &file, self.path)? {
             Ok(text) => text,
-            Err(why) => return Ok(Reading::Absent(why)),
+            Err(why) => return Ok(Reading::Absent(offline(host, target).unwrap_or(why))),
         };
         let value = self.codec.decode(&text, &self.spec).ok_or_else(|| KnobError::Understand {
             path: host.root.path(&file),
@@ -128,7 +128,7 @@ pub(super) fn read(host: &Host, file: &str, of: &str) -> Result<Result<String, S
     let path = host.root.path(file);
     match error.kind() {
         io::ErrorKind::NotFound => Ok(Err(format!("there is no {}", of.replace("{}", "*")))),
-        // A file of a driver that lacks what is behind it: EOPNOTSUPP, ENODEV, EIO, EINVAL.
+        // A file of a driver that lacks what is behind it.
         _ if unsupported(&error) => Ok(Err(format!("{}: {error}", of.replace("{}", "*")))),
         io::ErrorKind::PermissionDenied => Err(KnobError::Permission { path, source: error }),
         _ => Err(KnobError::Read { path, source: error }),
@@ -154,11 +154,26 @@ fn bracketed_anew(host: &Host, file: &str, word: &str) -> Option<String> {
     known.then(|| words.collect::<Vec<_>>().join(" "))
 }
 
-/// Whether a file and its mount may be written to.
+/// Why a CPU's files say nothing, where it is because it does not run. As it is now: a CPU may go while a transaction is on its way.
+pub(super) fn offline(host: &Host, target: &Target) -> Option<String> {
+    let Target::Cpu(cpu) = target else { return None };
+    // The first CPU of most machines has no such file, and cannot go.
+    let online = host.root.read(&format!("/sys/devices/system/cpu/cpu{cpu}/online")).ok()?;
+    (online == "0").then(|| format!("CPU {cpu} is offline"))
+}
+
+/// Whether a file and its mount may be written to; where there is no such file, that of the directory that it would be in.
 pub(super) fn changeable(host: &Host, file: &str) -> Result<(), KnobError> {
+    let mut there = file;
+    while !host.root.has(there) {
+        match there.rsplit_once('/') {
+            Some((directory, _)) if !directory.is_empty() => there = directory,
+            _ => return Ok(()),
+        }
+    }
     let path = || host.root.path(file);
     match () {
-        () if host.root.is_read_only(file) => Err(KnobError::ReadOnly { path: path() }),
+        () if host.root.is_read_only(there) => Err(KnobError::ReadOnly { path: path() }),
         () if is_fixed(host, file) => Err(KnobError::Fixed { path: path() }),
         () => Ok(()),
     }
@@ -174,8 +189,11 @@ fn is_fixed(host: &Host, file: &str) -> bool {
 /// `PM_QOS_RESUME_LATENCY_NO_CONSTRAINT`, include/linux/pm_qos.h.
 const NO_LATENCY_LIMIT: i64 = i32::MAX as i64;
 
-fn unsupported(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENODEV | libc::EIO | libc::EINVAL | libc::ENXIO))
+/// What is behind a file is not there, or not for now: a frequency policy without a CPU that runs is EBUSY (show,
+/// drivers/cpufreq/cpufreq.c).
+pub(super) fn unsupported(error: &io::Error) -> bool {
+    use libc::{EAGAIN, EBUSY, EINVAL, EIO, ENODEV, ENXIO, EOPNOTSUPP};
+    matches!(error.raw_os_error(), Some(EOPNOTSUPP | ENODEV | EIO | EINVAL | ENXIO | EBUSY | EAGAIN))
 }
 
 impl Codec {
@@ -270,5 +288,15 @@ mod tests {
         }
         assert_eq!(to_mask(&"0-1,33".parse().expect("a list"), 35), "2,00000003");
         assert_eq!(mask("f"), Some("0-3".parse().expect("a list")));
+    }
+
+    #[test]
+    fn what_a_driver_does_not_have_for_now_is_absent_and_a_full_table_of_files_is_not() {
+        for errno in [libc::EBUSY, libc::ENODEV, libc::EIO] {
+            assert!(unsupported(&io::Error::from_raw_os_error(errno)), "{errno}");
+        }
+        for errno in [libc::EMFILE, libc::ENOMEM, libc::EACCES] {
+            assert!(!unsupported(&io::Error::from_raw_os_error(errno)), "{errno}");
+        }
     }
 }

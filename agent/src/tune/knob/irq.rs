@@ -90,6 +90,23 @@ NMI:          0          0          0          0   Non-maskable interrupts
     }
 
     #[test]
+    fn an_interrupt_whose_number_went_to_another_device_has_ended() {
+        let (folder, host) = machine();
+        fake::put(folder.path(), "/proc/irq/30/mlx5_async0/.keep", "");
+        let (knob, irq) = (&affinity::Affinity, Target::Irq(Irq(30)));
+        let before = fake::apply(knob, &host, &irq, "0");
+        fs::rename(folder.path().join("proc/irq/30/mlx5_async0"), folder.path().join("proc/irq/30/ahci"))
+            .expect("other");
+        match knob.read_back(&host, &irq, &before) {
+            Ok(Reading::Absent(why)) => assert!(why.contains("now that of ahci"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+        assert!(knob.may_end());
+        assert!(matches!(knob.restore(&host, &irq, &before), Err(KnobError::Impossible { .. })));
+        assert_eq!(host.root.read("/proc/irq/30/smp_affinity_list").expect("read"), "0", "another's is left alone");
+    }
+
+    #[test]
     fn managed_interrupts_are_left_out_with_the_reason() {
         let (folder, host) = machine();
         let absent = |irq: u32| match affinity::Affinity.read(&host, &Target::Irq(Irq(irq))) {
@@ -151,5 +168,24 @@ NMI:          0          0          0          0   Non-maskable interrupts
         assert_eq!(fs::read_to_string(folder.path().join("etc/default/irqbalance")).expect("read"), own);
         let (_folder, without) = fake::host(&[]);
         assert!(matches!(balance::BannedCpus.read(&without, &Target::Host), Ok(Reading::Absent(_))));
+    }
+
+    #[test]
+    fn what_the_user_says_since_is_not_put_back_over() {
+        for later in [None, Some(("/etc/default/irqbalance", "OPTIONS=\n"))] {
+            let (folder, host) = fake::host(&[("/etc/sysconfig/irqbalance", "IRQBALANCE_BANNED_CPULIST=3\n")]);
+            let before = fake::apply(&balance::BannedCpus, &host, &Target::Host, "2-3");
+            let file = folder.path().join("etc/sysconfig/irqbalance");
+            let now = fs::read_to_string(&file).expect("read").replacen("IRQBALANCE_BANNED_CPULIST=3\n", "", 1);
+            fs::write(&file, now).expect("write");
+            if let Some((path, text)) = later {
+                // Another file comes first by now.
+                fake::put(folder.path(), path, text);
+            }
+            assert!(!balance::BannedCpus.meets(&fake::value(&balance::BannedCpus, &host, &Target::Host), &before));
+            balance::BannedCpus.restore(&host, &Target::Host, &before).expect("back");
+            assert!(balance::BannedCpus.meets(&fake::value(&balance::BannedCpus, &host, &Target::Host), &before));
+            assert_eq!(fs::read_to_string(file).expect("read"), "");
+        }
     }
 }

@@ -13,7 +13,9 @@ mod isolation;
 mod left_alone;
 mod memory;
 mod net;
+mod on_card;
 mod owned_block;
+mod parts;
 mod process;
 mod range;
 mod sched;
@@ -28,6 +30,8 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
+
+use on_card::OnCard;
 
 use super::{Kind, Scope, Target, Value};
 use crate::host::Host;
@@ -173,11 +177,50 @@ pub trait Knob: Sync {
     /// The host does not take this value.
     fn normalize(&self, host: &Host, target: &Target, value: &Value) -> Result<Value, KnobError>;
 
+    /// The value to write for what was `wanted`, for nothing but the parts that `before` has: what came since has no value in the
+    /// journal, and could not be put back.
+    fn spread(&self, _before: &Value, wanted: &Value) -> Value {
+        wanted.clone()
+    }
+
     /// Sets it.
     ///
     /// # Errors
     /// It was refused. Nothing is left half done.
     fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError>;
+
+    /// What the same is set to that `before` was read of, after a write and before undoing: threads that a rule chose by their
+    /// name or cgroup, whatever they are called by now and wherever they are.
+    ///
+    /// # Errors
+    /// It cannot be told: which is not to be taken for what has ended.
+    fn read_back(&self, host: &Host, target: &Target, _before: &Value) -> Result<Reading, KnobError> {
+        self.read(host, target)
+    }
+
+    /// Puts back what was before. Of a value with parts as many as can be: a part that refuses is no reason to leave the others as
+    /// they were tuned.
+    ///
+    /// # Errors
+    /// Some of it was refused, by name.
+    fn restore(&self, host: &Host, target: &Target, before: &Value) -> Result<(), KnobError> {
+        self.write(host, target, before).map(drop)
+    }
+
+    /// What putting `before` back will not undo, in words, where there is such a thing: asked just before. Children of a tuned
+    /// process have what was `wanted` of it, and no value of their own in the journal.
+    ///
+    /// # Errors
+    /// It cannot be told.
+    fn remainder(
+        &self,
+        _host: &Host,
+        _target: &Target,
+        _before: &Value,
+        _wanted: &Value,
+    ) -> Result<Option<String>, KnobError> {
+        Ok(None)
+    }
 
     /// Whether there is any use in trying to set it, as far as that can be told without trying and without being root.
     ///
@@ -192,7 +235,8 @@ pub trait Knob: Sync {
         now.meets(wanted)
     }
 
-    /// Whether what it is turned on may end by itself, as processes do: then nothing is left to put back.
+    /// Whether what it is turned on may end by itself, as processes do. Of such a knob an absent
+    /// [`read_back`](Self::read_back) means that all of it has provably ended: then nothing is left to put back.
     fn may_end(&self) -> bool {
         false
     }
@@ -272,6 +316,22 @@ pub enum KnobError {
         /// What the kernel does about it.
         why: String,
     },
+    /// Of several parts some were refused; the others were set.
+    #[error("{} of {of} could not be set: {}", refused.len(), listed(refused))]
+    Parts {
+        /// Why, each.
+        refused: Vec<KnobError>,
+        /// How many were to be set.
+        of: usize,
+    },
+    /// It was refused, and what had been set before that could not be put back.
+    #[error("{refused}; and what was set before that stays: {stays}")]
+    HalfDone {
+        /// Why it was refused.
+        refused: Box<KnobError>,
+        /// Why the rest could not be put back.
+        stays: Box<KnobError>,
+    },
     /// A program that makes a setting count failed.
     #[error("`{command}` failed: {why}")]
     Command {
@@ -302,8 +362,26 @@ pub enum KnobError {
 /// `ENOTSUPP`, include/linux/errno.h: the kernel's own, which no library has words for. It is the answer of
 /// `kernel.nmi_watchdog` where there are no counters.
 const ENOTSUPP: i32 = 524;
+/// So many refusals are named.
+const REFUSALS_SHOWN: usize = 3;
+
+fn listed(refused: &[KnobError]) -> String {
+    let shown: Vec<_> = refused.iter().take(REFUSALS_SHOWN).map(ToString::to_string).collect();
+    match refused.len().saturating_sub(REFUSALS_SHOWN) {
+        0 => shown.join("; "),
+        more => format!("{}; and {more} more", shown.join("; ")),
+    }
+}
 
 impl KnobError {
+    /// This, or this and that what was set before it could not be put back.
+    pub(crate) fn after(self, put_back: Result<(), Self>) -> Self {
+        match put_back {
+            Ok(()) => self,
+            Err(stays) => Self::HalfDone { refused: Box::new(self), stays: Box::new(stays) },
+        }
+    }
+
     /// What became of a write: no permission, or refused.
     pub(crate) fn from_write(path: PathBuf, value: String, source: io::Error) -> Self {
         match source.raw_os_error() {
@@ -345,8 +423,17 @@ static FAMILIES: &[&[&'static dyn Knob]] = &[
 /// Every knob, family by family.
 #[must_use]
 pub fn knobs() -> Vec<&'static dyn Knob> {
-    FAMILIES.iter().chain(net::KNOBS).copied().flatten().copied().collect()
+    raw().map(|knob| ON_CARDS.get(knob.spec().id).map_or(knob, |knob| knob as &dyn Knob)).collect()
 }
+
+/// As the families have them.
+fn raw() -> impl Iterator<Item = &'static dyn Knob> {
+    FAMILIES.iter().chain(net::KNOBS).copied().flatten().copied()
+}
+
+/// Those of network cards, by id, whose values say which card they are of.
+static ON_CARDS: LazyLock<HashMap<&'static str, OnCard>> =
+    LazyLock::new(|| raw().filter_map(|knob| Some((knob.spec().id, OnCard::of(knob)?))).collect());
 
 /// By id: a plan for many CPUs and queues looks up thousands.
 static BY_ID: LazyLock<HashMap<&'static str, &'static dyn Knob>> =

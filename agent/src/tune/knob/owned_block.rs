@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
+
+use crate::sys::xattr;
 
 const BEGIN: &str = "# quell: begin, written by `quell tune`, removed by `quell tune rollback`";
 const BEGIN_ALONE: &str = "# quell: begin, file made by `quell tune`, removed by `quell tune rollback`";
@@ -83,8 +85,10 @@ pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
     let fresh = path.with_file_name(format!(".{name}.quell-new"));
     let write = || {
         let mut file = fs::File::create(&fresh)?;
-        if let Ok(old) = fs::metadata(&path) {
-            file.set_permissions(fs::Permissions::from_mode(old.permissions().mode()))?;
+        match fs::File::open(&path) {
+            Ok(old) => keep_attributes(&old, &file)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
@@ -96,6 +100,29 @@ pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
     }
     written?;
     sync_directory(&path)
+}
+
+/// Gives a file the owner, the mode and the extended attributes of another: access control lists and SELinux labels are some.
+fn keep_attributes(from: &fs::File, to: &fs::File) -> io::Result<()> {
+    let old = from.metadata()?;
+    let new = to.metadata()?;
+    if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+        fchown(to, Some(old.uid()), Some(old.gid()))?;
+    }
+    // A change of owner takes bits of the mode, and an access control list is one with it.
+    to.set_permissions(fs::Permissions::from_mode(old.permissions().mode()))?;
+    for name in xattr::names(from)? {
+        // Sums of the old text: the kernel makes those of the new one (Documentation/ABI/testing/evm, ima_policy).
+        if [c"security.ima", c"security.evm"].contains(&name.as_c_str()) {
+            continue;
+        }
+        let value = xattr::get(from, &name)?;
+        // A label that the file got when it was made is set already, and may be set only by the policy's leave.
+        if xattr::get(to, &name).ok().as_ref() != Some(&value) {
+            xattr::set(to, &name, &value)?;
+        }
+    }
+    Ok(())
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
@@ -134,5 +161,24 @@ mod tests {
         file.block.clear();
         file.write(&path).expect("write");
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_keeps_its_owner_its_mode_and_its_attributes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        fs::write(&path, "A=1\n").expect("write");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("chmod");
+        let file = fs::File::open(&path).expect("open");
+        // Root alone may give files away, and a file system may have no attributes.
+        let owned = fchown(&file, Some(12), Some(34)).is_ok();
+        let labelled = xattr::set(&file, c"user.label", b"some").is_ok();
+        replace(&path, "B=2\n").expect("write");
+        let file = fs::File::open(&path).expect("open");
+        let now = file.metadata().expect("metadata");
+        assert_eq!(now.permissions().mode() & 0o777, 0o640);
+        assert!(!owned || (now.uid(), now.gid()) == (12, 34), "{now:?}");
+        assert!(!labelled || xattr::get(&file, c"user.label").expect("the label") == b"some");
+        assert_eq!(fs::read_to_string(&path).expect("read"), "B=2\n");
     }
 }

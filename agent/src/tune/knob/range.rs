@@ -3,7 +3,7 @@
 //! Two knobs would not do: kernels hold each end to the other, so that which may be set first depends on both, on the way
 //! there and on the way back.
 
-use super::file::{all, changeable, path_of, read, write};
+use super::file::{all, changeable, offline, path_of, read, write};
 use super::{Held, Knob, KnobError, KnobSpec, Reading};
 use crate::host::Host;
 use crate::tune::{End, Range, Scope, Target, Value};
@@ -115,7 +115,7 @@ impl Knob for RangeKnob {
     fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
         let ends = match self.numbers(host, target)? {
             Ok(ends) => ends,
-            Err(why) => return Ok(Reading::Absent(why)),
+            Err(why) => return Ok(Reading::Absent(offline(host, target).unwrap_or(why))),
         };
         Ok(match (self.hardware)(host, target) {
             Some(hardware) => Reading::Value(Value::Range(hardware.range(ends))),
@@ -143,10 +143,8 @@ impl Knob for RangeKnob {
         let ends = [(low, now.0), (high, now.1)];
         let [first, second] = order(now, (low, high));
         write(host, &files[first], &ends[first].0.to_string())?;
-        if let Err(error) = write(host, &files[second], &ends[second].0.to_string()) {
-            write(host, &files[first], &ends[first].1.to_string())?;
-            return Err(error);
-        }
+        let written = write(host, &files[second], &ends[second].0.to_string());
+        written.map_err(|error| error.after(write(host, &files[first], &ends[first].1.to_string())))?;
         Ok(Held::Nothing)
     }
 
@@ -214,5 +212,21 @@ mod tests {
         assert_eq!(share.range((23, 100)).to_string(), "23 max");
         assert_eq!(share.range((19, 100)).to_string(), "19 max", "no rounding, but another limit");
         assert_eq!(snapped(&share, "22 50"), "min 50");
+    }
+
+    #[test]
+    fn a_frequency_policy_without_a_cpu_that_runs_is_absent() {
+        use crate::tune::knob::{Reading, by_id, fake};
+        use crate::units::CpuId;
+
+        let (folder, host) = fake::host(&[("/sys/devices/system/cpu/cpu3/online", "0\n")]);
+        let frequency = by_id("cpu.frequency").expect("the knob");
+        let absent = frequency.read(&host, &Target::Cpu(CpuId(3)));
+        assert_eq!(absent.expect("no error"), Reading::Absent("CPU 3 is offline".to_owned()));
+        fake::put(folder.path(), "/sys/devices/system/cpu/cpu3/online", "1\n");
+        let governor = by_id("cpu.governor").expect("the knob");
+        assert!(
+            matches!(governor.read(&host, &Target::Cpu(CpuId(3))), Ok(Reading::Absent(why)) if why.contains("there is no"))
+        );
     }
 }

@@ -1,11 +1,13 @@
 //! Threads as parts of a value: which there are, where they run, and putting each back.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::parts::{self, Change};
 use super::{KnobError, Reading};
 use crate::host::{Host, Root};
 use crate::sys::sched;
@@ -16,6 +18,8 @@ use crate::units::{CpuId, CpuSet, Pid, Tid};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Thread {
     pub(super) tid: Tid,
+    /// The process that it was forked from, or that took it up.
+    pub(super) parent: Tid,
     /// In clock ticks since boot: field 22 of `/proc/TID/stat`.
     pub(super) start: u64,
     pub(super) name: String,
@@ -28,8 +32,24 @@ const PF_KTHREAD: u64 = 0x0020_0000;
 
 impl Thread {
     /// The thread whose directory in `/proc` is `directory`; `None` where it has ended.
-    fn read(root: &Root, directory: &str) -> Option<Self> {
-        root.read(&format!("{directory}/stat")).ok()?.parse().ok()
+    fn read(root: &Root, directory: &str) -> io::Result<Option<Self>> {
+        match root.read(&format!("{directory}/stat")) {
+            Ok(stat) => stat.parse().map(Some).map_err(|()| io::Error::other(format!("`{stat}` is no thread"))),
+            Err(error) if has_ended(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The thread that a value names; `None` where it has ended. It may have another name by now, and be in another cgroup.
+    fn of_part(root: &Root, part: &str) -> Result<Option<Self>, KnobError> {
+        let parsed =
+            part.split_once('@').and_then(|(tid, start)| Some((tid.parse::<u32>().ok()?, start.parse().ok()?)));
+        let why = || format!("`{part}` names no thread");
+        let (tid, start): (u32, u64) =
+            parsed.ok_or_else(|| KnobError::Understand { path: PathBuf::from("/proc"), why: why() })?;
+        let directory = directory(root, tid);
+        let thread = Self::read(root, &directory).map_err(|source| unread(root, &directory, source))?;
+        Ok(thread.filter(|thread| thread.start == start))
     }
 
     /// How a value names it.
@@ -43,6 +63,13 @@ impl Thread {
     }
 }
 
+/// As people are told of it.
+impl fmt::Display for Thread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.tid, self.name)
+    }
+}
+
 impl FromStr for Thread {
     type Err = ();
 
@@ -51,24 +78,52 @@ impl FromStr for Thread {
         let (begin, end) = (stat.find('(').ok_or(())?, stat.rfind(')').ok_or(())?);
         let tid = stat.get(..begin).and_then(|tid| tid.trim().parse().ok()).ok_or(())?;
         let fields: Vec<&str> = stat.get(end + 1..).ok_or(())?.split_whitespace().collect();
-        // Fields 9 and 22 of the whole line; the first here is field 3.
+        // Fields 4, 9 and 22 of the whole line; the first here is field 3.
         let number = |field: usize| fields.get(field - 3).and_then(|text| text.parse().ok()).ok_or(());
         let name = stat.get(begin + 1..end).ok_or(())?.to_owned();
-        Ok(Self { tid: Tid(tid), start: number(22)?, name, flags: number(9)? })
+        let parent = fields.get(1).and_then(|text| text.parse().ok()).ok_or(())?;
+        Ok(Self { tid: Tid(tid), parent: Tid(parent), start: number(22)?, name, flags: number(9)? })
     }
 }
 
+/// The directory of any thread.
+fn directory(root: &Root, tid: u32) -> String {
+    // The kernel has one for each, though a list of /proc shows those of processes only. A tree has what a list shows.
+    let own = format!("/proc/{tid}");
+    if root.is_host() || root.has(&format!("{own}/stat")) {
+        return own;
+    }
+    let processes = root.list("/proc").unwrap_or_default().into_iter();
+    let found = processes.map(|process| format!("/proc/{process}/task/{tid}")).find(|task| root.has(task));
+    found.unwrap_or(own)
+}
+
+fn unread(root: &Root, path: &str, source: io::Error) -> KnobError {
+    KnobError::Read { path: root.path(path), source }
+}
+
+/// The threads whose directories are in `directory`, without those that end while this reads.
+fn listed(root: &Root, directory: &str) -> Result<Vec<Thread>, KnobError> {
+    let names = match root.list(directory) {
+        Err(error) if has_ended(&error) => Vec::new(),
+        names => names.map_err(|source| unread(root, directory, source))?,
+    };
+    let mut threads = Vec::new();
+    for name in names.into_iter().filter(|name| name.parse::<u32>().is_ok()) {
+        let own = format!("{directory}/{name}");
+        threads.extend(Thread::read(root, &own).map_err(|source| unread(root, &own, source))?);
+    }
+    Ok(threads)
+}
+
 /// Every process and kernel thread, as its first thread.
-pub(super) fn processes(root: &Root) -> Vec<Thread> {
-    let numbers = root.list("/proc").unwrap_or_default().into_iter().filter(|name| name.parse::<u32>().is_ok());
-    numbers.filter_map(|pid| Thread::read(root, &format!("/proc/{pid}"))).collect()
+pub(super) fn processes(root: &Root) -> Result<Vec<Thread>, KnobError> {
+    listed(root, "/proc")
 }
 
 /// The threads of a process.
-pub(super) fn threads_of(root: &Root, pid: Pid) -> Vec<Thread> {
-    let task = format!("/proc/{pid}/task");
-    let tids = root.list(&task).unwrap_or_default();
-    tids.into_iter().filter_map(|tid| Thread::read(root, &format!("{task}/{tid}"))).collect()
+pub(super) fn threads_of(root: &Root, pid: Pid) -> Result<Vec<Thread>, KnobError> {
+    listed(root, &format!("/proc/{pid}/task"))
 }
 
 /// Something that each thread has.
@@ -96,73 +151,129 @@ pub(super) fn read(
     Ok(if parts.is_empty() { Reading::Absent(none()) } else { Reading::Value(Value::Each(parts)) })
 }
 
-/// Gives threads one value, or each its own. Where one refuses, those before it get back what they had.
+/// What each thread of a value has that has not ended, whatever it is called by now and wherever it is.
+pub(super) fn read_back(
+    host: &Host,
+    parts: &BTreeMap<String, Value>,
+    attribute: &dyn Attribute,
+) -> Result<Reading, KnobError> {
+    read(host, &still_there(host, parts)?, attribute, || "all of them have ended".to_owned())
+}
+
+/// Whether a thread has a value; one that has ended has none.
+pub(super) fn has(host: &Host, thread: &Thread, attribute: &dyn Attribute, value: &Value) -> Result<bool, KnobError> {
+    match attribute.get(host, thread) {
+        Ok(now) => Ok(now == *value),
+        Err(error) if has_ended(&error) => Ok(false),
+        Err(source) => Err(KnobError::Read { path: path(thread), source }),
+    }
+}
+
+/// The threads of a value that have not ended.
+fn still_there(host: &Host, parts: &BTreeMap<String, Value>) -> Result<Vec<Thread>, KnobError> {
+    let threads = parts.keys().map(|part| Thread::of_part(&host.root, part));
+    Ok(threads.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+/// A value for each part of `before` and no other.
+pub(super) fn spread(before: &Value, wanted: &Value) -> Value {
+    match before {
+        Value::Each(parts) => Value::Each(parts.keys().map(|part| (part.clone(), wanted.clone())).collect()),
+        _ => wanted.clone(),
+    }
+}
+
+/// Gives threads one value: those that `chosen` finds; or each its own, and then those that the value names. Where one refuses,
+/// those before it get back what they had.
 pub(super) fn write(
     host: &Host,
-    threads: &[Thread],
+    chosen: impl FnOnce() -> Result<Vec<Thread>, KnobError>,
     attribute: &dyn Attribute,
     value: &Value,
 ) -> Result<(), KnobError> {
-    let mut changed: Vec<(&Thread, Value)> = Vec::new();
+    parts::all_or_none(&changes(host, chosen, attribute, value)?, |thread, value| set(host, thread, attribute, value))
+}
+
+/// Gives each thread of a value its own, as many as take it.
+pub(super) fn restore(
+    host: &Host,
+    chosen: impl FnOnce() -> Result<Vec<Thread>, KnobError>,
+    attribute: &dyn Attribute,
+    before: &Value,
+) -> Result<(), KnobError> {
+    let changes = changes(host, chosen, attribute, before)?;
+    parts::as_many_as_can_be(&changes, |thread, value| set(host, thread, attribute, value))
+}
+
+fn changes(
+    host: &Host,
+    chosen: impl FnOnce() -> Result<Vec<Thread>, KnobError>,
+    attribute: &dyn Attribute,
+    value: &Value,
+) -> Result<Vec<Change<Thread>>, KnobError> {
+    let threads = match value {
+        Value::Each(parts) => still_there(host, parts)?,
+        _ => chosen()?,
+    };
+    let mut changes = Vec::new();
     for thread in threads {
         let wanted = match value {
             Value::Each(parts) => parts.get(&thread.part()),
             value => Some(value),
         };
-        let Some(wanted) = wanted else { continue };
-        let result = attribute.get(host, thread).and_then(|now| {
-            if now != *wanted {
-                attribute.set(host, thread, wanted)?;
-                changed.push((thread, now));
-            }
-            Ok(())
-        });
-        match result {
-            Err(error) if !has_ended(&error) => {
-                for (thread, before) in changed.into_iter().rev() {
-                    // It took the value before, so it takes it again, or has ended.
-                    let _ = attribute.set(host, thread, &before);
-                }
-                return Err(KnobError::from_write(path(thread), wanted.to_string(), error));
-            }
-            _ => {}
+        let now = match attribute.get(host, &thread) {
+            Ok(now) => now,
+            Err(error) if has_ended(&error) => continue,
+            Err(source) => return Err(KnobError::Read { path: path(&thread), source }),
+        };
+        if let Some(wanted) = wanted.filter(|wanted| **wanted != now) {
+            changes.push(Change { part: thread, now, wanted: wanted.clone() });
         }
     }
-    Ok(())
+    Ok(changes)
+}
+
+fn set(host: &Host, thread: &Thread, attribute: &dyn Attribute, value: &Value) -> Result<(), KnobError> {
+    match attribute.set(host, thread, value) {
+        Err(error) if !has_ended(&error) => Err(KnobError::from_write(path(thread), value.to_string(), error)),
+        _ => Ok(()),
+    }
 }
 
 fn path(thread: &Thread) -> PathBuf {
-    PathBuf::from(format!("thread {} ({})", thread.tid, thread.name))
+    PathBuf::from(format!("thread {thread}"))
 }
 
-fn has_ended(error: &io::Error) -> bool {
+pub(super) fn has_ended(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
 /// The CPUs that a thread may run on.
 pub(super) struct Affinity;
 
+/// What the line of `/proc/TID/status` begins with that has them.
+const ALLOWED: &str = "Cpus_allowed_list:";
+
 impl Attribute for Affinity {
     fn get(&self, host: &Host, thread: &Thread) -> io::Result<Value> {
         if host.root.is_host() {
             return sched::affinity(thread.tid).map(Value::Cpus);
         }
-        let status = || host.root.read(&format!("/proc/{}/status", thread.tid));
-        let text = fake(host, thread, "cpus").map_or_else(
-            || {
-                let status = status()?;
-                let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).map(str::to_owned);
-                line.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
-            },
-            fs::read_to_string,
-        )?;
-        text.parse().map(Value::Cpus).map_err(io::Error::other)
+        let status = host.root.read(&format!("/proc/{}/status", thread.tid))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(ALLOWED));
+        line.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?.parse().map(Value::Cpus).map_err(io::Error::other)
     }
 
     fn set(&self, host: &Host, thread: &Thread, value: &Value) -> io::Result<()> {
         let Value::Cpus(cpus) = value else { return Err(io::ErrorKind::InvalidInput.into()) };
         if !host.root.is_host() {
-            return put_fake(host, thread, "cpus", &cpus.to_string());
+            // No kernel moves it in a tree.
+            let file = format!("/proc/{}/status", thread.tid);
+            let status = host.root.read(&file)?;
+            let anew = |line: &str| {
+                if line.starts_with(ALLOWED) { format!("{ALLOWED}\t{cpus}\n") } else { format!("{line}\n") }
+            };
+            return host.root.write(&file, &status.lines().map(anew).collect::<String>());
         }
         let online = host.topology.online();
         if online.difference(cpus).is_empty() {
@@ -181,26 +292,27 @@ impl Attribute for Scheduling {
         if host.root.is_host() {
             return Ok(Value::Text(Policy::of(thread.tid)?.to_string()));
         }
-        let text = fake(host, thread, "policy").map_or_else(|| Ok("other:0".to_owned()), fs::read_to_string)?;
+        let text = match fs::read_to_string(fake(host, thread)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "other:0".to_owned(),
+            text => text?,
+        };
         Ok(Value::Text(text.trim().to_owned()))
     }
 
     fn set(&self, host: &Host, thread: &Thread, value: &Value) -> io::Result<()> {
         let policy: Policy = value.to_string().parse().map_err(io::Error::other)?;
-        if host.root.is_host() { policy.set(thread.tid) } else { put_fake(host, thread, "policy", &policy.to_string()) }
+        if host.root.is_host() {
+            return policy.set(thread.tid);
+        }
+        let file = fake(host, thread);
+        fs::create_dir_all(file.parent().unwrap_or(&file))?;
+        fs::write(file, policy.to_string())
     }
 }
 
-/// What was set of a thread of a tree: the files of `/proc` cannot be written.
-fn fake(host: &Host, thread: &Thread, name: &str) -> Option<PathBuf> {
-    let path = host.root.path(&format!("/run/quell-fake/threads/{}/{name}", thread.tid));
-    path.exists().then_some(path)
-}
-
-fn put_fake(host: &Host, thread: &Thread, name: &str, text: &str) -> io::Result<()> {
-    let folder = host.root.path(&format!("/run/quell-fake/threads/{}", thread.tid));
-    fs::create_dir_all(&folder)?;
-    fs::write(folder.join(name), text)
+/// Where a tree has the policy of a thread.
+fn fake(host: &Host, thread: &Thread) -> PathBuf {
+    host.root.path(&format!("/run/quell-fake/threads/{}/policy", thread.tid))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use crate::host::Host;
 use crate::tune::Value;
-use crate::tune::knob::threads;
+use crate::tune::knob::{KnobError, threads};
 use crate::units::{CpuId, CpuSet};
 
 /// A file with the CPUs that a parameter took (drivers/base/cpu.c, 4.2), the latter only with CONFIG_NO_HZ_FULL.
@@ -29,16 +29,17 @@ pub(super) fn unknown_to_kernel(host: &Host, name: &str) -> Option<String> {
 }
 
 /// What a parameter has brought, where that is less than it says.
-pub(super) fn lacking(host: &Host, name: &str, wanted: &Value) -> Option<Value> {
-    let Value::Text(wanted) = wanted else { return None };
+pub(super) fn lacking(host: &Host, name: &str, wanted: &Value) -> Result<Option<Value>, KnobError> {
+    let Value::Text(wanted) = wanted else { return Ok(None) };
     let took = match name {
         "isolcpus" => listed(host, ISOLATED),
         "nohz_full" => listed(host, NOHZ_FULL),
-        "rcu_nocbs" => offloaded(host),
-        _ => return None,
+        "rcu_nocbs" => offloaded(host)?,
+        _ => return Ok(None),
     };
     let missing = cpus_in(wanted).difference(&took);
-    (!missing.is_empty()).then(|| Value::Text(format!("{name}={wanted}, of which the kernel took {}", some(&took))))
+    let lacking = || Value::Text(format!("{name}={wanted}, of which the kernel took {}", some(&took)));
+    Ok((!missing.is_empty()).then(lacking))
 }
 
 fn some(cpus: &CpuSet) -> String {
@@ -51,13 +52,13 @@ fn listed(host: &Host, file: &str) -> CpuSet {
 }
 
 /// The CPUs whose RCU callbacks threads run, by the threads: `rcuop/2` (rcu_spawn_one_nocb_kthread, kernel/rcu/tree_nocb.h).
-fn offloaded(host: &Host) -> CpuSet {
+fn offloaded(host: &Host) -> Result<CpuSet, KnobError> {
     let cpu = |name: &str| -> Option<CpuId> {
         let (kind, cpu) = name.strip_prefix("rcuo")?.split_once('/')?;
         // `rcuog/0` is of a group.
         (kind.len() == 1 && kind != "g").then(|| cpu.parse().ok().map(CpuId))?
     };
-    threads::processes(&host.root).iter().filter_map(|thread| cpu(&thread.name)).collect()
+    Ok(threads::processes(&host.root)?.iter().filter_map(|thread| cpu(&thread.name)).collect())
 }
 
 /// The CPUs of `managed_irq,domain,2-5`: flags come first. None of `all`, or of what else is no list.

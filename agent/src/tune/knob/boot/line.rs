@@ -95,6 +95,12 @@ pub(super) fn split(line: &str) -> (String, Parameters) {
     (format!("{}{after}", before.strip_suffix(' ').unwrap_or(before)), Parameters::of(own))
 }
 
+/// quell's words on a line that a boot loader has made, block by block.
+pub(super) fn blocks(line: &str) -> Vec<String> {
+    let blocks = line.split(BEGIN).skip(1).map(|rest| rest.split_once(END).map_or(rest, |(own, _)| own));
+    blocks.map(|own| Parameters::of(own).text()).collect()
+}
+
 /// The line again.
 pub(super) fn join(theirs: &str, own: &Parameters) -> String {
     if own.is_empty() { theirs.to_owned() } else { format!("{theirs} {BEGIN} {} {END}", own.text()) }

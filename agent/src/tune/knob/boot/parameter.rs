@@ -6,6 +6,8 @@ use super::effect;
 use super::line::Parameters;
 use super::staged::{self, Staged};
 use crate::host::{BootLoader, Host};
+use crate::tune::knob::file::changeable;
+use crate::tune::knob::parts::{self, Change};
 use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Running, Stage};
 use crate::tune::{Kind, Scope, Target, Value};
 
@@ -90,10 +92,67 @@ impl Form {
 }
 
 impl Parameter {
-    fn read_file(&self, staged: &Staged, name: &str) -> Value {
+    /// What a file says of a parameter: quell's own word, and what it comes to with everybody's.
+    fn value(&self, staged: &Staged, name: &str, files: &[Staged]) -> Value {
         let own = self.form.of(&staged.own, name);
-        own.or_else(|| self.form.of(&staged.theirs, name)).unwrap_or_else(|| self.form.none())
+        // GRUB reads quell's words in another of its files as well, where they were before this one was there.
+        let grub = BootLoader::is_grub_file(&staged.file);
+        let elsewhere = files.iter().filter(|other| grub && BootLoader::is_grub_file(&other.file));
+        let elsewhere = || elsewhere.clone().find_map(|other| self.form.of(&other.own, name));
+        let effective = own.clone().or_else(elsewhere).or_else(|| self.form.of(&staged.theirs, name));
+        Value::Staged { own: own.map(Box::new), effective: Box::new(effective.unwrap_or_else(|| self.form.none())) }
     }
+
+    /// What a file is to say for quell.
+    fn own(&self, staged: &Staged, name: &str, value: &Value) -> Option<Value> {
+        match value {
+            Value::Each(parts) => parts.get(&staged.file).and_then(|part| self.own(staged, name, part)),
+            Value::Staged { own, .. } => own.as_deref().cloned(),
+            // One that nothing reads any more.
+            _ if !staged.counts => None,
+            // What the user's own words say needs none of quell's.
+            wanted => {
+                let theirs = self.form.of(&staged.theirs, name).unwrap_or_else(|| self.form.none());
+                (*wanted != theirs).then(|| wanted.clone())
+            }
+        }
+    }
+
+    /// The files that are to say something else.
+    fn changes(&self, host: &Host, target: &Target, value: &Value) -> Result<Vec<Change<String>>, KnobError> {
+        let name = name(target)?;
+        let mut changes = Vec::new();
+        let mut files = staged::read(host)?;
+        if let Value::Each(parts) = value {
+            // A file that nothing reads any more is to have its words again, if quell had some there.
+            let lost = parts.keys().filter(|file| files.iter().all(|known| known.file != **file));
+            let lost: Vec<_> = lost.filter(|file| own(&parts[*file]).is_some()).collect();
+            for file in lost {
+                files.push(staged::of(host, file, false)?);
+            }
+        }
+        let own_words =
+            |own: Option<Value>| Value::Staged { own: own.map(Box::new), effective: Box::new(self.form.none()) };
+        for file in files {
+            let (now, wanted) = (self.form.of(&file.own, name), self.own(&file, name, value));
+            if now != wanted {
+                changes.push(Change { part: file.file, now: own_words(now), wanted: own_words(wanted) });
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Writes quell's word of a file, beside those of other parameters.
+    fn set(&self, host: &Host, target: &Target, file: &str, value: &Value) -> Result<(), KnobError> {
+        let mut words = staged::of(host, file, true)?.own;
+        self.form.set(&mut words, name(target)?, own(value).unwrap_or(&self.form.none()));
+        staged::write(host, file, &words)
+    }
+}
+
+/// quell's own word of a staged value.
+fn own(value: &Value) -> Option<&Value> {
+    if let Value::Staged { own, .. } = value { own.as_deref() } else { None }
 }
 
 fn name(target: &Target) -> Result<&str, KnobError> {
@@ -114,19 +173,17 @@ impl Knob for Parameter {
 
     fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
         let name = name(target)?;
-        let Some(loader) = BootLoader::of(&host.root) else {
+        let files = staged::read(host)?;
+        let of = |file: &Staged| (file.file.clone(), self.value(file, name, &files));
+        // Where a file does not count, nothing but a word of quell's that is in it does.
+        let there = files.iter().filter(|file| file.counts || self.form.of(&file.own, name).is_some());
+        let parts: BTreeMap<String, Value> = there.map(of).collect();
+        if parts.is_empty() {
             let why = "there is no boot loader here that quell knows, GRUB or entries: set the command line where this host is \
                        started from";
             return Ok(Reading::Absent(why.to_owned()));
-        };
-        let mut parts = BTreeMap::new();
-        for file in staged::read(host, &loader)? {
-            parts.insert(file.file.clone(), self.read_file(&file, name));
         }
-        let mut values = parts.values();
-        let first = values.next().cloned().unwrap_or_else(|| self.form.none());
-        // As a rule they agree.
-        Ok(Reading::Value(if values.all(|value| *value == first) { first } else { Value::Each(parts) }))
+        Ok(Reading::Value(Value::Each(parts)))
     }
 
     fn normalize(&self, host: &Host, target: &Target, value: &Value) -> Result<Value, KnobError> {
@@ -145,9 +202,8 @@ impl Knob for Parameter {
         if let Some(why) = effect::unknown_to_kernel(host, name) {
             return Err(impossible(why));
         }
-        let Some(loader) = BootLoader::of(&host.root) else { return Ok(value.clone()) };
         let base = name.split(':').next().unwrap_or(name);
-        for file in staged::read(host, &loader)? {
+        for file in staged::read(host)? {
             let theirs = self.form.of(&file.theirs, name).filter(|theirs| theirs != value);
             if let Some(theirs) = theirs.filter(|_| NOT_TWICE.contains(&base)) {
                 return Err(impossible(format!(
@@ -162,34 +218,32 @@ impl Knob for Parameter {
     }
 
     fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
-        let name = name(target)?;
-        let none = || KnobError::Impossible { value: value.clone(), why: "there is no boot loader".to_owned() };
-        let loader = BootLoader::of(&host.root).ok_or_else(none)?;
-        let mut written: Vec<Staged> = Vec::new();
-        for mut file in staged::read(host, &loader)? {
-            let before = file.clone();
-            let wanted = match value {
-                Value::Each(parts) => parts.get(&file.file),
-                value => Some(value),
-            };
-            let Some(wanted) = wanted else { continue };
-            // What the user's own words say needs none of quell's: so undoing leaves the file as it was.
-            let theirs = self.form.of(&file.theirs, name).unwrap_or_else(|| self.form.none());
-            let own = if *wanted == theirs { self.form.none() } else { wanted.clone() };
-            self.form.set(&mut file.own, name, &own);
-            if file == before {
-                continue;
-            }
-            if let Err(error) = staged::write(host, &loader, &file) {
-                for before in written.iter().rev() {
-                    // It was written a moment ago, so it can be again; where not, the journal has what was before.
-                    let _ = staged::write(host, &loader, before);
-                }
-                return Err(error);
-            }
-            written.push(before);
+        if staged::loader(host)?.is_none() {
+            return Err(KnobError::Impossible { value: value.clone(), why: "there is no boot loader".to_owned() });
         }
-        Ok(Held::Nothing)
+        let changes = self.changes(host, target, value)?;
+        parts::all_or_none(&changes, |file, value| self.set(host, target, file, value)).map(|()| Held::Nothing)
+    }
+
+    fn restore(&self, host: &Host, target: &Target, before: &Value) -> Result<(), KnobError> {
+        let changes = self.changes(host, target, before)?;
+        parts::as_many_as_can_be(&changes, |file, value| self.set(host, target, file, value))
+    }
+
+    fn changeable(&self, host: &Host, _: &Target) -> Result<(), KnobError> {
+        staged::read(host)?.iter().try_for_each(|file| changeable(host, &file.file))
+    }
+
+    /// What was before is what quell had said before, and nothing in every other file: there may be more of them by now, a kernel's
+    /// that was installed since.
+    fn meets(&self, now: &Value, wanted: &Value) -> bool {
+        match (now, wanted) {
+            (Value::Each(now), Value::Each(before)) => {
+                let of = |parts: &BTreeMap<String, Value>, file: &str| parts.get(file).and_then(own).cloned();
+                now.keys().chain(before.keys()).all(|file| of(now, file) == of(before, file))
+            }
+            _ => now.meets(wanted),
+        }
     }
 
     fn running(&self, host: &Host, target: &Target, wanted: &Value) -> Result<Running, KnobError> {
@@ -198,10 +252,10 @@ impl Knob for Parameter {
         if now != *wanted {
             return Ok(Running::Otherwise { now });
         }
-        Ok(effect::lacking(host, name, wanted).map_or(Running::InForce, |now| Running::Otherwise { now }))
+        Ok(effect::lacking(host, name, wanted)?.map_or(Running::InForce, |now| Running::Otherwise { now }))
     }
 
     fn settle(&self, host: &Host) -> Result<(), KnobError> {
-        BootLoader::of(&host.root).map_or(Ok(()), |loader| staged::settle(host, &loader))
+        staged::settle(host)
     }
 }

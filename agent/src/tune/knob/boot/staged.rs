@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
 
 use super::line::{self, Parameters};
-use crate::host::{BootLoader, Host};
+use crate::host::{BootLoader, GrubGenerator, Host};
 use crate::tune::knob::KnobError;
 use crate::tune::knob::owned_block::{OwnedBlock, replace};
 
@@ -18,60 +17,97 @@ pub(super) struct Staged {
     pub(super) theirs: Parameters,
     /// What quell says, behind it.
     pub(super) own: Parameters,
+    /// Whether the boot loader that the host has now reads it. Where it does not, the host had another one once, or has another
+    /// directory for it by now.
+    pub(super) counts: bool,
 }
 
 /// The variable that comes last on the line, and that the menu's recovery entries leave out: those boot without it.
 const ASSIGNMENT: &str = "GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT ";
 
-/// The words of every file.
-pub(super) fn read(host: &Host, loader: &BootLoader) -> Result<Vec<Staged>, KnobError> {
-    match loader {
-        BootLoader::Grub { file, .. } => {
-            let block = block(host, file)?;
-            Ok(vec![Staged { file: file.clone(), theirs: grub_theirs(host), own: grub_own(&block.block) }])
-        }
-        BootLoader::Entries { files } => files.iter().map(|file| entry(host, file)).collect(),
+/// The boot loader that a host has now.
+pub(super) fn loader(host: &Host) -> Result<Option<BootLoader>, KnobError> {
+    BootLoader::of(&host.root).map_err(|source| unread(host, "/boot/loader/entries", source))
+}
+
+/// The words of every file that the boot loader reads, and of those others that have some of quell's.
+pub(super) fn read(host: &Host) -> Result<Vec<Staged>, KnobError> {
+    let read = match loader(host)? {
+        Some(BootLoader::Grub { file, .. }) => vec![file],
+        Some(BootLoader::Entries { files }) => files,
+        None => Vec::new(),
+    };
+    let candidates = BootLoader::candidates(&host.root).map_err(|source| unread(host, "/etc/default", source))?;
+    let mut files = Vec::new();
+    for file in &read {
+        files.push(of(host, file, true)?);
     }
+    for file in candidates.iter().filter(|file| !read.contains(file)) {
+        let staged = of(host, file, false)?;
+        if !staged.own.is_empty() {
+            files.push(staged);
+        }
+    }
+    Ok(files)
+}
+
+/// The words of one file.
+pub(super) fn of(host: &Host, file: &str, counts: bool) -> Result<Staged, KnobError> {
+    if !BootLoader::is_grub_file(file) {
+        return Ok(Staged { counts, ..entry(host, file)? });
+    }
+    let own = grub_own(&block(host, file)?.block);
+    Ok(Staged { file: file.to_owned(), theirs: grub_theirs(host)?, own, counts })
 }
 
 /// Writes quell's words of a file.
-pub(super) fn write(host: &Host, loader: &BootLoader, staged: &Staged) -> Result<(), KnobError> {
-    let path = host.root.path(&staged.file);
-    let result = match loader {
-        BootLoader::Grub { file, .. } => {
-            let mut block = block(host, file)?;
-            block.block = match staged.own.is_empty() {
-                true => String::new(),
-                // In a shell's double quotes.
-                false => format!("{ASSIGNMENT}{}\"\n", staged.own.text().replace('"', "\\\"")),
-            };
-            block.write(&path)
-        }
-        BootLoader::Entries { .. } => {
-            let text = fs::read_to_string(&path).map_err(|source| KnobError::Read { path: path.clone(), source })?;
-            replace(&path, &edited(&staged.file, &text, &staged.own))
-        }
+pub(super) fn write(host: &Host, file: &str, own: &Parameters) -> Result<(), KnobError> {
+    let path = host.root.path(file);
+    let result = if BootLoader::is_grub_file(file) {
+        let mut block = block(host, file)?;
+        block.block = match own.is_empty() {
+            true => String::new(),
+            // In a shell's double quotes; the marks tell the words in the menu that is made of it.
+            false => format!("{ASSIGNMENT}{}\"\n", line::join("", own).trim_start().replace('"', "\\\"")),
+        };
+        block.write(&path)
+    } else {
+        let text = fs::read_to_string(&path).map_err(|source| unread(host, file, source))?;
+        replace(&path, &edited(file, &text, own))
     };
-    result.map_err(|source| KnobError::from_write(path, staged.own.text(), source))
+    result.map_err(|source| KnobError::from_write(path, own.text(), source))
+}
+
+fn unread(host: &Host, file: &str, source: io::Error) -> KnobError {
+    let path = host.root.path(file);
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => KnobError::Permission { path, source },
+        _ => KnobError::Read { path, source },
+    }
 }
 
 fn block(host: &Host, file: &str) -> Result<OwnedBlock, KnobError> {
-    let path = host.root.path(file);
-    OwnedBlock::read(&path).map_err(|source| KnobError::Read { path, source })
+    OwnedBlock::read(&host.root.path(file)).map_err(|source| unread(host, file, source))
 }
 
 fn grub_own(block: &str) -> Parameters {
     let line = block.lines().find_map(|line| line.strip_prefix(ASSIGNMENT)?.strip_suffix('"'));
-    Parameters::of(&line.unwrap_or_default().replace("\\\"", "\""))
+    let line = line.unwrap_or_default().replace("\\\"", "\"");
+    match line::split(&line) {
+        // As earlier versions wrote it.
+        (words, own) if own.is_empty() => Parameters::of(&words),
+        (_, own) => own,
+    }
 }
 
-/// The user's words: what the two variables come to that GRUB puts on the line, in that order. Shell code beyond assignments is
-/// not followed: words that it makes are not seen.
-fn grub_theirs(host: &Host) -> Parameters {
-    let texts = BootLoader::grub_files(&host.root)
-        .into_iter()
-        .map(|file| OwnedBlock::read(&host.root.path(&file)).ok().and_then(|block| block.rest).unwrap_or_default());
-    let texts: Vec<String> = texts.collect();
+/// The user's words: what the two variables come to that GRUB puts on the line, in that order. Shell
+/// code beyond assignments is not followed: words that it makes are not seen.
+fn grub_theirs(host: &Host) -> Result<Parameters, KnobError> {
+    let files = BootLoader::grub_files(&host.root).map_err(|source| unread(host, "/etc/default/grub.d", source))?;
+    let mut texts = Vec::new();
+    for file in files {
+        texts.push(block(host, &file)?.rest.unwrap_or_default());
+    }
     let value = |variable: &str| {
         let mut line = String::new();
         for assignment in texts.iter().flat_map(|text| text.lines()) {
@@ -89,7 +125,7 @@ fn grub_theirs(host: &Host) -> Parameters {
         }
         line
     };
-    Parameters::of(&format!("{} {}", value("GRUB_CMDLINE_LINUX"), value("GRUB_CMDLINE_LINUX_DEFAULT")))
+    Ok(Parameters::of(&format!("{} {}", value("GRUB_CMDLINE_LINUX"), value("GRUB_CMDLINE_LINUX_DEFAULT"))))
 }
 
 /// Whether a file is an entry, which has its words behind `options`, or one with nothing but words.
@@ -108,7 +144,7 @@ fn place(file: &str, text: &str) -> Option<usize> {
 
 fn entry(host: &Host, file: &str) -> Result<Staged, KnobError> {
     let path = host.root.path(file);
-    let text = fs::read_to_string(&path).map_err(|source| KnobError::Read { path, source })?;
+    let text = fs::read_to_string(&path).map_err(|source| unread(host, file, source))?;
     let mut theirs = String::new();
     let mut own = Parameters::default();
     for line in text.lines() {
@@ -120,7 +156,7 @@ fn entry(host: &Host, file: &str) -> Result<Staged, KnobError> {
             own = ours;
         }
     }
-    Ok(Staged { file: file.to_owned(), theirs: Parameters::of(&theirs), own })
+    Ok(Staged { file: file.to_owned(), theirs: Parameters::of(&theirs), own, counts: true })
 }
 
 fn edited(file: &str, text: &str, own: &Parameters) -> String {
@@ -139,19 +175,68 @@ fn edited(file: &str, text: &str, own: &Parameters) -> String {
     lines.collect()
 }
 
-/// Makes GRUB's menu, and looks whether it has what was staged.
-pub(super) fn settle(host: &Host, loader: &BootLoader) -> Result<(), KnobError> {
-    let BootLoader::Grub { file, generator } = loader else { return Ok(()) };
+/// Makes GRUB's menu, and looks whether it has what is staged, and nothing that no more is.
+pub(super) fn settle(host: &Host) -> Result<(), KnobError> {
     if !host.root.is_host() {
         return Ok(());
     }
-    crate::tune::knob::command::run(generator.program, generator.arguments)?;
-    let menu = host.root.path(generator.menu);
-    let text = fs::read_to_string(&menu).map_err(|source| KnobError::Read { path: menu.clone(), source })?;
-    let own = grub_own(&block(host, file)?.block).text();
-    if text.contains(&own) {
+    let files = read(host)?;
+    let own: Vec<&Parameters> =
+        files.iter().filter(|file| BootLoader::is_grub_file(&file.file)).map(|file| &file.own).collect();
+    let generator = GrubGenerator::of(&host.root);
+    let menu = || match fs::read_to_string(host.root.path(generator.menu)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        text => text.map_err(|source| unread(host, generator.menu, source)),
+    };
+    // A host that has entries by now may still have a menu from before.
+    let is_grub = matches!(loader(host)?, Some(BootLoader::Grub { .. }));
+    if !is_grub && has_exactly(&menu()?, &own).is_ok() {
         return Ok(());
     }
-    let why = format!("`{own}` is not in {} that {} made", PathBuf::from(generator.menu).display(), generator.program);
-    Err(KnobError::Refused { path: menu, value: own, source: io::Error::other(why) })
+    crate::tune::knob::command::run(generator.program, generator.arguments)?;
+    has_exactly(&menu()?, &own).map_err(|why| KnobError::Refused {
+        path: host.root.path(generator.menu),
+        value: own.iter().map(|own| own.text()).collect::<Vec<_>>().join(" "),
+        source: io::Error::other(format!("{why}, though {} made it", generator.program)),
+    })
+}
+
+/// Whether a menu has quell's words, these and no others.
+fn has_exactly(menu: &str, own: &[&Parameters]) -> Result<(), String> {
+    // In whichever order GRUB reads the files.
+    let sorted = |mut words: Vec<String>| {
+        words.sort();
+        words
+    };
+    let wanted = sorted(own.iter().filter(|own| !own.is_empty()).map(|own| own.text()).collect());
+    let mut found = false;
+    for line in menu.lines() {
+        let words = sorted(line::blocks(line));
+        if !words.is_empty() && words != wanted {
+            return Err(format!("it has the words `{}` of quell's", words.join(" ")));
+        }
+        found |= !words.is_empty();
+    }
+    if found || wanted.is_empty() { Ok(()) } else { Err(format!("it does not have `{}`", wanted.join(" "))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_menu_has_what_is_staged_and_no_more() {
+        let menu =
+            |words: &str| format!("menuentry 'Debian' {{\n\tlinux /vmlinuz root=/dev/sda1 ro quiet {words}\n}}\n");
+        let (none, some) = (Parameters::default(), Parameters::of("nohz=on skew_tick=1"));
+        let staged = menu("quell.begin nohz=on skew_tick=1 quell.end");
+        assert!(has_exactly(&staged, &[&some]).is_ok());
+        assert!(has_exactly(&menu(""), &[&none]).is_ok());
+        assert!(has_exactly(&menu(""), &[&some]).is_err_and(|why| why.contains("does not have `nohz=on skew_tick=1`")));
+        // A generator that wrote another menu than the host reads, after an undo.
+        assert!(has_exactly(&staged, &[&none]).is_err_and(|why| why.contains("nohz=on skew_tick=1")));
+        assert!(has_exactly(&staged, &[&some, &some]).is_err());
+        let two = menu("quell.begin nohz=on skew_tick=1 quell.end quell.begin mce=off quell.end");
+        assert!(has_exactly(&two, &[&Parameters::of("mce=off"), &some]).is_ok());
+    }
 }

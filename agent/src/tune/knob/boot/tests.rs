@@ -2,7 +2,7 @@ use std::fs;
 
 use super::super::fake;
 use super::*;
-use crate::tune::knob::{Reading, Running};
+use crate::tune::knob::{KnobError, Reading, Running};
 use crate::tune::{Kind, Target, Value};
 
 const GRUB: &str = "GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\nGRUB_CMDLINE_LINUX=\"nohz=off\"\n";
@@ -14,6 +14,112 @@ fn on(name: &str) -> Target {
 
 fn text(value: &str) -> Value {
     Kind::Text.parse(value).expect("text")
+}
+
+/// Whether everybody's words together come to a value.
+fn says(knob: &dyn Knob, host: &crate::host::Host, name: &str, value: &Value) -> bool {
+    knob.meets(&fake::value(knob, host, &on(name)), value)
+}
+
+fn file(folder: &tempfile::TempDir, path: &str) -> String {
+    fs::read_to_string(folder.path().join(path.trim_start_matches('/')))
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// That no file has a word of quell's.
+fn without_quell(folder: &tempfile::TempDir) {
+    for path in
+        ["/etc/default/grub", "/etc/default/grub.d/99-quell.cfg", "/boot/loader/entries/a.conf", "/etc/kernel/cmdline"]
+    {
+        let text = fs::read_to_string(folder.path().join(path.trim_start_matches('/'))).unwrap_or_default();
+        assert!(!text.contains("quell"), "{path}: {text}");
+    }
+}
+
+#[test]
+fn what_is_put_back_is_quells_and_not_what_the_user_said_then() {
+    let (folder, host) = fake::host(&[("/etc/default/grub", "GRUB_CMDLINE_LINUX=\"mitigations=auto\"\n")]);
+    let (knob, target) = (&parameter::PARAMETER, on("mitigations"));
+    let before = fake::apply(knob, &host, &target, "off");
+    // The user takes out what was there, and what quell said before stays that: nothing.
+    let now = file(&folder, "/etc/default/grub").replace("mitigations=auto", "");
+    fake::put(folder.path(), "/etc/default/grub", &now);
+    assert!(!knob.meets(&fake::value(knob, &host, &target), &before));
+    knob.restore(&host, &target, &before).expect("back");
+    assert!(knob.meets(&fake::value(knob, &host, &target), &before));
+    assert_eq!(file(&folder, "/etc/default/grub"), "GRUB_CMDLINE_LINUX=\"\"\n");
+}
+
+#[test]
+fn words_of_an_earlier_transaction_come_back() {
+    let (folder, host) = fake::host(&[("/etc/default/grub", GRUB)]);
+    let first = fake::apply(&parameter::PARAMETER, &host, &on("nohz"), "on");
+    let staged = file(&folder, "/etc/default/grub");
+    let second = fake::apply(&parameter::PARAMETER, &host, &on("nohz"), "off");
+    parameter::PARAMETER.restore(&host, &on("nohz"), &second).expect("back");
+    assert_eq!(file(&folder, "/etc/default/grub"), staged);
+    parameter::PARAMETER.restore(&host, &on("nohz"), &first).expect("back");
+    assert_eq!(file(&folder, "/etc/default/grub"), GRUB);
+}
+
+#[test]
+fn words_are_found_wherever_they_were_written_whatever_boots_the_host_by_now() {
+    let (knob, target) = (&parameter::PARAMETER, on("nohz"));
+    for later in [("/etc/default/grub.d/10-site.cfg", "GRUB_TIMEOUT=1\n"), ("/boot/loader/entries/a.conf", ENTRY)] {
+        let (folder, host) = fake::host(&[("/etc/default/grub", GRUB)]);
+        let before = fake::apply(knob, &host, &target, "on");
+        fake::put(folder.path(), later.0, later.1);
+        let now = fake::value(knob, &host, &target);
+        assert!(!knob.meets(&now, &before), "{}: {now:?}", later.0);
+        knob.restore(&host, &target, &before).expect("back");
+        assert!(knob.meets(&fake::value(knob, &host, &target), &before), "{}", later.0);
+        without_quell(&folder);
+        assert_eq!(file(&folder, later.0), later.1);
+    }
+}
+
+#[test]
+fn words_that_moved_to_another_file_move_back() {
+    let (knob, target) = (&parameter::PARAMETER, on("nohz"));
+    let (folder, host) = fake::host(&[("/etc/default/grub", GRUB)]);
+    let first = fake::apply(knob, &host, &target, "on");
+    let staged = file(&folder, "/etc/default/grub");
+    fake::put(folder.path(), "/etc/default/grub.d/10-site.cfg", "");
+    assert!(says(knob, &host, "nohz", &text("on")), "GRUB reads it all the same");
+    let second = fake::apply(knob, &host, &target, "off");
+    // As the user's own words say, so that none of quell's are needed.
+    without_quell(&folder);
+    knob.restore(&host, &target, &second).expect("back");
+    assert_eq!(file(&folder, "/etc/default/grub"), staged);
+    knob.restore(&host, &target, &first).expect("back");
+    without_quell(&folder);
+}
+
+#[test]
+fn an_entry_that_was_made_from_quells_words_loses_them_too() {
+    let (knob, target) = (&parameter::PARAMETER, on("nohz"));
+    let (folder, host) =
+        fake::host(&[("/boot/loader/entries/a.conf", ENTRY), ("/etc/kernel/cmdline", "root=/dev/sda1 ro\n")]);
+    let before = fake::apply(knob, &host, &target, "on");
+    // A kernel is installed, and gets its line from there.
+    let line = format!("options {}", file(&folder, "/etc/kernel/cmdline"));
+    fake::put(folder.path(), "/boot/loader/entries/b.conf", &line);
+    assert!(line.contains("nohz=on"));
+    knob.restore(&host, &target, &before).expect("back");
+    assert!(knob.meets(&fake::value(knob, &host, &target), &before));
+    assert_eq!(file(&folder, "/boot/loader/entries/b.conf"), "options root=/dev/sda1 ro\n");
+    without_quell(&folder);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_no_empty_file() {
+    for path in ["/etc/default/grub", "/etc/default/grub.d/10-site.cfg"] {
+        let (folder, host) = fake::host(&[("/etc/default/grub", GRUB), ("/etc/default/grub.d/10-site.cfg", "")]);
+        fs::write(folder.path().join(path.trim_start_matches('/')), b"# caf\xe9\nGRUB_CMDLINE_LINUX=\"isolcpus=3\"\n")
+            .expect("bytes");
+        let normal = parameter::PARAMETER.normalize(&host, &on("isolcpus"), &text("2-3"));
+        assert!(matches!(normal, Err(KnobError::Read { .. })), "{normal:?}");
+    }
 }
 
 #[test]
@@ -48,8 +154,7 @@ fn all_of_quells_parameters_are_one_block_behind_the_users_own() {
     parameter::PARAMETER.write(&host, &on("hugepages:1G"), &text("4")).expect("write");
     parameter::FLAG.write(&host, &on("nosoftlockup"), &Value::Switch(true)).expect("write");
     let own = fs::read_to_string(folder.path().join("etc/default/grub.d/99-quell.cfg")).expect("the file");
-    let line =
-        "GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT nohz=on hugepagesz=1G hugepages=4 nosoftlockup\"\n";
+    let line = "\"$GRUB_CMDLINE_LINUX_DEFAULT quell.begin nohz=on hugepagesz=1G hugepages=4 nosoftlockup quell.end\"\n";
     assert!(own.contains(line), "{own}");
     let (folder, host) = fake::host(&[("/boot/loader/entries/a.conf", ENTRY)]);
     parameter::PARAMETER.write(&host, &on("nohz"), &text("on")).expect("write");
@@ -61,8 +166,8 @@ fn all_of_quells_parameters_are_one_block_behind_the_users_own() {
 fn what_the_user_set_is_read_and_not_set_against() {
     let grub = "GRUB_CMDLINE_LINUX=\"isolcpus=3 rcu_nocbs=3 nohz=off quiet\"\n";
     let (folder, host) = fake::host(&[("/etc/default/grub", grub)]);
-    assert_eq!(fake::value(&parameter::PARAMETER, &host, &on("nohz")), text("off"));
-    assert_eq!(fake::value(&parameter::FLAG, &host, &on("quiet")), Value::Switch(true));
+    assert!(says(&parameter::PARAMETER, &host, "nohz", &text("off")));
+    assert!(says(&parameter::FLAG, &host, "quiet", &Value::Switch(true)));
     fake::round_trip(&parameter::PARAMETER, &host, &on("nohz"), "on");
     let file = fs::read_to_string(folder.path().join("etc/default/grub")).expect("the file");
     assert_eq!(file, grub, "what the user says needs no block");
@@ -83,9 +188,10 @@ fn the_users_own_files_are_read_in_the_order_that_grub_reads_them() {
         ("/etc/default/grub.d/10-a.cfg", "GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX mce=off\"\n"),
         ("/etc/default/grub.d/20-b.cfg", "GRUB_CMDLINE_LINUX_DEFAULT='nohz=auto'\n"),
     ]);
-    let of = |name: &str| fake::value(&parameter::PARAMETER, &host, &on(name));
-    assert_eq!([of("nohz"), of("skew_tick"), of("mce")], [text("auto"), text("1"), text("off")]);
-    assert_eq!(fake::value(&parameter::FLAG, &host, &on("quiet")), Value::Switch(false), "20-b.cfg replaced it");
+    for (name, value) in [("nohz", "auto"), ("skew_tick", "1"), ("mce", "off")] {
+        assert!(says(&parameter::PARAMETER, &host, name, &text(value)), "{name}");
+    }
+    assert!(says(&parameter::FLAG, &host, "quiet", &Value::Switch(false)), "20-b.cfg replaced it");
 }
 
 #[test]
@@ -94,7 +200,8 @@ fn entries_that_do_not_agree_are_told_apart() {
     let (first, second) = (entry("nohz=on"), entry("nohz=off"));
     let (_folder, host) =
         fake::host(&[("/boot/loader/entries/a.conf", &first), ("/boot/loader/entries/b.conf", &second)]);
-    assert!(matches!(fake::value(&parameter::PARAMETER, &host, &on("nohz")), Value::Each(_)));
+    let shown = fake::value(&parameter::PARAMETER, &host, &on("nohz")).to_string();
+    assert_eq!(shown, "on (/boot/loader/entries/a.conf), off (/boot/loader/entries/b.conf)");
     fake::round_trip(&parameter::PARAMETER, &host, &on("nohz"), "on");
 }
 

@@ -61,10 +61,14 @@ impl Knob for Boost {
     /// cpufreq_boost_set_sw, drivers/cpufreq/cpufreq.c): a limit below that is put back. So is the least share of intel_pstate,
     /// which is made to fit below turbo (store_no_turbo, drivers/cpufreq/intel_pstate.c) and not given back with it.
     fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
-        let Some((file, off, on)) = file(host) else { return Err(KnobError::Target { target: target.clone() }) };
-        let limits = limits(host);
+        let unknown = || KnobError::Target { target: target.clone() };
+        let (file, off, on) = file(host).ok_or_else(unknown)?;
+        let before = read(host, file, file)?.map_err(|_| unknown())?;
+        let limits = limits(host)?;
         write(host, file, if *value == Value::Switch(true) { on } else { off })?;
-        put_back(host, &limits).map(|()| Held::Nothing)
+        keep(host, &limits)
+            .map_err(|error| error.after(write(host, file, &before).and_then(|()| keep(host, &limits))))?;
+        Ok(Held::Nothing)
     }
 
     fn changeable(&self, host: &Host, _: &Target) -> Result<(), KnobError> {
@@ -72,22 +76,35 @@ impl Knob for Boost {
     }
 }
 
-/// The least share under intel_pstate, and the frequency limits below the hardware's own: file and text.
-fn limits(host: &Host) -> Vec<(String, String)> {
-    let policies = host.root.list(POLICIES).unwrap_or_default().into_iter().filter(|name| name.starts_with("policy"));
-    let frequencies = policies.filter_map(|policy| {
-        let file = format!("{POLICIES}/{policy}/scaling_max_freq");
-        let limit = host.root.read(&file).ok()?;
-        let most = host.root.read(&format!("{POLICIES}/{policy}/cpuinfo_max_freq")).ok()?;
-        (limit != most).then_some((file, limit))
-    });
-    let share = host.root.read(LEAST_SHARE).ok().map(|share| (LEAST_SHARE.to_owned(), share));
-    share.into_iter().chain(frequencies).collect()
+/// Puts limits back that have become others.
+fn keep(host: &Host, limits: &[(String, String)]) -> Result<(), KnobError> {
+    for (file, limit) in limits {
+        if read(host, file, file)?.is_ok_and(|now| now != *limit) {
+            write(host, file, limit)?;
+        }
+    }
+    Ok(())
 }
 
-fn put_back(host: &Host, limits: &[(String, String)]) -> Result<(), KnobError> {
-    let mut changed = limits.iter().filter(|(file, limit)| host.root.read(file).is_ok_and(|now| now != *limit));
-    changed.try_for_each(|(file, limit)| write(host, file, limit))
+/// The least share under intel_pstate, and the frequency limits below the hardware's own: file and text. None of policies whose
+/// CPUs are offline.
+fn limits(host: &Host) -> Result<Vec<(String, String)>, KnobError> {
+    let policies = host.root.list(POLICIES);
+    let policies = policies.map_err(|source| KnobError::Read { path: host.root.path(POLICIES), source })?;
+    let mut limits = Vec::new();
+    if let Ok(share) = read(host, LEAST_SHARE, LEAST_SHARE)? {
+        limits.push((LEAST_SHARE.to_owned(), share));
+    }
+    for policy in policies.into_iter().filter(|name| name.starts_with("policy")) {
+        let file = format!("{POLICIES}/{policy}/scaling_max_freq");
+        let most = format!("{POLICIES}/{policy}/cpuinfo_max_freq");
+        if let (Ok(limit), Ok(most)) = (read(host, &file, &file)?, read(host, &most, &most)?)
+            && limit != most
+        {
+            limits.push((file, limit));
+        }
+    }
+    Ok(limits)
 }
 
 #[cfg(test)]
@@ -114,16 +131,31 @@ mod tests {
             (&policy(1, "scaling_max_freq"), "3000\n"),
             (&policy(1, "cpuinfo_max_freq"), "3000\n"),
         ]);
-        assert_eq!(limits(&host), [(policy(0, "scaling_max_freq"), "2000".to_owned())]);
+        assert_eq!(limits(&host).expect("read"), [(policy(0, "scaling_max_freq"), "2000".to_owned())]);
+    }
+
+    #[test]
+    fn a_limit_that_cannot_be_read_is_no_reason_to_lose_it() {
+        let policy = |file: &str| format!("{POLICIES}/policy0/{file}");
+        let (folder, host) = fake::host(&[
+            (FILES[1].0, "1\n"),
+            (&policy("scaling_max_freq"), "2000\n"),
+            (&policy("cpuinfo_max_freq"), "3000\n"),
+        ]);
+        // No text: as unreadable to root as a file can be made.
+        std::fs::write(folder.path().join(policy("scaling_max_freq").trim_start_matches('/')), [0xff]).expect("bytes");
+        let error = Boost.write(&host, &Target::Host, &Value::Switch(false)).expect_err("a limit would be lost");
+        assert!(matches!(error, KnobError::Read { .. }), "{error}");
+        assert_eq!(host.root.read(FILES[1].0).expect("read"), "1");
     }
 
     #[test]
     fn the_least_share_stays_as_it_was_though_the_kernel_lowers_it_with_turbo() {
         let (_folder, host) = fake::host(&[(FILES[0].0, "0\n"), (LEAST_SHARE, "100\n")]);
-        let limits = limits(&host);
+        let limits = limits(&host).expect("read");
         // As store_no_turbo does.
         host.root.write(LEAST_SHARE, "73\n").expect("write");
-        put_back(&host, &limits).expect("put back");
+        keep(&host, &limits).expect("put back");
         assert_eq!(host.root.read(LEAST_SHARE).expect("read"), "100");
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::host::Host;
-use crate::tune::knob::file::{changeable, path_of, read, write};
+use crate::tune::knob::file::{changeable, offline, path_of, read, write};
 use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Reading, Risk};
 use crate::tune::{Kind, Scope, Target, Value};
 
@@ -43,7 +43,10 @@ impl Knob for Disabled {
     }
 
     fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
-        let switches = switches(host, target)?;
+        let switches = match switches(host, target) {
+            Ok(switches) => switches,
+            Err(error) => return offline(host, target).map(Reading::Absent).ok_or(error),
+        };
         if switches.is_empty() {
             return Ok(Reading::Absent("the kernel has no idle driver".to_owned()));
         }
@@ -93,10 +96,8 @@ impl Knob for Disabled {
                 continue;
             }
             if let Err(error) = set(host, state, disable) {
-                for state in changed {
-                    set(host, state, state.disabled)?;
-                }
-                return Err(error);
+                let back = changed.into_iter().map(|state| set(host, state, state.disabled));
+                return Err(error.after(back.fold(Ok(()), Result::and)));
             }
             changed.push(state);
         }

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::queues;
 use crate::host::Host;
+use crate::tune::knob::file::changeable;
 use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_cpus};
 use crate::tune::{Kind, Scope, Target, Value};
 use crate::units::{CpuSet, Irq};
@@ -44,24 +45,62 @@ impl Knob for Affinity {
 
     fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
         let irq = irq(target)?;
-        match managed(host, irq) {
-            Some(why) => Ok(Reading::Absent(why)),
-            None => {
-                read(host, irq).map(|cpus| cpus.map_or_else(Reading::Absent, |cpus| Reading::Value(Value::Cpus(cpus))))
-            }
+        if let Some(why) = managed(host, irq) {
+            return Ok(Reading::Absent(why));
         }
+        let of = |cpus| {
+            let cpus = Value::Cpus(cpus);
+            match source(host, irq) {
+                Some(what) => Value::Of { what, value: Box::new(cpus) },
+                None => cpus,
+            }
+        };
+        Ok(read(host, irq)?.map_or_else(Reading::Absent, |cpus| Reading::Value(of(cpus))))
+    }
+
+    /// Where the number was given to another source, that of before has gone.
+    fn read_back(&self, host: &Host, target: &Target, before: &Value) -> Result<Reading, KnobError> {
+        Ok(match (self.read(host, target)?, before) {
+            (Reading::Value(Value::Of { what, .. }), Value::Of { what: meant, .. }) if what != *meant => {
+                Reading::Absent(format!("the interrupt is now that of {what}, and was that of {meant}"))
+            }
+            (reading, _) => reading,
+        })
     }
 
     fn normalize(&self, host: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
         check_cpus(host, value).cloned()
     }
 
+    fn changeable(&self, host: &Host, target: &Target) -> Result<(), KnobError> {
+        changeable(host, &file(irq(target)?))
+    }
+
     fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
+        let irq = irq(target)?;
         match value {
-            Value::Cpus(cpus) => write(host, irq(target)?, cpus).map(|()| Held::Nothing),
+            Value::Cpus(cpus) => write(host, irq, cpus).map(|()| Held::Nothing),
+            Value::Of { what, value } if source(host, irq).as_ref() == Some(what) => self.write(host, target, value),
+            Value::Of { what, .. } => Err(KnobError::Impossible {
+                value: value.clone(),
+                why: format!("interrupt {irq} is not that of {what} any more"),
+            }),
             other => Err(KnobError::Impossible { value: other.clone(), why: "an interrupt has CPUs".to_owned() }),
         }
     }
+}
+
+/// What raises an interrupt: its chip, its number there, and who handles it where the kernel does not tell these two. Handlers
+/// come and go with an interface that is up or down; numbers are given again.
+fn source(host: &Host, irq: Irq) -> Option<String> {
+    // Documentation/ABI/testing/sysfs-kernel-irq (4.9).
+    let of = |name: &str| host.root.read(&format!("/sys/kernel/irq/{irq}/{name}")).ok().filter(|text| !text.is_empty());
+    if let (Some(chip), Some(number)) = (of("chip_name"), of("hwirq")) {
+        return Some(format!("{chip} {number}"));
+    }
+    let handlers = host.root.list(&format!("/proc/irq/{irq}")).ok()?;
+    let handlers = handlers.into_iter().filter(|name| host.root.path(&format!("/proc/irq/{irq}/{name}")).is_dir());
+    Some(handlers.collect::<Vec<_>>().join(", ")).filter(|names| !names.is_empty())
 }
 
 fn irq(target: &Target) -> Result<Irq, KnobError> {

@@ -1,7 +1,7 @@
 //! The CPUs that irqbalance leaves alone.
 
 use crate::host::Host;
-use crate::tune::knob::file::mask;
+use crate::tune::knob::file::{changeable, mask};
 use crate::tune::knob::left_alone::left_alone;
 use crate::tune::knob::owned_block::OwnedBlock;
 use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_cpus, command};
@@ -38,11 +38,24 @@ impl BannedCpus {
         there.or_else(|| PROGRAMS.iter().any(|program| host.root.has(program)).then_some(FILES[0]))
     }
 
-    fn open(host: &Host) -> Result<Option<(&'static str, OwnedBlock)>, KnobError> {
-        let Some(file) = Self::file(host) else { return Ok(None) };
-        let path = host.root.path(file);
-        OwnedBlock::read(&path).map(|block| Some((file, block))).map_err(|source| KnobError::Read { path, source })
+    /// The file that irqbalance reads, and those others that have a part of quell's: it may have read them once.
+    fn open(host: &Host) -> Result<Vec<(&'static str, OwnedBlock)>, KnobError> {
+        let Some(current) = Self::file(host) else { return Ok(Vec::new()) };
+        let mut files = Vec::new();
+        for file in [current].into_iter().chain(FILES.into_iter().filter(|file| *file != current)) {
+            let path = host.root.path(file);
+            let block = OwnedBlock::read(&path).map_err(|source| KnobError::Read { path, source })?;
+            if file == current || !block.block.is_empty() {
+                files.push((file, block));
+            }
+        }
+        Ok(files)
     }
+}
+
+/// What the user says in a file.
+fn users(file: &OwnedBlock) -> CpuSet {
+    file.rest.as_deref().and_then(banned).unwrap_or_default()
 }
 
 /// What the last assignment of a text says.
@@ -77,19 +90,20 @@ impl Knob for BannedCpus {
     }
 
     fn read(&self, host: &Host, _: &Target) -> Result<Reading, KnobError> {
-        let Some((_, file)) = Self::open(host)? else {
+        let files = Self::open(host)?;
+        let Some((_, file)) = files.first() else {
             return Ok(Reading::Absent("irqbalance is not installed".to_owned()));
         };
-        if let Some(cpus) = file.rest.as_deref().and_then(masked) {
-            return Ok(Reading::Value(Value::Cpus(cpus)));
-        }
-        let users = file.rest.as_deref().and_then(banned);
-        Ok(Reading::Value(Value::Cpus(banned(&file.block).or(users).unwrap_or_default())))
+        let own = files.iter().find_map(|(_, file)| banned(&file.block));
+        let masked = file.rest.as_deref().and_then(masked);
+        let listed = || banned(&file.block).unwrap_or_else(|| users(file));
+        let effective = Box::new(Value::Cpus(masked.unwrap_or_else(listed)));
+        Ok(Reading::Value(Value::Staged { own: own.map(|own| Box::new(Value::Cpus(own))), effective }))
     }
 
     fn normalize(&self, host: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
         let value = with_irqbalances_own(host, check_cpus(host, value)?);
-        let mask = Self::open(host)?.and_then(|(_, file)| masked(file.rest.as_deref()?));
+        let mask = Self::open(host)?.first().and_then(|(_, file)| masked(file.rest.as_deref()?));
         match mask {
             Some(mask) if value != Value::Cpus(mask.clone()) => Err(KnobError::Impossible {
                 value,
@@ -101,14 +115,29 @@ impl Knob for BannedCpus {
 
     fn write(&self, host: &Host, _: &Target, value: &Value) -> Result<Held, KnobError> {
         let impossible = |why: &str| KnobError::Impossible { value: value.clone(), why: why.to_owned() };
-        let Value::Cpus(cpus) = value else { return Err(impossible("it is no list of CPUs")) };
-        let Some((path, mut file)) = Self::open(host)? else { return Err(impossible("irqbalance is not installed")) };
-        // What the user's own file says needs no block of quell's: so undoing leaves the file as it was.
-        let users = file.rest.as_deref().and_then(banned).unwrap_or_default();
-        file.block = if *cpus == users { String::new() } else { format!("{KEY}{cpus}\n") };
-        let path = host.root.path(path);
-        file.write(&path).map_err(|source| KnobError::from_write(path, cpus.to_string(), source))?;
+        let files = Self::open(host)?;
+        let Some((_, current)) = files.first() else { return Err(impossible("irqbalance is not installed")) };
+        let own = match value {
+            Value::Staged { own, .. } => own.as_deref(),
+            // What the user's own file says needs no block of quell's.
+            Value::Cpus(cpus) => Some(value).filter(|_| *cpus != users(current)),
+            _ => return Err(impossible("it is no list of CPUs")),
+        };
+        let mut block = match own {
+            Some(Value::Cpus(cpus)) => format!("{KEY}{cpus}\n"),
+            _ => String::new(),
+        };
+        // The words go into the file that irqbalance reads now, and out of every other.
+        for (path, mut file) in files {
+            file.block = std::mem::take(&mut block);
+            let path = host.root.path(path);
+            file.write(&path).map_err(|source| KnobError::from_write(path, value.to_string(), source))?;
+        }
         Ok(Held::Nothing)
+    }
+
+    fn changeable(&self, host: &Host, _: &Target) -> Result<(), KnobError> {
+        Self::file(host).map_or(Ok(()), |file| changeable(host, file))
     }
 
     fn settle(&self, host: &Host) -> Result<(), KnobError> {

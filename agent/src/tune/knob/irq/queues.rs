@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use super::affinity;
 use crate::host::Host;
+use crate::tune::knob::file::changeable;
+use crate::tune::knob::parts::{self, Change};
 use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_cpus};
 use crate::tune::{Kind, Scope, Target, Value};
 use crate::units::{CpuId, CpuSet, Irq};
@@ -68,27 +70,16 @@ impl Knob for NicQueues {
     }
 
     fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
-        let Reading::Value(Value::Each(now)) = self.read(host, target)? else {
-            return Err(KnobError::Impossible { value: value.clone(), why: "it has no queue interrupts".to_owned() });
-        };
-        for queue in queue_irqs(host, nic(target)?) {
-            // Those that the kernel manages are no parts.
-            let Some(now) = now.get(&queue.name) else { continue };
-            let wanted = match value {
-                Value::Each(parts) => match parts.get(&queue.name) {
-                    Some(Value::Cpus(cpus)) => cpus.clone(),
-                    _ => continue,
-                },
-                Value::Cpus(cpus) => share(cpus, queue.queue),
-                other => {
-                    return Err(KnobError::Impossible { value: other.clone(), why: "interrupts have CPUs".to_owned() });
-                }
-            };
-            if *now != Value::Cpus(wanted.clone()) {
-                affinity::write(host, queue.irq, &wanted)?;
-            }
-        }
-        Ok(Held::Nothing)
+        let changes = self.changes(host, target, value)?;
+        parts::all_or_none(&changes, |irq, cpus| set(host, *irq, cpus)).map(|()| Held::Nothing)
+    }
+
+    fn restore(&self, host: &Host, target: &Target, before: &Value) -> Result<(), KnobError> {
+        parts::as_many_as_can_be(&self.changes(host, target, before)?, |irq, cpus| set(host, *irq, cpus))
+    }
+
+    fn changeable(&self, host: &Host, _: &Target) -> Result<(), KnobError> {
+        changeable(host, "/proc/irq")
     }
 
     fn meets(&self, now: &Value, wanted: &Value) -> bool {
@@ -98,6 +89,38 @@ impl Knob for NicQueues {
                 .all(|(part, cpus)| queue(part).is_some_and(|queue| *cpus == Value::Cpus(share(list, queue)))),
             _ => now.meets(wanted),
         }
+    }
+}
+
+impl NicQueues {
+    /// The interrupts that are to go elsewhere.
+    fn changes(&self, host: &Host, target: &Target, value: &Value) -> Result<Vec<Change<Irq>>, KnobError> {
+        let Reading::Value(Value::Each(mut parts)) = self.read(host, target)? else {
+            return Err(KnobError::Impossible { value: value.clone(), why: "it has no queue interrupts".to_owned() });
+        };
+        let mut changes = Vec::new();
+        for queue in queue_irqs(host, nic(target)?) {
+            // Those that the kernel manages are no parts.
+            let Some(now) = parts.remove(&queue.name) else { continue };
+            let wanted = match value {
+                Value::Each(wanted) => wanted.get(&queue.name).cloned(),
+                Value::Cpus(cpus) => Some(Value::Cpus(share(cpus, queue.queue))),
+                other => {
+                    return Err(KnobError::Impossible { value: other.clone(), why: "interrupts have CPUs".to_owned() });
+                }
+            };
+            if let Some(wanted) = wanted.filter(|wanted| *wanted != now) {
+                changes.push(Change { part: queue.irq, now, wanted });
+            }
+        }
+        Ok(changes)
+    }
+}
+
+fn set(host: &Host, irq: Irq, value: &Value) -> Result<(), KnobError> {
+    match value {
+        Value::Cpus(cpus) => affinity::write(host, irq, cpus),
+        other => Err(KnobError::Impossible { value: other.clone(), why: "interrupts have CPUs".to_owned() }),
     }
 }
 

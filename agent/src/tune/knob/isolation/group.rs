@@ -74,14 +74,19 @@ impl<'a> Group<'a> {
         if let Some(folder) = kept.parent() {
             fs::create_dir_all(folder)?;
         }
-        fs::write(kept, &before)?;
+        fs::write(&kept, &before)?;
         // The kernel's file takes what is to be changed; one of a tree is what is written to it.
         let text = if self.host.root.is_host() {
             format!("+{controller}")
         } else {
             format!("{} {controller}", before.trim_end())
         };
-        self.write(CONTROLLERS, &text)
+        let enabled = self.write(CONTROLLERS, &text);
+        if enabled.is_err() {
+            // Or somebody else's would be taken back one day.
+            let _ = fs::remove_file(kept);
+        }
+        enabled
     }
 
     /// Takes a controller from the groups in it, if it was enabled here.

@@ -57,10 +57,10 @@ fn is_rcu_callback(name: &str) -> bool {
 }
 
 impl KernelThreads {
-    fn threads(&self, host: &Host) -> Vec<Thread> {
-        let mut threads = threads::processes(&host.root);
+    fn threads(&self, host: &Host) -> Result<Vec<Thread>, KnobError> {
+        let mut threads = threads::processes(&host.root)?;
         threads.retain(|thread| thread.is_movable_kernel_thread() && (self.chosen)(&thread.name));
-        threads
+        Ok(threads)
     }
 }
 
@@ -74,15 +74,35 @@ impl Knob for KernelThreads {
     }
 
     fn read(&self, host: &Host, _: &Target) -> Result<Reading, KnobError> {
-        threads::read(host, &self.threads(host), &Affinity, || self.none.to_owned())
+        threads::read(host, &self.threads(host)?, &Affinity, || self.none.to_owned())
     }
 
     fn normalize(&self, host: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
         online_cpus(host, value)
     }
 
+    fn spread(&self, before: &Value, wanted: &Value) -> Value {
+        threads::spread(before, wanted)
+    }
+
     fn write(&self, host: &Host, _: &Target, value: &Value) -> Result<Held, KnobError> {
-        threads::write(host, &self.threads(host), &Affinity, value).map(|()| Held::Nothing)
+        threads::write(host, || self.threads(host), &Affinity, value).map(|()| Held::Nothing)
+    }
+
+    fn read_back(&self, host: &Host, target: &Target, before: &Value) -> Result<Reading, KnobError> {
+        match before {
+            Value::Each(parts) => threads::read_back(host, parts, &Affinity),
+            _ => self.read(host, target),
+        }
+    }
+
+    // Kernel threads end when a module goes.
+    fn may_end(&self) -> bool {
+        true
+    }
+
+    fn restore(&self, host: &Host, _: &Target, before: &Value) -> Result<(), KnobError> {
+        threads::restore(host, || self.threads(host), &Affinity, before)
     }
 }
 

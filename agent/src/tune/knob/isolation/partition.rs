@@ -7,6 +7,7 @@ use super::cpuset_v1;
 use super::group::Group;
 use crate::host::{Host, KernelVersion, Root};
 use crate::tune::knob::boot::cpus_in;
+use crate::tune::knob::file::changeable;
 use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_cpus};
 use crate::tune::{Kind, Scope, Target, Value};
 use crate::units::CpuSet;
@@ -120,6 +121,33 @@ impl Knob for Partition {
         let path = PathBuf::from(format!("the cgroup {NAME}"));
         result.map(|()| Held::Nothing).map_err(|source| KnobError::from_write(path, cpus.to_string(), source))
     }
+
+    fn changeable(&self, host: &Host, _: &Target) -> Result<(), KnobError> {
+        match Cpusets::of(host) {
+            Ok(Cpusets::Two(root)) => changeable(host, &root.file("cgroup.procs")),
+            Ok(Cpusets::One(root)) => changeable(host, &root.file("tasks")),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Who was put into the partition by `quell run`, or by hand, came from a cgroup that nothing tells.
+    fn remainder(&self, host: &Host, _: &Target, before: &Value, _: &Value) -> Result<Option<String>, KnobError> {
+        let Ok(cpusets) = Cpusets::of(host) else { return Ok(None) };
+        let (root, file) = match &cpusets {
+            Cpusets::Two(root) => (root, "cgroup.procs"),
+            Cpusets::One(root) => (root, "tasks"),
+        };
+        let group = root.child(NAME);
+        // Other CPUs of the same group move nobody.
+        if !group.exists() || matches!(before, Value::Cpus(cpus) if !cpus.is_empty()) {
+            return Ok(None);
+        }
+        let members = group.read(file).map_err(|source| failed(host, root, source))?;
+        let members: Vec<&str> = members.lines().collect();
+        Ok((!members.is_empty()).then(|| {
+            format!("processes {} were in the cgroup {NAME} and are in the one above it now", members.join(", "))
+        }))
+    }
 }
 
 /// The cgroup of the partition, from the host's root, and its CPUs; `None` where there is no partition.
@@ -181,16 +209,16 @@ fn make(root: &Group<'_>, cpus: &CpuSet) -> io::Result<()> {
 
 fn remove(root: &Group<'_>) -> io::Result<()> {
     let group = root.child(NAME);
-    if !group.exists() {
-        return Ok(());
+    if group.exists() {
+        match group.write("cpuset.cpus.partition", "member") {
+            // It went with the controller.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            written => written?,
+        }
+        group.move_all("cgroup.procs", root)?;
+        group.remove()?;
     }
-    match group.write("cpuset.cpus.partition", "member") {
-        // It went with the controller.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        written => written?,
-    }
-    group.move_all("cgroup.procs", root)?;
-    group.remove()?;
+    // Where the group could not even be made, the controller may be enabled all the same.
     root.take_back("cpuset")
 }
 

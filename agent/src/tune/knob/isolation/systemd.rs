@@ -1,9 +1,9 @@
 //! The CPUs that systemd starts everything on.
 
-use std::fs;
 use std::io;
 
 use crate::host::Host;
+use crate::tune::knob::file::changeable;
 use crate::tune::knob::owned_block::OwnedBlock;
 use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Running, Stage, check_cpus};
 use crate::tune::{Kind, Scope, Target, Value};
@@ -39,24 +39,39 @@ fn affinity(text: &str) -> Option<CpuSet> {
     })
 }
 
-impl CpuAffinity {
-    /// What the user's own files say.
-    fn users(host: &Host) -> CpuSet {
-        let drop_ins = host.root.list(DROP_INS).unwrap_or_default();
+/// What is said for the CPUs of systemd: by quell, and by everybody else.
+struct Said {
+    file: OwnedBlock,
+    users: CpuSet,
+}
+
+impl Said {
+    fn of(host: &Host) -> Result<Self, KnobError> {
+        let unread = |path: &str, source| KnobError::Read { path: host.root.path(path), source };
+        let file = OwnedBlock::read(&host.root.path(OWN)).map_err(|source| unread(OWN, source))?;
+        let drop_ins = host.root.list(DROP_INS).map_err(|source| unread(DROP_INS, source))?;
         let files =
             drop_ins.into_iter().filter(|name| name.ends_with(".conf")).map(|name| format!("{DROP_INS}/{name}"));
-        let texts = [MAIN.to_owned()].into_iter().chain(files).filter(|file| file != OWN);
-        let said = texts.filter_map(|file| affinity(&host.root.read(&file).ok()?));
-        said.fold(CpuSet::default(), |all, cpus| if cpus.is_empty() { cpus } else { all.union(&cpus) })
+        let mut users = CpuSet::default();
+        for path in [MAIN.to_owned()].into_iter().chain(files) {
+            let text = match host.root.read(&path) {
+                // What the user has added to quell's own file is the user's.
+                _ if path == OWN => file.rest.clone().unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+                text => text.map_err(|source| unread(&path, source))?,
+            };
+            users = match affinity(&text) {
+                Some(cpus) if cpus.is_empty() => cpus,
+                Some(cpus) => users.union(&cpus),
+                None => users,
+            };
+        }
+        Ok(Self { file, users })
     }
 
-    fn own(host: &Host) -> Result<Option<CpuSet>, KnobError> {
-        match fs::read_to_string(host.root.path(OWN)) {
-            // The empty line before it takes back what others said.
-            Ok(text) => Ok(affinity(&text)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(KnobError::Read { path: host.root.path(OWN), source }),
-        }
+    /// What quell says. The empty line before it takes back what others said.
+    fn own(&self) -> Option<CpuSet> {
+        affinity(&self.file.block)
     }
 }
 
@@ -73,7 +88,10 @@ impl Knob for CpuAffinity {
         if !host.root.has("/etc/systemd") {
             return Ok(Reading::Absent("systemd is not installed".to_owned()));
         }
-        Ok(Reading::Value(Value::Cpus(Self::own(host)?.unwrap_or_else(|| Self::users(host)))))
+        let said = Said::of(host)?;
+        let own = said.own();
+        let effective = Box::new(Value::Cpus(own.clone().unwrap_or(said.users)));
+        Ok(Reading::Value(Value::Staged { own: own.map(|own| Box::new(Value::Cpus(own))), effective }))
     }
 
     fn normalize(&self, host: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
@@ -93,18 +111,26 @@ impl Knob for CpuAffinity {
     }
 
     fn write(&self, host: &Host, _: &Target, value: &Value) -> Result<Held, KnobError> {
-        let Value::Cpus(cpus) = value else {
-            return Err(KnobError::Impossible { value: value.clone(), why: "it is no list of CPUs".to_owned() });
+        let mut said = Said::of(host)?;
+        let own = match value {
+            Value::Staged { own, .. } => own.as_deref(),
+            // What the user's own files say needs no words of quell's.
+            Value::Cpus(cpus) => Some(value).filter(|_| *cpus != said.users),
+            other => {
+                return Err(KnobError::Impossible { value: other.clone(), why: "it is no list of CPUs".to_owned() });
+            }
         };
-        let block = if *cpus == Self::users(host) {
-            String::new()
-        } else {
-            format!("[Manager]\nCPUAffinity=\nCPUAffinity={cpus}\n")
+        let line = |own: &Value| match own {
+            Value::Cpus(cpus) => format!("[Manager]\nCPUAffinity=\nCPUAffinity={cpus}\n"),
+            _ => String::new(),
         };
+        said.file.block = own.map(line).unwrap_or_default();
         let path = host.root.path(OWN);
-        OwnedBlock { rest: None, block }
-            .write(&path)
-            .map_err(|source| KnobError::from_write(path, cpus.to_string(), source))?;
-        Ok(Held::Nothing)
+        let written = said.file.write(&path);
+        written.map(|()| Held::Nothing).map_err(|source| KnobError::from_write(path, value.to_string(), source))
+    }
+
+    fn changeable(&self, host: &Host, _: &Target) -> Result<(), KnobError> {
+        changeable(host, OWN)
     }
 }

@@ -85,6 +85,30 @@ fn a_cpuset_that_balances_over_the_same_cpus_is_named() {
 }
 
 #[test]
+fn a_group_that_cannot_be_made_leaves_no_controller_enabled() {
+    let (folder, host) = machine(V2);
+    // Where a kernel says ENOMEM or that there are too many groups: here the name is taken by what is no group, and cannot be
+    // seen, as it leads nowhere.
+    let group = folder.path().join("sys/fs/cgroup/quell-isolated");
+    std::os::unix::fs::symlink("nowhere", group).expect("a link");
+    let cpus = Kind::Cpus.parse("2-3").expect("CPUs");
+    partition::Partition.write(&host, &Target::Host, &cpus).expect_err("no group can be made");
+    assert_eq!(host.root.read("/sys/fs/cgroup/cgroup.subtree_control").expect("read"), "cpu memory");
+    assert!(!folder.path().join("run/quell/cpuset-was-off").exists());
+}
+
+#[test]
+fn who_entered_the_partition_is_named_before_it_goes() {
+    let (folder, host) = machine(V2);
+    let before = fake::apply(&partition::Partition, &host, &Target::Host, "2-3");
+    let remainder = || partition::Partition.remainder(&host, &Target::Host, &before, &before).expect("an answer");
+    assert_eq!(remainder(), None);
+    fake::put(folder.path(), "/sys/fs/cgroup/quell-isolated/cgroup.procs", "812\n813\n");
+    let said = remainder().expect("two processes");
+    assert!(said.contains("812, 813"), "{said}");
+}
+
+#[test]
 fn kernels_whose_partitions_break_are_left_alone() {
     let mut files = V2.to_vec();
     files.push(("/proc/sys/kernel/osrelease", "5.10.0-32-amd64\n"));
@@ -184,4 +208,22 @@ fn what_systemd_was_told_by_the_user_is_read_and_overruled_not_added_to() {
     let own = folder.path().join("etc/systemd/system.conf.d/99-quell.conf");
     systemd::CpuAffinity.write(&host, &Target::Host, &Kind::Cpus.parse("0").expect("CPUs")).expect("write");
     assert!(fs::read_to_string(own).expect("the file").contains("CPUAffinity=\nCPUAffinity=0\n"));
+}
+
+#[test]
+fn what_the_user_added_to_quells_file_stays() {
+    let site = "/etc/systemd/system.conf.d/10-site.conf";
+    let (folder, host) = machine(&[(site, "[Manager]\nCPUAffinity=0-1\n")]);
+    let before = fake::apply(&systemd::CpuAffinity, &host, &Target::Host, "0");
+    let own = folder.path().join("etc/systemd/system.conf.d/99-quell.conf");
+    let users = "[Manager]\nLogLevel=debug\n";
+    fs::write(&own, format!("{users}{}", fs::read_to_string(&own).expect("read"))).expect("write");
+    // And what the user said then is the user's to take back.
+    fs::remove_file(folder.path().join(site.trim_start_matches('/'))).expect("remove");
+    systemd::CpuAffinity.write(&host, &Target::Host, &Kind::Cpus.parse("1").expect("CPUs")).expect("write");
+    systemd::CpuAffinity.restore(&host, &Target::Host, &before).expect("back");
+    assert!(systemd::CpuAffinity.meets(&fake::value(&systemd::CpuAffinity, &host, &Target::Host), &before));
+    assert_eq!(fs::read_to_string(&own).expect("read"), users);
+    fs::write(folder.path().join("etc/systemd/system.conf"), [0xff]).expect("bytes");
+    assert!(matches!(systemd::CpuAffinity.read(&host, &Target::Host), Err(KnobError::Read { .. })));
 }

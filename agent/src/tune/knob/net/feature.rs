@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::cards::cards;
 use super::{nic, nics};
 use crate::host::Host;
+use crate::tune::knob::parts::{self, Change};
 use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage};
 use crate::tune::{Kind, Scope, Target, Value};
 
@@ -125,19 +126,40 @@ impl Knob for FeatureKnob {
     }
 
     fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
+        let (changes, nic) = (self.changes(host, target, value)?, nic(target)?);
+        parts::all_or_none(&changes, |name, on| set(host, nic, name, on)).map(|()| Held::Nothing)
+    }
+
+    fn restore(&self, host: &Host, target: &Target, before: &Value) -> Result<(), KnobError> {
+        let (changes, nic) = (self.changes(host, target, before)?, nic(target)?);
+        parts::as_many_as_can_be(&changes, |name, on| set(host, nic, name, on))
+    }
+}
+
+impl FeatureKnob {
+    /// What is to be switched. Those that the driver does not let be changed are left as they are.
+    fn changes(&self, host: &Host, target: &Target, value: &Value) -> Result<Vec<Change<&'static str>>, KnobError> {
+        let mut changes = Vec::new();
         for name in self.names {
-            let on = match value {
+            let wanted = match value {
                 Value::Each(parts) => parts.get(*name),
                 value => Some(value),
             };
-            let Some(on) = on else { continue };
-            let Value::Switch(on) = on else { return Err(not_a_switch(on)) };
-            // Those that the driver does not let be changed are left as they are.
-            if cards(host).feature(nic(target)?, name)?.is_ok_and(|now| now != *on) {
-                cards(host).set_feature(nic(target)?, name, *on)?;
+            let now = cards(host).feature(nic(target)?, name)?.ok().map(Value::Switch);
+            if let (Some(now), Some(wanted)) = (now, wanted)
+                && now != *wanted
+            {
+                changes.push(Change { part: *name, now, wanted: wanted.clone() });
             }
         }
-        Ok(Held::Nothing)
+        Ok(changes)
+    }
+}
+
+fn set(host: &Host, nic: &str, name: &str, value: &Value) -> Result<(), KnobError> {
+    match value {
+        Value::Switch(on) => cards(host).set_feature(nic, name, *on),
+        other => Err(not_a_switch(other)),
     }
 }
 
@@ -168,8 +190,7 @@ impl Knob for NamedFeature {
 
     fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
         let (nic, name) = parts(target).ok_or_else(|| KnobError::Target { target: target.clone() })?;
-        let Value::Switch(on) = value else { return Err(not_a_switch(value)) };
-        cards(host).set_feature(nic, name, *on).map(|()| Held::Nothing)
+        set(host, nic, name, value).map(|()| Held::Nothing)
     }
 }
 

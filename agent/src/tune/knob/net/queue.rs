@@ -5,7 +5,9 @@ use std::io;
 
 use super::{nic, nics};
 use crate::host::Host;
+use crate::tune::knob::file::changeable;
 use crate::tune::knob::left_alone::left_alone;
+use crate::tune::knob::parts::{self, Change};
 use crate::tune::knob::{Codec, Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_cpus};
 use crate::tune::{Kind, Scope, Target, Value};
 use crate::units::{CpuId, CpuSet};
@@ -113,6 +115,28 @@ impl QueueKnob {
     fn path(&self, nic: &str, queue: &str) -> String {
         format!("/sys/class/net/{nic}/queues/{queue}/{}", self.file)
     }
+
+    /// The files that are to say something else.
+    fn changes(&self, host: &Host, target: &Target, value: &Value) -> Result<Vec<Change<String>>, KnobError> {
+        let nic = nic(target)?;
+        let Reading::Value(Value::Each(now)) = self.read(host, target)? else {
+            return Err(KnobError::Impossible { value: value.clone(), why: format!("{nic} has no such queues") });
+        };
+        let of = now.len();
+        let change = |(queue, now): (String, Value)| {
+            let wanted = match value {
+                Value::Each(parts) => parts.get(&queue)?.clone(),
+                value => self.deal.share(value, self.number(&queue), of),
+            };
+            (wanted != now).then(|| Change { part: self.path(nic, &queue), now, wanted })
+        };
+        Ok(now.into_iter().filter_map(change).collect())
+    }
+
+    fn set(&self, host: &Host, file: &str, value: &Value) -> Result<(), KnobError> {
+        let text = self.codec.encode(value, host);
+        host.root.write(file, &text).map_err(|source| KnobError::from_write(host.root.path(file), text, source))
+    }
 }
 
 /// The CPUs of a list that the kernel takes for RPS: without those that the host was booted to leave alone, and none of them at
@@ -173,21 +197,16 @@ impl Knob for QueueKnob {
     }
 
     fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
-        let nic = nic(target)?;
-        let Reading::Value(Value::Each(now)) = self.read(host, target)? else {
-            return Err(KnobError::Impossible { value: value.clone(), why: format!("{nic} has no such queues") });
-        };
-        for (queue, current) in &now {
-            let wanted = match value {
-                Value::Each(parts) => parts.get(queue).cloned(),
-                value => Some(self.deal.share(value, self.number(queue), now.len())),
-            };
-            let Some(wanted) = wanted.filter(|wanted| wanted != current) else { continue };
-            let (file, text) = (self.path(nic, queue), self.codec.encode(&wanted, host));
-            let refused = |source| KnobError::from_write(host.root.path(&file), text.clone(), source);
-            host.root.write(&file, &text).map_err(refused)?;
-        }
-        Ok(Held::Nothing)
+        let changes = self.changes(host, target, value)?;
+        parts::all_or_none(&changes, |file, value| self.set(host, file, value)).map(|()| Held::Nothing)
+    }
+
+    fn restore(&self, host: &Host, target: &Target, before: &Value) -> Result<(), KnobError> {
+        parts::as_many_as_can_be(&self.changes(host, target, before)?, |file, value| self.set(host, file, value))
+    }
+
+    fn changeable(&self, host: &Host, target: &Target) -> Result<(), KnobError> {
+        changeable(host, &format!("/sys/class/net/{}/queues", nic(target)?))
     }
 
     fn meets(&self, now: &Value, wanted: &Value) -> bool {

@@ -1,5 +1,7 @@
 //! Network knobs on a tree, and on interfaces of the running kernel in a namespace of their own.
 
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use nix::sched::{CloneFlags, unshare};
@@ -94,6 +96,50 @@ fn what_a_card_lacks_is_absent_with_the_reason() {
             other => panic!("{id}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn a_queue_that_refuses_keeps_no_other_from_what_it_had() {
+    let (folder, host) = machine();
+    let rps = knob("net.rps_cpus");
+    let before = fake::apply(rps, &host, &eth0(), "2");
+    // A file that can be read and takes nothing: this machine's own list of its CPUs' siblings.
+    let file = folder.path().join("sys/class/net/eth0/queues/rx-0/rps_cpus");
+    fs::remove_file(&file).expect("remove");
+    symlink("/sys/devices/system/cpu/cpu0/topology/thread_siblings", &file).expect("a link");
+    let error = rps.restore(&host, &eth0(), &before).expect_err("rx-0 refuses").to_string();
+    assert!(error.starts_with("1 of 2 could not be set") && error.contains("rx-0"), "{error}");
+    assert_eq!(host.root.read("/sys/class/net/eth0/queues/rx-1/rps_cpus").expect("read"), "3");
+    // On the way there it is all or none, whichever comes first.
+    let wanted = rps.spec().kind.parse("3").expect("CPUs");
+    rps.write(&host, &eth0(), &wanted).expect_err("rx-0 refuses");
+    assert_eq!(host.root.read("/sys/class/net/eth0/queues/rx-1/rps_cpus").expect("read"), "3");
+}
+
+#[test]
+fn a_value_goes_back_to_its_card_and_not_to_another_of_the_same_name() {
+    let (folder, host) = machine();
+    let device = folder.path().join("sys/class/net/eth0/device");
+    let card = |address: &str| {
+        let _ = fs::remove_dir_all(&device);
+        let _ = fs::remove_file(&device);
+        fake::put(folder.path(), &format!("/sys/devices/{address}/.keep"), "");
+        symlink(format!("../../../devices/{address}"), &device).expect("a link");
+    };
+    card("0000:ca:00.0");
+    let usecs = knob("net.rx_usecs");
+    let before = fake::apply(usecs, &host, &eth0(), "0");
+    card("0000:ca:00.1");
+    match usecs.read_back(&host, &eth0(), &before) {
+        Ok(Reading::Absent(why)) => assert!(why.contains("ca:00.1, and was") && why.contains("ca:00.0"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(!usecs.meets(&fake::value(usecs, &host, &eth0()), &before));
+    assert!(usecs.restore(&host, &eth0(), &before).is_err());
+    assert_eq!(host.root.read("/run/quell-fake/ethtool/eth0/rx-usecs").expect("read"), "0");
+    card("0000:ca:00.0");
+    usecs.restore(&host, &eth0(), &before).expect("it is the card again");
+    assert_eq!(host.root.read("/run/quell-fake/ethtool/eth0/rx-usecs").expect("read"), "50");
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! The NUMA nodes of a cgroup's memory.
 
-use std::io;
-
 use crate::host::Host;
+use crate::tune::knob::file::{changeable, write};
 use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage};
 use crate::tune::{Kind, Scope, Target, Value};
 use crate::units::CpuSet;
@@ -71,10 +70,10 @@ impl Knob for Nodes {
         let impossible = |why: String| KnobError::Impossible { value: value.clone(), why };
         let Value::Text(text) = value else { return Err(impossible("it is no list of nodes".to_owned())) };
         let file = file(host, target)?.map_err(impossible)?;
-        // An empty write(2) is not seen by the kernel: a line without anything takes the nodes back.
-        let line = if text.is_empty() { "\n" } else { text };
-        let written: io::Result<()> = host.root.write(&file, line);
-        written.map_err(|source| KnobError::from_write(host.root.path(&file), text.clone(), source))?;
-        Ok(Held::Nothing)
+        write(host, &file, text).map(|()| Held::Nothing)
+    }
+
+    fn changeable(&self, host: &Host, target: &Target) -> Result<(), KnobError> {
+        file(host, target)?.map_or(Ok(()), |file| changeable(host, &file))
     }
 }

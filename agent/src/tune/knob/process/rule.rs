@@ -1,13 +1,15 @@
 //! What each thread of the chosen processes gets.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use crate::host::Host;
+use crate::tune::knob::file::changeable;
 use crate::tune::knob::isolation::online_cpus;
 use crate::tune::knob::threads::{self, Affinity, Attribute, Scheduling, Thread};
 use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage};
 use crate::tune::{Kind, Policy, Scope, Target, Value};
-use crate::units::Pid;
+use crate::units::{Pid, Tid};
 
 /// A rule.
 pub(super) struct Rule {
@@ -123,32 +125,65 @@ impl Attribute for Membership {
 /// The processes that a rule is for.
 fn chosen(host: &Host, target: &Target) -> Result<Vec<Thread>, KnobError> {
     let Target::Name(on) = target else { return Err(KnobError::Target { target: target.clone() }) };
-    let mut processes = threads::processes(&host.root);
-    if on.starts_with('/') {
-        let below = format!("{}/", on.trim_end_matches('/'));
-        processes.retain(|process| {
-            let text = host.root.read(&format!("/proc/{}/cgroup", process.tid)).unwrap_or_default();
-            let paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
-            paths.into_iter().any(|path| path == on || path.starts_with(&below))
-        });
-    } else {
+    let mut processes = threads::processes(&host.root)?;
+    if !on.starts_with('/') {
         processes.retain(|process| match on.strip_suffix('*') {
             Some(beginning) => process.name.starts_with(beginning),
             None => process.name == *on,
         });
+        return Ok(processes);
     }
-    Ok(processes)
+    let below = format!("{}/", on.trim_end_matches('/'));
+    let mut chosen = Vec::new();
+    for process in processes {
+        let file = format!("/proc/{}/cgroup", process.tid);
+        let text = match host.root.read(&file) {
+            Err(error) if threads::has_ended(&error) => continue,
+            text => text.map_err(|source| KnobError::Read { path: host.root.path(&file), source })?,
+        };
+        let mut paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+        if paths.any(|path| path == on || path.starts_with(&below)) {
+            chosen.push(process);
+        }
+    }
+    Ok(chosen)
+}
+
+/// The processes that a rule is for, and those that descend from the ones that it was for.
+fn family(host: &Host, target: &Target, parts: &BTreeMap<String, Value>) -> Result<Vec<Thread>, KnobError> {
+    let mut family = chosen(host, target)?;
+    let mut others = threads::processes(&host.root)?;
+    others.retain(|process| !family.contains(process));
+    let mut known: BTreeSet<Tid> = family.iter().map(|process| process.tid).collect();
+    loop {
+        let akin = |process: &Thread| parts.contains_key(&process.part()) || known.contains(&process.parent);
+        let (found, rest): (Vec<Thread>, Vec<Thread>) = others.into_iter().partition(akin);
+        if found.is_empty() {
+            return Ok(family);
+        }
+        known.extend(found.iter().map(|process| process.tid));
+        family.extend(found);
+        others = rest;
+    }
+}
+
+/// Where the hierarchy of version 2 is, or, with one of version 1 that has cpusets, that one.
+fn mount(host: &Host) -> &'static str {
+    let mounts = ["/sys/fs/cgroup/cpuset", "/sys/fs/cgroup/unified"];
+    mounts.into_iter().find(|mount| host.root.has(mount)).unwrap_or("/sys/fs/cgroup")
 }
 
 impl Rule {
     fn threads(&self, host: &Host, target: &Target) -> Result<Vec<Thread>, KnobError> {
-        let processes = chosen(host, target)?;
-        Ok(match self.of {
-            Of::Processes => processes,
-            Of::Threads => {
-                processes.iter().flat_map(|process| threads::threads_of(&host.root, Pid(process.tid.0))).collect()
-            }
-        })
+        self.of_processes(host, chosen(host, target)?)
+    }
+
+    fn of_processes(&self, host: &Host, processes: Vec<Thread>) -> Result<Vec<Thread>, KnobError> {
+        if self.of == Of::Processes {
+            return Ok(processes);
+        }
+        let threads = processes.iter().map(|process| threads::threads_of(&host.root, Pid(process.tid.0)));
+        Ok(threads.collect::<Result<Vec<_>, _>>()?.concat())
     }
 }
 
@@ -182,7 +217,50 @@ impl Knob for Rule {
         }
     }
 
+    fn spread(&self, before: &Value, wanted: &Value) -> Value {
+        threads::spread(before, wanted)
+    }
+
     fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
-        threads::write(host, &self.threads(host, target)?, self.attribute, value).map(|()| Held::Nothing)
+        threads::write(host, || self.threads(host, target), self.attribute, value).map(|()| Held::Nothing)
+    }
+
+    fn read_back(&self, host: &Host, target: &Target, before: &Value) -> Result<Reading, KnobError> {
+        match before {
+            Value::Each(parts) => threads::read_back(host, parts, self.attribute),
+            _ => self.read(host, target),
+        }
+    }
+
+    fn restore(&self, host: &Host, target: &Target, before: &Value) -> Result<(), KnobError> {
+        threads::restore(host, || self.threads(host, target), self.attribute, before)
+    }
+
+    /// What a process has its children have.
+    fn remainder(
+        &self,
+        host: &Host,
+        target: &Target,
+        before: &Value,
+        wanted: &Value,
+    ) -> Result<Option<String>, KnobError> {
+        let Value::Each(parts) = before else { return Ok(None) };
+        let mut since = Vec::new();
+        for thread in self.of_processes(host, family(host, target, parts)?)? {
+            if !parts.contains_key(&thread.part()) && threads::has(host, &thread, self.attribute, wanted)? {
+                since.push(thread.to_string());
+            }
+        }
+        Ok((!since.is_empty()).then(|| {
+            format!(
+                "{} came since and got {wanted} too: nothing tells what they would have otherwise",
+                since.join(", ")
+            )
+        }))
+    }
+
+    fn changeable(&self, host: &Host, _: &Target) -> Result<(), KnobError> {
+        // The two others are system calls.
+        if self.of == Of::Threads { Ok(()) } else { changeable(host, &format!("{}/cgroup.procs", mount(host))) }
     }
 }

@@ -1,10 +1,11 @@
-use std::process::{Child, Command};
+use std::io::Write as _;
+use std::process::{Child, Command, Stdio};
 
 use super::super::fake;
 use super::*;
 use crate::host::{Host, Root};
 use crate::tune::Target;
-use crate::tune::knob::Reading;
+use crate::tune::knob::{KnobError, Reading};
 
 fn stat(tid: u32, name: &str) -> String {
     format!("{tid} ({name}) S 1 0 0 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {} 0 0 0", tid * 10)
@@ -65,6 +66,106 @@ fn what_is_no_policy_no_node_and_no_cgroup_is_refused_beforehand() {
     assert!(matches!(memory::MEMORY_NODES.read(&host, &on("nginx")), Ok(Reading::Absent(_))));
 }
 
+/// Makes the processes of `nginx` look otherwise than when they were chosen.
+fn rename(folder: &tempfile::TempDir) {
+    for tid in [10, 11] {
+        fake::put(folder.path(), &format!("/proc/10/task/{tid}/stat"), &stat(tid, "worker"));
+    }
+    fake::put(folder.path(), "/proc/10/stat", &stat(10, "worker"));
+}
+
+#[test]
+fn a_process_that_left_the_cgroup_it_was_chosen_by_is_followed_there_and_back() {
+    let (_folder, host) = machine();
+    let (knob, target) = (&rule::GROUP, on("/system.slice/nginx.service"));
+    let before = fake::apply(knob, &host, &target, "/quell-isolated");
+    assert!(matches!(knob.read(&host, &target), Ok(Reading::Absent(_))), "nobody is there any more");
+    assert!(matches!(knob.read_back(&host, &target, &before), Ok(Reading::Value(now)) if !knob.meets(&now, &before)));
+    knob.restore(&host, &target, &before).expect("back");
+    assert_eq!(fake::value(knob, &host, &target), before);
+}
+
+#[test]
+fn a_process_that_has_another_name_by_now_gets_back_what_it_had() {
+    let (folder, host) = machine();
+    let target = on("nginx");
+    let before = fake::apply(&rule::CPUS, &host, &target, "2-3");
+    rename(&folder);
+    assert!(matches!(rule::CPUS.read(&host, &target), Ok(Reading::Absent(_))));
+    let now = || match rule::CPUS.read_back(&host, &target, &before) {
+        Ok(Reading::Value(now)) => now,
+        other => panic!("{other:?}"),
+    };
+    assert!(!rule::CPUS.meets(&now(), &before));
+    rule::CPUS.restore(&host, &target, &before).expect("back");
+    assert_eq!(now(), before);
+}
+
+#[test]
+fn only_what_has_provably_ended_is_gone() {
+    let (folder, host) = machine();
+    let before = fake::apply(&rule::CPUS, &host, &on("nginx"), "2-3");
+    let path = |name: &str| folder.path().join(name);
+    // No text: as unreadable to root as a file can be made.
+    std::fs::write(path("proc/10/task/11/stat"), [0xff]).expect("bytes");
+    let unknown = rule::CPUS.read_back(&host, &on("nginx"), &before);
+    assert!(matches!(unknown, Err(KnobError::Read { .. })), "{unknown:?}");
+    assert!(matches!(rule::CPUS.read(&host, &on("nginx")), Err(KnobError::Read { .. })));
+    std::fs::remove_dir_all(path("proc/10")).expect("it ends");
+    let gone = rule::CPUS.read_back(&host, &on("nginx"), &before);
+    assert!(matches!(gone, Ok(Reading::Absent(_))) && rule::CPUS.may_end(), "{gone:?}");
+    std::fs::rename(path("proc"), path("elsewhere")).expect("move");
+    std::fs::write(path("proc"), "no directory").expect("a file");
+    assert!(matches!(rule::CPUS.read(&host, &on("nginx")), Err(KnobError::Read { .. })), "no list is no empty list");
+}
+
+#[test]
+fn a_process_that_came_while_others_were_set_is_not_set_without_a_word_of_it() {
+    let (folder, host) = machine();
+    let before = fake::value(&rule::CPUS, &host, &on("nginx"));
+    fake::put(folder.path(), "/proc/30/stat", &stat(30, "nginx"));
+    fake::put(folder.path(), "/proc/30/task/30/stat", &stat(30, "nginx"));
+    fake::put(folder.path(), "/proc/30/status", "Cpus_allowed_list:\t0-3\n");
+    let wanted = rule::CPUS.spec().kind.parse("2").expect("CPUs");
+    rule::CPUS.write(&host, &on("nginx"), &rule::CPUS.spread(&before, &wanted)).expect("write");
+    assert_eq!(host.root.read("/proc/30/status").expect("read"), "Cpus_allowed_list:\t0-3");
+    assert_eq!(host.root.read("/proc/10/status").expect("read"), "Cpus_allowed_list:\t2");
+}
+
+#[test]
+fn a_child_that_was_forked_since_is_named() {
+    let (folder, host) = machine();
+    let before = fake::apply(&rule::CPUS, &host, &on("nginx"), "2-3");
+    let wanted = rule::CPUS.spec().kind.parse("2-3").expect("CPUs");
+    let remainder = || rule::CPUS.remainder(&host, &on("nginx"), &before, &wanted).expect("an answer");
+    assert_eq!(remainder(), None);
+    // Of a child, whose name is its own by now.
+    for (pid, parent) in [(30, 10), (31, 30)] {
+        let text = stat(pid, "helper").replace(" S 1 ", &format!(" S {parent} "));
+        fake::put(folder.path(), &format!("/proc/{pid}/stat"), &text);
+        fake::put(folder.path(), &format!("/proc/{pid}/task/{pid}/stat"), &text);
+        fake::put(folder.path(), &format!("/proc/{pid}/cgroup"), "0::/\n");
+        fake::put(folder.path(), &format!("/proc/{pid}/status"), "Cpus_allowed_list:\t2-3\n");
+    }
+    let said = remainder().expect("a child and its child");
+    assert!(said.starts_with("30 (helper), 31 (helper) came since and got 2-3"), "{said}");
+    fake::put(folder.path(), "/proc/30/status", "Cpus_allowed_list:\t0-3\n");
+    assert!(remainder().is_some_and(|said| said.starts_with("31 ")), "30 has been given other CPUs");
+}
+
+#[test]
+fn a_thread_that_refuses_keeps_no_other_from_what_it_had() {
+    let (folder, host) = machine();
+    let before = fake::apply(&rule::CPUS, &host, &on("nginx"), "2");
+    // A file that can be read and takes nothing.
+    let status = folder.path().join("proc/10/status");
+    std::fs::remove_file(&status).expect("remove");
+    std::os::unix::fs::symlink("/proc/self/status", status).expect("a link");
+    let error = rule::CPUS.restore(&host, &on("nginx"), &before).expect_err("10 refuses").to_string();
+    assert!(error.starts_with("1 of 2 could not be set: thread 10 (nginx) does not take"), "{error}");
+    assert_eq!(host.root.read("/proc/11/status").expect("read"), "Cpus_allowed_list:\t1");
+}
+
 /// A process with a name of its own that ends with the test.
 struct Sleeper(Child);
 
@@ -90,4 +191,30 @@ fn the_running_kernel_moves_a_process_and_schedules_it_anew_and_back() {
     }
     fake::round_trip(&rule::CPUS, &host, &on("quell-sleeper"), &first.to_string());
     fake::round_trip(&rule::POLICY, &host, &on("quell-sleeper"), "batch:0");
+}
+
+#[test]
+fn the_running_kernel_gives_a_process_back_what_it_had_whatever_it_executes() {
+    let host = Host::read(Root::host()).expect("this host");
+    let first = host.topology.online().iter().next().expect("a CPU");
+    if host.topology.online().len() < 2 {
+        eprintln!("skipped: with one CPU there is nowhere to go");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("quell-shell");
+    std::os::unix::fs::symlink("/bin/sh", &program).expect("a link");
+    let mut shell = Command::new(&program);
+    let mut shell = Sleeper(shell.args(["-c", "read go; exec sleep 60"]).stdin(Stdio::piped()).spawn().expect("sh"));
+    let target = on("quell-shell");
+    let before = fake::apply(&rule::CPUS, &host, &target, &first.to_string());
+    drop(shell.0.stdin.take().expect("a pipe").write_all(b"go\n"));
+    // It has executed when it is called otherwise.
+    while matches!(rule::CPUS.read(&host, &target), Ok(Reading::Value(_))) {
+        std::thread::yield_now();
+    }
+    let now = |of: &_| rule::CPUS.read_back(&host, &target, of).expect("it runs");
+    assert!(!now(&before).value().is_some_and(|now| rule::CPUS.meets(now, &before)));
+    rule::CPUS.restore(&host, &target, &before).expect("back");
+    assert_eq!(now(&before), Reading::Value(before.clone()));
 }

@@ -177,6 +177,22 @@ mod tests {
         assert!(matches!(wrong, Err(KnobError::Impossible { .. })), "{wrong:?}");
     }
 
+    /// In a network namespace of this thread's own, which has sysctls of its own.
+    #[test]
+    fn the_running_kernel_takes_an_empty_value_back() {
+        let in_namespace = || {
+            if let Err(errno) = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET) {
+                eprintln!("skipped: no namespace of its own: {errno}");
+                return;
+            }
+            let host = Host::read(crate::host::Root::host()).expect("this host");
+            let ports = name("net.ipv4.ip_local_reserved_ports");
+            assert_eq!(fake::value(&SYSCTL, &host, &ports), Value::Text(String::new()), "of a new namespace");
+            fake::round_trip(&SYSCTL, &host, &ports, "8080");
+        };
+        std::thread::spawn(in_namespace).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    }
+
     #[test]
     fn a_name_that_leads_elsewhere_is_refused() {
         let (folder, host) = fake::host(&[("/sys/class/x/a", "1\n"), ("/etc/passwd", "root\n")]);
