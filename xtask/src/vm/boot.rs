@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::accelerator::Accelerator;
 use super::attempt::{Attempt, Fate, Seen};
@@ -92,11 +92,15 @@ pub(super) fn shell(setup: Setup<'_>, dir: &Path, programs: &Programs) -> Result
     let command = setup.command(dir, Console::Terminal)?;
     let _terminal = Terminal::save();
     let mut qemu = Qemu::on_terminal(command, dir)?;
-    while qemu.ended()?.is_none() {
+    loop {
+        let ended = qemu.ended()?;
         interrupt::check()?;
-        std::thread::sleep(PAUSE);
+        match ended {
+            Some(Fate::Otherwise(how)) => bail!(how),
+            Some(_) => return Ok(()),
+            None => std::thread::sleep(PAUSE),
+        }
     }
-    Ok(())
 }
 
 /// Boots a guest and runs tests in it, out of all that there are; and boots it once more, as its boot loader has it then, for
