@@ -79,7 +79,7 @@ pub struct Blocked {
     pub paths: Vec<BlockedPath>,
     /// The threads that did, each as a whole.
     pub threads: Vec<BlockedThread>,
-    /// The threads that woke them, by name: they sleep too.
+    /// The threads that woke them, by name, where there was something to wait for: they sleep too.
     pub partners: BTreeMap<String, i32>,
 }
 
@@ -206,7 +206,8 @@ impl Fixture {
     }
 }
 
-/// A process that sleeps and wakes beside what is captured, for an hour or until it is dropped: to be absent.
+/// A process that sleeps and wakes beside what is captured, for an hour or until it is dropped: to be absent. Not often, since
+/// it takes its time from what is measured on a machine whose CPUs share one of their host's.
 #[derive(Debug)]
 pub struct Beside {
     fixture: Fixture,
@@ -215,7 +216,7 @@ pub struct Beside {
 impl Beside {
     /// Starts it. It is at work when this returns.
     pub fn start() -> Result<Self> {
-        let mut fixture = Fixture::start("block", &["--seconds", "3600", "--path", "quell_sleep_10ms"])?;
+        let mut fixture = Fixture::start("block", &["--seconds", "3600", "--path", "quell_sleep_100ms"])?;
         fixture.go()?;
         Ok(Self { fixture })
     }

@@ -25,10 +25,10 @@ struct Args {
     wait: bool,
 }
 
-/// What one read gets, and what it has to be aligned to: more than any disk asks for.
-const BLOCK: usize = 4096;
+/// What one read gets: enough that the disk is seldom done before the thread sleeps.
+const BLOCK: usize = 256 << 10;
 
-/// Memory at an address that direct reads take.
+/// Memory at an address that direct reads take, for any disk.
 #[repr(align(4096))]
 struct Block([u8; BLOCK]);
 
@@ -36,7 +36,7 @@ fn main() -> Result<()> {
     let args = Args::parse();
     let file = File::options().read(true).custom_flags(libc::O_DIRECT).open(&args.file);
     let file = file.with_context(|| format!("cannot open {} for direct reads", args.file.display()))?;
-    let mut block = Block([0; BLOCK]);
+    let mut block = Box::new(Block([0; BLOCK]));
     fixture::ready(args.wait)?;
     let function = "quell_read_direct".to_owned();
     let tid = gettid().as_raw();
