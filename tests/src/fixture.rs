@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::unistd::Pid;
@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::agent;
+use crate::recorded::Recorded;
 
 /// What `burn` reports.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -78,7 +79,7 @@ pub struct Blocked {
     pub paths: Vec<BlockedPath>,
     /// The threads that did, each as a whole.
     pub threads: Vec<BlockedThread>,
-    /// The threads that woke them, by name: they sleep too.
+    /// The threads that woke them, by name, where there was something to wait for: they sleep too.
     pub partners: BTreeMap<String, i32>,
 }
 
@@ -111,6 +112,15 @@ pub struct BlockedThread {
     pub cpu_ns: u64,
     /// ... and off it.
     pub off_cpu_ns: u64,
+}
+
+/// What `readdirect` reports: its reads as one way of blocking, whose sleeps are waits for I/O.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReadDirectly {
+    /// Its process.
+    pub pid: i32,
+    /// Its reads.
+    pub reads: BlockedPath,
 }
 
 /// What `wakechain` reports: a wakes last, woken by b, woken by c, woken by a timer.
@@ -193,6 +203,31 @@ impl Fixture {
             bail!("the fixture failed: {status}");
         }
         serde_json::from_str(&report).with_context(|| format!("the fixture reported {report:?}"))
+    }
+}
+
+/// A process that sleeps and wakes beside what is captured, for an hour or until it is dropped: to be absent. Not often, since
+/// it takes its time from what is measured on a machine whose CPUs share one of their host's.
+#[derive(Debug)]
+pub struct Beside {
+    fixture: Fixture,
+}
+
+impl Beside {
+    /// Starts it. It is at work when this returns.
+    pub fn start() -> Result<Self> {
+        let mut fixture = Fixture::start("block", &["--seconds", "3600", "--path", "quell_sleep_100ms"])?;
+        fixture.go()?;
+        Ok(Self { fixture })
+    }
+
+    /// Fails unless it was at work all the time, and nothing of it is in a capture.
+    pub fn is_absent(mut self, recorded: &Recorded) -> Result<()> {
+        let ended = self.fixture.child.try_wait()?;
+        ensure!(ended.is_none(), "the fixture beside has ended, with {ended:?}");
+        let pid = self.fixture.pid();
+        ensure!(recorded.is_without(pid.cast_signed()), "process {pid} was not to be captured");
+        Ok(())
     }
 }
 

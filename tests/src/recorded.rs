@@ -1,5 +1,6 @@
 //! A recording that quell made, and what tests ask of it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
@@ -124,6 +125,32 @@ impl Recorded {
         let totals =
             self.profile.totals.iter().filter(|row| threads[row.thread.0 as usize].pid.0 == pid.cast_unsigned());
         !self.profile.samples.iter().any(|sample| self.pid(sample) == pid) && totals.count() == 0
+    }
+
+    /// Fails where something of a process is in it that is none of these: samples or totals.
+    pub fn is_only_of(&self, pids: &[i32]) -> Result<()> {
+        let of_samples = self.profile.samples.iter().map(|sample| sample.thread);
+        let of_totals = self.profile.totals.iter().map(|row| row.thread);
+        let others: BTreeSet<_> = of_samples
+            .chain(of_totals)
+            .map(|thread| self.profile.thread(thread))
+            .filter(|thread| !pids.contains(&thread.pid.0.cast_signed()))
+            .map(|thread| (thread.pid.0, thread.comm.clone()))
+            .collect();
+        ensure!(
+            others.is_empty(),
+            "only of {pids:?} was something to be captured, and there is something of {others:?}"
+        );
+        Ok(())
+    }
+
+    /// Fails where there was no room for something that a small capture has room for, or where the two sides of quell do
+    /// not understand each other.
+    pub fn has_no_needless_losses(&self) -> Result<()> {
+        let losses = &self.recording.meta.losses;
+        let needless = [losses.ring_full, losses.thread_table_full, losses.targets_full, losses.unknown_records];
+        ensure!(needless == [0; 4], "{losses:?}");
+        Ok(())
     }
 
     fn totals_of(&self, tid: i32) -> impl Iterator<Item = &ThreadTotals> {

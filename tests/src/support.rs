@@ -33,6 +33,9 @@ pub struct TestedKernel {
     pub date: String,
     /// The version of quell.
     pub quell: String,
+    /// The commit that it was built from, as `git describe` has it, if that could be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
     /// How the guests' CPUs ran: `TCG`.
     pub accelerator: String,
 }

@@ -8,8 +8,8 @@ use quell::tune::journal::Store;
 use quell::tune::knob::{Knob, Reading, by_id, knobs};
 use quell::tune::profile::{SHIPPED, TuningProfile};
 use quell::tune::{
-    Applied, ApplyError, End, Kind, Plan, Range, Scope, Step, Target, Terms, Undone, Unless, Value, Variables, apply, plan,
-    rollback, survey, wants,
+    Applied, ApplyError, End, Kind, Plan, Range, Scope, Step, Target, Terms, Undone, Unless, Value, Variables, apply,
+    plan, rollback, survey, wants,
 };
 use quell::units::{CpuId, NodeId};
 use quell_tests::fake_host::{FakeHost, amd_with_eight_dies, container, small_vm, two_socket_intel};
@@ -198,7 +198,7 @@ fn tried(fake: &FakeHost, id: &str, target: &Target, wanted: &str) -> (Result<Ap
     let steps = vec![step(knob, target, &before, wanted)];
     let (unchanged, skipped) = (Vec::new(), Vec::new());
     let plan = Plan { profile: "test".to_owned(), variables: Vec::new(), steps, unchanged, skipped };
-    let applied = apply(&host, &Store::of(&host.root), &plan, 0, None);
+    let applied = apply(&host, &Store::of(&host.root), &plan, &Terms::at(0));
     (applied, [before, read()])
 }
 

@@ -4,6 +4,8 @@ mod knobs;
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -30,7 +32,7 @@ pub(crate) fn run_task(args: &Args) -> Result<Outcome> {
     let root = root();
     let mut pages = knobs::pages(&root)?;
     let page = fs::read_to_string(root.join(PAGE)).with_context(|| format!("cannot read {PAGE}"))?;
-    pages.insert(PAGE.to_owned(), redrawn(&page, &table(&read(&root)?))?);
+    pages.insert(PAGE.to_owned(), redrawn(&page, &table(&kept(&root)?))?);
     let mut differing = false;
     for (name, new) in pages {
         let path = root.join(&name);
@@ -53,12 +55,35 @@ pub(crate) fn run_task(args: &Args) -> Result<Outcome> {
     Ok(if args.check && differing { Outcome::Found } else { Outcome::Clean })
 }
 
-/// The kernels and verdicts of the last run that was kept.
-pub(crate) fn read(root: &Path) -> Result<Support> {
+/// The kernels and verdicts of the last run that was kept; `None` where none ever was.
+pub(crate) fn read(root: &Path) -> Result<Option<Support>> {
     let path = root.join(support::FILE);
-    let text = fs::read_to_string(&path)
-        .with_context(|| format!("cannot read {}: `cargo xtask vm --all --save` makes it", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is not as it should be", path.display()))
+    let text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        text => text.with_context(|| format!("cannot read {}", path.display()))?,
+    };
+    let support = serde_json::from_str(&text);
+    Ok(Some(support.with_context(|| format!("{} is not as it should be", path.display()))?))
+}
+
+/// ... of which there have to be some.
+fn kept(root: &Path) -> Result<Support> {
+    read(root)?.with_context(|| format!("there is no {}: `cargo xtask vm --all --save` makes it", support::FILE))
+}
+
+/// Puts others in their place, whole or not at all.
+pub(crate) fn write(root: &Path, support: &Support) -> Result<()> {
+    let path = root.join(support::FILE);
+    let cannot = || format!("cannot write {}", path.display());
+    let dir = path.parent().with_context(cannot)?;
+    // As any file of the repository: a temporary file is its owner's alone, as such.
+    let mut file = tempfile::Builder::new()
+        .permissions(fs::Permissions::from_mode(0o644))
+        .tempfile_in(dir)
+        .with_context(cannot)?;
+    writeln!(file, "{}", serde_json::to_string_pretty(support)?).with_context(cannot)?;
+    file.persist(&path).with_context(cannot)?;
+    Ok(())
 }
 
 /// The page with a new table.
@@ -72,8 +97,9 @@ fn redrawn(page: &str, table: &str) -> Result<String> {
 fn table(support: &Support) -> String {
     let mut text = String::from("| kernel | release | tested on | quell | guest under |\n|---|---|---|---|---|\n");
     for kernel in &support.kernels {
-        let TestedKernel { name, release, date, quell, accelerator } = kernel;
-        let _ = writeln!(text, "| {name} | {release} | {date} | {quell} | {accelerator} |");
+        let TestedKernel { name, release, date, quell, commit, accelerator } = kernel;
+        let commit = commit.as_ref().map(|commit| format!(" ({commit})")).unwrap_or_default();
+        let _ = writeln!(text, "| {name} | {release} | {date} | {quell}{commit} | {accelerator} |");
     }
     let mut group = "";
     let mut notes: Vec<String> = Vec::new();
@@ -120,7 +146,19 @@ mod tests {
     #[test]
     fn the_page_shows_the_verdicts_that_were_kept() {
         let page = fs::read_to_string(root().join(PAGE)).expect("the page");
-        let table = table(&read(&root()).expect("the verdicts"));
+        let table = table(&kept(&root()).expect("the verdicts"));
         assert_eq!(page, redrawn(&page, &table).expect("its marks"), "`cargo xtask docs` draws it");
+    }
+
+    #[test]
+    fn a_broken_file_is_not_taken_for_none_and_what_is_written_is_read_again() {
+        let root = tempfile::tempdir().expect("a directory");
+        assert_eq!(read(root.path()).expect("no file is no error"), None);
+        fs::create_dir(root.path().join("docs")).expect("a directory");
+        fs::write(root.path().join(support::FILE), "{\"kernels\": [").expect("a file");
+        assert!(read(root.path()).is_err());
+        write(root.path(), &Support::default()).expect("it is replaced");
+        assert_eq!(read(root.path()).expect("it is whole"), Some(Support::default()));
+        assert_eq!(fs::read_dir(root.path().join("docs")).expect("a directory").count(), 1);
     }
 }

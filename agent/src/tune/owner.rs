@@ -20,7 +20,7 @@ pub(super) enum Fate {
 
 pub(super) fn fate(host: &Host, undo: &ToUndo, same_boot: bool, unless: Unless) -> Fate {
     let knob = knob::by_id(&undo.step.knob);
-    let now = knob.and_then(|knob| knob.read(host, &undo.step.target).ok());
+    let now = knob.and_then(|knob| knob.read_back(host, &undo.step.target, &undo.before).ok());
     let now = now.as_ref().and_then(Reading::value);
     let meets = |now: &Value, wanted: &Value| knob.is_some_and(|knob| knob.meets(now, wanted));
     match (undo.step.lifetime, now) {

@@ -29,6 +29,8 @@ pub struct Undone {
     pub gone: usize,
     /// What was not put back.
     pub left: Vec<Left>,
+    /// What putting values back does not undo, in words.
+    pub remains: Vec<String>,
     /// Why the journal does not say all of this, if so: it will be tried again, and found done.
     pub unrecorded: Option<JournalError>,
 }
@@ -94,6 +96,7 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
             (Fate::Held | Fate::Ours, _) => rest.push(undo),
         }
     }
+    undone.remains = rest.iter().filter_map(|undo| remains(host, undo)).collect();
     let backs = in_two_rounds(&rest, |undo, round| match round {
         Round::Unwind => put_back(host, journal, undo, &undo.before, unless),
         Round::Start => put_back(host, journal, undo, &undo.step.now, unless),
@@ -119,6 +122,15 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
     journal.note(Record::Closed);
     undone.unrecorded = journal.take_unrecorded();
     undone
+}
+
+/// What putting a value back will not undo.
+fn remains(host: &Host, undo: &ToUndo) -> Option<String> {
+    let Step { knob, target, wanted, .. } = &undo.step;
+    match knob::by_id(knob)?.remainder(host, target, &undo.before, wanted) {
+        Ok(remainder) => remainder.map(|words| format!("{knob} on {target}: {words}")),
+        Err(error) => Some(format!("{knob} on {target}: what else took it over cannot be told: {error}")),
+    }
 }
 
 /// Makes what was put back count, each knob once.
@@ -181,7 +193,7 @@ fn put_back(host: &Host, journal: &mut Journal, undo: &ToUndo, before: &Value, u
     let step: &Step = &undo.step;
     let unknown = || Stays::Ours("this version of quell does not know the knob".to_owned());
     let knob = knob::by_id(&step.knob).ok_or_else(unknown)?;
-    let read = || knob.read(host, &step.target).map_err(|error| error.to_string());
+    let read = || knob.read_back(host, &step.target, before).map_err(|error| error.to_string());
     match read() {
         // What a crash left half written may be nothing that can be read.
         Err(why) if !undo.half_written && unless == Unless::Changed => return Err(Stays::Ours(why)),

@@ -82,7 +82,7 @@ fn verdict(host: &Host, value: &InForce<'_>) -> Verdict {
     let Some(knob) = knob::by_id(&value.step.knob) else {
         return Verdict::Unknown { why: "this version of quell does not know the knob".to_owned() };
     };
-    let got = match knob.read(host, &value.step.target) {
+    let got = match knob.read_back(host, &value.step.target, value.after) {
         Ok(Reading::Value(got)) => got,
         Ok(Reading::Absent(why)) => return Verdict::Absent { why },
         Err(error) => return Verdict::Unknown { why: error.to_string() },

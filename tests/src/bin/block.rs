@@ -70,11 +70,17 @@ fn main() -> Result<()> {
     fixture::ready(args.wait)?;
     let end = clock::wall() + Duration::from_secs_f64(args.seconds).as_nanos() as u64;
 
-    let (writing, waking) = (Arc::clone(&on), Arc::clone(&on));
-    let partners = [
-        ("pipe-writer", start("pipe-writer", move || write_until_done(&writing, writer))?),
-        ("futex-waker", start("futex-waker", move || wake_until_done(&waking))?),
-    ];
+    // Only those that are waited for: each wakes up some hundred times in a second.
+    let waits = |function: &str| paths.iter().any(|path| path.function == function);
+    let mut partners = Vec::new();
+    if waits("quell_wait_pipe") {
+        let on = Arc::clone(&on);
+        partners.push(("pipe-writer", start("pipe-writer", move || write_until_done(&on, writer))?));
+    }
+    if waits("quell_wait_futex") {
+        let on = Arc::clone(&on);
+        partners.push(("futex-waker", start("futex-waker", move || wake_until_done(&on))?));
+    }
     let groups: Vec<(&str, Vec<&'static Path>)> = if args.every_path_in_one_thread {
         vec![("every-path", paths)]
     } else {

@@ -5,9 +5,10 @@
 
 use std::fs::File;
 use std::hint::black_box;
-use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
@@ -85,16 +86,22 @@ burn! {
 /// What [`quell_burn_in_kernel`] has the kernel read.
 static ZEROS: OnceLock<File> = OnceLock::new();
 
+/// ... and where to. Not on the stack: there the function itself would wait for each page, once, which on a slow machine
+/// takes as long as all its reads.
+static READ: [AtomicU8; 1 << 20] = [const { AtomicU8::new(0) }; 1 << 20];
+
+/// No page is smaller than this.
+const PAGE: usize = 4096;
+
 // SAFETY: no other symbol of this name is linked.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn quell_burn_in_kernel(turns: u64) -> u64 {
-    let mut bytes = MaybeUninit::<[u8; 1 << 20]>::uninit();
     let zeros = ZEROS.get().map_or(-1, AsRawFd::as_raw_fd);
     let mut read = 0;
     for _ in 0..turns {
-        // SAFETY: the kernel writes at most the size of `bytes` there.
-        read += unsafe { syscall!(libc::SYS_read, zeros as usize, bytes.as_mut_ptr(), size_of_val(&bytes), 0usize) };
+        // SAFETY: the kernel writes at most the size of `READ` there, which are atomics.
+        read += unsafe { syscall!(libc::SYS_read, zeros as usize, READ.as_ptr(), READ.len(), 0usize) };
     }
     read.cast_unsigned() as u64
 }
@@ -103,6 +110,7 @@ fn main() -> Result<()> {
     let args = Args::parse();
     let functions = if args.in_kernel { &FUNCTIONS[..] } else { &FUNCTIONS[..IN_USER_SPACE] };
     ZEROS.get_or_init(|| File::open("/dev/zero").expect("it is always there"));
+    READ.iter().step_by(PAGE).for_each(|byte| byte.store(1, Relaxed));
     fixture::ready(args.wait)?;
     let end = clock::wall() + Duration::from_secs_f64(args.seconds).as_nanos() as u64;
     let threads: Vec<_> = (0..args.threads)

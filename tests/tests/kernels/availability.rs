@@ -1,11 +1,14 @@
 //! What `quell doctor` says of a probe is so: each reason by an independent look, and all of it by a capture.
 
+use std::collections::BTreeMap;
 use std::fs;
 
-use anyhow::{Context as _, Result, ensure};
-use quell_tests::agent::{self, Workdir};
+use anyhow::{Result, ensure};
+use aya_obj::generated::bpf_prog_type;
+use quell_tests::agent::Workdir;
 use quell_tests::capture::Capture;
 use quell_tests::doctor::Findings;
+use quell_tests::fixture::{Burned, Fixture};
 
 use crate::harness::Outcome;
 use crate::look;
@@ -22,7 +25,8 @@ pub(crate) fn cpu() -> Result<Outcome> {
     let cycles = look::cycles();
     let lacks = [Lack { says: "no hardware cycle counter", holds: !cycles }];
     let mechanism = if cycles { "perf_event cycles" } else { "perf_event cpu-clock (no PMU)" };
-    is_as_said("cpu", &lacks, mechanism)
+    let programs = [("quell_cpu", bpf_prog_type::BPF_PROG_TYPE_PERF_EVENT)];
+    is_as_said("cpu", &lacks, mechanism, &programs)
 }
 
 pub(crate) fn offcpu() -> Result<Outcome> {
@@ -34,11 +38,16 @@ pub(crate) fn offcpu() -> Result<Outcome> {
         Lack { says: "threads that sleep throughout have no user stack", holds: iterator && !registers },
     ];
     ensure!(look::tp_btf()?, "programs do not run at tracepoints here: doctor::mechanisms tells whether quell says so");
-    is_as_said("offcpu", &lacks, "tp_btf sched_switch, sched_waking")
+    let programs = ["quell_switch", "quell_waking"].map(|name| (name, bpf_prog_type::BPF_PROG_TYPE_TRACING));
+    is_as_said("offcpu", &lacks, "tp_btf sched_switch, sched_waking", &programs)
 }
 
-/// Doctor names what is lacking and nothing else, and a capture works as it says.
-fn is_as_said(probe: &str, of_probe: &[Lack], mechanism: &str) -> Result<Outcome> {
+/// The programs that work for some probe while a capture goes on; others are there only for its beginning or end.
+const AT_WORK: [&str; 3] = ["quell_cpu", "quell_switch", "quell_waking"];
+
+/// Doctor names what is lacking and nothing else, and a capture works as it says: by its own word, and by the programs that
+/// the kernel has of it.
+fn is_as_said(probe: &str, of_probe: &[Lack], mechanism: &str, programs: &[(&str, bpf_prog_type)]) -> Result<Outcome> {
     let jit = fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").unwrap_or_default();
     let common = [
         Lack { says: "kernel functions have no names", holds: !look::kernel_symbols()? },
@@ -57,10 +66,24 @@ fn is_as_said(probe: &str, of_probe: &[Lack], mechanism: &str) -> Result<Outcome
     let state = if said.is_empty() { "ready" } else { "degraded" };
     ensure!(verdict.state == state, "{verdict:?} is not {state}");
 
-    let burn = agent::target_dir()?.join("burn");
-    let burn = burn.to_str().context("a path of text")?;
-    let (recorded, _) = Capture::whole(&["--probe", probe, "-F", "997", "--", burn, "--seconds", "0.2"])?;
-    for cost in &recorded.recording.meta.cost.probes {
+    let mut burn = Fixture::start("burn", &["--seconds", "0.2"])?;
+    let capture = Capture::begin(&["--probe", probe, "-F", "997", "-p", &burn.pid().to_string()])?;
+    let mut held = look::programs_of(capture.pid()?)?;
+    held.retain(|name, _| AT_WORK.contains(&name.as_str()));
+    let expected: BTreeMap<_, _> = programs.iter().map(|(name, kind)| ((*name).to_owned(), *kind as u32)).collect();
+    ensure!(held == expected, "{probe} is captured by the programs {held:?}, not by {expected:?}");
+    burn.go()?;
+    let _: Burned = burn.finish()?;
+    let recorded = capture.ended()?;
+    let meta = &recorded.recording.meta;
+    ensure!(
+        meta.remarks.is_empty() || verdict.state != "ready",
+        "{verdict:?}, and a capture remarks {:?}",
+        meta.remarks
+    );
+    let told = meta.cost.probes.len();
+    ensure!(told == programs.len(), "the cost of {told} programs: {:?}", meta.cost.probes);
+    for cost in &meta.cost.probes {
         ensure!(
             cost.mechanism.starts_with(mechanism),
             "{probe} was captured by {}, not by {mechanism}",

@@ -1,12 +1,15 @@
 //! The probe `cpu`, and whom it captures.
 
+use std::fs;
+
 use anyhow::{Context as _, Result, ensure};
 use quell::profile::{FrameKind, Target};
+use quell::units::CpuSet;
 use quell_tests::agent;
 use quell_tests::capture::Capture;
 use quell_tests::cgroup::Cgroup;
 use quell_tests::cpus;
-use quell_tests::fixture::{self, BURNING, Burned, Fixture};
+use quell_tests::fixture::{self, BURNING, Beside, Burned, Fixture};
 use quell_tests::recorded::Recorded;
 
 use crate::harness::{Outcome, skip};
@@ -32,6 +35,7 @@ fn burned(mut burn: Fixture) -> Result<Burned> {
 }
 
 pub(crate) fn process() -> Result<Outcome> {
+    let beside = Beside::start()?;
     let burn = Fixture::start("burn", &["--seconds", "1.2", "--in-kernel"])?;
     let capture = begin(&["-p", &burn.pid().to_string()])?;
     let burned = burned(burn)?;
@@ -39,12 +43,14 @@ pub(crate) fn process() -> Result<Outcome> {
     is_whole(&recorded, &burned)?;
     has_its_shares(&recorded, &burned)?;
     shows_the_kernel(&recorded, &burned)?;
+    recorded.is_only_of(&[burned.pid])?;
+    beside.is_absent(&recorded)?;
     Ok(Outcome::Holds)
 }
 
 pub(crate) fn host() -> Result<Outcome> {
     let mut burns = Vec::new();
-    for cpu in cpus::allowed()?.into_iter().take(2) {
+    for cpu in cpus::allowed()? {
         let burn = burn()?;
         burn.pin(cpu)?;
         burns.push((burn, cpu));
@@ -57,10 +63,15 @@ pub(crate) fn host() -> Result<Outcome> {
         has_its_shares(&recorded, &burned)?;
         is_on(&recorded, &burned, cpu)?;
     }
+    let online = "/sys/devices/system/cpu/online";
+    let online: CpuSet = fs::read_to_string(online).with_context(|| format!("cannot read {online}"))?.parse()?;
+    let meta = &recorded.recording.meta;
+    ensure!(meta.cpus == online, "captured CPUs {}, of {online}", meta.cpus);
     Ok(Outcome::Holds)
 }
 
 pub(crate) fn command() -> Result<Outcome> {
+    let beside = Beside::start()?;
     let burn = agent::target_dir()?.join("burn");
     let words = [burn.to_str().context("a path of text")?, "--seconds", "0.4"];
     let (recorded, ended) = Capture::whole(&[&FLAGS[..], &["--"], &words].concat())?;
@@ -70,14 +81,21 @@ pub(crate) fn command() -> Result<Outcome> {
     let meta = &recorded.recording.meta;
     ensure!(meta.target == Target::Command(words.map(str::to_owned).to_vec()), "{:?}", meta.target);
     ensure!(meta.exit_code == Some(0), "exit code {:?}", meta.exit_code);
+    recorded.is_only_of(&[burned.pid])?;
+    beside.is_absent(&recorded)?;
     Ok(Outcome::Holds)
 }
 
 pub(crate) fn children() -> Result<Outcome> {
+    let beside = Beside::start()?;
     let shell = Shell::start("burn", "--seconds 0.4")?;
-    let capture = begin(&["-p", &shell.pid().to_string()])?;
+    let parent = shell.pid();
+    let capture = begin(&["-p", &parent.to_string()])?;
     let burned: Burned = shell.run()?;
-    is_whole(&capture.ended()?, &burned)?;
+    let recorded = capture.ended()?;
+    is_whole(&recorded, &burned)?;
+    recorded.is_only_of(&[parent.cast_signed(), burned.pid])?;
+    beside.is_absent(&recorded)?;
     Ok(Outcome::Holds)
 }
 
@@ -112,7 +130,8 @@ pub(crate) fn one_cpu() -> Result<Outcome> {
     ensure!(recorded.profile.samples.iter().all(|sample| sample.cpu.0 as usize == chosen), "a sample of another CPU");
     let meta = &recorded.recording.meta;
     ensure!(meta.cpus.to_string() == chosen.to_string(), "captured CPUs {}", meta.cpus);
-    ensure!(meta.idle.keys().all(|cpu| cpu.0 as usize == chosen), "idle times of {:?}", meta.idle);
+    let idle: Vec<usize> = meta.idle.keys().map(|cpu| cpu.0 as usize).collect();
+    ensure!(idle == [chosen], "idle times of {idle:?}");
     Ok(Outcome::Holds)
 }
 

@@ -2,17 +2,18 @@
 
 use std::env;
 use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow};
 use libtest_mimic::{Arguments, Completion, Trial};
-use quell_tests::kernel;
 use quell_tests::machine::Machine;
 use quell_tests::verdict::{EVENTS, Event, REBOOTED, Verdict};
+use quell_tests::{capture, kernel};
 
 use crate::machine;
 
@@ -75,7 +76,12 @@ pub(crate) fn run(tests: &'static [KernelTest], checks: &'static [HostCheck]) ->
 fn trial(test: &KernelTest) -> Result<Completion, libtest_mimic::Failed> {
     tell(&Event::Started { test: test.name.to_owned() })?;
     let begin = Instant::now();
-    let verdict = match attempt(test) {
+    let ended = attempt(test);
+    if ended.is_err() {
+        save_recordings(test);
+    }
+    capture::forget();
+    let verdict = match ended {
         Ok(Outcome::Holds) => Verdict::Passed,
         Ok(Outcome::Skipped(why)) => Verdict::Skipped { why },
         Ok(Outcome::Reboots) if in_guest() => {
@@ -103,7 +109,19 @@ fn attempt(test: &KernelTest) -> Result<Outcome> {
             return skip("needs root, or CAP_BPF and CAP_PERFMON");
         }
     }
-    panic::catch_unwind(AssertUnwindSafe(test.run)).unwrap_or_else(|_| Err(anyhow!("{}", last_panic())))
+    let ended = panic::catch_unwind(AssertUnwindSafe(test.run)).unwrap_or_else(|_| Err(anyhow!("{}", last_panic())))?;
+    kernel::nothing_left_behind()?;
+    Ok(ended)
+}
+
+/// Copies what a failed test has captured to where the events are told, which outlasts the guest.
+fn save_recordings(test: &KernelTest) {
+    let told = env::var_os(EVENTS).map(PathBuf::from);
+    let Some(dir) = told.as_deref().and_then(Path::parent) else { return };
+    if let Err(error) = capture::save(dir, &test.name.replace("::", ".")) {
+        // The test's own failure says more.
+        let _ = writeln!(io::stderr(), "{}: its recordings are lost: {error:#}", test.name);
+    }
 }
 
 /// Appends to the file of events, if there is one.

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "the system call `bpf`, which no crate makes for programs that are not in a file")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
@@ -13,6 +14,7 @@ use aya_obj::btf::BtfKind;
 use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_prog_type};
 use perf_event::Builder;
 use perf_event::events::Hardware;
+use quell_tests::kernel;
 
 /// A function that runs when a program asks for the kernel's name, as `uname` does, and seldom else.
 #[cfg(target_arch = "x86_64")]
@@ -62,6 +64,24 @@ pub(crate) fn kprobe() -> Result<bool> {
     // Of each event its name, its hits, and those that were missed.
     let hits = said.lines().filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
     Ok(output.status.success() && hits.sum::<u64>() > 0)
+}
+
+/// The BPF programs that a process has loaded, with what they are: by name, the kernel's number of the type.
+pub(crate) fn programs_of(pid: u32) -> Result<BTreeMap<String, u32>> {
+    let names = kernel::loaded_programs()?;
+    let dir = format!("/proc/{pid}/fdinfo");
+    let mut programs = BTreeMap::new();
+    for entry in fs::read_dir(&dir).with_context(|| format!("cannot list {dir}"))? {
+        // Closed since it was listed, or of something else.
+        let Ok(info) = fs::read_to_string(entry?.path()) else { continue };
+        let number = |field| info.lines().find_map(|line| line.strip_prefix(field)?.trim().parse::<u32>().ok());
+        if let (Some(kind), Some(id)) = (number("prog_type:"), number("prog_id:"))
+            && let Some(name) = names.get(&id)
+        {
+            programs.insert(name.clone(), kind);
+        }
+    }
+    Ok(programs)
 }
 
 /// Whether a hardware counter of cycles interrupts a CPU.

@@ -1,12 +1,11 @@
 //! The machines are what they say: else a test that passes on one proves nothing.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use quell_tests::cpus;
-use quell_tests::machine::{ISOLATED, LOCKED_DOWN, Machine, PLAIN};
+use quell_tests::machine::{EQUIPPED, ISOLATED, LOCKED_DOWN, Machine, PLAIN};
 
 use crate::harness::{Outcome, skip};
 
@@ -39,19 +38,41 @@ pub(crate) fn isolated() -> Result<Outcome> {
 pub(crate) fn equipped() -> Result<Outcome> {
     has("/sys/devices/system/node/online", "0-1")?;
     has("/sys/devices/system/node/node1/cpulist", "2-3")?;
-    let mut drivers = BTreeSet::new();
-    for device in fs::read_dir("/sys/class/net").context("cannot list the network devices")? {
-        // `lo` has none.
-        if let Ok(driver) = fs::canonicalize(device?.path().join("device/driver")) {
-            drivers.extend(driver.file_name().map(|name| name.to_string_lossy().into_owned()));
-        }
-    }
-    for driver in ["igb", "e1000e", "virtio_net", "vmxnet3"] {
-        ensure!(drivers.contains(driver), "no network device of {driver}: there are {drivers:?}");
+    let cards = cards()?;
+    // Where profiles of hosts look for the CPUs that are near a card.
+    for (index, model) in EQUIPPED.nics.iter().enumerate() {
+        let (driver, node) = (driver_of(model)?, index % EQUIPPED.nodes as usize);
+        let devices: Vec<_> = cards.iter().filter(|(_, of)| of == driver).map(|(device, _)| device).collect();
+        let [device] = devices[..] else { bail!("{} network devices of {driver}: {cards:?}", devices.len()) };
+        has(&device.join("numa_node").display().to_string(), &node.to_string())?;
     }
     let frequencies = read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_available_frequencies")?;
     ensure!(frequencies.split_whitespace().count() == 5, "frequencies: {frequencies}");
     Ok(Outcome::Holds)
+}
+
+/// The network cards: what is in sysfs of each, on its bus of PCI, and its driver.
+fn cards() -> Result<Vec<(PathBuf, String)>> {
+    let mut cards = Vec::new();
+    for interface in fs::read_dir("/sys/class/net").context("cannot list the network devices")? {
+        // `lo` has none.
+        let Ok(device) = fs::canonicalize(interface?.path().join("device")) else { continue };
+        let driver = fs::canonicalize(device.join("driver")).context("a network device without a driver")?;
+        let driver = driver.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        // Those of virtio are on a bus of their own, below the card.
+        let on_pci = device.ancestors().find(|dir| dir.join("numa_node").exists());
+        cards.push((on_pci.context("a network device of no node")?.to_owned(), driver));
+    }
+    Ok(cards)
+}
+
+/// The driver of a model of network cards, by QEMU's name of that.
+fn driver_of(model: &str) -> Result<&str> {
+    match model {
+        "virtio-net-pci" => Ok("virtio_net"),
+        "igb" | "e1000e" | "vmxnet3" => Ok(model),
+        _ => bail!("what drives {model}?"),
+    }
 }
 
 pub(crate) fn idle_states() -> Result<Outcome> {

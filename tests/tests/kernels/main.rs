@@ -60,6 +60,7 @@ const TESTS: &[KernelTest] = &[
 /// What holds the kept verdicts against the tests, on the host: no test of a kernel.
 const CHECKS: &[HostCheck] = &[
     HostCheck { name: "kept::every_probe_is_tested", run: kept::every_probe_is_tested },
+    HostCheck { name: "kept::every_test_has_a_name_of_its_own", run: kept::every_test_has_a_name_of_its_own },
     HostCheck { name: "kept::every_test_has_verdicts", run: kept::every_test_has_verdicts },
     HostCheck { name: "kept::what_probes_claim_holds", run: kept::what_probes_claim_holds },
 ];

@@ -3,13 +3,12 @@
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use nix::sys::statfs::{OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, statfs};
 use quell::profile::{FrameKind, Metric, Reason, Weighted};
 use quell_tests::agent::{self, Workdir};
 use quell_tests::capture::Capture;
 use quell_tests::cgroup::Cgroup;
 use quell_tests::cpus;
-use quell_tests::fixture::{self, Blocked, BlockedPath, BlockedThread, Burned, Chained, Fixture};
+use quell_tests::fixture::{self, Beside, Blocked, BlockedPath, BlockedThread, Burned, Chained, Fixture, ReadDirectly};
 use quell_tests::recorded::Recorded;
 
 use crate::harness::{Outcome, skip};
@@ -29,6 +28,7 @@ fn block() -> Result<Fixture> {
 }
 
 pub(crate) fn every_event() -> Result<Outcome> {
+    let beside = Beside::start()?;
     let mut block = Fixture::start("block", &["--seconds", "1"])?;
     let capture = begin(&["-p", &block.pid().to_string(), "--every-event"])?;
     block.go()?;
@@ -39,10 +39,13 @@ pub(crate) fn every_event() -> Result<Outcome> {
         let found = recorded.off_cpu(path.tid, &path.function);
         ensure!(found.error == 0.0, "nothing is left to chance, and {path:?} has an error: {found:?}");
     }
+    recorded.is_only_of(&[blocked.pid])?;
+    beside.is_absent(&recorded)?;
     Ok(Outcome::Holds)
 }
 
 pub(crate) fn sampled() -> Result<Outcome> {
+    let beside = Beside::start()?;
     // Mostly shorter than a millisecond, of which there is one sample.
     let paths = ["--path", "quell_sleep_100us", "--path", "quell_sleep_10ms"];
     let mut block = Fixture::start("block", &[&["--seconds", "1"], &paths[..]].concat())?;
@@ -62,6 +65,8 @@ pub(crate) fn sampled() -> Result<Outcome> {
         is_unbiased(&probabilities, path)?;
     }
     ensure!(chances > 10, "only {chances} samples were left to chance: that is not sampling");
+    recorded.is_only_of(&[blocked.pid])?;
+    beside.is_absent(&recorded)?;
     Ok(Outcome::Holds)
 }
 
@@ -106,35 +111,50 @@ fn burn() -> Result<Fixture> {
     Fixture::start("burn", &["--seconds", "0.6"])
 }
 
+/// How many reads a file has of those that `readdirect` makes.
+const READS: u64 = 200;
+
 pub(crate) fn io_wait() -> Result<Outcome> {
-    const READS: u64 = 512;
     let dir = Workdir::new()?;
-    let kind = statfs(&dir.path(""))?.filesystem_type();
     let file = dir.path("file");
     let file = file.to_str().context("a path of text")?;
     let mut dd = Command::new("dd");
-    dd.args(["if=/dev/zero", "bs=16k", &format!("count={READS}"), "conv=fsync", "status=none", &format!("of={file}")]);
-    let written = dd.status().context("cannot run dd")?.success();
-    if [TMPFS_MAGIC, OVERLAYFS_SUPER_MAGIC].contains(&kind) || !written {
-        return skip("needs temporary files on a disk");
+    dd.args(["if=/dev/zero", "bs=256k", &format!("count={READS}"), "conv=fsync", "status=none", &format!("of={file}")]);
+    ensure!(dd.status().context("cannot run dd")?.success(), "dd cannot write {file}");
+    // Without quell: whether this disk lets anybody wait. It may be done before the thread sleeps, so not for each read.
+    match Fixture::start("readdirect", &[file]).and_then(read) {
+        Ok(reads) if reads.sleeps >= READS / 10 => {}
+        _ => return skip("needs temporary files on a disk whose direct reads wait"),
     }
-    let from = format!("if={file}");
-    let read = ["--every-event", "--", "dd", &from, "of=/dev/null", "bs=16k", "iflag=direct", "status=none"];
-    let (recorded, ended) = Capture::whole(&[&FLAGS[..], &read].concat())?;
-    if recorded.recording.meta.exit_code != Some(0) {
-        return skip("the file system of temporary files has no direct reads");
-    }
+    let reading = Fixture::start("readdirect", &[file])?;
+    let capture = begin(&["-p", &reading.pid().to_string(), "--every-event"])?;
+    let reads = read(reading)?;
+    let recorded = capture.ended()?;
     // What reads a block from a disk, whatever the file system (fs/iomap or fs/direct-io.c).
-    let reads = |sample: &Weighted| {
+    let in_kernel = |sample: &Weighted| {
         let function =
             |name: &str| ["__iomap_dio_rw", "do_blockdev_direct_IO"].iter().any(|known| name.contains(known));
         recorded.functions(sample, FrameKind::Kernel).any(function)
     };
-    let waits = |reason| recorded.estimate(|sample| sample.metric == Metric::OffCpu(reason) && reads(sample)).samples;
-    // A disk may be done before the thread sleeps.
-    ensure!(waits(Reason::IoWait) as u64 >= 10, "{} waits for {READS} reads\n{}", waits(Reason::IoWait), ended.stdout);
-    ensure!(waits(Reason::Blocked) == 0, "a wait for a disk is for I/O\n{}", ended.stdout);
+    let of_reads = |sample: &Weighted| recorded.tid(sample) == reads.tid && recorded.calls(sample, &reads.function);
+    let waits = |reason| {
+        let waits =
+            |sample: &Weighted| sample.metric == Metric::OffCpu(reason) && of_reads(sample) && in_kernel(sample);
+        recorded.estimate(waits).samples as u64
+    };
+    ensure!(is_count(waits(Reason::IoWait), reads.sleeps), "{} waits for I/O, of {reads:?}", waits(Reason::IoWait));
+    ensure!(waits(Reason::Blocked) == 0, "{} waits for a disk are for something else", waits(Reason::Blocked));
+    let found = recorded.off_cpu(reads.tid, &reads.function).nanos;
+    ensure!(is_time(found, reads.off_cpu_ns, reads.wall_ns - reads.off_cpu_ns), "{reads:?}: {found} ns");
     Ok(Outcome::Holds)
+}
+
+/// Lets it read its file, and gives what it says of that.
+fn read(mut reading: Fixture) -> Result<BlockedPath> {
+    reading.go()?;
+    let read: ReadDirectly = reading.finish()?;
+    ensure!(read.reads.count == READS, "{read:?}");
+    Ok(read.reads)
 }
 
 pub(crate) fn wake_chain() -> Result<Outcome> {
@@ -161,20 +181,27 @@ pub(crate) fn never_wakes() -> Result<Outcome> {
 }
 
 pub(crate) fn command() -> Result<Outcome> {
+    let beside = Beside::start()?;
     let block = agent::target_dir()?.join("block");
     let words = ["--", block.to_str().context("a path of text")?];
     let (recorded, ended) = Capture::whole(&[&FLAGS[..], &words, &SLEEPING].concat())?;
     let blocked: Blocked = fixture::report_in(&ended.stdout)?;
     blocked.paths.iter().try_for_each(|path| is_seen(&recorded, path))?;
+    recorded.is_only_of(&[blocked.pid])?;
+    beside.is_absent(&recorded)?;
     Ok(Outcome::Holds)
 }
 
 pub(crate) fn children() -> Result<Outcome> {
+    let beside = Beside::start()?;
     let shell = Shell::start("block", &SLEEPING.join(" "))?;
-    let capture = begin(&["-p", &shell.pid().to_string()])?;
+    let parent = shell.pid();
+    let capture = begin(&["-p", &parent.to_string()])?;
     let blocked: Blocked = shell.run()?;
     let recorded = capture.ended()?;
     blocked.paths.iter().try_for_each(|path| is_seen(&recorded, path))?;
+    recorded.is_only_of(&[parent.cast_signed(), blocked.pid])?;
+    beside.is_absent(&recorded)?;
     Ok(Outcome::Holds)
 }
 

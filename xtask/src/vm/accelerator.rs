@@ -3,7 +3,6 @@
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::num::NonZero;
-use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -11,7 +10,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
-use super::boot::{self, Started};
+use super::boot::{self, Setup, Started};
+use super::cache::Cache;
 use super::guest::Guest;
 use super::kernel::Kernel;
 use crate::machine;
@@ -59,7 +59,7 @@ impl Accelerator {
     }
 
     /// KVM where a guest boots under it. What was found is remembered for this host's kernel and QEMU.
-    pub(super) fn find(cache: &Path, kernel: &Kernel) -> Result<Self> {
+    pub(super) fn find(cache: &Cache, kernel: &Kernel) -> Result<Self> {
         if let Err(error) = OpenOptions::new().read(true).write(true).open("/dev/kvm") {
             println!("TCG: /dev/kvm: {error}");
             return Ok(Self::Tcg);
@@ -71,11 +71,20 @@ impl Accelerator {
         if let Some(answer) = fs::read_to_string(&remembered).ok().as_deref().and_then(|text| text.strip_prefix(&key)) {
             return Ok(if answer == "kvm" { Self::Kvm } else { Self::Tcg });
         }
-        let dir = tempfile::tempdir_in(cache).context("cannot make a directory for a boot")?;
-        let answer = match boot::starts(&Guest::of(&machine::PLAIN), kernel, Self::Kvm, dir.path(), PATIENCE)? {
+        let dir = cache.temporary()?;
+        let guest = Guest::of(&machine::PLAIN);
+        let starts = |accelerator, patience| {
+            boot::starts(Setup { guest: &guest, kernel, accelerator, cache }, dir.path(), patience)
+        };
+        let answer = match starts(Self::Kvm, PATIENCE)? {
             Started::Yes => Self::Kvm,
             Started::No(why) => {
                 println!("TCG: /dev/kvm is there, but a guest does not start under it: {why}");
+                // Of a guest that does not start under anything one learns nothing about KVM.
+                if let Started::No(why) = starts(Self::Tcg, boot::PATIENCE)? {
+                    println!("... nor does it under TCG: {why}");
+                    return Ok(Self::Tcg);
+                }
                 Self::Tcg
             }
         };

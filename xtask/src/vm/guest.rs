@@ -159,7 +159,8 @@ impl Guest {
             };
             let backend = format!("tap,id=net{index},ifname=guest{index},script=no,downscript=no{queues}");
             words.extend(["-netdev".to_owned(), backend]);
-            words.extend(["-device".to_owned(), format!("{nic},netdev=net{index},bus=port{index}{options}")]);
+            // Nobody boots from it: without the option ROMs, which are a package of their own.
+            words.extend(["-device".to_owned(), format!("{nic},romfile=,netdev=net{index},bus=port{index}{options}")]);
         }
         words
     }

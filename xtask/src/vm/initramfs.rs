@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::cache::Cache;
 use super::kernel::Kernel;
 use crate::{output_of, run};
 
@@ -17,8 +18,8 @@ const INIT: &str = include_str!("init.sh");
 const MODULES: [&str; 6] = ["virtio_pci", "9p", "9pnet_virtio", "overlay", "virtio_blk", "ext4"];
 
 /// Writes the archive for a kernel.
-pub(super) fn build(kernel: &Kernel, busybox: &Path, to: &Path) -> Result<()> {
-    let tree = tempfile::tempdir().context("cannot make a directory for the initramfs")?;
+pub(super) fn build(kernel: &Kernel, busybox: &Path, cache: &Cache, to: &Path) -> Result<()> {
+    let tree = cache.temporary()?;
     for dir in ["bin", "modules", "proc", "dev", "root", "lower", "upper"] {
         fs::create_dir(tree.path().join(dir)).with_context(|| format!("cannot make {dir} of the initramfs"))?;
     }

@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use super::archive::Archive;
+use super::cache::Cache;
 use super::{image, matrix};
 use crate::run;
 
@@ -24,7 +25,7 @@ pub(super) struct Kernel {
 
 impl Kernel {
     /// The newest kernel of each name, downloaded unless it is in the cache.
-    pub(super) fn get(cache: &Path, names: &[String]) -> Result<Vec<Self>> {
+    pub(super) fn get(cache: &Cache, names: &[String]) -> Result<Vec<Self>> {
         let kernels = cache.join("kernels");
         fs::create_dir_all(&kernels).with_context(|| format!("cannot make {}", kernels.display()))?;
         let archive = Archive::open(cache);
@@ -42,18 +43,17 @@ impl Kernel {
             };
             let kernel = Self { name: name.clone(), release: release.to_owned(), dir: kernels.join(release) };
             if let (Ok(archive), false) = (&archive, kernel.dir.exists()) {
-                kernel.fetch(archive)?;
+                kernel.fetch(archive, cache)?;
             }
             got.push(kernel);
         }
         Ok(got)
     }
 
-    fn fetch(&self, archive: &Archive) -> Result<()> {
+    fn fetch(&self, archive: &Archive<'_>, cache: &Cache) -> Result<()> {
         println!("{}: downloading {}", self.name, self.release);
         // Renamed when whole: an interrupted download is not taken for a kernel.
-        let parent = self.dir.parent().context("a kernel's directory has a parent")?;
-        let unpacked = tempfile::tempdir_in(parent).context("cannot make a directory for a kernel")?;
+        let unpacked = cache.temporary()?;
         archive.unpack(&self.release, unpacked.path())?;
         let modules = unpacked.path().join("lib/modules");
         if !modules.exists() {
@@ -79,6 +79,14 @@ impl Kernel {
     /// The root of its files: `lib/modules` is below.
     pub(super) fn dir(&self) -> &Path {
         &self.dir
+    }
+}
+
+#[cfg(test)]
+impl Kernel {
+    /// A kernel that is nowhere.
+    pub(super) fn example(name: &str) -> Self {
+        Self { name: name.to_owned(), release: format!("{name}.0-1-amd64"), dir: PathBuf::new() }
     }
 }
 

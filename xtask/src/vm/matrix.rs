@@ -15,15 +15,19 @@ pub(super) const RT: &str = "-rt";
 /// The name of whatever is newest.
 const NEWEST: &str = "newest";
 
-/// The newest release that a name stands for: `6.1`, `6.1-rt`, `newest`, `newest-rt`, or a release itself.
+/// The newest release that a name stands for: `6.1`, `6.1-rt`, `newest`, `newest-rt`, or a release itself. Nothing else is a
+/// name: under one that nearly is, such as `6.1_rt`, another kernel would be booted.
 pub(super) fn newest<'a>(name: &str, releases: &'a BTreeSet<String>) -> Option<&'a str> {
     if let Some(release) = releases.get(name) {
         return Some(release);
     }
     let (series, rt) = name.strip_suffix(RT).map_or((name, false), |series| (series, true));
     let known = releases.iter().filter_map(|release| Some((version(release, rt)?, release.as_str())));
-    let wanted: Vec<u64> = numbers(series);
-    let in_series = |version: &Vec<u64>| series == NEWEST || (!wanted.is_empty() && version.starts_with(&wanted));
+    let wanted = match series {
+        NEWEST => Vec::new(),
+        _ => series.split('.').map(number).collect::<Option<Vec<u64>>>()?,
+    };
+    let in_series = |version: &Vec<u64>| version.starts_with(&wanted);
     known.filter(|(version, _)| in_series(version)).max().map(|(_, release)| release)
 }
 
@@ -32,6 +36,11 @@ fn version(release: &str, rt: bool) -> Option<Vec<u64>> {
     let flavoured = release.strip_suffix(ARCHITECTURE)?;
     let version = if rt { flavoured.strip_suffix(RT)? } else { flavoured };
     version.replace("deb", "").chars().all(|letter| !letter.is_alphabetic()).then(|| numbers(version))
+}
+
+/// A number that is written in digits, and in nothing else.
+fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 fn numbers(text: &str) -> Vec<u64> {
@@ -70,6 +79,13 @@ mod tests {
             ("6.12-rt", None),
             ("4.19", None),
             ("", None),
+            ("6.1-RT", None),
+            ("6.1_rt", None),
+            ("v6.1", None),
+            ("6.1.", None),
+            ("6.+1", None),
+            ("6.1.0-56-rt", None),
+            ("Newest", None),
         ] {
             assert_eq!(newest(name, &releases), release, "{name}");
         }

@@ -2,11 +2,17 @@
 
 mod accelerator;
 mod archive;
+mod attempt;
 mod boot;
+mod boots;
+mod cache;
+mod console;
 mod disk;
+mod elf;
 mod guest;
 mod image;
 mod initramfs;
+mod interrupt;
 mod kept;
 mod kernel;
 mod matrix;
@@ -14,17 +20,19 @@ mod power;
 mod programs;
 mod results;
 mod table;
+mod terminal;
 mod tools;
 
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::time::Instant;
-use std::{fs, thread};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
 use accelerator::Accelerator;
+use boot::Setup;
+use boots::{Boot, Host};
+use cache::Cache;
 use guest::Guest;
+use kept::Extent;
 use kernel::Kernel;
 use programs::{Programs, Test};
 use results::Results;
@@ -68,7 +76,7 @@ pub(crate) struct Args {
     /// Guests at a time [default: as many as this host's CPUs can run]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
-    /// Keep the verdicts in docs/kernel-support.json, of each kernel on which no test failed
+    /// Keep the verdicts in docs/kernel-support.json, of each kernel with which nothing is wrong
     #[arg(long, conflicts_with_all = ["cpus", "numa", "cmdline", "nics", "filters"])]
     save: bool,
     /// First install what is missing (Debian, as root)
@@ -79,21 +87,14 @@ pub(crate) struct Args {
     filters: Vec<String>,
 }
 
-/// A guest to boot: some tests of one machine, on one kernel.
-struct Boot<'a> {
-    kernel: &'a Kernel,
-    guest: Guest,
-    tests: Vec<Test>,
-}
-
 pub(crate) fn run_task(args: &Args) -> Result<Outcome> {
+    let root = root();
+    let cache = Cache::open(root.join("target/vm"))?;
+    interrupt::note_signals()?;
     if args.install {
-        tools::install()?;
+        tools::install(&cache)?;
     }
     tools::check()?;
-    let root = root();
-    let cache = root.join("target/vm");
-    fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
     let kernels = Kernel::get(&cache, &args.names())?;
     let programs = Programs::build(&root)?;
     let first = kernels.first().context("no kernel was asked for")?;
@@ -101,29 +102,28 @@ pub(crate) fn run_task(args: &Args) -> Result<Outcome> {
         Some(accelerator) => accelerator,
         None => Accelerator::find(&cache, first)?,
     };
+    interrupt::check()?;
     println!("guests run under {accelerator}");
     if args.shell {
         let named = machine::MACHINES.iter().find(|machine| machine.name == args.machine);
         let machine = named.with_context(|| format!("no machine `{}`", args.machine))?;
-        boot::shell(&args.guest(machine), first, accelerator, &cache.join("shell"), &programs)?;
+        let guest = args.guest(machine);
+        let setup = Setup { guest: &guest, kernel: first, accelerator, cache: &cache };
+        boot::shell(setup, &cache.join("shell"), &programs)?;
         return Ok(Outcome::Clean);
     }
 
     let all = programs.list()?;
     let boots = args.boots(&kernels, &all)?;
     let jobs = args.jobs.map_or_else(|| accelerator.guests(), usize::from);
-    let results = run_boots(boots, accelerator, &cache.join("boots"), &programs, &all, jobs)?;
+    let host = Host { accelerator, cache: &cache, programs: &programs, tests: &all };
+    let results = host.run(boots, jobs)?;
     println!("\n{}", table::render(&kernels, &results));
-    let mut found = results.failed();
+    let differs = args.compare(&root, &kernels, &results)?;
     if args.save {
         kept::write(&root, &kernels, accelerator, &results)?;
-    } else if args.as_tested() {
-        for difference in kept::differences(&docs::read(&root)?, &results) {
-            println!("not as in the docs: {difference}");
-            found = true;
-        }
     }
-    Ok(if found { Outcome::Found } else { Outcome::Clean })
+    Ok(if differs || results.failed() { Outcome::Found } else { Outcome::Clean })
 }
 
 impl Args {
@@ -160,10 +160,26 @@ impl Args {
         guest
     }
 
-    /// Whether the guests are the machines that the tests name, and all tests run.
-    fn as_tested(&self) -> bool {
-        let as_named = self.cpus.is_none() && self.numa.is_none() && self.cmdline.is_none() && self.nics.is_empty();
-        as_named && self.filters.is_empty()
+    /// Tells where the results are not those of the docs, and whether that is worth looking into.
+    fn compare(&self, root: &Path, kernels: &[Kernel], results: &Results) -> Result<bool> {
+        if self.cpus.is_some() || self.numa.is_some() || self.cmdline.is_some() || !self.nics.is_empty() {
+            println!("not compared with the docs: the guests are not the machines that the tests name");
+            return Ok(false);
+        }
+        let Some(kept) = docs::read(root)? else {
+            println!("not compared with the docs: nothing is kept");
+            return Ok(false);
+        };
+        for name in kept::not_kept(&kept, kernels) {
+            println!("not compared with the docs: {name} is not kept");
+        }
+        let extent = if self.filters.is_empty() { Extent::Everything } else { Extent::Chosen };
+        let differences = kept::differences(&kept, kernels, results, extent);
+        for difference in &differences {
+            println!("not as in the docs: {difference}");
+        }
+        // To keep them is what one does with new tests, but it is news that an old one comes out otherwise.
+        Ok(differences.iter().any(|difference| !self.save || difference.is_of_verdicts()))
     }
 
     /// What to boot: each kernel once for each machine that a wanted test needs.
@@ -171,11 +187,12 @@ impl Args {
         let wanted = |test: &&Test| {
             self.filters.is_empty() || self.filters.iter().any(|filter| test.name.contains(filter.as_str()))
         };
-        let tests: Vec<&Test> = all.iter().filter(wanted).collect();
-        if tests.is_empty() {
+        let in_vain = |filter: &&String| !all.iter().any(|test| test.name.contains(filter.as_str()));
+        if let Some(filter) = self.filters.iter().find(in_vain) {
             let names: Vec<_> = all.iter().map(|test| test.name.as_str()).collect();
-            bail!("no test has a name with {:?}; there are: {}", self.filters, names.join(" "));
+            bail!("no test has a name with `{filter}`; there are: {}", names.join(" "));
         }
+        let tests: Vec<&Test> = all.iter().filter(wanted).collect();
         let mut boots = Vec::new();
         for kernel in kernels {
             for machine in machine::MACHINES {
@@ -191,45 +208,4 @@ impl Args {
         }
         Ok(boots)
     }
-}
-
-/// Boots guests, some at a time, and tells of each as it ends.
-fn run_boots(
-    boots: Vec<Boot<'_>>,
-    accelerator: Accelerator,
-    dir: &Path,
-    programs: &Programs,
-    all: &[Test],
-    jobs: usize,
-) -> Result<Results> {
-    let (queue, results) = (Mutex::new(boots.into_iter()), Mutex::new(Results::default()));
-    let next = || queue.lock().expect("no guest's thread panics").next();
-    let work = || -> Result<()> {
-        while let Some(boot) = next() {
-            let begin = Instant::now();
-            let dir = dir.join(format!("{}-{}", boot.kernel.name, boot.guest.machine));
-            let run = |tests: &[Test], dir: PathBuf| {
-                boot::tests(&boot.guest, boot.kernel, accelerator, &dir, programs, tests, all)
-            };
-            let name = format!("{} {}", boot.kernel.name, boot.guest.machine);
-            let first = run(&boot.tests, dir.clone())?;
-            let mut added = results::Added::of(boot.kernel, &boot.tests, first);
-            if let Some(death) = added.death() {
-                println!("{name}: {death}\n{name}: once more, for {} tests", added.lacking().len());
-                let again = run(added.lacking(), dir.with_extension("retry"))?;
-                if let Some(death) = &again.death {
-                    println!("{name}: {death}");
-                }
-                added.retry(again);
-            }
-            println!("{name} ({}): {}, {} s", boot.kernel.release, added.summary(), begin.elapsed().as_secs());
-            results.lock().expect("no guest's thread panics").add(added);
-        }
-        Ok(())
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().expect("a guest's thread does not panic"))
-    })?;
-    Ok(results.into_inner().expect("no guest's thread panics"))
 }

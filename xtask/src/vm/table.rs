@@ -6,31 +6,41 @@ use super::kernel::Kernel;
 use super::results::Results;
 use crate::verdict::Verdict;
 
+/// What stands behind a verdict of a second boot.
+const SECOND: &str = "*";
+
 /// Draws it.
 pub(super) fn render(kernels: &[Kernel], results: &Results) -> String {
+    let names: Vec<&str> = kernels.iter().map(|kernel| kernel.name.as_str()).collect();
+    draw(&names, results)
+}
+
+fn draw(kernels: &[&str], results: &Results) -> String {
     let width = results.verdicts().keys().map(String::len).max().unwrap_or(0).max("test".len());
-    let columns: Vec<usize> = kernels.iter().map(|kernel| kernel.name.len().max("skipped".len())).collect();
+    let columns: Vec<usize> = kernels.iter().map(|kernel| kernel.len().max("skipped*".len())).collect();
     let mut text = format!("{:width$}", "test");
     for (kernel, column) in kernels.iter().zip(&columns) {
-        let _ = write!(text, "  {:column$}", kernel.name);
+        let _ = write!(text, "  {kernel:column$}");
     }
+    text.truncate(text.trim_end().len());
     let mut reasons = String::new();
     for (test, by_kernel) in results.verdicts() {
         let _ = write!(text, "\n{test:width$}");
         for (kernel, column) in kernels.iter().zip(&columns) {
-            let word = match by_kernel.get(&kernel.name) {
+            let word = match by_kernel.get(*kernel) {
                 None => "",
                 Some(Verdict::Passed) => "passed",
                 Some(Verdict::Skipped { why }) => {
-                    let _ = writeln!(reasons, "skipped: {test} on {}: {why}", kernel.name);
+                    let _ = writeln!(reasons, "skipped: {test} on {kernel}: {why}");
                     "skipped"
                 }
                 Some(Verdict::Failed { why }) => {
-                    let _ = writeln!(reasons, "FAILED: {test} on {}: {}", kernel.name, why.replace('\n', "\n    "));
+                    let _ = writeln!(reasons, "FAILED: {test} on {kernel}: {}", why.replace('\n', "\n    "));
                     "FAILED"
                 }
             };
-            let _ = write!(text, "  {word:column$}");
+            let second = if results.is_of_second_boot(test, kernel) { SECOND } else { "" };
+            let _ = write!(text, "  {:column$}", format!("{word}{second}"));
         }
         text.truncate(text.trim_end().len());
     }
@@ -38,8 +48,12 @@ pub(super) fn render(kernels: &[Kernel], results: &Results) -> String {
     if !reasons.is_empty() {
         let _ = write!(text, "\n{reasons}");
     }
-    for why in results.retried() {
-        let _ = writeln!(text, "booted twice: {why}");
+    for retried in results.retried() {
+        let word = if retried.is_excused { "booted twice" } else { "FAILED, and booted twice" };
+        let _ = writeln!(text, "{SECOND}{word}: {}: {}", retried.guest, retried.how);
+    }
+    for fault in results.faults() {
+        let _ = writeln!(text, "FAILED: the kernel of {}: {}", fault.guest, fault.how);
     }
     text
 }

@@ -8,48 +8,69 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::run;
+use super::cache::Cache;
+use super::elf;
+use crate::{output_of, run};
 
-/// Each program, and Debian's package that has it.
-const TOOLS: [(&str, &str); 15] = [
-    ("qemu-system-x86_64", "qemu-system-x86"),
-    ("busybox", "busybox-static"),
-    ("cpio", "cpio"),
-    ("modprobe", "kmod"),
-    ("depmod", "kmod"),
-    ("mke2fs", "e2fsprogs"),
-    ("debugfs", "e2fsprogs"),
-    ("e2fsck", "e2fsprogs"),
-    ("iasl", "acpica-tools"),
-    ("xz", "xz-utils"),
-    ("zstd", "zstd"),
-    ("setpriv", "util-linux"),
-    ("unshare", "util-linux"),
-    ("ip", "iproute2"),
-    ("apt-get", "apt"),
+/// A program that this host must have.
+struct Tool {
+    program: &'static str,
+    /// Debian's package that has it.
+    package: &'static str,
+    /// Whether the one that was found will do.
+    suits: fn(&Path) -> bool,
+}
+
+/// A program of which any will do.
+const fn any(program: &'static str, package: &'static str) -> Tool {
+    Tool { program, package, suits: |_| true }
+}
+
+/// All of them. Tests in guests use `ethtool`.
+const TOOLS: [Tool; 16] = [
+    Tool { program: QEMU, package: "qemu-system-x86", suits: has_every_card },
+    // There is no loader in an initramfs.
+    Tool { program: "busybox", package: "busybox-static", suits: |file| elf::is_static(file).unwrap_or(false) },
+    any("cpio", "cpio"),
+    any("modprobe", "kmod"),
+    any("depmod", "kmod"),
+    any("mke2fs", "e2fsprogs"),
+    any("debugfs", "e2fsprogs"),
+    any("e2fsck", "e2fsprogs"),
+    any("iasl", "acpica-tools"),
+    any("xz", "xz-utils"),
+    any("zstd", "zstd"),
+    any("setpriv", "util-linux"),
+    any("unshare", "util-linux"),
+    any("ip", "iproute2"),
+    any("ethtool", "ethtool"),
+    any("apt-get", "apt"),
 ];
 
-/// Models of network cards come from their option ROMs, which QEMU only recommends.
-const ALSO: [&str; 1] = ["ipxe-qemu"];
+const QEMU: &str = "qemu-system-x86_64";
+
+/// The card that came to QEMU last of those that machines have (8.0).
+const NEWEST_CARD: &str = "igb";
 
 /// Where administration programs are, which may not be in a user's PATH.
 const ADMINISTRATION: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
 /// Fails with what to install, where something is missing.
 pub(super) fn check() -> Result<()> {
-    let packages = missing();
-    if !packages.is_empty() {
+    let missing = missing();
+    if !missing.is_empty() {
+        let lacks: Vec<_> = missing.iter().map(Lack::to_string).collect();
         bail!(
-            "missing: {}\non Debian, as root: `cargo xtask vm --install` (QEMU from backports where there are any)",
-            packages.join(" ")
+            "{}\non Debian, as root: `cargo xtask vm --install` (QEMU from backports where there are any)",
+            lacks.join("\n")
         );
     }
     Ok(())
 }
 
 /// Installs what is missing, by Debian's packages.
-pub(super) fn install() -> Result<()> {
-    let packages = missing();
+pub(super) fn install(cache: &Cache) -> Result<()> {
+    let packages = packages();
     if packages.is_empty() {
         return Ok(());
     }
@@ -57,7 +78,7 @@ pub(super) fn install() -> Result<()> {
         bail!("this is not Debian: install {}", packages.join(" "));
     }
     // A list of its own for backports, which the host's sources may not name: only newer QEMUs have every network card.
-    let sources = tempfile::tempdir().context("cannot make a directory for apt's sources")?;
+    let sources = cache.temporary()?;
     for (from, to) in [("/etc/apt/sources.list", "list"), ("/etc/apt/sources.list.d", "parts")] {
         if Path::new(from).exists() {
             run(Command::new("cp").arg("-r").arg(from).arg(sources.path().join(to)))?;
@@ -83,7 +104,7 @@ pub(super) fn install() -> Result<()> {
     if let Some(suite) = &backports {
         command.args(["--target-release", suite]);
     }
-    run(command.args(packages).args(ALSO)).context("apt-get needs root")
+    run(command.args(packages)).context("apt-get needs root")
 }
 
 /// Debian's backports for this release, where QEMU would otherwise be too old.
@@ -93,12 +114,44 @@ fn backports() -> Result<Option<String>> {
     Ok((codename == Some("bookworm")).then(|| "bookworm-backports".to_owned()))
 }
 
-/// The packages of what is not here, each once.
-fn missing() -> Vec<&'static str> {
-    let mut packages: Vec<_> =
-        TOOLS.iter().filter(|(program, _)| find(program).is_none()).map(|(_, package)| *package).collect();
+/// A tool that is not here, or not as it must be.
+struct Lack {
+    tool: &'static Tool,
+    /// The one that will not do.
+    found: Option<PathBuf>,
+}
+
+impl std::fmt::Display for Lack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Tool { program, package, .. } = self.tool;
+        match &self.found {
+            None => write!(f, "missing: {program} (package {package})"),
+            Some(file) if *program == QEMU => {
+                write!(f, "too old: {} has no network card {NEWEST_CARD}: install QEMU 8.0 or newer", file.display())
+            }
+            Some(file) => write!(f, "not static: {}: install the package {package}", file.display()),
+        }
+    }
+}
+
+fn missing() -> Vec<Lack> {
+    let lack = |tool: &'static Tool| match find(tool.program) {
+        Some(file) if (tool.suits)(&file) => None,
+        found => Some(Lack { tool, found }),
+    };
+    TOOLS.iter().filter_map(lack).collect()
+}
+
+/// The packages of what is missing, each once.
+fn packages() -> Vec<&'static str> {
+    let mut packages: Vec<_> = missing().iter().map(|lack| lack.tool.package).collect();
     packages.dedup();
     packages
+}
+
+fn has_every_card(qemu: &Path) -> bool {
+    let devices = output_of(Command::new(qemu).args(["-device", "help"])).unwrap_or_default();
+    devices.lines().any(|line| line.starts_with(&format!("name \"{NEWEST_CARD}\"")))
 }
 
 /// Where a program is.
@@ -112,4 +165,18 @@ pub(super) fn find(program: &str) -> Option<PathBuf> {
 /// A command whose program may be one of administration.
 pub(super) fn command(program: &str) -> Command {
     Command::new(find(program).unwrap_or_else(|| program.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_docs_have_a_line_that_installs_every_tool() {
+        let page = fs::read_to_string(crate::root().join("docs/real-kernels.md")).expect("the page");
+        let line = page.lines().find(|line| line.starts_with("apt-get install")).expect("a line of apt-get");
+        for tool in TOOLS.iter().filter(|tool| tool.package != "apt") {
+            assert!(line.split(' ').any(|word| word == tool.package), "{} is not in: {line}", tool.package);
+        }
+    }
 }

@@ -197,6 +197,9 @@ fn told(unwound: &Unwound, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         for left in &undone.left {
             writeln!(out, "  left: {left}")?;
         }
+        for remains in &undone.remains {
+            writeln!(out, "  stays: {remains}")?;
+        }
         if let Some(error) = &undone.unrecorded {
             writeln!(out, "  put back; not recorded: {error}")?;
         }

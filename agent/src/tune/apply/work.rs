@@ -27,6 +27,14 @@ struct Intended<'a> {
     before: Value,
 }
 
+/// A step whose value is not what was read back any more.
+struct Moved<'a> {
+    index: usize,
+    step: &'a Step,
+    before: Value,
+    now: Reading,
+}
+
 impl<'a> Work<'a> {
     pub(super) fn new(host: &'a Host, steps: &'a [Step], journal: Journal, interruptions: &'a Interruptions) -> Self {
         let applied = Applied { id: journal.transaction().id, held: Vec::new(), refused: Vec::new() };
@@ -39,7 +47,7 @@ impl<'a> Work<'a> {
 
     /// The journal, to undo what was done. What has moved while this was at work is this transaction's too.
     pub(super) fn given_up(mut self) -> Journal {
-        for (index, _, now) in self.moved() {
+        for Moved { index, now, .. } in self.moved() {
             if let Reading::Value(after) = now {
                 self.journal.note(Record::Done { step: index, after });
             }
@@ -57,7 +65,7 @@ impl<'a> Work<'a> {
         }
         self.settle_what_moved()?;
         if let Holder::Process(start) = terms.holder
-            && self.done().any(|(_, step, _)| step.lifetime == Lifetime::WhileHeld)
+            && self.done().any(|(_, step, ..)| step.lifetime == Lifetime::WhileHeld)
         {
             start(self.applied.id)?;
             self.applied.held.clear();
@@ -84,7 +92,7 @@ impl<'a> Work<'a> {
             if knobs.iter().all(|known| known.spec().id != knob.spec().id) {
                 knobs.push(knob);
             }
-            match self.set(index, knob, step) {
+            match self.set(index, knob, step, &before) {
                 Ok(()) => {}
                 Err(error) if step.optional || error.is_beyond_reach() => {
                     let why = error.why();
@@ -138,10 +146,11 @@ impl<'a> Work<'a> {
     }
 
     /// Sets a value and reads it back: what was not taken is an error, whatever the write said.
-    fn set(&mut self, index: usize, knob: &dyn Knob, step: &Step) -> Result<(), StepError> {
+    fn set(&mut self, index: usize, knob: &dyn Knob, step: &Step, before: &Value) -> Result<(), StepError> {
         let failed = |source: KnobError| StepError::knob(step, source);
-        let held = knob.write(&self.host, &step.target, &step.wanted).map_err(failed)?;
-        match knob.read(&self.host, &step.target).map_err(failed)? {
+        let wanted = knob.spread(before, &step.wanted);
+        let held = knob.write(&self.host, &step.target, &wanted).map_err(failed)?;
+        match knob.read_back(&self.host, &step.target, before).map_err(failed)? {
             Reading::Value(after) if knob.meets(&after, &step.wanted) => {
                 self.journal.append(Record::Done { step: index, after })?;
                 if let Held::Open(file) = held {
@@ -149,13 +158,14 @@ impl<'a> Work<'a> {
                 }
                 Ok(())
             }
+            Reading::Absent(why) if knob.may_end() => self.refuse(index, why),
             reading => Err(StepError::ignored(step, reading)),
         }
     }
 
     /// Sees to it that a value is as before its step was refused: it may have been taken in part, or rounded.
     fn as_before(&self, knob: &dyn Knob, step: &Step, before: &Value) -> Result<(), String> {
-        let read = || knob.read(&self.host, &step.target);
+        let read = || knob.read_back(&self.host, &step.target, before);
         let is_met = |reading: &Reading| match reading {
             Reading::Value(now) => knob.meets(now, before),
             Reading::Absent(_) => knob.may_end(),
@@ -163,7 +173,7 @@ impl<'a> Work<'a> {
         if read().is_ok_and(|now| is_met(&now)) {
             return Ok(());
         }
-        knob.write(&self.host, &step.target, before).map_err(|error| error.to_string())?;
+        knob.restore(&self.host, &step.target, before).map_err(|error| error.to_string())?;
         match read() {
             Ok(now) if is_met(&now) => Ok(()),
             Ok(now) => Err(format!("`{before}` was written without an error, and it is {}", in_words(now))),
@@ -176,25 +186,26 @@ impl<'a> Work<'a> {
         knob.settle(&self.host).map_err(failed)
     }
 
-    fn done(&self) -> impl Iterator<Item = (usize, &'a Step, &Value)> {
+    /// The steps that are done, with what each value was before, and is since.
+    fn done(&self) -> impl Iterator<Item = (usize, &'a Step, &Value, &Value)> {
         let states = self.journal.transaction().steps.iter().map(|(_, state)| state);
         self.steps.iter().zip(states).enumerate().filter_map(|(index, (step, state))| match state {
-            StepState::Done { after, .. } => Some((index, step, after)),
+            StepState::Done { before, after } => Some((index, step, before, after)),
             _ => None,
         })
     }
 
     /// The steps whose values are not what was read back: setting one may change another, whichever comes first.
-    fn moved(&self) -> Vec<(usize, &'a Step, Reading)> {
-        let moved = self.done().filter_map(|(index, step, after)| {
+    fn moved(&self) -> Vec<Moved<'a>> {
+        let moved = self.done().filter_map(|(index, step, before, after)| {
             let knob = knob::by_id(&step.knob)?;
-            let now = knob.read(&self.host, &step.target).ok()?;
+            let now = knob.read_back(&self.host, &step.target, before).ok()?;
             let stays = match &now {
                 // Parts that have come since have what they have.
                 Reading::Value(now) => knob.meets(now, &step.wanted) || knob.meets(now, after),
                 Reading::Absent(_) => knob.may_end(),
             };
-            (!stays).then_some((index, step, now))
+            (!stays).then(|| Moved { index, step, before: before.clone(), now })
         });
         moved.collect()
     }
@@ -206,12 +217,12 @@ impl<'a> Work<'a> {
         if moved.is_empty() {
             return Ok(());
         }
-        for (index, step, now) in moved {
+        for Moved { index, step, before, now } in moved {
             self.stop_if_told()?;
             let Reading::Value(after) = now else { return Err(StepError::moved(step, now)) };
             let knob = known(step)?;
             self.journal.append(Record::Done { step: index, after })?;
-            self.set(index, knob, step)?;
+            self.set(index, knob, step, &before)?;
             if knobs.iter().all(|known| known.spec().id != knob.spec().id) {
                 knobs.push(knob);
             }
@@ -220,7 +231,7 @@ impl<'a> Work<'a> {
             self.settle(knob)?;
         }
         match self.moved().into_iter().next() {
-            Some((_, step, now)) => Err(StepError::moved(step, now)),
+            Some(Moved { step, now, .. }) => Err(StepError::moved(step, now)),
             None => Ok(()),
         }
     }

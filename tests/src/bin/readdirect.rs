@@ -1,0 +1,72 @@
+//! Reads a file past the page cache, so that each read waits for the disk, and reports by its own clocks how often and
+//! how long.
+
+#![allow(unsafe_code, reason = "a system call without libc, from a function whose name stands in profiles")]
+
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::unistd::{getpid, gettid};
+use quell_tests::clock::Spent;
+use quell_tests::fixture::{self, BlockedPath, ReadDirectly};
+use quell_tests::syscall;
+
+#[derive(Parser)]
+struct Args {
+    /// The file to read, from its beginning to its end
+    file: PathBuf,
+    /// Begin when a line comes on stdin
+    #[arg(long)]
+    wait: bool,
+}
+
+/// What one read gets: enough that the disk is seldom done before the thread sleeps.
+const BLOCK: usize = 256 << 10;
+
+/// Memory at an address that direct reads take, for any disk.
+#[repr(align(4096))]
+struct Block([u8; BLOCK]);
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let file = File::options().read(true).custom_flags(libc::O_DIRECT).open(&args.file);
+    let file = file.with_context(|| format!("cannot open {} for direct reads", args.file.display()))?;
+    let mut block = Box::new(Block([0; BLOCK]));
+    fixture::ready(args.wait)?;
+    let function = "quell_read_direct".to_owned();
+    let tid = gettid().as_raw();
+    let mut reads = BlockedPath { function, tid, count: 0, sleeps: 0, wall_ns: 0, off_cpu_ns: 0 };
+    loop {
+        let mut got = 0;
+        let slept = times_slept();
+        let spent = Spent::doing(|| got = quell_read_direct(file.as_raw_fd(), &mut block));
+        ensure!(got >= 0, "a direct read fails with errno {}", -got);
+        if got == 0 {
+            break;
+        }
+        reads.sleeps += times_slept() - slept;
+        reads.count += 1;
+        reads.wall_ns += spent.wall;
+        reads.off_cpu_ns += spent.off_cpu();
+    }
+    fixture::report(&ReadDirectly { pid: getpid().as_raw(), reads })
+}
+
+/// How often this thread has given up its CPU of its own accord.
+fn times_slept() -> u64 {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("every thread has a count");
+    usage.voluntary_context_switches().cast_unsigned()
+}
+
+// SAFETY: no other symbol of this name is linked.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn quell_read_direct(file: i32, block: &mut Block) -> isize {
+    // SAFETY: the kernel writes at most the length of the block there.
+    unsafe { syscall!(libc::SYS_read, file as usize, block.0.as_mut_ptr(), BLOCK, 0usize) }
+}
