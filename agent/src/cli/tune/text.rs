@@ -14,6 +14,7 @@ pub(super) fn plan(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     for (name, value) in &plan.variables {
         writeln!(out, "{name:<10} {}", if value.is_empty() { "(none)" } else { value })?;
     }
+    let mut told: Vec<&str> = Vec::new();
     for group in groups(&plan.steps) {
         let step = group[0];
         let targets: Vec<&Target> = group.iter().map(|step| &step.target).collect();
@@ -22,11 +23,15 @@ pub(super) fn plan(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "  + {}", step.wanted)?;
         writeln!(out, "    {}", wrapped(&step.reason, 4))?;
         if let Some(knob) = knob::by_id(&step.knob) {
-            match knob.spec().risk {
-                Risk::Low => {}
-                Risk::Medium(what) => writeln!(out, "    risk: {}", wrapped(what, 10))?,
-                Risk::High(what) => writeln!(out, "    HIGH RISK: {}", wrapped(what, 15))?,
-            }
+            let (word, what) = match knob.spec().risk {
+                Risk::Low => continue,
+                Risk::Medium(what) => ("risk", what),
+                Risk::High(what) => ("HIGH RISK", what),
+            };
+            // Once in full: a plan may have a dozen of the same.
+            let text = if told.contains(&what) { "as above" } else { what };
+            told.push(what);
+            writeln!(out, "    {word}: {}", wrapped(text, word.len() + 6))?;
         }
     }
     if !plan.skipped.is_empty() {
@@ -76,15 +81,15 @@ fn groups(steps: &[Step]) -> Vec<Vec<&Step>> {
 /// Targets in words: ` on cpu 0-3,8`; nothing for the host.
 pub(super) fn on(targets: &[&Target]) -> String {
     let mut numbered: Vec<(&str, Vec<CpuId>)> = Vec::new();
-    let mut named: Vec<String> = Vec::new();
+    let mut named: Vec<&str> = Vec::new();
     for target in targets {
         let (kind, number) = match target {
             Target::Host => continue,
             Target::Cpu(cpu) => ("cpu", cpu.0),
             Target::Node(node) => ("node", node.0),
             Target::Irq(irq) => ("irq", irq.0),
-            other => {
-                named.push(other.to_string());
+            Target::Nic(name) | Target::Name(name) => {
+                named.push(name);
                 continue;
             }
         };
@@ -94,7 +99,7 @@ pub(super) fn on(targets: &[&Target]) -> String {
         }
     }
     let numbered = numbered.into_iter().map(|(kind, numbers)| format!("{kind} {}", CpuSet::from_iter(numbers)));
-    let words: Vec<_> = numbered.chain(named).collect();
+    let words: Vec<_> = numbered.chain(named.into_iter().map(str::to_owned)).collect();
     if words.is_empty() { String::new() } else { format!(" on {}", words.join(", ")) }
 }
 

@@ -3,6 +3,9 @@
 //! Two knobs would not do: kernels hold each end to the other, so that which may be set first depends on both, on the way
 //! there and on the way back.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use super::file::{all, changeable, offline, path_of, read, write};
 use super::{Held, Knob, KnobError, KnobSpec, Reading};
 use crate::host::Host;
@@ -18,9 +21,14 @@ pub(super) struct RangeKnob {
     pub high: &'static str,
     /// The directory that has a directory for each target, for [`Scope::Each`].
     pub parts: Option<&'static str>,
+    /// How long the kernel may take until the files say what was written to them.
+    pub lag: Duration,
     /// What the hardware has; `None` where it does not tell.
     pub hardware: fn(&Host, &Target) -> Option<Hardware>,
 }
+
+/// Between two looks at files that lag.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// What hardware has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +153,10 @@ impl Knob for RangeKnob {
         write(host, &files[first], &ends[first].0.to_string())?;
         let written = write(host, &files[second], &ends[second].0.to_string());
         written.map_err(|error| error.after(write(host, &files[first], &ends[first].1.to_string())))?;
+        let begin = Instant::now();
+        while self.numbers(host, target)? != Ok((low, high)) && begin.elapsed() < self.lag {
+            thread::sleep(LOOK_AGAIN);
+        }
         Ok(Held::Nothing)
     }
 

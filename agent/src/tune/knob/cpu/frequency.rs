@@ -1,5 +1,7 @@
 //! From which frequency to which: of CPUs, and of what is around them.
 
+use std::time::Duration;
+
 use crate::host::Host;
 use crate::tune::knob::KnobSpec;
 use crate::tune::knob::file::path_of;
@@ -22,6 +24,8 @@ pub(super) static FREQUENCY: RangeKnob = RangeKnob {
     low: "/sys/devices/system/cpu/cpu{}/cpufreq/scaling_min_freq",
     high: "/sys/devices/system/cpu/cpu{}/cpufreq/scaling_max_freq",
     parts: None,
+    // The write sets a request, and a worker the limit (cpufreq_notifier_min, drivers/cpufreq/cpufreq.c).
+    lag: Duration::from_millis(100),
     hardware: |host, target| {
         let directory = path_of(CPUFREQ, target);
         let file = |name: &str| number(host, &format!("{directory}/{name}"));
@@ -47,6 +51,7 @@ pub(super) static PERFORMANCE_PCT: RangeKnob = RangeKnob {
     low: "/sys/devices/system/cpu/intel_pstate/min_perf_pct",
     high: "/sys/devices/system/cpu/intel_pstate/max_perf_pct",
     parts: None,
+    lag: Duration::ZERO,
     hardware: |host, _| {
         // min_perf_pct_min, drivers/cpufreq/intel_pstate.c: by the first CPU. It divides ratios, which have steps of about 100
         // MHz, where these are frequencies: one more or less.
@@ -73,6 +78,7 @@ pub(super) static UNCORE: RangeKnob = RangeKnob {
     low: "/sys/devices/system/cpu/intel_uncore_frequency/{}/min_freq_khz",
     high: "/sys/devices/system/cpu/intel_uncore_frequency/{}/max_freq_khz",
     parts: Some(UNCORES),
+    lag: Duration::ZERO,
     hardware: |host, target| {
         let file = |name: &str| number(host, &path_of(&format!("{UNCORES}/{{}}/{name}"), target));
         let (least, most) = (file("initial_min_freq_khz")?, file("initial_max_freq_khz")?);

@@ -101,7 +101,7 @@ fn link(nic: &str) -> Result<Option<Vec<u8>>, Refusal> {
 /// A refused question: the driver lacks what was asked for, or it failed.
 fn absent_or<T>(error: io::Error, nic: &str, what: &str) -> Found<T> {
     match error.raw_os_error() {
-        Some(libc::EOPNOTSUPP) => Ok(Err(format!("the driver of {nic} has no {what}"))),
+        Some(libc::EOPNOTSUPP) => Ok(Err(format!("the driver has no {what}"))),
         Some(libc::ENODEV) => Ok(Err(format!("there is no network interface {nic}"))),
         _ => Err(KnobError::Read { path: PathBuf::from(format!("{what} of {nic}")), source: error }),
     }
@@ -129,7 +129,7 @@ impl Cards for Kernel {
         Ok(group(nic, field.group)?.and_then(|answer| {
             // Drivers' supported_coalesce_params and ring and channel limits decide which attributes are there.
             let value = netlink::find(&answer, field.attribute).and_then(netlink::number);
-            value.ok_or_else(|| format!("the driver of {nic} has no {}", field.name))
+            value.ok_or_else(|| format!("the driver has no {}", field.name))
         }))
     }
 
@@ -163,7 +163,7 @@ impl Cards for Kernel {
         let active = in_set(&answer, ETHTOOL_A_FEATURES_ACTIVE, name);
         let fixed = in_set(&answer, ETHTOOL_A_FEATURES_NOCHANGE, name) || !in_set(&answer, ETHTOOL_A_FEATURES_HW, name);
         Ok(if fixed {
-            Err(format!("the driver of {nic} has {name} {} for good", if active { "on" } else { "off" }))
+            Err(format!("the driver has {name} {} for good", if active { "on" } else { "off" }))
         } else {
             Ok(active)
         })
@@ -183,7 +183,7 @@ impl Cards for Kernel {
         let table =
             ethtool::rss_table(nic).and_then(|entries| Ok(RssTable { entries, queues: ethtool::rss_queues(nic)? }));
         match table {
-            Ok(table) if table.entries.is_empty() => Ok(Err(format!("the driver of {nic} has no RSS table"))),
+            Ok(table) if table.entries.is_empty() => Ok(Err("the driver has no RSS table".to_owned())),
             Ok(table) => Ok(Ok(table)),
             Err(error) => absent_or(error, nic, "RSS table"),
         }

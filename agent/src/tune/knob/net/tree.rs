@@ -26,9 +26,7 @@ impl Tree {
         let path = self.path(nic, name);
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Ok(text.trim().to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Ok(Err(format!("the driver of {nic} has no {name}")))
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Err(format!("the driver has no {name}"))),
             Err(source) => Err(KnobError::Read { path, source }),
         }
     }
@@ -112,7 +110,7 @@ impl Cards for Tree {
 
     fn flow_rule(&self, nic: &str, location: u32) -> Found<Option<FlowRule>> {
         if !self.path(nic, "flow-rules").is_dir() {
-            return Ok(Err(format!("the driver of {nic} has no flow rules")));
+            return Ok(Err("the driver has no flow rules".to_owned()));
         }
         let name = format!("flow-rules/{location}");
         match self.path(nic, &name).exists() {

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::host::Host;
 use crate::tune::knob::file::{bracketed, changeable, read, write};
-use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Reading, Risk};
+use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Reading};
 use crate::tune::{Kind, Scope, Target, Value};
 
 /// A file below one directory.
@@ -20,11 +20,10 @@ pub(super) static SYSCTL: Named = Named {
     spec: KnobSpec {
         id: "sysctl",
         doc: "A kernel parameter by its name, as in `net.core.busy_poll`. A dot within a part is written as a slash, as in \
-              `net.ipv4.conf.eth0/100.rp_filter`.",
+              `net.ipv4.conf.eth0/100.rp_filter`. What it does, and what can go wrong, quell does not know.",
         source: "Documentation/admin-guide/sysctl/; man 5 sysctl.d",
         kind: Kind::Text,
         scope: Scope::Named,
-        risk: Risk::Medium("what this parameter does is not known to quell"),
         ..KnobSpec::RUNTIME
     },
     below: "/proc/sys",
@@ -35,11 +34,10 @@ pub(super) static SYSFS: Named = Named {
     spec: KnobSpec {
         id: "sysfs",
         doc: "A value of a device or driver, by the path of its file below /sys. Where the file shows all choices, the one in \
-              brackets is the value.",
+              brackets is the value. What it does, and what can go wrong, quell does not know.",
         source: "Documentation/ABI/",
         kind: Kind::Text,
         scope: Scope::Named,
-        risk: Risk::Medium("what this file does is not known to quell"),
         ..KnobSpec::RUNTIME
     },
     below: "/sys",
