@@ -61,3 +61,10 @@ impl Spent {
         self.wall.saturating_sub(self.cpu)
     }
 }
+
+/// How long this thread has been ready to run and did not, since it was started, in nanoseconds; none that can be told of a kernel
+/// without CONFIG_SCHED_INFO (Documentation/scheduler/sched-stats.rst, /proc/PID/schedstat).
+pub fn run_delay() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split(' ').nth(1).and_then(|delay| delay.parse().ok()).unwrap_or(u64::MAX / 2)
+}

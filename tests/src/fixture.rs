@@ -68,6 +68,8 @@ pub struct BurnedThread {
     pub cpu_ns: u64,
     /// ... and how long it took: it waits for nothing but its CPU.
     pub wall_ns: u64,
+    /// How long it could have run since it was started, and did not: before its own clock began, too.
+    pub run_delay_ns: u64,
 }
 
 /// What `block` reports.

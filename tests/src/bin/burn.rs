@@ -133,6 +133,7 @@ fn burn_until(end: u64, functions: &'static [Burn]) -> BurnedThread {
         undisturbed: by_function(Slices::undisturbed),
         cpu_ns: all.cpu,
         wall_ns: all.wall,
+        run_delay_ns: clock::run_delay(),
     }
 }
 

@@ -47,7 +47,6 @@ const TESTS: &[KernelTest] = &[
     KernelTest { name: "doctor::without_privileges", machine: &PLAIN, run: doctor::without_privileges },
     KernelTest { name: "doctor::locked_down", machine: &LOCKED_DOWN, run: doctor::locked_down },
     KernelTest { name: "tune::round_trip", machine: &EQUIPPED, run: tune::round_trip },
-    KernelTest { name: "tune::takes_hold", machine: &EQUIPPED, run: tune::takes_hold },
     KernelTest { name: "tune::no_silent_success", machine: &EQUIPPED, run: tune::no_silent_success },
     KernelTest { name: "tune::after_boot", machine: &EQUIPPED, run: tune::after_boot },
     KernelTest { name: "machine::plain", machine: &PLAIN, run: machine::plain },

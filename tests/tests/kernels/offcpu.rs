@@ -97,7 +97,8 @@ pub(crate) fn preempted() -> Result<Outcome> {
     for thread in burned.iter().flat_map(|burned| &burned.threads) {
         let preempted = recorded.total_for(thread.tid, Reason::Preempted);
         ensure!(
-            is_time(preempted as f64, thread.wall_ns - thread.cpu_ns, thread.cpu_ns / 4),
+            preempted + thread.cpu_ns / 4 >= thread.wall_ns - thread.cpu_ns
+                && preempted <= thread.run_delay_ns + thread.cpu_ns / 4,
             "{thread:?}: {preempted} ns"
         );
         ensure!(preempted > 100_000_000, "two threads on one CPU: {thread:?} was preempted for {preempted} ns");
@@ -165,8 +166,8 @@ pub(crate) fn wake_chain() -> Result<Outcome> {
     let recorded = capture.ended()?;
     let tids: Vec<_> = chained.links.iter().map(|link| link.tid).collect();
     let whole = recorded.profile.samples.iter().filter(|sample| recorded.wake_chain(sample) == tids).count() as u64;
-    // Not every round: a link says that it sleeps just before it does, and may be woken in between.
-    ensure!(10 * whole >= 9 * chained.rounds, "{whole} whole chains in {} rounds", chained.rounds);
+    // Not every round: a link says that it sleeps just before it does, and a timer may be over before its thread waits for it.
+    ensure!(2 * whole > chained.rounds, "{whole} whole chains in {} rounds", chained.rounds);
     Ok(Outcome::Holds)
 }
 
