@@ -33,7 +33,9 @@ fn main() {
         let taken = begin.elapsed();
         println!("{name}: applied in {taken:?}, {} steps refused", applied.refused.len());
         let begin = Instant::now();
-        rollback(&host, &store, None, Unless::Changed);
-        println!("{name}: rolled back in {:?}", begin.elapsed());
+        let undone = rollback(&host, &store, None, Unless::Changed).expect("rolled back");
+        let taken = begin.elapsed();
+        assert!(undone.iter().all(|(_, undone)| undone.as_ref().is_ok_and(|undone| undone.left.is_empty())));
+        println!("{name}: rolled back in {taken:?}");
     }
 }

@@ -61,7 +61,11 @@ pub(super) static KNOBS: &[&'static dyn Knob] = &[
             source: "dl_server_timer, kernel/sched/deadline.c; kernel/sched/debug.c, fair_server (6.12)",
             kind: Kind::Integer { min: 0, max: 1_000_000_000, unit: "ns" },
             scope: Scope::Cpu,
-            risk: Risk::Medium("nothing helps fair threads that a real-time thread starves on this CPU"),
+            // task_non_contending: `dl_rq->running_bw > old`, seen on Debian's 6.12.117 where the CPU was of isolcpus=.
+            risk: Risk::Medium(
+                "nothing helps fair threads that a real-time thread starves on this CPU; 6.12 prints a warning for 0 where the CPU \
+                 is of isolcpus=, which ends a host that panics on warnings",
+            ),
             ..KnobSpec::RUNTIME
         },
         path: "/sys/kernel/debug/sched/fair_server/cpu{}/runtime",
