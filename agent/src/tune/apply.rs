@@ -89,8 +89,11 @@ pub enum ApplyError {
 fn but(undone: &Undone) -> String {
     let mut text = String::new();
     if !undone.left.is_empty() {
-        let left: Vec<_> = undone.left.iter().map(ToString::to_string).collect();
-        text += &format!(", but for: {}", left.join("; "));
+        let reasons = undone.left_by_reason().into_iter().map(|(why, left)| {
+            let left: Vec<_> = left.into_iter().map(ToString::to_string).collect();
+            format!("{} ({why})", left.join("; "))
+        });
+        text += &format!(", but for {}", reasons.collect::<Vec<_>>().join("; "));
     }
     if let Some(error) = &undone.unrecorded {
         text += &format!("; that is not recorded: {error}: `quell tune recover` finds it done");

@@ -50,11 +50,29 @@ pub struct Left {
 
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} on {} was {} and was not put back: {}", self.knob, self.target, self.before, self.why)
+        // Whole, for whoever has to put it back by hand: of many parts some would be left out.
+        let before = match &self.before {
+            parts @ (Value::Each(_) | Value::Of { .. }) => serde_json::to_string(parts).map_err(|_| fmt::Error)?,
+            value => value.to_string(),
+        };
+        write!(f, "{} on {}, which was {before}", self.knob, self.target)
     }
 }
 
 impl Undone {
+    /// What was not put back by the reasons: a boot loader's program that fails is one for all parameters.
+    #[must_use]
+    pub fn left_by_reason(&self) -> Vec<(&str, Vec<&Left>)> {
+        let mut reasons: Vec<(&str, Vec<&Left>)> = Vec::new();
+        for left in &self.left {
+            match reasons.iter_mut().find(|(why, _)| *why == left.why) {
+                Some((_, known)) => known.push(left),
+                None => reasons.push((&left.why, vec![left])),
+            }
+        }
+        reasons
+    }
+
     fn left(&mut self, journal: &mut Journal, undo: ToUndo, why: String) {
         journal.note(Record::Left { step: undo.index, why: why.clone() });
         let ToUndo { step, before, .. } = undo;

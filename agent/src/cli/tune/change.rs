@@ -194,8 +194,11 @@ fn told(unwound: &Unwound, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         let but = text::but_for(undone.left.len());
         let gone = if undone.gone == 0 { String::new() } else { format!(", {} went with the boot", undone.gone) };
         writeln!(out, "transaction {id} undone{but}: {restored} values put back, {unchanged} were as before{gone}")?;
-        for left in &undone.left {
-            writeln!(out, "  left: {left}")?;
+        for (why, left) in undone.left_by_reason() {
+            writeln!(out, "  left as it is: {why}")?;
+            for left in left {
+                writeln!(out, "    {left}")?;
+            }
         }
         for remains in &undone.remains {
             writeln!(out, "  stays: {remains}")?;

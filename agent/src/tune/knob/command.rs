@@ -12,7 +12,8 @@ pub(super) fn run(program: &str, arguments: &[&str]) -> Result<(), KnobError> {
 
 /// What a program prints.
 pub(super) fn output(program: &str, arguments: &[&str]) -> Result<String, KnobError> {
-    let failed = |why: String| KnobError::Command { command: format!("{program} {}", arguments.join(" ")), why };
+    let command = [&[program], arguments].concat().join(" ");
+    let failed = |why: String| KnobError::Command { command: command.clone(), why };
     let output = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())

@@ -155,7 +155,12 @@ pub(super) fn managed(host: &Host, irq: Irq) -> Option<String> {
     }
     // Before that, by the names that the two drivers give which most hosts have: both ask for PCI_IRQ_AFFINITY for their
     // queues (nvme_setup_irqs, drivers/nvme/host/pci.c; vp_request_msix_vectors, drivers/virtio/virtio_pci_common.c).
-    let action = host.root.list(&format!("/proc/irq/{irq}")).ok()?.into_iter().find(|name| by_queues(name))?;
+    let actions = host.root.list(&format!("/proc/irq/{irq}")).ok()?;
+    if actions.iter().any(|action| action == "timer") {
+        // IRQF_TIMER, IRQF_NOBALANCING: setup_default_timer_irq, arch/x86/kernel/time.c.
+        return Some("the kernel's own timer, which it does not let go".to_owned());
+    }
+    let action = actions.into_iter().find(|name| by_queues(name))?;
     Some(format!("managed by the kernel, as the queues of {action} are"))
 }
 
