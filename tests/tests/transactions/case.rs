@@ -79,8 +79,11 @@ impl Case {
 
     /// Only with those on some files.
     pub(crate) fn meddled_at(&self, verb: &[&str], inject: &str, files: &[&str]) -> Result<Ended> {
-        let mut command = Command::new("strace");
-        command.args(["-qq", "-o", "/dev/null", "-e"]).arg(format!("inject={inject}"));
+        // A shell that starts something in the background has it ignore Ctrl-C: what these tests send is to count.
+        let mut command = Command::new("env");
+        command
+            .args(["--default-signal=INT,TERM,HUP,QUIT", "strace", "-qq", "-o", "/dev/null", "-e"])
+            .arg(format!("inject={inject}"));
         for file in files {
             command.arg("-P").arg(self.at(file));
         }
