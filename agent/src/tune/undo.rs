@@ -124,7 +124,7 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
         match back {
             Ok(Back::Restored) => undone.restored += 1,
             Ok(Back::Already) => undone.unchanged += 1,
-            Err(Stays::Ours(why)) => {
+            Err(why) => {
                 undone.left(journal, undo, why);
                 continue;
             }
@@ -179,20 +179,15 @@ enum Round {
     Start,
 }
 
-/// Why a value stays.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Stays {
-    /// It is the transaction's, and is gone, or refused.
-    Ours(String),
-}
-
 /// Unwinds each, and when all are, puts each back to what it was at the start: a kernel may refuse a value for as long as another
 /// is not what it was (an energy preference under the governor `performance`, EBUSY), and putting one back may change another
 /// (a partition that is taken away gives kernel threads all CPUs, more channels bring queues back that had values).
+///
+/// What stays is given with the reason: it is gone, or it refused.
 fn in_two_rounds<S>(
     steps: &[S],
-    mut put_back: impl FnMut(&S, Round) -> Result<Back, Stays>,
-) -> Vec<Result<Back, Stays>> {
+    mut put_back: impl FnMut(&S, Round) -> Result<Back, String>,
+) -> Vec<Result<Back, String>> {
     let first: Vec<_> = steps.iter().map(|step| put_back(step, Round::Unwind)).collect();
     let again = |(step, first)| match (put_back(step, Round::Start), first) {
         (Ok(Back::Already), Ok(first)) => Ok(first),
@@ -207,25 +202,25 @@ enum Back {
     Already,
 }
 
-fn put_back(host: &Host, journal: &mut Journal, undo: &ToUndo, before: &Value, unless: Unless) -> Result<Back, Stays> {
+fn put_back(host: &Host, journal: &mut Journal, undo: &ToUndo, before: &Value, unless: Unless) -> Result<Back, String> {
     let step: &Step = &undo.step;
-    let unknown = || Stays::Ours("this version of quell does not know the knob".to_owned());
+    let unknown = || "this version of quell does not know the knob".to_owned();
     let knob = knob::by_id(&step.knob).ok_or_else(unknown)?;
     let read = || knob.read_back(host, &step.target, before).map_err(|error| error.to_string());
     match read() {
         // What a crash left half written may be nothing that can be read.
-        Err(why) if !undo.half_written && unless == Unless::Changed => return Err(Stays::Ours(why)),
+        Err(why) if !undo.half_written && unless == Unless::Changed => return Err(why),
         Ok(Reading::Absent(_)) if knob.may_end() => return Ok(Back::Already),
-        Ok(Reading::Absent(why)) => return Err(Stays::Ours(format!("it is gone: {why}"))),
+        Ok(Reading::Absent(why)) => return Err(format!("it is gone: {why}")),
         Ok(Reading::Value(now)) if knob.meets(&now, before) => return Ok(Back::Already),
         Err(_) | Ok(Reading::Value(_)) => {}
     }
     journal.note(Record::Restoring { step: undo.index });
-    knob.restore(host, &step.target, before).map_err(|error| Stays::Ours(error.to_string()))?;
-    match read().map_err(Stays::Ours)? {
+    knob.restore(host, &step.target, before).map_err(|error| error.to_string())?;
+    match read()? {
         Reading::Value(now) if knob.meets(&now, before) => Ok(Back::Restored),
-        Reading::Value(now) => Err(Stays::Ours(format!("it was written without an error, and it is {now}"))),
-        Reading::Absent(why) => Err(Stays::Ours(format!("it is gone: {why}"))),
+        Reading::Value(now) => Err(format!("it was written without an error, and it is {now}")),
+        Reading::Absent(why) => Err(format!("it is gone: {why}")),
     }
 }
 
@@ -243,10 +238,10 @@ mod tests {
     }
 
     impl Kernel {
-        fn put_back(&mut self, step: &str) -> Result<Back, Stays> {
+        fn put_back(&mut self, step: &str) -> Result<Back, String> {
             match step {
                 "preference" if self.preference == "balanced" => return Ok(Back::Already),
-                "preference" if self.governor == "performance" => return Err(Stays::Ours("EBUSY".to_owned())),
+                "preference" if self.governor == "performance" => return Err("EBUSY".to_owned()),
                 "preference" => self.preference = "balanced",
                 _ if self.governor == "powersave" => return Ok(Back::Already),
                 _ => (self.governor, self.preference) = ("powersave", "power"),

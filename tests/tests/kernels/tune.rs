@@ -161,17 +161,16 @@ pub(crate) fn no_silent_success() -> Result<Outcome> {
     let rounds = driver("e1000e")?;
     let cases = [
         // e1000_set_coalesce makes it a rate in whole interrupts a second: back it is 1506.
-        ("net.rx_usecs", rounds.as_str(), "1500", "1506"),
+        ("net.rx_usecs", rounds.as_str(), "1500", "it is 1506"),
         // More than the node has.
-        ("memory.hugepages_2m", "0", "4000", "fewer"),
+        ("memory.hugepages_2m", "0", "4000", "it is "),
     ];
-    for (knob, on, value, got) in cases {
+    for (knob, on, value, says) in cases {
         let dir = Workdir::new()?;
         let profile = setting(&dir, knob, on, value)?;
         let ended = tune(&["apply", &profile, "--yes"])?;
         ensure!(ended.code == Some(2), "{knob}: {ended:?}");
-        ensure!(ended.stderr.contains("written without an error, and it is"), "{knob}: {ended:?}");
-        ensure!(got == "fewer" || ended.stderr.contains(got), "{knob}: {ended:?}");
+        ensure!(ended.stderr.contains(&format!("written without an error, and {says}")), "{knob}: {ended:?}");
     }
     ends_as_it_began(&before)?;
     Ok(Outcome::Holds)

@@ -1,5 +1,7 @@
 //! A transaction at work: its steps, stage by stage.
 
+use std::collections::HashSet;
+
 use super::{Applied, Holder, Terms};
 use crate::host::Host;
 use crate::tune::interruption::Interruptions;
@@ -86,12 +88,9 @@ impl<'a> Work<'a> {
         }
         let before = intended.iter().map(|intended| (intended.index, intended.before.clone())).collect();
         self.journal.append(Record::Intent { before })?;
-        let mut knobs: Vec<&dyn Knob> = Vec::new();
+        let knobs: Vec<&dyn Knob> = intended.iter().map(|intended| intended.knob).collect();
         for Intended { index, step, knob, before } in intended {
             self.stop_if_told()?;
-            if knobs.iter().all(|known| known.spec().id != knob.spec().id) {
-                knobs.push(knob);
-            }
             match self.set(index, knob, step, &before) {
                 Ok(()) => {}
                 Err(error) if step.optional || error.is_beyond_reach() => {
@@ -103,10 +102,7 @@ impl<'a> Work<'a> {
                 Err(error) => return Err(error),
             }
         }
-        for knob in knobs {
-            self.stop_if_told()?;
-            self.settle(knob)?;
-        }
+        self.settle(&knobs)?;
         Ok(true)
     }
 
@@ -181,9 +177,15 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn settle(&self, knob: &dyn Knob) -> Result<(), StepError> {
-        let failed = |source| StepError::Settle { knob: knob.spec().id.to_owned(), source };
-        knob.settle(&self.host).map_err(failed)
+    /// Makes what was written count, each knob once.
+    fn settle(&self, knobs: &[&dyn Knob]) -> Result<(), StepError> {
+        let mut settled: HashSet<&str> = HashSet::new();
+        for knob in knobs.iter().filter(|knob| settled.insert(knob.spec().id)) {
+            self.stop_if_told()?;
+            let failed = |source| StepError::Settle { knob: knob.spec().id.to_owned(), source };
+            knob.settle(&self.host).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// The steps that are done, with what each value was before, and is since.
@@ -223,13 +225,9 @@ impl<'a> Work<'a> {
             let knob = known(step)?;
             self.journal.append(Record::Done { step: index, after })?;
             self.set(index, knob, step, &before)?;
-            if knobs.iter().all(|known| known.spec().id != knob.spec().id) {
-                knobs.push(knob);
-            }
+            knobs.push(knob);
         }
-        for knob in knobs {
-            self.settle(knob)?;
-        }
+        self.settle(&knobs)?;
         match self.moved().into_iter().next() {
             Some(Moved { step, now, .. }) => Err(StepError::moved(step, now)),
             None => Ok(()),
