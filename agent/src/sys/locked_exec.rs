@@ -3,8 +3,7 @@
 //! `mlockall` ends with `execve`, so nobody can lock a program's memory before it runs but the program itself. A helper process
 //! traces the caller across `execve`, has the new program make the call before its first instruction, and lets go of it.
 
-use std::io::{self, Read as _};
-use std::os::fd::AsRawFd as _;
+use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
@@ -19,12 +18,14 @@ pub(crate) fn locked_exec(mut command: Command) -> io::Error {
 
 #[cfg(not(target_arch = "x86_64"))]
 fn start_helper() -> io::Result<()> {
-    let _ = (io::Read::read, AsRawFd::as_raw_fd);
     Err(io::Error::new(io::ErrorKind::Unsupported, "locking another program's memory is done on x86-64 only"))
 }
 
 #[cfg(target_arch = "x86_64")]
 fn start_helper() -> io::Result<()> {
+    use std::io::Read as _;
+    use std::os::fd::AsRawFd as _;
+
     // SAFETY: the calls take nothing.
     let (this, thread) = unsafe { (libc::getpid(), libc::gettid()) };
     // Tried on this process first: a limit or a missing right is told before anything starts.

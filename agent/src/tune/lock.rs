@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -46,26 +46,17 @@ impl Lock {
     /// Somebody has it, or the file cannot be used.
     pub fn take(root: &Root, purpose: &str) -> Result<Self, LockError> {
         let path = root.path(FILE);
-        let failed = |source| LockError::Io { path: path.clone(), source };
-        if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory).map_err(failed)?;
-        }
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
-        match exclusive(file) {
-            Ok(mut file) => {
-                file.set_len(0).map_err(failed)?;
-                writeln!(file, "process {}, {purpose}", std::process::id()).map_err(failed)?;
-                Ok(Self { _file: file })
-            }
-            Err((mut file, Errno::EWOULDBLOCK)) => {
+        match claim(&path, &format!("process {}, {purpose}", std::process::id())) {
+            Ok(Ok(file)) => Ok(Self { _file: file }),
+            Ok(Err(mut file)) => {
                 let mut holder = String::new();
                 let _ = file.read_to_string(&mut holder);
                 Err(LockError::Held { holder: holder.trim().to_owned() })
             }
-            Err((_, errno)) => Err(failed(errno.into())),
+            Err(source) => Err(LockError::Io { path, source }),
         }
     }
+
     /// Who has it, as it wrote itself down; `None` where nobody has, or that cannot be told.
     #[must_use]
     pub fn holder(root: &Root) -> Option<String> {
@@ -81,8 +72,27 @@ impl Lock {
 const LOOKS: u32 = 5;
 const LOOK: Duration = Duration::from_millis(2);
 
+/// Locks a file, made with its directory where it is not there, and writes down who has it; gives the file back where another
+/// process keeps it locked.
+pub(super) fn claim(path: &Path, who: &str) -> io::Result<Result<Flock<File>, File>> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    match exclusive(file) {
+        Ok(mut file) => {
+            file.set_len(0)?;
+            // In one write: a line that has its end is whole.
+            file.write_all(format!("{who}\n").as_bytes())?;
+            Ok(Ok(file))
+        }
+        Err((file, Errno::EWOULDBLOCK)) => Ok(Err(file)),
+        Err((_, errno)) => Err(errno.into()),
+    }
+}
+
 /// Locks a file, unless another process keeps it locked.
-pub(super) fn exclusive(mut file: File) -> Result<Flock<File>, (File, Errno)> {
+fn exclusive(mut file: File) -> Result<Flock<File>, (File, Errno)> {
     for _ in 0..LOOKS {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Err((unlocked, Errno::EWOULDBLOCK)) => file = unlocked,

@@ -47,8 +47,9 @@ pub(super) struct Recover {
 
 pub(super) fn apply(root: &Root, arguments: &Apply, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let store = Store::of(root);
-    must_be_finished(root)?;
-    ready(store.transactions()?)?;
+    let transactions = store.transactions()?;
+    must_be_finished(&transactions.readable, &super::boot(root)?)?;
+    ready(transactions)?;
     let agreed = if arguments.yes {
         None
     } else {
@@ -59,8 +60,8 @@ pub(super) fn apply(root: &Root, arguments: &Apply, out: &mut dyn Write) -> anyh
         Some(agreed)
     };
     let lock = Lock::take(root, &format!("applying {}", arguments.chosen.profile))?;
-    must_be_finished(root)?;
     let host = Host::read(root.clone())?;
+    must_be_finished(&store.transactions()?.readable, &host.boot)?;
     let plan = planned(&host, &arguments.chosen)?;
     match &agreed {
         Some(agreed) => ask::still_as(agreed, &plan)?,
@@ -154,8 +155,8 @@ pub(super) fn confirm(root: &Root, out: &mut dyn Write) -> anyhow::Result<Outcom
 pub(super) fn rollback(root: &Root, arguments: &Rollback, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let store = Store::of(root);
     let _lock = Lock::take(root, "rolling back")?;
-    must_be_finished(root)?;
     let host = Host::read(root.clone())?;
+    must_be_finished(&store.transactions()?.readable, &host.boot)?;
     let undone = tune::rollback(&host, &store, arguments.to.map(TransactionId), unless(arguments.force))?;
     if undone.is_empty() {
         writeln!(out, "nothing to roll back")?;

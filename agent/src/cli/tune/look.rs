@@ -73,11 +73,10 @@ pub(super) fn explain(id: &str, out: &mut dyn Write) -> anyhow::Result<Outcome> 
 }
 
 pub(super) fn status(root: Root, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let store = Store::of(&root);
     let at_work = Lock::holder(&root);
-    let unfinished = unfinished(&root)?;
+    let Transactions { readable: transactions, broken } = Store::of(&root).transactions()?;
     let host = Host::read(root)?;
-    let Transactions { readable: transactions, broken } = store.transactions()?;
+    let unfinished = unfinished(&transactions, &host.boot);
     for (id, error) in &broken {
         writeln!(out, "transaction {id} cannot be read: {error}")?;
     }
@@ -105,10 +104,8 @@ pub(super) fn status(root: Root, out: &mut dyn Write) -> anyhow::Result<Outcome>
     let values = in_force(&transactions, &host.boot);
     let verified = tune::verify(&host, &values);
     let drifted = verified.iter().filter(|value| !value.verdict.holds()).count();
-    let awaiting = verified.iter().filter(|value| value.verdict == Verdict::AwaitsBoot).count();
     if !verified.is_empty() {
-        let holding = verified.len() - drifted;
-        writeln!(out, "{holding} of {} values are as they were set{}", verified.len(), from_next_boot(awaiting))?;
+        writeln!(out, "{}", summary(&verified))?;
     }
     let gone = values.iter().zip(&verified).filter(|(_, verified)| matches!(verified.verdict, Verdict::Gone { .. }));
     let gone: BTreeSet<&str> = gone.map(|(value, _)| value.transaction.profile.as_str()).collect();
@@ -169,12 +166,11 @@ fn since_a_boot(transaction: &Transaction) -> &'static str {
 }
 
 pub(super) fn verify(root: Root, arguments: &Verify, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let store = Store::of(&root);
-    if let Some(why) = unfinished(&root)? {
+    let Transactions { readable, broken } = Store::of(&root).transactions()?;
+    let host = Host::read(root)?;
+    if let Some(why) = unfinished(&readable, &host.boot) {
         tracing::warn!("{why}");
     }
-    let host = Host::read(root)?;
-    let Transactions { readable, broken } = store.transactions()?;
     for (_, error) in &broken {
         tracing::warn!("{error}");
     }
@@ -190,18 +186,10 @@ pub(super) fn verify(root: Root, arguments: &Verify, out: &mut dyn Write) -> any
 }
 
 fn told(verified: &[Verified], out: &mut dyn Write) -> std::io::Result<()> {
-    let (mut matching, mut awaiting) = (0, 0);
     for value in verified {
         let on = text::on(&[&value.target]);
         let what = match &value.verdict {
-            Verdict::Match => {
-                matching += 1;
-                continue;
-            }
-            Verdict::AwaitsBoot => {
-                awaiting += 1;
-                continue;
-            }
+            Verdict::Match | Verdict::AwaitsBoot => continue,
             Verdict::Mismatch { got } => format!("want {}, got {got}", value.wanted),
             Verdict::Changed { got, after } => {
                 let set = text::ago(now().saturating_sub(*after));
@@ -213,15 +201,15 @@ fn told(verified: &[Verified], out: &mut dyn Write) -> std::io::Result<()> {
         };
         writeln!(out, "{}{on}: {}", value.knob, wrapped(&what, 4))?;
     }
-    writeln!(
-        out,
-        "{} of {} values are as they were set{}",
-        matching + awaiting,
-        verified.len(),
-        from_next_boot(awaiting)
-    )
+    writeln!(out, "{}", summary(verified))
 }
 
-fn from_next_boot(count: usize) -> String {
-    if count == 0 { String::new() } else { format!(", {count} of them count from the next boot on") }
+/// How many values are as they were set.
+fn summary(verified: &[Verified]) -> String {
+    let holding = verified.iter().filter(|value| value.verdict.holds()).count();
+    let awaiting = match verified.iter().filter(|value| value.verdict == Verdict::AwaitsBoot).count() {
+        0 => String::new(),
+        count => format!(", {count} of them count from the next boot on"),
+    };
+    format!("{holding} of {} values are as they were set{awaiting}", verified.len())
 }

@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use quell::host::{Host, Root};
-use quell::tune::journal::Store;
+use quell::tune::journal::Transaction;
 use quell::tune::profile::{DIRECTORY, TuningProfile};
 use quell::tune::{BootTime, Plan, Variables, plan as to_plan, survey, to_recover, wants};
 
@@ -124,21 +124,20 @@ fn planned(host: &Host, chosen: &Chosen) -> anyhow::Result<Plan> {
 }
 
 /// What must be dealt with first, in words.
-fn unfinished(root: &Root) -> anyhow::Result<Option<String>> {
-    let transactions = Store::of(root).transactions()?.readable;
-    let ids = to_recover(&transactions, &boot(root)?, BootTime::now());
+fn unfinished(transactions: &[Transaction], boot: &str) -> Option<String> {
+    let ids = to_recover(transactions, boot, BootTime::now());
     let words: Vec<_> = ids.iter().map(ToString::to_string).collect();
-    Ok((!ids.is_empty()).then(|| {
+    (!ids.is_empty()).then(|| {
         format!(
             "transaction {} was cut short or not confirmed in time: `quell tune recover` undoes it",
             words.join(", ")
         )
-    }))
+    })
 }
 
 /// Fails where a verb would change something on top of what must be dealt with first.
-fn must_be_finished(root: &Root) -> anyhow::Result<()> {
-    match unfinished(root)? {
+fn must_be_finished(transactions: &[Transaction], boot: &str) -> anyhow::Result<()> {
+    match unfinished(transactions, boot) {
         Some(why) => bail!(why),
         None => Ok(()),
     }

@@ -1,7 +1,7 @@
 //! A process at its post: a file with its number, which it keeps locked. The lock is the sign of life: it goes with the process.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::PathBuf;
 
 use nix::errno::Errno;
@@ -24,20 +24,9 @@ impl Post {
     /// # Errors
     /// Another process is there, or the file cannot be used.
     pub fn take(root: &Root, errand: &Errand) -> io::Result<Self> {
-        let path = path(root, errand);
-        if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory)?;
-        }
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        match lock::exclusive(file) {
-            Ok(mut file) => {
-                file.set_len(0)?;
-                // In one write: a line that has its end is whole.
-                file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
-                Ok(Self { _file: file })
-            }
-            Err((_, Errno::EWOULDBLOCK)) => Err(io::Error::other("another process does it already")),
-            Err((_, errno)) => Err(errno.into()),
+        match lock::claim(&path(root, errand), &std::process::id().to_string())? {
+            Ok(file) => Ok(Self { _file: file }),
+            Err(_) => Err(io::Error::other("another process does it already")),
         }
     }
 }
@@ -51,8 +40,9 @@ pub(super) fn manned(root: &Root, errand: &Errand) -> io::Result<Option<Pid>> {
     };
     match Flock::lock(file, FlockArg::LockSharedNonblock) {
         Ok(_) => Ok(None),
-        Err((_, Errno::EWOULDBLOCK)) => {
-            let text = fs::read_to_string(&path)?;
+        Err((mut file, Errno::EWOULDBLOCK)) => {
+            let mut text = String::new();
+            file.read_to_string(&mut text)?;
             let pid = text.strip_suffix('\n').and_then(|pid| pid.parse().ok());
             let unnamed = || io::Error::other(format!("{} is locked, and does not say by whom", path.display()));
             pid.map(Pid::from_raw).map(Some).ok_or_else(unnamed)

@@ -135,6 +135,16 @@ pub(super) fn read(host: &Host, file: &str, of: &str) -> Result<Result<String, S
     }
 }
 
+/// The number in a file, or why the host has none.
+pub(super) fn number(host: &Host, file: &str, of: &str) -> Result<Result<i64, String>, KnobError> {
+    let text = match read(host, file, of)? {
+        Ok(text) => text,
+        Err(why) => return Ok(Err(why)),
+    };
+    let why = format!("`{text}` is no number");
+    text.parse().map(Ok).map_err(|_| KnobError::Understand { path: host.root.path(file), why })
+}
+
 /// Writes a file.
 pub(super) fn write(host: &Host, file: &str, text: &str) -> Result<(), KnobError> {
     if is_fixed(host, file) {

@@ -6,7 +6,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::file::{all, changeable, offline, path_of, read, write};
+use super::file::{all, changeable, number, offline, path_of, write};
 use super::{Held, Knob, KnobError, KnobSpec, Reading};
 use crate::host::Host;
 use crate::tune::{End, Range, Scope, Target, Value};
@@ -88,15 +88,7 @@ impl Hardware {
 impl RangeKnob {
     /// Both ends, or why there are none.
     fn numbers(&self, host: &Host, target: &Target) -> Result<Result<(i64, i64), String>, KnobError> {
-        let number = |of: &str| {
-            let file = path_of(of, target);
-            let text = match read(host, &file, of)? {
-                Ok(text) => text,
-                Err(why) => return Ok(Err(why)),
-            };
-            let why = format!("`{text}` is no number");
-            text.parse().map(Ok).map_err(|_| KnobError::Understand { path: host.root.path(&file), why })
-        };
+        let number = |of: &str| number(host, &path_of(of, target), of);
         Ok(match (number(self.low)?, number(self.high)?) {
             (Ok(low), Ok(high)) => Ok((low, high)),
             (Err(why), _) | (_, Err(why)) => Err(why),

@@ -133,6 +133,15 @@ pub(super) trait Attribute {
     fn set(&self, host: &Host, thread: &Thread, value: &Value) -> io::Result<()>;
 }
 
+/// What a thread has; `None` where it has ended.
+fn get(host: &Host, thread: &Thread, attribute: &dyn Attribute) -> Result<Option<Value>, KnobError> {
+    match attribute.get(host, thread) {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if has_ended(&error) => Ok(None),
+        Err(source) => Err(KnobError::Read { path: path(thread), source }),
+    }
+}
+
 /// What each of some threads has; why there is none where there is none.
 pub(super) fn read(
     host: &Host,
@@ -142,10 +151,8 @@ pub(super) fn read(
 ) -> Result<Reading, KnobError> {
     let mut parts = BTreeMap::new();
     for thread in threads {
-        match attribute.get(host, thread) {
-            Ok(value) => drop(parts.insert(thread.part(), value)),
-            Err(error) if has_ended(&error) => {}
-            Err(source) => return Err(KnobError::Read { path: path(thread), source }),
+        if let Some(value) = get(host, thread, attribute)? {
+            parts.insert(thread.part(), value);
         }
     }
     Ok(if parts.is_empty() { Reading::Absent(none()) } else { Reading::Value(Value::Each(parts)) })
@@ -162,11 +169,7 @@ pub(super) fn read_back(
 
 /// Whether a thread has a value; one that has ended has none.
 pub(super) fn has(host: &Host, thread: &Thread, attribute: &dyn Attribute, value: &Value) -> Result<bool, KnobError> {
-    match attribute.get(host, thread) {
-        Ok(now) => Ok(now == *value),
-        Err(error) if has_ended(&error) => Ok(false),
-        Err(source) => Err(KnobError::Read { path: path(thread), source }),
-    }
+    Ok(get(host, thread, attribute)?.as_ref() == Some(value))
 }
 
 /// The threads of a value that have not ended.
@@ -221,11 +224,7 @@ fn changes(
             Value::Each(parts) => parts.get(&thread.part()),
             value => Some(value),
         };
-        let now = match attribute.get(host, &thread) {
-            Ok(now) => now,
-            Err(error) if has_ended(&error) => continue,
-            Err(source) => return Err(KnobError::Read { path: path(&thread), source }),
-        };
+        let Some(now) = get(host, &thread, attribute)? else { continue };
         if let Some(wanted) = wanted.filter(|wanted| **wanted != now) {
             changes.push(Change { part: thread, now, wanted: wanted.clone() });
         }

@@ -3,12 +3,9 @@
 
 use crate::host::Host;
 use crate::tune::Value;
+use crate::tune::knob::left_alone::{ISOLATED, NOHZ_FULL, listed};
 use crate::tune::knob::{KnobError, threads};
 use crate::units::{CpuId, CpuSet};
-
-/// A file with the CPUs that a parameter took (drivers/base/cpu.c, 4.2), the latter only with CONFIG_NO_HZ_FULL.
-const ISOLATED: &str = "/sys/devices/system/cpu/isolated";
-const NOHZ_FULL: &str = "/sys/devices/system/cpu/nohz_full";
 
 /// Why the running kernel would pass over a parameter, where that can be told. The next one may be another.
 pub(super) fn unknown_to_kernel(host: &Host, name: &str) -> Option<String> {
@@ -44,11 +41,6 @@ pub(super) fn lacking(host: &Host, name: &str, wanted: &Value) -> Result<Option<
 
 fn some(cpus: &CpuSet) -> String {
     if cpus.is_empty() { "none".to_owned() } else { cpus.to_string() }
-}
-
-fn listed(host: &Host, file: &str) -> CpuSet {
-    // `(null)` where nohz_full is off: print_cpus_nohz_full, drivers/base/cpu.c.
-    host.root.read(file).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
 /// The CPUs whose RCU callbacks threads run, by the threads: `rcuop/2` (rcu_spawn_one_nocb_kthread, kernel/rcu/tree_nocb.h).

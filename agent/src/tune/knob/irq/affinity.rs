@@ -34,7 +34,7 @@ impl Knob for Affinity {
     }
 
     fn targets(&self, host: &Host) -> Vec<Target> {
-        let queues: Vec<Irq> = host.nics.iter().flat_map(|nic| queues::of(host, &nic.name)).collect();
+        let queues = queues::of_all(host);
         host.irqs.iter().filter(|irq| !queues.contains(irq)).map(|irq| Target::Irq(*irq)).collect()
     }
 

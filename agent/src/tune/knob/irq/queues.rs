@@ -139,9 +139,22 @@ fn share(list: &CpuSet, queue: usize) -> CpuSet {
 
 /// The interrupts of a network interface that are its queues', by what their handlers are called.
 fn queue_irqs(host: &Host, nic: &str) -> Vec<QueueIrq> {
+    queue_irqs_where(host, |name| name == nic)
+}
+
+/// The interrupts of the queues of all network interfaces.
+pub(super) fn of_all(host: &Host) -> Vec<Irq> {
+    let queues = queue_irqs_where(host, |name| host.nics.iter().any(|nic| nic.name == name));
+    queues.into_iter().map(|queue| queue.irq).collect()
+}
+
+fn queue_irqs_where(host: &Host, chosen: impl Fn(&str) -> bool) -> Vec<QueueIrq> {
     // Read again: a change of channels gives a card other interrupts.
-    let nics = crate::host::nics(&host.root);
-    let Some(nic) = nics.iter().find(|known| known.name == nic) else { return Vec::new() };
+    let nics = crate::host::nics(&host.root).into_iter().filter(|nic| chosen(&nic.name));
+    let irqs: Vec<Irq> = nics.flat_map(|nic| nic.irqs).collect();
+    if irqs.is_empty() {
+        return Vec::new();
+    }
     let interrupts = host.root.read("/proc/interrupts").unwrap_or_default();
     let mut queues: Vec<QueueIrq> = interrupts
         .lines()
@@ -150,16 +163,11 @@ fn queue_irqs(host: &Host, nic: &str) -> Vec<QueueIrq> {
             let irq = Irq(number.trim().parse().ok()?);
             let name = rest.split_whitespace().next_back()?;
             let queue = queue(name)?;
-            nic.irqs.contains(&irq).then(|| QueueIrq { name: name.to_owned(), queue, irq })
+            irqs.contains(&irq).then(|| QueueIrq { name: name.to_owned(), queue, irq })
         })
         .collect();
     queues.sort_by_key(|queue| (queue.queue, queue.irq));
     queues
-}
-
-/// The interrupts of a network interface's queues.
-pub(super) fn of(host: &Host, nic: &str) -> Vec<Irq> {
-    queue_irqs(host, nic).into_iter().map(|queue| queue.irq).collect()
 }
 
 /// The queue that a handler's name tells: 3 of `eth0-TxRx-3`, `mlx5_comp3@pci:0000:01:00.0`, `virtio2-input.3`.

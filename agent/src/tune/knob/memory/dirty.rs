@@ -1,7 +1,7 @@
 //! How much written data may wait in memory.
 
 use crate::host::Host;
-use crate::tune::knob::file::{changeable, read, write};
+use crate::tune::knob::file::{changeable, number, write};
 use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Reading};
 use crate::tune::{Kind, Target, Value};
 
@@ -55,14 +55,7 @@ impl Knob for DirtyLimit {
     }
 
     fn read(&self, host: &Host, _: &Target) -> Result<Reading, KnobError> {
-        let number = |file: &str| {
-            let text = match read(host, file, file)? {
-                Ok(text) => text,
-                Err(why) => return Ok(Err(why)),
-            };
-            let why = format!("`{text}` is no number");
-            text.parse().map(Ok).map_err(|_| KnobError::Understand { path: host.root.path(file), why })
-        };
+        let number = |file: &str| number(host, file, file);
         Ok(match (number(self.bytes)?, number(self.ratio)?) {
             (Err(why), _) | (_, Err(why)) => Reading::Absent(why),
             (Ok(0), Ok(share)) => Reading::Value(Value::Percent(share)),

@@ -83,13 +83,12 @@ fn cgroup(host: &Host, thread: &Thread) -> io::Result<(&'static str, String)> {
         })
     };
     // The hierarchy that quell's partition is in comes first.
-    if host.root.has("/sys/fs/cgroup/cpuset")
+    if host.root.has(CPUSETS_V1)
         && let Some(path) = of("cpuset")
     {
-        return Ok(("/sys/fs/cgroup/cpuset", path));
+        return Ok((CPUSETS_V1, path));
     }
-    let mount = if host.root.has("/sys/fs/cgroup/unified") { "/sys/fs/cgroup/unified" } else { "/sys/fs/cgroup" };
-    of("").map(|path| (mount, path)).ok_or_else(|| io::Error::other("it is in no cgroup"))
+    of("").map(|path| (mount_v2(host), path)).ok_or_else(|| io::Error::other("it is in no cgroup"))
 }
 
 impl Attribute for Membership {
@@ -124,8 +123,12 @@ impl Attribute for Membership {
 
 /// The processes that a rule is for.
 fn chosen(host: &Host, target: &Target) -> Result<Vec<Thread>, KnobError> {
+    chosen_of(host, target, threads::processes(&host.root)?)
+}
+
+/// Those of some processes that a rule is for.
+fn chosen_of(host: &Host, target: &Target, mut processes: Vec<Thread>) -> Result<Vec<Thread>, KnobError> {
     let Target::Name(on) = target else { return Err(KnobError::Target { target: target.clone() }) };
-    let mut processes = threads::processes(&host.root)?;
     if !on.starts_with('/') {
         processes.retain(|process| match on.strip_suffix('*') {
             Some(beginning) => process.name.starts_with(beginning),
@@ -151,8 +154,8 @@ fn chosen(host: &Host, target: &Target) -> Result<Vec<Thread>, KnobError> {
 
 /// The processes that a rule is for, and those that descend from the ones that it was for.
 fn family(host: &Host, target: &Target, parts: &BTreeMap<String, Value>) -> Result<Vec<Thread>, KnobError> {
-    let mut family = chosen(host, target)?;
     let mut others = threads::processes(&host.root)?;
+    let mut family = chosen_of(host, target, others.clone())?;
     others.retain(|process| !family.contains(process));
     let mut known: BTreeSet<Tid> = family.iter().map(|process| process.tid).collect();
     loop {
@@ -167,10 +170,16 @@ fn family(host: &Host, target: &Target, parts: &BTreeMap<String, Value>) -> Resu
     }
 }
 
-/// Where the hierarchy of version 2 is, or, with one of version 1 that has cpusets, that one.
+const CPUSETS_V1: &str = "/sys/fs/cgroup/cpuset";
+
+/// Where the hierarchy of version 2 is.
+fn mount_v2(host: &Host) -> &'static str {
+    if host.root.has("/sys/fs/cgroup/unified") { "/sys/fs/cgroup/unified" } else { "/sys/fs/cgroup" }
+}
+
+/// That, or, with one of version 1 that has cpusets, that one.
 fn mount(host: &Host) -> &'static str {
-    let mounts = ["/sys/fs/cgroup/cpuset", "/sys/fs/cgroup/unified"];
-    mounts.into_iter().find(|mount| host.root.has(mount)).unwrap_or("/sys/fs/cgroup")
+    if host.root.has(CPUSETS_V1) { CPUSETS_V1 } else { mount_v2(host) }
 }
 
 impl Rule {
