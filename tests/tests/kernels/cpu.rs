@@ -182,8 +182,9 @@ fn shows_the_kernel(recorded: &Recorded, burned: &Burned) -> Result<()> {
 }
 
 fn is_on(recorded: &Recorded, burned: &Burned, cpu: usize) -> Result<()> {
-    let elsewhere = |sample: &_| recorded.pid(sample) == burned.pid && recorded.calls(sample, "burn::burn_until");
-    let elsewhere = recorded.estimate(|sample| elsewhere(sample) && sample.cpu.0 as usize != cpu);
-    ensure!(elsewhere.samples == 0, "{} samples on other CPUs than {cpu}", elsewhere.samples);
+    let burning = |sample: &_| recorded.pid(sample) == burned.pid && recorded.calls(sample, "burn::burn_until");
+    let all = recorded.estimate(burning).samples;
+    let there = recorded.estimate(|sample| burning(sample) && sample.cpu.0 as usize == cpu).samples;
+    ensure!(all > 0 && there == all, "{there} samples of {all} on CPU {cpu}");
     Ok(())
 }

@@ -19,7 +19,7 @@ use crate::machine;
 
 /// A row of the table.
 pub(crate) struct KernelTest {
-    /// What it is called: `PROBE::what`, `doctor::what` or `machine::what`.
+    /// What it is called: `PROBE::what`, `doctor::what`, `tune::what` or `machine::what`.
     pub(crate) name: &'static str,
     /// The machine that it needs.
     pub(crate) machine: &'static Machine,

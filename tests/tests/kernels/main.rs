@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use harness::{HostCheck, KernelTest};
 use quell_tests::machine::{EQUIPPED, ISOLATED, LOCKED_DOWN, PLAIN};
 
-/// Every test: `PROBE::what`, `doctor::what` or `machine::what`.
+/// Every test: `PROBE::what`, `doctor::what`, `tune::what` or `machine::what`.
 const TESTS: &[KernelTest] = &[
     KernelTest { name: "cpu::process", machine: &PLAIN, run: cpu::process },
     KernelTest { name: "cpu::host", machine: &PLAIN, run: cpu::host },
@@ -41,6 +41,7 @@ const TESTS: &[KernelTest] = &[
     KernelTest { name: "offcpu::cgroup", machine: &PLAIN, run: offcpu::cgroup },
     KernelTest { name: "offcpu::one_cpu", machine: &PLAIN, run: offcpu::one_cpu },
     KernelTest { name: "offcpu::isolated", machine: &ISOLATED, run: offcpu::isolated },
+    KernelTest { name: "offcpu::locked_down", machine: &LOCKED_DOWN, run: offcpu::locked_down },
     KernelTest { name: "offcpu::availability", machine: &PLAIN, run: availability::offcpu },
     KernelTest { name: "doctor::mechanisms", machine: &PLAIN, run: doctor::mechanisms },
     KernelTest { name: "doctor::without_btf", machine: &PLAIN, run: doctor::without_btf },

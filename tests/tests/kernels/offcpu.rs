@@ -266,6 +266,18 @@ pub(crate) fn isolated() -> Result<Outcome> {
     Ok(Outcome::Holds)
 }
 
+/// A kernel that is locked down lets no program walk a stack or read a thread's structure, and its switches are counted
+/// all the same.
+pub(crate) fn locked_down() -> Result<Outcome> {
+    let mut block = block()?;
+    let capture = begin(&["-p", &block.pid().to_string()])?;
+    block.go()?;
+    let blocked: Blocked = block.finish()?;
+    let recorded = capture.ended()?;
+    blocked.threads.iter().try_for_each(|thread| is_counted(&recorded, thread))?;
+    Ok(Outcome::Holds)
+}
+
 /// The sleeps of a path are all there, and took as long as it says of itself. Only of those that are sampled for
 /// certain: of all, or of long ones.
 fn is_seen(recorded: &Recorded, path: &BlockedPath) -> Result<()> {
