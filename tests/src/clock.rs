@@ -1,5 +1,6 @@
-//! The clocks by which fixtures know the truth.
+//! The clocks and counts by which fixtures know the truth.
 
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::time::{ClockId, clock_gettime};
 
 /// `CLOCK_MONOTONIC`, in nanoseconds.
@@ -10,6 +11,12 @@ pub fn wall() -> u64 {
 /// The CPU time of the calling thread (`CLOCK_THREAD_CPUTIME_ID`), in nanoseconds.
 pub fn cpu() -> u64 {
     read(ClockId::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// How often the calling thread has given up its CPU of its own accord.
+pub fn times_slept() -> u64 {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("every thread has a count");
+    usage.voluntary_context_switches().cast_unsigned()
 }
 
 fn read(clock: ClockId) -> u64 {

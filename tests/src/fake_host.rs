@@ -71,7 +71,9 @@ impl FakeHost {
         symlink(to, path).expect("a link");
     }
 
-    fn at(&self, path: &str) -> std::path::PathBuf {
+    /// Where a file of the host lies.
+    #[must_use]
+    pub fn at(&self, path: &str) -> std::path::PathBuf {
         self.path().join(path.trim_start_matches('/'))
     }
 

@@ -93,7 +93,7 @@ fn redrawn(page: &str, table: &str) -> Result<String> {
     Ok(format!("{before}{BEGIN}{table}{END}{after}"))
 }
 
-/// A table for each group of tests: those of a probe, of `doctor`, of the machines.
+/// A table for each group of tests: those of a probe, of `doctor`, of `tune`, of the machines.
 fn table(support: &Support) -> String {
     let mut text = String::from("| kernel | release | tested on | quell | guest under |\n|---|---|---|---|---|\n");
     for kernel in &support.kernels {

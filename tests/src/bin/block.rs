@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use nix::sys::resource::{UsageWho, getrusage};
 use nix::unistd::{getpid, gettid};
 use quell_tests::clock::{self, Spent};
 use quell_tests::fixture::{self, Blocked, BlockedPath, BlockedThread};
@@ -123,7 +122,7 @@ fn block_until(end: u64, paths: &[&Path], on: &Partners) -> (Vec<BlockedPath>, B
     let tid = gettid().as_raw();
     let mut reports = Vec::new();
     let spent = Spent::doing(|| reports = take_until(end, paths, on));
-    let thread = BlockedThread { tid, sleeps: times_slept(), cpu_ns: spent.cpu, off_cpu_ns: spent.off_cpu() };
+    let thread = BlockedThread { tid, sleeps: clock::times_slept(), cpu_ns: spent.cpu, off_cpu_ns: spent.off_cpu() };
     (reports, thread)
 }
 
@@ -140,9 +139,9 @@ fn take_until(end: u64, paths: &[&Path], on: &Partners) -> Vec<BlockedPath> {
                 if round >= FEWEST_ROUNDS && clock::wall() >= end {
                     return reports;
                 }
-                let slept = times_slept();
+                let slept = clock::times_slept();
                 let spent = Spent::doing(|| (path.block)(on));
-                report.sleeps += times_slept() - slept;
+                report.sleeps += clock::times_slept() - slept;
                 report.count += 1;
                 report.wall_ns += spent.wall;
                 report.off_cpu_ns += spent.off_cpu();
@@ -150,12 +149,6 @@ fn take_until(end: u64, paths: &[&Path], on: &Partners) -> Vec<BlockedPath> {
         }
     }
     reports
-}
-
-/// How often this thread has given up its CPU of its own accord.
-fn times_slept() -> u64 {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("every thread has a count");
-    usage.voluntary_context_switches().cast_unsigned()
 }
 
 fn write_until_done(on: &Partners, mut pipe: PipeWriter) -> Result<i32> {

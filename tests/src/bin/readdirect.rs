@@ -10,9 +10,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use nix::sys::resource::{UsageWho, getrusage};
 use nix::unistd::{getpid, gettid};
-use quell_tests::clock::Spent;
+use quell_tests::clock::{self, Spent};
 use quell_tests::fixture::{self, BlockedPath, ReadDirectly};
 use quell_tests::syscall;
 
@@ -43,24 +42,18 @@ fn main() -> Result<()> {
     let mut reads = BlockedPath { function, tid, count: 0, sleeps: 0, wall_ns: 0, off_cpu_ns: 0 };
     loop {
         let mut got = 0;
-        let slept = times_slept();
+        let slept = clock::times_slept();
         let spent = Spent::doing(|| got = quell_read_direct(file.as_raw_fd(), &mut block));
         ensure!(got >= 0, "a direct read fails with errno {}", -got);
         if got == 0 {
             break;
         }
-        reads.sleeps += times_slept() - slept;
+        reads.sleeps += clock::times_slept() - slept;
         reads.count += 1;
         reads.wall_ns += spent.wall;
         reads.off_cpu_ns += spent.off_cpu();
     }
     fixture::report(&ReadDirectly { pid: getpid().as_raw(), reads })
-}
-
-/// How often this thread has given up its CPU of its own accord.
-fn times_slept() -> u64 {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("every thread has a count");
-    usage.voluntary_context_switches().cast_unsigned()
 }
 
 // SAFETY: no other symbol of this name is linked.

@@ -5,16 +5,20 @@ use quell_tests::fake_host::small_vm;
 
 use crate::case::Case;
 
+const GRUB: &str = "/etc/default/grub";
+const QUIET: &str = "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\n";
 const LINE: &str = "/proc/cmdline";
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
 #[test]
 fn it_is_awaited_until_a_boot_has_brought_it_or_has_not() -> Result<()> {
     let host = small_vm();
-    host.put("/etc/default/grub", "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\n");
+    host.put(GRUB, QUIET);
     let setting = "[[set]]\nknob = \"boot.parameter\"\non = \"skew_tick\"\nvalue = \"1\"\nreason = \"a test\"\n";
     let case = Case::on(host, setting)?;
     case.quell(&case.apply())?.expect_code(0)?;
+    let staged = case.host.read(GRUB);
+    assert!(staged.contains("skew_tick=1"), "{staged}");
     let awaited = case.quell(&["verify"])?.expect_code(0)?;
     assert!(awaited.stdout.contains("1 of them count from the next boot on"), "{}", awaited.stdout);
     case.quell(&["status"])?.expect_code(0)?;
@@ -28,5 +32,6 @@ fn it_is_awaited_until_a_boot_has_brought_it_or_has_not() -> Result<()> {
     let history = case.quell(&["history"])?.expect_code(0)?;
     assert!(history.stdout.contains("in force since the boot"), "{}", history.stdout);
     case.quell(&["rollback"])?.expect_code(0)?;
+    assert_eq!(case.host.read(GRUB), QUIET);
     Ok(())
 }

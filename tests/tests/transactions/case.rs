@@ -64,6 +64,12 @@ impl Case {
         [&["tune", "--root", root][..], verb].concat()
     }
 
+    /// quell with a verb, as a line for a shell.
+    pub(crate) fn shell_line(&self, verb: &[&str]) -> Result<String> {
+        let words: Vec<String> = self.words(verb).into_iter().map(|word| format!("'{word}'")).collect();
+        Ok(format!("'{}' {}", agent::binary()?.display(), words.join(" ")))
+    }
+
     pub(crate) fn apply(&self) -> [&str; 3] {
         ["apply", self.profile.to_str().expect("a path of text"), "--yes"]
     }
@@ -92,7 +98,7 @@ impl Case {
     }
 
     pub(crate) fn at(&self, file: &str) -> PathBuf {
-        self.host.path().join(file.trim_start_matches('/'))
+        self.host.at(file)
     }
 
     pub(crate) fn is_as_before(&self) -> bool {

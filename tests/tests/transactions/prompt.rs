@@ -6,18 +6,19 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, Result};
 use quell::host::Root;
 use quell::tune::Lock;
-use quell_tests::agent;
+use quell_tests::kernel;
 
 use crate::case::{Case, THIRD};
 
 /// An apply on a terminal of its own, which asks; `None` where there is no script(1).
-fn asked(case: &Case) -> Result<Option<Child>> {
-    let verb = &case.apply()[..2];
-    let words = case.words(verb).into_iter().map(|word| format!("'{word}'")).collect::<Vec<_>>();
-    let line = format!("'{}' {}", agent::binary()?.display(), words.join(" "));
+fn asked(case: &Case, test: &str) -> Result<Option<Child>> {
+    let line = case.shell_line(&case.apply()[..2])?;
     let mut command = Command::new("script");
     command.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let Ok(mut child) = command.spawn() else { return Ok(None) };
+    let Ok(mut child) = command.spawn() else {
+        kernel::skipped(test, "needs script(1)");
+        return Ok(None);
+    };
     let (mut seen, mut byte) = (Vec::new(), [0]);
     while !seen.ends_with(b"[y/N] ") {
         let read = child.stdout.as_mut().context("stdout")?.read(&mut byte)?;
@@ -37,7 +38,7 @@ fn answer(mut child: Child, word: &str) -> Result<(Option<i32>, String)> {
 #[test]
 fn nothing_is_locked_while_a_question_is_open() -> Result<()> {
     let case = Case::new()?;
-    let Some(child) = asked(&case)? else { return Ok(()) };
+    let Some(child) = asked(&case, "nothing_is_locked_while_a_question_is_open")? else { return Ok(()) };
     drop(Lock::take(&Root::at(case.host.path())?, "a test")?);
     let (code, text) = answer(child, "y\n")?;
     assert_eq!(code, Some(0), "{text}");
@@ -48,7 +49,7 @@ fn nothing_is_locked_while_a_question_is_open() -> Result<()> {
 #[test]
 fn what_was_not_agreed_to_is_not_done() -> Result<()> {
     let case = Case::new()?;
-    let Some(child) = asked(&case)? else { return Ok(()) };
+    let Some(child) = asked(&case, "what_was_not_agreed_to_is_not_done")? else { return Ok(()) };
     case.host.put(THIRD, "50");
     let (code, text) = answer(child, "y\n")?;
     assert_eq!(code, Some(2), "{text}");

@@ -63,9 +63,8 @@ fn cpus_that_the_transaction_takes_away_have_no_values_to_set() -> Result<()> {
     let (online, pages) =
         ("/sys/devices/system/cpu/online", "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages");
     host.put(online, "3");
-    let at = |file: &str| host.path().join(file.trim_start_matches('/'));
-    fs::remove_file(at(pages))?;
-    fs::hard_link(at(online), at(pages))?;
+    fs::remove_file(host.at(pages))?;
+    fs::hard_link(host.at(online), host.at(pages))?;
     let case = Case::on(host, settings)?;
     let ended = case.quell(&case.apply())?.expect_code(1)?;
     let refused = "cpu.resume_latency on cpu 3: this transaction took the CPU offline";

@@ -168,6 +168,8 @@ fn mirror(part: Part) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     #[test]
@@ -175,7 +177,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let fresh = |sources| has_fresh_lists(dir.path(), sources).expect("files");
         assert!(!fresh("one"));
-        fs::write(dir.path().join(STAMP), "").expect("a stamp");
+        let stamp = File::create(dir.path().join(STAMP)).expect("a stamp");
+        stamp.set_modified(SystemTime::now() - FRESH).expect("a time");
+        assert!(!fresh("one"));
+        stamp.set_modified(SystemTime::now()).expect("a time");
         assert!(fresh("one"));
         assert!(!fresh("two"));
         // Nothing was fetched, so there is no new stamp.

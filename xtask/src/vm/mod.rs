@@ -118,7 +118,8 @@ pub(crate) fn run_task(args: &Args) -> Result<Outcome> {
     let jobs = args.jobs.map_or_else(|| accelerator.guests(), usize::from);
     let host = Host { accelerator, cache: &cache, programs: &programs, tests: &all };
     let results = host.run(boots, jobs)?;
-    println!("\n{}", table::render(&kernels, &results));
+    let names: Vec<&str> = kernels.iter().map(|kernel| kernel.name.as_str()).collect();
+    println!("\n{}", table::render(&names, &results));
     let differs = args.compare(&root, &kernels, &results)?;
     if args.save {
         kept::write(&root, &kernels, accelerator, &results)?;

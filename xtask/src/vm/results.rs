@@ -194,6 +194,7 @@ pub(super) mod tests {
     use crate::verdict::Event;
     use crate::vm::accelerator::Accelerator;
     use crate::vm::attempt::{Fate, Seen};
+    use crate::vm::table;
 
     pub(in crate::vm) fn test(name: &str) -> Test {
         Test { name: name.to_owned(), machine: &PLAIN }
@@ -250,6 +251,10 @@ pub(super) mod tests {
         assert!(results.failed());
         let why = results.what_is_wrong_with("6.1").expect("a reason");
         assert!(why.contains("Kernel panic") && why.contains("in b"), "{why}");
+        let text = table::render(&["6.1"], &results);
+        for line in ["a     passed", "b     passed*", "*FAILED, and booted twice: 6.1 plain: "] {
+            assert!(text.lines().any(|shown| shown.starts_with(line)), "{line}: {text}");
+        }
         assert_eq!(results.what_is_wrong_with("5.10"), None);
     }
 
@@ -258,6 +263,8 @@ pub(super) mod tests {
         for first in [boot(&[], None, PANIC), boot(&["a", "b", "c"], None, STALL)] {
             let results = results(first, Some(second(&["a", "b", "c"])));
             assert!(!results.failed(), "{:?}", results.what_is_wrong_with("6.1"));
+            let text = table::render(&["6.1"], &results);
+            assert!(text.contains("\n*booted twice: 6.1 plain: ") && !text.contains("FAILED"), "{text}");
             assert_eq!(results.retried().len(), 1);
             assert!(results.is_of_second_boot("a", "6.1"));
         }
@@ -275,6 +282,8 @@ pub(super) mod tests {
         assert_eq!(results.verdicts().len(), 3);
         assert!(results.failed());
         assert_eq!(results.faults().len(), 1);
+        let text = table::render(&["6.1"], &results);
+        assert!(text.contains("\nFAILED: the kernel of 6.1 plain: "), "{text}");
     }
 
     #[test]

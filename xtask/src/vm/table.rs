@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use super::kernel::Kernel;
 use super::results::Results;
 use crate::verdict::Verdict;
 
@@ -10,12 +9,7 @@ use crate::verdict::Verdict;
 const SECOND: &str = "*";
 
 /// Draws it.
-pub(super) fn render(kernels: &[Kernel], results: &Results) -> String {
-    let names: Vec<&str> = kernels.iter().map(|kernel| kernel.name.as_str()).collect();
-    draw(&names, results)
-}
-
-fn draw(kernels: &[&str], results: &Results) -> String {
+pub(super) fn render(kernels: &[&str], results: &Results) -> String {
     let width = results.verdicts().keys().map(String::len).max().unwrap_or(0).max("test".len());
     let columns: Vec<usize> = kernels.iter().map(|kernel| kernel.len().max("skipped*".len())).collect();
     let mut text = format!("{:width$}", "test");
