@@ -17,6 +17,17 @@ pub struct Machine {
     pub nics: &'static [&'static str],
     /// An ACPI table that brings cpufreq and cpuidle, or none.
     pub power: Option<Power>,
+    /// The first process.
+    pub init: Init,
+}
+
+/// What starts everything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Init {
+    /// A script, which runs the tests and ends the guest.
+    Script,
+    /// systemd, which starts the tests as a service.
+    Systemd,
 }
 
 /// The power management that firmware describes.
@@ -27,18 +38,20 @@ pub enum Power {
 }
 
 /// Four CPUs, and nothing else.
-pub const PLAIN: Machine = Machine { name: "plain", cpus: 4, nodes: 1, command_line: "", nics: &[], power: None };
+pub const PLAIN: Machine =
+    Machine { name: "plain", cpus: 4, nodes: 1, command_line: "", nics: &[], power: None, init: Init::Script };
 
 /// CPUs 2 and 3 are kept free of other work, and of the tick where the kernel can (`CONFIG_NO_HZ_FULL`).
 pub const ISOLATED: Machine =
     Machine { name: "isolated", command_line: "isolcpus=domain,managed_irq,2-3 nohz_full=2-3 rcu_nocbs=2-3", ..PLAIN };
 
-/// Two NUMA nodes, four models of network cards, frequencies and idle states: what there is to tune.
+/// Two NUMA nodes, four models of network cards, frequencies and idle states, and services: what there is to tune.
 pub const EQUIPPED: Machine = Machine {
     name: "equipped",
     nodes: 2,
     nics: &["igb", "e1000e", "virtio-net-pci", "vmxnet3"],
     power: Some(Power::FrequenciesAndIdleStates),
+    init: Init::Systemd,
     ..PLAIN
 };
 

@@ -34,6 +34,12 @@ impl Root {
         self.0 == Path::new("/")
     }
 
+    /// Whether systemd is its first process (sd_booted(3)).
+    #[must_use]
+    pub fn runs_systemd(&self) -> bool {
+        self.has("/run/systemd/system")
+    }
+
     /// Where an absolute path of the host is.
     #[must_use]
     pub fn path(&self, absolute: &str) -> PathBuf {

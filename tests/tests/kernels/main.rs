@@ -11,6 +11,7 @@ mod kept;
 mod look;
 mod machine;
 mod offcpu;
+mod services;
 mod shell;
 mod tune;
 mod values;
@@ -49,6 +50,8 @@ const TESTS: &[KernelTest] = &[
     KernelTest { name: "doctor::locked_down", machine: &LOCKED_DOWN, run: doctor::locked_down },
     KernelTest { name: "tune::round_trip", machine: &EQUIPPED, run: tune::round_trip },
     KernelTest { name: "tune::no_silent_success", machine: &EQUIPPED, run: tune::no_silent_success },
+    KernelTest { name: "tune::services", machine: &EQUIPPED, run: services::services },
+    KernelTest { name: "tune::unconfirmed", machine: &EQUIPPED, run: services::unconfirmed },
     KernelTest { name: "tune::after_boot", machine: &EQUIPPED, run: tune::after_boot },
     KernelTest { name: "machine::plain", machine: &PLAIN, run: machine::plain },
     KernelTest { name: "machine::isolated", machine: &ISOLATED, run: machine::isolated },

@@ -17,10 +17,11 @@ use super::kernel::Kernel;
 use super::programs::{Programs, Test};
 use super::terminal::Terminal;
 use super::{console, disk, initramfs, interrupt, tools};
+use crate::machine::Init;
 use crate::verdict::{EVENTS, Event, REBOOTED};
 
-/// What a guest does once it is up: see there.
-const STAGE2: &str = include_str!("stage2.sh");
+/// What a guest does once it is up, part by part: see there.
+const STAGES: [(&str, &str); 2] = [("stage2", include_str!("stage2.sh")), ("stage3", include_str!("stage3.sh"))];
 
 /// Between two looks at a guest.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -200,12 +201,16 @@ fn prepare(setup: Setup<'_>, dir: &Path, job: &str) -> Result<()> {
     let busybox = tools::find("busybox").context("no busybox")?;
     initramfs::build(kernel, &busybox, cache, &dir.join("initramfs"))?;
     let settings = format!(
-        "MODULES={}\nDEVICES={}\nLOAD='{}'\n",
+        "MODULES={}\nDEVICES={}\nLOAD='{}'\nINIT={}\n",
         quote(&kernel.dir().join("lib/modules")),
         if guest.has_devices() { "yes" } else { "" },
-        guest.modules().join(" ")
+        guest.modules().join(" "),
+        match guest.init {
+            Init::Script => "",
+            Init::Systemd => "systemd",
+        }
     );
-    for (name, text) in [("stage2", STAGE2), ("settings", &settings), ("job", job)] {
+    for (name, text) in STAGES.into_iter().chain([("settings", settings.as_str()), ("job", job)]) {
         let path = dir.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use super::accelerator::Accelerator;
 use super::kernel::Kernel;
 use super::{disk, power, tools};
-use crate::machine::{Machine, Power};
+use crate::machine::{Init, Machine, Power};
 
 /// What a guest has, beside its kernel.
 #[derive(Clone, Debug)]
@@ -22,6 +22,7 @@ pub(super) struct Guest {
     pub(super) command_line: String,
     pub(super) nics: Vec<String>,
     power: Option<Power>,
+    pub(super) init: Init,
 }
 
 /// What every guest is started with: not to wait for entropy, nor for a watchdog that TCG's clock may set off.
@@ -52,6 +53,7 @@ impl Guest {
             command_line: format!("{COMMAND_LINE} {}", machine.command_line),
             nics: machine.nics.iter().map(|&nic| nic.to_owned()).collect(),
             power: machine.power,
+            init: machine.init,
         }
     }
 

@@ -1,19 +1,12 @@
-# The second part of a guest's start, on the host's files: mounts what programs expect, then does its job.
-# `job` is written by the host beside this script.
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=linux LANG=C.UTF-8
+# The second part of a guest's start, on the host's files: mounts what programs expect, and goes on with the third.
+# `settings` is written by the host beside this script.
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 guest=/run/guest
-
-end() {
-    sync
-    # QEMU ends at a reboot (-no-reboot).
-    echo b >/proc/sysrq-trigger
-}
 
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 exec </dev/console >/dev/console 2>&1
-trap end EXIT
 set -e
 mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts
@@ -26,7 +19,6 @@ mount -t bpf bpf /sys/fs/bpf
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 # See the first part.
 chmod 1777 /run/scratch
-export TMPDIR=/run/scratch
 ip link set lo up
 . "$guest/settings"
 mkdir -p /lib/modules
@@ -44,6 +36,26 @@ if [ ! -e $entry ]; then
     mkdir -p ${entry%/*}
     printf 'title guest\nlinux /vmlinuz\noptions %s\n' "$(cat /proc/cmdline)" >$entry
 fi
-set +e
-: >"$guest/started"
-. "$guest/job"
+if [ "$INIT" != systemd ]; then exec sh "$guest/stage3"; fi
+# None of what the host starts: only targets that other units ask for, which are reached at once, and the work.
+units=/run/guest-units
+mkdir -p $units /run/guest-generators /etc/systemd/system
+for target in sysinit basic multi-user timers shutdown; do
+    printf '[Unit]\nDefaultDependencies=no\n' >$units/$target.target
+done
+cat >$units/guest.service <<'end'
+[Unit]
+DefaultDependencies=no
+Requires=basic.target multi-user.target
+[Service]
+Type=oneshot
+ExecStart=/bin/sh /run/guest/stage3
+StandardOutput=tty
+StandardError=tty
+end
+mount --bind $units /usr/lib/systemd/system
+# What is enabled here is for later boots too: not hidden, but emptied.
+[ -e /var/lib/guest-booted ] || rm -rf /etc/systemd/system/*
+: >/var/lib/guest-booted
+export SYSTEMD_GENERATOR_PATH=/run/guest-generators SYSTEMD_LOG_TARGET=kmsg
+exec /lib/systemd/systemd --unit=guest.service --show-status=false

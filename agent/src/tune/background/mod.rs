@@ -4,7 +4,6 @@ mod post;
 mod release;
 
 use std::io;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,9 +15,6 @@ use crate::host::Root;
 
 pub use post::Post;
 pub use release::{ReleaseError, release};
-
-/// Where systemd says that it runs a host (sd_booted(3)).
-const SYSTEMD: &str = "/run/systemd/system";
 
 /// So long a process may take to be at its post.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -110,7 +106,7 @@ impl Errand {
         arguments.extend(self.words());
         // A session's processes may be ended with it (logind.conf(5), KillUserProcesses); a service of its own is not. But it
         // sees the host as process 1 does.
-        if Path::new(SYSTEMD).exists() && Namespaces::own().is_some_and(|own| Namespaces::of("1") == Some(own)) {
+        if Root::host().runs_systemd() && Namespaces::own().is_some_and(|own| Namespaces::of("1") == Some(own)) {
             let mut command = Command::new("systemd-run");
             command.args(["--quiet", "--collect", "--property=Type=exec"]);
             if matches!(self, Self::Guard(_)) {

@@ -3,7 +3,6 @@
 //! systemd is asked and told by systemctl. A tree that stands for a host has, for each of its units, the directory
 //! `run/quell-fake/units/NAME` with the files `state` (`running`, `stopped`) and `enabled` (as `systemctl is-enabled` says it).
 
-use std::fs;
 use std::io;
 
 use super::command::{output, run};
@@ -68,8 +67,7 @@ fn property(host: &Host, target: &Target, name: &str, file: &str) -> Result<Resu
             Err(source) => Err(KnobError::Read { path: host.root.path(&file), source }),
         };
     }
-    // sd_booted(3).
-    if !fs::exists("/run/systemd/system").unwrap_or(false) {
+    if !host.root.runs_systemd() {
         return Ok(Err("systemd does not run here".to_owned()));
     }
     let shown = output("systemctl", &["show", "--property", &format!("LoadState,{name}"), "--", unit])?;

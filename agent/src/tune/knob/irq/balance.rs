@@ -29,6 +29,7 @@ static SPEC: KnobSpec = KnobSpec {
 /// Debian's and Red Hat's.
 const FILES: [&str; 2] = ["/etc/default/irqbalance", "/etc/sysconfig/irqbalance"];
 const PROGRAMS: [&str; 2] = ["/usr/sbin/irqbalance", "/usr/bin/irqbalance"];
+const SERVICE: &str = "irqbalance.service";
 const KEY: &str = "IRQBALANCE_BANNED_CPULIST=";
 const MASK: &str = "IRQBALANCE_BANNED_CPUS=";
 
@@ -141,10 +142,11 @@ impl Knob for BannedCpus {
     }
 
     fn settle(&self, host: &Host) -> Result<(), KnobError> {
-        // Without systemd it is the user's to restart.
-        if host.root.is_host() && host.root.has("/run/systemd/system") {
-            return command::run("systemctl", &["try-restart", "irqbalance.service"]);
+        // Without systemd, or where it has no such unit, it is the user's to restart.
+        if !(host.root.is_host() && host.root.runs_systemd()) {
+            return Ok(());
         }
-        Ok(())
+        let known = command::output("systemctl", &["list-unit-files", "--no-legend", SERVICE]).unwrap_or_default();
+        if known.trim().is_empty() { Ok(()) } else { command::run("systemctl", &["try-restart", SERVICE]) }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::cpuset_v1;
 use super::group::Group;
+use super::keeper;
 use crate::host::{Host, KernelVersion, Root};
 use crate::tune::knob::boot::cpus_in;
 use crate::tune::knob::file::changeable;
@@ -21,17 +22,16 @@ pub(super) const NAME: &str = "quell-isolated";
 static SPEC: KnobSpec = KnobSpec {
     id: "isolation.partition",
     doc: "CPUs that are taken out of load balancing at runtime: an isolated cpuset partition, the cgroup `quell-isolated`. \
-          Everything that ran there goes elsewhere; only what is put into the cgroup runs there (`quell run --cpus`). Where a host \
-          has cpusets of cgroup version 1 alone, a pair of cpusets does the same. No CPUs for no partition.",
+          Everything that ran there goes elsewhere; only what is put into the cgroup runs there (`quell run --cpus`). systemd, where it runs the host, is given a slice that keeps it from \
+          taking the controller away. Where a host has cpusets of cgroup version 1 alone, a pair of cpusets does the same. No CPUs for no partition.",
     source: "Documentation/admin-guide/cgroup-v2.rst (cpuset.cpus.partition, `isolated` from 6.1 on); \
              Documentation/admin-guide/cgroup-v1/cpusets.rst",
     kind: Kind::Cpus,
     scope: Scope::Host,
     lifetime: Lifetime::Runtime,
-    // update_tasks_cpumask, kernel/cgroup/cpuset.c: user_cpus_ptr is kept from 6.2 on; systemd#38547.
+    // update_tasks_cpumask, kernel/cgroup/cpuset.c: user_cpus_ptr is kept from 6.2 on.
     risk: Risk::Medium(
-        "everything else has to do with the CPUs that are left; on 6.1 every process loses the CPUs that were set for it; systemd \
-         may take the controller from the root cgroup, and the partition with it: `quell tune verify` shows that",
+        "everything else has to do with the CPUs that are left; on 6.1 every process loses the CPUs that were set for it",
     ),
     stage: Stage::Presence,
 };
@@ -113,8 +113,8 @@ impl Knob for Partition {
         let impossible = |why: String| KnobError::Impossible { value: value.clone(), why };
         let Value::Cpus(cpus) = value else { return Err(impossible("it is no list of CPUs".to_owned())) };
         let result = match Cpusets::of(host).map_err(impossible)? {
-            Cpusets::Two(root) if cpus.is_empty() => remove(&root),
-            Cpusets::Two(root) => make(&root, cpus),
+            Cpusets::Two(root) if cpus.is_empty() => remove(host, &root),
+            Cpusets::Two(root) => make(host, &root, cpus),
             Cpusets::One(root) if cpus.is_empty() => cpuset_v1::remove(&root),
             Cpusets::One(root) => cpuset_v1::make(host, &root, cpus),
         };
@@ -181,10 +181,11 @@ fn read(root: &Group<'_>) -> io::Result<Value> {
 }
 
 /// Makes the partition, or gives it other CPUs. One that the kernel finds invalid is taken away again.
-fn make(root: &Group<'_>, cpus: &CpuSet) -> io::Result<()> {
+fn make(host: &Host, root: &Group<'_>, cpus: &CpuSet) -> io::Result<()> {
     let group = root.child(NAME);
     let before = read(root)?;
     let try_it = || {
+        keeper::keep(host)?;
         root.enable("cpuset")?;
         if !group.exists() {
             group.make(&[("cpuset.cpus", ""), ("cpuset.cpus.partition", "member"), ("cgroup.procs", "")])?;
@@ -201,13 +202,13 @@ fn make(root: &Group<'_>, cpus: &CpuSet) -> io::Result<()> {
     if result.is_err() {
         let _ = match &before {
             Value::Cpus(before) if !before.is_empty() => group.write("cpuset.cpus", &before.to_string()),
-            _ => remove(root),
+            _ => remove(host, root),
         };
     }
     result
 }
 
-fn remove(root: &Group<'_>) -> io::Result<()> {
+fn remove(host: &Host, root: &Group<'_>) -> io::Result<()> {
     let group = root.child(NAME);
     if group.exists() {
         match group.write("cpuset.cpus.partition", "member") {
@@ -219,6 +220,7 @@ fn remove(root: &Group<'_>) -> io::Result<()> {
         group.remove()?;
     }
     // Where the group could not even be made, the controller may be enabled all the same.
+    keeper::release(host)?;
     root.take_back("cpuset")
 }
 

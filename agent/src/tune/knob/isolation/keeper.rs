@@ -1,0 +1,53 @@
+//! systemd and the cpuset controller: it takes a controller from the root cgroup where none of its units asks for it, at the
+//! next `daemon-reload`, and a partition with it (systemd#38547). So one of its units asks.
+
+use std::fs;
+use std::io;
+
+use crate::host::Host;
+use crate::tune::knob::command::run;
+use crate::units::NodeId;
+
+/// At the top: a name with a hyphen is below another slice.
+const SLICE: &str = "quellcpuset.slice";
+/// Gone with the boot, as the partition is.
+const UNITS: &str = "/run/systemd/system";
+
+/// The unit. Memory nodes are the controller's too, and take nothing from a partition: CPUs would not be its alone
+/// (`AllowedMemoryNodes=`, systemd 244; an older one lets the controller go as before).
+fn unit(host: &Host) -> String {
+    let nodes: Vec<String> = host.topology.nodes().keys().map(|NodeId(node)| node.to_string()).collect();
+    format!(
+        "[Unit]\nDescription=Keeps the cpuset controller for the isolated partition of quell\n\
+         [Slice]\nAllowedMemoryNodes={}\n",
+        if nodes.is_empty() { "0".to_owned() } else { nodes.join(",") }
+    )
+}
+
+/// Has systemd keep the controller, where it runs the host.
+pub(super) fn keep(host: &Host) -> io::Result<()> {
+    if !(host.root.is_host() && host.root.runs_systemd()) {
+        return Ok(());
+    }
+    fs::write(path(host), unit(host))?;
+    systemctl(&["daemon-reload"])?;
+    systemctl(&["start", SLICE])
+}
+
+/// Lets it do as it likes with it.
+pub(super) fn release(host: &Host) -> io::Result<()> {
+    if !host.root.is_host() || !path(host).exists() {
+        return Ok(());
+    }
+    systemctl(&["stop", SLICE])?;
+    fs::remove_file(path(host))?;
+    systemctl(&["daemon-reload"])
+}
+
+fn path(host: &Host) -> std::path::PathBuf {
+    host.root.path(&format!("{UNITS}/{SLICE}"))
+}
+
+fn systemctl(words: &[&str]) -> io::Result<()> {
+    run("systemctl", words).map_err(io::Error::other)
+}

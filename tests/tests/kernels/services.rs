@@ -1,0 +1,150 @@
+//! Tuning a host that systemd runs: services are asked of systemd itself, and of the processes that it starts.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use quell_tests::agent::{self, Ended, Workdir};
+use quell_tests::turns;
+
+use crate::harness::Outcome;
+
+/// Where packages put their units.
+const UNITS: &str = "/lib/systemd/system";
+/// What the services of irqbalance read, as Debian has it.
+const BANNED: &str = "/etc/default/irqbalance";
+const NO_BAN: &str = "OPTIONS=\"--journal\"\n";
+/// Where masks are, and links to what starts at boot.
+const LINKS: &str = "/etc/systemd/system";
+
+const SETTINGS: &str = r#"
+summary = "services"
+[[set]]
+knob = "unit.state"
+on = "guest-noisy.service"
+value = "stopped"
+reason = "it disturbs"
+[[set]]
+knob = "unit.enabled"
+on = "guest-noisy.service"
+value = "masked"
+reason = "and is not to come back"
+[[set]]
+knob = "irq.irqbalance_banned_cpus"
+value = "2-3"
+reason = "they are ours"
+[[set]]
+knob = "isolation.partition"
+value = "2-3"
+reason = "they are ours"
+"#;
+
+/// What systemd says to a question, without its newline.
+fn systemctl(words: &[&str]) -> Result<String> {
+    let asked = Command::new("systemctl").args(words).output().context("cannot run systemctl")?;
+    Ok(String::from_utf8_lossy(&asked.stdout).trim().to_owned())
+}
+
+/// ... to a command.
+fn told(words: &[&str]) -> Result<()> {
+    let told = Command::new("systemctl").args(words).output().context("cannot run systemctl")?;
+    ensure!(told.status.success(), "systemctl {words:?}: {}", String::from_utf8_lossy(&told.stderr));
+    Ok(())
+}
+
+fn says(question: &[&str], expected: &str) -> Result<()> {
+    let said = systemctl(question)?;
+    ensure!(said == expected, "systemctl {question:?}: {said}, not {expected}");
+    Ok(())
+}
+
+/// Installs a service that sleeps, and starts it now and at boot.
+fn install(name: &str, more: &str) -> Result<()> {
+    let unit = format!(
+        "[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=/bin/sleep infinity\n{more}\
+         [Install]\nWantedBy=multi-user.target\n"
+    );
+    fs::write(format!("{UNITS}/{name}"), unit)?;
+    told(&["daemon-reload"])?;
+    told(&["enable", "--now", name])
+}
+
+/// What the process of a service has in its environment for the CPUs that irqbalance leaves alone.
+fn banned() -> Result<Option<String>> {
+    let pid = systemctl(&["show", "--property=MainPID", "--value", "irqbalance.service"])?;
+    let environment = fs::read(format!("/proc/{pid}/environ")).with_context(|| format!("no process {pid}"))?;
+    let text = String::from_utf8_lossy(&environment).into_owned();
+    Ok(text.split('\0').find_map(|word| word.strip_prefix("IRQBALANCE_BANNED_CPULIST=")).map(str::to_owned))
+}
+
+/// The files and links that say what is started.
+fn links() -> Result<Vec<String>> {
+    let found = Command::new("find").args([LINKS, "-printf", "%p %l\n"]).output().context("cannot run find")?;
+    let text = String::from_utf8_lossy(&found.stdout).into_owned();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines.sort();
+    Ok(lines)
+}
+
+fn tune(words: &[&str]) -> Result<Ended> {
+    Workdir::new()?.run([&["tune"], words].concat())
+}
+
+pub(crate) fn services() -> Result<Outcome> {
+    fs::write(BANNED, NO_BAN)?;
+    install("guest-noisy.service", "")?;
+    install("irqbalance.service", &format!("EnvironmentFile=-{BANNED}\n"))?;
+    ensure!(banned()?.is_none(), "CPUs are banned before anything was done");
+    let before = links()?;
+
+    let dir = Workdir::new()?;
+    let profile = dir.path("services.toml");
+    fs::write(&profile, SETTINGS)?;
+    let applied = tune(&["apply", &profile.display().to_string(), "--yes"])?.expect_code(0)?;
+    says(&["is-active", "guest-noisy.service"], "inactive")?;
+    says(&["is-enabled", "guest-noisy.service"], "masked")?;
+    ensure!(told(&["start", "guest-noisy.service"]).is_err(), "what is masked was started");
+    ensure!(banned()?.as_deref() == Some("2-3"), "irqbalance was started with {:?}", banned()?);
+
+    // systemd gives cgroups the controllers that its units ask for, and takes them where none does.
+    told(&["daemon-reload"])?;
+    install("guest-later.service", "MemoryMax=100M\nCPUWeight=50\n")?;
+    told(&["restart", "irqbalance.service"])?;
+    let verified = tune(&["verify"])?;
+    ensure!(verified.code == Some(0), "{verified:?} after {}", applied.stdout);
+    told(&["disable", "--now", "guest-later.service"])?;
+
+    tune(&["rollback"])?.expect_code(0)?;
+    says(&["is-active", "guest-noisy.service"], "active")?;
+    says(&["is-enabled", "guest-noisy.service"], "enabled")?;
+    says(&["is-active", "irqbalance.service"], "active")?;
+    ensure!(banned()?.is_none(), "irqbalance was started with {:?}", banned()?);
+    ensure!(fs::read_to_string(BANNED)? == NO_BAN, "{BANNED} is not as it was");
+    ensure!(links()? == before, "{LINKS} has {:?}, and had {before:?}", links()?);
+    Ok(Outcome::Holds)
+}
+
+/// Where a value is that any kernel has, and that nothing else needs.
+const SWAPPINESS: &str = "/proc/sys/vm/swappiness";
+
+/// The session of who types is over: systemd has killed all that was in its cgroup.
+pub(crate) fn unconfirmed() -> Result<Outcome> {
+    let dir = Workdir::new()?;
+    let profile = dir.path("unconfirmed.toml");
+    fs::write(&profile, "summary = \"one\"\n[[set]]\nknob = \"memory.swappiness\"\nvalue = 7\nreason = \"a test\"\n")?;
+    let before = fs::read_to_string(SWAPPINESS)?;
+    ensure!(before.trim() != "7", "there is nothing to change");
+    let session = Command::new("systemd-run")
+        .args(["--quiet", "--collect", "--property=KillMode=control-group"])
+        .arg(agent::binary()?)
+        .args(["tune", "apply", &profile.display().to_string(), "--yes", "--confirm-within", "5s"])
+        .output()
+        .context("cannot run systemd-run")?;
+    ensure!(session.status.success(), "{}", String::from_utf8_lossy(&session.stderr));
+    let is_undone = |line: &str| line.contains(" unconfirmed ") && line.contains(": undone");
+    turns::until("what nobody confirmed is undone", || {
+        Ok(tune(&["history"])?.stdout.lines().any(is_undone).then_some(()))
+    })?;
+    ensure!(fs::read_to_string(SWAPPINESS)? == before, "{SWAPPINESS} is not as it was");
+    Ok(Outcome::Holds)
+}
