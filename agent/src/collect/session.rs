@@ -93,10 +93,11 @@ impl Session {
             None => host.cpus.clone(),
         };
         let mut remarks = Vec::new();
-        let offsets = host::offsets(&Btf::kernel().map_err(|error| ProbeError::Btf(error.to_string()))?)
-            .map_err(ProbeError::Field)?;
+        let btf = Btf::kernel().map_err(|error| ProbeError::Btf(error.to_string()))?;
+        let offsets = host::offsets(&btf).map_err(ProbeError::Field)?;
         let possible = host.cpus.iter().last().map_or(1, |cpu| cpu.0 + 1);
         let mut object = BpfObject::load(
+            &btf,
             settings(&config, &offsets, &Helpers::detect(), possible),
             thread_table_size(),
             possible + 1,

@@ -123,6 +123,11 @@ impl Btf {
         Ok(Self { data, strings, types })
     }
 
+    /// The blob, as the kernel shows it.
+    pub(crate) fn blob(&self) -> &[u8] {
+        &self.data
+    }
+
     /// How many types there are.
     #[must_use]
     pub fn types(&self) -> usize {

@@ -146,13 +146,13 @@ impl Features {
     pub fn detect() -> Result<Self, HostError> {
         let cpus = super::cpus_online()?;
         let btf = Btf::kernel();
-        let offsets = match &btf {
-            Ok(btf) => super::offsets(btf).map_err(|missing| missing.to_string()),
+        let layout = match &btf {
+            Ok(btf) => super::offsets(btf).map(|offsets| (btf, offsets)).map_err(|missing| missing.to_string()),
             Err(error) => Err(error.to_string()),
         };
         let helpers = Helpers::detect();
-        let programs = match &offsets {
-            Ok(offsets) => probe::try_programs(offsets, &helpers),
+        let programs = match &layout {
+            Ok((btf, offsets)) => probe::try_programs(btf, offsets, &helpers),
             Err(why) => {
                 let untried = |probe: &&'static dyn Probe| {
                     let why = format!("quell's programs cannot be told the kernel's layout ({why})");
@@ -164,7 +164,7 @@ impl Features {
         let perf_program = bpf::load(ProgramType::BPF_PROG_TYPE_PERF_EVENT, None);
         Ok(Self {
             kernel: super::kernel_version()?,
-            offsets,
+            offsets: layout.map(|(_, offsets)| offsets),
             mechanisms: Mechanisms::detect(btf.as_ref().ok(), &cpus),
             btf: match btf {
                 Ok(_) => Support::Yes,

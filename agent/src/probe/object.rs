@@ -5,11 +5,11 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::programs::{BtfTracePoint, Iter, PerfEvent, ProgramError, links::FdLink};
-use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
 use quell_ebpf_common::{Counts, Rates, Settings, ThreadState};
 
 use super::ProbeError;
-use crate::host::lockdown;
+use crate::host::{self, lockdown};
 use crate::units::{Bytes, Pid, Tid};
 
 /// The committed object, aligned as the ELF reader wants it.
@@ -30,12 +30,14 @@ pub struct BpfObject {
 pub type Link = FdLink;
 
 impl BpfObject {
-    /// Creates the maps, with `threads` entries in the thread table and room for `rings` rings. Programs are loaded as probes attach them.
+    /// Creates the maps for the kernel with this BTF, with `threads` entries in the thread table and room for `rings` rings. Programs are loaded as probes attach them.
     ///
     /// # Errors
-    /// [`ProbeError::Btf`] without kernel BTF, [`ProbeError::Object`] where the kernel refuses a map.
-    pub fn load(settings: Settings, threads: u32, rings: u32) -> Result<Self, ProbeError> {
-        let btf = Btf::from_sys_fs().map_err(|error| ProbeError::Btf(error.to_string()))?;
+    /// [`ProbeError::Btf`] where aya does not understand the kernel's BTF, [`ProbeError::Object`] where the kernel refuses a map.
+    pub fn load(kernel: &host::Btf, settings: Settings, threads: u32, rings: u32) -> Result<Self, ProbeError> {
+        // Not from the file once more: sysfs gives out megabytes by the page.
+        let btf =
+            Btf::parse(kernel.blob(), Endianness::default()).map_err(|error| ProbeError::Btf(error.to_string()))?;
         let settings = SettingsBytes(settings);
         let ebpf = EbpfLoader::new()
             .btf(Some(&btf))

@@ -136,10 +136,11 @@ mod tests {
             max_overhead: None,
             command_line: Vec::new(),
         };
-        let offsets = host::offsets(&Btf::kernel().expect("BTF")).expect("a kernel that quell knows");
+        let btf = Btf::kernel().expect("BTF");
+        let offsets = host::offsets(&btf).expect("a kernel that quell knows");
         let settings =
             quell_ebpf_common::Settings { self_tgid: 0, ..settings(&config, &offsets, &Helpers::detect(), 0) };
-        let mut object = BpfObject::load(settings, 1 << 14, 1).expect("it loads");
+        let mut object = BpfObject::load(&btf, settings, 1 << 14, 1).expect("it loads");
         object.add_target(own).expect("there is room");
         Some(object)
     }

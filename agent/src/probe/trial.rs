@@ -2,7 +2,7 @@
 
 use super::{Availability, BpfObject, PROBES, Probe};
 use crate::collect::settings_to_try;
-use crate::host::{Helpers, TaskOffsets};
+use crate::host::{Btf, Helpers, TaskOffsets};
 
 /// What the kernel made of the programs of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +15,8 @@ pub struct Tried {
 
 /// Loads the programs of each probe as a capture of every thread does, and attaches none. Nothing stays behind.
 #[must_use]
-pub fn try_programs(offsets: &TaskOffsets, helpers: &Helpers) -> Vec<Tried> {
-    let mut object = BpfObject::load(settings_to_try(offsets, helpers), 1, 1).map_err(|error| error.brief());
+pub fn try_programs(kernel: &Btf, offsets: &TaskOffsets, helpers: &Helpers) -> Vec<Tried> {
+    let mut object = BpfObject::load(kernel, settings_to_try(offsets, helpers), 1, 1).map_err(|error| error.brief());
     let tried = |probe: &&'static dyn Probe| {
         let programs = match &mut object {
             Ok(object) => probe.load(object).unwrap_or_else(|error| Availability::Unavailable(error.brief())),
@@ -30,7 +30,7 @@ pub fn try_programs(offsets: &TaskOffsets, helpers: &Helpers) -> Vec<Tried> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::{self, Btf, Capabilities, Capability};
+    use crate::host::{self, Capabilities, Capability};
 
     #[test]
     fn a_program_that_the_kernel_refuses_is_named_with_the_verifiers_reason() {
@@ -38,14 +38,15 @@ mod tests {
         if ![Capability::Bpf, Capability::Perfmon].into_iter().all(|needed| capabilities.grants(needed)) {
             return;
         }
-        let known = host::offsets(&Btf::kernel().expect("BTF")).expect("a kernel that quell knows");
+        let btf = Btf::kernel().expect("BTF");
+        let known = host::offsets(&btf).expect("a kernel that quell knows");
         let helpers = Helpers::detect();
-        for tried in try_programs(&known, &helpers) {
+        for tried in try_programs(&btf, &known, &helpers) {
             assert_eq!(tried.programs, Availability::Ready, "{}", tried.probe);
         }
         // Beyond the end of any task.
         let wrong = TaskOffsets { tgid: 1 << 20, ..known };
-        for tried in try_programs(&wrong, &helpers) {
+        for tried in try_programs(&btf, &wrong, &helpers) {
             match tried.programs {
                 Availability::Unavailable(why) if tried.probe == "offcpu" => {
                     assert!(why.contains("quell_switch") && why.contains("task_struct"), "{why}");

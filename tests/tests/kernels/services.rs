@@ -137,7 +137,7 @@ pub(crate) fn unconfirmed() -> Result<Outcome> {
     let session = Command::new("systemd-run")
         .args(["--quiet", "--collect", "--property=KillMode=control-group"])
         .arg(agent::binary()?)
-        .args(["tune", "apply", &profile.display().to_string(), "--yes", "--confirm-within", "5s"])
+        .args(["tune", "apply", &profile.display().to_string(), "--yes", "--confirm-within", "2s"])
         .output()
         .context("cannot run systemd-run")?;
     ensure!(session.status.success(), "{}", String::from_utf8_lossy(&session.stderr));
