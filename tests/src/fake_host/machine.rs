@@ -226,6 +226,11 @@ impl Machine {
             card.build(host, &irqs, &self.mask().replace(|digit: char| digit != ',', "0"));
         }
         host.put("/proc/irq/default_smp_affinity", format!("{}\n", self.mask()));
+        // proc_mkdir gives no permission to write (fs/proc/generic.c), here and for each interrupt.
+        for irq in 24..next {
+            host.seal_directory(&format!("/proc/irq/{irq}"));
+        }
+        host.seal_directory("/proc/irq");
         table += "NMI: 0 Non-maskable interrupts\n";
         host.put("/proc/interrupts", table);
     }
