@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::profile::{Place, ProfileError, Variable};
 use crate::host::{Host, Nic};
-use crate::units::{CpuId, CpuSet, NodeId};
+use crate::units::{CpuId, CpuSet, Megabits, NodeId};
 
 /// The values of variables on a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,7 +17,8 @@ pub(super) fn uses_none(text: &str) -> bool {
 
 impl Variables {
     /// Finds the values of a profile's variables: what the user gave, else what the profile says, else what the host suggests
-    /// for `isolated`, `housekeeping`, `queue_cpus` (of the housekeeping CPUs, those beside the isolated ones) and `nics`.
+    /// for `nics`, `isolated` (near those), `housekeeping` and `queue_cpus` (of the housekeeping CPUs, those beside the isolated
+    /// ones).
     ///
     /// # Errors
     /// A variable uses itself, or one that is not defined.
@@ -69,7 +70,10 @@ impl Variables {
         let value = match texts.get(name) {
             Some(text) if text != "auto" => substitute(text, |used| self.define(used, texts, host, way))?,
             _ => match name {
-                "isolated" => isolated(host).to_string(),
+                "isolated" => {
+                    let nics = self.define("nics", texts, host, way)?;
+                    isolated(host, &nics.split_whitespace().collect::<Vec<_>>()).to_string()
+                }
                 "housekeeping" => {
                     let isolated = self.define("isolated", texts, host, way)?;
                     let isolated: CpuSet = isolated.parse().map_err(|error| format!("isolated: {error}"))?;
@@ -128,11 +132,12 @@ fn substitute(text: &str, mut value: impl FnMut(&str) -> Result<String, String>)
     Ok(out + rest)
 }
 
-/// The CPUs to keep free: whole cores on one node, that of the network cards where they tell it, half of the node's and
+/// The CPUs to keep free: whole cores on one node, that of these network cards where they tell it, half of the node's and
 /// never the core of CPU 0, where the kernel does what it does not do elsewhere.
-fn isolated(host: &Host) -> CpuSet {
+fn isolated(host: &Host, nics: &[&str]) -> CpuSet {
     let nodes = host.topology.nodes();
-    let near = nearest_node(&host.nics).filter(|node| nodes.contains_key(node));
+    let meant = host.nics.iter().filter(|nic| nics.contains(&nic.name.as_str()));
+    let near = nearest_node(meant).filter(|node| nodes.contains_key(node));
     // Without a card that tells, the last: the first has the core of CPU 0.
     let Some(cpus) = near.or_else(|| nodes.keys().next_back().copied()).and_then(|node| nodes.get(&node)) else {
         return CpuSet::default();
@@ -162,15 +167,14 @@ fn nics(host: &Host) -> Vec<&str> {
     if up.is_empty() { host.nics.iter().map(|nic| nic.name.as_str()).collect() } else { up }
 }
 
-/// The node that most network cards with a carrier are on, else most network cards.
-fn nearest_node(nics: &[Nic]) -> Option<NodeId> {
-    let most = |chosen: &dyn Fn(&Nic) -> bool| {
-        let mut counts: BTreeMap<NodeId, usize> = BTreeMap::new();
-        for node in nics.iter().filter(|nic| chosen(nic)).filter_map(|nic| nic.node) {
-            *counts.entry(node).or_default() += 1;
-        }
-        // Of equals the first.
-        counts.into_iter().rev().max_by_key(|(_, count)| *count).map(|(node, _)| node)
-    };
-    most(&|nic| nic.up).or_else(|| most(&|_| true))
+/// The node with the fastest link; of equals the one with most queues, then with most cards, then the first.
+fn nearest_node<'a>(nics: impl Iterator<Item = &'a Nic>) -> Option<NodeId> {
+    let mut nodes: BTreeMap<NodeId, (Megabits, usize, usize)> = BTreeMap::new();
+    for (node, nic) in nics.filter_map(|nic| Some((nic.node?, nic))) {
+        let (speed, queues, cards) = nodes.entry(node).or_default();
+        *speed = (*speed).max(nic.speed.unwrap_or_default());
+        *queues += nic.queues;
+        *cards += 1;
+    }
+    nodes.into_iter().rev().max_by_key(|(_, rank)| *rank).map(|(node, _)| node)
 }
