@@ -153,7 +153,8 @@ pub(crate) fn after_boot() -> Result<Outcome> {
     let boot: Vec<&Json> = others.iter().filter(|value| !gone(value) && !lacking(value)).collect();
     ensure!(boot.is_empty(), "what was staged is not in force: {boot:?}");
     let status = tune(&["status"])?;
-    ensure!(status.stdout.contains("quell tune apply trading"), "{status:?}");
+    let line = format!("`quell tune apply trading --set {ISOLATED}` sets again what went with the boot\n");
+    ensure!(status.stdout.contains(&line), "{status:?}");
     bring_up()?;
     apply("trading")?;
     let (others, _) = verified()?;

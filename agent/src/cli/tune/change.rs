@@ -78,7 +78,8 @@ pub(super) fn apply(root: &Root, arguments: &Apply, out: &mut dyn Write) -> anyh
         None => None,
     };
     let hold = |id| hold(root, id);
-    let terms = Terms { time: now(), confirm_by, holder: Holder::Process(&hold) };
+    let request = arguments.chosen.request();
+    let terms = Terms { time: now(), request: Some(&request), confirm_by, holder: Holder::Process(&hold) };
     let applied = tune::apply(&host, &store, &plan, &terms)?;
     drop(lock);
     let report = report(&plan, &applied, arguments.confirm_within)?;

@@ -1,14 +1,14 @@
 //! The verbs of `quell tune` that only look.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use anyhow::bail;
 use quell::host::{Host, Root};
-use quell::tune::journal::{Phase, StepState, Store, Transaction, Transactions};
+use quell::tune::journal::{Phase, StepState, Store, Transaction, TransactionId, Transactions};
 use quell::tune::knob::{self, Lifetime, Risk};
 use quell::tune::profile::{DIRECTORY, SHIPPED, TuningProfile};
-use quell::tune::{self, BootTime, Lock, Step, Verdict, Verified, in_force};
+use quell::tune::{self, BootTime, Lock, Request, Step, Verdict, Verified, in_force};
 
 use super::{boot, now, profiles, text, unfinished};
 use crate::cli::Outcome;
@@ -108,15 +108,24 @@ pub(super) fn status(root: Root, out: &mut dyn Write) -> anyhow::Result<Outcome>
         writeln!(out, "{}", summary(&verified))?;
     }
     let gone = values.iter().zip(&verified).filter(|(_, verified)| matches!(verified.verdict, Verdict::Gone { .. }));
-    let gone: BTreeSet<&str> = gone.map(|(value, _)| value.transaction.profile.as_str()).collect();
-    for profile in &gone {
-        writeln!(out, "the host has booted since: `quell tune apply {profile}` sets again what went with the boot")?;
+    let gone: BTreeMap<TransactionId, String> =
+        gone.map(|(value, _)| (value.transaction.id, asked_for(value.transaction).to_string())).collect();
+    let mut lines: Vec<&String> = gone.values().collect();
+    lines.dedup();
+    for line in lines {
+        writeln!(out, "the host has booted since: `{line}` sets again what went with the boot")?;
     }
     if drifted > 0 && gone.is_empty() {
         writeln!(out, "`quell tune verify` shows the others")?;
     }
     let found = unfinished.is_some() || drifted > 0 || left || !broken.is_empty();
     Ok(if found { Outcome::Found } else { Outcome::Done })
+}
+
+/// What a transaction was asked for by. Before that was written down, the name of its profile is all that is known.
+fn asked_for(transaction: &Transaction) -> Request {
+    let name = || Request { profile: transaction.profile.clone(), given: BTreeMap::new() };
+    transaction.request.clone().unwrap_or_else(name)
 }
 
 pub(super) fn history(root: &Root, out: &mut dyn Write) -> anyhow::Result<Outcome> {

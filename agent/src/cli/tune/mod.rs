@@ -16,7 +16,7 @@ use anyhow::{Context as _, bail};
 use quell::host::{Host, Root};
 use quell::tune::journal::Transaction;
 use quell::tune::profile::{DIRECTORY, TuningProfile};
-use quell::tune::{BootTime, Plan, Variables, plan as to_plan, survey, to_recover, wants};
+use quell::tune::{BootTime, Plan, Request, Variables, plan as to_plan, survey, to_recover, wants};
 
 use super::Outcome;
 
@@ -82,6 +82,16 @@ struct Chosen {
     set: Vec<(String, String)>,
 }
 
+impl Chosen {
+    fn given(&self) -> BTreeMap<String, String> {
+        self.set.iter().cloned().collect()
+    }
+
+    fn request(&self) -> Request {
+        Request::new(&self.profile, self.given())
+    }
+}
+
 fn assignment(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -116,8 +126,7 @@ fn profiles(root: &Root) -> PathBuf {
 /// What a profile would change on a host.
 fn planned(host: &Host, chosen: &Chosen) -> anyhow::Result<Plan> {
     let profile = TuningProfile::load(&chosen.profile, &profiles(&host.root))?;
-    let given: BTreeMap<String, String> = chosen.set.iter().cloned().collect();
-    let variables = Variables::resolve(host, &profile.variables, &given)?;
+    let variables = Variables::resolve(host, &profile.variables, &chosen.given())?;
     let (wants, inapplicable) = wants(&profile, host, &variables)?;
     let variables = variables.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     Ok(to_plan(&profile.name, variables, survey(host, wants), inapplicable))

@@ -165,7 +165,7 @@ fn text(value: &Toml, at: &Place) -> Result<String, ProfileError> {
 }
 
 /// Whether a name is the path of a file.
-fn is_path(name: &str) -> bool {
+pub(in crate::tune) fn is_path(name: &str) -> bool {
     name.contains('/') || name.ends_with(".toml")
 }
 
