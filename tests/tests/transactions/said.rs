@@ -3,10 +3,30 @@
 use std::fs;
 
 use anyhow::{Context as _, Result};
+use quell::host::Root;
+use quell::tune::Lock;
 
 use crate::case::Case;
 
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+
+/// A journal as it is before it is complete.
+fn cut_short(case: &Case) -> Result<()> {
+    case.quell(&case.apply())?.expect_code(0)?;
+    let text = fs::read_to_string(case.journal(1))?;
+    let end = text.trim_end().rfind('\n').context("more than a line")?;
+    Ok(fs::write(case.journal(1), &text[..=end])?)
+}
+
+/// The verbs that look, with what they take.
+fn looks(case: &Case) -> Vec<Vec<&str>> {
+    let words = ["plan PROFILE", "status", "verify"];
+    let profile = case.apply()[1];
+    words
+        .iter()
+        .map(|words| words.split(' ').map(|word| if word == "PROFILE" { profile } else { word }).collect())
+        .collect()
+}
 
 #[test]
 fn after_a_boot_status_tells_what_to_type_with_all_that_was_given() -> Result<()> {
@@ -38,5 +58,23 @@ fn what_is_to_be_typed_is_quoted_for_a_shell() -> Result<()> {
     let status = case.quell(&["status"])?.expect_code(1)?;
     let line = format!("quell tune apply '{}'` sets again", path.display().to_string().replace('\'', "'\\''"));
     assert!(status.stdout.contains(&line), "{line}: {}", status.stdout);
+    Ok(())
+}
+
+#[test]
+fn who_is_at_work_is_named_and_what_is_half_done_is_not_called_cut_short() -> Result<()> {
+    let case = Case::new()?;
+    cut_short(&case)?;
+    let _lock = Lock::take(&Root::at(case.host.path())?, "a test")?;
+    let who = format!("process {}, a test", std::process::id());
+    let apply = case.quell(&case.apply())?.expect_code(2)?;
+    assert!(apply.stderr.contains(&who) && !apply.stderr.contains("cut short"), "{}", apply.stderr);
+    let asking = case.quell(&case.apply()[..2])?.expect_code(2)?;
+    assert!(asking.stderr.contains(&who) && !asking.stderr.contains("cut short"), "{}", asking.stderr);
+    for verb in looks(&case) {
+        let ended = case.quell(&verb)?;
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(said.contains(&who) && !said.contains("cut short"), "{verb:?}: {said}");
+    }
     Ok(())
 }

@@ -46,6 +46,8 @@ pub(super) struct Recover {
 }
 
 pub(super) fn apply(root: &Root, arguments: &Apply, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    // What another is at work on would look as if it had been cut short.
+    Lock::free(root)?;
     let store = Store::of(root);
     let transactions = store.transactions()?;
     must_be_finished(&transactions.readable, &super::boot(root)?)?;

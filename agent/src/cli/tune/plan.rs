@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use quell::host::{Host, Root};
+use quell::tune::Lock;
 use quell::tune::journal::Store;
 
 use super::{Chosen, planned, text, unfinished};
@@ -20,7 +21,9 @@ pub(super) struct Arguments {
 pub(super) fn run(root: &Root, arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let host = Host::read(root.clone())?;
     // To plan needs no root, and the journal may be for root only.
-    if let Ok(transactions) = Store::of(root).transactions()
+    if let Some(holder) = Lock::holder(root) {
+        tracing::warn!("being changed now: {holder}");
+    } else if let Ok(transactions) = Store::of(root).transactions()
         && let Some(why) = unfinished(&transactions.readable, &host.boot)
     {
         tracing::warn!("{why}");
