@@ -16,7 +16,7 @@ fn planned(host: &Host, name: &str) -> Plan {
     let variables = Variables::resolve(host, &profile.variables, &BTreeMap::new()).expect("variables");
     let (wants, inapplicable) = wants(&profile, host, &variables).expect("wants");
     let variables = variables.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    plan(name, variables, survey(host, wants), inapplicable)
+    plan(name, variables, survey(host, wants), inapplicable).expect("a plan")
 }
 
 /// A plan in short: what changes in the same way on many targets is one line.

@@ -125,6 +125,15 @@ fn cpus_and_interfaces_that_the_host_does_not_have() {
     assert_eq!(error, "a.toml:4: memory.hugepages_2m (on): there is no NUMA node 1");
     let error = wrong_here(&setting("knob = \"net.mtu\"\non = \"eth7\"\nvalue = 9000"), &[]);
     assert_eq!(error, "a.toml:4: net.mtu (on): there is no network interface eth7; there are: eth0");
+    let error = wrong_here(&setting("knob = \"sched.watchdog_cpumask\"\nvalue = \"0-500\""), &[]);
+    assert_eq!(error, "a.toml:4: sched.watchdog_cpumask (value): there are no CPUs 2-500: the last is 1");
+    let uses = setting("knob = \"sched.watchdog_cpumask\"\nvalue = \"${housekeeping}\"");
+    let error = wrong_here(&uses, &[("isolated", "1,200")]);
+    assert_eq!(error, "command line:1: --set isolated: there are no CPUs 200: the last is 1");
+    let own = format!("{uses}[variables]\nisolated = \"0\"\n");
+    assert_eq!(wrong_here(&own, &[("isolated", "1,200")]), error, "given, and not as written");
+    let error = wrong_here(&uses, &[("queue_cpus", "some")]);
+    assert!(error.starts_with("command line:1: --set queue_cpus: `some` is not a CPU list"), "{error}");
     let error = wrong_here(&setting("knob = \"cpu.uncore_frequency\"\non = \"die9\"\nvalue = \"max max\""), &[]);
     assert_eq!(error, "a.toml:4: cpu.uncore_frequency (on): this host has no die");
 }

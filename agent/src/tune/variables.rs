@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::profile::{Place, ProfileError, Variable};
 use crate::host::{Host, Nic};
-use crate::units::{CpuId, CpuSet, Megabits, NodeId};
+use crate::units::{CpuId, CpuListError, CpuSet, Megabits, NodeId};
 
 /// The values of variables on a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,15 +21,15 @@ impl Variables {
     /// ones).
     ///
     /// # Errors
-    /// A variable uses itself, or one that is not defined.
+    /// A variable uses itself, or one that is not defined, or it is to have CPUs and those are not there.
     pub fn resolve(
         host: &Host,
         written: &BTreeMap<String, Variable>,
         given: &BTreeMap<String, String>,
     ) -> Result<Self, ProfileError> {
-        let place = |name: &str| {
-            let key = format!("--set {name}");
-            written.get(name).map_or(Place { file: "command line".into(), line: 1, key }, |known| known.at.clone())
+        let place = |name: &str| match written.get(name) {
+            Some(known) if !given.contains_key(name) => known.at.clone(),
+            _ => Place { file: "command line".into(), line: 1, key: format!("--set {name}") },
         };
         let mut texts: BTreeMap<String, String> =
             written.iter().map(|(name, variable)| (name.clone(), variable.text.clone())).collect();
@@ -90,6 +90,9 @@ impl Variables {
                 _ => return Err(format!("there is no variable `{name}`")),
             },
         };
+        if CPUS.contains(&name) {
+            host.topology.has(&value.parse().map_err(|error: CpuListError| error.to_string())?)?;
+        }
         way.pop();
         self.0.insert(name.to_owned(), value.clone());
         Ok(value)
@@ -119,6 +122,9 @@ impl Variables {
 
 /// Those that a host has values for.
 const AUTOMATIC: [&str; 4] = ["isolated", "housekeeping", "queue_cpus", "nics"];
+
+/// Of them, those that are CPUs, whoever gives the value.
+const CPUS: [&str; 3] = ["isolated", "housekeeping", "queue_cpus"];
 
 fn substitute(text: &str, mut value: impl FnMut(&str) -> Result<String, String>) -> Result<String, String> {
     let mut out = String::new();

@@ -5,6 +5,7 @@ use std::fs;
 use anyhow::{Context as _, Result};
 use quell::host::Root;
 use quell::tune::Lock;
+use quell_tests::fake_host::two_socket_intel;
 
 use crate::case::Case;
 
@@ -75,6 +76,42 @@ fn who_is_at_work_is_named_and_what_is_half_done_is_not_called_cut_short() -> Re
         let ended = case.quell(&verb)?;
         let said = format!("{}{}", ended.stdout, ended.stderr);
         assert!(said.contains(&who) && !said.contains("cut short"), "{verb:?}: {said}");
+    }
+    Ok(())
+}
+
+/// A profile that sets this on a host with two sockets.
+fn on_intel(knob: &str, on: &str, value: &str, more: &str) -> Result<Case> {
+    let on = if on.is_empty() { String::new() } else { format!("on = \"{on}\"\n") };
+    let setting = format!("[[set]]\nknob = \"{knob}\"\n{on}value = {value}\nreason = \"a test\"\n{more}");
+    Case::on(two_socket_intel(), &setting)
+}
+
+#[test]
+fn what_a_host_cannot_be_set_to_is_an_error_that_names_the_line() -> Result<()> {
+    for (knob, on, value, why) in [
+        ("net.ring_rx", "ens1f0", "99999", "the card has at most 8192"),
+        ("boot.parameter", "isolcpus", "\"managed_irq,domain,400-500\"", "there are no CPUs 400-500: the last is 111"),
+        ("boot.parameter", "nohz_full", "\"2-3,200\"", "there are no CPUs 200: the last is 111"),
+        ("boot.parameter", "rcu_nocbs", "\"112\"", "there are no CPUs 112: the last is 111"),
+        ("boot.parameter", "irqaffinity", "\"0-112\"", "there are no CPUs 112: the last is 111"),
+        ("sched.watchdog_cpumask", "", "\"0-500\"", "there are no CPUs 112-500: the last is 111"),
+        ("cpu.idle_disabled", "", "\"C9\"", "there is no idle state C9, but POLL C1 C1E C6"),
+    ] {
+        let case = on_intel(knob, on, value, "")?;
+        let profile = case.apply()[1];
+        for verb in [vec!["plan", profile], case.apply().to_vec()] {
+            let ended = case.quell(&verb)?.expect_code(2)?;
+            let place = format!("{profile}:3: {knob} (value)");
+            assert!(ended.stderr.contains(&place) && ended.stderr.contains(why), "{verb:?}: {}", ended.stderr);
+        }
+        assert!(case.is_as_before());
+        let case = on_intel(knob, on, value, "optional = true\n")?;
+        let plan = case.quell(&["plan", case.apply()[1]])?.expect_code(0)?;
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let why = why.rsplit_once(": the last").map_or(why, |(why, _)| why);
+        let said = words(&plan.stdout);
+        assert!(said.contains("left out") && said.contains(why) && said.contains("0 to change"), "{said}");
     }
     Ok(())
 }

@@ -129,7 +129,7 @@ fn planned(host: &Host, chosen: &Chosen) -> anyhow::Result<Plan> {
     let variables = Variables::resolve(host, &profile.variables, &chosen.given())?;
     let (wants, inapplicable) = wants(&profile, host, &variables)?;
     let variables = variables.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    Ok(to_plan(&profile.name, variables, survey(host, wants), inapplicable))
+    Ok(to_plan(&profile.name, variables, survey(host, wants), inapplicable)?)
 }
 
 /// What must be dealt with first, in words.

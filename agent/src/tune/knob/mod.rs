@@ -35,7 +35,6 @@ use on_card::OnCard;
 
 use super::{Kind, Scope, Target, Value};
 use crate::host::Host;
-use crate::units::CpuSet;
 
 pub(crate) use isolation::partition_group;
 
@@ -400,11 +399,8 @@ impl KnobError {
 /// The value, if it names only CPUs that the host has.
 pub(crate) fn check_cpus<'a>(host: &Host, value: &'a Value) -> Result<&'a Value, KnobError> {
     let Value::Cpus(cpus) = value else { return Ok(value) };
-    let absent: CpuSet = cpus.iter().filter(|cpu| !host.topology.cpus.contains_key(cpu)).collect();
-    if absent.is_empty() {
-        return Ok(value);
-    }
-    Err(KnobError::Impossible { value: value.clone(), why: format!("there are no CPUs {absent}") })
+    let absent = host.topology.has(cpus);
+    absent.map(|()| value).map_err(|why| KnobError::Impossible { value: value.clone(), why })
 }
 
 /// The families.

@@ -64,6 +64,9 @@ pub(super) static FLAG: Parameter = Parameter {
 /// (rcu_nocb_setup, kernel/rcu/tree_nocb.h).
 const NOT_TWICE: [&str; 3] = ["isolcpus", "nohz_full", "hugepages"];
 
+/// Parameters whose values are CPUs.
+const OF_CPUS: [&str; 4] = ["isolcpus", "nohz_full", "rcu_nocbs", "irqaffinity"];
+
 impl Form {
     /// What a line says of a parameter: where it says nothing, an empty text, or off.
     fn of(self, parameters: &Parameters, name: &str) -> Option<Value> {
@@ -197,6 +200,11 @@ impl Knob for Parameter {
             let unsafe_letter = text.chars().find(|c| c.is_whitespace() || "\"'$`\\;&|<>(){}".contains(*c));
             if let Some(letter) = unsafe_letter {
                 return Err(impossible(format!("`{letter}` cannot be on a command line that quell writes")));
+            }
+            if OF_CPUS.contains(&name) {
+                // A kernel drops the whole list for a CPU that it cannot have, and says so in its log only (housekeeping_setup,
+                // kernel/sched/isolation.c).
+                host.topology.has(&effect::cpus_in(text)).map_err(impossible)?;
             }
         }
         if let Some(why) = effect::unknown_to_kernel(host, name) {
