@@ -60,7 +60,7 @@ pub fn wants(
         let knob = knob::by_id(setting.knob).ok_or_else(|| key(setting, "on", "there is no such knob".to_owned()))?;
         let expand = |part: &str, text: &str| variables.expand(text).map_err(|why| key(setting, part, why));
         let value = expand("value", &setting.value)?;
-        let value = knob.spec().kind.parse(&value).map_err(|error| wrong(setting, error))?;
+        let value = knob::parse(knob, &value).map_err(|error| wrong(setting, error))?;
         if let Value::Cpus(cpus) = &value
             && let Err(why) = host.topology.has(cpus)
         {

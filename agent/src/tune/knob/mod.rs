@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use on_card::OnCard;
 
-use super::{Kind, Scope, Target, Value};
+use super::{Kind, Scope, Target, Value, ValueError};
 use crate::host::Host;
 
 pub(crate) use isolation::partition_group;
@@ -159,6 +159,14 @@ pub enum Running {
 pub trait Knob: Sync {
     /// What it is.
     fn spec(&self) -> &KnobSpec;
+
+    /// Whether there may be a host that takes this value, of the right kind as it is: many a text must have a form.
+    ///
+    /// # Errors
+    /// There is none; what would be right.
+    fn check(&self, _value: &Value) -> Result<(), ValueError> {
+        Ok(())
+    }
 
     /// Everything on this host that it could be turned on, in order; none for [`Scope::Named`].
     fn targets(&self, host: &Host) -> Vec<Target>;
@@ -401,6 +409,23 @@ pub(crate) fn check_cpus<'a>(host: &Host, value: &'a Value) -> Result<&'a Value,
     let Value::Cpus(cpus) = value else { return Ok(value) };
     let absent = host.topology.has(cpus);
     absent.map(|()| value).map_err(|why| KnobError::Impossible { value: value.clone(), why })
+}
+
+/// Reads a value of a knob as people write it.
+///
+/// # Errors
+/// No host takes it.
+pub fn parse(knob: &dyn Knob, text: &str) -> Result<Value, ValueError> {
+    let value = knob.spec().kind.parse(text)?;
+    knob.check(&value).map(|()| value)
+}
+
+/// Checks the form of a text.
+pub(crate) fn check_text(value: &Value, wanted: &str, is_right: impl FnOnce(&str) -> bool) -> Result<(), ValueError> {
+    match value {
+        Value::Text(text) if !is_right(text) => Err(ValueError { given: text.clone(), wanted: wanted.to_owned() }),
+        _ => Ok(()),
+    }
 }
 
 /// The families.

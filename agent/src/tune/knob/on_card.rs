@@ -3,7 +3,7 @@
 
 use super::{Held, Knob, KnobError, KnobSpec, Reading, Running};
 use crate::host::Host;
-use crate::tune::{Scope, Target, Value};
+use crate::tune::{Scope, Target, Value, ValueError};
 
 /// A knob whose targets are interfaces, or begin with the name of one.
 pub(super) struct OnCard(&'static dyn Knob);
@@ -68,6 +68,10 @@ fn inner(value: &Value) -> &Value {
 impl Knob for OnCard {
     fn spec(&self) -> &KnobSpec {
         self.0.spec()
+    }
+
+    fn check(&self, value: &Value) -> Result<(), ValueError> {
+        self.0.check(value)
     }
 
     fn targets(&self, host: &Host) -> Vec<Target> {

@@ -2,8 +2,8 @@
 
 use crate::host::Host;
 use crate::tune::knob::file::{changeable, write};
-use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage};
-use crate::tune::{Kind, Scope, Target, Value};
+use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_text};
+use crate::tune::{Kind, Scope, Target, Value, ValueError};
 use crate::units::CpuSet;
 
 /// The nodes of a cgroup's memory. No call sets another process's memory policy: cpusets do.
@@ -38,6 +38,11 @@ fn file(host: &Host, target: &Target) -> Result<Result<String, String>, KnobErro
 impl Knob for Nodes {
     fn spec(&self) -> &KnobSpec {
         &SPEC
+    }
+
+    fn check(&self, value: &Value) -> Result<(), ValueError> {
+        // Nodes are listed as CPUs are.
+        check_text(value, "a list of NUMA nodes, as in 0-1", |text| text.parse::<CpuSet>().is_ok())
     }
 
     fn targets(&self, _: &Host) -> Vec<Target> {
