@@ -21,7 +21,7 @@ fn cut_short(case: &Case) -> Result<()> {
 
 /// The verbs that look, with what they take.
 fn looks(case: &Case) -> Vec<Vec<&str>> {
-    let words = ["plan PROFILE", "status", "verify"];
+    let words = ["list", "show trading", "explain cpu.governor", "plan PROFILE", "status", "verify", "history"];
     let profile = case.apply()[1];
     words
         .iter()
@@ -77,6 +77,41 @@ fn who_is_at_work_is_named_and_what_is_half_done_is_not_called_cut_short() -> Re
         let said = format!("{}{}", ended.stdout, ended.stderr);
         assert!(said.contains(&who) && !said.contains("cut short"), "{verb:?}: {said}");
     }
+    Ok(())
+}
+
+#[test]
+fn every_verb_says_that_there_is_something_to_recover() -> Result<()> {
+    let case = Case::new()?;
+    cut_short(&case)?;
+    for verb in looks(&case).into_iter().chain([vec!["confirm"], vec!["rollback"], case.apply().to_vec()]) {
+        let ended = case.quell(&verb)?;
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(said.contains("transaction 0001 was cut short"), "{verb:?}: {said}");
+        assert_eq!(said.matches("quell tune recover").count(), 1, "{verb:?}: once: {said}");
+    }
+    case.quell(&["recover"])?.expect_code(0)?;
+    for verb in looks(&case) {
+        let ended = case.quell(&verb)?;
+        assert!(!format!("{}{}", ended.stdout, ended.stderr).contains("cut short"), "{verb:?}: {ended:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_verb_says_that_a_journal_cannot_be_read() -> Result<()> {
+    let case = Case::new()?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    let mut text = fs::read(case.journal(1))?;
+    text[0] ^= 1;
+    fs::write(case.journal(1), text)?;
+    for verb in looks(&case).into_iter().chain([vec!["confirm"]]) {
+        let ended = case.quell(&verb)?;
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(said.contains("transaction 0001 cannot be read"), "{verb:?}: {said}");
+    }
+    let apply = case.quell(&case.apply())?.expect_code(2)?;
+    assert!(apply.stderr.contains("0001.journal is damaged"), "{}", apply.stderr);
     Ok(())
 }
 

@@ -175,17 +175,8 @@ fn since_a_boot(transaction: &Transaction) -> &'static str {
 }
 
 pub(super) fn verify(root: Root, arguments: &Verify, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let at_work = Lock::holder(&root);
     let Transactions { readable, broken } = Store::of(&root).transactions()?;
     let host = Host::read(root)?;
-    if let Some(holder) = at_work {
-        tracing::warn!("being changed now: {holder}");
-    } else if let Some(why) = unfinished(&readable, &host.boot) {
-        tracing::warn!("{why}");
-    }
-    for (_, error) in &broken {
-        tracing::warn!("{error}");
-    }
     let verified = tune::verify(&host, &in_force(&readable, &host.boot));
     if arguments.json {
         serde_json::to_writer_pretty(&mut *out, &verified)?;

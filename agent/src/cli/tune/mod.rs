@@ -14,9 +14,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use quell::host::{Host, Root};
-use quell::tune::journal::Transaction;
+use quell::tune::journal::{Store, Transaction};
 use quell::tune::profile::{DIRECTORY, TuningProfile};
-use quell::tune::{BootTime, Plan, Request, Variables, plan as to_plan, survey, to_recover, wants};
+use quell::tune::{BootTime, Lock, Plan, Request, Variables, plan as to_plan, survey, to_recover, wants};
 
 use super::Outcome;
 
@@ -65,6 +65,25 @@ enum Verb {
     Hold(background::Hold),
 }
 
+impl Verb {
+    /// Whether it goes on where there is something to deal with. `status` says that as part of what it shows; the others fail of
+    /// it, or deal with it.
+    fn only_looks(&self) -> bool {
+        match self {
+            Self::List
+            | Self::Show(_)
+            | Self::Explain { .. }
+            | Self::Plan(_)
+            | Self::Confirm
+            | Self::Verify(_)
+            | Self::History => true,
+            Self::Status | Self::Apply(_) | Self::Rollback(_) | Self::Recover(_) | Self::Guard(_) | Self::Hold(_) => {
+                false
+            }
+        }
+    }
+}
+
 /// A profile.
 #[derive(clap::Args, Debug)]
 struct Named {
@@ -102,6 +121,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         Some(directory) => Root::at(directory).with_context(|| format!("{} is no host's tree", directory.display()))?,
         None => Root::host(),
     };
+    if arguments.verb.only_looks() {
+        told_first(&root);
+    }
     match &arguments.verb {
         Verb::List => look::list(&root, out),
         Verb::Show(named) => look::show(&root, &named.profile, out),
@@ -116,6 +138,25 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         Verb::History => look::history(&root, out),
         Verb::Guard(guard) => background::guard(&root, guard),
         Verb::Hold(hold) => background::hold(&root, hold),
+    }
+}
+
+/// Says what must be dealt with before this host is changed, and who is changing it.
+fn told_first(root: &Root) {
+    let at_work = Lock::holder(root);
+    if let Some(who) = &at_work {
+        tracing::warn!("being changed now: {who}");
+    }
+    // To look needs no root, and the journal may be for root only.
+    let (Ok(transactions), Ok(boot)) = (Store::of(root).transactions(), boot(root)) else { return };
+    // What is unfinished may be what is being done.
+    if at_work.is_none()
+        && let Some(why) = unfinished(&transactions.readable, &boot)
+    {
+        tracing::warn!("{why}");
+    }
+    for (id, _) in &transactions.broken {
+        tracing::warn!("transaction {id} cannot be read: `quell tune status` says why");
     }
 }
 

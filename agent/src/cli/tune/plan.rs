@@ -3,10 +3,8 @@
 use std::io::Write;
 
 use quell::host::{Host, Root};
-use quell::tune::Lock;
-use quell::tune::journal::Store;
 
-use super::{Chosen, planned, text, unfinished};
+use super::{Chosen, planned, text};
 use crate::cli::Outcome;
 
 #[derive(clap::Args, Debug)]
@@ -20,14 +18,6 @@ pub(super) struct Arguments {
 
 pub(super) fn run(root: &Root, arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let host = Host::read(root.clone())?;
-    // To plan needs no root, and the journal may be for root only.
-    if let Some(holder) = Lock::holder(root) {
-        tracing::warn!("being changed now: {holder}");
-    } else if let Ok(transactions) = Store::of(root).transactions()
-        && let Some(why) = unfinished(&transactions.readable, &host.boot)
-    {
-        tracing::warn!("{why}");
-    }
     let plan = planned(&host, &arguments.chosen)?;
     if arguments.json {
         serde_json::to_writer_pretty(&mut *out, &plan)?;
