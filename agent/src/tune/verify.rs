@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::in_force::InForce;
-use super::knob::{Lifetime, Reading, Running};
+use super::knob::{Reading, Running};
 use super::{Target, Value, knob};
 use crate::host::Host;
 
@@ -97,7 +97,7 @@ fn verdict(host: &Host, value: &InForce<'_>) -> Verdict {
         };
     }
     match () {
-        () if booted && value.step.lifetime != Lifetime::NextBoot => Verdict::Gone { got },
+        () if booted && !value.step.lifetime.outlives_boot() => Verdict::Gone { got },
         () if knob.meets(value.after, &value.step.wanted) => Verdict::Changed { got, after: value.transaction.time },
         () => Verdict::Mismatch { got },
     }

@@ -150,3 +150,35 @@ fn what_a_host_cannot_be_set_to_is_an_error_that_names_the_line() -> Result<()> 
     }
     Ok(())
 }
+
+#[test]
+fn what_counts_now_is_not_said_to_count_from_the_next_boot_on() -> Result<()> {
+    let settings = "[[set]]\nknob = \"irq.irqbalance_banned_cpus\"\nvalue = \"2-3\"\nreason = \"a test\"\n\
+                    [[set]]\nknob = \"unit.enabled\"\non = \"irqbalance.service\"\nvalue = \"masked\"\nreason = \"a test\"\n";
+    let case = Case::on(two_socket_intel(), settings)?;
+    let plan = case.quell(&["plan", case.apply()[1]])?.expect_code(0)?;
+    assert!(plan.stdout.contains("irq.irqbalance_banned_cpus  [from now on, over boots too]"), "{}", plan.stdout);
+    assert!(
+        plan.stdout.contains("unit.enabled on irqbalance.service  [from now on, over boots too]"),
+        "{}",
+        plan.stdout
+    );
+    assert!(plan.stdout.contains("2 to change, 0 as wanted"), "{}", plan.stdout);
+    let applied = case.quell(&case.apply())?.expect_code(0)?;
+    assert!(!applied.stdout.contains("count from the next boot on"), "{}", applied.stdout);
+    // It is there after a boot, and undone then.
+    case.host.put(BOOT, "00000000-0000-0000-0000-000000000000\n");
+    case.quell(&["verify"])?.expect_code(0)?;
+    case.quell(&["rollback"])?.expect_code(0)?;
+    case.host.put(BOOT, case.before["proc/sys/kernel/random/boot_id"].clone());
+    assert!(case.is_as_before());
+    // What a unit starts from the next boot on is not stopped.
+    let case = on_intel("unit.enabled", "irqbalance.service", "\"disabled\"", "")?;
+    let plan = case.quell(&["plan", case.apply()[1]])?.expect_code(0)?;
+    assert!(
+        plan.stdout.contains("[from the next boot on]") && plan.stdout.contains("1 of them from"),
+        "{}",
+        plan.stdout
+    );
+    Ok(())
+}

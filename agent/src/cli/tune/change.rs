@@ -108,8 +108,8 @@ fn report(plan: &Plan, applied: &Applied, within: Option<Nanos>) -> Result<Strin
     writeln!(text, "`quell tune rollback` undoes it")?;
     if let Some(within) = within {
         writeln!(text, "undone in {within} unless you type: quell tune confirm")?;
-        if boot {
-            writeln!(text, "after a boot before that, `quell tune recover` undoes what counts from the boot on")?;
+        if plan.steps.iter().any(|step| step.lifetime.outlives_boot()) {
+            writeln!(text, "after a boot before that, `quell tune recover` undoes what outlives it")?;
         }
     }
     Ok(text)

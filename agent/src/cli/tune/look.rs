@@ -6,7 +6,7 @@ use std::io::Write;
 use anyhow::bail;
 use quell::host::{Host, Root};
 use quell::tune::journal::{Phase, StepState, Store, Transaction, TransactionId, Transactions};
-use quell::tune::knob::{self, Lifetime, Risk};
+use quell::tune::knob::{self, Risk};
 use quell::tune::profile::{DIRECTORY, SHIPPED, TuningProfile};
 use quell::tune::{self, BootTime, Lock, Request, Step, Verdict, Verified, in_force};
 
@@ -164,9 +164,8 @@ fn line(transaction: &Transaction, boot: &str, at_work: Option<&str>, out: &mut 
 
 /// What a transaction of an earlier boot is.
 fn since_a_boot(transaction: &Transaction) -> &'static str {
-    let stays = |(step, state): &(Step, StepState)| {
-        step.lifetime == Lifetime::NextBoot && matches!(state, StepState::Done { .. })
-    };
+    let stays =
+        |(step, state): &(Step, StepState)| step.lifetime.outlives_boot() && matches!(state, StepState::Done { .. });
     if transaction.steps.iter().any(stays) {
         "in force since the boot, but for what went with it"
     } else {

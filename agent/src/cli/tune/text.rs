@@ -107,6 +107,7 @@ pub(super) fn lifetime(lifetime: Lifetime) -> &'static str {
     match lifetime {
         Lifetime::Runtime => "until the next boot",
         Lifetime::WhileHeld => "while quell holds it",
+        Lifetime::Lasting => "from now on, over boots too",
         Lifetime::NextBoot => "from the next boot on",
     }
 }

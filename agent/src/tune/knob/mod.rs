@@ -83,8 +83,21 @@ pub enum Lifetime {
     Runtime,
     /// As long as a process holds it open.
     WhileHeld,
+    /// Until it is set otherwise, over boots too.
+    Lasting,
     /// From the next boot on.
     NextBoot,
+}
+
+impl Lifetime {
+    /// Whether it is there after a boot, and is undone then too.
+    #[must_use]
+    pub fn outlives_boot(self) -> bool {
+        match self {
+            Self::Lasting | Self::NextBoot => true,
+            Self::Runtime | Self::WhileHeld => false,
+        }
+    }
 }
 
 /// What can go wrong with a setting.
@@ -166,6 +179,11 @@ pub trait Knob: Sync {
     /// There is none; what would be right.
     fn check(&self, _value: &Value) -> Result<(), ValueError> {
         Ok(())
+    }
+
+    /// How long a value lasts, where that depends on the value.
+    fn lifetime(&self, _wanted: &Value) -> Lifetime {
+        self.spec().lifetime
     }
 
     /// Everything on this host that it could be turned on, in order; none for [`Scope::Named`].

@@ -1,7 +1,7 @@
 //! Knobs of network cards, each value with the card that it is of: the name of an interface may be another card's by the time
 //! that a value is put back.
 
-use super::{Held, Knob, KnobError, KnobSpec, Reading, Running};
+use super::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Running};
 use crate::host::Host;
 use crate::tune::{Scope, Target, Value, ValueError};
 
@@ -72,6 +72,10 @@ impl Knob for OnCard {
 
     fn check(&self, value: &Value) -> Result<(), ValueError> {
         self.0.check(value)
+    }
+
+    fn lifetime(&self, wanted: &Value) -> Lifetime {
+        self.0.lifetime(wanted)
     }
 
     fn targets(&self, host: &Host) -> Vec<Target> {
