@@ -182,3 +182,20 @@ fn what_counts_now_is_not_said_to_count_from_the_next_boot_on() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn a_plan_for_programs_has_the_risk_of_each_step() -> Result<()> {
+    let settings = "[[set]]\nknob = \"memory.swappiness\"\nvalue = 9\nreason = \"a test\"\n\
+                    [[set]]\nknob = \"boot.parameter\"\non = \"skew_tick\"\nvalue = 1\nreason = \"a test\"\n\
+                    [[set]]\nknob = \"unit.state\"\non = \"irqbalance.service\"\nvalue = \"stopped\"\nreason = \"a test\"\n";
+    let case = Case::on(two_socket_intel(), settings)?;
+    let plan = case.quell(&["plan", case.apply()[1], "--json"])?.expect_code(0)?;
+    let plan: serde_json::Value = serde_json::from_str(&plan.stdout)?;
+    let steps = plan["steps"].as_array().context("steps")?;
+    let risks: Vec<_> = steps.iter().map(|step| (step["knob"].as_str(), step["risk"].as_str())).collect();
+    let expected = [("unit.state", "medium"), ("memory.swappiness", "low"), ("boot.parameter", "high")];
+    assert_eq!(risks, expected.map(|(knob, risk)| (Some(knob), Some(risk))));
+    assert!(steps[1]["risk_why"].is_null(), "{}", steps[1]);
+    assert!(steps[2]["risk_why"].as_str().is_some_and(|why| why.contains("boot loader's menu")), "{}", steps[2]);
+    Ok(())
+}

@@ -111,6 +111,27 @@ pub enum Risk {
     High(&'static str),
 }
 
+impl Risk {
+    /// How much: `low`, `medium`, `high`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium(_) => "medium",
+            Self::High(_) => "high",
+        }
+    }
+
+    /// What can go wrong, where there is something.
+    #[must_use]
+    pub fn why(self) -> Option<&'static str> {
+        match self {
+            Self::Low => None,
+            Self::Medium(why) | Self::High(why) => Some(why),
+        }
+    }
+}
+
 /// When in a transaction a knob is set: a stage's knobs may depend on those before it, and what they are set to before is read
 /// only when those have been set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
