@@ -115,6 +115,20 @@ fn every_verb_says_that_a_journal_cannot_be_read() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_transaction_that_there_is_not_cannot_be_rolled_back() -> Result<()> {
+    let case = Case::new()?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    let ended = case.quell(&["rollback", "--to", "99"])?.expect_code(2)?;
+    assert!(ended.stderr.contains("there is no transaction 0099: the last is 0001"), "{}", ended.stderr);
+    assert!(!case.is_as_before());
+    case.quell(&["rollback", "--to", "1"])?.expect_code(0)?;
+    assert!(case.is_as_before());
+    let again = case.quell(&["rollback", "--to", "1"])?.expect_code(0)?;
+    assert!(again.stdout.contains("nothing to roll back"), "{}", again.stdout);
+    Ok(())
+}
+
 /// A profile that sets this on a host with two sockets.
 fn on_intel(knob: &str, on: &str, value: &str, more: &str) -> Result<Case> {
     let on = if on.is_empty() { String::new() } else { format!("on = \"{on}\"\n") };

@@ -1,5 +1,6 @@
 //! `quell tune apply`, `confirm`, `rollback` and `recover`: what changes the host, each under the lock.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Write};
@@ -8,7 +9,7 @@ use std::os::fd::AsFd as _;
 use anyhow::{Context as _, bail};
 use quell::host::{Host, Root};
 use quell::tune::background::{BackgroundError, Errand, release};
-use quell::tune::journal::{Record, Store, TransactionId};
+use quell::tune::journal::{Record, Store, TransactionId, Transactions};
 use quell::tune::knob::Lifetime;
 use quell::tune::{self, Applied, BootTime, Holder, Lock, Plan, Terms, Unless, Unwound, ready};
 use quell::units::Nanos;
@@ -159,12 +160,28 @@ pub(super) fn rollback(root: &Root, arguments: &Rollback, out: &mut dyn Write) -
     let store = Store::of(root);
     let _lock = Lock::take(root, "rolling back")?;
     let host = Host::read(root.clone())?;
-    must_be_finished(&store.transactions()?.readable, &host.boot)?;
-    let undone = tune::rollback(&host, &store, arguments.to.map(TransactionId), unless(arguments.force))?;
+    let transactions = store.transactions()?;
+    must_be_finished(&transactions.readable, &host.boot)?;
+    let to = arguments.to.map(TransactionId);
+    if let Some(to) = to {
+        must_be_there(&transactions, to)?;
+    }
+    let undone = tune::rollback(&host, &store, to, unless(arguments.force))?;
     if undone.is_empty() {
         writeln!(out, "nothing to roll back")?;
     }
     told(&undone, out)
+}
+
+/// Fails where there is no transaction of this number.
+fn must_be_there(transactions: &Transactions, id: TransactionId) -> anyhow::Result<()> {
+    let readable = transactions.readable.iter().map(|transaction| transaction.id);
+    let known: BTreeSet<TransactionId> = readable.chain(transactions.broken.iter().map(|(id, _)| *id)).collect();
+    match known.last() {
+        _ if known.contains(&id) => Ok(()),
+        Some(last) => bail!("there is no transaction {id}: the last is {last}; `quell tune history` lists them"),
+        None => bail!("there is no transaction {id}, nor any other"),
+    }
 }
 
 pub(super) fn recover(root: &Root, arguments: &Recover, out: &mut dyn Write) -> anyhow::Result<Outcome> {
