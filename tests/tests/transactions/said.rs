@@ -213,3 +213,14 @@ fn a_plan_for_programs_has_the_risk_of_each_step() -> Result<()> {
     assert!(steps[2]["risk_why"].as_str().is_some_and(|why| why.contains("boot loader's menu")), "{}", steps[2]);
     Ok(())
 }
+
+#[test]
+fn a_plan_shows_once_what_is_the_same_on_many() -> Result<()> {
+    let case = on_intel("irq.affinity", "", "\"0-1\"", "")?;
+    let plan = case.quell(&["plan", case.apply()[1]])?.expect_code(0)?;
+    let blocks: Vec<&str> = plan.stdout.lines().filter(|line| line.starts_with("irq.affinity on irq ")).collect();
+    assert_eq!(blocks.len(), 1, "{}", plan.stdout);
+    let steps = plan.stdout.lines().find_map(|line| line.split_once(" to change")).context("a summary")?.0;
+    assert!(steps.parse::<u32>()? > 2, "{}", plan.stdout);
+    Ok(())
+}
