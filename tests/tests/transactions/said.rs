@@ -7,7 +7,7 @@ use quell::host::Root;
 use quell::tune::Lock;
 use quell_tests::fake_host::two_socket_intel;
 
-use crate::case::Case;
+use crate::case::{Case, THIRD, can_meddle};
 
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -222,5 +222,21 @@ fn a_plan_shows_once_what_is_the_same_on_many() -> Result<()> {
     assert_eq!(blocks.len(), 1, "{}", plan.stdout);
     let steps = plan.stdout.lines().find_map(|line| line.split_once(" to change")).context("a summary")?.0;
     assert!(steps.parse::<u32>()? > 2, "{}", plan.stdout);
+    Ok(())
+}
+
+#[test]
+fn root_is_not_told_to_be_root() -> Result<()> {
+    const TEST: &str = "root_is_not_told_to_be_root";
+    if !can_meddle(TEST) {
+        return Ok(());
+    }
+    let case = Case::new()?;
+    let plan = case.meddled_at(&["plan", case.apply()[1]], "openat:error=EPERM", &[THIRD])?.expect_code(0)?;
+    let said = plan.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("swappiness may not be changed: Operation not permitted"), "{said}");
+    let is_root = nix::unistd::geteuid().is_root();
+    assert_eq!(said.contains("run as root"), !is_root, "{said}");
+    assert_eq!(said.contains("root is refused too"), is_root, "{said}");
     Ok(())
 }

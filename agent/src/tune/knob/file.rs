@@ -130,7 +130,7 @@ pub(super) fn read(host: &Host, file: &str, of: &str) -> Result<Result<String, S
         io::ErrorKind::NotFound => Ok(Err(format!("there is no {}", of.replace("{}", "*")))),
         // A file of a driver that lacks what is behind it.
         _ if unsupported(&error) => Ok(Err(format!("{}: {error}", of.replace("{}", "*")))),
-        io::ErrorKind::PermissionDenied => Err(KnobError::Permission { path, source: error }),
+        io::ErrorKind::PermissionDenied => Err(KnobError::denied(path, error)),
         _ => Err(KnobError::Read { path, source: error }),
     }
 }

@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use on_card::OnCard;
 
 use super::{Kind, Scope, Target, Value, ValueError};
-use crate::host::Host;
+use crate::host::{Host, lockdown};
 
 pub(crate) use isolation::partition_group;
 
@@ -316,6 +316,16 @@ pub enum KnobError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// No permission, for root.
+    #[error("{} may not be changed: {source}; root is refused too{why}", path.display())]
+    Denied {
+        /// What was to be read or written.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+        /// Why, as far as it is known.
+        why: &'static str,
+    },
     /// Its file is not writable for anybody, so not for root either.
     #[error("{} is read-only, for root too: this kernel lacks what it would set, such as a hardware counter", path.display())]
     Fixed {
@@ -428,12 +438,26 @@ impl KnobError {
         }
     }
 
+    /// No permission; what there is to do about that.
+    pub(crate) fn denied(path: PathBuf, source: io::Error) -> Self {
+        if !nix::unistd::geteuid().is_root() {
+            return Self::Permission { path, source };
+        }
+        // debugfs_locked_down, fs/debugfs/file.c (5.4).
+        let why = if path.starts_with("/sys/kernel/debug") && lockdown::is_locked_down() {
+            ": the kernel is locked down, and debugfs with it"
+        } else {
+            ", as in a container, or by a security module"
+        };
+        Self::Denied { path, source, why }
+    }
+
     /// What became of a write: no permission, or refused.
     pub(crate) fn from_write(path: PathBuf, value: String, source: io::Error) -> Self {
         match source.raw_os_error() {
             Some(libc::EROFS) => Self::ReadOnly { path },
             // Of EPERM (a kernel's no to root too: locked down, or switched off by the firmware) and EACCES (modes of files).
-            Some(libc::EACCES) => Self::Permission { path, source },
+            Some(libc::EACCES) => Self::denied(path, source),
             Some(ENOTSUPP) => {
                 let source = io::Error::other("this kernel has no support for it (ENOTSUPP)");
                 Self::Refused { path, value, source }
@@ -542,7 +566,9 @@ mod tests {
     fn a_kernels_no_to_root_is_no_matter_of_permission() {
         let error = |errno| KnobError::from_write("/sys/x".into(), "1".to_owned(), io::Error::from_raw_os_error(errno));
         assert!(matches!(error(libc::EPERM), KnobError::Refused { .. }));
-        assert!(matches!(error(libc::EACCES), KnobError::Permission { .. }));
+        let is_root = nix::unistd::geteuid().is_root();
+        assert_eq!(matches!(error(libc::EACCES), KnobError::Denied { .. }), is_root, "{}", error(libc::EACCES));
+        assert_eq!(matches!(error(libc::EACCES), KnobError::Permission { .. }), !is_root, "{}", error(libc::EACCES));
         assert!(matches!(error(libc::EROFS), KnobError::ReadOnly { .. }));
         assert!(error(ENOTSUPP).to_string().ends_with("no support for it (ENOTSUPP)"), "{}", error(ENOTSUPP));
     }

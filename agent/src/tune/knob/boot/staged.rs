@@ -81,7 +81,7 @@ pub(super) fn write(host: &Host, file: &str, own: &Parameters) -> Result<(), Kno
 fn unread(host: &Host, file: &str, source: io::Error) -> KnobError {
     let path = host.root.path(file);
     match source.kind() {
-        io::ErrorKind::PermissionDenied => KnobError::Permission { path, source },
+        io::ErrorKind::PermissionDenied => KnobError::denied(path, source),
         _ => KnobError::Read { path, source },
     }
 }
