@@ -240,3 +240,20 @@ fn root_is_not_told_to_be_root() -> Result<()> {
     assert_eq!(said.contains("root is refused too"), is_root, "{said}");
     Ok(())
 }
+
+#[test]
+fn conditions_are_shown_with_the_setting_that_has_them() -> Result<()> {
+    let condition = "if = { virtual-machine = false, vendor = \"intel\", smt = false, cpus = 4, nodes = 2, kernel = \"6.18\", \
+                     driver = \"mlx5_core\" }\n";
+    let case = on_intel("memory.swappiness", "", "9", condition)?;
+    let show = case.quell(&["show", case.apply()[1]])?.expect_code(0)?;
+    let said = show.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let shown = "memory.swappiness = 9 (only on hosts that are no virtual machines, on Intel CPUs, where no core has two CPUs online (no SMT), \
+                 with 4 CPUs or more, with 2 NUMA nodes or more, on kernels from 6.18 on, with a network interface of the \
+                 driver mlx5_core) a test";
+    assert!(said.contains(shown), "{said}");
+    let trading = case.quell(&["show", "trading"])?.expect_code(0)?;
+    assert!(trading.stdout.contains("    (only on kernels from 6.18 on)\n"), "{}", trading.stdout);
+    assert_eq!(trading.stdout.matches("    (only ").count(), 2, "{}", trading.stdout);
+    Ok(())
+}

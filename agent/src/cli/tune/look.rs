@@ -7,7 +7,7 @@ use anyhow::bail;
 use quell::host::{Host, Root};
 use quell::tune::journal::{Phase, StepState, Store, Transaction, TransactionId, Transactions};
 use quell::tune::knob::{self, Risk};
-use quell::tune::profile::{DIRECTORY, SHIPPED, TuningProfile};
+use quell::tune::profile::{Condition, DIRECTORY, SHIPPED, TuningProfile};
 use quell::tune::{self, BootTime, Lock, Request, Step, Verdict, Verified, in_force};
 
 use super::{boot, now, profiles, text, unfinished};
@@ -46,6 +46,10 @@ pub(super) fn show(root: &Root, name: &str, out: &mut dyn Write) -> anyhow::Resu
         let on = setting.on.as_ref().map_or_else(String::new, |on| format!(" on {on}"));
         let optional = if setting.optional { " (optional)" } else { "" };
         writeln!(out, "{}{on} = {}{optional}", setting.knob, setting.value)?;
+        if setting.condition != Condition::default() {
+            // Reasons begin with such words too.
+            writeln!(out, "    {}", wrapped(&format!("(only {})", setting.condition), 4))?;
+        }
         writeln!(out, "    {}", wrapped(&setting.reason, 4))?;
     }
     Ok(Outcome::Done)
