@@ -42,6 +42,11 @@ fn every_verb_has_help() {
     insta::assert_snapshot!("help_report", help(&["report", "--help"]));
     insta::assert_snapshot!("help_doctor", help(&["doctor", "--help"]));
     insta::assert_snapshot!("help_list", help(&["list", "--help"]));
+    insta::assert_snapshot!("help_run", help(&["run", "--help"]));
+    insta::assert_snapshot!("help_tune", help(&["tune", "--help"]));
+    insta::assert_snapshot!("help_tune_plan", help(&["tune", "plan", "--help"]));
+    insta::assert_snapshot!("help_tune_apply", help(&["tune", "apply", "--help"]));
+    insta::assert_snapshot!("help_tune_rollback", help(&["tune", "rollback", "--help"]));
 }
 
 #[test]
