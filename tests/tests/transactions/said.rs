@@ -257,3 +257,12 @@ fn conditions_are_shown_with_the_setting_that_has_them() -> Result<()> {
     assert_eq!(trading.stdout.matches("    (only ").count(), 2, "{}", trading.stdout);
     Ok(())
 }
+
+#[test]
+fn what_isolated_cpus_with_smt_may_do_is_said_where_it_is_set() -> Result<()> {
+    let case = Case::on(two_socket_intel(), "")?;
+    let show = case.quell(&["show", "trading"])?.expect_code(0)?;
+    let said = show.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("with SMT they may enter C1, which takes 1 to 2 us to leave"), "{said}");
+    Ok(())
+}
