@@ -173,6 +173,16 @@ fn cpus_and_interfaces_that_the_host_does_not_have() {
 }
 
 #[test]
+fn memory_nodes_of_what_is_no_cgroup() {
+    let error = wrong_here(&setting("knob = \"process.memory_nodes\"\non = \"nginx\"\nvalue = \"0\""), &[]);
+    assert_eq!(
+        error,
+        "a.toml:4: process.memory_nodes (on): `nginx` is no cgroup, and memory nodes are those of a cgroup: write it from the \
+         root of the hierarchy, as in /system.slice/nginx.service; no call sets those of a process that runs"
+    );
+}
+
+#[test]
 fn a_setting_for_hosts_without_smt_is_left_out_with_the_reason_where_cores_have_two_cpus() {
     let (_folder, profile) = load(&[("a.toml", &setting("knob = \"memory.ksm\"\nvalue = 1\nif = { smt = false }"))]);
     let profile = profile.expect("a profile");

@@ -127,7 +127,7 @@ fn chosen(knob: &dyn Knob, host: &Host, on: &str) -> Result<Vec<Target>, String>
                 })
                 .collect()
         }
-        Scope::Named => Ok(words().map(|name| Target::Name(name.to_owned())).collect()),
+        Scope::Named => words().map(|name| knob.check_name(name).map(|()| Target::Name(name.to_owned()))).collect(),
         Scope::Cpu => {
             let cpus: CpuSet = on.parse().map_err(|error: crate::units::CpuListError| error.to_string())?;
             host.topology.has(&cpus)?;

@@ -202,6 +202,14 @@ pub trait Knob: Sync {
         Ok(())
     }
 
+    /// Whether what a profile names could be there on any host, for [`Scope::Named`].
+    ///
+    /// # Errors
+    /// It could not; why, and what would be right.
+    fn check_name(&self, _name: &str) -> Result<(), String> {
+        Ok(())
+    }
+
     /// How long a value lasts, where that depends on the value.
     fn lifetime(&self, _wanted: &Value) -> Lifetime {
         self.spec().lifetime

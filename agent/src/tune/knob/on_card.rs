@@ -74,6 +74,10 @@ impl Knob for OnCard {
         self.0.check(value)
     }
 
+    fn check_name(&self, name: &str) -> Result<(), String> {
+        self.0.check_name(name)
+    }
+
     fn lifetime(&self, wanted: &Value) -> Lifetime {
         self.0.lifetime(wanted)
     }

@@ -92,7 +92,7 @@ fn cgroup(host: &Host, thread: &Thread) -> io::Result<(&'static str, String)> {
 }
 
 /// Whether a text names a cgroup from the root of the hierarchy.
-fn is_group(path: &str) -> bool {
+pub(super) fn is_group(path: &str) -> bool {
     path.starts_with('/') && path.split('/').all(|part| part != "..")
 }
 
