@@ -3,6 +3,7 @@
 //! A profile names what is wanted; with a [`Host`](crate::host::Host) it becomes a plan. Applying one
 //! journals what every value was before it is changed, so that whatever happens it can be put back.
 
+mod allocator;
 mod apply;
 pub mod background;
 mod boot_time;
@@ -29,6 +30,7 @@ mod variables;
 mod verify;
 mod want;
 
+pub use allocator::out_of_reach;
 pub use apply::{Applied, ApplyError, Holder, Terms, apply};
 pub use boot_time::BootTime;
 pub use in_force::{InForce, in_force, to_recover};
