@@ -1,11 +1,12 @@
 //! What verbs say, and when.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 use anyhow::{Context as _, Result};
 use quell::host::Root;
 use quell::tune::Lock;
-use quell_tests::fake_host::two_socket_intel;
+use quell_tests::fake_host::{small_vm, two_socket_intel};
 
 use crate::case::{Case, THIRD, can_meddle};
 
@@ -264,5 +265,30 @@ fn what_isolated_cpus_with_smt_may_do_is_said_where_it_is_set() -> Result<()> {
     let show = case.quell(&["show", "trading"])?.expect_code(0)?;
     let said = show.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(said.contains("with SMT they may enter C1, which takes 1 to 2 us to leave"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn when_a_file_on_disk_was_changed_is_told_by_the_file() -> Result<()> {
+    let host = small_vm();
+    host.put("/etc/default/grub", "GRUB_CMDLINE_LINUX=\"quiet\"\n");
+    let settings = "[[set]]\nknob = \"boot.parameter\"\non = \"skew_tick\"\nvalue = 1\nreason = \"a test\"\n\
+                    [[set]]\nknob = \"memory.swappiness\"\nvalue = 9\nreason = \"a test\"\n";
+    let case = Case::on(host, settings)?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    case.host.put("/etc/default/grub", "GRUB_CMDLINE_LINUX=\"quiet\"\n");
+    case.host.put("/proc/sys/vm/swappiness", "70\n");
+    let verified = case.quell(&["verify", "--json"])?.expect_code(1)?;
+    let verified: serde_json::Value = serde_json::from_str(&verified.stdout)?;
+    let of = |knob: &str| verified.as_array()?.iter().find(|value| value["knob"] == knob);
+    let (boot, swappiness) = (of("boot.parameter").context("it")?, of("memory.swappiness").context("it")?);
+    let changed = fs::metadata(case.at("/etc/default/grub"))?.ctime();
+    assert_eq!((boot["verdict"].as_str(), boot["by"].as_i64()), (Some("changed"), Some(changed)), "{boot}");
+    assert!(boot["after"].as_i64().is_some_and(|after| after <= changed), "{boot}");
+    // The kernel's own files have the time of when they were looked at first.
+    assert!(swappiness["verdict"] == "changed" && swappiness["by"].is_null(), "{swappiness}");
+    let told = case.quell(&["verify"])?.expect_code(1)?;
+    let told = told.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(told.matches("and not after its file was last changed, ").count(), 1, "{told}");
     Ok(())
 }

@@ -197,9 +197,11 @@ fn told(verified: &[Verified], out: &mut dyn Write) -> std::io::Result<()> {
         let what = match &value.verdict {
             Verdict::Match | Verdict::AwaitsBoot => continue,
             Verdict::Mismatch { got } => format!("want {}, got {got}", value.wanted),
-            Verdict::Changed { got, after } => {
-                let set = text::ago(now().saturating_sub(*after));
-                format!("somebody has set it to {got} since it was set, {set}; wanted {}", value.wanted)
+            Verdict::Changed { got, after, by } => {
+                let ago = |time: u64| text::ago(now().saturating_sub(time));
+                let by =
+                    by.map_or_else(String::new, |by| format!(", and not after its file was last changed, {}", ago(by)));
+                format!("somebody has set it to {got} since it was set, {}{by}; wanted {}", ago(*after), value.wanted)
             }
             Verdict::Gone { got } => format!("went with the boot: it is {got}, wanted {}", value.wanted),
             Verdict::Absent { why } => format!("absent: {why}"),

@@ -303,6 +303,14 @@ pub trait Knob: Sync {
         Ok(Running::InForce)
     }
 
+    /// The files on disk that it is read from: they tell when they were last changed, which those of the kernel do not.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    fn files(&self, _host: &Host, _target: &Target) -> Result<Vec<String>, KnobError> {
+        Ok(Vec::new())
+    }
+
     /// Makes what was written count, where that is done once for many values: boot loaders read a file that a program
     /// makes. Called after the last of this knob's values was written in a transaction, or put back.
     ///

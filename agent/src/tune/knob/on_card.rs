@@ -151,6 +151,10 @@ impl Knob for OnCard {
         self.0.running(host, target, inner(wanted))
     }
 
+    fn files(&self, host: &Host, target: &Target) -> Result<Vec<String>, KnobError> {
+        self.0.files(host, target)
+    }
+
     fn settle(&self, host: &Host) -> Result<(), KnobError> {
         self.0.settle(host)
     }

@@ -267,6 +267,10 @@ impl Knob for Parameter {
         Ok(effect::lacking(host, name, wanted)?.map_or(Running::InForce, |now| Running::Otherwise { now }))
     }
 
+    fn files(&self, host: &Host, _: &Target) -> Result<Vec<String>, KnobError> {
+        staged::files(host)
+    }
+
     fn settle(&self, host: &Host) -> Result<(), KnobError> {
         staged::settle(host)
     }

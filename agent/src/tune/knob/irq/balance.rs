@@ -141,6 +141,10 @@ impl Knob for BannedCpus {
         Self::file(host).map_or(Ok(()), |file| changeable(host, file))
     }
 
+    fn files(&self, host: &Host, _: &Target) -> Result<Vec<String>, KnobError> {
+        Ok(Self::file(host).map(str::to_owned).into_iter().collect())
+    }
+
     fn settle(&self, host: &Host) -> Result<(), KnobError> {
         // Without systemd, or where it has no such unit, it is the user's to restart.
         if !(host.root.is_host() && host.root.runs_systemd()) {
