@@ -54,6 +54,10 @@ unit! {
     Irq(u32)
 }
 unit! {
+    /// What a network link carries: millions of bits per second.
+    Megabits(u32)
+}
+unit! {
     /// A virtual address.
     Addr(u64)
 }

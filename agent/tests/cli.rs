@@ -42,6 +42,11 @@ fn every_verb_has_help() {
     insta::assert_snapshot!("help_report", help(&["report", "--help"]));
     insta::assert_snapshot!("help_doctor", help(&["doctor", "--help"]));
     insta::assert_snapshot!("help_list", help(&["list", "--help"]));
+    insta::assert_snapshot!("help_run", help(&["run", "--help"]));
+    insta::assert_snapshot!("help_tune", help(&["tune", "--help"]));
+    insta::assert_snapshot!("help_tune_plan", help(&["tune", "plan", "--help"]));
+    insta::assert_snapshot!("help_tune_apply", help(&["tune", "apply", "--help"]));
+    insta::assert_snapshot!("help_tune_rollback", help(&["tune", "rollback", "--help"]));
 }
 
 #[test]
@@ -266,4 +271,19 @@ fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is_one() {
         assert_eq!(output.status.code(), Some(2));
         assert!(stderr(&output).contains("No space left"), "{}", stderr(&output));
     }
+}
+
+#[test]
+fn huge_pages_that_a_program_may_not_make_its_heap_of_are_said_to_do_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("static");
+    // A program of 64 bits that names no dynamic linker, and nothing else.
+    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+    file.resize(64, 0);
+    std::fs::write(&program, file).expect("a file");
+    let program = program.to_str().expect("text");
+    let said = |words: &[&str]| stderr(&quell(&[&["run"], words].concat())).to_owned();
+    let asked = said(&["--hugepages", "--", program]);
+    assert!(asked.contains("--hugepages may do nothing") && asked.contains("is linked statically"), "{asked}");
+    assert!(!said(&["--", program]).contains("hugepages may"), "not asked for");
 }

@@ -22,7 +22,7 @@ fn main() {
         let variables = Variables::resolve(&host, &profile.variables, &BTreeMap::new()).expect("variables");
         let (wants, inapplicable) = wants(&profile, &host, &variables).expect("wants");
         let count = wants.len();
-        let plan = plan(name, Vec::new(), survey(&host, wants), inapplicable);
+        let plan = plan(name, Vec::new(), survey(&host, wants), inapplicable).expect("a plan");
         let steps = plan.steps.len();
         println!(
             "{name}: planned in {:?}, of which {facts:?} for the host; {count} values, {steps} steps",

@@ -9,7 +9,7 @@ mod tables;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
@@ -42,7 +42,10 @@ impl FakeHost {
     /// The directory, from now on for whoever asked to remove.
     #[must_use]
     pub fn keep(self) -> std::path::PathBuf {
-        self.folder.keep()
+        let path = self.path().to_owned();
+        // Neither removed nor made writable.
+        std::mem::forget(self);
+        path
     }
 
     /// As tuning sees it now.
@@ -62,6 +65,11 @@ impl FakeHost {
         let path = self.at(path);
         fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
         fs::write(path, text).expect("a file");
+    }
+
+    /// Takes from a directory the permission to write, as those of `/proc` have none.
+    fn seal_directory(&self, path: &str) {
+        fs::set_permissions(self.at(path), fs::Permissions::from_mode(0o555)).expect("a directory");
     }
 
     /// A symbolic link, as sysfs has them: relative.
@@ -122,5 +130,16 @@ impl FakeHost {
         };
         // The mounts go with the thread.
         std::thread::scope(|scope| scope.spawn(|| seal().map(|()| act())).join().expect("the act"))
+    }
+}
+
+/// Who is not root can remove nothing from a directory that has no permission to write.
+impl Drop for FakeHost {
+    fn drop(&mut self) {
+        let irqs = self.at("/proc/irq");
+        let below = fs::read_dir(&irqs).into_iter().flatten().flatten().map(|entry| entry.path());
+        for directory in below.chain([irqs]).filter(|path| path.is_dir()) {
+            let _ = fs::set_permissions(directory, fs::Permissions::from_mode(0o755));
+        }
     }
 }

@@ -23,13 +23,16 @@ fn everything_that_tuned_sets_is_a_knob_that_takes_the_value() {
         .filter(|line| line.starts_with("| `"))
         .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
         .collect();
-    assert!(rows.len() > 50, "{}", rows.len());
+    // All that tuned's profiles set: one that goes missing is seen.
+    assert_eq!(rows.len(), 56);
+    let has = |tuned: &str, quell: &str| rows.iter().any(|row| row[0] == tuned && row[1] == quell);
+    assert!(has("`[vm] transparent_hugepages=always`", "`memory.thp = always`"), "hpc-compute");
     for row in rows {
         let &[_, cell, profile] = &row[..] else { panic!("{row:?}") };
         let (id, on, value) = setting(cell);
         let knob = knob::by_id(id).unwrap_or_else(|| panic!("no knob {id}"));
         let spec = knob.spec();
-        spec.kind.parse(value).unwrap_or_else(|error| panic!("{id}: {error}"));
+        knob::parse(knob, value).unwrap_or_else(|error| panic!("{id}: {error}"));
         assert!(on.is_some() || spec.scope != Scope::Named, "{id} needs a name");
         if ["latency", "network-latency", "trading", "throughput"].contains(&profile) {
             let profile = TuningProfile::load(profile, Path::new("/nonexistent")).expect("a profile");

@@ -137,7 +137,7 @@ fn every_value_is_set_and_put_back_to_the_byte() {
 fn planned(host: &Host, profile: &TuningProfile) -> Plan {
     let variables = Variables::resolve(host, &profile.variables, &BTreeMap::new()).expect("variables");
     let (wants, inapplicable) = wants(profile, host, &variables).expect("wants");
-    plan(&profile.name, Vec::new(), survey(host, wants), inapplicable)
+    plan(&profile.name, Vec::new(), survey(host, wants), inapplicable).expect("a plan")
 }
 
 #[test]

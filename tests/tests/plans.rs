@@ -7,6 +7,7 @@ use std::path::Path;
 use quell::host::Host;
 use quell::tune::profile::{SHIPPED, TuningProfile};
 use quell::tune::{Plan, Variables, plan, survey, wants};
+use quell::units::CpuSet;
 use quell_tests::fake_host::{FakeHost, amd_with_eight_dies, container, small_vm, two_socket_intel};
 use quell_tests::kernel;
 
@@ -15,7 +16,7 @@ fn planned(host: &Host, name: &str) -> Plan {
     let variables = Variables::resolve(host, &profile.variables, &BTreeMap::new()).expect("variables");
     let (wants, inapplicable) = wants(&profile, host, &variables).expect("wants");
     let variables = variables.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    plan(name, variables, survey(host, wants), inapplicable)
+    plan(name, variables, survey(host, wants), inapplicable).expect("a plan")
 }
 
 /// A plan in short: what changes in the same way on many targets is one line.
@@ -62,6 +63,39 @@ fn all_profiles(host: &FakeHost) -> String {
 #[test]
 fn on_a_two_socket_intel_host() {
     insta::assert_snapshot!(all_profiles(&two_socket_intel()));
+}
+
+/// The CPUs that `trading` isolates, where these are given.
+fn isolated(fake: &FakeHost, given: &[(&str, &str)]) -> CpuSet {
+    let profile = TuningProfile::load("trading", Path::new("/nonexistent")).expect("a shipped profile");
+    let given = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let variables = Variables::resolve(&fake.host(), &profile.variables, &given).expect("variables");
+    let (_, cpus) = variables.iter().find(|(name, _)| *name == "isolated").expect("the variable");
+    cpus.parse().expect("a list of CPUs")
+}
+
+#[test]
+fn cpus_are_isolated_beside_the_fastest_of_the_cards_that_are_meant() {
+    let fake = two_socket_intel();
+    let node = |number: u32| -> CpuSet {
+        let list = fake.read(&format!("/sys/devices/system/node/node{number}/cpulist"));
+        list.trim().parse().expect("a list of CPUs")
+    };
+    let is_on = |cpus: CpuSet, number: u32| !cpus.is_empty() && cpus.difference(&node(number)).is_empty();
+    assert!(
+        is_on(isolated(&fake, &[]), 1),
+        "{}: a 100 Gb/s card is on node 1, one of 1 Gb/s on node 0",
+        isolated(&fake, &[])
+    );
+    assert!(is_on(isolated(&fake, &[("nics", "eno1")]), 0));
+    assert!(is_on(isolated(&fake, &[("nics", "ens1f1")]), 1), "without a carrier");
+    // Where the links do not tell: by the queues, 4 and 28.
+    for nic in ["eno1", "ens1f0"] {
+        fake.put(&format!("/sys/class/net/{nic}/speed"), "-1\n");
+    }
+    assert!(is_on(isolated(&fake, &[]), 1));
+    // As many queues on each, and two cards on node 1.
+    assert!(is_on(isolated(&fake, &[("nics", "eno1 ens1f0 ens1f1")]), 1));
 }
 
 #[test]

@@ -85,11 +85,45 @@ fn a_value_that_the_knob_does_not_take() {
         ("knob = \"memory.dirty_limit\"\nvalue = \"101 %\"", "`101 %` is not a share as in 10 %, or a number of bytes"),
         ("knob = \"sched.watchdog_cpumask\"\nvalue = \"3-1\"", "`3-1` is not a list of CPUs, as in 2-5,8"),
         (
+            "knob = \"net.rss_table\"\nvalue = \"garbage\"",
+            "`garbage` is not `equal 4`, `queues 2 3`, or `table` and a queue for each bucket",
+        ),
+        (
+            "knob = \"net.rss_table\"\nvalue = \"queues two\"",
+            "`queues two` is not `equal 4`, `queues 2 3`, or `table` and a queue for each bucket",
+        ),
+        (
+            "knob = \"cpu.idle_disabled\"\nvalue = \"above C1\"",
+            "`above C1` is not `none`, `above 10` in us, or names of idle states",
+        ),
+        (
+            "knob = \"process.policy\"\non = \"nginx\"\nvalue = \"fifo:200\"",
+            "`fifo:200` is not a scheduling policy: fifo:50, rr:10, other:0, batch:0, idle, or \
+             deadline:RUNTIME/DEADLINE/PERIOD in ns",
+        ),
+        (
+            "knob = \"process.memory_nodes\"\non = \"/a.slice\"\nvalue = \"near\"",
+            "`near` is not a list of NUMA nodes, as in 0-1",
+        ),
+        (
+            "knob = \"process.cgroup\"\non = \"nginx\"\nvalue = \"system.slice\"",
+            "`system.slice` is not a cgroup from the root of the hierarchy, as in /system.slice",
+        ),
+        (
+            "knob = \"net.flow_rule\"\non = \"eth0:1\"\nvalue = \"udp4 dst-port 5000\"",
+            "`udp4 dst-port 5000` is not a rule as in `udp4 dst-port 5000 queue 3`, or empty for none",
+        ),
+        (
+            "knob = \"boot.parameter\"\non = \"init\"\nvalue = \"a b\"",
+            "`a b` is not text without spaces and without what a shell reads otherwise (\"'$`\\;&|<>(){})",
+        ),
+        (
             "knob = \"cpu.frequency\"\nvalue = [2000, 1000]",
             "`2000 1000` is not a range in kHz, as in 1000 2000, min 2000 or max max",
         ),
     ] {
-        assert_eq!(wrong(&setting(lines)), format!("a.toml:5: value: {said}"));
+        let line = if lines.contains("\non = ") { 6 } else { 5 };
+        assert_eq!(wrong(&setting(lines)), format!("a.toml:{line}: value: {said}"));
     }
 }
 
@@ -125,8 +159,27 @@ fn cpus_and_interfaces_that_the_host_does_not_have() {
     assert_eq!(error, "a.toml:4: memory.hugepages_2m (on): there is no NUMA node 1");
     let error = wrong_here(&setting("knob = \"net.mtu\"\non = \"eth7\"\nvalue = 9000"), &[]);
     assert_eq!(error, "a.toml:4: net.mtu (on): there is no network interface eth7; there are: eth0");
+    let error = wrong_here(&setting("knob = \"sched.watchdog_cpumask\"\nvalue = \"0-500\""), &[]);
+    assert_eq!(error, "a.toml:4: sched.watchdog_cpumask (value): there are no CPUs 2-500: the last is 1");
+    let uses = setting("knob = \"sched.watchdog_cpumask\"\nvalue = \"${housekeeping}\"");
+    let error = wrong_here(&uses, &[("isolated", "1,200")]);
+    assert_eq!(error, "command line:1: --set isolated: there are no CPUs 200: the last is 1");
+    let own = format!("{uses}[variables]\nisolated = \"0\"\n");
+    assert_eq!(wrong_here(&own, &[("isolated", "1,200")]), error, "given, and not as written");
+    let error = wrong_here(&uses, &[("queue_cpus", "some")]);
+    assert!(error.starts_with("command line:1: --set queue_cpus: `some` is not a CPU list"), "{error}");
     let error = wrong_here(&setting("knob = \"cpu.uncore_frequency\"\non = \"die9\"\nvalue = \"max max\""), &[]);
     assert_eq!(error, "a.toml:4: cpu.uncore_frequency (on): this host has no die");
+}
+
+#[test]
+fn memory_nodes_of_what_is_no_cgroup() {
+    let error = wrong_here(&setting("knob = \"process.memory_nodes\"\non = \"nginx\"\nvalue = \"0\""), &[]);
+    assert_eq!(
+        error,
+        "a.toml:4: process.memory_nodes (on): `nginx` is no cgroup, and memory nodes are those of a cgroup: write it from the \
+         root of the hierarchy, as in /system.slice/nginx.service; no call sets those of a process that runs"
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::bail;
 use quell::probe::PROBES;
 use quell::report::FORMATS;
-use quell::tune::knob::{Knob, KnobSpec, Lifetime, Risk, knobs};
+use quell::tune::knob::{Knob, KnobSpec, Lifetime, knobs};
 
 use super::Outcome;
 use super::text::wrapped;
@@ -46,11 +46,7 @@ struct KnobFacts {
 impl KnobFacts {
     fn of(knob: &'static dyn Knob) -> Self {
         let KnobSpec { id, doc, source, kind, scope, lifetime, risk, .. } = *knob.spec();
-        let (risk, risk_why) = match risk {
-            Risk::Low => ("low", None),
-            Risk::Medium(why) => ("medium", Some(why)),
-            Risk::High(why) => ("high", Some(why)),
-        };
+        let (risk, risk_why) = (risk.name(), risk.why());
         Self { id, doc, takes: kind.to_string(), scope: scope.name(), lifetime, risk, risk_why, source }
     }
 }

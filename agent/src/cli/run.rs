@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use quell::tune::Policy;
-use quell::tune::{RunConfig, run as become_it};
+use quell::tune::{RunConfig, out_of_reach, run as become_it};
 use quell::units::{CpuId, CpuSet, NodeId};
 
 use super::Outcome;
@@ -35,6 +35,12 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let (program, words) = arguments.command.split_first().ok_or_else(|| anyhow::anyhow!("no command"))?;
+    // Whoever reads the variable later, as a child, may be another program.
+    if arguments.hugepages
+        && let Some(why) = out_of_reach(program)
+    {
+        tracing::warn!("--hugepages may do nothing: {why}");
+    }
     let nodes = arguments.memory_nodes.iter().flat_map(CpuSet::iter).map(|CpuId(node)| NodeId(node));
     match become_it(&RunConfig {
         cpus: arguments.cpus.clone(),

@@ -11,6 +11,11 @@ pub(super) fn level() -> Option<String> {
     super::read("/sys/kernel/security/lockdown").ok().as_deref().and_then(chosen)
 }
 
+/// Whether root is kept from anything.
+pub(crate) fn is_locked_down() -> bool {
+    level().is_some_and(|level| level != "none")
+}
+
 /// Whether programs may not read kernel memory.
 pub(crate) fn hides_kernel_memory() -> bool {
     level().as_deref() == Some(CONFIDENTIALITY)

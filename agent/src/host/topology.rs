@@ -65,6 +65,19 @@ impl Topology {
         Ok(topology)
     }
 
+    /// Whether the host has all of these CPUs, online or not.
+    ///
+    /// # Errors
+    /// It has not: which, in words.
+    pub fn has(&self, cpus: &CpuSet) -> Result<(), String> {
+        let absent: CpuSet = cpus.iter().filter(|cpu| !self.cpus.contains_key(cpu)).collect();
+        match self.cpus.last_key_value() {
+            _ if absent.is_empty() => Ok(()),
+            Some((last, _)) => Err(format!("there are no CPUs {absent}: the last is {last}")),
+            None => Err("the host has no CPUs".to_owned()),
+        }
+    }
+
     /// The CPUs that run.
     #[must_use]
     pub fn online(&self) -> CpuSet {

@@ -11,7 +11,7 @@ use super::journal::{Begin, JournalError, Store, TransactionId};
 use super::knob::Reading;
 use super::ready::{Blocked, ready};
 use super::undo::{Undone, Unless, undo};
-use super::{BootTime, Plan, Step, StepError, knob};
+use super::{BootTime, Plan, Request, Step, StepError, knob};
 use crate::host::Host;
 
 use work::Work;
@@ -21,6 +21,8 @@ use work::Work;
 pub struct Terms<'a> {
     /// Now, in seconds since 1970.
     pub time: u64,
+    /// What it was asked for by, for who asks for it again.
+    pub request: Option<&'a Request>,
     /// Until when it must be confirmed, where it must.
     pub confirm_by: Option<BootTime>,
     /// Who keeps open what is in force for as long as it is.
@@ -49,7 +51,7 @@ impl Terms<'_> {
     /// For good, by a process that stays.
     #[must_use]
     pub fn at(time: u64) -> Self {
-        Self { time, confirm_by: None, holder: Holder::Caller }
+        Self { time, request: None, confirm_by: None, holder: Holder::Caller }
     }
 }
 
@@ -113,7 +115,7 @@ pub fn apply(host: &Host, store: &Store, plan: &Plan, terms: &Terms<'_>) -> Resu
     ready(store.transactions().map_err(Blocked::from)?)?;
     let interruptions = Interruptions::hold().map_err(ApplyError::Signals)?;
     let steps = plan.steps.iter().map(|step| at_the_start(host, step)).collect();
-    let begin = Begin::new(&plan.profile, &host.boot, terms.time, steps);
+    let begin = Begin { request: terms.request.cloned(), ..Begin::new(&plan.profile, &host.boot, terms.time, steps) };
     let journal = store.begin(begin).map_err(ApplyError::Unwritten)?;
     let mut work = Work::new(host, &plan.steps, journal, &interruptions);
     match work.run(terms) {

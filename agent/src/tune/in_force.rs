@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::journal::{Phase, StepState, Transaction, TransactionId};
-use super::knob::Lifetime;
 use super::{BootTime, Step, Target, Value};
 
 /// A value that a transaction made.
@@ -29,7 +28,7 @@ pub fn in_force<'a>(transactions: &'a [Transaction], boot: &str) -> Vec<InForce<
     for transaction in transactions.iter().filter(complete) {
         let replaced = transaction.boot != boot && again(&transaction.profile);
         for (step, state) in &transaction.steps {
-            if replaced && step.lifetime != Lifetime::NextBoot {
+            if replaced && !step.lifetime.outlives_boot() {
                 continue;
             }
             if let StepState::Done { after, .. } = state {

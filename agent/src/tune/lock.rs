@@ -57,6 +57,14 @@ impl Lock {
         }
     }
 
+    /// Whether nobody has it, to say who has before anything that is half done is looked at. Only [`take`](Self::take) keeps it so.
+    ///
+    /// # Errors
+    /// Somebody has.
+    pub fn free(root: &Root) -> Result<(), LockError> {
+        Self::holder(root).map_or(Ok(()), |holder| Err(LockError::Held { holder }))
+    }
+
     /// Who has it, as it wrote itself down; `None` where nobody has, or that cannot be told.
     #[must_use]
     pub fn holder(root: &Root) -> Option<String> {

@@ -3,6 +3,7 @@
 //! A profile names what is wanted; with a [`Host`](crate::host::Host) it becomes a plan. Applying one
 //! journals what every value was before it is changed, so that whatever happens it can be put back.
 
+mod allocator;
 mod apply;
 pub mod background;
 mod boot_time;
@@ -19,6 +20,7 @@ pub mod profile;
 mod range;
 mod ready;
 mod recover;
+mod request;
 mod run;
 mod step_error;
 mod target;
@@ -28,6 +30,7 @@ mod variables;
 mod verify;
 mod want;
 
+pub use allocator::out_of_reach;
 pub use apply::{Applied, ApplyError, Holder, Terms, apply};
 pub use boot_time::BootTime;
 pub use in_force::{InForce, in_force, to_recover};
@@ -38,6 +41,7 @@ pub use policy::{Policy, PolicyError};
 pub use range::{End, Range, RangeError};
 pub use ready::{Blocked, ready};
 pub use recover::{UndoError, Unwound, recover, rollback};
+pub use request::Request;
 pub use run::{RunConfig, RunError, run};
 pub use step_error::StepError;
 pub use target::{Scope, Target, TargetError};

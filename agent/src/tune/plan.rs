@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::knob::{KnobError, Lifetime, Reading, Stage};
+use super::profile::{Place, ProfileError};
 use super::want::{Inapplicable, Want};
 use super::{Target, Value};
 use crate::host::Host;
@@ -93,13 +94,15 @@ pub fn survey(host: &Host, wants: Vec<Want>) -> Vec<Surveyed> {
 }
 
 /// What would change. Pure: everything was read before.
-#[must_use]
+///
+/// # Errors
+/// A setting that is not optional wants what this host cannot be set to, whatever is done.
 pub fn plan(
     profile: &str,
     variables: Vec<(String, String)>,
     surveyed: Vec<Surveyed>,
     inapplicable: Vec<Inapplicable>,
-) -> Plan {
+) -> Result<Plan, ProfileError> {
     let skipped =
         inapplicable.into_iter().map(|setting| Skipped { knob: setting.knob, target: None, why: setting.why });
     let mut plan = Plan {
@@ -121,16 +124,21 @@ pub fn plan(
                 knob: spec.id.to_owned(),
                 target: want.target,
                 now,
+                lifetime: want.knob.lifetime(&wanted),
                 wanted,
-                lifetime: spec.lifetime,
                 stage: spec.stage,
                 reason: want.reason,
                 optional: want.optional,
             }),
+            Err(error @ KnobError::Impossible { .. }) if !want.optional => {
+                let on = if want.target == Target::Host { String::new() } else { format!(" on {}", want.target) };
+                let at = Place { key: format!("{} (value){on}", spec.id), ..want.at };
+                return Err(ProfileError::Key { at, why: error.to_string() });
+            }
             Err(error) => plan.skipped.push(skip(error.to_string())),
         }
     }
     // Stable: within a stage as the profile has it.
     plan.steps.sort_by_key(|step| step.stage);
-    plan
+    Ok(plan)
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::interruption::Interruptions;
 use super::journal::{Journal, JournalError, Record, ToUndo};
-use super::knob::{Lifetime, Reading};
+use super::knob::Reading;
 use super::owner::{Fate, fate};
 use super::{Step, Target, Value, background, knob};
 use crate::host::Host;
@@ -129,7 +129,7 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
                 continue;
             }
         }
-        if undo.step.lifetime == Lifetime::NextBoot {
+        if undo.step.lifetime.outlives_boot() {
             // Not undone before it is settled too, even where it was as before: a crash may have come between the two.
             unsettled.push(undo);
             continue;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::profile::{Place, ProfileError, Variable};
 use crate::host::{Host, Nic};
-use crate::units::{CpuId, CpuSet, NodeId};
+use crate::units::{CpuId, CpuListError, CpuSet, Megabits, NodeId};
 
 /// The values of variables on a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,18 +17,19 @@ pub(super) fn uses_none(text: &str) -> bool {
 
 impl Variables {
     /// Finds the values of a profile's variables: what the user gave, else what the profile says, else what the host suggests
-    /// for `isolated`, `housekeeping`, `queue_cpus` (of the housekeeping CPUs, those beside the isolated ones) and `nics`.
+    /// for `nics`, `isolated` (near those), `housekeeping` and `queue_cpus` (of the housekeeping CPUs, those beside the isolated
+    /// ones).
     ///
     /// # Errors
-    /// A variable uses itself, or one that is not defined.
+    /// A variable uses itself, or one that is not defined, or it is to have CPUs and those are not there.
     pub fn resolve(
         host: &Host,
         written: &BTreeMap<String, Variable>,
         given: &BTreeMap<String, String>,
     ) -> Result<Self, ProfileError> {
-        let place = |name: &str| {
-            let key = format!("--set {name}");
-            written.get(name).map_or(Place { file: "command line".into(), line: 1, key }, |known| known.at.clone())
+        let place = |name: &str| match written.get(name) {
+            Some(known) if !given.contains_key(name) => known.at.clone(),
+            _ => Place { file: "command line".into(), line: 1, key: format!("--set {name}") },
         };
         let mut texts: BTreeMap<String, String> =
             written.iter().map(|(name, variable)| (name.clone(), variable.text.clone())).collect();
@@ -69,7 +70,10 @@ impl Variables {
         let value = match texts.get(name) {
             Some(text) if text != "auto" => substitute(text, |used| self.define(used, texts, host, way))?,
             _ => match name {
-                "isolated" => isolated(host).to_string(),
+                "isolated" => {
+                    let nics = self.define("nics", texts, host, way)?;
+                    isolated(host, &nics.split_whitespace().collect::<Vec<_>>()).to_string()
+                }
                 "housekeeping" => {
                     let isolated = self.define("isolated", texts, host, way)?;
                     let isolated: CpuSet = isolated.parse().map_err(|error| format!("isolated: {error}"))?;
@@ -86,6 +90,9 @@ impl Variables {
                 _ => return Err(format!("there is no variable `{name}`")),
             },
         };
+        if CPUS.contains(&name) {
+            host.topology.has(&value.parse().map_err(|error: CpuListError| error.to_string())?)?;
+        }
         way.pop();
         self.0.insert(name.to_owned(), value.clone());
         Ok(value)
@@ -116,6 +123,9 @@ impl Variables {
 /// Those that a host has values for.
 const AUTOMATIC: [&str; 4] = ["isolated", "housekeeping", "queue_cpus", "nics"];
 
+/// Of them, those that are CPUs, whoever gives the value.
+const CPUS: [&str; 3] = ["isolated", "housekeeping", "queue_cpus"];
+
 fn substitute(text: &str, mut value: impl FnMut(&str) -> Result<String, String>) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = text;
@@ -128,11 +138,12 @@ fn substitute(text: &str, mut value: impl FnMut(&str) -> Result<String, String>)
     Ok(out + rest)
 }
 
-/// The CPUs to keep free: whole cores on one node, that of the network cards where they tell it, half of the node's and
+/// The CPUs to keep free: whole cores on one node, that of these network cards where they tell it, half of the node's and
 /// never the core of CPU 0, where the kernel does what it does not do elsewhere.
-fn isolated(host: &Host) -> CpuSet {
+fn isolated(host: &Host, nics: &[&str]) -> CpuSet {
     let nodes = host.topology.nodes();
-    let near = nearest_node(&host.nics).filter(|node| nodes.contains_key(node));
+    let meant = host.nics.iter().filter(|nic| nics.contains(&nic.name.as_str()));
+    let near = nearest_node(meant).filter(|node| nodes.contains_key(node));
     // Without a card that tells, the last: the first has the core of CPU 0.
     let Some(cpus) = near.or_else(|| nodes.keys().next_back().copied()).and_then(|node| nodes.get(&node)) else {
         return CpuSet::default();
@@ -162,15 +173,14 @@ fn nics(host: &Host) -> Vec<&str> {
     if up.is_empty() { host.nics.iter().map(|nic| nic.name.as_str()).collect() } else { up }
 }
 
-/// The node that most network cards with a carrier are on, else most network cards.
-fn nearest_node(nics: &[Nic]) -> Option<NodeId> {
-    let most = |chosen: &dyn Fn(&Nic) -> bool| {
-        let mut counts: BTreeMap<NodeId, usize> = BTreeMap::new();
-        for node in nics.iter().filter(|nic| chosen(nic)).filter_map(|nic| nic.node) {
-            *counts.entry(node).or_default() += 1;
-        }
-        // Of equals the first.
-        counts.into_iter().rev().max_by_key(|(_, count)| *count).map(|(node, _)| node)
-    };
-    most(&|nic| nic.up).or_else(|| most(&|_| true))
+/// The node with the fastest link; of equals the one with most queues, then with most cards, then the first.
+fn nearest_node<'a>(nics: impl Iterator<Item = &'a Nic>) -> Option<NodeId> {
+    let mut nodes: BTreeMap<NodeId, (Megabits, usize, usize)> = BTreeMap::new();
+    for (node, nic) in nics.filter_map(|nic| Some((nic.node?, nic))) {
+        let (speed, queues, cards) = nodes.entry(node).or_default();
+        *speed = (*speed).max(nic.speed.unwrap_or_default());
+        *queues += nic.queues;
+        *cards += 1;
+    }
+    nodes.into_iter().rev().max_by_key(|(_, rank)| *rank).map(|(node, _)| node)
 }

@@ -1,9 +1,12 @@
 //! Whether what was set still is.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+
 use serde::Serialize;
 
 use super::in_force::InForce;
-use super::knob::{Lifetime, Reading, Running};
+use super::knob::{Knob, Reading, Running};
 use super::{Target, Value, knob};
 use crate::host::Host;
 
@@ -26,6 +29,8 @@ pub enum Verdict {
         got: Value,
         /// When the transaction that set it began, in seconds since 1970: it was later. Files of the kernel do not tell when.
         after: u64,
+        /// When the files on disk that it is read from were last changed, in seconds since 1970: it was not later.
+        by: Option<u64>,
     },
     /// It went with the boot that it was set in.
     Gone {
@@ -78,6 +83,14 @@ pub fn verify(host: &Host, values: &[InForce<'_>]) -> Vec<Verified> {
     values.iter().map(one).collect()
 }
 
+/// When the files on disk that a value is read from were last changed. By the time of status, which nobody sets as that of the
+/// content can be set, by `cp -p` or by tar (inode(7)).
+fn last_change(host: &Host, knob: &dyn Knob, target: &Target) -> Option<u64> {
+    let files = knob.files(host, target).unwrap_or_default();
+    let times = files.iter().filter_map(|file| fs::metadata(host.root.path(file)).ok());
+    times.filter_map(|data| u64::try_from(data.ctime()).ok()).max()
+}
+
 fn verdict(host: &Host, value: &InForce<'_>) -> Verdict {
     let Some(knob) = knob::by_id(&value.step.knob) else {
         return Verdict::Unknown { why: "this version of quell does not know the knob".to_owned() };
@@ -97,8 +110,11 @@ fn verdict(host: &Host, value: &InForce<'_>) -> Verdict {
         };
     }
     match () {
-        () if booted && value.step.lifetime != Lifetime::NextBoot => Verdict::Gone { got },
-        () if knob.meets(value.after, &value.step.wanted) => Verdict::Changed { got, after: value.transaction.time },
+        () if booted && !value.step.lifetime.outlives_boot() => Verdict::Gone { got },
+        () if knob.meets(value.after, &value.step.wanted) => {
+            let by = last_change(host, knob, &value.step.target);
+            Verdict::Changed { got, after: value.transaction.time, by }
+        }
         () => Verdict::Mismatch { got },
     }
 }

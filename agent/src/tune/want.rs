@@ -60,7 +60,16 @@ pub fn wants(
         let knob = knob::by_id(setting.knob).ok_or_else(|| key(setting, "on", "there is no such knob".to_owned()))?;
         let expand = |part: &str, text: &str| variables.expand(text).map_err(|why| key(setting, part, why));
         let value = expand("value", &setting.value)?;
-        let value = knob.spec().kind.parse(&value).map_err(|error| wrong(setting, error))?;
+        let value = knob::parse(knob, &value).map_err(|error| wrong(setting, error))?;
+        if let Value::Cpus(cpus) = &value
+            && let Err(why) = host.topology.has(cpus)
+        {
+            if !setting.optional {
+                return Err(key(setting, "value", why));
+            }
+            inapplicable.push(Inapplicable { knob: setting.knob, why });
+            continue;
+        }
         let targets = match &setting.on {
             None => knob.targets(host),
             Some(on) => {
@@ -118,14 +127,10 @@ fn chosen(knob: &dyn Knob, host: &Host, on: &str) -> Result<Vec<Target>, String>
                 })
                 .collect()
         }
-        Scope::Named => Ok(words().map(|name| Target::Name(name.to_owned())).collect()),
+        Scope::Named => words().map(|name| knob.check_name(name).map(|()| Target::Name(name.to_owned()))).collect(),
         Scope::Cpu => {
             let cpus: CpuSet = on.parse().map_err(|error: crate::units::CpuListError| error.to_string())?;
-            let absent: CpuSet = cpus.iter().filter(|cpu| !host.topology.cpus.contains_key(cpu)).collect();
-            if !absent.is_empty() {
-                let (last, _) = host.topology.cpus.last_key_value().ok_or("the host has no CPUs")?;
-                return Err(format!("there are no CPUs {absent}: the last is {last}"));
-            }
+            host.topology.has(&cpus)?;
             Ok(cpus.iter().map(Target::Cpu).collect())
         }
         Scope::Node => {

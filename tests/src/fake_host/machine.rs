@@ -63,6 +63,8 @@ pub struct Card {
     pub node: i32,
     /// How many pairs of queues.
     pub queues: u32,
+    /// What its link carries, in Mb/s; -1 for not known.
+    pub speed: i32,
     /// Whether it has a carrier.
     pub up: bool,
 }
@@ -226,6 +228,11 @@ impl Machine {
             card.build(host, &irqs, &self.mask().replace(|digit: char| digit != ',', "0"));
         }
         host.put("/proc/irq/default_smp_affinity", format!("{}\n", self.mask()));
+        // proc_mkdir gives no permission to write (fs/proc/generic.c), here and for each interrupt.
+        for irq in 24..next {
+            host.seal_directory(&format!("/proc/irq/{irq}"));
+        }
+        host.seal_directory("/proc/irq");
         table += "NMI: 0 Non-maskable interrupts\n";
         host.put("/proc/interrupts", table);
     }
@@ -272,6 +279,8 @@ impl Card {
             line(format!("{pci}/msi_irqs/{irq}"), "msix");
         }
         line(format!("{interface}/operstate"), if self.up { "up" } else { "down" });
+        // Of a link that is down the kernel tells -1, or EINVAL (speed_show, net/core/net-sysfs.c).
+        line(format!("{interface}/speed"), &if self.up { self.speed } else { -1 }.to_string());
         line(format!("{interface}/mtu"), "1500");
         line(format!("{interface}/tx_queue_len"), "1000");
         line(format!("{interface}/gro_flush_timeout"), "0");

@@ -93,9 +93,39 @@ fn has_taken_hold(now: &Values) -> Result<()> {
     for cpu in 0..4 {
         has(&format!("/sys/devices/system/cpu/cpufreq/policy{cpu}/scaling_governor"), "performance")?;
     }
+    for (action, irq) in queue_interrupts()? {
+        // One CPU each, of those beside the isolated ones.
+        let cpus = now.of(&format!("/proc/irq/{irq}/smp_affinity_list")).unwrap_or("nothing");
+        ensure!(["0", "1"].contains(&cpus), "{action}, interrupt {irq}, goes to CPUs {cpus}");
+    }
     let partition = now.of("/sys/fs/cgroup/quell-isolated/cpuset.cpus.partition");
     ensure!(partition.is_none_or(|state| state == "isolated"), "the partition is {partition:?}");
     Ok(())
+}
+
+/// The interrupts of the queues of network cards, by the names that the drivers of the guest's cards give them:
+/// `eth0-rx-0` (e1000e), `eth0-TxRx-0` (igb), `eth1-rxtx-0` (vmxnet3), `virtio0-input.0`.
+fn queue_interrupts() -> Result<Vec<(String, String)>> {
+    let cards = cards()?;
+    let is_queue = |action: &str| {
+        let (name, number) = action.rsplit_once(['-', '.']).unwrap_or_default();
+        // Not `eth1-event-2` of vmxnet3.
+        let of_card = |card: &String| {
+            let kind = name.strip_prefix(card.as_str());
+            kind.is_some_and(|kind| ["-rx", "-tx", "-TxRx", "-rxtx"].contains(&kind))
+        };
+        let of_virtio = name.starts_with("virtio") && (name.ends_with("-input") || name.ends_with("-output"));
+        number.parse::<u32>().is_ok() && (of_virtio || cards.iter().any(of_card))
+    };
+    let table = fs::read_to_string("/proc/interrupts").context("cannot read /proc/interrupts")?;
+    let queues = table.lines().filter_map(|line| {
+        let (irq, rest) = line.split_once(':')?;
+        let action = rest.split_whitespace().next_back().filter(|action| is_queue(action))?;
+        Some((action.to_owned(), irq.trim().to_owned()))
+    });
+    let queues: Vec<_> = queues.collect();
+    ensure!(!queues.is_empty(), "no card has an interrupt of a queue: {table}");
+    Ok(queues)
 }
 
 pub(crate) fn after_boot() -> Result<Outcome> {
@@ -123,7 +153,8 @@ pub(crate) fn after_boot() -> Result<Outcome> {
     let boot: Vec<&Json> = others.iter().filter(|value| !gone(value) && !lacking(value)).collect();
     ensure!(boot.is_empty(), "what was staged is not in force: {boot:?}");
     let status = tune(&["status"])?;
-    ensure!(status.stdout.contains("quell tune apply trading"), "{status:?}");
+    let line = format!("`quell tune apply trading --set {ISOLATED}` sets again what went with the boot\n");
+    ensure!(status.stdout.contains(&line), "{status:?}");
     bring_up()?;
     apply("trading")?;
     let (others, _) = verified()?;

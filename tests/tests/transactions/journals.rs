@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
-use crate::case::{Case, line};
+use crate::case::{Case, amend, line};
 
 /// Journals' lines, with the names of their records.
 fn records(text: &[u8]) -> Vec<(String, Vec<u8>)> {
@@ -78,5 +78,23 @@ fn records_that_were_never_synced_may_be_lost_page_by_page() -> Result<()> {
     fs::write(case.journal(1), records.into_iter().flat_map(|(_, line)| line).collect::<Vec<_>>())?;
     case.quell(&["recover"])?.expect_code(0)?;
     assert!(case.is_as_before());
+    Ok(())
+}
+
+#[test]
+fn a_journal_of_before_requests_were_written_down_is_read() -> Result<()> {
+    let case = Case::new()?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    let journal = case.journal(1);
+    let text = fs::read_to_string(&journal)?;
+    let request = text.split("\"request\":").nth(1).and_then(|rest| rest.split_once("},")).context("a request")?.0;
+    // Twice closed: the variables that were given, and the request.
+    let request = format!("\"request\":{request}}},");
+    amend(&journal, &request, "")?;
+    case.host.put("/proc/sys/kernel/random/boot_id", "00000000-0000-0000-0000-000000000000\n");
+    case.host.put("/proc/sys/vm/swappiness", "60\n");
+    let status = case.quell(&["status"])?.expect_code(1)?;
+    assert!(status.stdout.contains("`quell tune apply case` sets again"), "{}", status.stdout);
+    case.quell(&["rollback"])?.expect_code(0)?;
     Ok(())
 }

@@ -11,5 +11,6 @@ mod held;
 mod journals;
 mod prompt;
 mod refused;
+mod said;
 mod signals;
 mod together;

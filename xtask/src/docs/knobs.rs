@@ -62,6 +62,7 @@ fn page(family: &str, knobs: &[&Knob]) -> String {
         let lasts = match lifetime.as_str() {
             "runtime" => "until the next boot",
             "while-held" => "while quell holds it",
+            "lasting" => "from now on, over boots too",
             "next-boot" => "from the next boot on",
             other => other,
         };

@@ -1,5 +1,6 @@
 //! `quell tune apply`, `confirm`, `rollback` and `recover`: what changes the host, each under the lock.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Write};
@@ -8,7 +9,7 @@ use std::os::fd::AsFd as _;
 use anyhow::{Context as _, bail};
 use quell::host::{Host, Root};
 use quell::tune::background::{BackgroundError, Errand, release};
-use quell::tune::journal::{Record, Store, TransactionId};
+use quell::tune::journal::{Record, Store, TransactionId, Transactions};
 use quell::tune::knob::Lifetime;
 use quell::tune::{self, Applied, BootTime, Holder, Lock, Plan, Terms, Unless, Unwound, ready};
 use quell::units::Nanos;
@@ -46,6 +47,8 @@ pub(super) struct Recover {
 }
 
 pub(super) fn apply(root: &Root, arguments: &Apply, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    // What another is at work on would look as if it had been cut short.
+    Lock::free(root)?;
     let store = Store::of(root);
     let transactions = store.transactions()?;
     must_be_finished(&transactions.readable, &super::boot(root)?)?;
@@ -78,7 +81,8 @@ pub(super) fn apply(root: &Root, arguments: &Apply, out: &mut dyn Write) -> anyh
         None => None,
     };
     let hold = |id| hold(root, id);
-    let terms = Terms { time: now(), confirm_by, holder: Holder::Process(&hold) };
+    let request = arguments.chosen.request();
+    let terms = Terms { time: now(), request: Some(&request), confirm_by, holder: Holder::Process(&hold) };
     let applied = tune::apply(&host, &store, &plan, &terms)?;
     drop(lock);
     let report = report(&plan, &applied, arguments.confirm_within)?;
@@ -105,8 +109,8 @@ fn report(plan: &Plan, applied: &Applied, within: Option<Nanos>) -> Result<Strin
     writeln!(text, "`quell tune rollback` undoes it")?;
     if let Some(within) = within {
         writeln!(text, "undone in {within} unless you type: quell tune confirm")?;
-        if boot {
-            writeln!(text, "after a boot before that, `quell tune recover` undoes what counts from the boot on")?;
+        if plan.steps.iter().any(|step| step.lifetime.outlives_boot()) {
+            writeln!(text, "after a boot before that, `quell tune recover` undoes what outlives it")?;
         }
     }
     Ok(text)
@@ -156,12 +160,28 @@ pub(super) fn rollback(root: &Root, arguments: &Rollback, out: &mut dyn Write) -
     let store = Store::of(root);
     let _lock = Lock::take(root, "rolling back")?;
     let host = Host::read(root.clone())?;
-    must_be_finished(&store.transactions()?.readable, &host.boot)?;
-    let undone = tune::rollback(&host, &store, arguments.to.map(TransactionId), unless(arguments.force))?;
+    let transactions = store.transactions()?;
+    must_be_finished(&transactions.readable, &host.boot)?;
+    let to = arguments.to.map(TransactionId);
+    if let Some(to) = to {
+        must_be_there(&transactions, to)?;
+    }
+    let undone = tune::rollback(&host, &store, to, unless(arguments.force))?;
     if undone.is_empty() {
         writeln!(out, "nothing to roll back")?;
     }
     told(&undone, out)
+}
+
+/// Fails where there is no transaction of this number.
+fn must_be_there(transactions: &Transactions, id: TransactionId) -> anyhow::Result<()> {
+    let readable = transactions.readable.iter().map(|transaction| transaction.id);
+    let known: BTreeSet<TransactionId> = readable.chain(transactions.broken.iter().map(|(id, _)| *id)).collect();
+    match known.last() {
+        _ if known.contains(&id) => Ok(()),
+        Some(last) => bail!("there is no transaction {id}: the last is {last}; `quell tune history` lists them"),
+        None => bail!("there is no transaction {id}, nor any other"),
+    }
 }
 
 pub(super) fn recover(root: &Root, arguments: &Recover, out: &mut dyn Write) -> anyhow::Result<Outcome> {

@@ -1,14 +1,14 @@
 //! The verbs of `quell tune` that only look.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use anyhow::bail;
 use quell::host::{Host, Root};
-use quell::tune::journal::{Phase, StepState, Store, Transaction, Transactions};
-use quell::tune::knob::{self, Lifetime, Risk};
-use quell::tune::profile::{DIRECTORY, SHIPPED, TuningProfile};
-use quell::tune::{self, BootTime, Lock, Step, Verdict, Verified, in_force};
+use quell::tune::journal::{Phase, StepState, Store, Transaction, TransactionId, Transactions};
+use quell::tune::knob::{self, Risk};
+use quell::tune::profile::{Condition, DIRECTORY, SHIPPED, TuningProfile};
+use quell::tune::{self, BootTime, Lock, Request, Step, Verdict, Verified, in_force};
 
 use super::{boot, now, profiles, text, unfinished};
 use crate::cli::Outcome;
@@ -46,6 +46,10 @@ pub(super) fn show(root: &Root, name: &str, out: &mut dyn Write) -> anyhow::Resu
         let on = setting.on.as_ref().map_or_else(String::new, |on| format!(" on {on}"));
         let optional = if setting.optional { " (optional)" } else { "" };
         writeln!(out, "{}{on} = {}{optional}", setting.knob, setting.value)?;
+        if setting.condition != Condition::default() {
+            // Reasons begin with such words too.
+            writeln!(out, "    {}", wrapped(&format!("(only {})", setting.condition), 4))?;
+        }
         writeln!(out, "    {}", wrapped(&setting.reason, 4))?;
     }
     Ok(Outcome::Done)
@@ -108,15 +112,24 @@ pub(super) fn status(root: Root, out: &mut dyn Write) -> anyhow::Result<Outcome>
         writeln!(out, "{}", summary(&verified))?;
     }
     let gone = values.iter().zip(&verified).filter(|(_, verified)| matches!(verified.verdict, Verdict::Gone { .. }));
-    let gone: BTreeSet<&str> = gone.map(|(value, _)| value.transaction.profile.as_str()).collect();
-    for profile in &gone {
-        writeln!(out, "the host has booted since: `quell tune apply {profile}` sets again what went with the boot")?;
+    let gone: BTreeMap<TransactionId, String> =
+        gone.map(|(value, _)| (value.transaction.id, asked_for(value.transaction).to_string())).collect();
+    let mut lines: Vec<&String> = gone.values().collect();
+    lines.dedup();
+    for line in lines {
+        writeln!(out, "the host has booted since: `{line}` sets again what went with the boot")?;
     }
     if drifted > 0 && gone.is_empty() {
         writeln!(out, "`quell tune verify` shows the others")?;
     }
     let found = unfinished.is_some() || drifted > 0 || left || !broken.is_empty();
     Ok(if found { Outcome::Found } else { Outcome::Done })
+}
+
+/// What a transaction was asked for by. Before that was written down, the name of its profile is all that is known.
+fn asked_for(transaction: &Transaction) -> Request {
+    let name = || Request { profile: transaction.profile.clone(), given: BTreeMap::new() };
+    transaction.request.clone().unwrap_or_else(name)
 }
 
 pub(super) fn history(root: &Root, out: &mut dyn Write) -> anyhow::Result<Outcome> {
@@ -155,9 +168,8 @@ fn line(transaction: &Transaction, boot: &str, at_work: Option<&str>, out: &mut 
 
 /// What a transaction of an earlier boot is.
 fn since_a_boot(transaction: &Transaction) -> &'static str {
-    let stays = |(step, state): &(Step, StepState)| {
-        step.lifetime == Lifetime::NextBoot && matches!(state, StepState::Done { .. })
-    };
+    let stays =
+        |(step, state): &(Step, StepState)| step.lifetime.outlives_boot() && matches!(state, StepState::Done { .. });
     if transaction.steps.iter().any(stays) {
         "in force since the boot, but for what went with it"
     } else {
@@ -168,12 +180,6 @@ fn since_a_boot(transaction: &Transaction) -> &'static str {
 pub(super) fn verify(root: Root, arguments: &Verify, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let Transactions { readable, broken } = Store::of(&root).transactions()?;
     let host = Host::read(root)?;
-    if let Some(why) = unfinished(&readable, &host.boot) {
-        tracing::warn!("{why}");
-    }
-    for (_, error) in &broken {
-        tracing::warn!("{error}");
-    }
     let verified = tune::verify(&host, &in_force(&readable, &host.boot));
     if arguments.json {
         serde_json::to_writer_pretty(&mut *out, &verified)?;
@@ -191,9 +197,11 @@ fn told(verified: &[Verified], out: &mut dyn Write) -> std::io::Result<()> {
         let what = match &value.verdict {
             Verdict::Match | Verdict::AwaitsBoot => continue,
             Verdict::Mismatch { got } => format!("want {}, got {got}", value.wanted),
-            Verdict::Changed { got, after } => {
-                let set = text::ago(now().saturating_sub(*after));
-                format!("somebody has set it to {got} since it was set, {set}; wanted {}", value.wanted)
+            Verdict::Changed { got, after, by } => {
+                let ago = |time: u64| text::ago(now().saturating_sub(time));
+                let by =
+                    by.map_or_else(String::new, |by| format!(", and not after its file was last changed, {}", ago(by)));
+                format!("somebody has set it to {got} since it was set, {}{by}; wanted {}", ago(*after), value.wanted)
             }
             Verdict::Gone { got } => format!("went with the boot: it is {got}, wanted {}", value.wanted),
             Verdict::Absent { why } => format!("absent: {why}"),

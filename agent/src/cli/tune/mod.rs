@@ -14,9 +14,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use quell::host::{Host, Root};
-use quell::tune::journal::Transaction;
+use quell::tune::journal::{Store, Transaction};
 use quell::tune::profile::{DIRECTORY, TuningProfile};
-use quell::tune::{BootTime, Plan, Variables, plan as to_plan, survey, to_recover, wants};
+use quell::tune::{BootTime, Lock, Plan, Request, Variables, plan as to_plan, survey, to_recover, wants};
 
 use super::Outcome;
 
@@ -65,6 +65,25 @@ enum Verb {
     Hold(background::Hold),
 }
 
+impl Verb {
+    /// Whether it goes on where there is something to deal with. `status` says that as part of what it shows; the others fail of
+    /// it, or deal with it.
+    fn only_looks(&self) -> bool {
+        match self {
+            Self::List
+            | Self::Show(_)
+            | Self::Explain { .. }
+            | Self::Plan(_)
+            | Self::Confirm
+            | Self::Verify(_)
+            | Self::History => true,
+            Self::Status | Self::Apply(_) | Self::Rollback(_) | Self::Recover(_) | Self::Guard(_) | Self::Hold(_) => {
+                false
+            }
+        }
+    }
+}
+
 /// A profile.
 #[derive(clap::Args, Debug)]
 struct Named {
@@ -82,6 +101,16 @@ struct Chosen {
     set: Vec<(String, String)>,
 }
 
+impl Chosen {
+    fn given(&self) -> BTreeMap<String, String> {
+        self.set.iter().cloned().collect()
+    }
+
+    fn request(&self) -> Request {
+        Request::new(&self.profile, self.given())
+    }
+}
+
 fn assignment(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -92,6 +121,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         Some(directory) => Root::at(directory).with_context(|| format!("{} is no host's tree", directory.display()))?,
         None => Root::host(),
     };
+    if arguments.verb.only_looks() {
+        told_first(&root);
+    }
     match &arguments.verb {
         Verb::List => look::list(&root, out),
         Verb::Show(named) => look::show(&root, &named.profile, out),
@@ -109,6 +141,25 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     }
 }
 
+/// Says what must be dealt with before this host is changed, and who is changing it.
+fn told_first(root: &Root) {
+    let at_work = Lock::holder(root);
+    if let Some(who) = &at_work {
+        tracing::warn!("being changed now: {who}");
+    }
+    // To look needs no root, and the journal may be for root only.
+    let (Ok(transactions), Ok(boot)) = (Store::of(root).transactions(), boot(root)) else { return };
+    // What is unfinished may be what is being done.
+    if at_work.is_none()
+        && let Some(why) = unfinished(&transactions.readable, &boot)
+    {
+        tracing::warn!("{why}");
+    }
+    for (id, _) in &transactions.broken {
+        tracing::warn!("transaction {id} cannot be read: `quell tune status` says why");
+    }
+}
+
 fn profiles(root: &Root) -> PathBuf {
     root.path(DIRECTORY)
 }
@@ -116,11 +167,10 @@ fn profiles(root: &Root) -> PathBuf {
 /// What a profile would change on a host.
 fn planned(host: &Host, chosen: &Chosen) -> anyhow::Result<Plan> {
     let profile = TuningProfile::load(&chosen.profile, &profiles(&host.root))?;
-    let given: BTreeMap<String, String> = chosen.set.iter().cloned().collect();
-    let variables = Variables::resolve(host, &profile.variables, &given)?;
+    let variables = Variables::resolve(host, &profile.variables, &chosen.given())?;
     let (wants, inapplicable) = wants(&profile, host, &variables)?;
     let variables = variables.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    Ok(to_plan(&profile.name, variables, survey(host, wants), inapplicable))
+    Ok(to_plan(&profile.name, variables, survey(host, wants), inapplicable)?)
 }
 
 /// What must be dealt with first, in words.

@@ -1,5 +1,6 @@
 //! Plans and verdicts as people read them.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 use quell::tune::knob::{self, Lifetime, Risk};
@@ -62,15 +63,16 @@ pub(super) fn summary(plan: &Plan) -> String {
     )
 }
 
-/// Steps that differ in nothing but their targets, in the order of their first.
+/// Steps of which nothing is shown that differs but their targets, in the order of their first: of interrupts a value has what
+/// raises it, which is not shown.
 fn groups(steps: &[Step]) -> Vec<Vec<&Step>> {
     let mut groups: Vec<Vec<&Step>> = Vec::new();
+    let mut place: HashMap<(&str, String, String, &str, &str), usize> = HashMap::new();
     for step in steps {
-        let same = |other: &Step| {
-            (&other.knob, &other.now, &other.wanted, &other.reason)
-                == (&step.knob, &step.now, &step.wanted, &step.reason)
-        };
-        match groups.iter_mut().find(|group| same(group[0])) {
+        let (now, wanted) = (step.now.to_string(), step.wanted.to_string());
+        let shown = (step.knob.as_str(), now, wanted, lifetime(step.lifetime), step.reason.as_str());
+        let group = *place.entry(shown).or_insert(groups.len());
+        match groups.get_mut(group) {
             Some(group) => group.push(step),
             None => groups.push(vec![step]),
         }
@@ -107,6 +109,7 @@ pub(super) fn lifetime(lifetime: Lifetime) -> &'static str {
     match lifetime {
         Lifetime::Runtime => "until the next boot",
         Lifetime::WhileHeld => "while quell holds it",
+        Lifetime::Lasting => "from now on, over boots too",
         Lifetime::NextBoot => "from the next boot on",
     }
 }

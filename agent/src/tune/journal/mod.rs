@@ -13,7 +13,7 @@ mod store;
 use serde::{Deserialize, Serialize};
 
 use super::namespaces::Namespaces;
-use super::{BootTime, Step, Value};
+use super::{BootTime, Request, Step, Value};
 
 pub use error::JournalError;
 pub use file::Journal;
@@ -43,6 +43,9 @@ pub struct Begin {
     pub format: u32,
     /// The profile.
     pub profile: String,
+    /// What it was asked for by, where that was written down.
+    #[serde(default)]
+    pub request: Option<Request>,
     /// The boot that it happens in.
     pub boot: String,
     /// When, in seconds since 1970.
@@ -63,6 +66,7 @@ impl Begin {
         Self {
             format: FORMAT,
             profile: profile.to_owned(),
+            request: None,
             boot: boot.to_owned(),
             time,
             quell: env!("CARGO_PKG_VERSION").to_owned(),

@@ -2,7 +2,7 @@
 
 use super::{Begin, Record, TransactionId};
 use crate::tune::namespaces::Namespaces;
-use crate::tune::{BootTime, Step, Value};
+use crate::tune::{BootTime, Request, Step, Value};
 
 /// A transaction, as its records tell it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct Transaction {
     pub id: TransactionId,
     /// The profile.
     pub profile: String,
+    /// What it was asked for by, where that was written down.
+    pub request: Option<Request>,
     /// The boot that it happened in.
     pub boot: String,
     /// When it began, in seconds since 1970.
@@ -100,6 +102,7 @@ impl Transaction {
         Self {
             id,
             profile: begin.profile,
+            request: begin.request,
             boot: begin.boot,
             time: begin.time,
             quell: begin.quell,

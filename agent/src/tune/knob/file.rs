@@ -130,7 +130,7 @@ pub(super) fn read(host: &Host, file: &str, of: &str) -> Result<Result<String, S
         io::ErrorKind::NotFound => Ok(Err(format!("there is no {}", of.replace("{}", "*")))),
         // A file of a driver that lacks what is behind it.
         _ if unsupported(&error) => Ok(Err(format!("{}: {error}", of.replace("{}", "*")))),
-        io::ErrorKind::PermissionDenied => Err(KnobError::Permission { path, source: error }),
+        io::ErrorKind::PermissionDenied => Err(KnobError::denied(path, error)),
         _ => Err(KnobError::Read { path, source: error }),
     }
 }
@@ -191,9 +191,11 @@ pub(super) fn changeable(host: &Host, file: &str) -> Result<(), KnobError> {
 
 /// Whether a file has no permission to write for anybody. Below /proc/sys that stops root too (EACCES; sysctl_perm,
 /// fs/proc/proc_sysctl.c): `kernel.nmi_watchdog` of 6.12 without counters is one (watchdog_hardlockup_sysctl,
-/// kernel/watchdog.c).
+/// kernel/watchdog.c). The mode of a directory says nothing of the files in it: those of /proc have no permission to write
+/// (proc_mkdir, fs/proc/generic.c).
 fn is_fixed(host: &Host, file: &str) -> bool {
-    fs::metadata(host.root.path(file)).is_ok_and(|metadata| metadata.permissions().mode() & 0o222 == 0)
+    let fixed = |metadata: fs::Metadata| !metadata.is_dir() && metadata.permissions().mode() & 0o222 == 0;
+    fs::metadata(host.root.path(file)).is_ok_and(fixed)
 }
 
 /// `PM_QOS_RESUME_LATENCY_NO_CONSTRAINT`, include/linux/pm_qos.h.

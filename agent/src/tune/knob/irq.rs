@@ -84,6 +84,21 @@ NMI:          0          0          0          0   Non-maskable interrupts
     }
 
     #[test]
+    fn queues_may_be_set_where_their_files_may_be_written_whatever_the_directory_is() {
+        let (folder, host) = machine();
+        let (knob, nic) = (&queues::NicQueues, Target::Nic("eth0".to_owned()));
+        let mode = |path: &str, mode: u32| {
+            fs::set_permissions(folder.path().join(path), fs::Permissions::from_mode(mode)).expect("chmod");
+        };
+        // As proc_mkdir makes it, fs/proc/generic.c.
+        mode("proc/irq", 0o555);
+        knob.changeable(&host, &nic).expect("the files may be written");
+        mode("proc/irq", 0o755);
+        fs::remove_dir_all(folder.path().join("proc/irq/31")).expect("gone");
+        knob.changeable(&host, &nic).expect("the others may be written");
+    }
+
+    #[test]
     fn queues_of_network_interfaces_are_left_to_the_knob_that_spreads_them() {
         let (_folder, host) = machine();
         assert_eq!(affinity::Affinity.targets(&host), [Target::Irq(Irq(30)), Target::Irq(Irq(40))]);

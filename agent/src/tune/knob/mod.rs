@@ -33,9 +33,8 @@ use serde::{Deserialize, Serialize};
 
 use on_card::OnCard;
 
-use super::{Kind, Scope, Target, Value};
-use crate::host::Host;
-use crate::units::CpuSet;
+use super::{Kind, Scope, Target, Value, ValueError};
+use crate::host::{Host, lockdown};
 
 pub(crate) use isolation::partition_group;
 
@@ -84,8 +83,21 @@ pub enum Lifetime {
     Runtime,
     /// As long as a process holds it open.
     WhileHeld,
+    /// Until it is set otherwise, over boots too.
+    Lasting,
     /// From the next boot on.
     NextBoot,
+}
+
+impl Lifetime {
+    /// Whether it is there after a boot, and is undone then too.
+    #[must_use]
+    pub fn outlives_boot(self) -> bool {
+        match self {
+            Self::Lasting | Self::NextBoot => true,
+            Self::Runtime | Self::WhileHeld => false,
+        }
+    }
 }
 
 /// What can go wrong with a setting.
@@ -97,6 +109,27 @@ pub enum Risk {
     Medium(&'static str),
     /// This, which may cost the host or the way to it.
     High(&'static str),
+}
+
+impl Risk {
+    /// How much: `low`, `medium`, `high`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium(_) => "medium",
+            Self::High(_) => "high",
+        }
+    }
+
+    /// What can go wrong, where there is something.
+    #[must_use]
+    pub fn why(self) -> Option<&'static str> {
+        match self {
+            Self::Low => None,
+            Self::Medium(why) | Self::High(why) => Some(why),
+        }
+    }
 }
 
 /// When in a transaction a knob is set: a stage's knobs may depend on those before it, and what they are set to before is read
@@ -160,6 +193,27 @@ pub enum Running {
 pub trait Knob: Sync {
     /// What it is.
     fn spec(&self) -> &KnobSpec;
+
+    /// Whether there may be a host that takes this value, of the right kind as it is: many a text must have a form.
+    ///
+    /// # Errors
+    /// There is none; what would be right.
+    fn check(&self, _value: &Value) -> Result<(), ValueError> {
+        Ok(())
+    }
+
+    /// Whether what a profile names could be there on any host, for [`Scope::Named`].
+    ///
+    /// # Errors
+    /// It could not; why, and what would be right.
+    fn check_name(&self, _name: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// How long a value lasts, where that depends on the value.
+    fn lifetime(&self, _wanted: &Value) -> Lifetime {
+        self.spec().lifetime
+    }
 
     /// Everything on this host that it could be turned on, in order; none for [`Scope::Named`].
     fn targets(&self, host: &Host) -> Vec<Target>;
@@ -249,6 +303,14 @@ pub trait Knob: Sync {
         Ok(Running::InForce)
     }
 
+    /// The files on disk that it is read from: they tell when they were last changed, which those of the kernel do not.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    fn files(&self, _host: &Host, _target: &Target) -> Result<Vec<String>, KnobError> {
+        Ok(Vec::new())
+    }
+
     /// Makes what was written count, where that is done once for many values: boot loaders read a file that a program
     /// makes. Called after the last of this knob's values was written in a transaction, or put back.
     ///
@@ -269,6 +331,16 @@ pub enum KnobError {
         path: PathBuf,
         /// What the kernel said.
         source: io::Error,
+    },
+    /// No permission, for root.
+    #[error("{} may not be changed: {source}; root is refused too{why}", path.display())]
+    Denied {
+        /// What was to be read or written.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+        /// Why, as far as it is known.
+        why: &'static str,
     },
     /// Its file is not writable for anybody, so not for root either.
     #[error("{} is read-only, for root too: this kernel lacks what it would set, such as a hardware counter", path.display())]
@@ -382,12 +454,26 @@ impl KnobError {
         }
     }
 
+    /// No permission; what there is to do about that.
+    pub(crate) fn denied(path: PathBuf, source: io::Error) -> Self {
+        if !nix::unistd::geteuid().is_root() {
+            return Self::Permission { path, source };
+        }
+        // debugfs_locked_down, fs/debugfs/file.c (5.4).
+        let why = if path.starts_with("/sys/kernel/debug") && lockdown::is_locked_down() {
+            ": the kernel is locked down, and debugfs with it"
+        } else {
+            ", as in a container, or by a security module"
+        };
+        Self::Denied { path, source, why }
+    }
+
     /// What became of a write: no permission, or refused.
     pub(crate) fn from_write(path: PathBuf, value: String, source: io::Error) -> Self {
         match source.raw_os_error() {
             Some(libc::EROFS) => Self::ReadOnly { path },
             // Of EPERM (a kernel's no to root too: locked down, or switched off by the firmware) and EACCES (modes of files).
-            Some(libc::EACCES) => Self::Permission { path, source },
+            Some(libc::EACCES) => Self::denied(path, source),
             Some(ENOTSUPP) => {
                 let source = io::Error::other("this kernel has no support for it (ENOTSUPP)");
                 Self::Refused { path, value, source }
@@ -400,11 +486,25 @@ impl KnobError {
 /// The value, if it names only CPUs that the host has.
 pub(crate) fn check_cpus<'a>(host: &Host, value: &'a Value) -> Result<&'a Value, KnobError> {
     let Value::Cpus(cpus) = value else { return Ok(value) };
-    let absent: CpuSet = cpus.iter().filter(|cpu| !host.topology.cpus.contains_key(cpu)).collect();
-    if absent.is_empty() {
-        return Ok(value);
+    let absent = host.topology.has(cpus);
+    absent.map(|()| value).map_err(|why| KnobError::Impossible { value: value.clone(), why })
+}
+
+/// Reads a value of a knob as people write it.
+///
+/// # Errors
+/// No host takes it.
+pub fn parse(knob: &dyn Knob, text: &str) -> Result<Value, ValueError> {
+    let value = knob.spec().kind.parse(text)?;
+    knob.check(&value).map(|()| value)
+}
+
+/// Checks the form of a text.
+pub(crate) fn check_text(value: &Value, wanted: &str, is_right: impl FnOnce(&str) -> bool) -> Result<(), ValueError> {
+    match value {
+        Value::Text(text) if !is_right(text) => Err(ValueError { given: text.clone(), wanted: wanted.to_owned() }),
+        _ => Ok(()),
     }
-    Err(KnobError::Impossible { value: value.clone(), why: format!("there are no CPUs {absent}") })
 }
 
 /// The families.
@@ -482,7 +582,9 @@ mod tests {
     fn a_kernels_no_to_root_is_no_matter_of_permission() {
         let error = |errno| KnobError::from_write("/sys/x".into(), "1".to_owned(), io::Error::from_raw_os_error(errno));
         assert!(matches!(error(libc::EPERM), KnobError::Refused { .. }));
-        assert!(matches!(error(libc::EACCES), KnobError::Permission { .. }));
+        let is_root = nix::unistd::geteuid().is_root();
+        assert_eq!(matches!(error(libc::EACCES), KnobError::Denied { .. }), is_root, "{}", error(libc::EACCES));
+        assert_eq!(matches!(error(libc::EACCES), KnobError::Permission { .. }), !is_root, "{}", error(libc::EACCES));
         assert!(matches!(error(libc::EROFS), KnobError::ReadOnly { .. }));
         assert!(error(ENOTSUPP).to_string().ends_with("no support for it (ENOTSUPP)"), "{}", error(ENOTSUPP));
     }

@@ -1,9 +1,9 @@
 //! Knobs of network cards, each value with the card that it is of: the name of an interface may be another card's by the time
 //! that a value is put back.
 
-use super::{Held, Knob, KnobError, KnobSpec, Reading, Running};
+use super::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Running};
 use crate::host::Host;
-use crate::tune::{Scope, Target, Value};
+use crate::tune::{Scope, Target, Value, ValueError};
 
 /// A knob whose targets are interfaces, or begin with the name of one.
 pub(super) struct OnCard(&'static dyn Knob);
@@ -68,6 +68,18 @@ fn inner(value: &Value) -> &Value {
 impl Knob for OnCard {
     fn spec(&self) -> &KnobSpec {
         self.0.spec()
+    }
+
+    fn check(&self, value: &Value) -> Result<(), ValueError> {
+        self.0.check(value)
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), String> {
+        self.0.check_name(name)
+    }
+
+    fn lifetime(&self, wanted: &Value) -> Lifetime {
+        self.0.lifetime(wanted)
     }
 
     fn targets(&self, host: &Host) -> Vec<Target> {
@@ -137,6 +149,10 @@ impl Knob for OnCard {
 
     fn running(&self, host: &Host, target: &Target, wanted: &Value) -> Result<Running, KnobError> {
         self.0.running(host, target, inner(wanted))
+    }
+
+    fn files(&self, host: &Host, target: &Target) -> Result<Vec<String>, KnobError> {
+        self.0.files(host, target)
     }
 
     fn settle(&self, host: &Host) -> Result<(), KnobError> {

@@ -34,13 +34,13 @@ struct Enabled;
 
 static ENABLED: KnobSpec = KnobSpec {
     id: "unit.enabled",
-    doc: "Whether a service starts at boot (`enabled`, `disabled`), or cannot be started at all (`masked`).",
+    doc: "Whether a service starts at boot (`enabled`, `disabled`), or can be started no more, from now on (`masked`).",
     source: "man 1 systemctl, enable, disable and mask",
     kind: Kind::Word(&["enabled", "disabled", "masked"]),
     scope: Scope::Named,
     // It is a link in /etc, which boots do not undo.
     lifetime: Lifetime::NextBoot,
-    risk: Risk::Medium("what the service does is not done from the next boot on"),
+    risk: Risk::Medium("what the service does is not done: from the next boot on or, masked, once it stops"),
     stage: Stage::NextBoot,
 };
 
@@ -122,6 +122,11 @@ impl Enabled {
 impl Knob for Enabled {
     fn spec(&self) -> &KnobSpec {
         &ENABLED
+    }
+
+    fn lifetime(&self, wanted: &Value) -> Lifetime {
+        // What is masked can be started no more, by nobody and from now on (systemctl(1), mask).
+        if *wanted == Value::Word("masked".to_owned()) { Lifetime::Lasting } else { ENABLED.lifetime }
     }
 
     fn targets(&self, _: &Host) -> Vec<Target> {

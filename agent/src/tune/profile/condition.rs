@@ -88,6 +88,27 @@ impl Condition {
     }
 }
 
+/// In words: `on Intel CPUs, on kernels from 6.1 on`; nothing for every host.
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { virtual_machine, vendor, cpus, nodes, smt, kernel, driver } = self;
+        let of = |wanted: Option<bool>, yes: &'static str, no: &'static str| {
+            wanted.map(|wanted| if wanted { yes } else { no })
+        };
+        let parts = [
+            of(*virtual_machine, "on virtual machines", "on hosts that are no virtual machines").map(str::to_owned),
+            vendor.map(|vendor| format!("on {vendor} CPUs")),
+            of(*smt, "where cores have two CPUs online", "where no core has two CPUs online (no SMT)")
+                .map(str::to_owned),
+            cpus.map(|cpus| format!("with {cpus} CPUs or more")),
+            nodes.map(|nodes| format!("with {nodes} NUMA nodes or more")),
+            kernel.map(|Version(kernel)| format!("on kernels from {kernel} on")),
+            driver.as_ref().map(|driver| format!("with a network interface of the driver {driver}")),
+        ];
+        f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+}
+
 impl VendorName {
     fn vendor(self) -> Vendor {
         match self {

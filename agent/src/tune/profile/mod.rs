@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::{ValueError, knob};
 
+pub(super) use parse::is_path;
+
 pub use condition::Condition;
 pub use shipped::SHIPPED;
 

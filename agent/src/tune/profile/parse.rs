@@ -128,7 +128,7 @@ fn setting(source: &Source, set: Set) -> Result<Setting, ProfileError> {
     let value = text(set.value.get_ref(), &at)?;
     if variables::uses_none(&value) {
         // What holds a variable is known only on a host.
-        spec.kind.parse(&value).map_err(|error| ProfileError::Value { at: at.clone(), source: error })?;
+        knob::parse(knob, &value).map_err(|error| ProfileError::Value { at: at.clone(), source: error })?;
     }
     if set.reason.get_ref().trim().is_empty() {
         let at = source.place(&set.reason, "reason");
@@ -165,7 +165,7 @@ fn text(value: &Toml, at: &Place) -> Result<String, ProfileError> {
 }
 
 /// Whether a name is the path of a file.
-fn is_path(name: &str) -> bool {
+pub(in crate::tune) fn is_path(name: &str) -> bool {
     name.contains('/') || name.ends_with(".toml")
 }
 

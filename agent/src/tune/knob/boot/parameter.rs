@@ -8,8 +8,8 @@ use super::staged::{self, Staged};
 use crate::host::{BootLoader, Host};
 use crate::tune::knob::file::changeable;
 use crate::tune::knob::parts::{self, Change};
-use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Running, Stage};
-use crate::tune::{Kind, Scope, Target, Value};
+use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Running, Stage, check_text};
+use crate::tune::{Kind, Scope, Target, Value, ValueError};
 
 /// A parameter with a value, or a word without.
 pub(super) struct Parameter {
@@ -63,6 +63,11 @@ pub(super) static FLAG: Parameter = Parameter {
 /// (housekeeping_setup, kernel/sched/isolation.c; hugepages_setup, mm/hugetlb.c). That of `rcu_nocbs` does
 /// (rcu_nocb_setup, kernel/rcu/tree_nocb.h).
 const NOT_TWICE: [&str; 3] = ["isolcpus", "nohz_full", "hugepages"];
+
+const UNSAFE: &str = "\"'$`\\;&|<>(){}";
+
+/// Parameters whose values are CPUs.
+const OF_CPUS: [&str; 4] = ["isolcpus", "nohz_full", "rcu_nocbs", "irqaffinity"];
 
 impl Form {
     /// What a line says of a parameter: where it says nothing, an empty text, or off.
@@ -167,6 +172,12 @@ impl Knob for Parameter {
         &self.spec
     }
 
+    fn check(&self, value: &Value) -> Result<(), ValueError> {
+        // A shell reads it on its way through GRUB, and a space would end it.
+        let wanted = format!("text without spaces and without what a shell reads otherwise ({UNSAFE})");
+        check_text(value, &wanted, |text| !text.contains(|c: char| c.is_whitespace() || UNSAFE.contains(c)))
+    }
+
     fn targets(&self, _: &Host) -> Vec<Target> {
         Vec::new()
     }
@@ -192,12 +203,13 @@ impl Knob for Parameter {
         if name.contains(['=', '"', '\'', '$', '`', '\\']) {
             return Err(impossible(format!("`{name}` is no name of a parameter")));
         }
-        if let Value::Text(text) = value {
-            // A shell reads it on its way through GRUB, and a space would end it.
-            let unsafe_letter = text.chars().find(|c| c.is_whitespace() || "\"'$`\\;&|<>(){}".contains(*c));
-            if let Some(letter) = unsafe_letter {
-                return Err(impossible(format!("`{letter}` cannot be on a command line that quell writes")));
-            }
+        self.check(value).map_err(|error| impossible(error.to_string()))?;
+        if let Value::Text(text) = value
+            && OF_CPUS.contains(&name)
+        {
+            // A kernel drops the whole list for a CPU that it cannot have, and says so in its log only (housekeeping_setup,
+            // kernel/sched/isolation.c).
+            host.topology.has(&effect::cpus_in(text)).map_err(impossible)?;
         }
         if let Some(why) = effect::unknown_to_kernel(host, name) {
             return Err(impossible(why));
@@ -253,6 +265,10 @@ impl Knob for Parameter {
             return Ok(Running::Otherwise { now });
         }
         Ok(effect::lacking(host, name, wanted)?.map_or(Running::InForce, |now| Running::Otherwise { now }))
+    }
+
+    fn files(&self, host: &Host, _: &Target) -> Result<Vec<String>, KnobError> {
+        staged::files(host)
     }
 
     fn settle(&self, host: &Host) -> Result<(), KnobError> {

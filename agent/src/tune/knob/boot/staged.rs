@@ -51,6 +51,19 @@ pub(super) fn read(host: &Host) -> Result<Vec<Staged>, KnobError> {
     Ok(files)
 }
 
+/// The files that any of that is in, the user's own of GRUB too.
+pub(super) fn files(host: &Host) -> Result<Vec<String>, KnobError> {
+    let mut files: Vec<String> = read(host)?.into_iter().map(|staged| staged.file).collect();
+    if files.iter().any(|file| BootLoader::is_grub_file(file)) {
+        files.extend(grub_files(host)?);
+    }
+    Ok(files)
+}
+
+fn grub_files(host: &Host) -> Result<Vec<String>, KnobError> {
+    BootLoader::grub_files(&host.root).map_err(|source| unread(host, "/etc/default/grub.d", source))
+}
+
 /// The words of one file.
 pub(super) fn of(host: &Host, file: &str, counts: bool) -> Result<Staged, KnobError> {
     if !BootLoader::is_grub_file(file) {
@@ -81,7 +94,7 @@ pub(super) fn write(host: &Host, file: &str, own: &Parameters) -> Result<(), Kno
 fn unread(host: &Host, file: &str, source: io::Error) -> KnobError {
     let path = host.root.path(file);
     match source.kind() {
-        io::ErrorKind::PermissionDenied => KnobError::Permission { path, source },
+        io::ErrorKind::PermissionDenied => KnobError::denied(path, source),
         _ => KnobError::Read { path, source },
     }
 }
@@ -103,9 +116,8 @@ fn grub_own(block: &str) -> Parameters {
 /// The user's words: what the two variables come to that GRUB puts on the line, in that order. Shell
 /// code beyond assignments is not followed: words that it makes are not seen.
 fn grub_theirs(host: &Host) -> Result<Parameters, KnobError> {
-    let files = BootLoader::grub_files(&host.root).map_err(|source| unread(host, "/etc/default/grub.d", source))?;
     let mut texts = Vec::new();
-    for file in files {
+    for file in grub_files(host)? {
         texts.push(block(host, &file)?.rest.unwrap_or_default());
     }
     let value = |variable: &str| {

@@ -44,9 +44,7 @@ impl Knob for DmaLatency {
         match read {
             Ok(()) => Ok(Reading::Value(Value::Integer(i32::from_ne_bytes(bytes).into()))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Reading::Absent(format!("there is no {FILE}"))),
-            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
-                Err(KnobError::Permission { path, source })
-            }
+            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => Err(KnobError::denied(path, source)),
             Err(source) => Err(KnobError::Read { path, source }),
         }
     }

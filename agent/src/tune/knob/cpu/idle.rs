@@ -4,8 +4,8 @@ use std::io;
 
 use crate::host::Host;
 use crate::tune::knob::file::{changeable, offline, path_of, read, write};
-use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Reading, Risk};
-use crate::tune::{Kind, Scope, Target, Value};
+use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Reading, Risk, check_text};
+use crate::tune::{Kind, Scope, Target, Value, ValueError};
 
 /// The idle states of a CPU that are switched off, by name.
 pub(super) struct Disabled;
@@ -36,6 +36,15 @@ struct State {
 impl Knob for Disabled {
     fn spec(&self) -> &KnobSpec {
         &SPEC
+    }
+
+    fn check(&self, value: &Value) -> Result<(), ValueError> {
+        check_text(value, "`none`, `above 10` in us, or names of idle states", |text| {
+            match text.split_whitespace().collect::<Vec<_>>().as_slice() {
+                ["above", limit] => limit.parse::<u64>().is_ok(),
+                words => !words.is_empty() && !words.contains(&"above"),
+            }
+        })
     }
 
     fn targets(&self, host: &Host) -> Vec<Target> {

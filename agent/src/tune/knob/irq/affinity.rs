@@ -110,7 +110,8 @@ fn irq(target: &Target) -> Result<Irq, KnobError> {
     }
 }
 
-fn file(irq: Irq) -> String {
+/// The file that has the CPUs of an interrupt.
+pub(super) fn file(irq: Irq) -> String {
     format!("/proc/irq/{irq}/smp_affinity_list")
 }
 

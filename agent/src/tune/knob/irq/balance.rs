@@ -19,8 +19,8 @@ static SPEC: KnobSpec = KnobSpec {
     source: "irqbalance 1.8, IRQBALANCE_BANNED_CPULIST in irqbalance(1)",
     kind: Kind::Cpus,
     scope: Scope::Host,
-    // The file outlives the boot, and so does the setting: it is undone after a boot too.
-    lifetime: Lifetime::NextBoot,
+    // irqbalance is restarted and has it at once; the file outlives the boot.
+    lifetime: Lifetime::Lasting,
     risk: Risk::Low,
     // Before interrupts are given to CPUs: irqbalance sets them again when it starts.
     stage: Stage::Presence,
@@ -139,6 +139,10 @@ impl Knob for BannedCpus {
 
     fn changeable(&self, host: &Host, _: &Target) -> Result<(), KnobError> {
         Self::file(host).map_or(Ok(()), |file| changeable(host, file))
+    }
+
+    fn files(&self, host: &Host, _: &Target) -> Result<Vec<String>, KnobError> {
+        Ok(Self::file(host).map(str::to_owned).into_iter().collect())
     }
 
     fn settle(&self, host: &Host) -> Result<(), KnobError> {

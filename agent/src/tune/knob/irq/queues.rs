@@ -78,8 +78,11 @@ impl Knob for NicQueues {
         parts::as_many_as_can_be(&self.changes(host, target, before)?, |irq, cpus| set(host, *irq, cpus))
     }
 
-    fn changeable(&self, host: &Host, _: &Target) -> Result<(), KnobError> {
-        changeable(host, "/proc/irq")
+    fn changeable(&self, host: &Host, target: &Target) -> Result<(), KnobError> {
+        // Those that the kernel manages, and those that are gone, are no parts of the value.
+        let free = |queue: &QueueIrq| affinity::managed(host, queue.irq).is_none();
+        let queues = queue_irqs(host, nic(target)?);
+        queues.iter().filter(|queue| free(queue)).try_for_each(|queue| changeable(host, &affinity::file(queue.irq)))
     }
 
     fn meets(&self, now: &Value, wanted: &Value) -> bool {

@@ -39,6 +39,16 @@ fn affinity(text: &str) -> Option<CpuSet> {
     })
 }
 
+/// The files beside the main one.
+fn drop_ins(host: &Host) -> io::Result<Vec<String>> {
+    let names = host.root.list(DROP_INS)?;
+    Ok(names.into_iter().filter(|name| name.ends_with(".conf")).map(|name| format!("{DROP_INS}/{name}")).collect())
+}
+
+fn unread(host: &Host, path: &str, source: io::Error) -> KnobError {
+    KnobError::Read { path: host.root.path(path), source }
+}
+
 /// What is said for the CPUs of systemd: by quell, and by everybody else.
 struct Said {
     file: OwnedBlock,
@@ -47,13 +57,11 @@ struct Said {
 
 impl Said {
     fn of(host: &Host) -> Result<Self, KnobError> {
-        let unread = |path: &str, source| KnobError::Read { path: host.root.path(path), source };
+        let unread = |path: &str, source| unread(host, path, source);
         let file = OwnedBlock::read(&host.root.path(OWN)).map_err(|source| unread(OWN, source))?;
-        let drop_ins = host.root.list(DROP_INS).map_err(|source| unread(DROP_INS, source))?;
-        let files =
-            drop_ins.into_iter().filter(|name| name.ends_with(".conf")).map(|name| format!("{DROP_INS}/{name}"));
+        let drop_ins = drop_ins(host).map_err(|source| unread(DROP_INS, source))?;
         let mut users = CpuSet::default();
-        for path in [MAIN.to_owned()].into_iter().chain(files) {
+        for path in [MAIN.to_owned()].into_iter().chain(drop_ins) {
             let text = match host.root.read(&path) {
                 // What the user has added to quell's own file is the user's.
                 _ if path == OWN => file.rest.clone().unwrap_or_default(),
@@ -127,6 +135,12 @@ impl Knob for CpuAffinity {
         let path = host.root.path(OWN);
         let written = said.file.write(&path);
         written.map(|()| Held::Nothing).map_err(|source| KnobError::from_write(path, value.to_string(), source))
+    }
+
+    fn files(&self, host: &Host, _: &Target) -> Result<Vec<String>, KnobError> {
+        let drop_ins = drop_ins(host).map_err(|source| unread(host, DROP_INS, source))?;
+        // The directory tells of one that was removed.
+        Ok([MAIN, DROP_INS].into_iter().map(str::to_owned).chain(drop_ins).collect())
     }
 
     fn changeable(&self, host: &Host, _: &Target) -> Result<(), KnobError> {

@@ -3,8 +3,8 @@
 use super::cards::cards;
 use super::flow_rule::FlowRule;
 use crate::host::Host;
-use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage};
-use crate::tune::{Kind, Scope, Target, Value};
+use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_text};
+use crate::tune::{Kind, Scope, Target, Value, ValueError};
 
 /// The rule at one place of a card's table.
 struct Rule;
@@ -41,6 +41,11 @@ fn rule(value: &Value) -> Result<Option<FlowRule>, KnobError> {
 impl Knob for Rule {
     fn spec(&self) -> &KnobSpec {
         &SPEC
+    }
+
+    fn check(&self, value: &Value) -> Result<(), ValueError> {
+        let wanted = "a rule as in `udp4 dst-port 5000 queue 3`, or empty for none";
+        check_text(value, wanted, |text| text.is_empty() || text.parse::<FlowRule>().is_ok())
     }
 
     fn targets(&self, _: &Host) -> Vec<Target> {

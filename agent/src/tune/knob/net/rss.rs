@@ -1,11 +1,13 @@
 //! Which receive queue a hashed packet goes to.
 
+use std::str::FromStr;
+
 use super::cards::{RssTable, cards};
 use super::tree::equal;
 use super::{nic, nics};
 use crate::host::Host;
-use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage};
-use crate::tune::{Kind, Scope, Target, Value};
+use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_text};
+use crate::tune::{Kind, Scope, Target, Value, ValueError};
 
 /// The RSS indirection table.
 struct Rss;
@@ -62,17 +64,38 @@ fn list(numbers: &[u32]) -> String {
     numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(" ")
 }
 
+const FORMS: &str = "`equal 4`, `queues 2 3`, or `table` and a queue for each bucket";
+
+/// What words say of a table, whatever card it is for.
+enum Table {
+    Equal(u32),
+    Queues(Vec<u32>),
+    Each(Vec<u32>),
+}
+
+impl FromStr for Table {
+    type Err = String;
+
+    fn from_str(words: &str) -> Result<Self, String> {
+        let (kind, rest) = words.split_once(' ').unwrap_or((words, ""));
+        let numbers: Vec<u32> = rest.split_whitespace().map(run).collect::<Result<Vec<_>, _>>()?.concat();
+        match (kind, numbers.as_slice()) {
+            ("equal", [queues]) if *queues > 0 => Ok(Self::Equal(*queues)),
+            ("queues", [_, ..]) => Ok(Self::Queues(numbers)),
+            ("table", [_, ..]) => Ok(Self::Each(numbers)),
+            _ => Err(format!("write {FORMS}")),
+        }
+    }
+}
+
 /// The table that words mean for a card.
 fn table(words: &str, card: &RssTable) -> Result<Vec<u32>, String> {
-    let (kind, rest) = words.split_once(' ').unwrap_or((words, ""));
-    let numbers: Vec<u32> = rest.split_whitespace().map(run).collect::<Result<Vec<_>, _>>()?.concat();
     let size = card.entries.len();
-    let entries: Vec<u32> = match (kind, numbers.as_slice()) {
-        ("equal", [queues]) if *queues > 0 => equal(size, *queues),
-        ("queues", [_, ..]) => numbers.iter().copied().cycle().take(size).collect(),
-        ("table", entries) if entries.len() == size => numbers,
-        ("table", entries) => return Err(format!("the card's table has {size} buckets, not {}", entries.len())),
-        _ => return Err("write `equal 4`, `queues 2 3`, or `table` and a queue for each bucket".to_owned()),
+    let entries: Vec<u32> = match words.parse()? {
+        Table::Equal(queues) => equal(size, queues),
+        Table::Queues(queues) => queues.into_iter().cycle().take(size).collect(),
+        Table::Each(entries) if entries.len() == size => entries,
+        Table::Each(entries) => return Err(format!("the card's table has {size} buckets, not {}", entries.len())),
     };
     match entries.iter().find(|queue| **queue >= card.queues) {
         Some(absent) => Err(format!("there is no queue {absent}: the card has {}", card.queues)),
@@ -83,6 +106,10 @@ fn table(words: &str, card: &RssTable) -> Result<Vec<u32>, String> {
 impl Knob for Rss {
     fn spec(&self) -> &KnobSpec {
         &SPEC
+    }
+
+    fn check(&self, value: &Value) -> Result<(), ValueError> {
+        check_text(value, FORMS, |words| words.parse::<Table>().is_ok())
     }
 
     fn targets(&self, host: &Host) -> Vec<Target> {

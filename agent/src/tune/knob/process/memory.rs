@@ -1,9 +1,10 @@
 //! The NUMA nodes of a cgroup's memory.
 
+use super::rule::is_group;
 use crate::host::Host;
 use crate::tune::knob::file::{changeable, write};
-use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage};
-use crate::tune::{Kind, Scope, Target, Value};
+use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_text};
+use crate::tune::{Kind, Scope, Target, Value, ValueError};
 use crate::units::CpuSet;
 
 /// The nodes of a cgroup's memory. No call sets another process's memory policy: cpusets do.
@@ -13,7 +14,8 @@ pub(super) static MEMORY_NODES: Nodes = Nodes;
 
 static SPEC: KnobSpec = KnobSpec {
     id: "process.memory_nodes",
-    doc: "The NUMA nodes that a cgroup's processes take memory from, on `/system.slice/nginx.service`: `0`, or `0-1`. Memory that they \
+    doc: "The NUMA nodes that a cgroup's processes take memory from, on `/system.slice/nginx.service`: `0`, or `0-1`. On a cgroup only, \
+          not on processes by their name: no call sets what another process takes memory from. Memory that they \
           have is moved; not by kernels like 5.10, nor in cgroups of version 1 without `cpuset.memory_migrate`. Empty for those of the cgroup above.",
     source: "Documentation/admin-guide/cgroup-v2.rst (cpuset.mems)",
     kind: Kind::Text,
@@ -27,8 +29,8 @@ const MOUNTS: [&str; 3] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/
 
 fn file(host: &Host, target: &Target) -> Result<Result<String, String>, KnobError> {
     let Target::Name(on) = target else { return Err(KnobError::Target { target: target.clone() }) };
-    if !on.starts_with('/') || on.split('/').any(|part| part == "..") {
-        return Ok(Err(format!("memory nodes are set for a cgroup, and `{on}` is none: it begins with /")));
+    if let Err(why) = MEMORY_NODES.check_name(on) {
+        return Ok(Err(why));
     }
     let files = MOUNTS.map(|mount| format!("{mount}{}/cpuset.mems", on.trim_end_matches('/')));
     let found = files.into_iter().find(|file| host.root.has(file));
@@ -38,6 +40,17 @@ fn file(host: &Host, target: &Target) -> Result<Result<String, String>, KnobErro
 impl Knob for Nodes {
     fn spec(&self) -> &KnobSpec {
         &SPEC
+    }
+
+    fn check_name(&self, on: &str) -> Result<(), String> {
+        let only = "memory nodes are those of a cgroup: write it from the root of the hierarchy, as in \
+                    /system.slice/nginx.service; no call sets those of a process that runs";
+        if is_group(on) { Ok(()) } else { Err(format!("`{on}` is no cgroup, and {only}")) }
+    }
+
+    fn check(&self, value: &Value) -> Result<(), ValueError> {
+        // Nodes are listed as CPUs are.
+        check_text(value, "a list of NUMA nodes, as in 0-1", |text| text.parse::<CpuSet>().is_ok())
     }
 
     fn targets(&self, _: &Host) -> Vec<Target> {

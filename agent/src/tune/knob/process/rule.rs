@@ -7,8 +7,8 @@ use crate::host::Host;
 use crate::tune::knob::file::changeable;
 use crate::tune::knob::isolation::online_cpus;
 use crate::tune::knob::threads::{self, Affinity, Attribute, Scheduling, Thread};
-use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage};
-use crate::tune::{Kind, Policy, Scope, Target, Value};
+use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_text};
+use crate::tune::{Kind, Policy, Scope, Target, Value, ValueError};
 use crate::units::{Pid, Tid};
 
 /// A rule.
@@ -91,6 +91,14 @@ fn cgroup(host: &Host, thread: &Thread) -> io::Result<(&'static str, String)> {
     of("").map(|path| (mount_v2(host), path)).ok_or_else(|| io::Error::other("it is in no cgroup"))
 }
 
+/// Whether a text names a cgroup from the root of the hierarchy.
+pub(super) fn is_group(path: &str) -> bool {
+    path.starts_with('/') && path.split('/').all(|part| part != "..")
+}
+
+const POLICIES: &str =
+    "a scheduling policy: fifo:50, rr:10, other:0, batch:0, idle, or deadline:RUNTIME/DEADLINE/PERIOD in ns";
+
 impl Attribute for Membership {
     fn get(&self, host: &Host, thread: &Thread) -> io::Result<Value> {
         cgroup(host, thread).map(|(_, path)| Value::Text(path))
@@ -99,7 +107,7 @@ impl Attribute for Membership {
     fn set(&self, host: &Host, thread: &Thread, value: &Value) -> io::Result<()> {
         let (mount, old) = cgroup(host, thread)?;
         let path = value.to_string();
-        if path.split('/').any(|part| part == "..") || !path.starts_with('/') {
+        if !is_group(&path) {
             return Err(io::Error::other(format!(
                 "`{path}` is no cgroup: it begins with /, from the root of the hierarchy"
             )));
@@ -199,6 +207,16 @@ impl Rule {
 impl Knob for Rule {
     fn spec(&self) -> &KnobSpec {
         &self.spec
+    }
+
+    fn check(&self, value: &Value) -> Result<(), ValueError> {
+        match self.spec.id {
+            id if id == POLICY.spec.id => check_text(value, POLICIES, |text| text.parse::<Policy>().is_ok()),
+            id if id == GROUP.spec.id => {
+                check_text(value, "a cgroup from the root of the hierarchy, as in /system.slice", is_group)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn targets(&self, _: &Host) -> Vec<Target> {
