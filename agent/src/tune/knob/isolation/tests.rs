@@ -2,7 +2,7 @@ use std::fs;
 
 use super::super::fake;
 use super::*;
-use crate::tune::knob::{KnobError, Reading};
+use crate::tune::knob::{KnobError, Reading, Running};
 use crate::tune::{Target, Value};
 
 const HOUSEKEEPING: &str = "0-1";
@@ -95,7 +95,8 @@ fn other_cpus_of_a_partition_of_version_one_move_nobody() {
     assert_eq!(of("quell-isolated/cpuset.cpus"), "1-2");
     assert_eq!(of("quell-isolated/cpuset.cpu_exclusive"), "1");
     assert_eq!(of("quell-housekeeping/cpuset.cpus"), "0,3");
-    let remainder = |before| partition::Partition.remainder(&host, &Target::Host, before, &isolated).expect("an answer");
+    let remainder =
+        |before| partition::Partition.remainder(&host, &Target::Host, before, &isolated).expect("an answer");
     assert_eq!(remainder(&isolated), None);
     assert!(remainder(&before).is_some_and(|said| said.contains("812")));
     // Nor do CPUs that it does not get.
@@ -141,6 +142,12 @@ fn who_entered_the_partition_is_named_before_it_goes() {
     fake::put(folder.path(), "/sys/fs/cgroup/quell-isolated/cgroup.procs", "812\n813\n");
     let said = remainder().expect("two processes");
     assert!(said.contains("812, 813"), "{said}");
+    partition::Partition.restore(&host, &Target::Host, &before).expect("undone");
+    assert_eq!(
+        host.root.read("/sys/fs/cgroup/cgroup.procs").expect("read"),
+        "813",
+        "the last one that was moved there"
+    );
 }
 
 #[test]
@@ -157,7 +164,11 @@ fn the_controller_stays_with_a_slice_that_has_cpus_of_its_own_by_now() {
         let said = remainder().expect("the controller stays");
         assert!(said.contains("web.slice"), "{said}");
         partition::Partition.restore(&host, &Target::Host, &before).expect("undone");
-        assert_eq!(host.root.read("/sys/fs/cgroup/cgroup.subtree_control").expect("read"), "cpu memory cpuset", "{file}");
+        assert_eq!(
+            host.root.read("/sys/fs/cgroup/cgroup.subtree_control").expect("read"),
+            "cpu memory cpuset",
+            "{file}"
+        );
         assert!(!host.root.has("/run/quell/cpuset-was-off"), "it is not quell's to take back any more");
     }
 }
@@ -261,6 +272,14 @@ fn workqueues_and_systemd_are_set_and_put_back() {
     for knob in KNOBS.iter().filter(|knob| knob.spec().id.contains("cpumask")) {
         fake::round_trip(*knob, &host, &Target::Host, HOUSEKEEPING);
     }
+    // The kernel reads hexadecimal: bit 0 and bit 1.
+    let one = KNOBS.iter().find(|knob| knob.spec().id == "isolation.workqueue").expect("the knob");
+    let writeback = Target::Name("writeback".to_owned());
+    let before = fake::apply(*one, &host, &writeback, HOUSEKEEPING);
+    let mask = || host.root.read(&format!("{queue}/writeback/cpumask")).expect("the mask");
+    assert_eq!(mask(), "3");
+    one.restore(&host, &writeback, &before).expect("back");
+    assert_eq!(mask(), "f");
     fake::round_trip(&systemd::CpuAffinity, &host, &Target::Host, HOUSEKEEPING);
     assert!(!folder.path().join("etc/systemd/system.conf.d/99-quell.conf").exists());
 }
@@ -272,7 +291,23 @@ fn what_systemd_was_told_by_the_user_is_read_and_overruled_not_added_to() {
     fake::round_trip(&systemd::CpuAffinity, &host, &Target::Host, "0");
     let own = folder.path().join("etc/systemd/system.conf.d/99-quell.conf");
     systemd::CpuAffinity.write(&host, &Target::Host, &Kind::Cpus.parse("0").expect("CPUs")).expect("write");
-    assert!(fs::read_to_string(own).expect("the file").contains("CPUAffinity=\nCPUAffinity=0\n"));
+    let text = fs::read_to_string(own).expect("the file");
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(lines, ["[Manager]", "CPUAffinity=", "CPUAffinity=0"], "assignments outside a section are ignored");
+}
+
+#[test]
+fn what_systemd_runs_with_is_what_its_process_may_use() {
+    let status = ("/proc/1/status", "Name:\tsystemd\nCpus_allowed:\tf\nCpus_allowed_list:\t0-3\n");
+    let (_folder, host) = machine(&[status, ("/run/systemd/system/.keep", "")]);
+    let running = |cpus| systemd::CpuAffinity.running(&host, &Target::Host, &Kind::Cpus.parse(cpus).expect("CPUs"));
+    let now = Kind::Cpus.parse("0-3").expect("CPUs");
+    assert_eq!(running("0-3").expect("an answer"), Running::InForce);
+    assert_eq!(running("0-1").expect("an answer"), Running::Otherwise { now });
+    let (_folder, other) = machine(&[status]);
+    let wanted = Kind::Cpus.parse("0-1").expect("CPUs");
+    let elsewhere = systemd::CpuAffinity.running(&other, &Target::Host, &wanted);
+    assert_eq!(elsewhere.expect("an answer"), Running::InForce, "process 1 is somebody else");
 }
 
 #[test]
