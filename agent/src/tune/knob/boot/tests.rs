@@ -234,7 +234,7 @@ fn words_of_earlier_versions_are_found_and_taken_back() {
     for words in ["nohz=on skew_tick=1", "quell.begin nohz=on skew_tick=1 quell.end"] {
         let block = format!("GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {words}\"\n# quell: end\n");
         let cases = [
-            vec![("/etc/default/grub", format!("{GRUB}{begin}{block}"))],
+            vec![("/etc/default/grub", format!("{begin}{block}{GRUB}"))],
             vec![
                 ("/etc/default/grub", GRUB.to_owned()),
                 ("/etc/default/grub.d/10-site.cfg", String::new()),
