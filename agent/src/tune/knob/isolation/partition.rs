@@ -253,7 +253,7 @@ fn others(root: &Group<'_>) -> Vec<String> {
     let uses = |group: &Group<'_>| {
         let is_set = |file: &&str| group.read(file).is_ok_and(|text| !text.is_empty());
         // The kernel would refuse it to a group that hands it on (EBUSY, cgroup_subtree_control_write).
-        SETTINGS.iter().any(|file| is_set(file)) || group.has_enabled(CONTROLLER).unwrap_or_default()
+        SETTINGS.iter().any(is_set) || group.has_enabled(CONTROLLER).unwrap_or_default()
     };
     let others = root.children().into_iter().filter(|name| ![NAME, keeper::SLICE].contains(&name.as_str()));
     others.filter(|name| uses(&root.child(name))).collect()
