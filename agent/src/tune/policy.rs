@@ -3,17 +3,24 @@
 use std::fmt;
 use std::io;
 use std::str::FromStr;
+use std::sync::LazyLock;
+use std::thread;
 
 use crate::sys::sched::{self, SchedAttr};
 use crate::units::Tid;
 
 /// A scheduling policy with its priority: `fifo:50`, `rr:10`, `other:-5` and `batch:0` with a nice value,
-/// `deadline:200000/1000000/1000000` with runtime, deadline and period in nanoseconds. `+reset-on-fork` behind it for children
-/// that are scheduled as others are.
+/// `deadline:200000/1000000/1000000` with runtime, deadline and period in nanoseconds. Behind it, `+reset-on-fork` for children
+/// that are scheduled as others are, `+slice:3000000` for a slice of `other` and `batch` that somebody chose (from 6.12 on, in
+/// nanoseconds), `+reclaim` and `+overrun` for a deadline's flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     class: Class,
     reset_on_fork: bool,
+    /// `None` for the kernel's own.
+    slice: Option<u64>,
+    /// `SCHED_FLAG_RECLAIM` and `SCHED_FLAG_DL_OVERRUN`.
+    deadline_flags: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +57,9 @@ const FAIR: [(&str, u32, Fair); 4] =
 const REAL_TIME: [(&str, u32, RealTime); 2] = [("fifo", 1, RealTime::Fifo), ("rr", 2, RealTime::RoundRobin)];
 const SCHED_DEADLINE: u32 = 6;
 const SCHED_FLAG_RESET_ON_FORK: u64 = 1;
-const RESET: &str = "+reset-on-fork";
+const RESET: &str = "reset-on-fork";
+const SLICE: &str = "slice:";
+const DEADLINE_FLAGS: [(&str, u64); 2] = [("reclaim", 2), ("overrun", 4)];
 
 /// A text that is no policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,10 +73,18 @@ impl FromStr for Policy {
 
     fn from_str(text: &str) -> Result<Self, PolicyError> {
         let wrong = || PolicyError(text.to_owned());
-        let (rest, reset_on_fork) = match text.strip_suffix(RESET) {
-            Some(rest) => (rest, true),
-            None => (text, false),
-        };
+        let mut words = text.split('+');
+        let rest = words.next().unwrap_or_default();
+        let (mut reset_on_fork, mut slice, mut deadline_flags) = (false, None, 0);
+        for word in words {
+            let flag = DEADLINE_FLAGS.iter().find(|(known, _)| *known == word);
+            match (word.strip_prefix(SLICE), flag) {
+                _ if word == RESET => reset_on_fork = true,
+                (Some(ns), _) => slice = Some(ns.parse().ok().filter(|ns| *ns > 0).ok_or_else(wrong)?),
+                (_, Some((_, flag))) => deadline_flags |= flag,
+                _ => return Err(wrong()),
+            }
+        }
         let (name, value) = rest.split_once(':').unwrap_or((rest, ""));
         let fair = FAIR.iter().find(|(known, ..)| *known == name);
         let real_time = REAL_TIME.iter().find(|(known, ..)| *known == name);
@@ -87,8 +104,17 @@ impl FromStr for Policy {
             }
             _ => return Err(wrong()),
         };
-        Ok(Self { class, reset_on_fork })
+        // As the kernel has it: the others have no use for it.
+        if slice.is_some() && !has_slice(class) || deadline_flags != 0 && !matches!(class, Class::Deadline { .. }) {
+            return Err(wrong());
+        }
+        Ok(Self { class, reset_on_fork, slice, deadline_flags })
     }
+}
+
+/// `__setscheduler_params`, kernel/sched/syscalls.c (857b158dc5e8): `fair_policy` is these two.
+fn has_slice(class: Class) -> bool {
+    matches!(class, Class::Fair(Fair::Other | Fair::Batch, _))
 }
 
 impl fmt::Display for Policy {
@@ -104,7 +130,16 @@ impl fmt::Display for Policy {
             }
             Class::Deadline { runtime, deadline, period } => write!(f, "deadline:{runtime}/{deadline}/{period}")?,
         }
-        f.write_str(if self.reset_on_fork { RESET } else { "" })
+        if self.reset_on_fork {
+            write!(f, "+{RESET}")?;
+        }
+        if let Some(slice) = self.slice {
+            write!(f, "+{SLICE}{slice}")?;
+        }
+        for (name, _) in DEADLINE_FLAGS.iter().filter(|(_, flag)| self.deadline_flags & flag != 0) {
+            write!(f, "+{name}")?;
+        }
+        Ok(())
     }
 }
 
@@ -122,12 +157,18 @@ impl Policy {
             }
             _ => return Err(io::Error::other(format!("it has the unknown scheduling policy {}", attr.policy))),
         };
-        Ok(Self { class, reset_on_fork: attr.flags & SCHED_FLAG_RESET_ON_FORK != 0 })
+        let known = DEADLINE_FLAGS.iter().fold(0, |all, (_, flag)| all | flag);
+        Ok(Self {
+            class,
+            reset_on_fork: attr.flags & SCHED_FLAG_RESET_ON_FORK != 0,
+            slice: Some(attr.runtime).filter(|slice| has_slice(class) && is_chosen(*slice)),
+            deadline_flags: if matches!(class, Class::Deadline { .. }) { attr.flags & known } else { 0 },
+        })
     }
 
     /// Schedules a thread so; the caller for thread 0.
     pub(crate) fn set(self, tid: Tid) -> io::Result<()> {
-        let flags = if self.reset_on_fork { SCHED_FLAG_RESET_ON_FORK } else { 0 };
+        let flags = if self.reset_on_fork { SCHED_FLAG_RESET_ON_FORK } else { 0 } | self.deadline_flags;
         let number = |known: Option<u32>| known.unwrap_or_default();
         sched::set_attributes(
             tid,
@@ -136,6 +177,8 @@ impl Policy {
                     policy: number(FAIR.iter().find(|(.., known)| *known == policy).map(|(_, number, _)| *number)),
                     nice,
                     flags,
+                    // 0 for the kernel's own (__setparam_fair).
+                    runtime: self.slice.unwrap_or_default(),
                     ..SchedAttr::default()
                 },
                 Class::RealTime(policy, priority) => SchedAttr {
@@ -152,24 +195,97 @@ impl Policy {
     }
 }
 
+/// Whether a slice is one that somebody chose: kernels before 6.12 tell none, and later ones the slice that a thread has,
+/// chosen or not.
+fn is_chosen(slice: u64) -> bool {
+    // Asked once: it takes a thread of its own.
+    static BASE: LazyLock<Option<u64>> = LazyLock::new(|| thread::spawn(|| base_slice().ok()).join().ok().flatten());
+    slice != 0 && BASE.is_none_or(|base| !is_usual(slice, base))
+}
+
+/// Whether a slice is the kernel's own, now or with other CPUs online: once to four times the least one, which is one more than
+/// the binary logarithm of the CPUs, at most 8 (get_update_sysctl_factor, kernel/sched/fair.c). A thread that sleeps has that of
+/// when it last ran.
+fn is_usual(slice: u64, base: u64) -> bool {
+    let factors = 1..=4;
+    factors.clone().any(|now| factors.clone().any(|then| slice * now == base * then))
+}
+
+/// The kernel's own slice: that of a thread which asks for none. Leaves the caller without one.
+fn base_slice() -> io::Result<u64> {
+    let now = sched::attributes(Tid(0))?;
+    // The policy that a real-time caller has is its to lose: this thread ends with that.
+    sched::set_attributes(Tid(0), SchedAttr { policy: 0, nice: now.nice, ..SchedAttr::default() })?;
+    Ok(sched::attributes(Tid(0))?.runtime)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_policy_reads_back_as_it_was_written() {
-        for text in ["fifo:50", "rr:1", "other:-5", "batch:19", "idle:0", "deadline:1/2/3", "fifo:99+reset-on-fork"] {
+        for text in ["fifo:50", "rr:1", "other:-5", "batch:19", "idle:0", "deadline:1/2/3", "fifo:99+reset-on-fork"]
+            .into_iter()
+            .chain([
+                "other:1+slice:3000000",
+                "batch:0+reset-on-fork+slice:100000",
+                "deadline:1/2/3+reclaim",
+                "deadline:1/2/3+reset-on-fork+reclaim+overrun",
+            ])
+        {
             assert_eq!(text.parse::<Policy>().map(|policy| policy.to_string()).as_deref(), Ok(text));
         }
-        for wrong in ["", "fifo", "fifo:0", "fifo:100", "other:20", "deadline:1/2", "realtime:1"] {
+        for wrong in ["", "fifo", "fifo:0", "fifo:100", "other:20", "deadline:1/2", "realtime:1"].into_iter().chain([
+            "fifo:1+slice:3000000",
+            "idle:0+slice:3000000",
+            "other:0+slice:0",
+            "other:0+reclaim",
+            "other:0+",
+        ]) {
             assert!(wrong.parse::<Policy>().is_err(), "{wrong}");
         }
     }
 
+    /// Sets policies on a thread of its own, and reads them back: from 6.12 on with the slice, which nothing else says.
     #[test]
     fn the_kernel_gives_a_policy_back() {
-        let batch: Policy = "batch:4".parse().expect("a policy");
-        batch.set(Tid(0)).expect("this thread's");
-        assert_eq!(Policy::of(Tid(0)).expect("this thread's"), batch);
+        let in_thread = || {
+            let set = |text: &str| text.parse::<Policy>().expect("a policy").set(Tid(0));
+            let now = || Policy::of(Tid(0)).expect("this thread's").to_string();
+            // Numbers of include/uapi/linux/sched.h, which are not asked of this file.
+            let number = || sched::attributes(Tid(0)).expect("the attributes").policy;
+            set("batch:4").expect("batch");
+            assert_eq!((now().as_str(), number()), ("batch:4", 3));
+            set("batch:4+slice:3300000").expect("a slice");
+            let knows_slices = sched::attributes(Tid(0)).expect("the attributes").runtime != 0;
+            assert_eq!(now(), if knows_slices { "batch:4+slice:3300000" } else { "batch:4" });
+            set("batch:5").expect("the kernel's own slice");
+            assert_eq!(now(), "batch:5");
+            for (text, expected) in
+                [("fifo:3", 1), ("rr:2", 2), ("deadline:1000000/2000000/2000000+reclaim+overrun", 6)]
+            {
+                match set(text) {
+                    // As in a container, or with the thread kept to some CPUs (__sched_setscheduler).
+                    Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EBUSY)) => {
+                        eprintln!("skipped: {text}: {error}");
+                    }
+                    set => {
+                        set.expect(text);
+                        assert_eq!((now().as_str(), number()), (text, expected));
+                    }
+                }
+            }
+        };
+        thread::spawn(in_thread).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    }
+
+    #[test]
+    fn the_kernels_own_slice_is_nobodys_choice_however_many_cpus_are_online() {
+        // Of four CPUs: three times 0.7 ms.
+        for usual in [700_000, 1_400_000, 2_100_000, 2_800_000] {
+            assert!(is_usual(usual, 2_100_000), "{usual}");
+        }
+        assert!(!is_usual(3_000_000, 2_100_000));
     }
 }

@@ -1,7 +1,8 @@
 //! Tuning a host that systemd runs: services are asked of systemd itself, and of the processes that it starts.
 
 use std::fs;
-use std::process::Command;
+use std::os::unix::fs::symlink;
+use std::process::{Child, Command};
 
 use anyhow::{Context as _, Result, ensure};
 use quell_tests::agent::{self, Ended, Workdir};
@@ -29,6 +30,16 @@ knob = "unit.enabled"
 on = "guest-noisy.service"
 value = "masked"
 reason = "and is not to come back"
+[[set]]
+knob = "unit.state"
+on = "guest-ticks.timer"
+value = "stopped"
+reason = "it disturbs"
+[[set]]
+knob = "unit.enabled"
+on = "guest-quiet.service"
+value = "disabled"
+reason = "from the next boot on"
 [[set]]
 knob = "irq.irqbalance_banned_cpus"
 value = "2-3"
@@ -69,6 +80,69 @@ fn install(name: &str, more: &str) -> Result<()> {
     told(&["enable", "--now", name])
 }
 
+/// A timer that waits for years, of a service that does nothing. It is `active (waiting)`, and never `running`.
+fn install_timer(name: &str) -> Result<()> {
+    let timer = format!("{UNITS}/{name}.timer");
+    fs::write(
+        timer,
+        "[Unit]\nDefaultDependencies=no\n[Timer]\nOnActiveSec=10years\n[Install]\nWantedBy=timers.target\n",
+    )?;
+    fs::write(
+        format!("{UNITS}/{name}.service"),
+        "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/true\n",
+    )?;
+    told(&["daemon-reload"])?;
+    told(&["start", &format!("{name}.timer")])
+}
+
+/// A link by which the user has another target start a service: enabling would not bring it back.
+const BY_HAND: &str = "/etc/systemd/system/graphical.target.wants/guest-quiet.service";
+
+fn links_by_hand_are_not_lost() -> Result<()> {
+    fs::create_dir_all("/etc/systemd/system/graphical.target.wants")?;
+    symlink(format!("{UNITS}/guest-quiet.service"), BY_HAND)?;
+    told(&["daemon-reload"])?;
+    let dir = Workdir::new()?;
+    let profile = dir.path("disabled.toml");
+    let text = "summary = \"one\"\n[[set]]\nknob = \"unit.enabled\"\non = \"guest-quiet.service\"\n\
+                value = \"disabled\"\nreason = \"a test\"\n";
+    fs::write(&profile, text)?;
+    let plan = tune(&["plan", &profile.display().to_string()])?;
+    ensure!(format!("{}{}", plan.stdout, plan.stderr).contains("linked by hand"), "{plan:?}");
+    tune(&["apply", &profile.display().to_string(), "--yes"])?;
+    says(&["is-enabled", "guest-quiet.service"], "enabled")?;
+    ensure!(fs::read_link(BY_HAND).is_ok(), "the link is gone");
+    fs::remove_file(BY_HAND)?;
+    told(&["daemon-reload"])
+}
+
+/// A process that is put into the isolated cgroup, and ends with this.
+struct Isolated(Child);
+
+impl Isolated {
+    fn start() -> Result<Self> {
+        let isolated = Self(Command::new("sleep").arg("infinity").spawn().context("cannot run sleep")?);
+        fs::write("/sys/fs/cgroup/quell-isolated/cgroup.procs", isolated.0.id().to_string())?;
+        isolated.is_in("/quell-isolated")?;
+        Ok(isolated)
+    }
+
+    fn is_in(&self, group: &str) -> Result<()> {
+        let now = fs::read_to_string(format!("/proc/{}/cgroup", self.0.id()))?;
+        let expected = format!("0::{group}");
+        ensure!(now.lines().any(|line| line == expected), "it is in {now}, not in {group}");
+        Ok(())
+    }
+}
+
+impl Drop for Isolated {
+    fn drop(&mut self) {
+        // Fails where it has ended, which is what is wanted.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// What the process of a service has in its environment for the CPUs that irqbalance leaves alone.
 fn banned() -> Result<Option<String>> {
     let pid = systemctl(&["show", "--property=MainPID", "--value", "irqbalance.service"])?;
@@ -93,6 +167,9 @@ fn tune(words: &[&str]) -> Result<Ended> {
 pub(crate) fn services() -> Result<Outcome> {
     fs::write(BANNED, NO_BAN)?;
     install("guest-noisy.service", "")?;
+    install("guest-quiet.service", "")?;
+    install_timer("guest-ticks")?;
+    links_by_hand_are_not_lost()?;
     install("irqbalance.service", &format!("EnvironmentFile=-{BANNED}\n"))?;
     ensure!(banned()?.is_none(), "CPUs are banned before anything was done");
     let before = links()?;
@@ -104,7 +181,12 @@ pub(crate) fn services() -> Result<Outcome> {
     says(&["is-active", "guest-noisy.service"], "inactive")?;
     says(&["is-enabled", "guest-noisy.service"], "masked")?;
     ensure!(told(&["start", "guest-noisy.service"]).is_err(), "what is masked was started");
+    says(&["is-active", "guest-ticks.timer"], "inactive")?;
+    says(&["is-enabled", "guest-quiet.service"], "disabled")?;
+    says(&["is-active", "guest-quiet.service"], "active")?;
     ensure!(banned()?.as_deref() == Some("2-3"), "irqbalance was started with {:?}", banned()?);
+    // Partitions are of kernels from 6.1 on.
+    let isolated = fs::exists("/sys/fs/cgroup/quell-isolated")?.then(Isolated::start).transpose()?;
 
     // systemd gives cgroups the controllers that its units ask for, and takes them where none does.
     told(&["daemon-reload"])?;
@@ -114,7 +196,17 @@ pub(crate) fn services() -> Result<Outcome> {
     ensure!(verified.code == Some(0), "{verified:?} after {}", applied.stdout);
     told(&["disable", "--now", "guest-later.service"])?;
 
-    tune(&["rollback"])?.expect_code(0)?;
+    let rolled = tune(&["rollback"])?;
+    if let Some(isolated) = &isolated {
+        isolated.is_in("/")?;
+        let pid = isolated.0.id().to_string();
+        ensure!(format!("{}{}", rolled.stdout, rolled.stderr).contains(&pid), "{rolled:?} does not name {pid}");
+    }
+    ensure!(!fs::exists("/sys/fs/cgroup/quell-isolated")?, "the cgroup stays");
+    rolled.expect_code(0)?;
+    says(&["is-active", "guest-ticks.timer"], "active")?;
+    says(&["is-enabled", "guest-quiet.service"], "enabled")?;
+    says(&["is-active", "guest-quiet.service"], "active")?;
     says(&["is-active", "guest-noisy.service"], "active")?;
     says(&["is-enabled", "guest-noisy.service"], "enabled")?;
     says(&["is-active", "irqbalance.service"], "active")?;

@@ -4,6 +4,7 @@ mod boost;
 mod dma_latency;
 mod frequency;
 mod idle;
+mod limits;
 mod platform_profile;
 mod smt;
 

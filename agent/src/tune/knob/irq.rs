@@ -122,6 +122,43 @@ NMI:          0          0          0          0   Non-maskable interrupts
     }
 
     #[test]
+    fn an_interrupt_is_known_by_its_chip_and_its_number_there_whoever_handles_it() {
+        let (folder, host) = machine();
+        let chip = |name: &str, number: &str| {
+            fake::put(folder.path(), "/sys/kernel/irq/30/chip_name", &format!("{name}\n"));
+            fake::put(folder.path(), "/sys/kernel/irq/30/hwirq", &format!("{number}\n"));
+        };
+        chip("PCI-MSIX-0000:ca:00.0", "3");
+        fake::put(folder.path(), "/proc/irq/30/mlx5_async0/.keep", "");
+        let (knob, irq) = (&affinity::Affinity, Target::Irq(Irq(30)));
+        let before = fake::apply(knob, &host, &irq, "0");
+        // The interface goes down: nobody handles it for now.
+        fs::remove_dir_all(folder.path().join("proc/irq/30/mlx5_async0")).expect("the handler");
+        let now = || knob.read_back(&host, &irq, &before).expect("a reading");
+        assert!(now().value().is_some_and(|now| !knob.meets(now, &before)), "{:?}", now());
+        for (name, number) in [("PCI-MSIX-0000:ca:00.0", "4"), ("PCI-MSIX-0000:cb:00.0", "3")] {
+            chip(name, number);
+            assert!(matches!(now(), Reading::Absent(why) if why.contains("now that of PCI-MSIX")), "{name} {number}");
+            assert!(knob.restore(&host, &irq, &before).is_err(), "{name} {number}");
+        }
+        chip("PCI-MSIX-0000:ca:00.0", "3");
+        knob.restore(&host, &irq, &before).expect("back");
+        assert_eq!(host.root.read("/proc/irq/30/smp_affinity_list").expect("read"), "0-3");
+    }
+
+    #[test]
+    fn queues_are_as_wanted_only_if_each_of_them_is() {
+        let (_folder, host) = machine();
+        let nic = Target::Nic("eth0".to_owned());
+        let cpus = Kind::Cpus.parse("1-2").expect("CPUs");
+        queues::NicQueues.write(&host, &nic, &cpus).expect("write");
+        let met = || queues::NicQueues.meets(&fake::value(&queues::NicQueues, &host, &nic), &cpus);
+        assert!(met());
+        host.root.write("/proc/irq/32/smp_affinity_list", "3").expect("write");
+        assert!(!met(), "one of three is elsewhere");
+    }
+
+    #[test]
     fn managed_interrupts_are_left_out_with_the_reason() {
         let (folder, host) = machine();
         let absent = |irq: u32| match affinity::Affinity.read(&host, &Target::Irq(Irq(irq))) {

@@ -3,17 +3,18 @@
 //! A knob reads and writes; everything else, saving, journaling, verifying and restoring, is done for it.
 
 mod boot;
+mod bound;
 mod command;
 mod cpu;
 #[cfg(test)]
 mod fake;
 mod file;
+mod identity;
 mod irq;
 mod isolation;
 mod left_alone;
 mod memory;
 mod net;
-mod on_card;
 mod owned_block;
 mod parts;
 mod process;
@@ -31,7 +32,7 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use on_card::OnCard;
+use bound::Bound;
 
 use super::{Kind, Scope, Target, Value, ValueError};
 use crate::host::{Host, lockdown};
@@ -523,7 +524,7 @@ static FAMILIES: &[&[&'static dyn Knob]] = &[
 /// Every knob, family by family.
 #[must_use]
 pub fn knobs() -> Vec<&'static dyn Knob> {
-    raw().map(|knob| ON_CARDS.get(knob.spec().id).map_or(knob, |knob| knob as &dyn Knob)).collect()
+    raw().map(|knob| BOUND.get(knob.spec().id).map_or(knob, |knob| knob as &dyn Knob)).collect()
 }
 
 /// As the families have them.
@@ -531,9 +532,9 @@ fn raw() -> impl Iterator<Item = &'static dyn Knob> {
     FAMILIES.iter().chain(net::KNOBS).copied().flatten().copied()
 }
 
-/// Those of network cards, by id, whose values say which card they are of.
-static ON_CARDS: LazyLock<HashMap<&'static str, OnCard>> =
-    LazyLock::new(|| raw().filter_map(|knob| Some((knob.spec().id, OnCard::of(knob)?))).collect());
+/// Those whose values say what they are of, by id.
+static BOUND: LazyLock<HashMap<&'static str, Bound>> =
+    LazyLock::new(|| raw().filter_map(|knob| Some((knob.spec().id, Bound::of(knob)?))).collect());
 
 /// By id: a plan for many CPUs and queues looks up thousands.
 static BY_ID: LazyLock<HashMap<&'static str, &'static dyn Knob>> =

@@ -13,6 +13,8 @@ mod sysfs;
 mod tests;
 mod timestamps;
 mod tree;
+#[cfg(test)]
+mod uapi;
 
 use super::{Knob, KnobError};
 use crate::host::Host;

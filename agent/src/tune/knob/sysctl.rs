@@ -3,6 +3,9 @@
 mod device;
 mod path;
 
+pub(super) use device::file as file_of_device;
+pub(super) use path::sysctl as file_of_parameter;
+
 use super::{Codec, FileKnob, Knob, KnobSpec};
 use crate::tune::Kind;
 

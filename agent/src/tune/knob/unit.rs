@@ -3,6 +3,8 @@
 //! systemd is asked and told by systemctl. A tree that stands for a host has, for each of its units, the directory
 //! `run/quell-fake/units/NAME` with the files `state` (`running`, `stopped`) and `enabled` (as `systemctl is-enabled` says it).
 
+mod links;
+
 use std::io;
 
 use super::command::{output, run};
@@ -144,10 +146,16 @@ impl Knob for Enabled {
     fn normalize(&self, host: &Host, target: &Target, value: &Value) -> Result<Value, KnobError> {
         let wanted = value.to_string();
         let now = self.now(host, target)?.unwrap_or_default();
+        let impossible = |why: String| Err(KnobError::Impossible { value: value.clone(), why });
         // Such a unit has no [Install] section, or is made by a generator: there is nothing to enable.
         if wanted != "masked" && !["enabled", "disabled", "masked"].contains(&now.as_str()) {
-            let why = format!("the unit is `{now}`: it can only be masked");
-            return Err(KnobError::Impossible { value: value.clone(), why });
+            return impossible(format!("the unit is `{now}`: it can only be masked"));
+        }
+        if wanted != "masked" && wanted != now {
+            let state = |unit: &str| self.now(host, &Target::Name(unit.to_owned())).ok()?.ok();
+            if let Some(why) = links::not_brought_back(host, unit(target)?, state) {
+                return impossible(format!("{why}; masking it takes no link away"));
+            }
         }
         Ok(value.clone())
     }
@@ -203,6 +211,22 @@ mod tests {
         let disabled = Enabled.normalize(&host, &unit("fwupd-refresh.service"), &Value::Word("disabled".to_owned()));
         assert!(matches!(disabled, Err(KnobError::Impossible { .. })), "{disabled:?}");
         assert!(matches!(State.read(&host, &unit("none.service")), Ok(Reading::Absent(_))));
+    }
+
+    #[test]
+    fn a_unit_is_not_disabled_where_that_loses_a_link() {
+        let (folder, host) = fake::host(&[
+            (&format!("{FAKE}/noisy.service/enabled"), "enabled\n"),
+            ("/lib/systemd/system/noisy.service", "[Install]\nWantedBy=multi-user.target\n"),
+            ("/etc/systemd/system/graphical.target.wants/.keep", ""),
+        ]);
+        let noisy = Target::Name("noisy.service".to_owned());
+        fake::round_trip(&Enabled, &host, &noisy, "disabled");
+        let by_hand = folder.path().join("etc/systemd/system/graphical.target.wants/noisy.service");
+        std::os::unix::fs::symlink("/lib/systemd/system/noisy.service", by_hand).expect("a link");
+        let refused = Enabled.normalize(&host, &noisy, &Value::Word("disabled".to_owned()));
+        assert!(matches!(&refused, Err(KnobError::Impossible { why, .. }) if why.contains("graphical")), "{refused:?}");
+        fake::round_trip(&Enabled, &host, &noisy, "masked");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::io;
 use super::line::{self, Parameters};
 use crate::host::{BootLoader, GrubGenerator, Host};
 use crate::tune::knob::KnobError;
+use crate::tune::knob::command::run;
 use crate::tune::knob::owned_block::{OwnedBlock, replace};
 
 /// The words for one file of the boot loader.
@@ -187,11 +188,22 @@ fn edited(file: &str, text: &str, own: &Parameters) -> String {
     lines.collect()
 }
 
+/// What makes the menu of a tree that stands for a host, if it has that: a script, which is told where the tree is.
+const FAKE: &str = "/run/quell-fake/generate-menu";
+
 /// Makes GRUB's menu, and looks whether it has what is staged, and nothing that no more is.
 pub(super) fn settle(host: &Host) -> Result<(), KnobError> {
-    if !host.root.is_host() {
+    if host.root.is_host() {
+        return settle_with(host, |generator| run(generator.program, generator.arguments));
+    }
+    if !host.root.has(FAKE) {
         return Ok(());
     }
+    let words = [FAKE, "/"].map(|path| host.root.path(path).display().to_string());
+    settle_with(host, |_| run("sh", &[&words[0], &words[1]]))
+}
+
+fn settle_with(host: &Host, make: impl FnOnce(&GrubGenerator) -> Result<(), KnobError>) -> Result<(), KnobError> {
     let files = read(host)?;
     let own: Vec<&Parameters> =
         files.iter().filter(|file| BootLoader::is_grub_file(&file.file)).map(|file| &file.own).collect();
@@ -205,7 +217,7 @@ pub(super) fn settle(host: &Host) -> Result<(), KnobError> {
     if !is_grub && has_exactly(&menu()?, &own).is_ok() {
         return Ok(());
     }
-    crate::tune::knob::command::run(generator.program, generator.arguments)?;
+    make(&generator)?;
     has_exactly(&menu()?, &own).map_err(|why| KnobError::Refused {
         path: host.root.path(generator.menu),
         value: own.iter().map(|own| own.text()).collect::<Vec<_>>().join(" "),

@@ -162,6 +162,100 @@ fn all_of_quells_parameters_are_one_block_behind_the_users_own() {
     assert!(entry.ends_with("options root=/dev/sda1 ro quell.begin nohz=on quell.end\n"), "{entry}");
 }
 
+/// What the two variables come to, as grub-mkconfig(8) reads the files: with a shell.
+fn sourced(folder: &tempfile::TempDir) -> [String; 2] {
+    let script = ". etc/default/grub; for file in etc/default/grub.d/*.cfg; do test ! -f \"$file\" || . \"$PWD/$file\"; done\n\
+                  echo \"$GRUB_CMDLINE_LINUX\"; echo \"$GRUB_CMDLINE_LINUX_DEFAULT\"";
+    let script = script.replacen(". etc", ". ./etc", 1);
+    let shell = std::process::Command::new("sh").args(["-c", &script]).current_dir(folder.path()).output();
+    let said = shell.expect("a shell");
+    assert!(said.status.success(), "{said:?}");
+    let lines = String::from_utf8(said.stdout).expect("text");
+    let lines: Vec<String> = lines.lines().map(str::to_owned).collect();
+    lines.try_into().expect("two lines")
+}
+
+#[test]
+fn a_shell_reads_the_words_where_recovery_entries_leave_them_out() {
+    for drop_in in [None, Some(("/etc/default/grub.d/10-site.cfg", "GRUB_CMDLINE_LINUX_DEFAULT=quiet\n"))] {
+        let files: Vec<(&str, &str)> = [("/etc/default/grub", GRUB)].into_iter().chain(drop_in).collect();
+        let (folder, host) = fake::host(&files);
+        assert_eq!(sourced(&folder), ["nohz=off", "quiet"]);
+        parameter::PARAMETER.write(&host, &on("isolcpus"), &text("domain,2-3")).expect("write");
+        parameter::FLAG.write(&host, &on("nosoftlockup"), &Value::Switch(true)).expect("write");
+        let words = "quiet quell.begin isolcpus=domain,2-3 nosoftlockup quell.end";
+        assert_eq!(sourced(&folder), ["nohz=off", words]);
+    }
+}
+
+/// Makes a menu as update-grub does; `more` is said on its line, too.
+fn generator(folder: &tempfile::TempDir, more: &str) {
+    let script = format!(
+        "cd \"$1\"; . ./etc/default/grub\nmkdir -p boot/grub\n\
+         echo \"linux /vmlinuz ro $GRUB_CMDLINE_LINUX $GRUB_CMDLINE_LINUX_DEFAULT {more}\" > boot/grub/grub.cfg\n"
+    );
+    fake::put(folder.path(), "/run/quell-fake/generate-menu", &script);
+}
+
+#[test]
+fn a_menu_is_made_and_is_to_have_what_was_staged_and_no_more_of_it() {
+    let (folder, host) = fake::host(&[("/etc/default/grub", GRUB)]);
+    let knob: &dyn Knob = &parameter::PARAMETER;
+    let before = fake::apply(knob, &host, &on("skew_tick"), "1");
+    let refused = || match knob.settle(&host) {
+        Err(error @ KnobError::Refused { .. }) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    generator(&folder, "");
+    knob.settle(&host).expect("a menu");
+    assert!(file(&folder, "/boot/grub/grub.cfg").contains("quell.begin skew_tick=1 quell.end"));
+    knob.restore(&host, &on("skew_tick"), &before).expect("back");
+    // One that runs and makes nothing: the menu is as it was.
+    fake::put(folder.path(), "/run/quell-fake/generate-menu", "true\n");
+    assert!(refused().contains("it has the words `skew_tick=1` of quell's"), "{}", refused());
+    fake::put(folder.path(), "/run/quell-fake/generate-menu", "echo no space >&2; exit 1\n");
+    let failed = knob.settle(&host);
+    assert!(matches!(&failed, Err(KnobError::Command { why, .. }) if why.contains("no space")), "{failed:?}");
+    generator(&folder, "");
+    knob.settle(&host).expect("a menu");
+    assert!(!file(&folder, "/boot/grub/grub.cfg").contains("quell"));
+    knob.write(&host, &on("skew_tick"), &text("1")).expect("write");
+    fake::put(folder.path(), "/run/quell-fake/generate-menu", "true\n");
+    assert!(refused().contains("does not have `skew_tick=1`"), "{}", refused());
+    generator(&folder, "quell.begin mce=off quell.end");
+    assert!(refused().contains("mce=off"), "{}", refused());
+}
+
+/// As it was written by versions that did not mark their words, and by every version around them.
+#[test]
+fn words_of_earlier_versions_are_found_and_taken_back() {
+    let begin = "# quell: begin, written by `quell tune`, removed by `quell tune rollback`\n";
+    let alone = "# quell: begin, file made by `quell tune`, removed by `quell tune rollback`\n";
+    for words in ["nohz=on skew_tick=1", "quell.begin nohz=on skew_tick=1 quell.end"] {
+        let block = format!("GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {words}\"\n# quell: end\n");
+        let cases = [
+            vec![("/etc/default/grub", format!("{begin}{block}{GRUB}"))],
+            vec![
+                ("/etc/default/grub", GRUB.to_owned()),
+                ("/etc/default/grub.d/10-site.cfg", String::new()),
+                ("/etc/default/grub.d/99-quell.cfg", format!("{alone}{block}")),
+            ],
+        ];
+        for files in cases {
+            let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+            let (folder, host) = fake::host(&files);
+            let none = |effective: &str| Value::Staged { own: None, effective: Box::new(text(effective)) };
+            for (name, value, before) in [("nohz", "on", "off"), ("skew_tick", "1", "")] {
+                assert!(says(&parameter::PARAMETER, &host, name, &text(value)), "{name} of {words}");
+                parameter::PARAMETER.restore(&host, &on(name), &none(before)).expect("back");
+            }
+            without_quell(&folder);
+            assert_eq!(file(&folder, "/etc/default/grub"), GRUB);
+            assert!(!folder.path().join("etc/default/grub.d/99-quell.cfg").exists());
+        }
+    }
+}
+
 #[test]
 fn what_the_user_set_is_read_and_not_set_against() {
     let grub = "GRUB_CMDLINE_LINUX=\"isolcpus=3 rcu_nocbs=3 nohz=off quiet\"\n";
@@ -174,6 +268,17 @@ fn what_the_user_set_is_read_and_not_set_against() {
     let error = parameter::PARAMETER.normalize(&host, &on("isolcpus"), &text("2-3")).expect_err("it is there already");
     assert!(error.to_string().contains("isolcpus=3 already"), "{error}");
     assert!(parameter::PARAMETER.normalize(&host, &on("isolcpus"), &text("3")).is_ok());
+    for (name, theirs, ours) in [("nohz_full", "3", "2-3"), ("hugepages", "8", "16"), ("hugepages:1G", "2", "4")] {
+        let words = match name.split_once(':') {
+            Some((parameter, size)) => format!("hugepagesz={size} {parameter}={theirs}"),
+            None => format!("{name}={theirs}"),
+        };
+        let grub = format!("GRUB_CMDLINE_LINUX=\"{words}\"\n");
+        let (_folder, host) = fake::host(&[("/etc/default/grub", &grub)]);
+        let twice = parameter::PARAMETER.normalize(&host, &on(name), &text(ours));
+        let named = matches!(&twice, Err(error) if error.to_string().contains(&format!("{theirs} already")));
+        assert!(named, "{name}: {twice:?}");
+    }
     assert!(parameter::PARAMETER.normalize(&host, &on("rcu_nocbs"), &text("2-3")).is_ok(), "the last one counts");
     assert!(parameter::FLAG.normalize(&host, &on("quiet"), &Value::Switch(false)).is_err());
 }
@@ -238,6 +343,11 @@ fn what_runs_is_what_the_line_says_and_the_kernel_took() {
     let Running::Otherwise { now } = parameter("nohz_full", "2-3") else { panic!("it is on the line only") };
     assert_eq!(now.to_string(), "nohz_full=2-3, of which the kernel took none");
     assert_eq!(of(&parameter::FLAG, "nosoftlockup", Value::Switch(true)), Running::InForce);
+    let (_folder, less) = fake::host(&[line, ("/sys/devices/system/cpu/isolated", "2\n")]);
+    let wanted = text("managed_irq,domain,2-3");
+    let running = parameter::PARAMETER.running(&less, &on("isolcpus"), &wanted).expect("an answer");
+    let Running::Otherwise { now } = running else { panic!("of flags and two CPUs it took one") };
+    assert_eq!(now.to_string(), "isolcpus=managed_irq,domain,2-3, of which the kernel took 2");
     let now = Value::Switch(false);
     assert_eq!(of(&parameter::FLAG, "quiet", Value::Switch(true)), Running::Otherwise { now });
 }

@@ -1,5 +1,6 @@
 //! Frequencies above the nominal one: turbo, boost.
 
+use super::limits::Kept;
 use crate::host::Host;
 use crate::tune::knob::file::{changeable, read, write};
 use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Reading, Stage};
@@ -23,9 +24,6 @@ static SPEC: KnobSpec = KnobSpec {
 const FILES: [(&str, &str, &str); 2] =
     [("/sys/devices/system/cpu/intel_pstate/no_turbo", "1", "0"), ("/sys/devices/system/cpu/cpufreq/boost", "0", "1")];
 
-const LEAST_SHARE: &str = "/sys/devices/system/cpu/intel_pstate/min_perf_pct";
-const POLICIES: &str = "/sys/devices/system/cpu/cpufreq";
-
 fn file(host: &Host) -> Option<(&'static str, &'static str, &'static str)> {
     FILES.into_iter().find(|(file, ..)| host.root.has(file))
 }
@@ -44,6 +42,10 @@ impl Knob for Boost {
             return Ok(Reading::Absent("the frequency driver has no boost to switch".to_owned()));
         };
         match read(host, file, file)? {
+            // Neither on nor off: what is wanted is to be written once more.
+            Ok(text) if Kept::owed(host, &text)?.is_some() => {
+                Ok(Reading::Value(Value::Text("switched, without the frequency limits put back yet".to_owned())))
+            }
             Ok(text) if text == on => Ok(Reading::Value(Value::Switch(true))),
             Ok(text) if text == off => Ok(Reading::Value(Value::Switch(false))),
             Ok(text) => {
@@ -64,10 +66,10 @@ impl Knob for Boost {
         let unknown = || KnobError::Target { target: target.clone() };
         let (file, off, on) = file(host).ok_or_else(unknown)?;
         let before = read(host, file, file)?.map_err(|_| unknown())?;
-        let limits = limits(host)?;
-        write(host, file, if *value == Value::Switch(true) { on } else { off })?;
-        keep(host, &limits)
-            .map_err(|error| error.after(write(host, file, &before).and_then(|()| keep(host, &limits))))?;
+        let kept = Kept::before_switching(host, &before)?;
+        write(host, file, if *value == Value::Switch(true) { on } else { off }).inspect_err(|_| kept.withdraw(host))?;
+        kept.put_back(host)
+            .map_err(|error| error.after(write(host, file, &before).and_then(|()| kept.put_back(host))))?;
         Ok(Held::Nothing)
     }
 
@@ -76,41 +78,14 @@ impl Knob for Boost {
     }
 }
 
-/// Puts limits back that have become others.
-fn keep(host: &Host, limits: &[(String, String)]) -> Result<(), KnobError> {
-    for (file, limit) in limits {
-        if read(host, file, file)?.is_ok_and(|now| now != *limit) {
-            write(host, file, limit)?;
-        }
-    }
-    Ok(())
-}
-
-/// The least share under intel_pstate, and the frequency limits below the hardware's own: file and text. None of policies whose
-/// CPUs are offline.
-fn limits(host: &Host) -> Result<Vec<(String, String)>, KnobError> {
-    let policies = host.root.list(POLICIES);
-    let policies = policies.map_err(|source| KnobError::Read { path: host.root.path(POLICIES), source })?;
-    let mut limits = Vec::new();
-    if let Ok(share) = read(host, LEAST_SHARE, LEAST_SHARE)? {
-        limits.push((LEAST_SHARE.to_owned(), share));
-    }
-    for policy in policies.into_iter().filter(|name| name.starts_with("policy")) {
-        let file = format!("{POLICIES}/{policy}/scaling_max_freq");
-        let most = format!("{POLICIES}/{policy}/cpuinfo_max_freq");
-        if let (Ok(limit), Ok(most)) = (read(host, &file, &file)?, read(host, &most, &most)?)
-            && limit != most
-        {
-            limits.push((file, limit));
-        }
-    }
-    Ok(limits)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::tune::knob::fake;
+
+    fn policy(file: &str) -> String {
+        format!("/sys/devices/system/cpu/cpufreq/policy0/{file}")
+    }
 
     #[test]
     fn either_file_is_the_same_switch() {
@@ -123,20 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn only_limits_that_somebody_made_are_kept() {
-        let policy = |number: u32, file: &str| format!("{POLICIES}/policy{number}/{file}");
-        let (_folder, host) = fake::host(&[
-            (&policy(0, "scaling_max_freq"), "2000\n"),
-            (&policy(0, "cpuinfo_max_freq"), "3000\n"),
-            (&policy(1, "scaling_max_freq"), "3000\n"),
-            (&policy(1, "cpuinfo_max_freq"), "3000\n"),
-        ]);
-        assert_eq!(limits(&host).expect("read"), [(policy(0, "scaling_max_freq"), "2000".to_owned())]);
-    }
-
-    #[test]
     fn a_limit_that_cannot_be_read_is_no_reason_to_lose_it() {
-        let policy = |file: &str| format!("{POLICIES}/policy0/{file}");
         let (folder, host) = fake::host(&[
             (FILES[1].0, "1\n"),
             (&policy("scaling_max_freq"), "2000\n"),
@@ -150,12 +112,40 @@ mod tests {
     }
 
     #[test]
-    fn the_least_share_stays_as_it_was_though_the_kernel_lowers_it_with_turbo() {
-        let (_folder, host) = fake::host(&[(FILES[0].0, "0\n"), (LEAST_SHARE, "100\n")]);
-        let limits = limits(&host).expect("read");
-        // As store_no_turbo does.
-        host.root.write(LEAST_SHARE, "73\n").expect("write");
-        keep(&host, &limits).expect("put back");
-        assert_eq!(host.root.read(LEAST_SHARE).expect("read"), "100");
+    fn limits_that_go_with_the_switch_are_put_back_by_whoever_switches() {
+        for (switch, limit) in FILES
+            .map(|(switch, ..)| switch)
+            .into_iter()
+            .zip(["/sys/devices/system/cpu/intel_pstate/min_perf_pct".to_owned(), policy("scaling_max_freq")])
+        {
+            let (folder, host) = fake::host(&[(&limit, "1\n"), (&policy("cpuinfo_max_freq"), "3000\n")]);
+            // As one file: what is written to the switch is the limit, as with a driver that sets both.
+            let at = |path: &str| folder.path().join(path.trim_start_matches('/'));
+            std::fs::create_dir_all(at(switch).parent().expect("a folder")).expect("a folder");
+            std::fs::hard_link(at(&limit), at(switch)).expect("a link");
+            let now = fake::value(&Boost, &host, &Target::Host);
+            Boost.write(&host, &Target::Host, &Value::Switch(now == Value::Switch(false))).expect("write");
+            assert_eq!(host.root.read(&limit).expect("read"), "1", "{limit}");
+        }
+    }
+
+    /// A limit of one policy, a driver that sets it to the hardware's own when boost is switched, and who switches it is killed
+    /// right after that.
+    #[test]
+    fn limits_that_a_kill_has_lost_come_back_when_the_switch_is_put_back() {
+        let limit = policy("scaling_max_freq");
+        let (_folder, host) =
+            fake::host(&[(FILES[1].0, "1\n"), (&limit, "2000\n"), (&policy("cpuinfo_max_freq"), "3000\n")]);
+        let before = fake::value(&Boost, &host, &Target::Host);
+        let _killed = Kept::before_switching(&host, "1").expect("kept");
+        assert_eq!(fake::value(&Boost, &host, &Target::Host), before, "it was not switched yet");
+        host.root.write(FILES[1].0, "0").expect("write");
+        host.root.write(&limit, "2500").expect("write");
+        for value in [&before, &Value::Switch(false)] {
+            assert!(!Boost.meets(&fake::value(&Boost, &host, &Target::Host), value));
+        }
+        Boost.restore(&host, &Target::Host, &before).expect("put back");
+        assert_eq!(host.root.read(&limit).expect("read"), "2000");
+        assert_eq!(fake::value(&Boost, &host, &Target::Host), before);
     }
 }

@@ -34,15 +34,18 @@ pub(super) fn read(root: &Group<'_>) -> io::Result<Reading> {
     }
 }
 
+/// Makes the two, or gives them other CPUs. Nobody is moved then.
 pub(super) fn make(host: &Host, root: &Group<'_>, cpus: &CpuSet) -> io::Result<()> {
-    // Other CPUs are a partition anew: the two groups may not overlap at any time.
-    remove(root)?;
     if let Some(other) = overlapping(root, cpus) {
         return Err(io::Error::other(format!("the cpuset {other} balances over these CPUs too: take them from it")));
     }
+    let before = read(root)?;
     let result = try_make(host, root, cpus);
     if result.is_err() {
-        let _ = remove(root);
+        let _ = match &before {
+            Reading::Value(Value::Cpus(before)) if !before.is_empty() => try_make(host, root, before),
+            _ => remove(root),
+        };
     }
     result
 }
@@ -50,15 +53,23 @@ pub(super) fn make(host: &Host, root: &Group<'_>, cpus: &CpuSet) -> io::Result<(
 fn try_make(host: &Host, root: &Group<'_>, cpus: &CpuSet) -> io::Result<()> {
     let nodes = root.read("cpuset.mems")?;
     let rest = host.topology.online().difference(cpus);
-    for (name, cpus) in [(OTHERS, &rest), (NAME, cpus)] {
+    let isolated = root.child(NAME);
+    if isolated.exists() {
+        // Both have some while CPUs go from one to the other.
+        isolated.write(EXCLUSIVE, "0")?;
+    }
+    // The isolated one first: as long as that is there, there is something to undo.
+    for (name, cpus) in [(NAME, cpus), (OTHERS, &rest)] {
         let group = root.child(name);
-        group.make(&FILES)?;
+        if !group.exists() {
+            group.make(&FILES)?;
+        }
         group.write("cpuset.mems", &nodes)?;
         group.write("cpuset.cpus", &cpus.to_string())?;
     }
     // No other cpuset may take them from now on (validate_change, kernel/cgroup/cpuset.c).
-    root.child(NAME).write(EXCLUSIVE, "1")?;
-    root.child(NAME).write(BALANCE, "0")?;
+    isolated.write(EXCLUSIVE, "1")?;
+    isolated.write(BALANCE, "0")?;
     root.move_all("tasks", &root.child(OTHERS))?;
     root.write(BALANCE, "0")
 }
@@ -76,9 +87,9 @@ pub(super) fn remove(root: &Group<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// A cpuset beside quell's that would keep the scheduler's domains over these CPUs together.
+/// A cpuset beside quell's own that would keep the scheduler's domains over these CPUs together.
 fn overlapping(root: &Group<'_>, cpus: &CpuSet) -> Option<String> {
-    root.children().into_iter().find(|name| {
+    root.children().into_iter().filter(|name| name != OTHERS).find(|name| {
         let group = root.child(name);
         let theirs = group.read("cpuset.cpus").ok().and_then(|text| text.parse::<CpuSet>().ok()).unwrap_or_default();
         group.read(BALANCE).is_ok_and(|balance| balance != "0") && theirs.iter().any(|cpu| cpus.contains(cpu))

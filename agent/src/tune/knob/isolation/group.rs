@@ -63,13 +63,18 @@ impl<'a> Group<'a> {
         if self.host.root.is_host() { fs::remove_dir(path) } else { fs::remove_dir_all(path) }
     }
 
+    /// Whether the groups in it have a controller.
+    pub(super) fn has_enabled(&self, controller: &str) -> io::Result<bool> {
+        Ok(self.read(CONTROLLERS)?.split_whitespace().any(|enabled| enabled == controller))
+    }
+
     /// Lets the groups in it have a controller. What was before is kept for [`take_back`](Self::take_back) until the host boots, as
     /// the cgroups themselves are.
     pub(super) fn enable(&self, controller: &str) -> io::Result<()> {
-        let before = fs::read_to_string(self.host.root.path(&self.file(CONTROLLERS)))?;
-        if before.split_whitespace().any(|enabled| enabled == controller) {
+        if self.has_enabled(controller)? {
             return Ok(());
         }
+        let before = fs::read_to_string(self.host.root.path(&self.file(CONTROLLERS)))?;
         let kept = self.kept(controller);
         if let Some(folder) = kept.parent() {
             fs::create_dir_all(folder)?;
@@ -87,6 +92,19 @@ impl<'a> Group<'a> {
             let _ = fs::remove_file(kept);
         }
         enabled
+    }
+
+    /// Whether a controller was enabled here, and not taken back yet.
+    pub(super) fn was_enabled(&self, controller: &str) -> bool {
+        self.kept(controller).exists()
+    }
+
+    /// Leaves a controller to who has it by now: it is not to be taken back any more.
+    pub(super) fn leave(&self, controller: &str) -> io::Result<()> {
+        match fs::remove_file(self.kept(controller)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Takes a controller from the groups in it, if it was enabled here.

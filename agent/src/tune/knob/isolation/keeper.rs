@@ -9,7 +9,7 @@ use crate::tune::knob::command::run;
 use crate::units::NodeId;
 
 /// At the top: a name with a hyphen is below another slice.
-const SLICE: &str = "quellcpuset.slice";
+pub(super) const SLICE: &str = "quellcpuset.slice";
 /// Gone with the boot, as the partition is.
 const UNITS: &str = "/run/systemd/system";
 

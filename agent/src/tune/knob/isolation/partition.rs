@@ -19,6 +19,10 @@ pub(super) struct Partition;
 /// The cgroup that quell makes, below the root.
 pub(super) const NAME: &str = "quell-isolated";
 
+const CONTROLLER: &str = "cpuset";
+/// What a group may have set of it; empty where it has nothing (`cpuset.cpus.exclusive` from 6.7 on).
+const SETTINGS: [&str; 3] = ["cpuset.cpus", "cpuset.mems", "cpuset.cpus.exclusive"];
+
 static SPEC: KnobSpec = KnobSpec {
     id: "isolation.partition",
     doc: "CPUs that are taken out of load balancing at runtime: an isolated cpuset partition, the cgroup `quell-isolated`. \
@@ -130,7 +134,8 @@ impl Knob for Partition {
         }
     }
 
-    /// Who was put into the partition by `quell run`, or by hand, came from a cgroup that nothing tells.
+    /// Who was put into the partition by `quell run`, or by hand, came from a cgroup that nothing tells. And the controller stays
+    /// with whom it serves by now.
     fn remainder(&self, host: &Host, _: &Target, before: &Value, _: &Value) -> Result<Option<String>, KnobError> {
         let Ok(cpusets) = Cpusets::of(host) else { return Ok(None) };
         let (root, file) = match &cpusets {
@@ -144,9 +149,23 @@ impl Knob for Partition {
         }
         let members = group.read(file).map_err(|source| failed(host, root, source))?;
         let members: Vec<&str> = members.lines().collect();
-        Ok((!members.is_empty()).then(|| {
-            format!("processes {} were in the cgroup {NAME} and are in the one above it now", members.join(", "))
-        }))
+        let mut remains = Vec::new();
+        if !members.is_empty() {
+            remains.push(format!(
+                "processes {} were in the cgroup {NAME} and are in the one above it now",
+                members.join(", ")
+            ));
+        }
+        if let Cpusets::Two(root) = &cpusets
+            && root.was_enabled(CONTROLLER)
+        {
+            let others = others(root);
+            if !others.is_empty() {
+                let others = others.join(", ");
+                remains.push(format!("the cpuset controller stays enabled in the root cgroup: {others} has it in use"));
+            }
+        }
+        Ok((!remains.is_empty()).then(|| remains.join("; ")))
     }
 }
 
@@ -185,8 +204,12 @@ fn make(host: &Host, root: &Group<'_>, cpus: &CpuSet) -> io::Result<()> {
     let group = root.child(NAME);
     let before = read(root)?;
     let try_it = || {
+        if !group.exists() {
+            // Of a partition that somebody else took away: the controller may be somebody else's by now.
+            root.leave(CONTROLLER)?;
+        }
         keeper::keep(host)?;
-        root.enable("cpuset")?;
+        root.enable(CONTROLLER)?;
         if !group.exists() {
             group.make(&[("cpuset.cpus", ""), ("cpuset.cpus.partition", "member"), ("cgroup.procs", "")])?;
         }
@@ -221,7 +244,19 @@ fn remove(host: &Host, root: &Group<'_>) -> io::Result<()> {
     }
     // Where the group could not even be made, the controller may be enabled all the same.
     keeper::release(host)?;
-    root.take_back("cpuset")
+    if others(root).is_empty() { root.take_back(CONTROLLER) } else { root.leave(CONTROLLER) }
+}
+
+/// Who else has something set of the controller: it would be lost if that were taken from the root cgroup (css_clear_dir,
+/// kernel/cgroup/cgroup.c), such as `AllowedCPUs=` of a slice.
+fn others(root: &Group<'_>) -> Vec<String> {
+    let uses = |group: &Group<'_>| {
+        let is_set = |file: &&str| group.read(file).is_ok_and(|text| !text.is_empty());
+        // The kernel would refuse it to a group that hands it on (EBUSY, cgroup_subtree_control_write).
+        SETTINGS.iter().any(is_set) || group.has_enabled(CONTROLLER).unwrap_or_default()
+    };
+    let others = root.children().into_iter().filter(|name| ![NAME, keeper::SLICE].contains(&name.as_str()));
+    others.filter(|name| uses(&root.child(name))).collect()
 }
 
 /// The CPUs of `isolcpus=` on the running command line.

@@ -2,7 +2,7 @@ use std::fs;
 
 use super::super::fake;
 use super::*;
-use crate::tune::knob::{KnobError, Reading};
+use crate::tune::knob::{KnobError, Reading, Running};
 use crate::tune::{Target, Value};
 
 const HOUSEKEEPING: &str = "0-1";
@@ -71,6 +71,42 @@ fn a_partition_of_version_one_takes_the_rest_out_of_its_way() {
 }
 
 #[test]
+fn a_partition_of_version_one_has_memory_and_its_cpus_alone_and_nobody_stays_at_the_root() {
+    let (_folder, host) = machine(V1);
+    partition::Partition.write(&host, &Target::Host, &Kind::Cpus.parse("2-3").expect("CPUs")).expect("write");
+    let of = |file: &str| host.root.read(&format!("/sys/fs/cgroup/cpuset/{file}")).expect("read");
+    assert_eq!(of("quell-isolated/cpuset.mems"), "0");
+    assert_eq!(of("quell-housekeeping/cpuset.mems"), "0");
+    assert_eq!(of("quell-isolated/cpuset.cpu_exclusive"), "1");
+    assert_eq!(of("quell-housekeeping/tasks"), "400", "the last of who was told to go there");
+    assert_eq!(of("quell-isolated/tasks"), "");
+}
+
+#[test]
+fn other_cpus_of_a_partition_of_version_one_move_nobody() {
+    let (folder, host) = machine(V1);
+    let write = |cpus| partition::Partition.write(&host, &Target::Host, &Kind::Cpus.parse(cpus).expect("CPUs"));
+    let before = fake::apply(&partition::Partition, &host, &Target::Host, "2-3");
+    let isolated = fake::value(&partition::Partition, &host, &Target::Host);
+    fake::put(folder.path(), "/sys/fs/cgroup/cpuset/quell-isolated/tasks", "812\n");
+    write("1-2").expect("other CPUs");
+    let of = |file: &str| host.root.read(&format!("/sys/fs/cgroup/cpuset/{file}")).expect("read");
+    assert_eq!(of("quell-isolated/tasks"), "812");
+    assert_eq!(of("quell-isolated/cpuset.cpus"), "1-2");
+    assert_eq!(of("quell-isolated/cpuset.cpu_exclusive"), "1");
+    assert_eq!(of("quell-housekeeping/cpuset.cpus"), "0,3");
+    let remainder =
+        |before| partition::Partition.remainder(&host, &Target::Host, before, &isolated).expect("an answer");
+    assert_eq!(remainder(&isolated), None);
+    assert!(remainder(&before).is_some_and(|said| said.contains("812")));
+    // Nor do CPUs that it does not get.
+    fake::put(folder.path(), "/sys/fs/cgroup/cpuset/docker/cpuset.cpus", "0\n");
+    fake::put(folder.path(), "/sys/fs/cgroup/cpuset/docker/cpuset.sched_load_balance", "1\n");
+    write("0-1").expect_err("docker has one of them");
+    assert_eq!((of("quell-isolated/tasks"), of("quell-isolated/cpuset.cpus")), ("812".to_owned(), "1-2".to_owned()));
+}
+
+#[test]
 fn a_cpuset_that_balances_over_the_same_cpus_is_named() {
     let mut files = V1.to_vec();
     files.extend([
@@ -106,6 +142,46 @@ fn who_entered_the_partition_is_named_before_it_goes() {
     fake::put(folder.path(), "/sys/fs/cgroup/quell-isolated/cgroup.procs", "812\n813\n");
     let said = remainder().expect("two processes");
     assert!(said.contains("812, 813"), "{said}");
+    partition::Partition.restore(&host, &Target::Host, &before).expect("undone");
+    assert_eq!(
+        host.root.read("/sys/fs/cgroup/cgroup.procs").expect("read"),
+        "813",
+        "the last one that was moved there"
+    );
+}
+
+#[test]
+fn the_controller_stays_with_a_slice_that_has_cpus_of_its_own_by_now() {
+    let slice = "/sys/fs/cgroup/web.slice/";
+    let uses = [("cpuset.cpus", "0-1\n"), ("cpuset.mems", "0\n"), ("cgroup.subtree_control", "cpuset\n")];
+    for (file, text) in uses {
+        let (folder, host) = machine(V2);
+        let before = fake::apply(&partition::Partition, &host, &Target::Host, "2-3");
+        let remainder = || partition::Partition.remainder(&host, &Target::Host, &before, &before).expect("an answer");
+        fake::put(folder.path(), &format!("{slice}cpuset.cpus"), "\n");
+        assert_eq!(remainder(), None, "nothing of the slice is lost");
+        fake::put(folder.path(), &format!("{slice}{file}"), text);
+        let said = remainder().expect("the controller stays");
+        assert!(said.contains("web.slice"), "{said}");
+        partition::Partition.restore(&host, &Target::Host, &before).expect("undone");
+        assert_eq!(
+            host.root.read("/sys/fs/cgroup/cgroup.subtree_control").expect("read"),
+            "cpu memory cpuset",
+            "{file}"
+        );
+        assert!(!host.root.has("/run/quell/cpuset-was-off"), "it is not quell's to take back any more");
+    }
+}
+
+#[test]
+fn a_controller_that_somebody_else_enabled_since_is_not_taken_back() {
+    let (folder, host) = machine(V2);
+    let before = fake::apply(&partition::Partition, &host, &Target::Host, "2-3");
+    // Somebody takes the partition and the controller away, and somebody enables it again.
+    fs::remove_dir_all(folder.path().join("sys/fs/cgroup/quell-isolated")).expect("the group");
+    partition::Partition.write(&host, &Target::Host, &Kind::Cpus.parse("3").expect("CPUs")).expect("made again");
+    partition::Partition.restore(&host, &Target::Host, &before).expect("undone");
+    assert_eq!(host.root.read("/sys/fs/cgroup/cgroup.subtree_control").expect("read"), "cpu memory cpuset");
 }
 
 #[test]
@@ -196,6 +272,14 @@ fn workqueues_and_systemd_are_set_and_put_back() {
     for knob in KNOBS.iter().filter(|knob| knob.spec().id.contains("cpumask")) {
         fake::round_trip(*knob, &host, &Target::Host, HOUSEKEEPING);
     }
+    // The kernel reads hexadecimal: bit 0 and bit 1.
+    let one = KNOBS.iter().find(|knob| knob.spec().id == "isolation.workqueue").expect("the knob");
+    let writeback = Target::Name("writeback".to_owned());
+    let before = fake::apply(*one, &host, &writeback, HOUSEKEEPING);
+    let mask = || host.root.read(&format!("{queue}/writeback/cpumask")).expect("the mask");
+    assert_eq!(mask(), "3");
+    one.restore(&host, &writeback, &before).expect("back");
+    assert_eq!(mask(), "f");
     fake::round_trip(&systemd::CpuAffinity, &host, &Target::Host, HOUSEKEEPING);
     assert!(!folder.path().join("etc/systemd/system.conf.d/99-quell.conf").exists());
 }
@@ -207,7 +291,23 @@ fn what_systemd_was_told_by_the_user_is_read_and_overruled_not_added_to() {
     fake::round_trip(&systemd::CpuAffinity, &host, &Target::Host, "0");
     let own = folder.path().join("etc/systemd/system.conf.d/99-quell.conf");
     systemd::CpuAffinity.write(&host, &Target::Host, &Kind::Cpus.parse("0").expect("CPUs")).expect("write");
-    assert!(fs::read_to_string(own).expect("the file").contains("CPUAffinity=\nCPUAffinity=0\n"));
+    let text = fs::read_to_string(own).expect("the file");
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(lines, ["[Manager]", "CPUAffinity=", "CPUAffinity=0"], "assignments outside a section are ignored");
+}
+
+#[test]
+fn what_systemd_runs_with_is_what_its_process_may_use() {
+    let status = ("/proc/1/status", "Name:\tsystemd\nCpus_allowed:\tf\nCpus_allowed_list:\t0-3\n");
+    let (_folder, host) = machine(&[status, ("/run/systemd/system/.keep", "")]);
+    let running = |cpus| systemd::CpuAffinity.running(&host, &Target::Host, &Kind::Cpus.parse(cpus).expect("CPUs"));
+    let now = Kind::Cpus.parse("0-3").expect("CPUs");
+    assert_eq!(running("0-3").expect("an answer"), Running::InForce);
+    assert_eq!(running("0-1").expect("an answer"), Running::Otherwise { now });
+    let (_folder, other) = machine(&[status]);
+    let wanted = Kind::Cpus.parse("0-1").expect("CPUs");
+    let elsewhere = systemd::CpuAffinity.running(&other, &Target::Host, &wanted);
+    assert_eq!(elsewhere.expect("an answer"), Running::InForce, "process 1 is somebody else");
 }
 
 #[test]

@@ -59,3 +59,20 @@ impl Knob for Enabled {
         self.0.changeable(host, target)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tune::knob::fake;
+
+    #[test]
+    fn the_least_free_memory_stays_as_it_was() {
+        let choices = "always [madvise] never";
+        let (folder, host) = fake::host(&[(ENABLED.0.path, choices), ("/proc/sys/vm/.keep", "")]);
+        // As one file: what is written to the one changes the other, as khugepaged does.
+        let at = |path: &str| folder.path().join(path.trim_start_matches('/'));
+        std::fs::hard_link(at(ENABLED.0.path), at(MIN_FREE)).expect("a link");
+        ENABLED.write(&host, &Target::Host, &Value::Word("never".to_owned())).expect("write");
+        assert_eq!(host.root.read(MIN_FREE).expect("read"), choices);
+    }
+}

@@ -50,9 +50,9 @@ const fn coalescing(names: (&'static str, &'static str, &'static str), kind: Kin
 }
 
 /// The numbers are those of `ETHTOOL_A_*` in include/uapi/linux/ethtool_netlink.h.
-pub(super) static KNOBS: &[&dyn Knob] = &[
+static FIELDS: [FieldKnob; 24] = [
     // First the channels and rings: making them anew resets coalescing in some drivers.
-    &knob(
+    knob(
         (
             "net.channels_combined",
             "combined",
@@ -64,21 +64,21 @@ pub(super) static KNOBS: &[&dyn Knob] = &[
         (Group::Channels, 9, Some(5)),
         (REQUEUE, Stage::Presence),
     ),
-    &knob(
+    knob(
         ("net.channels_rx", "rx-channels", "Queues that only receive."),
         CHANNELS,
         QUEUES,
         (Group::Channels, 6, Some(2)),
         (REQUEUE, Stage::Presence),
     ),
-    &knob(
+    knob(
         ("net.channels_tx", "tx-channels", "Queues that only send."),
         CHANNELS,
         QUEUES,
         (Group::Channels, 7, Some(3)),
         (REQUEUE, Stage::Presence),
     ),
-    &knob(
+    knob(
         (
             "net.ring_rx",
             "rx-ring",
@@ -90,7 +90,7 @@ pub(super) static KNOBS: &[&dyn Knob] = &[
         (Group::Rings, 6, Some(2)),
         (RESET, Stage::Presence),
     ),
-    &knob(
+    knob(
         (
             "net.ring_tx",
             "tx-ring",
@@ -101,7 +101,7 @@ pub(super) static KNOBS: &[&dyn Knob] = &[
         (Group::Rings, 9, Some(5)),
         (RESET, Stage::Presence),
     ),
-    &knob(
+    knob(
         (
             "net.ring_tx_push",
             "tx-push",
@@ -113,7 +113,7 @@ pub(super) static KNOBS: &[&dyn Knob] = &[
         (Group::Rings, 13, None),
         (RESET, Stage::Presence),
     ),
-    &knob(
+    knob(
         ("net.mtu", "mtu", "The largest packet. Both ends and all switches between must take it."),
         "IFLA_MTU, include/uapi/linux/if_link.h",
         Kind::Integer { min: 68, max: 65535, unit: "bytes" },
@@ -124,7 +124,7 @@ pub(super) static KNOBS: &[&dyn Knob] = &[
             Stage::Presence,
         ),
     ),
-    &knob(
+    knob(
         (
             "net.pause_autoneg",
             "pause-autoneg",
@@ -136,7 +136,7 @@ pub(super) static KNOBS: &[&dyn Knob] = &[
         (Group::Pause, 2, None),
         (RENEGOTIATE, Stage::Presence),
     ),
-    &knob(
+    knob(
         (
             "net.pause_rx",
             "pause-rx",
@@ -148,14 +148,14 @@ pub(super) static KNOBS: &[&dyn Knob] = &[
         (Group::Pause, 3, None),
         (RENEGOTIATE, Stage::Presence),
     ),
-    &knob(
+    knob(
         ("net.pause_tx", "pause-tx", "Whether the card tells the other end to stop when its queues are full."),
         PAUSE,
         Kind::Switch,
         (Group::Pause, 4, None),
         (RENEGOTIATE, Stage::Presence),
     ),
-    &knob(
+    knob(
         (
             "net.eee",
             "eee",
@@ -166,7 +166,7 @@ pub(super) static KNOBS: &[&dyn Knob] = &[
         (Group::Eee, 5, None),
         (RENEGOTIATE, Stage::Presence),
     ),
-    &knob(
+    knob(
         ("net.eee_tx_lpi", "tx-lpi", "Whether this end sends its link to sleep."),
         EEE,
         Kind::Switch,
@@ -174,7 +174,7 @@ pub(super) static KNOBS: &[&dyn Knob] = &[
         (RENEGOTIATE, Stage::Presence),
     ),
     // Then the adaptive modes: while they are on, drivers change the fixed values by themselves.
-    &coalescing(
+    coalescing(
         (
             "net.adaptive_rx",
             "adaptive-rx",
@@ -184,12 +184,12 @@ pub(super) static KNOBS: &[&dyn Knob] = &[
         Kind::Switch,
         11,
     ),
-    &coalescing(
+    coalescing(
         ("net.adaptive_tx", "adaptive-tx", "Whether the driver chooses send coalescing by load."),
         Kind::Switch,
         12,
     ),
-    &coalescing(
+    coalescing(
         (
             "net.rx_usecs",
             "rx-usecs",
@@ -199,18 +199,18 @@ pub(super) static KNOBS: &[&dyn Knob] = &[
         US,
         2,
     ),
-    &coalescing(
+    coalescing(
         ("net.rx_frames", "rx-frames", "How many received packets raise the interrupt before `net.rx_usecs` is over."),
         FRAMES,
         3,
     ),
-    &coalescing(("net.rx_usecs_irq", "rx-usecs-irq", "As `net.rx_usecs`, while an interrupt is being handled."), US, 4),
-    &coalescing(
+    coalescing(("net.rx_usecs_irq", "rx-usecs-irq", "As `net.rx_usecs`, while an interrupt is being handled."), US, 4),
+    coalescing(
         ("net.rx_frames_irq", "rx-frames-irq", "As `net.rx_frames`, while an interrupt is being handled."),
         FRAMES,
         5,
     ),
-    &coalescing(
+    coalescing(
         (
             "net.tx_usecs",
             "tx-usecs",
@@ -219,25 +219,25 @@ pub(super) static KNOBS: &[&dyn Knob] = &[
         US,
         6,
     ),
-    &coalescing(
+    coalescing(
         ("net.tx_frames", "tx-frames", "How many sent packets raise the interrupt before `net.tx_usecs` is over."),
         FRAMES,
         7,
     ),
-    &coalescing(("net.tx_usecs_irq", "tx-usecs-irq", "As `net.tx_usecs`, while an interrupt is being handled."), US, 8),
-    &coalescing(
+    coalescing(("net.tx_usecs_irq", "tx-usecs-irq", "As `net.tx_usecs`, while an interrupt is being handled."), US, 8),
+    coalescing(
         ("net.tx_frames_irq", "tx-frames-irq", "As `net.tx_frames`, while an interrupt is being handled."),
         FRAMES,
         9,
     ),
-    &knob(
+    knob(
         ("net.cqe_mode_rx", "cqe-mode-rx", "Whether the receive timer starts anew with each completion (mlx5)."),
         "ETHTOOL_A_COALESCE_USE_CQE_MODE_RX, Documentation/networking/ethtool-netlink.rst; from 5.15 on",
         Kind::Switch,
         (Group::Coalescing, 25, None),
         (Risk::Low, Stage::Setting),
     ),
-    &knob(
+    knob(
         ("net.cqe_mode_tx", "cqe-mode-tx", "Whether the send timer starts anew with each completion (mlx5)."),
         "ETHTOOL_A_COALESCE_USE_CQE_MODE_TX, Documentation/networking/ethtool-netlink.rst; from 5.15 on",
         Kind::Switch,
@@ -245,6 +245,18 @@ pub(super) static KNOBS: &[&dyn Knob] = &[
         (Risk::Low, Stage::Setting),
     ),
 ];
+
+pub(super) static KNOBS: &[&dyn Knob] = &as_knobs(&FIELDS);
+
+const fn as_knobs<const COUNT: usize>(fields: &'static [FieldKnob; COUNT]) -> [&'static dyn Knob; COUNT] {
+    let mut knobs: [&'static dyn Knob; COUNT] = [&fields[0]; COUNT];
+    let mut index = 1;
+    while index < COUNT {
+        knobs[index] = &fields[index];
+        index += 1;
+    }
+    knobs
+}
 
 impl Knob for FieldKnob {
     fn spec(&self) -> &KnobSpec {
@@ -287,5 +299,58 @@ impl Knob for FieldKnob {
             }
         };
         cards(host).set_number(nic(target)?, &self.field, number).map(|()| Held::Nothing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::uapi;
+    use super::*;
+
+    /// What the kernel's header calls each number, and its limit.
+    const NAMES: [(&str, &str, Option<&str>); 23] = [
+        ("net.channels_combined", "ETHTOOL_A_CHANNELS_COMBINED_COUNT", Some("ETHTOOL_A_CHANNELS_COMBINED_MAX")),
+        ("net.channels_rx", "ETHTOOL_A_CHANNELS_RX_COUNT", Some("ETHTOOL_A_CHANNELS_RX_MAX")),
+        ("net.channels_tx", "ETHTOOL_A_CHANNELS_TX_COUNT", Some("ETHTOOL_A_CHANNELS_TX_MAX")),
+        ("net.ring_rx", "ETHTOOL_A_RINGS_RX", Some("ETHTOOL_A_RINGS_RX_MAX")),
+        ("net.ring_tx", "ETHTOOL_A_RINGS_TX", Some("ETHTOOL_A_RINGS_TX_MAX")),
+        ("net.ring_tx_push", "ETHTOOL_A_RINGS_TX_PUSH", None),
+        ("net.pause_autoneg", "ETHTOOL_A_PAUSE_AUTONEG", None),
+        ("net.pause_rx", "ETHTOOL_A_PAUSE_RX", None),
+        ("net.pause_tx", "ETHTOOL_A_PAUSE_TX", None),
+        ("net.eee", "ETHTOOL_A_EEE_ENABLED", None),
+        ("net.eee_tx_lpi", "ETHTOOL_A_EEE_TX_LPI_ENABLED", None),
+        ("net.adaptive_rx", "ETHTOOL_A_COALESCE_USE_ADAPTIVE_RX", None),
+        ("net.adaptive_tx", "ETHTOOL_A_COALESCE_USE_ADAPTIVE_TX", None),
+        ("net.rx_usecs", "ETHTOOL_A_COALESCE_RX_USECS", None),
+        ("net.rx_frames", "ETHTOOL_A_COALESCE_RX_MAX_FRAMES", None),
+        ("net.rx_usecs_irq", "ETHTOOL_A_COALESCE_RX_USECS_IRQ", None),
+        ("net.rx_frames_irq", "ETHTOOL_A_COALESCE_RX_MAX_FRAMES_IRQ", None),
+        ("net.tx_usecs", "ETHTOOL_A_COALESCE_TX_USECS", None),
+        ("net.tx_frames", "ETHTOOL_A_COALESCE_TX_MAX_FRAMES", None),
+        ("net.tx_usecs_irq", "ETHTOOL_A_COALESCE_TX_USECS_IRQ", None),
+        ("net.tx_frames_irq", "ETHTOOL_A_COALESCE_TX_MAX_FRAMES_IRQ", None),
+        ("net.cqe_mode_rx", "ETHTOOL_A_COALESCE_USE_CQE_MODE_RX", None),
+        ("net.cqe_mode_tx", "ETHTOOL_A_COALESCE_USE_CQE_MODE_TX", None),
+    ];
+
+    #[test]
+    fn the_numbers_are_those_of_the_kernels_header() {
+        let Some(header) = uapi::constants() else { return };
+        for FieldKnob { spec, field } in FIELDS.iter().filter(|knob| knob.field.group != Group::Link) {
+            let (_, name, limit) = NAMES.iter().find(|(id, ..)| *id == spec.id).expect("a name");
+            assert_eq!(header.get(*name), Some(&u32::from(field.attribute)), "{}", spec.id);
+            let limit = limit.map(|limit| header.get(limit).copied().expect("the limit"));
+            assert_eq!(field.limit.map(u32::from), limit, "{}", spec.id);
+            let group = match name.split('_').nth(2) {
+                Some("CHANNELS") => Group::Channels,
+                Some("RINGS") => Group::Rings,
+                Some("PAUSE") => Group::Pause,
+                Some("EEE") => Group::Eee,
+                _ => Group::Coalescing,
+            };
+            assert_eq!(field.group, group, "{}", spec.id);
+        }
+        assert_eq!(FIELDS.len(), NAMES.len() + 1, "the MTU is no number of ethtool's");
     }
 }

@@ -75,6 +75,11 @@ fn raw(hex: &str) -> Result<FlowRule, String> {
 }
 
 impl FlowRule {
+    /// As the kernel takes it for a place of the table.
+    pub(super) fn at(&self, location: u32) -> FlowSpec {
+        FlowSpec { location, ..self.spec }
+    }
+
     /// In words, if they reach.
     fn words(&self) -> Option<String> {
         let mut text = match self.spec.flow_type {
@@ -138,5 +143,13 @@ mod tests {
         let text = rule.to_string();
         assert!(text.starts_with("raw "), "{text}");
         assert_eq!(text.parse(), Ok(rule));
+    }
+
+    #[test]
+    fn a_rule_goes_to_its_place_and_is_otherwise_as_it_was_written() {
+        let rule: FlowRule = "udp4 dst-port 5000 queue 3".parse().expect("a rule");
+        let placed = rule.at(17);
+        assert_eq!((placed.location, placed.ring_cookie, placed.flow_type), (17, 3, UDP_V4_FLOW));
+        assert_eq!(FlowSpec { location: 0, ..placed }, rule.spec);
     }
 }

@@ -202,14 +202,49 @@ impl Cards for Kernel {
 
     fn set_flow_rule(&self, nic: &str, location: u32, rule: Option<&FlowRule>) -> Result<(), KnobError> {
         let result = match rule {
-            Some(rule) => {
-                let mut spec = rule.spec;
-                spec.location = location;
-                ethtool::set_flow_rule(nic, spec, rule.context)
-            }
+            Some(rule) => ethtool::set_flow_rule(nic, rule.at(location), rule.context),
             None => ethtool::remove_flow_rule(nic, location),
         };
         let words = rule.map_or_else(|| "no rule".to_owned(), ToString::to_string);
         result.map_err(|error| refused(nic, &format!("flow rule {location}"), words, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::uapi;
+    use super::*;
+
+    #[test]
+    fn messages_and_their_parts_have_the_numbers_of_the_kernels_header() {
+        let Some(header) = uapi::constants() else { return };
+        let of = |name: &str| *header.get(name).unwrap_or_else(|| panic!("no {name}"));
+        for (group, name) in [
+            (Group::Rings, "RINGS"),
+            (Group::Channels, "CHANNELS"),
+            (Group::Coalescing, "COALESCE"),
+            (Group::Pause, "PAUSE"),
+            (Group::Eee, "EEE"),
+        ] {
+            let (get, set) = group.messages().expect("messages");
+            let expected = ["GET", "SET"].map(|verb| of(&format!("ETHTOOL_MSG_{name}_{verb}")));
+            assert_eq!([get, set].map(u32::from), expected, "{name}");
+        }
+        for (number, name) in [
+            (ETHTOOL_A_HEADER_DEV_NAME, "ETHTOOL_A_HEADER_DEV_NAME"),
+            (ETHTOOL_A_FEATURES_HW, "ETHTOOL_A_FEATURES_HW"),
+            (ETHTOOL_A_FEATURES_WANTED, "ETHTOOL_A_FEATURES_WANTED"),
+            (ETHTOOL_A_FEATURES_ACTIVE, "ETHTOOL_A_FEATURES_ACTIVE"),
+            (ETHTOOL_A_FEATURES_NOCHANGE, "ETHTOOL_A_FEATURES_NOCHANGE"),
+            (ETHTOOL_A_BITSET_NOMASK, "ETHTOOL_A_BITSET_NOMASK"),
+            (ETHTOOL_A_BITSET_BITS, "ETHTOOL_A_BITSET_BITS"),
+            (ETHTOOL_A_BITSET_BITS_BIT, "ETHTOOL_A_BITSET_BITS_BIT"),
+            (ETHTOOL_A_BITSET_BIT_NAME, "ETHTOOL_A_BITSET_BIT_NAME"),
+            (ETHTOOL_A_BITSET_BIT_VALUE, "ETHTOOL_A_BITSET_BIT_VALUE"),
+            (ETHTOOL_MSG_FEATURES_GET.into(), "ETHTOOL_MSG_FEATURES_GET"),
+            (ETHTOOL_MSG_FEATURES_SET.into(), "ETHTOOL_MSG_FEATURES_SET"),
+        ] {
+            assert_eq!(u32::from(number), of(name), "{name}");
+        }
     }
 }

@@ -138,7 +138,18 @@ fn a_value_goes_back_to_its_card_and_not_to_another_of_the_same_name() {
     assert!(usecs.restore(&host, &eth0(), &before).is_err());
     assert_eq!(host.root.read("/run/quell-fake/ethtool/eth0/rx-usecs").expect("read"), "0");
     card("0000:ca:00.0");
+    // The same device has several ports.
+    fake::put(folder.path(), "/sys/class/net/eth0/dev_port", "1\n");
+    match usecs.read_back(&host, &eth0(), &before) {
+        Ok(Reading::Absent(why)) => assert!(why.contains("0000:ca:00.0 port 1"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    fake::put(folder.path(), "/sys/class/net/eth0/dev_port", "0\n");
     usecs.restore(&host, &eth0(), &before).expect("it is the card again");
+    for (id, name) in [("net.feature", "eth0:rx-gro"), ("net.flow_rule", "eth0:7")] {
+        let now = fake::value(knob(id), &host, &Target::Name(name.to_owned()));
+        assert!(matches!(&now, crate::tune::Value::Of { what, .. } if what.contains("0000:ca:00.0")), "{id}: {now:?}");
+    }
     assert_eq!(host.root.read("/run/quell-fake/ethtool/eth0/rx-usecs").expect("read"), "50");
 }
 
@@ -218,6 +229,43 @@ fn the_running_kernel_takes_settings_and_gives_them_back() {
         }
         let name = Target::Name("left:tx-udp-segmentation".to_owned());
         fake::round_trip(knob("net.feature"), host, &name, "off");
+    });
+}
+
+/// What `ethtool -k` says of a feature by its own name for it.
+fn shown(feature: &str) -> Option<String> {
+    let shown = Command::new("ethtool").args(["-k", "left"]).output().ok()?;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    shown.lines().find_map(|line| line.trim().strip_prefix(feature)?.strip_prefix(": ").map(str::to_owned))
+}
+
+#[test]
+fn another_program_sees_the_feature_that_was_set_and_no_other() {
+    const FEATURES: [(&str, &str); 5] = [
+        ("net.rx_vlan", "rx-vlan-offload"),
+        ("net.tx_vlan", "tx-vlan-offload"),
+        ("net.tx_checksum", "tx-checksum-ip-generic"),
+        ("net.gro", "generic-receive-offload"),
+        ("net.gso", "generic-segmentation-offload"),
+    ];
+    with_interfaces(|host| {
+        if shown("rx-vlan-offload").is_none() {
+            return eprintln!("skipped: needs ethtool");
+        }
+        let all = || FEATURES.map(|(_, name)| shown(name));
+        let before = all();
+        for (index, (id, name)) in FEATURES.iter().enumerate() {
+            let on = before[index].as_deref() == Some("on");
+            let kept = fake::apply(knob(id), host, &left(), if on { "off" } else { "on" });
+            assert_eq!(shown(name).as_deref(), Some(if on { "off" } else { "on" }), "{id}");
+            // Segments cannot be made without sums.
+            let others = |index: &usize| FEATURES[*index].0 != *id && !FEATURES[*index].0.ends_with("gso");
+            for other in (0..FEATURES.len()).filter(others) {
+                assert_eq!(all()[other], before[other], "{id} is not {}", FEATURES[other].0);
+            }
+            knob(id).restore(host, &left(), &kept).expect("back");
+            assert_eq!(all(), before, "{id}");
+        }
     });
 }
 

@@ -13,9 +13,11 @@ fn stat(tid: u32, name: &str) -> String {
 
 fn machine() -> (tempfile::TempDir, Host) {
     let mut files: Vec<(String, String)> = Vec::new();
-    for (pid, name, group, cpus) in
-        [(10, "nginx", "/system.slice/nginx.service", "0-3"), (20, "sshd", "/system.slice/ssh.service", "0-1")]
-    {
+    for (pid, name, group, cpus) in [
+        (10, "nginx", "/system.slice/nginx.service", "0-3"),
+        (20, "sshd", "/system.slice/ssh.service", "0-1"),
+        (50, "nginx2", "/system.slice/nginx.service2", "0-2"),
+    ] {
         files.push((format!("/proc/{pid}/stat"), stat(pid, name)));
         files.push((format!("/proc/{pid}/cgroup"), format!("0::{group}\n")));
         files.push((format!("/sys/fs/cgroup{group}/cgroup.procs"), format!("{pid}\n")));
@@ -50,10 +52,15 @@ fn rules_are_set_and_each_thread_gets_back_what_it_had() {
 #[test]
 fn a_rule_touches_the_processes_that_it_names_and_no_others() {
     let (_folder, host) = machine();
-    let ssh = fake::value(&rule::CPUS, &host, &on("sshd"));
-    let cpus = rule::CPUS.spec().kind.parse("3").expect("CPUs");
-    rule::CPUS.write(&host, &on("nginx"), &cpus).expect("write");
-    assert_eq!(fake::value(&rule::CPUS, &host, &on("sshd")), ssh);
+    let of = |name: &str| fake::value(&rule::CPUS, &host, &on(name));
+    let others = || [of("sshd"), of("nginx2")];
+    let before = others();
+    for (named, cpu) in [("nginx", "3"), ("/system.slice/nginx.service", "2")] {
+        let cpus = rule::CPUS.spec().kind.parse(cpu).expect("CPUs");
+        rule::CPUS.write(&host, &on(named), &cpus).expect("write");
+        assert!(rule::CPUS.meets(&of("nginx"), &cpus), "{named}");
+        assert_eq!(others(), before, "{named}");
+    }
     assert!(matches!(rule::CPUS.read(&host, &on("redis")), Ok(Reading::Absent(_))));
 }
 
@@ -64,6 +71,17 @@ fn what_is_no_policy_no_node_and_no_cgroup_is_refused_beforehand() {
     assert!(rule::POLICY.normalize(&host, &on("nginx"), &text("fifo:100")).is_err());
     assert!(memory::MEMORY_NODES.normalize(&host, &on("/system.slice"), &text("7")).is_err());
     assert!(matches!(memory::MEMORY_NODES.read(&host, &on("nginx")), Ok(Reading::Absent(_))));
+}
+
+#[test]
+fn a_cgroup_that_leads_out_of_the_hierarchy_is_refused_and_nobody_moves() {
+    let (folder, host) = machine();
+    fake::put(folder.path(), "/sys/fs/elsewhere/cgroup.procs", "");
+    for path in ["/../elsewhere", "/quell-isolated/../../elsewhere", "quell-isolated"] {
+        let moved = rule::GROUP.write(&host, &on("nginx"), &crate::tune::Value::Text(path.to_owned()));
+        assert!(moved.is_err_and(|error| error.to_string().contains("is no cgroup")), "{path}");
+        assert_eq!(host.root.read("/sys/fs/elsewhere/cgroup.procs").expect("read"), "", "{path}");
+    }
 }
 
 /// Makes the processes of `nginx` look otherwise than when they were chosen.

@@ -19,7 +19,7 @@ static SPEC: KnobSpec = KnobSpec {
 };
 
 /// The file of a device.
-fn file(target: &Target) -> Result<String, KnobError> {
+pub(crate) fn file(target: &Target) -> Result<String, KnobError> {
     let unknown = || KnobError::Target { target: target.clone() };
     let Target::Name(name) = target else { return Err(unknown()) };
     let parts = |path: &str| path.split('/').all(|part| !part.is_empty() && part != "..");
@@ -71,6 +71,15 @@ mod tests {
         for name in ["0000:00:02.0", "/sys/bus/pci/devices/0000:00:02.0"] {
             fake::round_trip(&PowerControl, &host, &Target::Name(name.to_owned()), "on");
         }
+        let knob = crate::tune::knob::by_id("device.power_control").expect("the knob");
+        let (folder, host) = fake::host(&[
+            ("/sys/devices/pci0000:00/0000:00:02.0/power/control", "auto\n"),
+            ("/sys/bus/pci/devices/.keep", ""),
+        ]);
+        let link = folder.path().join("sys/bus/pci/devices/0000:00:02.0");
+        std::os::unix::fs::symlink("../../../devices/pci0000:00/0000:00:02.0", link).expect("a link");
+        let now = fake::value(knob, &host, &Target::Name("0000:00:02.0".to_owned()));
+        assert!(matches!(&now, Value::Of { what, .. } if what.starts_with("/sys/devices/pci0000:00/0000:00:02.0")));
         let elsewhere = PowerControl.read(&host, &Target::Name("/sys/../etc".to_owned()));
         assert!(matches!(elsewhere, Err(KnobError::Target { .. })), "{elsewhere:?}");
     }

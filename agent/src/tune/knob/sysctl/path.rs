@@ -45,7 +45,7 @@ pub(super) static SYSFS: Named = Named {
 };
 
 /// As sysctl(8) reads names: the first separator says which one it is, and the other stands for a dot in a part.
-fn sysctl(name: &str) -> String {
+pub(crate) fn sysctl(name: &str) -> String {
     let dots = name.find(['.', '/']).is_none_or(|at| name[at..].starts_with('.'));
     let path: String = match dots {
         true => name
@@ -173,6 +173,84 @@ mod tests {
         assert_eq!(fake::value(&SYSFS, &host, &scheduler), Value::Text("none".to_owned()));
         let wrong = SYSFS.normalize(&host, &scheduler, &Value::Text("bfq".to_owned()));
         assert!(matches!(wrong, Err(KnobError::Impossible { .. })), "{wrong:?}");
+    }
+
+    /// Sets a knob, lets something happen, and tries to undo it with `Unless::Never`.
+    fn undone_after(id: &str, on: &str, wanted: &str, folder: &std::path::Path, happens: impl FnOnce()) -> String {
+        let (host, knob, target) = (fake::read(folder), crate::tune::knob::by_id(id).expect("a knob"), name(on));
+        let before = fake::apply(knob, &host, &target, wanted);
+        assert!(knob.meets(&fake::value(knob, &host, &target), &Value::Text(wanted.to_owned())), "{on}");
+        happens();
+        match knob.read_back(&host, &target, &before) {
+            Ok(Reading::Value(now)) => {
+                knob.restore(&host, &target, &before).expect("put back");
+                assert!(knob.meets(&fake::value(knob, &host, &target), &before), "{on}");
+                format!("it was {now}")
+            }
+            Ok(Reading::Absent(why)) => {
+                let refused = knob.restore(&host, &target, &before);
+                assert!(matches!(refused, Err(KnobError::Impossible { .. })), "{refused:?}");
+                why
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn a_value_is_not_put_back_to_another_device_of_the_same_name() {
+        let first = "/sys/devices/pci0000:00/0000:00:17.0/ata1/block/sdb";
+        let second = "/sys/devices/pci0000:00/0000:00:17.0/ata2/block/sdb";
+        let machine = || {
+            let (folder, _) = fake::host(&[
+                (&format!("{first}/queue/scheduler"), "none\n"),
+                (&format!("{first}/diskseq"), "7\n"),
+                (&format!("{second}/queue/scheduler"), "bfq\n"),
+                ("/sys/block/.keep", ""),
+            ]);
+            let link = folder.path().join("sys/block/sdb");
+            std::os::unix::fs::symlink("../devices/pci0000:00/0000:00:17.0/ata1/block/sdb", &link).expect("a link");
+            (folder, link)
+        };
+        let on = "/sys/block/sdb/queue/scheduler";
+        let (folder, _) = machine();
+        assert_eq!(undone_after("sysfs", on, "kyber", folder.path(), || {}), "it was kyber");
+        let (folder, link) = machine();
+        let why = undone_after("sysfs", on, "kyber", folder.path(), || {
+            fs::remove_file(&link).expect("the link");
+            std::os::unix::fs::symlink("../devices/pci0000:00/0000:00:17.0/ata2/block/sdb", &link).expect("a link");
+        });
+        assert!(why.contains("ata1") && why.contains("ata2"), "{why}");
+        assert_eq!(fs::read_to_string(link.join("queue/scheduler")).expect("read"), "bfq\n");
+        let (folder, _) = machine();
+        // In the same place, by its own path.
+        let why = undone_after("sysfs", &format!("{first}/queue/scheduler"), "kyber", folder.path(), || {
+            fake::put(folder.path(), &format!("{first}/diskseq"), "8\n");
+        });
+        assert!(why.contains("of disk 7") && why.contains("of disk 8"), "{why}");
+    }
+
+    #[test]
+    fn a_sysctl_of_an_interface_is_of_its_card_and_any_other_of_the_host() {
+        let (folder, host) = fake::host(&[
+            ("/proc/sys/net/ipv4/conf/eth0/rp_filter", "0\n"),
+            ("/proc/sys/net/ipv4/conf/all/rp_filter", "0\n"),
+            ("/sys/class/net/eth0/.keep", ""),
+        ]);
+        let device = folder.path().join("sys/class/net/eth0/device");
+        std::os::unix::fs::symlink("../../../0000:01:00.0", &device).expect("a link");
+        let on = "net.ipv4.conf.eth0.rp_filter";
+        assert_eq!(undone_after("sysctl", on, "2", folder.path(), || {}), "it was 2");
+        let why = undone_after("sysctl", on, "2", folder.path(), || {
+            fs::remove_file(&device).expect("the link");
+            std::os::unix::fs::symlink("../../../0000:02:00.0", &device).expect("a link");
+        });
+        assert!(why.contains("0000:01:00.0") && why.contains("0000:02:00.0"), "{why}");
+        let knob = crate::tune::knob::by_id("sysctl").expect("the knob");
+        assert_eq!(fake::value(knob, &host, &name("net.ipv4.conf.all.rp_filter")), Value::Text("0".to_owned()));
+        // A journal of a version that did not know of cards.
+        let old = Value::Text("0".to_owned());
+        knob.restore(&host, &name(on), &old).expect("put back");
+        assert!(knob.meets(&fake::value(knob, &host, &name(on)), &old));
     }
 
     /// In a network namespace of this thread's own, which has sysctls of its own.

@@ -1,0 +1,39 @@
+//! The constants of the kernel's own headers, where they are installed: what quell writes down by hand is compared with them.
+
+use std::collections::HashMap;
+use std::fs;
+
+/// The second one has most of them on kernels from 6.15 on.
+const HEADERS: [&str; 2] = ["/usr/include/linux/ethtool_netlink.h", "/usr/include/linux/ethtool_netlink_generated.h"];
+
+/// By name; `None` where no header is here, which is said.
+pub(super) fn constants() -> Option<HashMap<String, u32>> {
+    let texts: Vec<String> = HEADERS.iter().filter_map(|header| fs::read_to_string(header).ok()).collect();
+    if texts.is_empty() {
+        eprintln!("skipped: needs the kernel's headers: {}", HEADERS.join(", "));
+        return None;
+    }
+    let mut constants = HashMap::new();
+    for text in texts {
+        let mut next = 0;
+        for line in text.lines().map(str::trim) {
+            if line.starts_with("enum") {
+                next = 0;
+                continue;
+            }
+            let word: String =
+                line.chars().take_while(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || *c == '_').collect();
+            let rest = line[word.len()..].trim_start();
+            if word.is_empty() || !(rest.is_empty() || rest.starts_with([',', '=', '/'])) {
+                continue;
+            }
+            if let Some(value) = rest.strip_prefix('=') {
+                let Ok(value) = value.trim().trim_end_matches(',').parse() else { continue };
+                next = value;
+            }
+            constants.insert(word, next);
+            next += 1;
+        }
+    }
+    Some(constants)
+}
