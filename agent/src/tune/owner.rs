@@ -1,7 +1,7 @@
 //! Whose a value is that is to be undone.
 
 use super::journal::ToUndo;
-use super::knob::{self, Lifetime, Reading};
+use super::knob::{self, KeptBy, Lifetime, Reading};
 use super::{Unless, Value};
 use crate::host::Host;
 
@@ -26,12 +26,13 @@ pub(super) fn fate(host: &Host, undo: &ToUndo, same_boot: bool, unless: Unless) 
     match (undo.step.lifetime, now) {
         (Lifetime::WhileHeld, _) if same_boot => Fate::Held,
         (Lifetime::WhileHeld, _) => Fate::Gone,
-        // kexec(8) keeps what firmware and hardware were told, and firmware may keep it over any boot.
-        (Lifetime::Runtime, Some(now)) if !same_boot => {
-            let survived = meets(now, undo.after.as_ref().unwrap_or(&undo.step.wanted)) && !meets(now, &undo.before);
-            if survived { Fate::Ours } else { Fate::Gone }
+        // What the kernel kept is gone, and a value that is the same was set by this boot: CPUs of `isolcpus=`, sysctl.d(5).
+        (Lifetime::Runtime, now) if !same_boot => {
+            let kept = knob.is_some_and(|knob| knob.spec().kept_by == KeptBy::Hardware);
+            let survived =
+                |now| meets(now, undo.after.as_ref().unwrap_or(&undo.step.wanted)) && !meets(now, &undo.before);
+            if kept && now.is_some_and(survived) { Fate::Ours } else { Fate::Gone }
         }
-        (Lifetime::Runtime, None) if !same_boot => Fate::Gone,
         _ if unless == Unless::Never => Fate::Ours,
         (_, Some(now)) if undo.theirs || !is_ours(undo, now, meets) => {
             Fate::Theirs(format!("somebody has set it to {now} since; --force puts it back all the same"))

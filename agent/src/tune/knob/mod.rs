@@ -60,6 +60,8 @@ pub struct KnobSpec {
     pub risk: Risk,
     /// When in a transaction it is set.
     pub stage: Stage,
+    /// What keeps a value that lasts until the next boot.
+    pub kept_by: KeptBy,
 }
 
 impl KnobSpec {
@@ -73,6 +75,7 @@ impl KnobSpec {
         lifetime: Lifetime::Runtime,
         risk: Risk::Low,
         stage: Stage::Setting,
+        kept_by: KeptBy::Kernel,
     };
 }
 
@@ -86,6 +89,15 @@ pub enum Lifetime {
     WhileHeld,
     /// From the next boot on.
     NextBoot,
+}
+
+/// What keeps a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptBy {
+    /// The running kernel: it is gone with that, by kexec(8) too, and what is there after a boot is of that boot.
+    Kernel,
+    /// Hardware or firmware, which may keep it over a boot: kexec(8) resets neither.
+    Hardware,
 }
 
 /// What can go wrong with a setting.

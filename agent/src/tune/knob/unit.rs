@@ -42,6 +42,7 @@ static ENABLED: KnobSpec = KnobSpec {
     lifetime: Lifetime::NextBoot,
     risk: Risk::Medium("what the service does is not done from the next boot on"),
     stage: Stage::NextBoot,
+    ..KnobSpec::RUNTIME
 };
 
 const FAKE: &str = "/run/quell-fake/units";
