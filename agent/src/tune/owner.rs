@@ -1,6 +1,6 @@
 //! Whose a value is that is to be undone.
 
-use super::journal::ToUndo;
+use super::journal::{ToUndo, Transaction};
 use super::knob::{self, KeptBy, Lifetime, Reading};
 use super::{Unless, Value};
 use crate::host::Host;
@@ -18,7 +18,9 @@ pub(super) enum Fate {
     Theirs(String),
 }
 
-pub(super) fn fate(host: &Host, undo: &ToUndo, same_boot: bool, unless: Unless) -> Fate {
+pub(super) fn fate(host: &Host, undo: &ToUndo, transaction: &Transaction, unless: Unless) -> Fate {
+    let same_boot = transaction.boot == host.boot;
+    let all_the_same = || format!("`quell tune rollback --to {} --force` puts it back all the same", transaction.id.0);
     let knob = knob::by_id(&undo.step.knob);
     let now = knob.and_then(|knob| knob.read_back(host, &undo.step.target, &undo.before).ok());
     let now = now.as_ref().and_then(Reading::value);
@@ -35,11 +37,9 @@ pub(super) fn fate(host: &Host, undo: &ToUndo, same_boot: bool, unless: Unless) 
         }
         _ if unless == Unless::Never => Fate::Ours,
         (_, Some(now)) if undo.theirs || !is_ours(undo, now, meets) => {
-            Fate::Theirs(format!("somebody has set it to {now} since; --force puts it back all the same"))
+            Fate::Theirs(format!("somebody has set it to {now} since; {}", all_the_same()))
         }
-        (_, None) if undo.theirs => {
-            Fate::Theirs("somebody has set it since; --force puts it back all the same".to_owned())
-        }
+        (_, None) if undo.theirs => Fate::Theirs(format!("somebody has set it since; {}", all_the_same())),
         // What cannot be read, or is not there now, is nobody's value; putting it back says what is wrong.
         _ => Fate::Ours,
     }

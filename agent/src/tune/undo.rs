@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::interruption::Interruptions;
-use super::journal::{Journal, JournalError, Record, ToUndo};
+use super::journal::{Journal, JournalError, Record, StepState, ToUndo};
 use super::knob::{Lifetime, Reading};
 use super::owner::{Fate, fate};
 use super::{Step, Target, Value, background, knob};
@@ -33,6 +33,8 @@ pub struct Undone {
     pub remains: Vec<String>,
     /// Why the journal does not say all of this, if so: it will be tried again, and found done.
     pub unrecorded: Option<JournalError>,
+    /// The knobs, each with its target, whose values are as before.
+    pub(super) back: Vec<(String, Target)>,
 }
 
 /// A value that was not put back.
@@ -91,13 +93,14 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
     let mut to_undo = journal.transaction().to_undo();
     to_undo.reverse();
     // All of them before the first is put back, which may move others: those are not to be taken for somebody's.
-    let same_boot = journal.transaction().boot == host.boot;
-    let fates: Vec<Fate> = to_undo.iter().map(|undo| fate(host, undo, same_boot, unless)).collect();
+    let fates: Vec<Fate> = to_undo.iter().map(|undo| fate(host, undo, journal.transaction(), unless)).collect();
     let theirs = to_undo.iter().zip(&fates).filter(|(_, fate)| matches!(fate, Fate::Theirs(_)));
     let theirs = theirs.map(|(undo, _)| undo.index).collect();
     journal.note(Record::Undoing { why: why.to_owned(), theirs });
     let released = background::release(&host.root, journal.transaction().id).map_err(|error| error.to_string());
     let mut rest = Vec::new();
+    let went = |(undo, fate): (&ToUndo, &Fate)| (*fate != Fate::Gone).then_some(undo.index);
+    let here: Vec<usize> = to_undo.iter().zip(&fates).filter_map(went).collect();
     for (undo, fate) in to_undo.into_iter().zip(fates) {
         match (fate, &released) {
             (Fate::Gone, _) => {
@@ -138,6 +141,9 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
     }
     settle(host, journal, unsettled, &mut undone);
     journal.note(Record::Closed);
+    let steps = here.into_iter().filter_map(|index| journal.transaction().steps.get(index));
+    let back = steps.filter(|(_, state)| *state == StepState::Undone);
+    undone.back = back.map(|(step, _)| (step.knob.clone(), step.target.clone())).collect();
     undone.unrecorded = journal.take_unrecorded();
     undone
 }

@@ -86,3 +86,38 @@ fn what_was_left_does_not_stand_before_what_is_in_force() -> Result<()> {
     assert!(case.is_as_before());
     Ok(())
 }
+
+#[test]
+fn what_a_newer_one_left_goes_with_the_older_one_that_put_it_back() -> Result<()> {
+    let case = Case::new()?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    let other = case.profile("other", "memory.swappiness", 5)?;
+    case.quell(&["apply", &other, "--yes"])?.expect_code(0)?;
+    case.host.put(THIRD, "33");
+    let rolled = case.quell(&["rollback"])?.expect_code(1)?;
+    assert!(rolled.stdout.contains("`quell tune rollback --to 2 --force`"), "{}", rolled.stdout);
+    // The first, which made what the second found.
+    case.quell(&["rollback", "--force"])?.expect_code(0)?;
+    assert!(case.is_as_before());
+    let status = case.quell(&["status"])?.expect_code(0)?;
+    assert!(status.stdout.contains("nothing is in force"), "{}", status.stdout);
+    case.quell(&["rollback", "--force"])?.expect_code(0)?;
+    assert!(case.is_as_before());
+    Ok(())
+}
+
+#[test]
+fn what_is_said_to_put_it_back_all_the_same_does() -> Result<()> {
+    let case = Case::new()?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    let other = case.profile("other", "memory.swappiness", 5)?;
+    case.quell(&["apply", &other, "--yes"])?.expect_code(0)?;
+    case.host.put(THIRD, "33");
+    case.quell(&["rollback"])?.expect_code(1)?;
+    case.quell(&["rollback", "--to", "2", "--force"])?.expect_code(0)?;
+    assert_eq!(case.host.read(THIRD).trim(), "9");
+    assert!(matches!(case.phases()?[..], [Phase::Complete { .. }, Phase::Closed]));
+    case.quell(&["rollback"])?.expect_code(0)?;
+    assert!(case.is_as_before());
+    Ok(())
+}

@@ -142,6 +142,12 @@ impl Transaction {
         })
     }
 
+    /// The steps whose values were not put back when it was undone, by number.
+    pub(in crate::tune) fn left_steps(&self) -> impl Iterator<Item = (usize, &Step)> {
+        let steps = self.steps.iter().enumerate().filter(|_| self.phase == Phase::Closed);
+        steps.filter(|(_, (_, state))| matches!(state, StepState::Left { .. })).map(|(index, (step, _))| (index, step))
+    }
+
     /// The steps that changed something or may have, in the order of doing.
     #[must_use]
     pub fn to_undo(&self) -> Vec<ToUndo> {
