@@ -47,7 +47,8 @@ pub(super) fn fate(host: &Host, undo: &ToUndo, transaction: &Transaction, unless
 
 /// Whether the transaction made it so, or it is as before.
 fn is_ours(undo: &ToUndo, now: &Value, meets: impl Fn(&Value, &Value) -> bool) -> bool {
-    let known = [Some(&undo.before), undo.after.as_ref(), Some(&undo.step.now), Some(&undo.step.wanted)];
+    let known =
+        [Some(&undo.before), undo.after.as_ref(), undo.left.as_ref(), Some(&undo.step.now), Some(&undo.step.wanted)];
     undo.half_written || known.into_iter().flatten().any(|known| meets(now, known))
 }
 
@@ -69,7 +70,7 @@ mod tests {
             optional: false,
         };
         let (before, after) = (Value::Integer(50), after.map(Value::Integer));
-        ToUndo { index: 0, step, before, after, half_written, theirs: false }
+        ToUndo { index: 0, step, before, after, left: None, half_written, theirs: false }
     }
 
     #[test]

@@ -75,8 +75,8 @@ impl Undone {
         reasons
     }
 
-    fn left(&mut self, journal: &mut Journal, undo: ToUndo, why: String) {
-        journal.note(Record::Left { step: undo.index, why: why.clone() });
+    fn left(&mut self, journal: &mut Journal, undo: ToUndo, why: String, now: Option<Value>) {
+        journal.note(Record::Left { step: undo.index, why: why.clone(), now });
         let ToUndo { step, before, .. } = undo;
         self.left.push(Left { knob: step.knob, target: step.target, before, why });
     }
@@ -107,13 +107,13 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
                 undone.gone += 1;
                 journal.note(Record::Undone { step: undo.index });
             }
-            (Fate::Held, Err(why)) => undone.left(journal, undo, why.clone()),
+            (Fate::Held, Err(why)) => undone.left(journal, undo, why.clone(), None),
             // Gone with its holder. What it is now is for those to say who hold it too.
             (Fate::Held, Ok(())) if host.root.is_host() => {
                 undone.restored += 1;
                 journal.note(Record::Undone { step: undo.index });
             }
-            (Fate::Theirs(why), _) => undone.left(journal, undo, why),
+            (Fate::Theirs(why), _) => undone.left(journal, undo, why, None),
             (Fate::Held | Fate::Ours, _) => rest.push(undo),
         }
     }
@@ -128,7 +128,10 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
             Ok(Back::Restored) => undone.restored += 1,
             Ok(Back::Already) => undone.unchanged += 1,
             Err(why) => {
-                undone.left(journal, undo, why);
+                // What this has written is known again the next time, and not taken for somebody's.
+                let written = journal.transaction().is_restoring(undo.index);
+                let now = written.then(|| now(host, &undo)).flatten();
+                undone.left(journal, undo, why, now);
                 continue;
             }
         }
@@ -157,6 +160,12 @@ fn remains(host: &Host, undo: &ToUndo) -> Option<String> {
     }
 }
 
+/// What a value is, where that can be told.
+fn now(host: &Host, undo: &ToUndo) -> Option<Value> {
+    let reading = knob::by_id(&undo.step.knob)?.read_back(host, &undo.step.target, &undo.before);
+    reading.ok()?.value().cloned()
+}
+
 /// Makes what was put back count, each knob once.
 fn settle(host: &Host, journal: &mut Journal, steps: Vec<ToUndo>, undone: &mut Undone) {
     let mut settled: Vec<(String, Result<(), String>)> = Vec::new();
@@ -171,7 +180,7 @@ fn settle(host: &Host, journal: &mut Journal, steps: Vec<ToUndo>, undone: &mut U
         });
         match result {
             Ok(()) => journal.note(Record::Undone { step: undo.index }),
-            Err(why) => undone.left(journal, undo, why),
+            Err(why) => undone.left(journal, undo, why, None),
         }
     }
 }

@@ -9,6 +9,7 @@ mod edits;
 mod elsewhere;
 mod held;
 mod journals;
+mod parts;
 mod prompt;
 mod refused;
 mod signals;

@@ -128,6 +128,9 @@ pub enum Record {
         step: usize,
         /// Why.
         why: String,
+        /// What the value was after that, where it was written and is not as before: it may have been put back in part.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        now: Option<Value>,
     },
     /// It has been undone, as far as the records before say.
     Closed,

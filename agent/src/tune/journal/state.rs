@@ -75,6 +75,8 @@ pub enum StepState {
         after: Option<Value>,
         /// Why.
         why: String,
+        /// What the value was after an undoing that wrote it.
+        now: Option<Value>,
     },
 }
 
@@ -89,6 +91,8 @@ pub struct ToUndo {
     pub before: Value,
     /// The value that was read back, where it was done.
     pub after: Option<Value>,
+    /// What an undoing that wrote it has left it as.
+    pub left: Option<Value>,
     /// Whether a write to it may have been cut short: whatever is there may be of that.
     pub half_written: bool,
     /// Whether an undoing that was cut short found it changed by somebody else.
@@ -142,6 +146,11 @@ impl Transaction {
         })
     }
 
+    /// Whether a begun undoing has written a step's value, and not said since what became of it.
+    pub(in crate::tune) fn is_restoring(&self, step: usize) -> bool {
+        self.restoring.contains(&step)
+    }
+
     /// The steps whose values were not put back when it was undone, by number.
     pub(in crate::tune) fn left_steps(&self) -> impl Iterator<Item = (usize, &Step)> {
         let steps = self.steps.iter().enumerate().filter(|_| self.phase == Phase::Closed);
@@ -156,10 +165,10 @@ impl Transaction {
         let cut = self.steps.iter().position(intended).filter(|index| !self.restoring.contains(index));
         let half_written = |index| cut == Some(index) || self.restoring.last() == Some(&index);
         let steps = self.steps.iter().enumerate().filter_map(|(index, (step, state))| {
-            let (before, after) = match state {
-                StepState::Intended { before } => (before, None),
-                StepState::Done { before, after } => (before, Some(after)),
-                StepState::Left { before, after, .. } => (before, after.as_ref()),
+            let (before, after, left) = match state {
+                StepState::Intended { before } => (before, None, None),
+                StepState::Done { before, after } => (before, Some(after), None),
+                StepState::Left { before, after, now, .. } => (before, after.as_ref(), now.clone()),
                 StepState::Planned | StepState::Refused(_) | StepState::Undone => return None,
             };
             Some(ToUndo {
@@ -167,6 +176,7 @@ impl Transaction {
                 step: step.clone(),
                 before: before.clone(),
                 after: after.cloned(),
+                left,
                 half_written: half_written(index),
                 theirs: self.theirs.contains(&index),
             })
@@ -218,12 +228,15 @@ impl Transaction {
                 self.restoring.retain(|restored| *restored != step);
                 self.set(step, |_| StepState::Undone);
             }
-            Record::Left { step, why } => {
+            Record::Left { step, why, now } => {
                 self.restoring.retain(|restored| *restored != step);
                 self.set(step, |state| match state {
-                    StepState::Intended { before } => StepState::Left { before, after: None, why },
-                    StepState::Done { before, after } => StepState::Left { before, after: Some(after), why },
-                    StepState::Left { before, after, .. } => StepState::Left { before, after, why },
+                    StepState::Intended { before } => StepState::Left { before, after: None, why, now },
+                    StepState::Done { before, after } => StepState::Left { before, after: Some(after), why, now },
+                    // An undoing that did not write it found it as the one before had left it, or somebody else had set it.
+                    StepState::Left { before, after, now: known, .. } => {
+                        StepState::Left { before, after, why, now: now.or(known) }
+                    }
                     other => other,
                 });
             }
