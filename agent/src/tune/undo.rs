@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::interruption::Interruptions;
-use super::journal::{Journal, JournalError, Record, StepState, ToUndo};
+use super::journal::{Journal, JournalError, Parts, Record, StepState, ToUndo};
 use super::knob::{Lifetime, Reading};
 use super::owner::{Fate, fate};
 use super::{Step, Target, Value, background, knob};
@@ -75,8 +75,13 @@ impl Undone {
         reasons
     }
 
-    fn left(&mut self, journal: &mut Journal, undo: ToUndo, why: String, now: Option<Value>) {
-        journal.note(Record::Left { step: undo.index, why: why.clone(), now });
+    /// What is left as it was found.
+    fn left(&mut self, journal: &mut Journal, undo: ToUndo, why: String) {
+        journal.note(Record::Left { step: undo.index, why: why.clone(), now: None, parts: Parts::new() });
+        self.name(undo, why);
+    }
+
+    fn name(&mut self, undo: ToUndo, why: String) {
         let ToUndo { step, before, .. } = undo;
         self.left.push(Left { knob: step.knob, target: step.target, before, why });
     }
@@ -94,11 +99,17 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
     to_undo.reverse();
     // All of them before the first is put back, which may move others: those are not to be taken for somebody's.
     let fates: Vec<Fate> = to_undo.iter().map(|undo| fate(host, undo, journal.transaction(), unless)).collect();
-    let theirs = to_undo.iter().zip(&fates).filter(|(_, fate)| matches!(fate, Fate::Theirs(_)));
-    let theirs = theirs.map(|(undo, _)| undo.index).collect();
-    journal.note(Record::Undoing { why: why.to_owned(), theirs });
+    let (mut theirs, mut parts) = (Vec::new(), Vec::new());
+    for (undo, fate) in to_undo.iter().zip(&fates) {
+        match fate {
+            Fate::Theirs(_) => theirs.push(undo.index),
+            Fate::Partly(some, _) => parts.push((undo.index, some.clone())),
+            Fate::Ours | Fate::Held | Fate::Gone => {}
+        }
+    }
+    journal.note(Record::Undoing { why: why.to_owned(), theirs, parts });
     let released = background::release(&host.root, journal.transaction().id).map_err(|error| error.to_string());
-    let mut rest = Vec::new();
+    let (mut rest, mut theirs) = (Vec::new(), Vec::new());
     let went = |(undo, fate): (&ToUndo, &Fate)| (*fate != Fate::Gone).then_some(undo.index);
     let here: Vec<usize> = to_undo.iter().zip(&fates).filter_map(went).collect();
     for (undo, fate) in to_undo.into_iter().zip(fates) {
@@ -107,13 +118,17 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
                 undone.gone += 1;
                 journal.note(Record::Undone { step: undo.index });
             }
-            (Fate::Held, Err(why)) => undone.left(journal, undo, why.clone(), None),
+            (Fate::Held, Err(why)) => undone.left(journal, undo, why.clone()),
             // Gone with its holder. What it is now is for those to say who hold it too.
             (Fate::Held, Ok(())) if host.root.is_host() => {
                 undone.restored += 1;
                 journal.note(Record::Undone { step: undo.index });
             }
-            (Fate::Theirs(why), _) => undone.left(journal, undo, why, None),
+            (Fate::Theirs(why), _) => theirs.push(Theirs { undo, parts: Parts::new(), why }),
+            (Fate::Partly(parts, why), _) => {
+                rest.push(undo.of_parts(&|part| !parts.contains(part)));
+                theirs.push(Theirs { undo: undo.of_parts(&|part| parts.contains(part)), parts, why });
+            }
             (Fate::Held | Fate::Ours, _) => rest.push(undo),
         }
     }
@@ -122,7 +137,7 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
         Round::Unwind => put_back(host, journal, undo, &undo.before, unless),
         Round::Start => put_back(host, journal, undo, &undo.step.now, unless),
     });
-    let mut unsettled = Vec::new();
+    let (mut unsettled, mut refused) = (Vec::new(), Vec::new());
     for (undo, back) in rest.into_iter().zip(backs) {
         match back {
             Ok(Back::Restored) => undone.restored += 1,
@@ -131,9 +146,17 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
                 // What this has written is known again the next time, and not taken for somebody's.
                 let written = journal.transaction().is_restoring(undo.index);
                 let now = written.then(|| now(host, &undo)).flatten();
-                undone.left(journal, undo, why, now);
+                let now =
+                    now.map(|now| now.of_parts(&|part| undo.before.parts().is_none_or(|of| of.contains_key(part))));
+                // With the parts that are somebody's, which are told apart the next time too.
+                journal.note(Record::Left { step: undo.index, why: why.clone(), now, parts: Parts::new() });
+                refused.push(undo.index);
+                undone.name(undo, why);
                 continue;
             }
+        }
+        if theirs.iter().any(|theirs| theirs.undo.index == undo.index) {
+            continue;
         }
         if undo.step.lifetime == Lifetime::NextBoot {
             // Not undone before it is settled too, even where it was as before: a crash may have come between the two.
@@ -143,12 +166,26 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
         journal.note(Record::Undone { step: undo.index });
     }
     settle(host, journal, unsettled, &mut undone);
+    for Theirs { undo, parts, why } in theirs {
+        if !refused.contains(&undo.index) {
+            journal.note(Record::Left { step: undo.index, why: why.clone(), now: None, parts });
+        }
+        undone.name(undo, why);
+    }
     journal.note(Record::Closed);
     let steps = here.into_iter().filter_map(|index| journal.transaction().steps.get(index));
     let back = steps.filter(|(_, state)| *state == StepState::Undone);
     undone.back = back.map(|(step, _)| (step.knob.clone(), step.target.clone())).collect();
     undone.unrecorded = journal.take_unrecorded();
     undone
+}
+
+/// What somebody else has set.
+struct Theirs {
+    undo: ToUndo,
+    /// Of a value whose other parts are put back.
+    parts: Parts,
+    why: String,
 }
 
 /// What putting a value back will not undo.
@@ -180,7 +217,7 @@ fn settle(host: &Host, journal: &mut Journal, steps: Vec<ToUndo>, undone: &mut U
         });
         match result {
             Ok(()) => journal.note(Record::Undone { step: undo.index }),
-            Err(why) => undone.left(journal, undo, why, None),
+            Err(why) => undone.left(journal, undo, why),
         }
     }
 }

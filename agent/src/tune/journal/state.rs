@@ -1,6 +1,8 @@
 //! What the records of a transaction come to.
 
-use super::{Begin, Record, TransactionId};
+use std::collections::BTreeMap;
+
+use super::{Begin, Parts, Record, TransactionId};
 use crate::tune::namespaces::Namespaces;
 use crate::tune::{BootTime, Step, Value};
 
@@ -26,6 +28,8 @@ pub struct Transaction {
     format: u32,
     /// Steps that a begun undoing found changed by somebody else.
     theirs: Vec<usize>,
+    /// Parts of steps' values that it found changed by somebody else.
+    their_parts: BTreeMap<usize, Parts>,
     /// Steps whose values a begun undoing has put back, or was about to, in its order.
     restoring: Vec<usize>,
 }
@@ -97,6 +101,19 @@ pub struct ToUndo {
     pub half_written: bool,
     /// Whether an undoing that was cut short found it changed by somebody else.
     pub theirs: bool,
+    /// The parts of its value that such an undoing found changed by somebody else.
+    pub their_parts: Parts,
+}
+
+impl ToUndo {
+    /// The same for some parts of its value.
+    pub(in crate::tune) fn of_parts(&self, keep: &dyn Fn(&str) -> bool) -> Self {
+        let cut = |value: &Value| value.of_parts(keep);
+        let mut some = self.clone();
+        (some.step.now, some.before) = (cut(&self.step.now), cut(&self.before));
+        (some.after, some.left) = (self.after.as_ref().map(cut), self.left.as_ref().map(cut));
+        some
+    }
 }
 
 impl Transaction {
@@ -112,6 +129,7 @@ impl Transaction {
             phase: Phase::Applying,
             format: begin.format,
             theirs: Vec::new(),
+            their_parts: BTreeMap::new(),
             restoring: Vec::new(),
         }
     }
@@ -179,6 +197,7 @@ impl Transaction {
                 left,
                 half_written: half_written(index),
                 theirs: self.theirs.contains(&index),
+                their_parts: self.their_parts.get(&index).cloned().unwrap_or_default(),
             })
         });
         steps.collect()
@@ -212,11 +231,14 @@ impl Transaction {
             }
             Record::Complete { confirm_by } => self.phase = Phase::Complete { confirm_by },
             Record::Confirmed => self.phase = Phase::Complete { confirm_by: None },
-            Record::Undoing { theirs, .. } => {
-                if self.phase == Phase::Undoing {
-                    self.theirs.extend(theirs);
-                } else {
-                    self.theirs = theirs;
+            Record::Undoing { theirs, parts, .. } => {
+                if self.phase != Phase::Undoing {
+                    self.theirs.clear();
+                    self.their_parts.clear();
+                }
+                self.theirs.extend(theirs);
+                for (step, parts) in parts {
+                    self.their_parts.entry(step).or_default().extend(parts);
                 }
                 self.phase = Phase::Undoing;
             }
@@ -228,8 +250,11 @@ impl Transaction {
                 self.restoring.retain(|restored| *restored != step);
                 self.set(step, |_| StepState::Undone);
             }
-            Record::Left { step, why, now } => {
+            Record::Left { step, why, now, parts } => {
                 self.restoring.retain(|restored| *restored != step);
+                if !parts.is_empty() {
+                    self.keep(step, &parts);
+                }
                 self.set(step, |state| match state {
                     StepState::Intended { before } => StepState::Left { before, after: None, why, now },
                     StepState::Done { before, after } => StepState::Left { before, after: Some(after), why, now },
@@ -243,8 +268,25 @@ impl Transaction {
             Record::Closed => {
                 self.phase = Phase::Closed;
                 self.theirs.clear();
+                self.their_parts.clear();
                 self.restoring.clear();
             }
+        }
+    }
+
+    /// Forgets all but some parts of a step's values.
+    fn keep(&mut self, step: usize, parts: &Parts) {
+        let Some((step, state)) = self.steps.get_mut(step) else { return };
+        let cut = |value: &mut Value| *value = value.of_parts(&|part| parts.contains(part));
+        cut(&mut step.now);
+        match state {
+            StepState::Intended { before } => cut(before),
+            StepState::Done { before, after } => [before, after].into_iter().for_each(cut),
+            StepState::Left { before, after, now, .. } => {
+                cut(before);
+                after.iter_mut().chain(now).for_each(cut);
+            }
+            StepState::Planned | StepState::Refused(_) | StepState::Undone => {}
         }
     }
 
