@@ -67,6 +67,19 @@ pub fn rollback(
     Ok(unwind(host, store, transactions, is_due, "rollback", unless))
 }
 
+/// Undoes once more what of these transactions was left when they were undone, unless something has been applied since: to put
+/// it back would be to undo that.
+///
+/// # Errors
+/// Transactions cannot be listed.
+pub fn again(host: &Host, store: &Store, of: &[TransactionId], unless: Unless) -> Result<Unwound, JournalError> {
+    let transactions = store.transactions()?;
+    let since = |transaction: &&Transaction| of.iter().any(|id| transaction.id > *id);
+    let is_free = transactions.readable.iter().filter(since).all(|transaction| transaction.phase == Phase::Closed);
+    let is_due = |transaction: &Transaction| is_free && of.contains(&transaction.id) && is_undoable(transaction);
+    Ok(unwind(host, store, transactions, is_due, "it could not be put back before", unless))
+}
+
 fn is_undoable(transaction: &Transaction) -> bool {
     transaction.phase != Phase::Closed || transaction.left().next().is_some()
 }

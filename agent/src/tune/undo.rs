@@ -48,6 +48,17 @@ pub struct Left {
     pub before: Value,
     /// Why it was not put back.
     pub why: String,
+    /// What kept it.
+    pub kept: Kept,
+}
+
+/// What kept a value from being put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Somebody set it since.
+    ByOthers,
+    /// It refused, or could not be reached: which may pass.
+    Refused,
 }
 
 impl fmt::Display for Left {
@@ -75,15 +86,15 @@ impl Undone {
         reasons
     }
 
-    /// What is left as it was found.
+    /// What cannot be put back, and is as it was found.
     fn left(&mut self, journal: &mut Journal, undo: ToUndo, why: String) {
         journal.note(Record::Left { step: undo.index, why: why.clone(), now: None, parts: Parts::new() });
-        self.name(undo, why);
+        self.name(undo, why, Kept::Refused);
     }
 
-    fn name(&mut self, undo: ToUndo, why: String) {
+    fn name(&mut self, undo: ToUndo, why: String, kept: Kept) {
         let ToUndo { step, before, .. } = undo;
-        self.left.push(Left { knob: step.knob, target: step.target, before, why });
+        self.left.push(Left { knob: step.knob, target: step.target, before, why, kept });
     }
 }
 
@@ -151,7 +162,7 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
                 // With the parts that are somebody's, which are told apart the next time too.
                 journal.note(Record::Left { step: undo.index, why: why.clone(), now, parts: Parts::new() });
                 refused.push(undo.index);
-                undone.name(undo, why);
+                undone.name(undo, why, Kept::Refused);
                 continue;
             }
         }
@@ -170,7 +181,7 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
         if !refused.contains(&undo.index) {
             journal.note(Record::Left { step: undo.index, why: why.clone(), now: None, parts });
         }
-        undone.name(undo, why);
+        undone.name(undo, why, Kept::ByOthers);
     }
     journal.note(Record::Closed);
     let steps = here.into_iter().filter_map(|index| journal.transaction().steps.get(index));

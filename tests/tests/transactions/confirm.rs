@@ -8,7 +8,7 @@ use quell::tune::journal::Phase;
 use quell_tests::fake_host::two_socket_intel;
 use quell_tests::turns;
 
-use crate::case::{Case, THIRD, amend};
+use crate::case::{Case, SECOND, THIRD, amend};
 
 #[test]
 fn what_nobody_confirms_in_time_is_undone_though_its_process_has_ended() -> Result<()> {
@@ -127,5 +127,22 @@ fn what_waits_under_an_older_version_was_not_confirmed_in_time() -> Result<()> {
     assert!(fs::read_to_string(&journal)?.contains("1800000000"));
     case.quell(&["recover"])?.expect_code(0)?;
     assert!(case.is_as_before());
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_put_back_for_a_moment_is_tried_again() -> Result<()> {
+    let case = Case::new()?;
+    case.quell(&[&case.apply()[..], &["--confirm-within", "1s"]].concat())?.expect_code(0)?;
+    // Away, as the files of a card whose driver starts anew.
+    let away = case.dir.path("away");
+    fs::copy(case.at(SECOND), &away)?;
+    fs::remove_file(case.at(SECOND))?;
+    turns::until("the guard has tried", || Ok((case.phases()? == [Phase::Closed]).then_some(())))?;
+    fs::copy(&away, case.at(SECOND))?;
+    turns::until("the guard has tried again", || Ok(case.is_as_before().then_some(())))?;
+    turns::until("it has said so", || {
+        Ok(case.quell(&["status"])?.stdout.contains("nothing is in force").then_some(()))
+    })?;
     Ok(())
 }
