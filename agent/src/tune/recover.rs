@@ -101,7 +101,9 @@ fn unwind(
         {
             return Err(UndoError::Elsewhere { id: transaction.id, its, own });
         }
-        Ok(undo(host, &mut store.resume(transaction.id)?, why, unless))
+        // As the one before has left it, with the CPUs that it has brought back.
+        let host = Host::read(host.root.clone()).unwrap_or_else(|_| host.clone());
+        Ok(undo(&host, &mut store.resume(transaction.id)?, why, unless))
     };
     let mut unwound = Unwound::new();
     for transaction in transactions.readable.iter().rev().filter(|transaction| is_due(transaction)) {

@@ -144,10 +144,16 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
         }
     }
     undone.remains = rest.iter().filter_map(|undo| remains(host, undo)).collect();
-    let backs = in_two_rounds(&rest, |undo, round| match round {
-        Round::Unwind => put_back(host, journal, undo, &undo.before, unless),
-        Round::Start => put_back(host, journal, undo, &undo.step.now, unless),
-    });
+    let backs = in_two_rounds(
+        &rest,
+        host.clone(),
+        // With the CPUs that the first round has brought back: which CPUs are all of them depends on it.
+        |host| Host::read(host.root.clone()).unwrap_or(host),
+        |host, undo, round| match round {
+            Round::Unwind => put_back(host, journal, undo, &undo.before, unless),
+            Round::Start => put_back(host, journal, undo, &undo.step.now, unless),
+        },
+    );
     let (mut unsettled, mut refused) = (Vec::new(), Vec::new());
     for (undo, back) in rest.into_iter().zip(backs) {
         match back {
@@ -247,12 +253,17 @@ enum Round {
 /// (a partition that is taken away gives kernel threads all CPUs, more channels bring queues back that had values).
 ///
 /// What stays is given with the reason: it is gone, or it refused.
-fn in_two_rounds<S>(
+///
+/// The second round sees the host that the first has made.
+fn in_two_rounds<S, H>(
     steps: &[S],
-    mut put_back: impl FnMut(&S, Round) -> Result<Back, String>,
+    host: H,
+    see: impl FnOnce(H) -> H,
+    mut put_back: impl FnMut(&H, &S, Round) -> Result<Back, String>,
 ) -> Vec<Result<Back, String>> {
-    let first: Vec<_> = steps.iter().map(|step| put_back(step, Round::Unwind)).collect();
-    let again = |(step, first)| match (put_back(step, Round::Start), first) {
+    let first: Vec<_> = steps.iter().map(|step| put_back(&host, step, Round::Unwind)).collect();
+    let host = see(host);
+    let again = |(step, first)| match (put_back(&host, step, Round::Start), first) {
         (Ok(Back::Already), Ok(first)) => Ok(first),
         (second, _) => second,
     };
@@ -289,7 +300,7 @@ fn put_back(host: &Host, journal: &mut Journal, undo: &ToUndo, before: &Value, u
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
 
     use super::*;
 
@@ -320,7 +331,7 @@ mod tests {
         for preference in ["fast", "balanced"] {
             for order in [["preference", "governor"], ["governor", "preference"]] {
                 let mut kernel = Kernel { preference, governor: "performance" };
-                let backs = in_two_rounds(&order, |step, _| kernel.put_back(step));
+                let backs = in_two_rounds(&order, (), |()| (), |(), step, _| kernel.put_back(step));
                 assert_eq!(backs, [Ok(Back::Restored), Ok(Back::Restored)], "from {preference}, {order:?}");
                 assert_eq!((kernel.preference, kernel.governor), ("balanced", "powersave"));
             }
@@ -333,7 +344,7 @@ mod tests {
     fn a_value_ends_as_it_was_before_the_first_step_and_not_as_an_earlier_step_made_it() {
         let threads = RefCell::new("0");
         let partition = RefCell::new(true);
-        let put_back = |step: &&str, round: Round| {
+        let put_back = |(): &(), step: &&str, round: Round| {
             if *step == "partition" {
                 if partition.replace(false) {
                     threads.replace("0-3");
@@ -344,8 +355,27 @@ mod tests {
             let wanted = if round == Round::Unwind { "0-1" } else { "0-3" };
             Ok(if threads.replace(wanted) == wanted { Back::Already } else { Back::Restored })
         };
-        let backs = in_two_rounds(&["threads", "partition"], put_back);
+        let backs = in_two_rounds(&["threads", "partition"], (), |()| (), put_back);
         assert_eq!(backs, [Ok(Back::Restored), Ok(Back::Restored)]);
         assert_eq!(*threads.borrow(), "0-3");
+    }
+
+    /// A thread that had the first four of eight CPUs is given all that there are where these four are all: as sched_setaffinity(2)
+    /// is told for a thread that may run everywhere.
+    #[test]
+    fn what_all_cpus_are_is_seen_again_when_some_have_come_back() {
+        let (online, thread) = (Cell::new(4), Cell::new(2));
+        let put_back = |seen: &u32, step: &&str, _: Round| {
+            match *step {
+                "cpus" if online.get() == 8 => return Ok(Back::Already),
+                "cpus" => online.set(8),
+                _ if thread.get().min(online.get()) == 4 => return Ok(Back::Already),
+                _ => thread.set(if *seen == 4 { 8192 } else { 4 }),
+            }
+            Ok(Back::Restored)
+        };
+        let backs = in_two_rounds(&["thread", "cpus"], online.get(), |_| online.get(), put_back);
+        assert_eq!(backs, [Ok(Back::Restored), Ok(Back::Restored)]);
+        assert_eq!(thread.get(), 4);
     }
 }
