@@ -44,7 +44,7 @@ pub struct Left {
     pub knob: String,
     /// Where.
     pub target: Target,
-    /// What it was before the transaction.
+    /// What it was before the transaction: its own step may have found what an earlier one had made of it.
     pub before: Value,
     /// Why it was not put back.
     pub why: String,
@@ -63,12 +63,7 @@ pub enum Kept {
 
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Whole, for whoever has to put it back by hand: of many parts some would be left out.
-        let before = match &self.before {
-            parts @ (Value::Each(_) | Value::Of { .. }) => serde_json::to_string(parts).map_err(|_| fmt::Error)?,
-            value => value.to_string(),
-        };
-        write!(f, "{} on {}, which was {before}", self.knob, self.target)
+        write!(f, "{} on {}, which was {}", self.knob, self.target, self.before.whole())
     }
 }
 
@@ -93,8 +88,8 @@ impl Undone {
     }
 
     fn name(&mut self, undo: ToUndo, why: String, kept: Kept) {
-        let ToUndo { step, before, .. } = undo;
-        self.left.push(Left { knob: step.knob, target: step.target, before, why, kept });
+        let Step { knob, target, now: before, .. } = undo.step;
+        self.left.push(Left { knob, target, before, why, kept });
     }
 }
 

@@ -66,6 +66,13 @@ impl Value {
         }
     }
 
+    /// The value in words and, of one with parts, with all of them: for whoever has to put it back by hand.
+    #[must_use]
+    pub fn whole(&self) -> String {
+        let json = self.parts().and_then(|_| serde_json::to_string(self).ok());
+        json.unwrap_or_else(|| self.to_string())
+    }
+
     /// The parts of a value that has some.
     pub(super) fn parts(&self) -> Option<&BTreeMap<String, Self>> {
         match self {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use quell::tune::journal::Phase;
 
-use crate::case::{Case, FIRST, SECOND, THIRD, can_meddle};
+use crate::case::{Case, FIRST, SECOND, THIRD, amend, can_meddle};
 
 #[test]
 fn a_value_that_somebody_changed_since_is_left_unless_forced() -> Result<()> {
@@ -119,5 +119,19 @@ fn what_is_said_to_put_it_back_all_the_same_does() -> Result<()> {
     assert!(matches!(case.phases()?[..], [Phase::Complete { .. }, Phase::Closed]));
     case.quell(&["rollback"])?.expect_code(0)?;
     assert!(case.is_as_before());
+    Ok(())
+}
+
+#[test]
+fn what_is_left_is_named_with_what_it_was_before_the_first_step() -> Result<()> {
+    let case = Case::new()?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    // An earlier step had made it something else by the time of its own.
+    amend(&case.journal(1), "[2,{\"integer\":60}]", "[2,{\"integer\":50}]")?;
+    case.host.put(THIRD, "33");
+    let rolled = case.quell(&["rollback"])?.expect_code(1)?;
+    assert!(rolled.stdout.contains("memory.swappiness on host, which was 60"), "{}", rolled.stdout);
+    let status = case.quell(&["status"])?.expect_code(1)?;
+    assert!(status.stdout.contains("left when it was undone: memory.swappiness was 60"), "{}", status.stdout);
     Ok(())
 }

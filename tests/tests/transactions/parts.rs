@@ -96,3 +96,19 @@ fn a_part_that_somebody_set_is_theirs_after_an_undoing_was_killed() -> Result<()
     assert!(case.is_as_before());
     Ok(())
 }
+
+#[test]
+fn what_is_left_of_many_parts_can_be_copied_whole() -> Result<()> {
+    let case = Case::on(two_socket_intel(), &STEERED.replace("eno1", "ens1f0"))?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    let file = |number: u32| queue(number).replace("eno1", "ens1f0");
+    for number in 0..28 {
+        case.host.put(&file(number), "f0");
+    }
+    case.quell(&["rollback"])?.expect_code(1)?;
+    let status = case.quell(&["status"])?.expect_code(1)?;
+    for number in 0..28 {
+        assert!(status.stdout.contains(&format!("\"rx-{number}\":")), "{number}: {}", status.stdout);
+    }
+    Ok(())
+}

@@ -155,11 +155,11 @@ impl Transaction {
         self.confirm_by().is_some_and(|by| by < now || self.boot != boot)
     }
 
-    /// The values that were not put back when it was undone, with the reasons.
+    /// The steps whose values were not put back when it was undone, with what those were before the first step, and the reasons.
     pub fn left(&self) -> impl Iterator<Item = (&Step, &Value, &str)> {
         let steps = self.steps.iter().filter(|_| self.phase == Phase::Closed);
         steps.filter_map(|(step, state)| match state {
-            StepState::Left { before, why, .. } => Some((step, before, why.as_str())),
+            StepState::Left { why, .. } => Some((step, &step.now, why.as_str())),
             _ => None,
         })
     }
@@ -203,10 +203,10 @@ impl Transaction {
         steps.collect()
     }
 
-    /// Each value before, as JSON; `unknown` where there is none: it may just be lost.
+    /// What each value was before the first step, as JSON; `unknown` where there is none: it may just be lost.
     pub(super) fn originals(&self) -> String {
         let known = self.to_undo().into_iter().map(
-            |undo| serde_json::json!({ "knob": undo.step.knob, "target": undo.step.target, "before": undo.before }),
+            |undo| serde_json::json!({ "knob": undo.step.knob, "target": undo.step.target, "before": undo.step.now }),
         );
         let known: Vec<_> = known.collect();
         if known.is_empty() { "unknown".to_owned() } else { serde_json::Value::Array(known).to_string() }
