@@ -95,6 +95,9 @@ fn but(undone: &Undone) -> String {
         });
         text += &format!(", but for {}", reasons.collect::<Vec<_>>().join("; "));
     }
+    if !undone.remains.is_empty() {
+        text += &format!("; what stays: {}", undone.remains.join("; "));
+    }
     if let Some(error) = &undone.unrecorded {
         text += &format!("; that is not recorded: {error}: `quell tune recover` finds it done");
     }
@@ -133,5 +136,19 @@ fn at_the_start(host: &Host, step: &Step) -> Step {
         Some(Reading::Value(now)) => Step { now, ..step.clone() },
         // Its stage says what is wrong.
         _ => step.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_undoing_does_not_undo_is_said_with_the_failure() {
+        let failed = Box::new(StepError::Interrupted(nix::sys::signal::Signal::SIGINT));
+        let children = "process.policy on redis: its children have it too".to_owned();
+        let undone = Box::new(Undone { remains: vec![children.clone()], ..Undone::default() });
+        let said = ApplyError::Undone { failed, undone }.to_string();
+        assert_eq!(said, format!("stopped by SIGINT; the transaction was undone; what stays: {children}"));
     }
 }
