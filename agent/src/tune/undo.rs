@@ -179,6 +179,14 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
     }
     settle(host, journal, unsettled, &mut undone);
     for Theirs { undo, parts, why } in theirs {
+        // A step of this transaction had moved it, and was cut before that was seen: putting that one back has moved it back.
+        if is_as_at_the_start(host, &undo) {
+            undone.unchanged += 1;
+            if !refused.contains(&undo.index) {
+                journal.note(Record::Undone { step: undo.index });
+            }
+            continue;
+        }
         if !refused.contains(&undo.index) {
             journal.note(Record::Left { step: undo.index, why: why.clone(), now: None, parts });
         }
@@ -207,6 +215,17 @@ fn remains(host: &Host, undo: &ToUndo) -> Option<String> {
         Ok(remainder) => remainder.map(|words| format!("{knob} on {target}: {words}")),
         Err(error) => Some(format!("{knob} on {target}: what else took it over cannot be told: {error}")),
     }
+}
+
+fn is_as_at_the_start(host: &Host, undo: &ToUndo) -> bool {
+    let start = &undo.step.now;
+    // Of parts that have come since the start there is nothing to compare with.
+    let is_whole = match (start.parts(), undo.before.parts()) {
+        (Some(start), Some(before)) => before.keys().all(|part| start.contains_key(part)),
+        _ => true,
+    };
+    is_whole
+        && knob::by_id(&undo.step.knob).is_some_and(|knob| now(host, undo).is_some_and(|now| knob.meets(&now, start)))
 }
 
 /// What a value is, where that can be told.

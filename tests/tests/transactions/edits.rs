@@ -1,5 +1,7 @@
 //! What somebody else sets is theirs.
 
+use std::fs;
+
 use anyhow::Result;
 use quell::tune::journal::Phase;
 
@@ -133,5 +135,26 @@ fn what_is_left_is_named_with_what_it_was_before_the_first_step() -> Result<()> 
     assert!(rolled.stdout.contains("memory.swappiness on host, which was 60"), "{}", rolled.stdout);
     let status = case.quell(&["status"])?.expect_code(1)?;
     assert!(status.stdout.contains("left when it was undone: memory.swappiness was 60"), "{}", status.stdout);
+    Ok(())
+}
+
+#[test]
+fn what_a_step_that_was_cut_had_moved_is_nobody_elses() -> Result<()> {
+    if !can_meddle("what_a_step_that_was_cut_had_moved_is_nobody_elses") {
+        return Ok(());
+    }
+    let case = Case::new()?;
+    // One value under two names.
+    fs::remove_file(case.at(SECOND))?;
+    fs::hard_link(case.at(FIRST), case.at(SECOND))?;
+    let before = case.host.snapshot();
+    let cut = case.meddled_at(&case.apply(), "write:signal=KILL:when=1", &[SECOND])?;
+    assert_ne!(cut.code, Some(0));
+    // It was written, and nothing looked at the first again.
+    case.host.put(SECOND, "55");
+    let recovered = case.quell(&["recover"])?.expect_code(0)?;
+    assert!(recovered.stdout.contains("transaction 0001 undone: "), "{}", recovered.stdout);
+    assert_eq!(case.host.snapshot(), before);
+    case.quell(&["status"])?.expect_code(0)?;
     Ok(())
 }
