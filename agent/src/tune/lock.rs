@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -78,17 +79,31 @@ pub(super) fn claim(path: &Path, who: &str) -> io::Result<Result<Flock<File>, Fi
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-    match exclusive(file) {
-        Ok(mut file) => {
-            file.set_len(0)?;
-            // In one write: a line that has its end is whole.
-            file.write_all(format!("{who}\n").as_bytes())?;
-            Ok(Ok(file))
+    loop {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        match exclusive(file) {
+            // Removed since it was opened: nobody would find it locked.
+            Ok(file) if !is_at(&file, path)? => {}
+            Ok(mut file) => {
+                file.set_len(0)?;
+                // In one write: a line that has its end is whole.
+                file.write_all(format!("{who}\n").as_bytes())?;
+                return Ok(Ok(file));
+            }
+            Err((file, Errno::EWOULDBLOCK)) => return Ok(Err(file)),
+            Err((_, errno)) => return Err(errno.into()),
         }
-        Err((file, Errno::EWOULDBLOCK)) => Ok(Err(file)),
-        Err((_, errno)) => Err(errno.into()),
     }
+}
+
+/// Whether an open file is the one of this name.
+pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let named = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        named => named?,
+    };
+    let open = file.metadata()?;
+    Ok((open.dev(), open.ino()) == (named.dev(), named.ino()))
 }
 
 /// Locks a file, unless another process keeps it locked.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use nix::sys::signal::{SigSet, Signal};
 use quell::host::{Host, Root};
 use quell::tune::background::{self, Errand, Post};
-use quell::tune::journal::{JournalError, StepState, Store, TransactionId};
+use quell::tune::journal::{JournalError, Phase, StepState, Store, TransactionId};
 use quell::tune::knob::{self, Held, Lifetime, Reading};
 use quell::tune::{self, BootTime, Kept, Lock, UndoError, Unless, Unwound};
 
@@ -113,8 +113,12 @@ pub(super) fn hold(root: &Root, arguments: &Hold) -> anyhow::Result<Outcome> {
         }
     }
     // Who waits for it takes this for the word that all is held.
-    let _post = Post::take(root, &Errand::Hold(id)).context("cannot say who holds it")?;
-    ending.wait()?;
+    let post = Post::take(root, &Errand::Hold(id)).context("cannot say who holds it")?;
+    // Who has begun to undo it before that found nobody here.
+    match Store::of(root).read(id)?.map(|transaction| transaction.phase) {
+        Some(Phase::Applying | Phase::Complete { .. }) => ending.wait().map(drop)?,
+        _ => post.resign(root, &Errand::Hold(id)),
+    }
     drop(held);
     Ok(Outcome::Done)
 }
