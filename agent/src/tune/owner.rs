@@ -24,7 +24,8 @@ pub(super) fn fate(host: &Host, undo: &ToUndo, transaction: &Transaction, unless
     let same_boot = transaction.boot == host.boot;
     let knob = knob::by_id(&undo.step.knob);
     let now = knob.and_then(|knob| knob.read_back(host, &undo.step.target, &undo.before).ok());
-    let now = now.as_ref().and_then(Reading::value);
+    let now = now.as_ref().and_then(Reading::value).map(|now| of_the_step(undo, now));
+    let now = now.as_ref();
     let meets = |now: &Value, wanted: &Value| knob.is_some_and(|knob| knob.meets(now, wanted));
     let since = |now: Option<&Value>| {
         let to = now.map_or_else(String::new, |now| format!(" to {now}"));
@@ -43,6 +44,7 @@ pub(super) fn fate(host: &Host, undo: &ToUndo, transaction: &Transaction, unless
         }
         _ if unless == Unless::Never => Fate::Ours,
         (_, now) if undo.theirs => Fate::Theirs(since(now)),
+        (_, None) if !undo.their_parts.is_empty() => Fate::Partly(undo.their_parts.clone(), since(None)),
         // What cannot be read, or is not there now, is nobody's value; putting it back says what is wrong.
         (_, None) => Fate::Ours,
         (_, Some(now)) => match whose(undo, now, meets) {
@@ -53,6 +55,14 @@ pub(super) fn fate(host: &Host, undo: &ToUndo, transaction: &Transaction, unless
                 Fate::Partly(parts, since(Some(&theirs)))
             }
         },
+    }
+}
+
+/// Of a value the parts that the step had: others have come since, or were undone before.
+fn of_the_step(undo: &ToUndo, now: &Value) -> Value {
+    match undo.before.parts() {
+        Some(parts) if undo.step.lifetime != Lifetime::NextBoot => now.of_parts(&|part| parts.contains_key(part)),
+        _ => now.clone(),
     }
 }
 

@@ -90,6 +90,8 @@ fn a_part_that_somebody_set_is_theirs_after_an_undoing_was_killed() -> Result<()
     case.host.put(&queue(1), "f0");
     let cut = case.meddled_at(&["rollback"], "write:signal=KILL:when=1", &[&queue(2)])?;
     assert_ne!(cut.code, Some(0));
+    // A tree's file is empty then, as no kernel's is.
+    case.host.put(&queue(2), "3");
     case.quell(&["recover"])?.expect_code(1)?;
     assert_eq!(case.host.read(&queue(1)), "f0");
     case.quell(&["rollback", "--force"])?.expect_code(0)?;
