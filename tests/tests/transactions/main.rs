@@ -1,5 +1,6 @@
 //! Whatever ends an apply, the host is put back: on a host that is a tree, with the real binary.
 
+mod any;
 mod boot;
 mod case;
 mod confirm;
