@@ -158,3 +158,16 @@ fn what_a_step_that_was_cut_had_moved_is_nobody_elses() -> Result<()> {
     case.quell(&["status"])?.expect_code(0)?;
     Ok(())
 }
+
+#[test]
+fn a_value_that_was_set_under_its_other_name_is_nobody_elses() -> Result<()> {
+    let case = Case::new()?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    let other = case.dir.path("other.toml");
+    let setting = "[[set]]\nknob = \"sysctl\"\non = \"vm.swappiness\"\nvalue = \"5\"\nreason = \"another\"\n";
+    fs::write(&other, format!("summary = \"a test\"\n{setting}"))?;
+    case.quell(&["apply", other.to_str().expect("a path of text"), "--yes"])?.expect_code(0)?;
+    let verified = case.quell(&["verify"])?.expect_code(0)?;
+    assert!(verified.stdout.contains("3 of 3 values are as they were set"), "{}", verified.stdout);
+    Ok(())
+}

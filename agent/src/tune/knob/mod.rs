@@ -242,6 +242,11 @@ pub trait Knob: Sync {
         Ok(())
     }
 
+    /// The one file that the value is in, from the host's root, where it is in one: another knob may be another name for it.
+    fn file(&self, _target: &Target) -> Option<String> {
+        None
+    }
+
     /// Whether `now`, as it was read, is what was `wanted`.
     fn meets(&self, now: &Value, wanted: &Value) -> bool {
         now.meets(wanted)

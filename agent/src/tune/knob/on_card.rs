@@ -119,6 +119,10 @@ impl Knob for OnCard {
         self.0.remainder(host, target, inner(before), wanted)
     }
 
+    fn file(&self, target: &Target) -> Option<String> {
+        self.0.file(target)
+    }
+
     fn changeable(&self, host: &Host, target: &Target) -> Result<(), KnobError> {
         self.0.changeable(host, target)
     }
