@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -48,7 +50,10 @@ impl Lock {
     pub fn take(root: &Root, purpose: &str) -> Result<Self, LockError> {
         let path = root.path(FILE);
         match claim(&path, &format!("process {}, {purpose}", std::process::id())) {
-            Ok(Ok(file)) => Ok(Self { _file: file }),
+            Ok(Ok(file)) => {
+                *own() = file.try_clone().ok();
+                Ok(Self { _file: file })
+            }
             Ok(Err(mut file)) => {
                 let mut holder = String::new();
                 let _ = file.read_to_string(&mut holder);
@@ -67,6 +72,27 @@ impl Lock {
         let held = matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, Errno::EWOULDBLOCK)));
         held.then(|| holder.trim().to_owned())
     }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        *own() = None;
+    }
+}
+
+/// The lock of this process, for the programs that it runs.
+static OWN: Mutex<Option<File>> = Mutex::new(None);
+
+fn own() -> MutexGuard<'static, Option<File>> {
+    OWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a program is given to read that changes the host: the file of the lock, where this process has it. It is read to its
+/// end, so there is nothing to read; and it stays locked until the program has ended too, though this process is killed
+/// (flock(2): until every descriptor of the open file is closed).
+pub(super) fn for_programs() -> Stdio {
+    let file = own().as_ref().and_then(|file| file.try_clone().ok());
+    file.map_or_else(Stdio::null, Stdio::from)
 }
 
 /// Looks at a lock take it for a moment each, shared; so long this waits for such.
@@ -116,4 +142,23 @@ fn exclusive(mut file: File) -> Result<Flock<File>, (File, Errno)> {
         thread::sleep(LOOK);
     }
     Flock::lock(file, FlockArg::LockExclusiveNonblock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tune::knob::command;
+
+    #[test]
+    fn a_program_that_changes_the_host_keeps_it_locked_and_reads_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = Root::at(folder.path()).expect("a root");
+        let given = |program, words: &[&str]| command::output(program, words).expect("it runs");
+        assert_eq!(given("readlink", &["/proc/self/fd/0"]).trim(), "/dev/null");
+        let lock = Lock::take(&root, "a test").expect("it is free");
+        assert_eq!(given("readlink", &["/proc/self/fd/0"]).trim(), root.path(FILE).to_str().expect("text"));
+        assert_eq!(given("cat", &[]), "");
+        drop(lock);
+        assert_eq!(given("readlink", &["/proc/self/fd/0"]).trim(), "/dev/null");
+    }
 }

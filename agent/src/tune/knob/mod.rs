@@ -3,7 +3,7 @@
 //! A knob reads and writes; everything else, saving, journaling, verifying and restoring, is done for it.
 
 mod boot;
-mod command;
+pub(super) mod command;
 mod cpu;
 #[cfg(test)]
 mod fake;
