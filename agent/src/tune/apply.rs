@@ -11,7 +11,7 @@ use super::journal::{Begin, JournalError, Store, TransactionId};
 use super::knob::Reading;
 use super::ready::{Blocked, ready};
 use super::undo::{Undone, Unless, undo};
-use super::{BootTime, Plan, Step, StepError, knob};
+use super::{BootTime, Plan, Step, StepError, Value, knob};
 use crate::host::Host;
 
 use work::Work;
@@ -62,6 +62,8 @@ pub struct Applied {
     pub held: Vec<OwnedFd>,
     /// Steps that could be left out and were refused, by number, with the reasons.
     pub refused: Vec<(usize, String)>,
+    /// Steps whose values somebody changed after this began, before anything was set: what they were, and what they had been.
+    pub changed: Vec<(usize, Value, Value)>,
 }
 
 /// A plan that was not applied.

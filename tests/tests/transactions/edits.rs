@@ -1,11 +1,14 @@
 //! What somebody else sets is theirs.
 
 use std::fs;
+use std::io::Read as _;
+use std::process::{Command, Stdio};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use quell::tune::journal::Phase;
+use quell_tests::{agent, turns};
 
-use crate::case::{Case, FIRST, SECOND, THIRD, amend, can_meddle};
+use crate::case::{Case, FIRST, SECOND, THIRD, amend, can_meddle, let_go};
 
 #[test]
 fn a_value_that_somebody_changed_since_is_left_unless_forced() -> Result<()> {
@@ -169,5 +172,29 @@ fn a_value_that_was_set_under_its_other_name_is_nobody_elses() -> Result<()> {
     case.quell(&["apply", other.to_str().expect("a path of text"), "--yes"])?.expect_code(0)?;
     let verified = case.quell(&["verify"])?.expect_code(0)?;
     assert!(verified.stdout.contains("3 of 3 values are as they were set"), "{}", verified.stdout);
+    Ok(())
+}
+
+#[test]
+fn what_somebody_changes_while_an_apply_begins_is_told() -> Result<()> {
+    if !can_meddle("what_somebody_changes_while_an_apply_begins_is_told") {
+        return Ok(());
+    }
+    let case = Case::new()?;
+    let journal = case.journal(1);
+    let mut command = Command::new("strace");
+    command.args(["-qq", "-o", "/dev/null", "-e", "inject=fdatasync:signal=STOP:when=1", "-P"]).arg(&journal);
+    command.arg(agent::binary()?).args(case.words(&case.apply())).stdout(Stdio::piped());
+    let mut child = command.spawn()?;
+    let has_begun = || Ok(fs::read_to_string(&journal).is_ok_and(|text| text.contains('\n')).then_some(()));
+    turns::until("it has begun, and goes no further", has_begun)?;
+    case.host.put(THIRD, "33");
+    let ended = let_go(&mut child)?;
+    let mut said = String::new();
+    child.stdout.take().context("stdout")?.read_to_string(&mut said)?;
+    assert!(ended.success(), "{said}");
+    assert!(said.contains("memory.swappiness on host from 60 to 33"), "{said}");
+    case.quell(&["rollback"])?.expect_code(0)?;
+    assert!(case.is_as_before());
     Ok(())
 }

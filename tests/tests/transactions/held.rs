@@ -1,7 +1,7 @@
 //! What is in force only as long as a process holds it.
 
 use std::fs;
-use std::process::{Child, Command};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use nix::sys::signal::{Signal, kill};
@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use quell::tune::journal::Phase;
 use quell_tests::{agent, turns};
 
-use crate::case::{Case, can_meddle, runs};
+use crate::case::{Case, can_meddle, let_go, runs};
 
 const HELD: &str = "[[set]]\nknob = \"cpu.dma_latency\"\nvalue = 10\nreason = \"a test\"\n";
 
@@ -73,24 +73,6 @@ fn a_holder_that_cannot_be_told_is_no_value_put_back() -> Result<()> {
     Ok(())
 }
 
-/// A process that is to hold what a transaction needs held, and its number; stopped when it has opened the file of its post.
-fn late(case: &Case) -> Result<(Child, i32)> {
-    let post = case.post("hold-0001");
-    let mut command = Command::new("strace");
-    command.args(["-qq", "-o", "/dev/null", "-e", "inject=openat:signal=STOP:when=1", "-P"]).arg(&post);
-    let child = command.arg(agent::binary()?).args(case.words(&["hold", "1"])).spawn()?;
-    turns::until("it opens its post", || Ok(post.exists().then_some(())))?;
-    let pid = turns::until("it is stopped", || {
-        let file = format!("/proc/{0}/task/{0}/children", child.id());
-        let Some(pid) = fs::read_to_string(file)?.split_whitespace().next().and_then(|pid| pid.parse().ok()) else {
-            return Ok(None);
-        };
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        Ok(stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['t', 'T'])).then_some(pid))
-    })?;
-    Ok((child, pid))
-}
-
 #[test]
 fn who_comes_too_late_to_hold_it_holds_nothing() -> Result<()> {
     if !can_meddle("who_comes_too_late_to_hold_it_holds_nothing") {
@@ -102,14 +84,14 @@ fn who_comes_too_late_to_hold_it_holds_nothing() -> Result<()> {
     kill(Pid::from_raw(first), Signal::SIGKILL)?;
     turns::until("the first is gone", || Ok((!runs(first, "hold")).then_some(())))?;
     fs::remove_file(case.post("hold-0001"))?;
-    let (mut child, pid) = late(&case)?;
+    // Stopped when it has opened the file of its post.
+    let post = case.post("hold-0001");
+    let mut command = Command::new("strace");
+    command.args(["-qq", "-o", "/dev/null", "-e", "inject=openat:signal=STOP:when=1", "-P"]).arg(&post);
+    let mut late = command.arg(agent::binary()?).args(case.words(&["hold", "1"])).spawn()?;
+    turns::until("it opens its post", || Ok(post.exists().then_some(())))?;
     case.quell(&["rollback"])?.expect_code(0)?;
-    kill(Pid::from_raw(pid), Signal::SIGCONT)?;
-    let ended = turns::until("it ends", || Ok(child.try_wait()?));
-    if ended.is_err() {
-        kill(Pid::from_raw(pid), Signal::SIGKILL)?;
-    }
-    assert!(ended?.success());
-    assert!(!case.post("hold-0001").exists());
+    assert!(let_go(&mut late)?.success());
+    assert!(!post.exists());
     Ok(())
 }
