@@ -11,7 +11,7 @@ use super::journal::{Begin, JournalError, Store, TransactionId};
 use super::knob::Reading;
 use super::ready::{Blocked, ready};
 use super::undo::{Undone, Unless, undo};
-use super::{BootTime, Plan, Request, Step, StepError, knob};
+use super::{BootTime, Plan, Request, Step, StepError, Value, knob};
 use crate::host::Host;
 
 use work::Work;
@@ -64,6 +64,8 @@ pub struct Applied {
     pub held: Vec<OwnedFd>,
     /// Steps that could be left out and were refused, by number, with the reasons.
     pub refused: Vec<(usize, String)>,
+    /// Steps whose values somebody changed after this began, before anything was set: what they were, and what they had been.
+    pub changed: Vec<(usize, Value, Value)>,
 }
 
 /// A plan that was not applied.
@@ -96,6 +98,9 @@ fn but(undone: &Undone) -> String {
             format!("{} ({why})", left.join("; "))
         });
         text += &format!(", but for {}", reasons.collect::<Vec<_>>().join("; "));
+    }
+    if !undone.remains.is_empty() {
+        text += &format!("; what stays: {}", undone.remains.join("; "));
     }
     if let Some(error) = &undone.unrecorded {
         text += &format!("; that is not recorded: {error}: `quell tune recover` finds it done");
@@ -135,5 +140,19 @@ fn at_the_start(host: &Host, step: &Step) -> Step {
         Some(Reading::Value(now)) => Step { now, ..step.clone() },
         // Its stage says what is wrong.
         _ => step.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_undoing_does_not_undo_is_said_with_the_failure() {
+        let failed = Box::new(StepError::Interrupted(nix::sys::signal::Signal::SIGINT));
+        let children = "process.policy on redis: its children have it too".to_owned();
+        let undone = Box::new(Undone { remains: vec![children.clone()], ..Undone::default() });
+        let said = ApplyError::Undone { failed, undone }.to_string();
+        assert_eq!(said, format!("stopped by SIGINT; the transaction was undone; what stays: {children}"));
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::journal::{Phase, StepState, Transaction, TransactionId};
+use super::knob;
 use super::{BootTime, Step, Target, Value};
 
 /// A value that a transaction made.
@@ -16,7 +17,23 @@ pub struct InForce<'a> {
     pub after: &'a Value,
 }
 
-/// The values that complete transactions made, each knob of each target by the last that set it. What went with an earlier
+/// What is one value, whatever it is called.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place<'a> {
+    /// In a file, which a knob may have and `sysctl` or `sysfs` name.
+    File(String),
+    /// Of a knob, on a target.
+    Knob(&'a str, &'a Target),
+}
+
+impl<'a> Place<'a> {
+    fn of(step: &'a Step) -> Self {
+        let file = knob::by_id(&step.knob).and_then(|knob| knob.file(&step.target));
+        file.map_or(Self::Knob(&step.knob, &step.target), Self::File)
+    }
+}
+
+/// The values that complete transactions made, each by the last that set it. What went with an earlier
 /// boot is one of them until its profile is applied again: then it is as that has found fit for this boot.
 #[must_use]
 pub fn in_force<'a>(transactions: &'a [Transaction], boot: &str) -> Vec<InForce<'a>> {
@@ -24,7 +41,7 @@ pub fn in_force<'a>(transactions: &'a [Transaction], boot: &str) -> Vec<InForce<
     let again = |profile: &str| {
         transactions.iter().filter(complete).any(|later| later.boot == boot && later.profile == profile)
     };
-    let mut last: BTreeMap<(&str, &Target), InForce<'_>> = BTreeMap::new();
+    let mut last: BTreeMap<Place<'_>, InForce<'_>> = BTreeMap::new();
     for transaction in transactions.iter().filter(complete) {
         let replaced = transaction.boot != boot && again(&transaction.profile);
         for (step, state) in &transaction.steps {
@@ -32,11 +49,13 @@ pub fn in_force<'a>(transactions: &'a [Transaction], boot: &str) -> Vec<InForce<
                 continue;
             }
             if let StepState::Done { after, .. } = state {
-                last.insert((&step.knob, &step.target), InForce { transaction, step, after });
+                last.insert(Place::of(step), InForce { transaction, step, after });
             }
         }
     }
-    last.into_values().collect()
+    let mut values: Vec<_> = last.into_values().collect();
+    values.sort_by_key(|value| (&value.step.knob, &value.step.target));
+    values
 }
 
 /// Transactions that must be dealt with before anything else is done: cut short, or not confirmed in time.

@@ -2,7 +2,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -47,7 +50,10 @@ impl Lock {
     pub fn take(root: &Root, purpose: &str) -> Result<Self, LockError> {
         let path = root.path(FILE);
         match claim(&path, &format!("process {}, {purpose}", std::process::id())) {
-            Ok(Ok(file)) => Ok(Self { _file: file }),
+            Ok(Ok(file)) => {
+                *own() = file.try_clone().ok();
+                Ok(Self { _file: file })
+            }
             Ok(Err(mut file)) => {
                 let mut holder = String::new();
                 let _ = file.read_to_string(&mut holder);
@@ -76,6 +82,27 @@ impl Lock {
     }
 }
 
+impl Drop for Lock {
+    fn drop(&mut self) {
+        *own() = None;
+    }
+}
+
+/// The lock of this process, for the programs that it runs.
+static OWN: Mutex<Option<File>> = Mutex::new(None);
+
+fn own() -> MutexGuard<'static, Option<File>> {
+    OWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a program is given to read that changes the host: the file of the lock, where this process has it. It is read to its
+/// end, so there is nothing to read; and it stays locked until the program has ended too, though this process is killed
+/// (flock(2): until every descriptor of the open file is closed).
+pub(super) fn for_programs() -> Stdio {
+    let file = own().as_ref().and_then(|file| file.try_clone().ok());
+    file.map_or_else(Stdio::null, Stdio::from)
+}
+
 /// Looks at a lock take it for a moment each, shared; so long this waits for such.
 const LOOKS: u32 = 5;
 const LOOK: Duration = Duration::from_millis(2);
@@ -86,17 +113,31 @@ pub(super) fn claim(path: &Path, who: &str) -> io::Result<Result<Flock<File>, Fi
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-    match exclusive(file) {
-        Ok(mut file) => {
-            file.set_len(0)?;
-            // In one write: a line that has its end is whole.
-            file.write_all(format!("{who}\n").as_bytes())?;
-            Ok(Ok(file))
+    loop {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        match exclusive(file) {
+            // Removed since it was opened: nobody would find it locked.
+            Ok(file) if !is_at(&file, path)? => {}
+            Ok(mut file) => {
+                file.set_len(0)?;
+                // In one write: a line that has its end is whole.
+                file.write_all(format!("{who}\n").as_bytes())?;
+                return Ok(Ok(file));
+            }
+            Err((file, Errno::EWOULDBLOCK)) => return Ok(Err(file)),
+            Err((_, errno)) => return Err(errno.into()),
         }
-        Err((file, Errno::EWOULDBLOCK)) => Ok(Err(file)),
-        Err((_, errno)) => Err(errno.into()),
     }
+}
+
+/// Whether an open file is the one of this name.
+pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let named = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        named => named?,
+    };
+    let open = file.metadata()?;
+    Ok((open.dev(), open.ino()) == (named.dev(), named.ino()))
 }
 
 /// Locks a file, unless another process keeps it locked.
@@ -109,4 +150,23 @@ fn exclusive(mut file: File) -> Result<Flock<File>, (File, Errno)> {
         thread::sleep(LOOK);
     }
     Flock::lock(file, FlockArg::LockExclusiveNonblock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tune::knob::command;
+
+    #[test]
+    fn a_program_that_changes_the_host_keeps_it_locked_and_reads_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = Root::at(folder.path()).expect("a root");
+        let given = |program, words: &[&str]| command::output(program, words).expect("it runs");
+        assert_eq!(given("readlink", &["/proc/self/fd/0"]).trim(), "/dev/null");
+        let lock = Lock::take(&root, "a test").expect("it is free");
+        assert_eq!(given("readlink", &["/proc/self/fd/0"]).trim(), root.path(FILE).to_str().expect("text"));
+        assert_eq!(given("cat", &[]), "");
+        drop(lock);
+        assert_eq!(given("readlink", &["/proc/self/fd/0"]).trim(), "/dev/null");
+    }
 }

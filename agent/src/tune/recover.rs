@@ -1,10 +1,10 @@
 //! Undoing whole transactions: those that something cut short, and those that are not wanted any more.
 
-use super::BootTime;
 use super::in_force::to_recover;
-use super::journal::{JournalError, Phase, Store, Transaction, TransactionId, Transactions};
+use super::journal::{JournalError, Phase, Record, Store, Transaction, TransactionId, Transactions};
 use super::namespaces::Namespaces;
 use super::undo::{Undone, Unless, undo};
+use super::{BootTime, Target};
 use crate::host::Host;
 
 /// A transaction that was not undone.
@@ -67,6 +67,19 @@ pub fn rollback(
     Ok(unwind(host, store, transactions, is_due, "rollback", unless))
 }
 
+/// Undoes once more what of these transactions was left when they were undone, unless something has been applied since: to put
+/// it back would be to undo that.
+///
+/// # Errors
+/// Transactions cannot be listed.
+pub fn again(host: &Host, store: &Store, of: &[TransactionId], unless: Unless) -> Result<Unwound, JournalError> {
+    let transactions = store.transactions()?;
+    let since = |transaction: &&Transaction| of.iter().any(|id| transaction.id > *id);
+    let is_free = transactions.readable.iter().filter(since).all(|transaction| transaction.phase == Phase::Closed);
+    let is_due = |transaction: &Transaction| is_free && of.contains(&transaction.id) && is_undoable(transaction);
+    Ok(unwind(host, store, transactions, is_due, "it could not be put back before", unless))
+}
+
 fn is_undoable(transaction: &Transaction) -> bool {
     transaction.phase != Phase::Closed || transaction.left().next().is_some()
 }
@@ -88,11 +101,43 @@ fn unwind(
         {
             return Err(UndoError::Elsewhere { id: transaction.id, its, own });
         }
-        Ok(undo(host, &mut store.resume(transaction.id)?, why, unless))
+        // As the one before has left it, with the CPUs that it has brought back.
+        let host = Host::read(host.root.clone()).unwrap_or_else(|_| host.clone());
+        Ok(undo(&host, &mut store.resume(transaction.id)?, why, unless))
     };
-    let due = transactions.readable.iter().rev().filter(|transaction| is_due(transaction));
-    let undone = due.map(|transaction| (transaction.id, one(transaction)));
-    let undone: Unwound = undone.collect();
-    let broken = transactions.broken.into_iter().map(|(id, error)| (id, Err(error.into())));
-    undone.into_iter().chain(broken).collect()
+    let mut unwound = Unwound::new();
+    for transaction in transactions.readable.iter().rev().filter(|transaction| is_due(transaction)) {
+        let result = one(transaction);
+        if let Ok(undone) = &result {
+            goes_with(store, transaction.id, &undone.back, &mut unwound);
+        }
+        unwound.push((transaction.id, result));
+    }
+    unwound.extend(transactions.broken.into_iter().map(|(id, error)| (id, Err(error.into()))));
+    unwound
+}
+
+/// Forgets what later transactions had left where this one has put values back: what they found was of its making, and is not to
+/// come back.
+fn goes_with(store: &Store, undone: TransactionId, back: &[(String, Target)], unwound: &mut Unwound) {
+    let is_back = |knob: &str, target: &Target| back.iter().any(|(known, on)| known == knob && on == target);
+    // What cannot be read or written stays as it is, and is said to be left.
+    for later in store.transactions().map(|known| known.readable).unwrap_or_default() {
+        let left: Vec<usize> =
+            later.left_steps().filter(|(_, step)| is_back(&step.knob, &step.target)).map(|(index, _)| index).collect();
+        if later.id <= undone || left.is_empty() {
+            continue;
+        }
+        let Ok(mut journal) = store.resume(later.id) else { continue };
+        left.into_iter().for_each(|step| journal.note(Record::Undone { step }));
+        if journal.take_unrecorded().is_some() {
+            continue;
+        }
+        let told = unwound.iter_mut().filter(|(id, _)| *id == later.id).filter_map(|(_, result)| result.as_mut().ok());
+        for told in told {
+            let before = told.left.len();
+            told.left.retain(|left| !is_back(&left.knob, &left.target));
+            told.restored += before - told.left.len();
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::interruption::Interruptions;
-use super::journal::{Journal, JournalError, Record, ToUndo};
+use super::journal::{Journal, JournalError, Parts, Record, StepState, ToUndo};
 use super::knob::Reading;
 use super::owner::{Fate, fate};
 use super::{Step, Target, Value, background, knob};
@@ -33,6 +33,8 @@ pub struct Undone {
     pub remains: Vec<String>,
     /// Why the journal does not say all of this, if so: it will be tried again, and found done.
     pub unrecorded: Option<JournalError>,
+    /// The knobs, each with its target, whose values are as before.
+    pub(super) back: Vec<(String, Target)>,
 }
 
 /// A value that was not put back.
@@ -42,20 +44,26 @@ pub struct Left {
     pub knob: String,
     /// Where.
     pub target: Target,
-    /// What it was before the transaction.
+    /// What it was before the transaction: its own step may have found what an earlier one had made of it.
     pub before: Value,
     /// Why it was not put back.
     pub why: String,
+    /// What kept it.
+    pub kept: Kept,
+}
+
+/// What kept a value from being put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Somebody set it since.
+    ByOthers,
+    /// It refused, or could not be reached: which may pass.
+    Refused,
 }
 
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Whole, for whoever has to put it back by hand: of many parts some would be left out.
-        let before = match &self.before {
-            parts @ (Value::Each(_) | Value::Of { .. }) => serde_json::to_string(parts).map_err(|_| fmt::Error)?,
-            value => value.to_string(),
-        };
-        write!(f, "{} on {}, which was {before}", self.knob, self.target)
+        write!(f, "{} on {}, which was {}", self.knob, self.target, self.before.whole())
     }
 }
 
@@ -73,10 +81,15 @@ impl Undone {
         reasons
     }
 
+    /// What cannot be put back, and is as it was found.
     fn left(&mut self, journal: &mut Journal, undo: ToUndo, why: String) {
-        journal.note(Record::Left { step: undo.index, why: why.clone() });
-        let ToUndo { step, before, .. } = undo;
-        self.left.push(Left { knob: step.knob, target: step.target, before, why });
+        journal.note(Record::Left { step: undo.index, why: why.clone(), now: None, parts: Parts::new() });
+        self.name(undo, why, Kept::Refused);
+    }
+
+    fn name(&mut self, undo: ToUndo, why: String, kept: Kept) {
+        let Step { knob, target, now: before, .. } = undo.step;
+        self.left.push(Left { knob, target, before, why, kept });
     }
 }
 
@@ -91,13 +104,20 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
     let mut to_undo = journal.transaction().to_undo();
     to_undo.reverse();
     // All of them before the first is put back, which may move others: those are not to be taken for somebody's.
-    let same_boot = journal.transaction().boot == host.boot;
-    let fates: Vec<Fate> = to_undo.iter().map(|undo| fate(host, undo, same_boot, unless)).collect();
-    let theirs = to_undo.iter().zip(&fates).filter(|(_, fate)| matches!(fate, Fate::Theirs(_)));
-    let theirs = theirs.map(|(undo, _)| undo.index).collect();
-    journal.note(Record::Undoing { why: why.to_owned(), theirs });
+    let fates: Vec<Fate> = to_undo.iter().map(|undo| fate(host, undo, journal.transaction(), unless)).collect();
+    let (mut theirs, mut parts) = (Vec::new(), Vec::new());
+    for (undo, fate) in to_undo.iter().zip(&fates) {
+        match fate {
+            Fate::Theirs(_) => theirs.push(undo.index),
+            Fate::Partly(some, _) => parts.push((undo.index, some.clone())),
+            Fate::Ours | Fate::Held | Fate::Gone => {}
+        }
+    }
+    journal.note(Record::Undoing { why: why.to_owned(), theirs, parts });
     let released = background::release(&host.root, journal.transaction().id).map_err(|error| error.to_string());
-    let mut rest = Vec::new();
+    let (mut rest, mut theirs) = (Vec::new(), Vec::new());
+    let went = |(undo, fate): (&ToUndo, &Fate)| (*fate != Fate::Gone).then_some(undo.index);
+    let here: Vec<usize> = to_undo.iter().zip(&fates).filter_map(went).collect();
     for (undo, fate) in to_undo.into_iter().zip(fates) {
         match (fate, &released) {
             (Fate::Gone, _) => {
@@ -110,24 +130,45 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
                 undone.restored += 1;
                 journal.note(Record::Undone { step: undo.index });
             }
-            (Fate::Theirs(why), _) => undone.left(journal, undo, why),
+            (Fate::Theirs(why), _) => theirs.push(Theirs { undo, parts: Parts::new(), why }),
+            (Fate::Partly(parts, why), _) => {
+                rest.push(undo.of_parts(&|part| !parts.contains(part)));
+                theirs.push(Theirs { undo: undo.of_parts(&|part| parts.contains(part)), parts, why });
+            }
             (Fate::Held | Fate::Ours, _) => rest.push(undo),
         }
     }
     undone.remains = rest.iter().filter_map(|undo| remains(host, undo)).collect();
-    let backs = in_two_rounds(&rest, |undo, round| match round {
-        Round::Unwind => put_back(host, journal, undo, &undo.before, unless),
-        Round::Start => put_back(host, journal, undo, &undo.step.now, unless),
-    });
-    let mut unsettled = Vec::new();
+    let backs = in_two_rounds(
+        &rest,
+        host.clone(),
+        // With the CPUs that the first round has brought back: which CPUs are all of them depends on it.
+        |host| Host::read(host.root.clone()).unwrap_or(host),
+        |host, undo, round| match round {
+            Round::Unwind => put_back(host, journal, undo, &undo.before, unless),
+            Round::Start => put_back(host, journal, undo, &undo.step.now, unless),
+        },
+    );
+    let (mut unsettled, mut refused) = (Vec::new(), Vec::new());
     for (undo, back) in rest.into_iter().zip(backs) {
         match back {
             Ok(Back::Restored) => undone.restored += 1,
             Ok(Back::Already) => undone.unchanged += 1,
             Err(why) => {
-                undone.left(journal, undo, why);
+                // What this has written is known again the next time, and not taken for somebody's.
+                let written = journal.transaction().is_restoring(undo.index);
+                let now = written.then(|| now(host, &undo)).flatten();
+                let now =
+                    now.map(|now| now.of_parts(&|part| undo.before.parts().is_none_or(|of| of.contains_key(part))));
+                // With the parts that are somebody's, which are told apart the next time too.
+                journal.note(Record::Left { step: undo.index, why: why.clone(), now, parts: Parts::new() });
+                refused.push(undo.index);
+                undone.name(undo, why, Kept::Refused);
                 continue;
             }
+        }
+        if theirs.iter().any(|theirs| theirs.undo.index == undo.index) {
+            continue;
         }
         if undo.step.lifetime.outlives_boot() {
             // Not undone before it is settled too, even where it was as before: a crash may have come between the two.
@@ -137,9 +178,34 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
         journal.note(Record::Undone { step: undo.index });
     }
     settle(host, journal, unsettled, &mut undone);
+    for Theirs { undo, parts, why } in theirs {
+        // A step of this transaction had moved it, and was cut before that was seen: putting that one back has moved it back.
+        if is_as_at_the_start(host, &undo) {
+            undone.unchanged += 1;
+            if !refused.contains(&undo.index) {
+                journal.note(Record::Undone { step: undo.index });
+            }
+            continue;
+        }
+        if !refused.contains(&undo.index) {
+            journal.note(Record::Left { step: undo.index, why: why.clone(), now: None, parts });
+        }
+        undone.name(undo, why, Kept::ByOthers);
+    }
     journal.note(Record::Closed);
+    let steps = here.into_iter().filter_map(|index| journal.transaction().steps.get(index));
+    let back = steps.filter(|(_, state)| *state == StepState::Undone);
+    undone.back = back.map(|(step, _)| (step.knob.clone(), step.target.clone())).collect();
     undone.unrecorded = journal.take_unrecorded();
     undone
+}
+
+/// What somebody else has set.
+struct Theirs {
+    undo: ToUndo,
+    /// Of a value whose other parts are put back.
+    parts: Parts,
+    why: String,
 }
 
 /// What putting a value back will not undo.
@@ -149,6 +215,23 @@ fn remains(host: &Host, undo: &ToUndo) -> Option<String> {
         Ok(remainder) => remainder.map(|words| format!("{knob} on {target}: {words}")),
         Err(error) => Some(format!("{knob} on {target}: what else took it over cannot be told: {error}")),
     }
+}
+
+fn is_as_at_the_start(host: &Host, undo: &ToUndo) -> bool {
+    let start = &undo.step.now;
+    // Of parts that have come since the start there is nothing to compare with.
+    let is_whole = match (start.parts(), undo.before.parts()) {
+        (Some(start), Some(before)) => before.keys().all(|part| start.contains_key(part)),
+        _ => true,
+    };
+    is_whole
+        && knob::by_id(&undo.step.knob).is_some_and(|knob| now(host, undo).is_some_and(|now| knob.meets(&now, start)))
+}
+
+/// What a value is, where that can be told.
+fn now(host: &Host, undo: &ToUndo) -> Option<Value> {
+    let reading = knob::by_id(&undo.step.knob)?.read_back(host, &undo.step.target, &undo.before);
+    reading.ok()?.value().cloned()
 }
 
 /// Makes what was put back count, each knob once.
@@ -184,12 +267,17 @@ enum Round {
 /// (a partition that is taken away gives kernel threads all CPUs, more channels bring queues back that had values).
 ///
 /// What stays is given with the reason: it is gone, or it refused.
-fn in_two_rounds<S>(
+///
+/// The second round sees the host that the first has made.
+fn in_two_rounds<S, H>(
     steps: &[S],
-    mut put_back: impl FnMut(&S, Round) -> Result<Back, String>,
+    host: H,
+    see: impl FnOnce(H) -> H,
+    mut put_back: impl FnMut(&H, &S, Round) -> Result<Back, String>,
 ) -> Vec<Result<Back, String>> {
-    let first: Vec<_> = steps.iter().map(|step| put_back(step, Round::Unwind)).collect();
-    let again = |(step, first)| match (put_back(step, Round::Start), first) {
+    let first: Vec<_> = steps.iter().map(|step| put_back(&host, step, Round::Unwind)).collect();
+    let host = see(host);
+    let again = |(step, first)| match (put_back(&host, step, Round::Start), first) {
         (Ok(Back::Already), Ok(first)) => Ok(first),
         (second, _) => second,
     };
@@ -226,7 +314,7 @@ fn put_back(host: &Host, journal: &mut Journal, undo: &ToUndo, before: &Value, u
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
 
     use super::*;
 
@@ -257,7 +345,7 @@ mod tests {
         for preference in ["fast", "balanced"] {
             for order in [["preference", "governor"], ["governor", "preference"]] {
                 let mut kernel = Kernel { preference, governor: "performance" };
-                let backs = in_two_rounds(&order, |step, _| kernel.put_back(step));
+                let backs = in_two_rounds(&order, (), |()| (), |(), step, _| kernel.put_back(step));
                 assert_eq!(backs, [Ok(Back::Restored), Ok(Back::Restored)], "from {preference}, {order:?}");
                 assert_eq!((kernel.preference, kernel.governor), ("balanced", "powersave"));
             }
@@ -270,7 +358,7 @@ mod tests {
     fn a_value_ends_as_it_was_before_the_first_step_and_not_as_an_earlier_step_made_it() {
         let threads = RefCell::new("0");
         let partition = RefCell::new(true);
-        let put_back = |step: &&str, round: Round| {
+        let put_back = |(): &(), step: &&str, round: Round| {
             if *step == "partition" {
                 if partition.replace(false) {
                     threads.replace("0-3");
@@ -281,8 +369,27 @@ mod tests {
             let wanted = if round == Round::Unwind { "0-1" } else { "0-3" };
             Ok(if threads.replace(wanted) == wanted { Back::Already } else { Back::Restored })
         };
-        let backs = in_two_rounds(&["threads", "partition"], put_back);
+        let backs = in_two_rounds(&["threads", "partition"], (), |()| (), put_back);
         assert_eq!(backs, [Ok(Back::Restored), Ok(Back::Restored)]);
         assert_eq!(*threads.borrow(), "0-3");
+    }
+
+    /// A thread that had the first four of eight CPUs is given all that there are where these four are all: as sched_setaffinity(2)
+    /// is told for a thread that may run everywhere.
+    #[test]
+    fn what_all_cpus_are_is_seen_again_when_some_have_come_back() {
+        let (online, thread) = (Cell::new(4), Cell::new(2));
+        let put_back = |seen: &u32, step: &&str, _: Round| {
+            match *step {
+                "cpus" if online.get() == 8 => return Ok(Back::Already),
+                "cpus" => online.set(8),
+                _ if thread.get().min(online.get()) == 4 => return Ok(Back::Already),
+                _ => thread.set(if *seen == 4 { 8192 } else { 4 }),
+            }
+            Ok(Back::Restored)
+        };
+        let backs = in_two_rounds(&["thread", "cpus"], online.get(), |_| online.get(), put_back);
+        assert_eq!(backs, [Ok(Back::Restored), Ok(Back::Restored)]);
+        assert_eq!(thread.get(), 4);
     }
 }

@@ -66,6 +66,34 @@ impl Value {
         }
     }
 
+    /// The value in words and, of one with parts, with all of them: for whoever has to put it back by hand.
+    #[must_use]
+    pub fn whole(&self) -> String {
+        let json = self.parts().and_then(|_| serde_json::to_string(self).ok());
+        json.unwrap_or_else(|| self.to_string())
+    }
+
+    /// The parts of a value that has some.
+    pub(super) fn parts(&self) -> Option<&BTreeMap<String, Self>> {
+        match self {
+            Self::Each(parts) => Some(parts),
+            Self::Of { value, .. } => value.parts(),
+            _ => None,
+        }
+    }
+
+    /// The value with some of its parts; as it is where it has none.
+    pub(super) fn of_parts(&self, keep: &dyn Fn(&str) -> bool) -> Self {
+        match self {
+            Self::Each(parts) => {
+                let kept = parts.iter().filter(|(part, _)| keep(part));
+                Self::Each(kept.map(|(part, value)| (part.clone(), value.clone())).collect())
+            }
+            Self::Of { what, value } => Self::Of { what: what.clone(), value: Box::new(value.of_parts(keep)) },
+            value => value.clone(),
+        }
+    }
+
     /// What people are shown: of a staged value what it comes to.
     fn shown(&self) -> &Self {
         match self {

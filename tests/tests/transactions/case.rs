@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, ExitStatus};
 
 use anyhow::{Context as _, Result};
 use nix::sys::signal::{Signal, kill};
@@ -12,7 +12,7 @@ use quell::host::Root;
 use quell::tune::journal::{Phase, Store};
 use quell_tests::agent::{self, Ended, Running, Workdir};
 use quell_tests::fake_host::{FakeHost, small_vm};
-use quell_tests::kernel;
+use quell_tests::{kernel, turns};
 
 /// The values of the case's profile, in the order of its steps.
 pub(crate) const FIRST: &str = "/proc/sys/vm/stat_interval";
@@ -143,6 +143,18 @@ impl Drop for Case {
 pub(crate) fn runs(pid: i32, verb: &str) -> bool {
     let words = fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
     words.split(|&byte| byte == 0).any(|word| word == verb.as_bytes())
+}
+
+/// Lets go on what a strace has started and SIGSTOP stops, or is about to, until it has ended.
+pub(crate) fn let_go(strace: &mut Child) -> Result<ExitStatus> {
+    turns::until("it ends", || {
+        let children = format!("/proc/{0}/task/{0}/children", strace.id());
+        let pid = fs::read_to_string(children).ok().and_then(|pids| pids.split_whitespace().next()?.parse().ok());
+        if let Some(pid) = pid {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
+        }
+        Ok(strace.try_wait()?)
+    })
 }
 
 /// Whether strace is here and may trace; else says that a test is skipped.

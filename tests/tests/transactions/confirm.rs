@@ -5,9 +5,10 @@ use std::fs;
 use anyhow::Result;
 use quell::tune::BootTime;
 use quell::tune::journal::Phase;
+use quell_tests::fake_host::two_socket_intel;
 use quell_tests::turns;
 
-use crate::case::{Case, FIRST, SECOND, THIRD, amend};
+use crate::case::{Case, SECOND, THIRD, amend};
 
 #[test]
 fn what_nobody_confirms_in_time_is_undone_though_its_process_has_ended() -> Result<()> {
@@ -67,24 +68,41 @@ fn one_that_is_late_does_not_keep_another_from_being_confirmed() -> Result<()> {
 
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
+const BIAS: &str = "/sys/devices/system/cpu/cpu3/power/energy_perf_bias";
+
+/// A value that the hardware may keep over a boot, and one that goes with the kernel.
+fn case_with_hardware() -> Result<Case> {
+    let bias = "[[set]]\nknob = \"cpu.energy_perf_bias\"\non = \"3\"\nvalue = 0\nreason = \"a test\"\n";
+    let swappiness = "[[set]]\nknob = \"memory.swappiness\"\nvalue = 9\nreason = \"a test\"\n";
+    Case::on(two_socket_intel(), &format!("{bias}{swappiness}"))
+}
+
 #[test]
 fn a_boot_that_comes_before_the_confirmation_is_too_late_for_it() -> Result<()> {
-    let case = Case::new()?;
+    let case = case_with_hardware()?;
     case.quell(&[&case.apply()[..], &["--confirm-within", "1h"]].concat())?.expect_code(0)?;
-    let boot = case.host.read(BOOT);
     case.host.put(BOOT, "99999999-2222-3333-4444-555555555555\n");
-    // A new boot has values of its own for all but one, which its hardware has kept.
-    for file in [FIRST, SECOND] {
-        case.host.put(file, "77");
-    }
+    // A new boot has values of its own for all but what its hardware has kept.
+    case.host.put(THIRD, "77");
     let status = case.quell(&["status"])?.expect_code(1)?;
     assert!(status.stdout.contains("`quell tune recover` undoes it"), "{}", status.stdout);
     let refused = case.quell(&["confirm"])?.expect_code(2)?;
     assert!(refused.stderr.contains("too late"), "{}", refused.stderr);
     let recovered = case.quell(&["recover"])?.expect_code(0)?;
-    assert!(recovered.stdout.contains("1 values put back, 0 were as before, 2 went with the boot"), "{recovered:?}");
-    assert_eq!([FIRST, SECOND, THIRD].map(|file| case.host.read(file).trim().to_owned()), ["77", "77", "60"]);
-    case.host.put(BOOT, boot);
+    assert!(recovered.stdout.contains("1 values put back, 0 were as before, 1 went with the boot"), "{recovered:?}");
+    assert_eq!([BIAS, THIRD].map(|file| case.host.read(file).trim().to_owned()), ["6", "77"]);
+    Ok(())
+}
+
+#[test]
+fn what_a_new_boot_sets_to_the_same_is_not_taken_for_the_transactions() -> Result<()> {
+    let case = case_with_hardware()?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    // As by a line in sysctl.d that says what the profile said.
+    case.host.put(BOOT, "99999999-2222-3333-4444-555555555555\n");
+    let rolled = case.quell(&["rollback", "--force"])?.expect_code(0)?;
+    assert!(rolled.stdout.contains("1 values put back, 0 were as before, 1 went with the boot"), "{rolled:?}");
+    assert_eq!([BIAS, THIRD].map(|file| case.host.read(file).trim().to_owned()), ["6", "9"]);
     Ok(())
 }
 
@@ -109,5 +127,22 @@ fn what_waits_under_an_older_version_was_not_confirmed_in_time() -> Result<()> {
     assert!(fs::read_to_string(&journal)?.contains("1800000000"));
     case.quell(&["recover"])?.expect_code(0)?;
     assert!(case.is_as_before());
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_put_back_for_a_moment_is_tried_again() -> Result<()> {
+    let case = Case::new()?;
+    case.quell(&[&case.apply()[..], &["--confirm-within", "1s"]].concat())?.expect_code(0)?;
+    // Away, as the files of a card whose driver starts anew.
+    let away = case.dir.path("away");
+    fs::copy(case.at(SECOND), &away)?;
+    fs::remove_file(case.at(SECOND))?;
+    turns::until("the guard has tried", || Ok((case.phases()? == [Phase::Closed]).then_some(())))?;
+    fs::copy(&away, case.at(SECOND))?;
+    turns::until("the guard has tried again", || Ok(case.is_as_before().then_some(())))?;
+    turns::until("it has said so", || {
+        Ok(case.quell(&["status"])?.stdout.contains("nothing is in force").then_some(()))
+    })?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use quell::host::{Host, Root};
 use quell::tune::journal::{Phase, Store};
 use quell::tune::{BootTime, Unless, recover, rollback};
+use quell_tests::fake_host::small_vm;
 
 use crate::case::{Case, can_meddle};
 
@@ -66,4 +67,68 @@ fn a_journal_cut_at_any_byte_still_puts_everything_back() -> Result<()> {
         assert!(case.is_as_before(), "cut at byte {length} of {}", whole.len());
     }
     Ok(())
+}
+
+/// A step of each stage: a partition, which is made in several writes, a number, a value with parts, and a line for the boot.
+fn of_all_stages() -> Result<Case> {
+    let set = |knob: &str, on: &str, value: &str| {
+        format!("[[set]]\nknob = \"{knob}\"\n{on}value = {value}\nreason = \"a test\"\n")
+    };
+    let host = small_vm();
+    host.put("/etc/default/grub", "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\n");
+    let settings = [
+        set("isolation.partition", "", "\"1\""),
+        set("memory.swappiness", "", "9"),
+        set("irq.nic_queues", "on = \"eth0\"\n", "\"0\""),
+        set("boot.parameter", "on = \"skew_tick\"\n", "\"1\""),
+    ];
+    let case = Case::on(host, &settings.concat())?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    Ok(case)
+}
+
+/// Kills a verb at each of its changes, and recovers.
+fn killed_at_any_change(verb: &str, prepared: impl Fn() -> Result<Case>) -> Result<()> {
+    for call in 1.. {
+        let case = prepared()?;
+        let ended = case.meddled(&[verb], &format!("{CHANGES},unlinkat,rmdir:signal=KILL:when={call}"))?;
+        let at = || format!("killed at call {call}: {ended:?}");
+        if ended.code == Some(0) {
+            assert!(call > 10, "only {call} calls change anything");
+            assert!(case.is_as_before(), "{}", at());
+            break;
+        }
+        case.quell(&["recover"])?.expect_code(0).with_context(at)?;
+        if case.phases()?.iter().any(|phase| matches!(phase, Phase::Complete { .. })) {
+            // Killed before it had begun.
+            case.quell(&[verb])?.expect_code(0).with_context(at)?;
+        }
+        assert!(case.is_as_before(), "{}", at());
+        assert!(case.phases()?.iter().all(|phase| *phase == Phase::Closed), "{}", at());
+    }
+    Ok(())
+}
+
+#[test]
+fn killed_at_any_change_a_rollback_is_finished_to_the_byte() -> Result<()> {
+    if !can_meddle("killed_at_any_change_a_rollback_is_finished_to_the_byte") {
+        return Ok(());
+    }
+    killed_at_any_change("rollback", of_all_stages)
+}
+
+#[test]
+fn killed_at_any_change_a_recovery_is_finished_to_the_byte() -> Result<()> {
+    if !can_meddle("killed_at_any_change_a_recovery_is_finished_to_the_byte") {
+        return Ok(());
+    }
+    killed_at_any_change("recover", || {
+        let case = of_all_stages()?;
+        // As if it had been killed before it was complete.
+        let mut text = fs::read_to_string(case.journal(1))?;
+        let last = text.trim_end().rfind('\n').context("a line before the last")?;
+        text.truncate(last + 1);
+        fs::write(case.journal(1), text)?;
+        Ok(case)
+    })
 }

@@ -1,9 +1,14 @@
 //! What somebody else sets is theirs.
 
-use anyhow::Result;
-use quell::tune::journal::Phase;
+use std::fs;
+use std::io::Read as _;
+use std::process::{Command, Stdio};
 
-use crate::case::{Case, FIRST, SECOND, THIRD, can_meddle};
+use anyhow::{Context as _, Result};
+use quell::tune::journal::Phase;
+use quell_tests::{agent, turns};
+
+use crate::case::{Case, FIRST, SECOND, THIRD, amend, can_meddle, let_go};
 
 #[test]
 fn a_value_that_somebody_changed_since_is_left_unless_forced() -> Result<()> {
@@ -83,6 +88,113 @@ fn what_was_left_does_not_stand_before_what_is_in_force() -> Result<()> {
     assert!(next.stdout.contains("transaction 0001 undone but for 1 value: 2 values put back"), "{}", next.stdout);
     assert_eq!(case.host.read(SECOND).trim(), "0");
     case.quell(&["rollback", "--to", "1", "--force"])?.expect_code(0)?;
+    assert!(case.is_as_before());
+    Ok(())
+}
+
+#[test]
+fn what_a_newer_one_left_goes_with_the_older_one_that_put_it_back() -> Result<()> {
+    let case = Case::new()?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    let other = case.profile("other", "memory.swappiness", 5)?;
+    case.quell(&["apply", &other, "--yes"])?.expect_code(0)?;
+    case.host.put(THIRD, "33");
+    let rolled = case.quell(&["rollback"])?.expect_code(1)?;
+    assert!(rolled.stdout.contains("`quell tune rollback --to 2 --force`"), "{}", rolled.stdout);
+    // The first, which made what the second found.
+    case.quell(&["rollback", "--force"])?.expect_code(0)?;
+    assert!(case.is_as_before());
+    let status = case.quell(&["status"])?.expect_code(0)?;
+    assert!(status.stdout.contains("nothing is in force"), "{}", status.stdout);
+    case.quell(&["rollback", "--force"])?.expect_code(0)?;
+    assert!(case.is_as_before());
+    Ok(())
+}
+
+#[test]
+fn what_is_said_to_put_it_back_all_the_same_does() -> Result<()> {
+    let case = Case::new()?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    let other = case.profile("other", "memory.swappiness", 5)?;
+    case.quell(&["apply", &other, "--yes"])?.expect_code(0)?;
+    case.host.put(THIRD, "33");
+    case.quell(&["rollback"])?.expect_code(1)?;
+    case.quell(&["rollback", "--to", "2", "--force"])?.expect_code(0)?;
+    assert_eq!(case.host.read(THIRD).trim(), "9");
+    assert!(matches!(case.phases()?[..], [Phase::Complete { .. }, Phase::Closed]));
+    case.quell(&["rollback"])?.expect_code(0)?;
+    assert!(case.is_as_before());
+    Ok(())
+}
+
+#[test]
+fn what_is_left_is_named_with_what_it_was_before_the_first_step() -> Result<()> {
+    let case = Case::new()?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    // An earlier step had made it something else by the time of its own.
+    amend(&case.journal(1), "[2,{\"integer\":60}]", "[2,{\"integer\":50}]")?;
+    case.host.put(THIRD, "33");
+    let rolled = case.quell(&["rollback"])?.expect_code(1)?;
+    assert!(rolled.stdout.contains("memory.swappiness on host, which was 60"), "{}", rolled.stdout);
+    let status = case.quell(&["status"])?.expect_code(1)?;
+    assert!(status.stdout.contains("left when it was undone: memory.swappiness was 60"), "{}", status.stdout);
+    Ok(())
+}
+
+#[test]
+fn what_a_step_that_was_cut_had_moved_is_nobody_elses() -> Result<()> {
+    if !can_meddle("what_a_step_that_was_cut_had_moved_is_nobody_elses") {
+        return Ok(());
+    }
+    let case = Case::new()?;
+    // One value under two names.
+    fs::remove_file(case.at(SECOND))?;
+    fs::hard_link(case.at(FIRST), case.at(SECOND))?;
+    let before = case.host.snapshot();
+    let cut = case.meddled_at(&case.apply(), "write:signal=KILL:when=1", &[SECOND])?;
+    assert_ne!(cut.code, Some(0));
+    // It was written, and nothing looked at the first again.
+    case.host.put(SECOND, "55");
+    let recovered = case.quell(&["recover"])?.expect_code(0)?;
+    assert!(recovered.stdout.contains("transaction 0001 undone: "), "{}", recovered.stdout);
+    assert_eq!(case.host.snapshot(), before);
+    case.quell(&["status"])?.expect_code(0)?;
+    Ok(())
+}
+
+#[test]
+fn a_value_that_was_set_under_its_other_name_is_nobody_elses() -> Result<()> {
+    let case = Case::new()?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    let other = case.dir.path("other.toml");
+    let setting = "[[set]]\nknob = \"sysctl\"\non = \"vm.swappiness\"\nvalue = \"5\"\nreason = \"another\"\n";
+    fs::write(&other, format!("summary = \"a test\"\n{setting}"))?;
+    case.quell(&["apply", other.to_str().expect("a path of text"), "--yes"])?.expect_code(0)?;
+    let verified = case.quell(&["verify"])?.expect_code(0)?;
+    assert!(verified.stdout.contains("3 of 3 values are as they were set"), "{}", verified.stdout);
+    Ok(())
+}
+
+#[test]
+fn what_somebody_changes_while_an_apply_begins_is_told() -> Result<()> {
+    if !can_meddle("what_somebody_changes_while_an_apply_begins_is_told") {
+        return Ok(());
+    }
+    let case = Case::new()?;
+    let journal = case.journal(1);
+    let mut command = Command::new("strace");
+    command.args(["-qq", "-o", "/dev/null", "-e", "inject=fdatasync:signal=STOP:when=1", "-P"]).arg(&journal);
+    command.arg(agent::binary()?).args(case.words(&case.apply())).stdout(Stdio::piped());
+    let mut child = command.spawn()?;
+    let has_begun = || Ok(fs::read_to_string(&journal).is_ok_and(|text| text.contains('\n')).then_some(()));
+    turns::until("it has begun, and goes no further", has_begun)?;
+    case.host.put(THIRD, "33");
+    let ended = let_go(&mut child)?;
+    let mut said = String::new();
+    child.stdout.take().context("stdout")?.read_to_string(&mut said)?;
+    assert!(ended.success(), "{said}");
+    assert!(said.contains("memory.swappiness on host from 60 to 33"), "{said}");
+    case.quell(&["rollback"])?.expect_code(0)?;
     assert!(case.is_as_before());
     Ok(())
 }

@@ -1,13 +1,15 @@
 //! What is in force only as long as a process holds it.
 
 use std::fs;
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use quell::tune::journal::Phase;
+use quell_tests::{agent, turns};
 
-use crate::case::{Case, runs};
+use crate::case::{Case, can_meddle, let_go, runs};
 
 const HELD: &str = "[[set]]\nknob = \"cpu.dma_latency\"\nvalue = 10\nreason = \"a test\"\n";
 
@@ -68,5 +70,28 @@ fn a_holder_that_cannot_be_told_is_no_value_put_back() -> Result<()> {
     fs::write(case.post("hold-0001"), format!("{number}\n"))?;
     case.quell(&["rollback"])?.expect_code(0)?;
     assert!(case.is_as_before());
+    Ok(())
+}
+
+#[test]
+fn who_comes_too_late_to_hold_it_holds_nothing() -> Result<()> {
+    if !can_meddle("who_comes_too_late_to_hold_it_holds_nothing") {
+        return Ok(());
+    }
+    let case = Case::with(HELD)?;
+    case.quell(&case.apply())?.expect_code(0)?;
+    let first = holder(&case)?;
+    kill(Pid::from_raw(first), Signal::SIGKILL)?;
+    turns::until("the first is gone", || Ok((!runs(first, "hold")).then_some(())))?;
+    fs::remove_file(case.post("hold-0001"))?;
+    // Stopped when it has opened the file of its post.
+    let post = case.post("hold-0001");
+    let mut command = Command::new("strace");
+    command.args(["-qq", "-o", "/dev/null", "-e", "inject=openat:signal=STOP:when=1", "-P"]).arg(&post);
+    let mut late = command.arg(agent::binary()?).args(case.words(&["hold", "1"])).spawn()?;
+    turns::until("it opens its post", || Ok(post.exists().then_some(())))?;
+    case.quell(&["rollback"])?.expect_code(0)?;
+    assert!(let_go(&mut late)?.success());
+    assert!(!post.exists());
     Ok(())
 }

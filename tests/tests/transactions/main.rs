@@ -1,5 +1,6 @@
 //! Whatever ends an apply, the host is put back: on a host that is a tree, with the real binary.
 
+mod any;
 mod boost;
 mod boot;
 mod case;
@@ -10,6 +11,7 @@ mod edits;
 mod elsewhere;
 mod held;
 mod journals;
+mod parts;
 mod prompt;
 mod refused;
 mod said;

@@ -7,9 +7,9 @@ use anyhow::{Context as _, bail};
 use nix::sys::signal::{SigSet, Signal};
 use quell::host::{Host, Root};
 use quell::tune::background::{self, Errand, Post};
-use quell::tune::journal::{JournalError, StepState, Store, TransactionId};
+use quell::tune::journal::{JournalError, Phase, StepState, Store, TransactionId};
 use quell::tune::knob::{self, Held, Lifetime, Reading};
-use quell::tune::{self, BootTime, Lock, UndoError, Unless};
+use quell::tune::{self, BootTime, Kept, Lock, UndoError, Unless, Unwound};
 
 use crate::cli::Outcome;
 
@@ -28,6 +28,8 @@ pub(super) struct Hold {
 const PAUSE: Duration = Duration::from_millis(200);
 /// Between two tries to undo.
 const AGAIN: Duration = Duration::from_secs(1);
+/// So often what refused is tried again: longer than a driver or a link takes to start anew.
+const TRIES: u32 = 60;
 
 /// Undoes what is not confirmed by then. What was confirmed is none of its business.
 pub(super) fn guard(root: &Root, arguments: &Guard) -> anyhow::Result<Outcome> {
@@ -38,25 +40,49 @@ pub(super) fn guard(root: &Root, arguments: &Guard) -> anyhow::Result<Outcome> {
         thread::sleep(PAUSE);
     }
     // Whatever stands in the way may pass: who started this may be cut off from the host until it is undone.
-    while let Err(error) = undo_overdue(root) {
-        tracing::warn!("{error:#}");
+    let mut refused = loop {
+        match undo(root, |host, store| tune::recover(host, store, BootTime::now(), Unless::Changed)) {
+            Ok(refused) => break refused,
+            Err(error) => tracing::warn!("{error:#}"),
+        }
         thread::sleep(AGAIN);
+    };
+    // A driver that starts anew is busy, or its files are away.
+    for _ in 0..TRIES {
+        if refused.is_empty() {
+            break;
+        }
+        thread::sleep(AGAIN);
+        match undo(root, |host, store| tune::again(host, store, &refused, Unless::Changed)) {
+            Ok(still) => refused = still,
+            Err(error) => tracing::warn!("{error:#}"),
+        }
     }
     Ok(Outcome::Done)
 }
 
-/// Fails where another try may do better.
-fn undo_overdue(root: &Root) -> anyhow::Result<()> {
+/// Undoes transactions; those of which a value refused.
+///
+/// # Errors
+/// Another try may do better.
+fn undo(
+    root: &Root,
+    unwind: impl FnOnce(&Host, &Store) -> Result<Unwound, JournalError>,
+) -> anyhow::Result<Vec<TransactionId>> {
     let _lock = Lock::take(root, "undoing what was not confirmed")?;
     let host = Host::read(root.clone())?;
-    for (id, result) in tune::recover(&host, &Store::of(root), BootTime::now(), Unless::Changed)? {
+    let mut refused = Vec::new();
+    for (id, result) in unwind(&host, &Store::of(root))? {
         match result {
-            Ok(undone) => undone.left.iter().for_each(|left| tracing::warn!("transaction {id}: {left}")),
+            Ok(undone) => {
+                undone.left.iter().for_each(|left| tracing::warn!("transaction {id}: {left}"));
+                refused.extend(undone.left.iter().any(|left| left.kept == Kept::Refused).then_some(id));
+            }
             Err(UndoError::Journal(error @ JournalError::Io { .. })) => return Err(error.into()),
             Err(error) => tracing::warn!("transaction {id}: {error}"),
         }
     }
-    Ok(())
+    Ok(refused)
 }
 
 /// Sets again what lasts only while it is held, and holds it until it is told to end.
@@ -87,8 +113,12 @@ pub(super) fn hold(root: &Root, arguments: &Hold) -> anyhow::Result<Outcome> {
         }
     }
     // Who waits for it takes this for the word that all is held.
-    let _post = Post::take(root, &Errand::Hold(id)).context("cannot say who holds it")?;
-    ending.wait()?;
+    let post = Post::take(root, &Errand::Hold(id)).context("cannot say who holds it")?;
+    // Who has begun to undo it before that found nobody here.
+    match Store::of(root).read(id)?.map(|transaction| transaction.phase) {
+        Some(Phase::Applying | Phase::Complete { .. }) => ending.wait().map(drop)?,
+        _ => post.resign(root, &Errand::Hold(id)),
+    }
     drop(held);
     Ok(Outcome::Done)
 }

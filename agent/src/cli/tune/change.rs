@@ -11,7 +11,7 @@ use quell::host::{Host, Root};
 use quell::tune::background::{BackgroundError, Errand, release};
 use quell::tune::journal::{Record, Store, TransactionId, Transactions};
 use quell::tune::knob::Lifetime;
-use quell::tune::{self, Applied, BootTime, Holder, Lock, Plan, Terms, Unless, Unwound, ready};
+use quell::tune::{self, Applied, BootTime, Holder, Lock, Plan, Step, Terms, Unless, Unwound, ready};
 use quell::units::Nanos;
 
 use super::{Chosen, ask, must_be_finished, now, planned, text};
@@ -99,6 +99,13 @@ fn report(plan: &Plan, applied: &Applied, within: Option<Nanos>) -> Result<Strin
     for (step, why) in &applied.refused {
         let step = &plan.steps[*step];
         writeln!(text, "refused, and left as it was: {} on {}: {why}", step.knob, step.target)?;
+    }
+    for (step, now, start) in &applied.changed {
+        let Step { knob, target, .. } = &plan.steps[*step];
+        writeln!(
+            text,
+            "changed by somebody while this began: {knob} on {target} from {start} to {now}; undoing ends at {start}"
+        )?;
     }
     let set = plan.steps.len() - applied.refused.len();
     writeln!(text, "transaction {}: {set} values set, each read back", applied.id)?;

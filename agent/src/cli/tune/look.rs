@@ -99,7 +99,8 @@ pub(super) fn status(root: Root, out: &mut dyn Write) -> anyhow::Result<Outcome>
         for (step, before, why) in transaction.left() {
             left = true;
             let (id, on) = (transaction.id, text::on(&[&step.target]));
-            writeln!(out, "{id}  left when it was undone: {}{on} was {before}: {}", step.knob, wrapped(why, 4))?;
+            let (knob, before) = (&step.knob, before.whole());
+            writeln!(out, "{id}  left when it was undone: {knob}{on} was {before}: {}", wrapped(why, 4))?;
         }
     }
     if !left && broken.is_empty() && !transactions.iter().any(|transaction| complete(&transaction)) {

@@ -39,7 +39,8 @@ struct Moved<'a> {
 
 impl<'a> Work<'a> {
     pub(super) fn new(host: &'a Host, steps: &'a [Step], journal: Journal, interruptions: &'a Interruptions) -> Self {
-        let applied = Applied { id: journal.transaction().id, held: Vec::new(), refused: Vec::new() };
+        let applied =
+            Applied { id: journal.transaction().id, held: Vec::new(), refused: Vec::new(), changed: Vec::new() };
         Self { start: host, host: host.clone(), steps, journal, interruptions, applied }
     }
 
@@ -86,6 +87,11 @@ impl<'a> Work<'a> {
         if intended.is_empty() {
             return Ok(false);
         }
+        if self.done().next().is_none() {
+            // Later it may be of a step of this transaction.
+            let changed: Vec<_> = intended.iter().filter_map(|intended| self.changed(intended)).collect();
+            self.applied.changed.extend(changed);
+        }
         let before = intended.iter().map(|intended| (intended.index, intended.before.clone())).collect();
         self.journal.append(Record::Intent { before })?;
         let knobs: Vec<&dyn Knob> = intended.iter().map(|intended| intended.knob).collect();
@@ -104,6 +110,12 @@ impl<'a> Work<'a> {
         }
         self.settle(&knobs)?;
         Ok(true)
+    }
+
+    /// What a value is and was when this began, where that is not the same.
+    fn changed(&self, Intended { index, knob, before, .. }: &Intended<'_>) -> Option<(usize, Value, Value)> {
+        let (step, _) = self.journal.transaction().steps.get(*index)?;
+        (!knob.meets(before, &step.now)).then(|| (*index, before.clone(), step.now.clone()))
     }
 
     /// The steps of a stage that there is something to change for.

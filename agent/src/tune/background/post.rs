@@ -29,6 +29,11 @@ impl Post {
             Err(_) => Err(io::Error::other("another process does it already")),
         }
     }
+
+    /// Leaves it, and nothing of it behind.
+    pub fn resign(self, root: &Root, errand: &Errand) {
+        let _ = fs::remove_file(path(root, errand));
+    }
 }
 
 /// Who is at a post; `None` where nobody is.
@@ -51,9 +56,15 @@ pub(super) fn manned(root: &Root, errand: &Errand) -> io::Result<Option<Pid>> {
     }
 }
 
-/// Removes the file of a post that nobody is at.
+/// Removes the file of a post that nobody is at. Under its lock: who took it in between would be at a post that nobody finds.
 pub(super) fn clear(root: &Root, errand: &Errand) {
-    let _ = fs::remove_file(path(root, errand));
+    let path = path(root, errand);
+    let Ok(file) = File::open(&path) else { return };
+    if let Ok(file) = Flock::lock(file, FlockArg::LockExclusiveNonblock)
+        && lock::is_at(&file, &path).is_ok_and(|is_at| is_at)
+    {
+        let _ = fs::remove_file(&path);
+    }
 }
 
 fn path(root: &Root, errand: &Errand) -> PathBuf {

@@ -10,6 +10,8 @@ mod line;
 mod state;
 mod store;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::namespaces::Namespaces;
@@ -76,6 +78,9 @@ impl Begin {
     }
 }
 
+/// Parts of a value, by name.
+pub type Parts = BTreeSet<String>;
+
 /// A line of a transaction's file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "kebab-case", deny_unknown_fields)]
@@ -115,6 +120,9 @@ pub enum Record {
         /// Steps whose values somebody else had changed before anything was undone.
         #[serde(default)]
         theirs: Vec<usize>,
+        /// Steps of whose values somebody else had changed these parts.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        parts: Vec<(usize, Parts)>,
     },
     /// A value is about to be put back.
     Restoring {
@@ -132,6 +140,12 @@ pub enum Record {
         step: usize,
         /// Why.
         why: String,
+        /// What the value was after that, where it was written and is not as before: it may have been put back in part.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        now: Option<Value>,
+        /// These parts of the value alone, where there are any: the others were undone.
+        #[serde(default, skip_serializing_if = "Parts::is_empty")]
+        parts: Parts,
     },
     /// It has been undone, as far as the records before say.
     Closed,

@@ -1,6 +1,8 @@
 //! What the records of a transaction come to.
 
-use super::{Begin, Record, TransactionId};
+use std::collections::BTreeMap;
+
+use super::{Begin, Parts, Record, TransactionId};
 use crate::tune::namespaces::Namespaces;
 use crate::tune::{BootTime, Request, Step, Value};
 
@@ -28,6 +30,8 @@ pub struct Transaction {
     format: u32,
     /// Steps that a begun undoing found changed by somebody else.
     theirs: Vec<usize>,
+    /// Parts of steps' values that it found changed by somebody else.
+    their_parts: BTreeMap<usize, Parts>,
     /// Steps whose values a begun undoing has put back, or was about to, in its order.
     restoring: Vec<usize>,
 }
@@ -77,6 +81,8 @@ pub enum StepState {
         after: Option<Value>,
         /// Why.
         why: String,
+        /// What the value was after an undoing that wrote it.
+        now: Option<Value>,
     },
 }
 
@@ -91,10 +97,25 @@ pub struct ToUndo {
     pub before: Value,
     /// The value that was read back, where it was done.
     pub after: Option<Value>,
+    /// What an undoing that wrote it has left it as.
+    pub left: Option<Value>,
     /// Whether a write to it may have been cut short: whatever is there may be of that.
     pub half_written: bool,
     /// Whether an undoing that was cut short found it changed by somebody else.
     pub theirs: bool,
+    /// The parts of its value that such an undoing found changed by somebody else.
+    pub their_parts: Parts,
+}
+
+impl ToUndo {
+    /// The same for some parts of its value.
+    pub(in crate::tune) fn of_parts(&self, keep: &dyn Fn(&str) -> bool) -> Self {
+        let cut = |value: &Value| value.of_parts(keep);
+        let mut some = self.clone();
+        (some.step.now, some.before) = (cut(&self.step.now), cut(&self.before));
+        (some.after, some.left) = (self.after.as_ref().map(cut), self.left.as_ref().map(cut));
+        some
+    }
 }
 
 impl Transaction {
@@ -111,6 +132,7 @@ impl Transaction {
             phase: Phase::Applying,
             format: begin.format,
             theirs: Vec::new(),
+            their_parts: BTreeMap::new(),
             restoring: Vec::new(),
         }
     }
@@ -136,13 +158,24 @@ impl Transaction {
         self.confirm_by().is_some_and(|by| by < now || self.boot != boot)
     }
 
-    /// The values that were not put back when it was undone, with the reasons.
+    /// The steps whose values were not put back when it was undone, with what those were before the first step, and the reasons.
     pub fn left(&self) -> impl Iterator<Item = (&Step, &Value, &str)> {
         let steps = self.steps.iter().filter(|_| self.phase == Phase::Closed);
         steps.filter_map(|(step, state)| match state {
-            StepState::Left { before, why, .. } => Some((step, before, why.as_str())),
+            StepState::Left { why, .. } => Some((step, &step.now, why.as_str())),
             _ => None,
         })
+    }
+
+    /// Whether a begun undoing has written a step's value, and not said since what became of it.
+    pub(in crate::tune) fn is_restoring(&self, step: usize) -> bool {
+        self.restoring.contains(&step)
+    }
+
+    /// The steps whose values were not put back when it was undone, by number.
+    pub(in crate::tune) fn left_steps(&self) -> impl Iterator<Item = (usize, &Step)> {
+        let steps = self.steps.iter().enumerate().filter(|_| self.phase == Phase::Closed);
+        steps.filter(|(_, (_, state))| matches!(state, StepState::Left { .. })).map(|(index, (step, _))| (index, step))
     }
 
     /// The steps that changed something or may have, in the order of doing.
@@ -153,10 +186,10 @@ impl Transaction {
         let cut = self.steps.iter().position(intended).filter(|index| !self.restoring.contains(index));
         let half_written = |index| cut == Some(index) || self.restoring.last() == Some(&index);
         let steps = self.steps.iter().enumerate().filter_map(|(index, (step, state))| {
-            let (before, after) = match state {
-                StepState::Intended { before } => (before, None),
-                StepState::Done { before, after } => (before, Some(after)),
-                StepState::Left { before, after, .. } => (before, after.as_ref()),
+            let (before, after, left) = match state {
+                StepState::Intended { before } => (before, None, None),
+                StepState::Done { before, after } => (before, Some(after), None),
+                StepState::Left { before, after, now, .. } => (before, after.as_ref(), now.clone()),
                 StepState::Planned | StepState::Refused(_) | StepState::Undone => return None,
             };
             Some(ToUndo {
@@ -164,17 +197,19 @@ impl Transaction {
                 step: step.clone(),
                 before: before.clone(),
                 after: after.cloned(),
+                left,
                 half_written: half_written(index),
                 theirs: self.theirs.contains(&index),
+                their_parts: self.their_parts.get(&index).cloned().unwrap_or_default(),
             })
         });
         steps.collect()
     }
 
-    /// Each value before, as JSON; `unknown` where there is none: it may just be lost.
+    /// What each value was before the first step, as JSON; `unknown` where there is none: it may just be lost.
     pub(super) fn originals(&self) -> String {
         let known = self.to_undo().into_iter().map(
-            |undo| serde_json::json!({ "knob": undo.step.knob, "target": undo.step.target, "before": undo.before }),
+            |undo| serde_json::json!({ "knob": undo.step.knob, "target": undo.step.target, "before": undo.step.now }),
         );
         let known: Vec<_> = known.collect();
         if known.is_empty() { "unknown".to_owned() } else { serde_json::Value::Array(known).to_string() }
@@ -199,11 +234,14 @@ impl Transaction {
             }
             Record::Complete { confirm_by } => self.phase = Phase::Complete { confirm_by },
             Record::Confirmed => self.phase = Phase::Complete { confirm_by: None },
-            Record::Undoing { theirs, .. } => {
-                if self.phase == Phase::Undoing {
-                    self.theirs.extend(theirs);
-                } else {
-                    self.theirs = theirs;
+            Record::Undoing { theirs, parts, .. } => {
+                if self.phase != Phase::Undoing {
+                    self.theirs.clear();
+                    self.their_parts.clear();
+                }
+                self.theirs.extend(theirs);
+                for (step, parts) in parts {
+                    self.their_parts.entry(step).or_default().extend(parts);
                 }
                 self.phase = Phase::Undoing;
             }
@@ -215,20 +253,43 @@ impl Transaction {
                 self.restoring.retain(|restored| *restored != step);
                 self.set(step, |_| StepState::Undone);
             }
-            Record::Left { step, why } => {
+            Record::Left { step, why, now, parts } => {
                 self.restoring.retain(|restored| *restored != step);
+                if !parts.is_empty() {
+                    self.keep(step, &parts);
+                }
                 self.set(step, |state| match state {
-                    StepState::Intended { before } => StepState::Left { before, after: None, why },
-                    StepState::Done { before, after } => StepState::Left { before, after: Some(after), why },
-                    StepState::Left { before, after, .. } => StepState::Left { before, after, why },
+                    StepState::Intended { before } => StepState::Left { before, after: None, why, now },
+                    StepState::Done { before, after } => StepState::Left { before, after: Some(after), why, now },
+                    // An undoing that did not write it found it as the one before had left it, or somebody else had set it.
+                    StepState::Left { before, after, now: known, .. } => {
+                        StepState::Left { before, after, why, now: now.or(known) }
+                    }
                     other => other,
                 });
             }
             Record::Closed => {
                 self.phase = Phase::Closed;
                 self.theirs.clear();
+                self.their_parts.clear();
                 self.restoring.clear();
             }
+        }
+    }
+
+    /// Forgets all but some parts of a step's values.
+    fn keep(&mut self, step: usize, parts: &Parts) {
+        let Some((step, state)) = self.steps.get_mut(step) else { return };
+        let cut = |value: &mut Value| *value = value.of_parts(&|part| parts.contains(part));
+        cut(&mut step.now);
+        match state {
+            StepState::Intended { before } => cut(before),
+            StepState::Done { before, after } => [before, after].into_iter().for_each(cut),
+            StepState::Left { before, after, now, .. } => {
+                cut(before);
+                after.iter_mut().chain(now).for_each(cut);
+            }
+            StepState::Planned | StepState::Refused(_) | StepState::Undone => {}
         }
     }
 

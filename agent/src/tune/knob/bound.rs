@@ -129,6 +129,10 @@ impl Knob for Bound {
         self.knob.remainder(host, target, inner(before), wanted)
     }
 
+    fn file(&self, target: &Target) -> Option<String> {
+        self.knob.file(target)
+    }
+
     fn changeable(&self, host: &Host, target: &Target) -> Result<(), KnobError> {
         self.knob.changeable(host, target)
     }

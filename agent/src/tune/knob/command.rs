@@ -1,9 +1,10 @@
 //! Programs that make a setting count.
 
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::KnobError;
+use crate::tune::lock;
 
 /// Runs a program to its end. Its output is part of the error where it fails.
 pub(super) fn run(program: &str, arguments: &[&str]) -> Result<(), KnobError> {
@@ -11,12 +12,13 @@ pub(super) fn run(program: &str, arguments: &[&str]) -> Result<(), KnobError> {
 }
 
 /// What a program prints.
-pub(super) fn output(program: &str, arguments: &[&str]) -> Result<String, KnobError> {
+pub(in crate::tune) fn output(program: &str, arguments: &[&str]) -> Result<String, KnobError> {
     let command = [&[program], arguments].concat().join(" ");
     let failed = |why: String| KnobError::Command { command: command.clone(), why };
     let output = Command::new(program)
         .args(arguments)
-        .stdin(Stdio::null())
+        // Killed in between, this leaves the program at work, and the host locked for as long.
+        .stdin(lock::for_programs())
         // A Ctrl-C on a terminal goes to a group: half done, it would be worse than done.
         .process_group(0)
         .output()

@@ -8,7 +8,7 @@ mod limits;
 mod platform_profile;
 mod smt;
 
-use super::{Codec, FileKnob, Knob, KnobSpec, Risk};
+use super::{Codec, FileKnob, KeptBy, Knob, KnobSpec, Risk};
 use crate::tune::{Kind, Scope};
 
 /// The family.
@@ -36,6 +36,7 @@ pub(super) static KNOBS: &[&'static dyn Knob] = &[
             source: "Documentation/admin-guide/pm/intel_pstate.rst; amd-pstate.rst (6.3)",
             kind: Kind::Word(&["performance", "balance_performance", "balance_power", "power", "default"]),
             scope: Scope::Cpu,
+            kept_by: KeptBy::Hardware,
             ..KnobSpec::RUNTIME
         },
         path: "/sys/devices/system/cpu/cpu{}/cpufreq/energy_performance_preference",
@@ -48,6 +49,7 @@ pub(super) static KNOBS: &[&'static dyn Knob] = &[
             source: "Documentation/admin-guide/pm/intel_epb.rst",
             kind: Kind::Integer { min: 0, max: 15, unit: "" },
             scope: Scope::Cpu,
+            kept_by: KeptBy::Hardware,
             ..KnobSpec::RUNTIME
         },
         path: "/sys/devices/system/cpu/cpu{}/power/energy_perf_bias",

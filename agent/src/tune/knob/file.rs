@@ -40,7 +40,7 @@ pub enum Codec {
 }
 
 impl FileKnob {
-    fn file(&self, target: &Target) -> String {
+    fn path_on(&self, target: &Target) -> String {
         path_of(self.path, target)
     }
 }
@@ -79,7 +79,7 @@ impl Knob for FileKnob {
     }
 
     fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
-        let file = self.file(target);
+        let file = self.path_on(target);
         let text = match read(host, &file, self.path)? {
             Ok(text) => text,
             Err(why) => return Ok(Reading::Absent(offline(host, target).unwrap_or(why))),
@@ -96,7 +96,7 @@ impl Knob for FileKnob {
             Value::Cpus(_) => check_cpus(host, value).cloned(),
             Value::Word(word) => {
                 let file = match self.codec {
-                    Codec::Bracketed => self.file(target),
+                    Codec::Bracketed => self.path_on(target),
                     Codec::OneOf(choices) => path_of(choices, target),
                     _ => return Ok(value.clone()),
                 };
@@ -111,11 +111,15 @@ impl Knob for FileKnob {
     }
 
     fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
-        write(host, &self.file(target), &self.codec.encode(value, host)).map(|()| Held::Nothing)
+        write(host, &self.path_on(target), &self.codec.encode(value, host)).map(|()| Held::Nothing)
     }
 
     fn changeable(&self, host: &Host, target: &Target) -> Result<(), KnobError> {
-        changeable(host, &self.file(target))
+        changeable(host, &self.path_on(target))
+    }
+
+    fn file(&self, target: &Target) -> Option<String> {
+        Some(self.path_on(target))
     }
 }
 

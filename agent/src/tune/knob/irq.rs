@@ -23,6 +23,7 @@ static DEFAULT_AFFINITY: FileKnob = FileKnob {
         risk: Risk::Low,
         // After the channels, so that it is put back before them: a driver that makes its queues anew gives them what this is.
         stage: Stage::Setting,
+        ..KnobSpec::RUNTIME
     },
     path: "/proc/irq/default_smp_affinity",
     codec: Codec::CpuMask,

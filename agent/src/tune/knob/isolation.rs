@@ -57,6 +57,7 @@ const fn workqueue(id: &'static str, doc: &'static str, scope: Scope) -> KnobSpe
         lifetime: Lifetime::Runtime,
         risk: Risk::Low,
         stage: Stage::Placement,
+        ..KnobSpec::RUNTIME
     }
 }
 

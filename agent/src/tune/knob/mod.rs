@@ -4,7 +4,7 @@
 
 mod boot;
 mod bound;
-mod command;
+pub(super) mod command;
 mod cpu;
 #[cfg(test)]
 mod fake;
@@ -60,6 +60,8 @@ pub struct KnobSpec {
     pub risk: Risk,
     /// When in a transaction it is set.
     pub stage: Stage,
+    /// What keeps a value that lasts until the next boot.
+    pub kept_by: KeptBy,
 }
 
 impl KnobSpec {
@@ -73,6 +75,7 @@ impl KnobSpec {
         lifetime: Lifetime::Runtime,
         risk: Risk::Low,
         stage: Stage::Setting,
+        kept_by: KeptBy::Kernel,
     };
 }
 
@@ -99,6 +102,15 @@ impl Lifetime {
             Self::Runtime | Self::WhileHeld => false,
         }
     }
+}
+
+/// What keeps a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptBy {
+    /// The running kernel: it is gone with that, by kexec(8) too, and what is there after a boot is of that boot.
+    Kernel,
+    /// Hardware or firmware, which may keep it over a boot: kexec(8) resets neither.
+    Hardware,
 }
 
 /// What can go wrong with a setting.
@@ -283,6 +295,11 @@ pub trait Knob: Sync {
     /// What it is in is mounted read-only, as in a container.
     fn changeable(&self, _host: &Host, _target: &Target) -> Result<(), KnobError> {
         Ok(())
+    }
+
+    /// The one file that the value is in, from the host's root, where it is in one: another knob may be another name for it.
+    fn file(&self, _target: &Target) -> Option<String> {
+        None
     }
 
     /// Whether `now`, as it was read, is what was `wanted`.

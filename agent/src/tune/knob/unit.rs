@@ -44,6 +44,7 @@ static ENABLED: KnobSpec = KnobSpec {
     lifetime: Lifetime::NextBoot,
     risk: Risk::Medium("what the service does is not done: from the next boot on or, masked, once it stops"),
     stage: Stage::NextBoot,
+    ..KnobSpec::RUNTIME
 };
 
 const FAKE: &str = "/run/quell-fake/units";

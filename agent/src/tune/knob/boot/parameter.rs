@@ -41,6 +41,7 @@ pub(super) static PARAMETER: Parameter = Parameter {
         lifetime: Lifetime::NextBoot,
         risk: RISK,
         stage: Stage::NextBoot,
+        ..KnobSpec::RUNTIME
     },
     form: Form::WithValue,
 };
@@ -55,6 +56,7 @@ pub(super) static FLAG: Parameter = Parameter {
         lifetime: Lifetime::NextBoot,
         risk: RISK,
         stage: Stage::NextBoot,
+        ..KnobSpec::RUNTIME
     },
     form: Form::Flag,
 };

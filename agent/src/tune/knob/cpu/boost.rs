@@ -3,7 +3,7 @@
 use super::limits::Kept;
 use crate::host::Host;
 use crate::tune::knob::file::{changeable, read, write};
-use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Reading, Stage};
+use crate::tune::knob::{Held, KeptBy, Knob, KnobError, KnobSpec, Reading, Stage};
 use crate::tune::{Kind, Target, Value};
 
 /// `intel_pstate/no_turbo` where there is that, else `cpufreq/boost`.
@@ -17,6 +17,8 @@ static SPEC: KnobSpec = KnobSpec {
     kind: Kind::Switch,
     // Frequencies come and go with it.
     stage: Stage::Presence,
+    // acpi-cpufreq takes the bit of the first CPU for its own at its start (boost_state, drivers/cpufreq/acpi-cpufreq.c).
+    kept_by: KeptBy::Hardware,
     ..KnobSpec::RUNTIME
 };
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::host::Host;
-use crate::tune::knob::KnobSpec;
 use crate::tune::knob::file::path_of;
 use crate::tune::knob::range::{Hardware, RangeKnob, Steps};
+use crate::tune::knob::{KeptBy, KnobSpec};
 use crate::tune::{Kind, Scope, Target};
 use crate::units::CpuId;
 
@@ -73,6 +73,7 @@ pub(super) static UNCORE: RangeKnob = RangeKnob {
         source: "Documentation/admin-guide/pm/intel_uncore_frequency_scaling.rst (5.6)",
         kind: Kind::Range { unit: "kHz" },
         scope: Scope::Each("die"),
+        kept_by: KeptBy::Hardware,
         ..KnobSpec::RUNTIME
     },
     low: "/sys/devices/system/cpu/intel_uncore_frequency/{}/min_freq_khz",

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::host::Host;
-use crate::tune::knob::{Codec, FileKnob, Held, Knob, KnobError, KnobSpec, Reading};
+use crate::tune::knob::{Codec, FileKnob, Held, KeptBy, Knob, KnobError, KnobSpec, Reading};
 use crate::tune::{Kind, Target, Value};
 
 /// The profile of the firmware.
@@ -24,6 +24,7 @@ pub(super) static PLATFORM_PROFILE: PlatformProfile = PlatformProfile(FileKnob {
             "performance",
             "max-power",
         ]),
+        kept_by: KeptBy::Hardware,
         ..KnobSpec::RUNTIME
     },
     path: "/sys/firmware/acpi/platform_profile",

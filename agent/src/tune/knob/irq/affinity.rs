@@ -26,6 +26,7 @@ static SPEC: KnobSpec = KnobSpec {
     lifetime: Lifetime::Runtime,
     risk: Risk::Medium("irqbalance, an ifup or a driver that reloads may set it back"),
     stage: Stage::Placement,
+    ..KnobSpec::RUNTIME
 };
 
 impl Knob for Affinity {

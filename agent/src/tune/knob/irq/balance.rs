@@ -24,6 +24,7 @@ static SPEC: KnobSpec = KnobSpec {
     risk: Risk::Low,
     // Before interrupts are given to CPUs: irqbalance sets them again when it starts.
     stage: Stage::Presence,
+    ..KnobSpec::RUNTIME
 };
 
 /// Debian's and Red Hat's.

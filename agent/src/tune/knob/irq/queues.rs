@@ -24,6 +24,7 @@ static SPEC: KnobSpec = KnobSpec {
     lifetime: Lifetime::Runtime,
     risk: Risk::Medium("irqbalance, an ifup or a driver that reloads may set it back"),
     stage: Stage::Placement,
+    ..KnobSpec::RUNTIME
 };
 
 /// A queue's interrupt. A value names it by its handler, `eth0-rx-3`: a driver that makes its queues anew may get other numbers.

@@ -47,6 +47,7 @@ const fn spec(id: &'static str, doc: &'static str, source: &'static str) -> Knob
         lifetime: Lifetime::Runtime,
         risk: Risk::Medium("kernel work waits where the CPUs that are left are too busy"),
         stage: Stage::Placement,
+        ..KnobSpec::RUNTIME
     }
 }
 

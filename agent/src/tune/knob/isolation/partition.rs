@@ -38,6 +38,7 @@ static SPEC: KnobSpec = KnobSpec {
         "everything else has to do with the CPUs that are left; on 6.1 every process loses the CPUs that were set for it",
     ),
     stage: Stage::Presence,
+    ..KnobSpec::RUNTIME
 };
 
 /// Where a host's cpusets are.

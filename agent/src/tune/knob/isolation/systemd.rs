@@ -23,6 +23,7 @@ static SPEC: KnobSpec = KnobSpec {
     lifetime: Lifetime::NextBoot,
     risk: Risk::Low,
     stage: Stage::NextBoot,
+    ..KnobSpec::RUNTIME
 };
 
 const OWN: &str = "/etc/systemd/system.conf.d/99-quell.conf";

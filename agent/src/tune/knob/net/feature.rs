@@ -30,6 +30,7 @@ const fn spec(id: &'static str, doc: &'static str, scope: Scope) -> KnobSpec {
         lifetime: Lifetime::Runtime,
         risk: Risk::Medium("some drivers reset the interface, and what depends on a feature changes with it"),
         stage: Stage::Setting,
+        ..KnobSpec::RUNTIME
     }
 }
 

@@ -3,7 +3,7 @@
 use super::cards::{Field, Group, Width, cards};
 use super::{nic, nics};
 use crate::host::Host;
-use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage};
+use crate::tune::knob::{Held, KeptBy, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage};
 use crate::tune::{Kind, Scope, Target, Value};
 
 /// A number that a driver keeps.
@@ -40,7 +40,17 @@ const fn knob(
 ) -> FieldKnob {
     let width = if matches!(kind, Kind::Switch) { Width::Byte } else { Width::Word };
     FieldKnob {
-        spec: KnobSpec { id, doc, source, kind, scope: Scope::Nic, lifetime: Lifetime::Runtime, risk, stage },
+        spec: KnobSpec {
+            id,
+            doc,
+            source,
+            kind,
+            scope: Scope::Nic,
+            lifetime: Lifetime::Runtime,
+            risk,
+            stage,
+            kept_by: KeptBy::Hardware,
+        },
         field: Field { name, group, attribute, limit, width },
     }
 }

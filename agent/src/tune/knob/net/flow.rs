@@ -19,6 +19,7 @@ static SPEC: KnobSpec = KnobSpec {
     lifetime: Lifetime::Runtime,
     risk: Risk::Medium("a rule that is too wide takes other flows with it, or drops them"),
     stage: Stage::Placement,
+    ..KnobSpec::RUNTIME
 };
 
 pub(super) static KNOBS: &[&dyn Knob] = &[&Rule];

@@ -83,6 +83,7 @@ const fn spec(id: &'static str, doc: &'static str, source: &'static str, kind: K
         lifetime: Lifetime::Runtime,
         risk: Risk::Low,
         stage: Stage::Placement,
+        ..KnobSpec::RUNTIME
     }
 }
 

@@ -22,6 +22,7 @@ static SPEC: KnobSpec = KnobSpec {
     lifetime: Lifetime::Runtime,
     risk: Risk::Medium("packets of a flow may be out of order once"),
     stage: Stage::Placement,
+    ..KnobSpec::RUNTIME
 };
 
 pub(super) static KNOBS: &[&dyn Knob] = &[&Rss];

@@ -22,6 +22,7 @@ const fn file(
             lifetime: Lifetime::Runtime,
             risk: Risk::Low,
             stage: Stage::Setting,
+            ..KnobSpec::RUNTIME
         },
         path,
         codec,
@@ -61,6 +62,7 @@ pub(super) static KNOBS: &[&dyn Knob] = &[
             lifetime: Lifetime::Runtime,
             risk: Risk::Medium("threads compete with others for the CPU: give them a priority"),
             stage: Stage::Setting,
+            ..KnobSpec::RUNTIME
         },
         path: "/sys/class/net/{}/threaded",
         codec: Codec::Words("0", "1"),

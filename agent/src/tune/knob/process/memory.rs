@@ -23,6 +23,7 @@ static SPEC: KnobSpec = KnobSpec {
     lifetime: Lifetime::Runtime,
     risk: Risk::Medium("moving memory takes time, and a node that is full makes processes swap or end"),
     stage: Stage::Placement,
+    ..KnobSpec::RUNTIME
 };
 
 const MOUNTS: [&str; 3] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/cpuset"];

@@ -67,7 +67,17 @@ pub(super) static GROUP: Rule = Rule {
 };
 
 const fn spec(id: &'static str, doc: &'static str, source: &'static str, kind: Kind, risk: Risk) -> KnobSpec {
-    KnobSpec { id, doc, source, kind, scope: Scope::Named, lifetime: Lifetime::Runtime, risk, stage: Stage::Placement }
+    KnobSpec {
+        id,
+        doc,
+        source,
+        kind,
+        scope: Scope::Named,
+        lifetime: Lifetime::Runtime,
+        risk,
+        stage: Stage::Placement,
+        ..KnobSpec::RUNTIME
+    }
 }
 
 /// The cgroup of a process, of version 2 where there is one.

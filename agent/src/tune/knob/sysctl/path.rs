@@ -93,6 +93,10 @@ impl Knob for Named {
         Vec::new()
     }
 
+    fn file(&self, target: &Target) -> Option<String> {
+        target.name().map(self.file)
+    }
+
     fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
         let file = self.path(host, target)?;
         Ok(match read(host, &file, &file)? {
