@@ -58,4 +58,14 @@ mod tests {
         let line = format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()));
         assert!(matches!(decode(line.as_bytes()), Err(NoRecord::Foreign { .. })));
     }
+
+    #[test]
+    fn records_without_what_came_later_are_read() {
+        let old = [r#"{"record":"left","step":3,"why":"busy"}"#, r#"{"record":"undoing","why":"rollback"}"#];
+        for json in old {
+            let line = format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()));
+            let record = decode(line.as_bytes()).expect("a record");
+            assert!(matches!(record, Record::Left { now: None, .. } | Record::Undoing { .. }));
+        }
+    }
 }
