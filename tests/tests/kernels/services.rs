@@ -63,36 +63,36 @@ fn told(words: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn says(question: &[&str], expected: &str) -> Result<()> {
-    let said = systemctl(question)?;
-    ensure!(said == expected, "systemctl {question:?}: {said}, not {expected}");
+/// The units that are installed first.
+const INSTALLED: [&str; 4] = ["guest-noisy.service", "guest-quiet.service", "guest-ticks.timer", "irqbalance.service"];
+
+/// What systemd says of each of them.
+fn are(question: &str, expected: [&str; 4]) -> Result<()> {
+    let said = systemctl(&[&[question], &INSTALLED[..]].concat())?;
+    ensure!(said.lines().eq(expected), "systemctl {question} {INSTALLED:?}: {said}, not {expected:?}");
     Ok(())
 }
 
-/// Installs a service that sleeps, and starts it now and at boot.
-fn install(name: &str, more: &str) -> Result<()> {
-    let unit = format!(
+/// A service that sleeps, and has this besides.
+fn sleeping(more: &str) -> String {
+    format!(
         "[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=/bin/sleep infinity\n{more}\
          [Install]\nWantedBy=multi-user.target\n"
-    );
-    fs::write(format!("{UNITS}/{name}"), unit)?;
-    told(&["daemon-reload"])?;
-    told(&["enable", "--now", name])
+    )
 }
 
-/// A timer that waits for years, of a service that does nothing. It is `active (waiting)`, and never `running`.
-fn install_timer(name: &str) -> Result<()> {
-    let timer = format!("{UNITS}/{name}.timer");
-    fs::write(
-        timer,
-        "[Unit]\nDefaultDependencies=no\n[Timer]\nOnActiveSec=10years\n[Install]\nWantedBy=timers.target\n",
-    )?;
-    fs::write(
-        format!("{UNITS}/{name}.service"),
-        "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/true\n",
-    )?;
+/// A timer that waits for years: it is `active (waiting)`, and never `running`.
+const TIMER: &str = "[Unit]\nDefaultDependencies=no\n[Timer]\nOnActiveSec=10years\nUnit=guest-noisy.service\n\
+                     [Install]\nWantedBy=timers.target\n";
+
+/// Installs units, and starts them now and at boot.
+fn install(units: &[(&str, String)]) -> Result<()> {
+    for (name, text) in units {
+        fs::write(format!("{UNITS}/{name}"), text)?;
+    }
     told(&["daemon-reload"])?;
-    told(&["start", &format!("{name}.timer")])
+    let names: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
+    told(&[&["enable", "--now"], &names[..]].concat())
 }
 
 /// A link by which the user has another target start a service: enabling would not bring it back.
@@ -109,9 +109,6 @@ fn links_by_hand_are_not_lost() -> Result<()> {
     fs::write(&profile, text)?;
     let plan = tune(&["plan", &profile.display().to_string()])?;
     ensure!(format!("{}{}", plan.stdout, plan.stderr).contains("linked by hand"), "{plan:?}");
-    tune(&["apply", &profile.display().to_string(), "--yes"])?;
-    says(&["is-enabled", "guest-quiet.service"], "enabled")?;
-    ensure!(fs::read_link(BY_HAND).is_ok(), "the link is gone");
     fs::remove_file(BY_HAND)?;
     told(&["daemon-reload"])
 }
@@ -166,11 +163,13 @@ fn tune(words: &[&str]) -> Result<Ended> {
 
 pub(crate) fn services() -> Result<Outcome> {
     fs::write(BANNED, NO_BAN)?;
-    install("guest-noisy.service", "")?;
-    install("guest-quiet.service", "")?;
-    install_timer("guest-ticks")?;
+    install(&[
+        ("guest-noisy.service", sleeping("")),
+        ("guest-quiet.service", sleeping("")),
+        ("guest-ticks.timer", TIMER.to_owned()),
+        ("irqbalance.service", sleeping(&format!("EnvironmentFile=-{BANNED}\n"))),
+    ])?;
     links_by_hand_are_not_lost()?;
-    install("irqbalance.service", &format!("EnvironmentFile=-{BANNED}\n"))?;
     ensure!(banned()?.is_none(), "CPUs are banned before anything was done");
     let before = links()?;
 
@@ -178,19 +177,15 @@ pub(crate) fn services() -> Result<Outcome> {
     let profile = dir.path("services.toml");
     fs::write(&profile, SETTINGS)?;
     let applied = tune(&["apply", &profile.display().to_string(), "--yes"])?.expect_code(0)?;
-    says(&["is-active", "guest-noisy.service"], "inactive")?;
-    says(&["is-enabled", "guest-noisy.service"], "masked")?;
+    are("is-active", ["inactive", "active", "inactive", "active"])?;
+    are("is-enabled", ["masked", "disabled", "enabled", "enabled"])?;
     ensure!(told(&["start", "guest-noisy.service"]).is_err(), "what is masked was started");
-    says(&["is-active", "guest-ticks.timer"], "inactive")?;
-    says(&["is-enabled", "guest-quiet.service"], "disabled")?;
-    says(&["is-active", "guest-quiet.service"], "active")?;
     ensure!(banned()?.as_deref() == Some("2-3"), "irqbalance was started with {:?}", banned()?);
     // Partitions are of kernels from 6.1 on.
     let isolated = fs::exists("/sys/fs/cgroup/quell-isolated")?.then(Isolated::start).transpose()?;
 
     // systemd gives cgroups the controllers that its units ask for, and takes them where none does.
-    told(&["daemon-reload"])?;
-    install("guest-later.service", "MemoryMax=100M\nCPUWeight=50\n")?;
+    install(&[("guest-later.service", sleeping("MemoryMax=100M\nCPUWeight=50\n"))])?;
     told(&["restart", "irqbalance.service"])?;
     let verified = tune(&["verify"])?;
     ensure!(verified.code == Some(0), "{verified:?} after {}", applied.stdout);
@@ -204,12 +199,8 @@ pub(crate) fn services() -> Result<Outcome> {
     }
     ensure!(!fs::exists("/sys/fs/cgroup/quell-isolated")?, "the cgroup stays");
     rolled.expect_code(0)?;
-    says(&["is-active", "guest-ticks.timer"], "active")?;
-    says(&["is-enabled", "guest-quiet.service"], "enabled")?;
-    says(&["is-active", "guest-quiet.service"], "active")?;
-    says(&["is-active", "guest-noisy.service"], "active")?;
-    says(&["is-enabled", "guest-noisy.service"], "enabled")?;
-    says(&["is-active", "irqbalance.service"], "active")?;
+    are("is-active", ["active"; 4])?;
+    are("is-enabled", ["enabled"; 4])?;
     ensure!(banned()?.is_none(), "irqbalance was started with {:?}", banned()?);
     ensure!(fs::read_to_string(BANNED)? == NO_BAN, "{BANNED} is not as it was");
     ensure!(links()? == before, "{LINKS} has {:?}, and had {before:?}", links()?);
