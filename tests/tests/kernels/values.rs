@@ -36,8 +36,8 @@ const RESTLESS: [&str; 10] = [
 ];
 
 /// The same, wherever it is.
-const RESTLESS_NAMES: [&str; 5] =
-    [".pressure", "max_newidle_lb_cost", "cgroup.procs", "cgroup.threads", "byte_queue_limits/limit"];
+const RESTLESS_NAMES: [&str; 6] =
+    [".pressure", ".peak", "max_newidle_lb_cost", "cgroup.procs", "cgroup.threads", "byte_queue_limits/limit"];
 
 /// What `ethtool` shows of a network card.
 const CARD: [&str; 8] = ["-c", "-g", "-l", "-k", "-a", "-x", "--show-eee", "-n"];
