@@ -18,6 +18,8 @@ fn a_signal_ends_a_capture_early_and_it_is_written() -> Result<()> {
         let dir = Workdir::new()?;
         let quell = dir.spawn(["record", "-a", "-d", "1h", "-o", "x.quell", "-o", "x.svg"])?;
         quell.captures()?;
+        // Twice, as timeout(1) does.
+        quell.signal(signal)?;
         quell.signal(signal)?;
         let ended = quell.wait()?.expect_code(0)?;
         assert!(ended.stdout.contains("written: x.quell, x.svg"), "{}", ended.stdout);

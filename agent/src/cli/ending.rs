@@ -25,7 +25,6 @@ pub(crate) enum Ending {
 /// SIGINT and SIGTERM as something to wait for. While it lives they do not end the process.
 pub(crate) struct Signals {
     descriptor: SignalFd,
-    mask: SigSet,
 }
 
 impl Signals {
@@ -34,7 +33,7 @@ impl Signals {
         let mask = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
         mask.thread_block()?;
         let descriptor = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        Ok(Self { descriptor, mask })
+        Ok(Self { descriptor })
     }
 
     /// Waits for a signal, for `timeout` at most.
@@ -53,9 +52,11 @@ impl Signals {
 }
 
 impl Drop for Signals {
-    /// From here on a second Ctrl-C ends the process at once.
+    /// From here on another Ctrl-C ends the process at once. What has come by now was for the capture: timeout(1) signals twice,
+    /// the process and then its group. SIGTERM hastens nothing: what was captured is written first.
     fn drop(&mut self) {
-        let _ = self.mask.thread_unblock();
+        while let Ok(Some(_)) = self.descriptor.read_signal() {}
+        let _ = SigSet::from_iter([Signal::SIGINT]).thread_unblock();
     }
 }
 
