@@ -220,14 +220,18 @@ pub(crate) fn unconfirmed() -> Result<Outcome> {
     let session = Command::new("systemd-run")
         .args(["--quiet", "--collect", "--property=KillMode=control-group"])
         .arg(agent::binary()?)
-        .args(["tune", "apply", &profile.display().to_string(), "--yes", "--confirm-within", "2s"])
+        .args(["tune", "apply", &profile.display().to_string(), "--yes", "--confirm-within", "5s"])
         .output()
         .context("cannot run systemd-run")?;
     ensure!(session.status.success(), "{}", String::from_utf8_lossy(&session.stderr));
-    let is_undone = |line: &str| line.contains(" unconfirmed ") && line.contains(": undone");
-    turns::until("what nobody confirmed is undone", || {
-        Ok(tune(&["history"])?.stdout.lines().any(is_undone).then_some(()))
-    })?;
+    let is = |state: &str| {
+        let history = tune(&["history"])?;
+        let line = |line: &str| line.contains(" unconfirmed ") && line.contains(state);
+        Ok(history.stdout.lines().any(line).then_some(()))
+    };
+    // An apply that fails undoes itself too: this one was whole.
+    turns::until("it waits to be confirmed", || is(": to be confirmed within"))?;
+    turns::until("what nobody confirmed is undone", || is(": undone"))?;
     ensure!(fs::read_to_string(SWAPPINESS)? == before, "{SWAPPINESS} is not as it was");
     Ok(Outcome::Holds)
 }

@@ -76,13 +76,19 @@ fn what_is_set_after_an_apply_was_killed_is_left_and_the_step_that_was_cut_is_pu
     Ok(())
 }
 
-#[test]
-fn what_was_left_does_not_stand_before_what_is_in_force() -> Result<()> {
+/// Two transactions, and what both have set is set otherwise by somebody.
+fn edited_on_top() -> Result<Case> {
     let case = Case::new()?;
     case.quell(&case.apply())?.expect_code(0)?;
     let other = case.profile("other", "memory.swappiness", 5)?;
     case.quell(&["apply", &other, "--yes"])?.expect_code(0)?;
     case.host.put(THIRD, "33");
+    Ok(case)
+}
+
+#[test]
+fn what_was_left_does_not_stand_before_what_is_in_force() -> Result<()> {
+    let case = edited_on_top()?;
     case.quell(&["rollback"])?.expect_code(1)?;
     let next = case.quell(&["rollback"])?.expect_code(1)?;
     assert!(next.stdout.contains("transaction 0001 undone but for 1 value: 2 values put back"), "{}", next.stdout);
@@ -94,11 +100,7 @@ fn what_was_left_does_not_stand_before_what_is_in_force() -> Result<()> {
 
 #[test]
 fn what_a_newer_one_left_goes_with_the_older_one_that_put_it_back() -> Result<()> {
-    let case = Case::new()?;
-    case.quell(&case.apply())?.expect_code(0)?;
-    let other = case.profile("other", "memory.swappiness", 5)?;
-    case.quell(&["apply", &other, "--yes"])?.expect_code(0)?;
-    case.host.put(THIRD, "33");
+    let case = edited_on_top()?;
     let rolled = case.quell(&["rollback"])?.expect_code(1)?;
     assert!(rolled.stdout.contains("`quell tune rollback --to 2 --force`"), "{}", rolled.stdout);
     // The first, which made what the second found.
@@ -113,11 +115,7 @@ fn what_a_newer_one_left_goes_with_the_older_one_that_put_it_back() -> Result<()
 
 #[test]
 fn what_is_said_to_put_it_back_all_the_same_does() -> Result<()> {
-    let case = Case::new()?;
-    case.quell(&case.apply())?.expect_code(0)?;
-    let other = case.profile("other", "memory.swappiness", 5)?;
-    case.quell(&["apply", &other, "--yes"])?.expect_code(0)?;
-    case.host.put(THIRD, "33");
+    let case = edited_on_top()?;
     case.quell(&["rollback"])?.expect_code(1)?;
     case.quell(&["rollback", "--to", "2", "--force"])?.expect_code(0)?;
     assert_eq!(case.host.read(THIRD).trim(), "9");
