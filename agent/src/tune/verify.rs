@@ -86,7 +86,7 @@ pub fn verify(host: &Host, values: &[InForce<'_>]) -> Vec<Verified> {
 /// When the files on disk that a value is read from were last changed. By the time of status, which nobody sets as that of the
 /// content can be set, by `cp -p` or by tar (inode(7)).
 fn last_change(host: &Host, knob: &dyn Knob, target: &Target) -> Option<u64> {
-    let files = knob.files(host, target).unwrap_or_default();
+    let files = knob.files_on_disk(host, target).unwrap_or_default();
     let times = files.iter().filter_map(|file| fs::metadata(host.root.path(file)).ok());
     times.filter_map(|data| u64::try_from(data.ctime()).ok()).max()
 }

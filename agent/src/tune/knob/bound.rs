@@ -76,8 +76,8 @@ impl Knob for Bound {
         self.knob.lifetime(wanted)
     }
 
-    fn files(&self, host: &Host, target: &Target) -> Result<Vec<String>, KnobError> {
-        self.knob.files(host, target)
+    fn files_on_disk(&self, host: &Host, target: &Target) -> Result<Vec<String>, KnobError> {
+        self.knob.files_on_disk(host, target)
     }
 
     fn targets(&self, host: &Host) -> Vec<Target> {

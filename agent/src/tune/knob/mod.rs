@@ -6,6 +6,7 @@ mod boot;
 mod bound;
 pub(super) mod command;
 mod cpu;
+mod error;
 #[cfg(test)]
 mod fake;
 mod file;
@@ -20,145 +21,27 @@ mod parts;
 mod process;
 mod range;
 mod sched;
+mod spec;
 mod sysctl;
 mod threads;
 mod unit;
 
 use std::collections::HashMap;
-use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
 use bound::Bound;
 
-use super::{Kind, Scope, Target, Value, ValueError};
-use crate::host::{Host, lockdown};
+use super::{Target, Value, ValueError};
+use crate::host::Host;
 
 pub(crate) use isolation::partition_group;
 
+pub use error::KnobError;
 pub use file::{Codec, FileKnob};
-
-/// What a knob is.
-#[derive(Clone, Copy, Debug)]
-pub struct KnobSpec {
-    /// What profiles call it: `cpu.governor`.
-    pub id: &'static str,
-    /// What it does and why one would set it, in a sentence or two.
-    pub doc: &'static str,
-    /// Where the kernel documents it, and the first version that has it where that is after 5.10.
-    pub source: &'static str,
-    /// What it takes.
-    pub kind: Kind,
-    /// What it is turned on.
-    pub scope: Scope,
-    /// How long a setting lasts.
-    pub lifetime: Lifetime,
-    /// What can go wrong.
-    pub risk: Risk,
-    /// When in a transaction it is set.
-    pub stage: Stage,
-    /// What keeps a value that lasts until the next boot.
-    pub kept_by: KeptBy,
-}
-
-impl KnobSpec {
-    /// What most knobs have in common: a value of the whole host that lasts until the next boot and costs nothing but speed.
-    pub(crate) const RUNTIME: Self = Self {
-        id: "",
-        doc: "",
-        source: "",
-        kind: Kind::Text,
-        scope: Scope::Host,
-        lifetime: Lifetime::Runtime,
-        risk: Risk::Low,
-        stage: Stage::Setting,
-        kept_by: KeptBy::Kernel,
-    };
-}
-
-/// How long a setting lasts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Lifetime {
-    /// Until it is set otherwise, or the host boots.
-    Runtime,
-    /// As long as a process holds it open.
-    WhileHeld,
-    /// Until it is set otherwise, over boots too.
-    Lasting,
-    /// From the next boot on.
-    NextBoot,
-}
-
-impl Lifetime {
-    /// Whether it is there after a boot, and is undone then too.
-    #[must_use]
-    pub fn outlives_boot(self) -> bool {
-        match self {
-            Self::Lasting | Self::NextBoot => true,
-            Self::Runtime | Self::WhileHeld => false,
-        }
-    }
-}
-
-/// What keeps a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeptBy {
-    /// The running kernel: it is gone with that, by kexec(8) too, and what is there after a boot is of that boot.
-    Kernel,
-    /// Hardware or firmware, which may keep it over a boot: kexec(8) resets neither.
-    Hardware,
-}
-
-/// What can go wrong with a setting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Risk {
-    /// Nothing but speed.
-    Low,
-    /// This, for a moment or for some loads.
-    Medium(&'static str),
-    /// This, which may cost the host or the way to it.
-    High(&'static str),
-}
-
-impl Risk {
-    /// How much: `low`, `medium`, `high`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium(_) => "medium",
-            Self::High(_) => "high",
-        }
-    }
-
-    /// What can go wrong, where there is something.
-    #[must_use]
-    pub fn why(self) -> Option<&'static str> {
-        match self {
-            Self::Low => None,
-            Self::Medium(why) | Self::High(why) => Some(why),
-        }
-    }
-}
-
-/// When in a transaction a knob is set: a stage's knobs may depend on those before it, and what they are set to before is read
-/// only when those have been set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stage {
-    /// Which CPUs, queues and services there are.
-    Presence,
-    /// Values.
-    Setting,
-    /// Who runs where: after what sets it as a side effect.
-    Placement,
-    /// Files that take effect at the next boot.
-    NextBoot,
-}
+pub use spec::{KeptBy, KnobSpec, Lifetime, Risk, Stage};
 
 /// What a knob is set to on a target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -325,7 +208,7 @@ pub trait Knob: Sync {
     ///
     /// # Errors
     /// They cannot be listed.
-    fn files(&self, _host: &Host, _target: &Target) -> Result<Vec<String>, KnobError> {
+    fn files_on_disk(&self, _host: &Host, _target: &Target) -> Result<Vec<String>, KnobError> {
         Ok(Vec::new())
     }
 
@@ -336,168 +219,6 @@ pub trait Knob: Sync {
     /// It failed.
     fn settle(&self, _host: &Host) -> Result<(), KnobError> {
         Ok(())
-    }
-}
-
-/// Why a knob cannot be read or set.
-#[derive(Debug, thiserror::Error)]
-pub enum KnobError {
-    /// No permission.
-    #[error("{} may not be changed: {source}; run as root", path.display())]
-    Permission {
-        /// What was to be read or written.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// No permission, for root.
-    #[error("{} may not be changed: {source}; root is refused too{why}", path.display())]
-    Denied {
-        /// What was to be read or written.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-        /// Why, as far as it is known.
-        why: &'static str,
-    },
-    /// Its file is not writable for anybody, so not for root either.
-    #[error("{} is read-only, for root too: this kernel lacks what it would set, such as a hardware counter", path.display())]
-    Fixed {
-        /// What was to be written.
-        path: PathBuf,
-    },
-    /// It is mounted read-only.
-    #[error("{} is mounted read-only, as in a container: set it on the host", path.display())]
-    ReadOnly {
-        /// What was to be written.
-        path: PathBuf,
-    },
-    /// The kernel or driver does not take it.
-    #[error("{} does not take `{value}`: {source}", path.display())]
-    Refused {
-        /// What was to be written.
-        path: PathBuf,
-        /// The value.
-        value: String,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// It cannot be read.
-    #[error("could not read {}: {source}", path.display())]
-    Read {
-        /// What.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It holds something else than it should.
-    #[error("could not understand {}: {why}", path.display())]
-    Understand {
-        /// What.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
-    /// The kernel keeps it to itself: found out by trying.
-    #[error("{} is managed by the kernel: {why}", path.display())]
-    Managed {
-        /// What was to be written.
-        path: PathBuf,
-        /// What the kernel does about it.
-        why: String,
-    },
-    /// Of several parts some were refused; the others were set.
-    #[error("{} of {of} could not be set: {}", refused.len(), listed(refused))]
-    Parts {
-        /// Why, each.
-        refused: Vec<KnobError>,
-        /// How many were to be set.
-        of: usize,
-    },
-    /// It was refused, and what had been set before that could not be put back.
-    #[error("{refused}; and what was set before that stays: {stays}")]
-    HalfDone {
-        /// Why it was refused.
-        refused: Box<KnobError>,
-        /// Why the rest could not be put back.
-        stays: Box<KnobError>,
-    },
-    /// A program that makes a setting count failed.
-    #[error("`{command}` failed: {why}")]
-    Command {
-        /// What was run.
-        command: String,
-        /// What it said.
-        why: String,
-    },
-    /// A journal names a knob of another version.
-    #[error("this version of quell does not know it")]
-    Unknown,
-    /// A journal names a target that the knob does not have.
-    #[error("it has nothing to do with `{target}`")]
-    Target {
-        /// The target.
-        target: Target,
-    },
-    /// The host has no such value.
-    #[error("{value} is not possible here: {why}")]
-    Impossible {
-        /// The value.
-        value: Value,
-        /// Why.
-        why: String,
-    },
-}
-
-/// `ENOTSUPP`, include/linux/errno.h: the kernel's own, which no library has words for. It is the answer of
-/// `kernel.nmi_watchdog` where there are no counters.
-const ENOTSUPP: i32 = 524;
-/// So many refusals are named.
-const REFUSALS_SHOWN: usize = 3;
-
-fn listed(refused: &[KnobError]) -> String {
-    let shown: Vec<_> = refused.iter().take(REFUSALS_SHOWN).map(ToString::to_string).collect();
-    match refused.len().saturating_sub(REFUSALS_SHOWN) {
-        0 => shown.join("; "),
-        more => format!("{}; and {more} more", shown.join("; ")),
-    }
-}
-
-impl KnobError {
-    /// This, or this and that what was set before it could not be put back.
-    pub(crate) fn after(self, put_back: Result<(), Self>) -> Self {
-        match put_back {
-            Ok(()) => self,
-            Err(stays) => Self::HalfDone { refused: Box::new(self), stays: Box::new(stays) },
-        }
-    }
-
-    /// No permission; what there is to do about that.
-    pub(crate) fn denied(path: PathBuf, source: io::Error) -> Self {
-        if !nix::unistd::geteuid().is_root() {
-            return Self::Permission { path, source };
-        }
-        // debugfs_locked_down, fs/debugfs/file.c (5.4).
-        let why = if path.starts_with("/sys/kernel/debug") && lockdown::is_locked_down() {
-            ": the kernel is locked down, and debugfs with it"
-        } else {
-            ", as in a container, or by a security module"
-        };
-        Self::Denied { path, source, why }
-    }
-
-    /// What became of a write: no permission, or refused.
-    pub(crate) fn from_write(path: PathBuf, value: String, source: io::Error) -> Self {
-        match source.raw_os_error() {
-            Some(libc::EROFS) => Self::ReadOnly { path },
-            // Of EPERM (a kernel's no to root too: locked down, or switched off by the firmware) and EACCES (modes of files).
-            Some(libc::EACCES) => Self::denied(path, source),
-            Some(ENOTSUPP) => {
-                let source = io::Error::other("this kernel has no support for it (ENOTSUPP)");
-                Self::Refused { path, value, source }
-            }
-            _ => Self::Refused { path, value, source },
-        }
     }
 }
 
@@ -568,6 +289,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::tune::{Kind, Scope};
 
     #[test]
     fn every_knob_says_what_it_is() {
@@ -594,16 +316,5 @@ mod tests {
             assert!(by_id(id).is_some_and(|known| known.spec().id == *id));
         }
         assert!(ids.len() > 50, "{}", ids.len());
-    }
-
-    #[test]
-    fn a_kernels_no_to_root_is_no_matter_of_permission() {
-        let error = |errno| KnobError::from_write("/sys/x".into(), "1".to_owned(), io::Error::from_raw_os_error(errno));
-        assert!(matches!(error(libc::EPERM), KnobError::Refused { .. }));
-        let is_root = nix::unistd::geteuid().is_root();
-        assert_eq!(matches!(error(libc::EACCES), KnobError::Denied { .. }), is_root, "{}", error(libc::EACCES));
-        assert_eq!(matches!(error(libc::EACCES), KnobError::Permission { .. }), !is_root, "{}", error(libc::EACCES));
-        assert!(matches!(error(libc::EROFS), KnobError::ReadOnly { .. }));
-        assert!(error(ENOTSUPP).to_string().ends_with("no support for it (ENOTSUPP)"), "{}", error(ENOTSUPP));
     }
 }

@@ -269,7 +269,7 @@ impl Knob for Parameter {
         Ok(effect::lacking(host, name, wanted)?.map_or(Running::InForce, |now| Running::Otherwise { now }))
     }
 
-    fn files(&self, host: &Host, _: &Target) -> Result<Vec<String>, KnobError> {
+    fn files_on_disk(&self, host: &Host, _: &Target) -> Result<Vec<String>, KnobError> {
         staged::files(host)
     }
 

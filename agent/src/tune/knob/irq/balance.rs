@@ -142,7 +142,7 @@ impl Knob for BannedCpus {
         Self::file(host).map_or(Ok(()), |file| changeable(host, file))
     }
 
-    fn files(&self, host: &Host, _: &Target) -> Result<Vec<String>, KnobError> {
+    fn files_on_disk(&self, host: &Host, _: &Target) -> Result<Vec<String>, KnobError> {
         Ok(Self::file(host).map(str::to_owned).into_iter().collect())
     }
 

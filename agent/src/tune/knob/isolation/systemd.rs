@@ -138,7 +138,7 @@ impl Knob for CpuAffinity {
         written.map(|()| Held::Nothing).map_err(|source| KnobError::from_write(path, value.to_string(), source))
     }
 
-    fn files(&self, host: &Host, _: &Target) -> Result<Vec<String>, KnobError> {
+    fn files_on_disk(&self, host: &Host, _: &Target) -> Result<Vec<String>, KnobError> {
         let drop_ins = drop_ins(host).map_err(|source| unread(host, DROP_INS, source))?;
         // The directory tells of one that was removed.
         Ok([MAIN, DROP_INS].into_iter().map(str::to_owned).chain(drop_ins).collect())
