@@ -120,6 +120,9 @@ fn unwind(
 /// Forgets what later transactions had left where this one has put values back: what they found was of its making, and is not to
 /// come back.
 fn goes_with(store: &Store, undone: TransactionId, back: &[(String, Target)], unwound: &mut Unwound) {
+    if back.is_empty() {
+        return;
+    }
     let is_back = |knob: &str, target: &Target| back.iter().any(|(known, on)| known == knob && on == target);
     // What cannot be read or written stays as it is, and is said to be left.
     for later in store.transactions().map(|known| known.readable).unwrap_or_default() {

@@ -3,7 +3,7 @@
 use super::cards::{Field, Group, Width, cards};
 use super::{nic, nics};
 use crate::host::Host;
-use crate::tune::knob::{Held, KeptBy, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage};
+use crate::tune::knob::{Held, KeptBy, Knob, KnobError, KnobSpec, Reading, Risk, Stage};
 use crate::tune::{Kind, Scope, Target, Value};
 
 /// A number that a driver keeps.
@@ -46,10 +46,10 @@ const fn knob(
             source,
             kind,
             scope: Scope::Nic,
-            lifetime: Lifetime::Runtime,
             risk,
             stage,
             kept_by: KeptBy::Hardware,
+            ..KnobSpec::RUNTIME
         },
         field: Field { name, group, attribute, limit, width },
     }

@@ -8,7 +8,7 @@ use crate::host::Host;
 use crate::tune::knob::file::changeable;
 use crate::tune::knob::left_alone::left_alone;
 use crate::tune::knob::parts::{self, Change};
-use crate::tune::knob::{Codec, Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_cpus};
+use crate::tune::knob::{Codec, Held, Knob, KnobError, KnobSpec, Reading, Stage, check_cpus};
 use crate::tune::{Kind, Scope, Target, Value};
 use crate::units::{CpuId, CpuSet};
 
@@ -74,17 +74,7 @@ pub(super) static KNOBS: &[&dyn Knob] = &[
 ];
 
 const fn spec(id: &'static str, doc: &'static str, source: &'static str, kind: Kind) -> KnobSpec {
-    KnobSpec {
-        id,
-        doc,
-        source,
-        kind,
-        scope: Scope::Nic,
-        lifetime: Lifetime::Runtime,
-        risk: Risk::Low,
-        stage: Stage::Placement,
-        ..KnobSpec::RUNTIME
-    }
+    KnobSpec { id, doc, source, kind, scope: Scope::Nic, stage: Stage::Placement, ..KnobSpec::RUNTIME }
 }
 
 impl Deal {

@@ -12,21 +12,7 @@ const fn file(
     path: &'static str,
     codec: Codec,
 ) -> FileKnob {
-    FileKnob {
-        spec: KnobSpec {
-            id,
-            doc,
-            source,
-            kind,
-            scope: Scope::Nic,
-            lifetime: Lifetime::Runtime,
-            risk: Risk::Low,
-            stage: Stage::Setting,
-            ..KnobSpec::RUNTIME
-        },
-        path,
-        codec,
-    }
+    FileKnob { spec: KnobSpec { id, doc, source, kind, scope: Scope::Nic, ..KnobSpec::RUNTIME }, path, codec }
 }
 
 pub(super) static KNOBS: &[&dyn Knob] = &[
