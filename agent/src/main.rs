@@ -33,7 +33,7 @@ fn main() -> ExitCode {
 fn described(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.ends_with(&cause) {
+        if !text.contains(&cause) {
             text = format!("{text}: {cause}");
         }
     }
@@ -51,7 +51,13 @@ fn log_to_stderr(verbose: u8) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("QUELL_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("quell={level}")));
     let terminal = io::IsTerminal::is_terminal(&io::stderr());
-    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(terminal).with_env_filter(filter).without_time().init();
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(terminal)
+        .with_env_filter(filter)
+        .with_target(verbose > 0)
+        .without_time()
+        .init();
 }
 
 /// Standard output that remembers whether its reader went away: `quell report ... | head`.

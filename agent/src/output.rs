@@ -176,7 +176,7 @@ impl Output {
             return match form {
                 Some(Form::Recording) => Err(OutputError::StdoutRecording),
                 Some(form) => Ok(Self { place: Place::Stdout, form }),
-                None => Err(OutputError::StdoutFormat { known: names(formats) }),
+                None => Err(OutputError::StdoutFormat { known: drawn(formats).join(", ") }),
             };
         }
         let form = form.ok_or_else(|| OutputError::UnknownEnding { path: path.to_owned(), known: endings(formats) })?;
@@ -185,8 +185,13 @@ impl Output {
     }
 }
 
+/// Formats that a profile is drawn in: all but the recording itself.
+fn drawn(formats: &[Format]) -> Vec<&'static str> {
+    formats.iter().map(|format| format.name).collect()
+}
+
 fn names(formats: &[Format]) -> String {
-    formats.iter().map(|format| format.name).chain(["recording"]).collect::<Vec<_>>().join(", ")
+    [drawn(formats), vec!["recording"]].concat().join(", ")
 }
 
 fn endings(formats: &[Format]) -> String {

@@ -48,7 +48,10 @@ fn what_cannot_be_captured_is_refused_and_leaves_nothing() -> Result<()> {
     for (arguments, says) in [
         (&["-p", &gone][..], no_process.as_str()),
         (&["-p", &thread], &process),
-        (&["-a", "-F", "0"], "0 is not in"),
+        (&["-p", "shop"], "`pidof shop`"),
+        (&["-a", "-F", "0"], "`0` is no rate"),
+        (&["-a", "-F", "99hz"], "`99hz` is no rate"),
+        (&["-a", "-d", "-5"], "`-5` is not a duration"),
         (&["-a", "-F", "4000000000"], "above this kernel's limit"),
         (&["-a", "--probe", "cpu,wishes"], "wishes"),
         (&["-a", "-d", "0"], "no time at all"),

@@ -47,9 +47,12 @@ fn setting(lines: &str) -> String {
 #[test]
 fn an_unknown_knob_with_the_one_that_may_have_been_meant() {
     let error = wrong(&setting("knob = \"cpu.govenor\"\nvalue = \"performance\""));
-    assert_eq!(error, "a.toml:4: knob: no knob `cpu.govenor`; did you mean cpu.governor?");
+    assert_eq!(
+        error,
+        "a.toml:4: knob: no knob `cpu.govenor`, did you mean `cpu.governor`?; `quell list knobs` shows them"
+    );
     let error = wrong(&setting("knob = \"gpu\"\nvalue = 1"));
-    assert_eq!(error, "a.toml:4: knob: no knob `gpu`");
+    assert_eq!(error, "a.toml:4: knob: no knob `gpu`; `quell list knobs` shows them");
 }
 
 #[test]
@@ -65,7 +68,9 @@ fn an_unknown_key() {
 #[test]
 fn a_setting_without_a_reason() {
     let error = wrong("summary = \"a test\"\n[[set]]\nknob = \"memory.ksm\"\nvalue = 0\n");
-    assert_eq!(error, "a.toml:2: missing field `reason`");
+    assert_eq!(error, "a.toml:3: knob: memory.ksm has no `reason`");
+    let error = wrong("summary = \"a test\"\n[[set]]\nknob = \"memory.ksm\"\nreason = \"to see\"\n");
+    assert_eq!(error, "a.toml:3: knob: memory.ksm has no `value`");
     let error = wrong("summary = \"a test\"\n[[set]]\nknob = \"memory.ksm\"\nvalue = 0\nreason = \" \"\n");
     assert_eq!(error, "a.toml:5: reason: say why: the plan shows it");
 }
@@ -74,6 +79,46 @@ fn a_setting_without_a_reason() {
 fn no_toml() {
     let error = wrong("summary = \"a test\"\n[[set]\n");
     assert!(error.starts_with("a.toml:2: "), "{error}");
+}
+
+#[test]
+fn what_people_write_by_mistake_is_told_from_what_is_right() {
+    let error = wrong("summary = \"a test\"\ninclude = \"latency\"\n");
+    assert!(error.starts_with("a.toml:2: ") && error.ends_with("include = [\"latency\"]"), "{error}");
+    let error = wrong("[main]\nsummary=Optimize\n\n[cpu]\ngovernor=performance\n");
+    assert!(error.contains("a profile of tuned: docs/tuned.md"), "{error}");
+    let unknown = |name: &str| TuningProfile::load(name, Path::new("/no/such/folder")).expect_err(name).to_string();
+    assert!(unknown("latancy").starts_with("no profile `latancy`, did you mean `latency`?"), "{}", unknown("latancy"));
+    assert!(
+        unknown("Cargo.lock").starts_with("no profile `Cargo.lock`: there are latency,"),
+        "{}",
+        unknown("Cargo.lock")
+    );
+}
+
+/// The examples of the page are profiles, with the keys and conditions that it names.
+#[test]
+fn the_docs_tell_how_to_write_one() {
+    let page = include_str!("../../docs/profiles.md");
+    let examples: Vec<&str> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(!examples.is_empty());
+    for example in examples {
+        let (_folder, profile) = load(&[("a.toml", example)]);
+        let profile = profile.expect("a profile");
+        assert!(profile.uses("nics") && profile.uses("log_disk") && !profile.uses("isolated"), "{profile:?}");
+        let fake = small_vm();
+        let variables = Variables::resolve(&fake.host(), &profile.variables, &BTreeMap::new()).expect("variables");
+        wants(&profile, &fake.host(), &variables).expect("wants");
+    }
+    // What it does not take, and what it would.
+    let condition = wrong(&setting("knob = \"memory.ksm\"\nvalue = 0\nif = { none = 2 }"));
+    let expected = condition.split("expected one of ").nth(1).expect("names");
+    for name in expected.split(", ").map(|name| name.trim_matches('`')) {
+        assert!(page.contains(&format!("`{name}`")), "the page does not have {name}");
+    }
+    for variable in ["nics", "isolated", "housekeeping", "queue_cpus"] {
+        assert!(page.contains(&format!("| `{variable}` |")), "the page does not have {variable}");
+    }
 }
 
 #[test]
@@ -163,11 +208,11 @@ fn cpus_and_interfaces_that_the_host_does_not_have() {
     assert_eq!(error, "a.toml:4: sched.watchdog_cpumask (value): there are no CPUs 2-500: the last is 1");
     let uses = setting("knob = \"sched.watchdog_cpumask\"\nvalue = \"${housekeeping}\"");
     let error = wrong_here(&uses, &[("isolated", "1,200")]);
-    assert_eq!(error, "command line:1: --set isolated: there are no CPUs 200: the last is 1");
+    assert_eq!(error, "--set isolated: there are no CPUs 200: the last is 1");
     let own = format!("{uses}[variables]\nisolated = \"0\"\n");
     assert_eq!(wrong_here(&own, &[("isolated", "1,200")]), error, "given, and not as written");
     let error = wrong_here(&uses, &[("queue_cpus", "some")]);
-    assert!(error.starts_with("command line:1: --set queue_cpus: `some` is not a CPU list"), "{error}");
+    assert!(error.starts_with("--set queue_cpus: `some` is not a CPU list"), "{error}");
     let error = wrong_here(&setting("knob = \"cpu.uncore_frequency\"\non = \"die9\"\nvalue = \"max max\""), &[]);
     assert_eq!(error, "a.toml:4: cpu.uncore_frequency (on): this host has no die");
 }
@@ -209,9 +254,12 @@ fn variables_that_are_not_defined_or_use_each_other() {
     let text = setting("knob = \"memory.ksm\"\nvalue = 0");
     let error = wrong_here(&text, &[("isolatd", "1")]);
     assert!(
-        error.contains("the profile has no variable `isolatd`; it has isolated, housekeeping, queue_cpus, nics"),
+        error
+            == "--set isolatd: the profile has no variable `isolatd`; it has housekeeping, isolated, nics, queue_cpus",
         "{error}"
     );
+    let error = wrong_here(&text, &[("isolated", "0-1")]);
+    assert!(error.starts_with("--set isolated: 0-1 is every CPU of this host"), "{error}");
 }
 
 #[test]

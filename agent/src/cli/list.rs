@@ -12,6 +12,7 @@ use super::text::wrapped;
 
 /// Lists what there is to choose from
 #[derive(clap::Args, Debug)]
+#[command(arg_required_else_help = true)]
 pub(crate) struct Arguments {
     /// What to list
     what: What,

@@ -22,7 +22,8 @@ use super::target::{Running, Target};
 
 /// Captures where threads spend their time, on CPU and off
 ///
-/// Without a target it captures every thread (-a). Without -o it writes quell.html and the recording quell.quell.
+/// Without a target it captures every thread (-a). Without -o it writes quell.html and the recording quell.quell, over those of
+/// the last capture.
 /// Ctrl-C ends the capture early and still writes it.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -32,7 +33,7 @@ Examples:
   quell record --probe cpu -o make.svg -- make -j8   a command, on CPU only")]
 pub(crate) struct Arguments {
     /// Capture this process and those that it starts; may be given several times
-    #[arg(short, long, value_name = "PID", conflicts_with_all = ["all", "cgroup", "command"])]
+    #[arg(short, long, value_name = "PID", value_parser = pid, conflicts_with_all = ["all", "cgroup", "command"])]
     pid: Vec<u32>,
     /// Capture every thread
     #[arg(short, long, conflicts_with_all = ["cgroup", "command"])]
@@ -47,10 +48,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_delimiter = ',', value_name = "PROBE", value_parser = probe_names(), default_value = "cpu,offcpu")]
     probe: Vec<String>,
     /// CPU samples each second on each CPU
-    #[arg(short = 'F', long, value_name = "HZ", default_value_t = 99, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short = 'F', long, value_name = "HZ", default_value_t = 99, value_parser = frequency)]
     frequency: u32,
     /// How long: 500ms, 10s, 1m30s; a bare number is seconds. Without it, until Ctrl-C or until the target ends
-    #[arg(short, long, value_name = "DURATION", value_parser = duration)]
+    #[arg(short, long, value_name = "DURATION", value_parser = duration, allow_negative_numbers = true)]
     duration: Option<Nanos>,
     /// Write here, in the format that the ending tells: .html, .svg, .quell (the recording) and more, see `quell list
     /// formats`; may be given several times
@@ -63,11 +64,23 @@ pub(crate) struct Arguments {
     #[arg(long)]
     every_event: bool,
     /// What the probes may cost, in percent of one CPU; sampling slows down to keep to it, 0 for no bound
-    #[arg(long, value_name = "PCT", default_value_t = 1.0, value_parser = percent)]
+    #[arg(long, value_name = "PCT", default_value_t = 1.0, value_parser = percent, allow_negative_numbers = true)]
     max_overhead: f64,
     /// Start this command and capture it and what it starts
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
+}
+
+/// A process id. People try names.
+fn pid(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("`{text}` is no process id; `pidof {text}` or `pgrep -f {text}` may tell it"))
+}
+
+fn frequency(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err(format!("`{text}` is no rate; write a number of samples a second, such as 99")),
+        Ok(rate) => Ok(rate),
+    }
 }
 
 fn percent(text: &str) -> Result<f64, String> {

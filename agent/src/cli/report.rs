@@ -1,12 +1,13 @@
 //! `quell report`: draws a recording.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::bail;
 use quell::output::{Form, Output};
 use quell::probe::PROBES;
-use quell::profile::{Selection, Window, build};
+use quell::profile::{Recording, Selection, Window, build};
 use quell::units::{Nanos, Pid};
 use quell::{recording, report};
 
@@ -33,10 +34,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     thread: bool,
     /// Only from this time after the start of the capture on: 500ms, 2s, 1m30s; a bare number is seconds
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = time, allow_negative_numbers = true)]
     since: Option<Nanos>,
     /// Only before this time after the start of the capture
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration, allow_negative_numbers = true)]
     until: Option<Nanos>,
     /// The format of every -o, whatever its ending; `quell list formats` shows them
     #[arg(long, value_name = "FORMAT", requires = "output")]
@@ -87,11 +88,28 @@ pub(crate) fn say_written(outputs: &[Output], out: &mut dyn Write) -> io::Result
     }
 }
 
+/// What there is to choose from, the most frequent names first.
+fn contents(recording: &Recording) -> String {
+    const SHOWN: usize = 10;
+    let mut samples: BTreeMap<&str, usize> = BTreeMap::new();
+    for sample in &recording.samples {
+        *samples.entry(&recording.threads.rows()[sample.thread.0 as usize].comm).or_default() += 1;
+    }
+    let mut names: Vec<(&str, usize)> = samples.into_iter().collect();
+    names.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
+    let names: Vec<&str> = names.into_iter().take(SHOWN).map(|(name, _)| name).collect();
+    format!("the capture lasted {}, and has threads named {}{more}", recording.meta.duration, names.join(", "))
+}
+
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let selection = arguments.selection()?;
     let outputs = arguments.outputs()?;
     let recording = recording::read(&arguments.recording)?;
     let profile = build(&recording, &selection);
+    if profile.samples.is_empty() && !recording.samples.is_empty() {
+        tracing::warn!("nothing was chosen: {}", contents(&recording));
+    }
     if outputs.is_empty() {
         report::summary(&profile, out)?;
     }

@@ -254,7 +254,8 @@ fn privileges(features: &Features) -> Vec<Check> {
         let found = "some that quell needs are missing".to_owned();
         let names: Vec<String> = NEEDED.iter().map(|needed| needed.name().to_lowercase()).collect();
         // One command for all, since each setcap replaces what the one before it gave.
-        let remedy = format!("run as root, or once: setcap {}+ep quell", names.join(","));
+        let program = std::env::current_exe().map_or_else(|_| "quell".to_owned(), |path| path.display().to_string());
+        let remedy = format!("run as root, or once: sudo setcap {}+ep {program}", names.join(","));
         checks.push(check("capabilities", group, Err((found, remedy))));
     }
     let memory = match features.locked_memory {

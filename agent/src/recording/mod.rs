@@ -81,6 +81,12 @@ pub enum RecordingError {
         /// The name.
         path: PathBuf,
     },
+    /// There is nothing to read.
+    #[error("there is no {path}; `quell record -o NAME.quell` writes a recording")]
+    Missing {
+        /// What was to be read.
+        path: PathBuf,
+    },
     /// What was to be read is no recording.
     #[error("{path} is not a quell recording; name a directory that `quell record -o NAME.quell` wrote")]
     NotARecording {

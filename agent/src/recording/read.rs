@@ -52,6 +52,7 @@ fn read_meta(dir: &Path) -> Result<(Meta, Files), RecordingError> {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory if dir.exists() => {
             RecordingError::NotARecording { path: dir.to_owned() }
         }
+        io::ErrorKind::NotFound => RecordingError::Missing { path: dir.to_owned() },
         _ => RecordingError::Read { path: dir.to_owned(), source },
     })?;
     let damaged = |error: serde_json::Error| RecordingError::Damaged { path: path.clone(), why: error.to_string() };

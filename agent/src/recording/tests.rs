@@ -346,6 +346,7 @@ fn a_directory_of_something_else_is_neither_read_nor_replaced() {
     fs::write(dir.join("cat.jpg"), "meow").expect("a file");
     assert!(matches!(write(&smallest(), &dir), Err(RecordingError::Occupied { .. })));
     assert!(matches!(read(&dir), Err(RecordingError::NotARecording { .. })));
+    assert!(matches!(read(&parent.path().join("none.quell")), Err(RecordingError::Missing { .. })));
     assert_eq!(entries(parent.path()), ["photos"]);
     assert_eq!(entries(&dir), ["cat.jpg"]);
 }

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use super::Policy;
 use super::knob::partition_group;
-use crate::host::Root;
+use crate::host::{Root, cpus_online};
 use crate::sys::locked_exec::locked_exec;
 use crate::sys::sched;
 use crate::units::{CpuSet, NodeId, Tid};
@@ -39,14 +39,14 @@ pub struct RunConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// It cannot be given something.
-    #[error("could not {what}: {source}{}", hint.map_or_else(String::new, |hint| format!("; {hint}")))]
+    #[error("could not {what}: {source}{}", hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}")))]
     Prepare {
         /// What: `run on CPUs 2-3`.
         what: String,
         /// Why not.
         source: io::Error,
         /// What the user can do.
-        hint: Option<&'static str>,
+        hint: Option<String>,
     },
     /// The kernel gave it other CPUs than were asked for.
     #[error("CPUs {wanted} were asked for, and the kernel gives {got}: the cgroup that quell runs in has no others")]
@@ -99,14 +99,14 @@ pub fn run(config: &RunConfig) -> Result<Infallible, RunError> {
         command.env(TUNABLES, tunables(huge_pages(&Root::host())?));
     }
     if let Some(policy) = config.policy {
-        let hint = "it takes root, or CAP_SYS_NICE";
+        let hint = "it takes root, or CAP_SYS_NICE".to_owned();
         policy.set(Tid(0)).map_err(failed(|| format!("be scheduled as {policy}"), Some(hint)))?;
     }
     let source = if config.lock_memory { locked_exec(command) } else { command.exec() };
     Err(RunError::Execute { program: config.program.clone(), source })
 }
 
-fn failed(what: impl FnOnce() -> String, hint: Option<&'static str>) -> impl FnOnce(io::Error) -> RunError {
+fn failed(what: impl FnOnce() -> String, hint: Option<String>) -> impl FnOnce(io::Error) -> RunError {
     move |source| RunError::Prepare { what: what(), source, hint }
 }
 
@@ -116,13 +116,14 @@ fn place(cpus: &CpuSet) -> Result<(), RunError> {
         let outside = cpus.difference(&partition);
         if outside.is_empty() {
             let procs = Root::host().path(&format!("{group}/cgroup.procs"));
-            let hint = "entering the isolated partition takes root";
+            let hint = "entering the isolated partition takes root".to_owned();
             fs::write(procs, std::process::id().to_string()).map_err(failed(what, Some(hint)))?;
         } else if outside != *cpus {
             return Err(RunError::Partition { wanted: cpus.clone(), partition });
         }
     }
-    sched::set_affinity(Tid(0), cpus).map_err(failed(what, Some("see `quell doctor` for the CPUs that there are")))?;
+    let online = cpus_online().ok().map(|online| format!("this host has the CPUs {online}"));
+    sched::set_affinity(Tid(0), cpus).map_err(failed(what, online))?;
     let got = sched::affinity(Tid(0)).map_err(failed(what, None))?;
     if got == *cpus { Ok(()) } else { Err(RunError::Cpus { wanted: cpus.clone(), got }) }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::profile::{Place, ProfileError, Variable};
+use super::profile::{ProfileError, Variable};
 use crate::host::{Host, Nic};
 use crate::units::{CpuId, CpuListError, CpuSet, Megabits, NodeId};
 
@@ -27,17 +27,17 @@ impl Variables {
         written: &BTreeMap<String, Variable>,
         given: &BTreeMap<String, String>,
     ) -> Result<Self, ProfileError> {
-        let place = |name: &str| match written.get(name) {
-            Some(known) if !given.contains_key(name) => known.at.clone(),
-            _ => Place { file: "command line".into(), line: 1, key: format!("--set {name}") },
+        let wrong = |name: &str, why: String| match written.get(name) {
+            Some(known) if !given.contains_key(name) => ProfileError::Key { at: known.at.clone(), why },
+            _ => ProfileError::Given { name: name.to_owned(), why },
         };
         let mut texts: BTreeMap<String, String> =
             written.iter().map(|(name, variable)| (name.clone(), variable.text.clone())).collect();
         for (name, text) in given {
             if !texts.contains_key(name) && !AUTOMATIC.contains(&name.as_str()) {
-                let known: Vec<_> = texts.keys().map(String::as_str).chain(AUTOMATIC).collect();
-                let why = format!("the profile has no variable `{name}`; it has {}", known.join(", "));
-                return Err(ProfileError::Key { at: place(name), why });
+                let known: BTreeSet<_> = texts.keys().map(String::as_str).chain(AUTOMATIC).collect();
+                let known = known.into_iter().collect::<Vec<_>>().join(", ");
+                return Err(wrong(name, format!("the profile has no variable `{name}`; it has {known}")));
             }
             texts.insert(name.clone(), text.clone());
         }
@@ -46,9 +46,7 @@ impl Variables {
         names.extend(AUTOMATIC.map(str::to_owned));
         // `housekeeping` depends on what `isolated` is, whoever says it.
         for name in AUTOMATIC.map(str::to_owned).into_iter().chain(names) {
-            known
-                .define(&name, &texts, host, &mut Vec::new())
-                .map_err(|why| ProfileError::Key { at: place(&name), why })?;
+            known.define(&name, &texts, host, &mut Vec::new()).map_err(|why| wrong(&name, why))?;
         }
         Ok(known)
     }
@@ -91,7 +89,11 @@ impl Variables {
             },
         };
         if CPUS.contains(&name) {
-            host.topology.has(&value.parse().map_err(|error: CpuListError| error.to_string())?)?;
+            let cpus = value.parse().map_err(|error: CpuListError| error.to_string())?;
+            host.topology.has(&cpus)?;
+            if name == "isolated" && host.topology.online().difference(&cpus).is_empty() {
+                return Err(format!("{value} is every CPU of this host: leave at least one for everything else"));
+            }
         }
         way.pop();
         self.0.insert(name.to_owned(), value.clone());

@@ -8,7 +8,7 @@ use quell::host::{Host, Root};
 use quell::tune::journal::{Phase, StepState, Store, Transaction, TransactionId, Transactions};
 use quell::tune::knob::{self, Risk};
 use quell::tune::profile::{Condition, DIRECTORY, SHIPPED, TuningProfile};
-use quell::tune::{self, BootTime, Lock, Request, Step, Verdict, Verified, in_force};
+use quell::tune::{self, BootTime, Lock, Request, Step, Verdict, Verified, in_force, nearest};
 
 use super::{boot, now, profiles, text, unfinished};
 use crate::cli::Outcome;
@@ -55,8 +55,18 @@ pub(super) fn show(root: &Root, name: &str, out: &mut dyn Write) -> anyhow::Resu
     Ok(Outcome::Done)
 }
 
-pub(super) fn explain(id: &str, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let Some(knob) = knob::by_id(id) else { bail!("no knob `{id}`: `quell list knobs` shows them") };
+/// People ask for what a plan names: a knob, or what it is set on.
+fn unknown_knob(root: &Root, id: &str) -> String {
+    if root.has(&format!("/proc/sys/{}", id.replace('.', "/"))) {
+        return format!("`{id}` is what the knob `sysctl` is set on: `quell tune explain sysctl`");
+    }
+    let near = nearest(id, knob::knobs().into_iter().map(|knob| knob.spec().id));
+    let near = near.map_or_else(String::new, |near| format!(", did you mean `{near}`?"));
+    format!("no knob `{id}`{near}: `quell list knobs` shows them")
+}
+
+pub(super) fn explain(root: &Root, id: &str, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let Some(knob) = knob::by_id(id) else { bail!(unknown_knob(root, id)) };
     let spec = knob.spec();
     writeln!(out, "{}\n  {}\n", spec.id, wrapped(spec.doc, 2))?;
     let risk = match spec.risk {

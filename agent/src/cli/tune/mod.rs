@@ -127,7 +127,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     match &arguments.verb {
         Verb::List => look::list(&root, out),
         Verb::Show(named) => look::show(&root, &named.profile, out),
-        Verb::Explain { knob } => look::explain(knob, out),
+        Verb::Explain { knob } => look::explain(&root, knob, out),
         Verb::Plan(arguments) => plan::run(&root, arguments, out),
         Verb::Apply(apply) => change::apply(&root, apply, out),
         Verb::Confirm => change::confirm(&root, out),
@@ -169,7 +169,9 @@ fn planned(host: &Host, chosen: &Chosen) -> anyhow::Result<Plan> {
     let profile = TuningProfile::load(&chosen.profile, &profiles(&host.root))?;
     let variables = Variables::resolve(host, &profile.variables, &chosen.given())?;
     let (wants, inapplicable) = wants(&profile, host, &variables)?;
-    let variables = variables.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let shown = |name: &str| profile.uses(name) || chosen.given().contains_key(name);
+    let variables = variables.iter().filter(|(name, _)| shown(name));
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     Ok(to_plan(&profile.name, variables, survey(host, wants), inapplicable)?)
 }
 

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -72,4 +74,14 @@ pub(super) fn apply(knob: &dyn Knob, host: &Host, target: &Target, wanted: &str)
         other => panic!("{} on {target}: {other:?}", knob.spec().id),
     }
     serde_json::from_str(&serde_json::to_string(&before).expect("JSON")).expect("the same")
+}
+
+/// Waits for what the last close of a file brings: a program that another test starts has all files of this process too, from its
+/// fork to its exec.
+pub(super) fn after_closing(is_so: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !is_so() {
+        assert!(Instant::now() < end, "it is as if it were held still");
+        thread::yield_now();
+    }
 }

@@ -317,4 +317,13 @@ mod tests {
         }
         assert!(ids.len() > 50, "{}", ids.len());
     }
+
+    /// Else a profile that sets the same by `sysfs` would make a second value of it.
+    #[test]
+    fn knobs_that_do_more_than_write_a_file_say_which_it_is() {
+        for id in ["memory.thp", "cpu.smt", "cpu.platform_profile"] {
+            let file = by_id(id).expect(id).file(&Target::Host).expect(id);
+            assert!(file.starts_with("/sys/"), "{id}: {file}");
+        }
+    }
 }

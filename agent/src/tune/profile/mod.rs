@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{ValueError, knob};
+use super::ValueError;
 
 pub(super) use parse::is_path;
 
@@ -77,10 +77,12 @@ impl fmt::Display for Place {
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     /// There is none of this name.
-    #[error("no profile `{name}`: there are {}, or give the path of a file", known.join(", "))]
+    #[error("no profile `{name}`{}: there are {}, or give the path of a file", likely(near.as_deref()), known.join(", "))]
     Unknown {
         /// The name.
         name: String,
+        /// What was most likely meant.
+        near: Option<String>,
         /// Those that there are.
         known: Vec<String>,
     },
@@ -111,7 +113,7 @@ pub enum ProfileError {
         way: Vec<String>,
     },
     /// There is no such knob.
-    #[error("{at}: no knob `{knob}`{}", near.as_ref().map_or_else(String::new, |near| format!("; did you mean {near}?")))]
+    #[error("{at}: no knob `{knob}`{}; `quell list knobs` shows them", likely(*near))]
     Knob {
         /// Where.
         at: Place,
@@ -146,6 +148,19 @@ pub enum ProfileError {
         /// What is wrong.
         why: String,
     },
+    /// A variable cannot have what the command line gives it.
+    #[error("--set {name}: {why}")]
+    Given {
+        /// The variable.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// The end of a message about a name that is not known.
+fn likely(near: Option<&str>) -> String {
+    near.map_or_else(String::new, |near| format!(", did you mean `{near}`?"))
 }
 
 /// Where profiles of the host's own are, before the shipped ones.
@@ -159,25 +174,13 @@ impl TuningProfile {
     pub fn load(name: &str, directory: &Path) -> Result<Self, ProfileError> {
         parse::load(name, directory)
     }
-}
 
-/// The knob whose id is most like a wrong one, if any is.
-fn nearest(wrong: &str) -> Option<&'static str> {
-    let ids = knob::knobs().into_iter().map(|knob| knob.spec().id);
-    ids.map(|id| (distance(wrong, id), id)).filter(|(distance, id)| *distance <= id.len() / 3).min().map(|(_, id)| id)
-}
-
-/// How many letters to insert, delete or replace (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, other) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != *other);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
+    /// Whether what it sets is in terms of a variable.
+    #[must_use]
+    pub fn uses(&self, variable: &str) -> bool {
+        let name = format!("${{{variable}}}");
+        self.settings
+            .iter()
+            .any(|setting| setting.value.contains(&name) || setting.on.as_ref().is_some_and(|on| on.contains(&name)))
     }
-    row[b.len()]
 }

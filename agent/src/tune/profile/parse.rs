@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::{Spanned, Value as Toml};
 
-use super::{Condition, Place, ProfileError, SHIPPED, Setting, TuningProfile, Variable, nearest};
+use super::{Condition, Place, ProfileError, SHIPPED, Setting, TuningProfile, Variable};
+use crate::tune::similar::nearest;
 use crate::tune::{Scope, knob, variables};
 
 /// A file, as it is written.
@@ -29,8 +30,9 @@ struct File {
 struct Set {
     knob: Spanned<String>,
     on: Option<Spanned<String>>,
-    value: Spanned<Toml>,
-    reason: Spanned<String>,
+    // These two are asked for by name of the knob.
+    value: Option<Spanned<Toml>>,
+    reason: Option<Spanned<String>>,
     #[serde(default, rename = "if")]
     condition: Condition,
     #[serde(default)]
@@ -53,11 +55,20 @@ impl Source {
     }
 
     fn parse(&self) -> Result<File, ProfileError> {
-        toml::from_str(&self.text).map_err(|error| ProfileError::Syntax {
-            file: self.file.clone(),
-            line: error.span().map_or(1, |span| self.line(span.start)),
-            why: error.message().replace('\n', " "),
+        toml::from_str(&self.text).map_err(|error| {
+            let line = error.span().map_or(1, |span| self.line(span.start));
+            let why = format!("{}{}", error.message().replace('\n', " "), self.hint(line));
+            ProfileError::Syntax { file: self.file.clone(), line, why }
         })
+    }
+
+    /// What is to be done about a line, where people are known to write it so.
+    fn hint(&self, line: usize) -> &'static str {
+        let line = self.text.lines().nth(line - 1).unwrap_or_default().trim_start();
+        if self.text.lines().any(|line| line.trim() == "[main]") {
+            return "; this looks like a profile of tuned: docs/tuned.md has for each of its settings the knob that it is here";
+        }
+        if line.starts_with("include") { "; write a list, as in include = [\"latency\"]" } else { "" }
     }
 }
 
@@ -120,18 +131,20 @@ fn read_into(
 fn setting(source: &Source, set: Set) -> Result<Setting, ProfileError> {
     let knob_at = source.place(&set.knob, "knob");
     let Some(knob) = knob::by_id(set.knob.get_ref()) else {
-        let near = nearest(set.knob.get_ref());
+        let near = nearest(set.knob.get_ref(), knob::knobs().into_iter().map(|knob| knob.spec().id));
         return Err(ProfileError::Knob { at: knob_at, knob: set.knob.into_inner(), near });
     };
     let spec = knob.spec();
-    let at = source.place(&set.value, "value");
-    let value = text(set.value.get_ref(), &at)?;
+    let missing = |key: &str| ProfileError::Key { at: knob_at.clone(), why: format!("{} has no `{key}`", spec.id) };
+    let (written, reason) = (set.value.ok_or_else(|| missing("value"))?, set.reason.ok_or_else(|| missing("reason"))?);
+    let at = source.place(&written, "value");
+    let value = text(written.get_ref(), &at)?;
     if variables::uses_none(&value) {
         // What holds a variable is known only on a host.
         knob::parse(knob, &value).map_err(|error| ProfileError::Value { at: at.clone(), source: error })?;
     }
-    if set.reason.get_ref().trim().is_empty() {
-        let at = source.place(&set.reason, "reason");
+    if reason.get_ref().trim().is_empty() {
+        let at = source.place(&reason, "reason");
         return Err(ProfileError::Key { at, why: "say why: the plan shows it".to_owned() });
     }
     let named = spec.scope == Scope::Named;
@@ -143,7 +156,7 @@ fn setting(source: &Source, set: Set) -> Result<Setting, ProfileError> {
         knob: spec.id,
         on: set.on.map(Spanned::into_inner),
         value,
-        reason: set.reason.into_inner(),
+        reason: reason.into_inner(),
         condition: set.condition,
         optional: set.optional,
         at: knob_at,
@@ -200,5 +213,8 @@ fn unknown(name: &str, directory: &Path) -> ProfileError {
     let mut known: Vec<String> = own.chain(SHIPPED.iter().map(|(name, _)| (*name).to_owned())).collect();
     known.sort();
     known.dedup();
-    ProfileError::Unknown { name: name.to_owned(), known }
+    // A file of this name is most likely what was meant: a name without a slash is that of a profile.
+    let file = Path::new(name).is_file().then(|| format!("./{name}"));
+    let near = file.or_else(|| nearest(name, known.iter().map(String::as_str)).map(str::to_owned));
+    ProfileError::Unknown { name: name.to_owned(), near, known }
 }

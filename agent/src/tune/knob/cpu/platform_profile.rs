@@ -67,6 +67,10 @@ impl Knob for PlatformProfile {
             _ => Ok(()),
         }
     }
+
+    fn file(&self, target: &Target) -> Option<String> {
+        self.0.file(target)
+    }
 }
 
 #[cfg(test)]

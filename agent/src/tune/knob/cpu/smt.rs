@@ -56,6 +56,10 @@ impl Knob for Smt {
     fn changeable(&self, host: &Host, target: &Target) -> Result<(), KnobError> {
         FILE.changeable(host, target)
     }
+
+    fn file(&self, target: &Target) -> Option<String> {
+        FILE.file(target)
+    }
 }
 
 #[cfg(test)]

@@ -58,6 +58,10 @@ impl Knob for Enabled {
     fn changeable(&self, host: &Host, target: &Target) -> Result<(), KnobError> {
         self.0.changeable(host, target)
     }
+
+    fn file(&self, target: &Target) -> Option<String> {
+        self.0.file(target)
+    }
 }
 
 #[cfg(test)]
