@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use quell::tune::journal::Store;
 use quell::tune::profile::{SHIPPED, TuningProfile};
-use quell::tune::{Terms, Unless, Variables, apply, plan, rollback, survey, wants};
+use quell::tune::{Terms, Unless, apply, planned, rollback};
 use quell_tests::fake_host;
 
 fn main() {
@@ -19,13 +19,10 @@ fn main() {
         let host = fake.host();
         let facts = begin.elapsed();
         let profile = TuningProfile::load(name, Path::new("/nonexistent")).expect("a shipped profile");
-        let variables = Variables::resolve(&host, &profile.variables, &BTreeMap::new()).expect("variables");
-        let (wants, inapplicable) = wants(&profile, &host, &variables).expect("wants");
-        let count = wants.len();
-        let plan = plan(name, Vec::new(), survey(&host, wants), inapplicable).expect("a plan");
-        let steps = plan.steps.len();
+        let plan = planned(&host, &profile, &BTreeMap::new()).expect("a plan");
+        let (steps, same) = (plan.steps.len(), plan.unchanged.len());
         println!(
-            "{name}: planned in {:?}, of which {facts:?} for the host; {count} values, {steps} steps",
+            "{name}: planned in {:?}, of which {facts:?} for the host; {steps} steps, {same} values as wanted",
             begin.elapsed()
         );
         let (begin, store) = (Instant::now(), Store::of(&host.root));

@@ -8,8 +8,8 @@ use quell::tune::journal::Store;
 use quell::tune::knob::{Knob, Reading, by_id, knobs};
 use quell::tune::profile::{SHIPPED, TuningProfile};
 use quell::tune::{
-    Applied, ApplyError, End, Kind, Plan, Range, Scope, Step, Target, Terms, Undone, Unless, Value, Variables, apply,
-    plan, rollback, survey, wants,
+    self, Applied, ApplyError, End, Kind, Plan, Range, Scope, Step, Target, Terms, Undone, Unless, Value, apply,
+    rollback,
 };
 use quell::units::{CpuId, NodeId};
 use quell_tests::fake_host::{FakeHost, amd_with_eight_dies, container, small_vm, two_socket_intel};
@@ -238,9 +238,7 @@ const NEVER_SET: &[&str] = &[
 ];
 
 fn planned(host: &Host, profile: &TuningProfile) -> Plan {
-    let variables = Variables::resolve(host, &profile.variables, &BTreeMap::new()).expect("variables");
-    let (wants, inapplicable) = wants(profile, host, &variables).expect("wants");
-    plan(&profile.name, Vec::new(), survey(host, wants), inapplicable).expect("a plan")
+    tune::planned(host, profile, &BTreeMap::new()).expect("a plan")
 }
 
 #[test]

@@ -2,21 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs;
 use std::path::Path;
 
 use quell::host::Host;
 use quell::tune::profile::{SHIPPED, TuningProfile};
-use quell::tune::{Plan, Variables, plan, survey, wants};
-use quell::units::CpuSet;
+use quell::tune::{self, Plan, Step, Target, Value, Variables};
+use quell::units::{CpuId, CpuSet};
 use quell_tests::fake_host::{FakeHost, amd_with_eight_dies, container, small_vm, two_socket_intel};
 use quell_tests::kernel;
 
 fn planned(host: &Host, name: &str) -> Plan {
     let profile = TuningProfile::load(name, Path::new("/nonexistent")).expect("a shipped profile");
-    let variables = Variables::resolve(host, &profile.variables, &BTreeMap::new()).expect("variables");
-    let (wants, inapplicable) = wants(&profile, host, &variables).expect("wants");
-    let variables = variables.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    plan(name, variables, survey(host, wants), inapplicable).expect("a plan")
+    tune::planned(host, &profile, &BTreeMap::new()).expect("a plan")
 }
 
 /// A plan in short: what changes in the same way on many targets is one line.
@@ -96,6 +94,58 @@ fn cpus_are_isolated_beside_the_fastest_of_the_cards_that_are_meant() {
     assert!(is_on(isolated(&fake, &[]), 1));
     // As many queues on each, and two cards on node 1.
     assert!(is_on(isolated(&fake, &[("nics", "eno1 ens1f0 ens1f1")]), 1));
+}
+
+/// Takes a host's second threads offline, as the kernel does when SMT is turned off.
+fn without_smt(fake: &FakeHost) {
+    let topology = fake.host().topology;
+    let first: CpuSet = topology.cores().iter().filter_map(|core| core.iter().next()).collect();
+    fake.put("/sys/devices/system/cpu/smt/control", "off\n");
+    fake.put("/sys/devices/system/cpu/online", format!("{first}\n"));
+    for gone in topology.online().difference(&first).iter() {
+        fake.put(&format!("/sys/devices/system/cpu/cpu{gone}/online"), "0\n");
+        fake.put(&format!("/sys/devices/system/cpu/cpu{gone}/topology/thread_siblings_list"), "");
+    }
+}
+
+#[test]
+fn what_goes_with_smt_is_in_no_value_and_in_no_target() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |condition: &str| {
+        let smt = format!("[[set]]\nknob = \"cpu.smt\"\nvalue = \"off\"\nreason = \"a test\"\n{condition}");
+        fs::write(folder.path().join("a.toml"), format!("summary = \"a test\"\ninclude = [\"trading\"]\n{smt}"))
+            .expect("a profile");
+        TuningProfile::load("a", folder.path()).expect("a profile")
+    };
+    let profile = write("");
+    let fake = two_socket_intel();
+    let gone = |cpu: &CpuId| cpu.0 >= 56;
+    for given in [BTreeMap::new(), BTreeMap::from([("isolated".to_owned(), "30-31,86-87".to_owned())])] {
+        let plan = tune::planned(&fake.host(), &profile, &given).expect("a plan");
+        assert!(plan.steps.iter().any(|step| step.knob == "cpu.smt"), "{plan:?}");
+        for step in &plan.steps {
+            assert!(!matches!(&step.target, Target::Cpu(cpu) if gone(cpu)), "{step:?}");
+            let Value::Cpus(cpus) = &step.wanted else { continue };
+            // What the user gave is the user's.
+            let is_given = given.values().any(|text| *text == cpus.to_string());
+            assert!(is_given || !cpus.iter().any(|cpu| gone(&cpu)), "{step:?}");
+        }
+        let polls = |step: &&Step| step.knob == "cpu.resume_latency";
+        assert_eq!(plan.steps.iter().filter(polls).count(), if given.is_empty() { 27 } else { 2 }, "not with SMT");
+    }
+    // Of a condition that asks for SMT the CPUs stay: else it would be met no more.
+    let asked = tune::planned(&fake.host(), &write("if = { smt = true }\n"), &BTreeMap::new()).expect("a plan");
+    assert!(asked.steps.iter().any(|step| step.knob == "cpu.smt"), "{asked:?}");
+    assert!(asked.steps.iter().any(|step| matches!(&step.target, Target::Cpu(cpu) if gone(cpu))), "{asked:?}");
+    // What was planned before the CPUs went is what is planned when they are gone.
+    let wanted = |plan: Plan| -> Vec<(String, Target, Value)> {
+        let steps = plan.steps.into_iter().filter(|step| step.knob != "cpu.smt");
+        steps.map(|step| (step.knob, step.target, step.wanted)).collect()
+    };
+    let before = wanted(tune::planned(&fake.host(), &profile, &BTreeMap::new()).expect("a plan"));
+    without_smt(&fake);
+    let after = wanted(tune::planned(&fake.host(), &profile, &BTreeMap::new()).expect("a plan"));
+    assert_eq!(before, after);
 }
 
 #[test]

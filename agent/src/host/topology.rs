@@ -78,10 +78,25 @@ impl Topology {
         }
     }
 
+    /// Whether a CPU runs.
+    #[must_use]
+    pub fn is_online(&self, cpu: CpuId) -> bool {
+        self.cpus.get(&cpu).is_some_and(|cpu| cpu.online)
+    }
+
     /// The CPUs that run.
     #[must_use]
     pub fn online(&self) -> CpuSet {
         self.cpus.iter().filter(|(_, cpu)| cpu.online).map(|(id, _)| *id).collect()
+    }
+
+    /// What is left when SMT is turned off: of each core the CPU that counts as its first (topology_is_primary_thread,
+    /// arch/x86/kernel/smpboot.c), which has the lowest number.
+    #[must_use]
+    pub fn without_smt(&self) -> Self {
+        let first: CpuSet = self.cores().iter().filter_map(|core| core.iter().next()).collect();
+        let cpus = self.cpus.iter().map(|(id, cpu)| (*id, Cpu { online: first.contains(*id), ..cpu.clone() }));
+        Self { cpus: cpus.collect() }
     }
 
     /// The NUMA nodes that have CPUs, with those that run.

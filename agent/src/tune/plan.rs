@@ -77,7 +77,13 @@ pub struct Surveyed {
 #[must_use]
 pub fn survey(host: &Host, wants: Vec<Want>) -> Vec<Surveyed> {
     let found = |want: &Want| {
-        let reading = want.knob.read(host, &want.target)?;
+        let reading = match &want.target {
+            // By the host as it is foreseen: the CPU may be there still.
+            Target::Cpu(cpu) if !host.topology.is_online(*cpu) => {
+                Reading::Absent(format!("CPU {cpu} is or goes offline"))
+            }
+            target => want.knob.read(host, target)?,
+        };
         let wanted = match reading {
             Reading::Value(ref now) => {
                 let wanted = want.knob.normalize(host, &want.target, &want.value)?;

@@ -16,7 +16,7 @@ use anyhow::{Context as _, bail};
 use quell::host::{Host, Root};
 use quell::tune::journal::{Store, Transaction};
 use quell::tune::profile::{DIRECTORY, TuningProfile};
-use quell::tune::{BootTime, Lock, Plan, Request, Variables, plan as to_plan, survey, to_recover, wants};
+use quell::tune::{self, BootTime, Lock, Plan, Request, to_recover};
 
 use super::Outcome;
 
@@ -167,12 +167,7 @@ fn profiles(root: &Root) -> PathBuf {
 /// What a profile would change on a host.
 fn planned(host: &Host, chosen: &Chosen) -> anyhow::Result<Plan> {
     let profile = TuningProfile::load(&chosen.profile, &profiles(&host.root))?;
-    let variables = Variables::resolve(host, &profile.variables, &chosen.given())?;
-    let (wants, inapplicable) = wants(&profile, host, &variables)?;
-    let shown = |name: &str| profile.uses(name) || chosen.given().contains_key(name);
-    let variables = variables.iter().filter(|(name, _)| shown(name));
-    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    Ok(to_plan(&profile.name, variables, survey(host, wants), inapplicable)?)
+    Ok(tune::planned(host, &profile, &chosen.given())?)
 }
 
 /// What must be dealt with first, in words.

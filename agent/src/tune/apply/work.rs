@@ -143,7 +143,7 @@ impl<'a> Work<'a> {
     /// Why a target is not there any more, if it was when this began.
     fn taken_away(&self, target: &Target) -> Option<String> {
         let Target::Cpu(cpu) = target else { return None };
-        let online = |host: &Host| host.topology.cpus.get(cpu).is_some_and(|cpu| cpu.online);
+        let online = |host: &Host| host.topology.is_online(*cpu);
         (online(self.start) && !online(&self.host)).then(|| "this transaction took the CPU offline".to_owned())
     }
 

@@ -1,0 +1,44 @@
+//! From a profile and a host to a plan.
+
+use std::collections::BTreeMap;
+
+use super::knob::{self, Reading};
+use super::profile::{ProfileError, Setting, TuningProfile};
+use super::{Plan, Target, Value, Variables, plan, survey, wants};
+use crate::host::Host;
+
+/// What a profile would change on a host, with these values for its variables.
+///
+/// # Errors
+/// It wants what this host cannot have.
+pub fn planned(host: &Host, profile: &TuningProfile, given: &BTreeMap<String, String>) -> Result<Plan, ProfileError> {
+    let host = &foreseen(host, profile);
+    let variables = Variables::resolve(host, &profile.variables, given)?;
+    let (wants, inapplicable) = wants(profile, host, &variables)?;
+    let shown = variables.iter().filter(|(name, _)| profile.uses(name) || given.contains_key(*name));
+    let shown = shown.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    plan(&profile.name, shown, survey(host, wants), inapplicable)
+}
+
+/// The knob that takes CPUs away.
+const SMT: &str = "cpu.smt";
+
+/// The host with the CPUs that a profile leaves it: where that turns SMT off, one for each core. Planned for those that go too,
+/// masks would read back as something else, and the next plan would not be empty.
+fn foreseen(host: &Host, profile: &TuningProfile) -> Host {
+    let turns_off = |setting: &Setting| {
+        let applies = setting.condition.unmet(host).is_none();
+        // For hosts with SMT only, it would find this to be none of them.
+        applies && setting.condition.smt.is_none() && setting.knob == SMT && setting.value == "off"
+    };
+    if profile.settings.iter().any(turns_off) && is_on_and_changeable(host) {
+        return Host { topology: host.topology.without_smt(), ..host.clone() };
+    }
+    host.clone()
+}
+
+fn is_on_and_changeable(host: &Host) -> bool {
+    let Some(smt) = knob::by_id(SMT) else { return false };
+    let is_on = matches!(smt.read(host, &Target::Host), Ok(Reading::Value(Value::Word(word))) if word == "on");
+    is_on && smt.changeable(host, &Target::Host).is_ok()
+}
