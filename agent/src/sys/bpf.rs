@@ -2,9 +2,12 @@
 
 use std::ffi::CStr;
 use std::io;
+use std::mem::offset_of;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use aya_obj::generated::{BPF_ALU64, BPF_EXIT, BPF_JMP, BPF_K, BPF_MOV, bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn};
+use aya_obj::generated::{
+    BPF_ALU64, BPF_EXIT, BPF_JMP, BPF_K, BPF_MOV, bpf_attach_type, bpf_attr, bpf_attr__bindgen_ty_4, bpf_cmd, bpf_insn,
+};
 
 pub(crate) use aya_obj::generated::{bpf_attach_type as AttachType, bpf_prog_type as ProgramType};
 
@@ -25,7 +28,8 @@ pub(crate) fn load(kind: ProgramType, target: Option<(AttachType, u32)>) -> io::
         program.expected_attach_type = attach as u32;
         program.attach_btf_id = id;
     }
-    descriptor(bpf_cmd::BPF_PROG_LOAD, &attributes)
+    // SAFETY: the command gives a descriptor; the instructions and the licence live until the end of this function.
+    unsafe { descriptor(bpf_cmd::BPF_PROG_LOAD, &mut attributes) }
 }
 
 /// Attaches a program to a raw tracepoint, or without a name to what it was loaded for; closing the result detaches.
@@ -36,7 +40,8 @@ pub(crate) fn open_raw_tracepoint(name: Option<&CStr>, program: BorrowedFd<'_>) 
     let mut attributes = zeroed();
     attributes.raw_tracepoint.name = name.map_or(0, |name| name.as_ptr() as u64);
     attributes.raw_tracepoint.prog_fd = program.as_raw_fd() as u32;
-    descriptor(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &attributes)
+    // SAFETY: the command gives a descriptor; the name is null or lives until the end of this function.
+    unsafe { descriptor(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut attributes) }
 }
 
 /// Links an iterator program, which only runs when it is read.
@@ -47,7 +52,8 @@ pub(crate) fn link_iterator(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut attributes = zeroed();
     attributes.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
     attributes.link_create.attach_type = bpf_attach_type::BPF_TRACE_ITER as u32;
-    descriptor(bpf_cmd::BPF_LINK_CREATE, &attributes)
+    // SAFETY: the command gives a descriptor; no addresses are in it.
+    unsafe { descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attributes) }
 }
 
 /// Has the kernel count runs and run time of every program until the result is closed (5.8, commit d46edd671a14).
@@ -58,7 +64,8 @@ pub(crate) fn enable_run_time_statistics() -> io::Result<OwnedFd> {
     let mut attributes = zeroed();
     // BPF_STATS_RUN_TIME
     attributes.enable_stats.type_ = 0;
-    descriptor(bpf_cmd::BPF_ENABLE_STATS, &attributes)
+    // SAFETY: the command gives a descriptor; no addresses are in it.
+    unsafe { descriptor(bpf_cmd::BPF_ENABLE_STATS, &mut attributes) }
 }
 
 /// An instruction on register 0 with the immediate 0.
@@ -74,11 +81,20 @@ fn zeroed() -> bpf_attr {
     unsafe { std::mem::zeroed() }
 }
 
-fn descriptor(command: bpf_cmd, attributes: &bpf_attr) -> io::Result<OwnedFd> {
-    // SAFETY: `attributes` outlives the call, and its addresses point to memory that its makers' callers hold.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command as u32, attributes, size_of::<bpf_attr>()) };
+/// As much of the union as is used here: it ends in bytes that belong to no member, which a copy need not keep zero as the kernel
+/// wants them (`CHECK_ATTR`, kernel/bpf/syscall.c).
+const SIZE: usize = offset_of!(bpf_attr__bindgen_ty_4, attach_btf_id) + size_of::<u32>();
+
+/// The descriptor that a command gives.
+///
+/// # Safety
+/// The command is one that gives a descriptor to who calls it, and the addresses in `attributes` point to what it expects there.
+unsafe fn descriptor(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<OwnedFd> {
+    // SAFETY: `attributes` outlives the call, is longer than `SIZE`, and the kernel may write to it; what it points to, the
+    // caller promises.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command as u32, &raw mut *attributes, SIZE) };
     match i32::try_from(result) {
-        // SAFETY: each command used here returns a descriptor that is the caller's.
+        // SAFETY: it is the caller's, who asked for it.
         Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
         _ => Err(io::Error::last_os_error()),
     }

@@ -39,9 +39,32 @@ fn start_helper() -> io::Result<()> {
     // Yama lets only ancestors trace, unless the traced one says so; it stays within this user's rights.
     // SAFETY: prctl takes numbers only; where there is no Yama it fails, and nothing is to be allowed.
     unsafe { libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY, 0, 0, 0) };
-    // SAFETY: the children call only async-signal-safe functions until they end, since other threads of this process may have
-    // held locks: fork, close, and those of `helper`.
-    let child = unsafe { libc::fork() };
+    let traced = start_child(report_fd, ready_fd, thread, this).and_then(|()| {
+        drop(report);
+        let mut word = [0; 4];
+        ready.read_exact(&mut word).map_err(|_| io::Error::other("the process that locks memory ended too soon"))?;
+        match i32::from_ne_bytes(word) {
+            0 => Ok(()),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        }
+    });
+    // What was allowed stays over execve until it is taken back (security/yama/yama_lsm.c): the program is not to have it.
+    // SAFETY: as above.
+    unsafe { libc::prctl(libc::PR_SET_PTRACER, 0, 0, 0, 0) };
+    traced
+}
+
+/// Starts the helper, as nobody's child.
+#[cfg(target_arch = "x86_64")]
+fn start_child(
+    report_fd: libc::c_int,
+    ready_fd: libc::c_int,
+    thread: libc::pid_t,
+    this: libc::pid_t,
+) -> io::Result<()> {
+    // SAFETY: the children make system calls only until they end, since other threads of this process may have held locks: the
+    // wrappers of `close` and of those in `helper` take none.
+    let child = unsafe { fork() };
     if child < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -49,7 +72,7 @@ fn start_helper() -> io::Result<()> {
         // A child of a child: nobody's to wait for, least of all the program's.
         // SAFETY: as above.
         unsafe {
-            if libc::fork() == 0 {
+            if fork() == 0 {
                 libc::close(ready_fd);
                 helper::run(thread, this, report_fd);
             }
@@ -57,14 +80,19 @@ fn start_helper() -> io::Result<()> {
         }
     }
     // SAFETY: the child is this process's own; no status is asked for.
-    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
-    drop(report);
-    let mut word = [0; 4];
-    ready.read_exact(&mut word).map_err(|_| io::Error::other("the process that locks memory ended too soon"))?;
-    match i32::from_ne_bytes(word) {
-        0 => Ok(()),
-        errno => Err(io::Error::from_raw_os_error(errno)),
-    }
+    unsafe { libc::waitpid(child as libc::pid_t, std::ptr::null_mut(), 0) };
+    Ok(())
+}
+
+/// The system call alone: fork(3) runs handlers and takes locks first, which a child of a process with threads must not
+/// (glibc bug 4737).
+///
+/// # Safety
+/// The child calls only what is async-signal-safe, and ends itself.
+#[cfg(target_arch = "x86_64")]
+unsafe fn fork() -> libc::c_long {
+    // SAFETY: without a stack of its own and without flags it shares nothing: as fork(2).
+    unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -85,7 +113,8 @@ mod helper {
     pub(super) unsafe fn run(thread: libc::pid_t, process: libc::pid_t, report: libc::c_int) -> ! {
         // SAFETY: numbers and pointers to this function's own variables, here and below.
         unsafe {
-            let options = libc::PTRACE_O_TRACEEXEC | libc::PTRACE_O_TRACESYSGOOD;
+            // Whatever ends this while it traces, the program ends too: it would run on unlocked, or with a foreign instruction.
+            let options = libc::PTRACE_O_TRACEEXEC | libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL;
             let seized = ptrace(libc::PTRACE_SEIZE, thread, 0, options as usize);
             let word = if seized < 0 { *libc::__errno_location() } else { 0 }.to_ne_bytes();
             let written = libc::write(report, word.as_ptr().cast(), word.len());
@@ -95,15 +124,15 @@ mod helper {
             }
             if !lock(process) {
                 let words = b"quell: the program could not lock its memory, and was ended\n";
+                // It is still traced, and ends with this; by its number another might be hit.
                 libc::write(2, words.as_ptr().cast(), words.len());
-                libc::kill(process, libc::SIGKILL);
             }
             libc::_exit(0);
         }
     }
 
-    /// Has the target lock its memory after `execve`; whether that is done. A target that ended, or whose `execve` failed so
-    /// that it ended, needs no more.
+    /// Has the target lock its memory after `execve`, and lets go of it; whether that is done. A target that ended, or whose
+    /// `execve` failed so that it ended, needs no more.
     unsafe fn lock(target: libc::pid_t) -> bool {
         // SAFETY: as `run`.
         unsafe {
@@ -131,13 +160,13 @@ mod helper {
             call.orig_rax = u64::MAX;
             call.rdi = (libc::MCL_CURRENT | libc::MCL_FUTURE) as u64;
             let entered = ptrace(libc::PTRACE_POKETEXT, target, at, patched as usize) == 0
-                && ptrace(libc::PTRACE_SETREGS, target, 0, &raw const call as usize) == 0
+                && ptrace(libc::PTRACE_SETREGS, target, 0, (&raw const call).expose_provenance()) == 0
                 && go_on(target)
                 && go_on(target);
             let locked = entered && registers(target).is_some_and(|after| after.rax == 0);
             let restored = ptrace(libc::PTRACE_POKETEXT, target, at, code as usize) == 0
-                && ptrace(libc::PTRACE_SETREGS, target, 0, &raw const before as usize) == 0;
-            ptrace(libc::PTRACE_DETACH, target, 0, 0) == 0 && locked && restored
+                && ptrace(libc::PTRACE_SETREGS, target, 0, (&raw const before).expose_provenance()) == 0;
+            locked && restored && ptrace(libc::PTRACE_DETACH, target, 0, 0) == 0
         }
     }
 
@@ -176,7 +205,7 @@ mod helper {
         let mut registers = MaybeUninit::<libc::user_regs_struct>::uninit();
         // SAFETY: the kernel fills the whole struct where the call succeeds.
         unsafe {
-            let got = ptrace(libc::PTRACE_GETREGS, target, 0, registers.as_mut_ptr() as usize);
+            let got = ptrace(libc::PTRACE_GETREGS, target, 0, registers.as_mut_ptr().expose_provenance());
             (got == 0).then(|| registers.assume_init())
         }
     }
@@ -187,8 +216,8 @@ mod helper {
             libc::ptrace(
                 request,
                 target,
-                ptr::without_provenance_mut::<()>(address),
-                ptr::without_provenance_mut::<()>(data),
+                ptr::with_exposed_provenance_mut::<()>(address),
+                ptr::with_exposed_provenance_mut::<()>(data),
             )
         }
     }

@@ -64,9 +64,10 @@ pub(crate) fn attributes(tid: Tid) -> io::Result<SchedAttr> {
 
 /// Schedules a thread so; the caller for thread 0.
 pub(crate) fn set_attributes(tid: Tid, attr: SchedAttr) -> io::Result<()> {
-    let attr = SchedAttr { size: size_of::<SchedAttr>() as u32, ..attr };
-    // SAFETY: the kernel reads as many bytes as the struct's own size field says, which is the struct's.
-    checked(unsafe { libc::syscall(libc::SYS_sched_setattr, raw(tid)?, &raw const attr, 0) })
+    let mut attr = SchedAttr { size: size_of::<SchedAttr>() as u32, ..attr };
+    // SAFETY: the kernel reads as many bytes as the struct's own size field says, which is the struct's, and writes to that field
+    // where it knows a shorter one (sched_copy_attr).
+    checked(unsafe { libc::syscall(libc::SYS_sched_setattr, raw(tid)?, &raw mut attr, 0) })
 }
 
 /// Takes the caller's memory, and that of what it executes, from these nodes alone: `MPOL_BIND` (mm/mempolicy.c).

@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::mem::offset_of;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use aya::Btf;
 use aya_obj::btf::BtfKind;
-use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_prog_type};
+use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_attr__bindgen_ty_4, bpf_cmd, bpf_insn, bpf_prog_type};
 use perf_event::Builder;
 use perf_event::events::Hardware;
 use quell_tests::kernel;
@@ -39,10 +40,10 @@ pub(crate) fn task_iterator() -> Result<bool> {
     let mut attributes = zeroed();
     attributes.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd().cast_unsigned();
     attributes.link_create.attach_type = bpf_attach_type::BPF_TRACE_ITER as u32;
-    let Ok(link) = bpf(bpf_cmd::BPF_LINK_CREATE, &attributes) else { return Ok(false) };
+    let Ok(link) = bpf(bpf_cmd::BPF_LINK_CREATE, &mut attributes) else { return Ok(false) };
     let mut attributes = zeroed();
     attributes.iter_create.link_fd = link.as_raw_fd().cast_unsigned();
-    let Ok(iterator) = bpf(bpf_cmd::BPF_ITER_CREATE, &attributes) else { return Ok(false) };
+    let Ok(iterator) = bpf(bpf_cmd::BPF_ITER_CREATE, &mut attributes) else { return Ok(false) };
     let _counted = count_runs()?;
     io::read_to_string(fs::File::from(iterator)).context("cannot read an iterator")?;
     Ok(runs(program.as_raw_fd())? > 0)
@@ -117,7 +118,7 @@ fn tracing(attach: bpf_attach_type, target: &str, kind: BtfKind) -> Result<bool>
     let Ok(program) = load(attach, id) else { return Ok(false) };
     let mut attributes = zeroed();
     attributes.raw_tracepoint.prog_fd = program.as_raw_fd().cast_unsigned();
-    let Ok(_link) = bpf(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &attributes) else { return Ok(false) };
+    let Ok(_link) = bpf(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut attributes) else { return Ok(false) };
     let _counted = count_runs()?;
     // A call of the function, and switches to another thread and back.
     Command::new("uname").output().context("cannot run uname")?;
@@ -147,13 +148,13 @@ fn load(attach: bpf_attach_type, target: u32) -> io::Result<OwnedFd> {
     program.license = c"GPL".as_ptr() as u64;
     program.expected_attach_type = attach as u32;
     program.attach_btf_id = target;
-    bpf(bpf_cmd::BPF_PROG_LOAD, &attributes)
+    bpf(bpf_cmd::BPF_PROG_LOAD, &mut attributes)
 }
 
 /// Has the kernel count how often programs run, until the result is dropped (5.8).
 pub(crate) fn count_runs() -> Result<OwnedFd> {
     // BPF_STATS_RUN_TIME is 0.
-    bpf(bpf_cmd::BPF_ENABLE_STATS, &zeroed()).context("the kernel does not count runs")
+    bpf(bpf_cmd::BPF_ENABLE_STATS, &mut zeroed()).context("the kernel does not count runs")
 }
 
 /// How often a program has run, by its fdinfo (5.1).
@@ -168,9 +169,12 @@ fn zeroed() -> bpf_attr {
     unsafe { std::mem::zeroed() }
 }
 
-fn bpf(command: bpf_cmd, attributes: &bpf_attr) -> io::Result<OwnedFd> {
-    // SAFETY: `attributes` outlives the call, and its addresses point to memory that its makers' callers hold.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command as u32, attributes, size_of::<bpf_attr>()) };
+/// Commands that give a descriptor. As much of the union as is used: its last bytes belong to no member.
+fn bpf(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<OwnedFd> {
+    let size = offset_of!(bpf_attr__bindgen_ty_4, attach_btf_id) + size_of::<u32>();
+    // SAFETY: `attributes` outlives the call, and the kernel may write to it; its addresses point to memory that its makers'
+    // callers hold.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command as u32, &raw mut *attributes, size) };
     match RawFd::try_from(result) {
         // SAFETY: each command used here returns a descriptor that is the caller's.
         Ok(descriptor) if descriptor >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),

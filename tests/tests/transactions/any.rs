@@ -7,7 +7,7 @@ use proptest::sample::Index;
 use quell::host::Host;
 use quell::tune::journal::{Phase, Store, Transaction, TransactionId};
 use quell::tune::profile::TuningProfile;
-use quell::tune::{BootTime, Plan, Step, Target, Terms, Unless, Value, apply, planned, recover, rollback};
+use quell::tune::{BootTime, Plan, Step, Target, Terms, Unless, Value, apply, recover, rollback};
 use quell_tests::fake_host::{FakeHost, small_vm};
 
 use crate::case::{FIRST, JOURNALS, SECOND, THIRD};
@@ -49,7 +49,7 @@ fn planned(host: &Host, fake: &FakeHost, settings: Settings) -> Plan {
     fs::write(&path, text).expect("a profile");
     let profile = TuningProfile::load(path.to_str().expect("text"), fake.path()).expect("a profile");
     fs::remove_file(path).expect("it was there");
-    planned(host, &profile, &Default::default()).expect("what this host can do")
+    quell::tune::planned(host, &profile, &Default::default()).expect("what this host can do")
 }
 
 fn now(fake: &FakeHost) -> [String; 5] {
