@@ -104,7 +104,7 @@ fn an_output_that_cannot_be_written_is_refused_before_the_recording_is_read() {
         (vec!["-o", "-"], "--format"),
         (vec!["-o", &path("a.svg"), "--format", "pdf"], "no format `pdf`"),
         (vec!["--since", "2s", "--until", "1s"], "--since 2.00 s is not before --until 1.00 s"),
-        (vec![], "absent.quell: No such file or directory (os error 2)\n"),
+        (vec![], "absent.quell; `quell record"),
     ] {
         let arguments = [&["report", recording.as_str()][..], &arguments].concat();
         let output = quell(&arguments);

@@ -24,7 +24,7 @@ fn everything_that_tuned_sets_is_a_knob_that_takes_the_value() {
         .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
         .collect();
     // All that tuned's profiles set: one that goes missing is seen.
-    assert_eq!(rows.len(), 56);
+    assert_eq!(rows.len(), 58);
     let has = |tuned: &str, quell: &str| rows.iter().any(|row| row[0] == tuned && row[1] == quell);
     assert!(has("`[vm] transparent_hugepages=always`", "`memory.thp = always`"), "hpc-compute");
     for row in rows {

@@ -131,6 +131,26 @@ fn a_process_that_ended_before_its_samples_were_read_has_its_names() -> Result<(
 }
 
 #[test]
+fn children_that_run_already_are_captured_with_their_process() -> Result<()> {
+    if !kernel::privileged("children_that_run_already_are_captured_with_their_process") {
+        return Ok(());
+    }
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    // A child of this test.
+    let mut burn = Fixture::start("burn", &["--seconds", "1"])?;
+    let own = std::process::id().to_string();
+    let quell = dir.spawn([&["record", "-p", &own][..], &FLAGS].concat())?;
+    quell.captures()?;
+    burn.go()?;
+    let burned: Burned = burn.finish()?;
+    quell.signal(Signal::SIGINT)?;
+    quell.wait()?.expect_code(0)?;
+    Recorded::read(&dir.path("x.quell"))?.burning(burned.pid).is_cpu_time(burned.burning())?;
+    Ok(())
+}
+
+#[test]
 fn the_agent_is_no_part_of_its_own_capture() -> Result<()> {
     if !kernel::privileged("the_agent_is_no_part_of_its_own_capture") {
         return Ok(());

@@ -54,6 +54,7 @@ impl KnobFacts {
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     match arguments.what {
+        What::Probes | What::Formats if arguments.json => bail!("--json is for knobs: `quell list knobs --json`"),
         What::Probes => {
             for probe in PROBES.iter().map(|probe| probe.spec()) {
                 writeln!(out, "{:<10}{}", probe.name, wrapped(probe.doc, 10))?;
@@ -70,7 +71,6 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
             serde_json::to_writer_pretty(&mut *out, &knobs().into_iter().map(KnobFacts::of).collect::<Vec<_>>())?;
             writeln!(out)?;
         }
-        _ if arguments.json => bail!("--json is for knobs: `quell list knobs --json`"),
         What::Knobs => {
             for spec in knobs().into_iter().map(|knob| knob.spec()) {
                 writeln!(out, "{:<32}{}", spec.id, wrapped(spec.doc, 32))?;

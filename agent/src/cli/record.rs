@@ -18,7 +18,7 @@ use super::Outcome;
 use super::duration::duration;
 use super::ending::{Ending, Signals, Watch, deadline};
 use super::report::{probe_names, say_written};
-use super::target::{Running, Target};
+use super::target::{Running, Target, pid};
 
 /// Captures where threads spend their time, on CPU and off
 ///
@@ -32,7 +32,7 @@ Examples:
   quell record -p 1234 -d 30 -o app.html             one process and its children
   quell record --probe cpu -o make.svg -- make -j8   a command, on CPU only")]
 pub(crate) struct Arguments {
-    /// Capture this process and those that it starts; may be given several times
+    /// Capture this process and its children, those that it starts later too; may be given several times
     #[arg(short, long, value_name = "PID", value_parser = pid, conflicts_with_all = ["all", "cgroup", "command"])]
     pid: Vec<u32>,
     /// Capture every thread
@@ -69,11 +69,6 @@ pub(crate) struct Arguments {
     /// Start this command and capture it and what it starts
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
-}
-
-/// A process id. People try names.
-fn pid(text: &str) -> Result<u32, String> {
-    text.parse().map_err(|_| format!("`{text}` is no process id; `pidof {text}` or `pgrep -f {text}` may tell it"))
 }
 
 fn frequency(text: &str) -> Result<u32, String> {

@@ -13,6 +13,7 @@ use quell::{recording, report};
 
 use super::Outcome;
 use super::duration::{duration, time};
+use super::target::pid;
 
 /// Draws a recording, or a part of it
 ///
@@ -25,7 +26,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_delimiter = ',', value_name = "PROBE", value_parser = probe_names())]
     probe: Vec<String>,
     /// Only this process; may be given several times
-    #[arg(long, value_name = "PID")]
+    #[arg(long, value_name = "PID", value_parser = pid)]
     pid: Vec<u32>,
     /// Only threads of this name; may be given several times
     #[arg(long, value_name = "NAME")]

@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
     /// The CPUs: 2-3,8; those of quell's isolated partition are entered
     #[arg(long, value_name = "LIST")]
     cpus: Option<CpuSet>,
-    /// The scheduling policy: fifo:50, rr:10, other, batch, idle
+    /// The scheduling policy: fifo:50, rr:10, other:0, batch:0, idle, deadline:RUNTIME/DEADLINE/PERIOD in ns
     #[arg(long)]
     policy: Option<Policy>,
     /// The NUMA nodes that its memory is taken from: 0-1

@@ -10,6 +10,11 @@ use quell::collect::{CaptureTarget, Gated};
 use quell::host;
 use quell::units::Pid;
 
+/// A process id. People try names.
+pub(crate) fn pid(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("`{text}` is no process id; `pidof {text}` or `pgrep -f {text}` may tell it"))
+}
+
 /// A capture's target, and what tells that it has ended.
 pub(crate) enum Target {
     /// All threads, or a cgroup's: no end of its own.
@@ -72,9 +77,9 @@ impl Target {
             command.args(&words[1..]);
             return Ok(Self::Command { gated: Gated::fork(command)?, words: words.to_vec() });
         }
-        if let Some(path) = cgroup {
-            let cgroup = host::cgroup(path)?;
-            return Ok(Self::Endless(CaptureTarget::Cgroup { path: path.to_owned(), cgroup }));
+        if let Some(path) = cgroup.map(cgroup_directory) {
+            let cgroup = host::cgroup(&path)?;
+            return Ok(Self::Endless(CaptureTarget::Cgroup { path, cgroup }));
         }
         if pids.is_empty() {
             return Ok(Self::Endless(CaptureTarget::All));
@@ -109,6 +114,13 @@ pub(crate) enum Running {
     Processes(Vec<Watched>),
     /// Ends with it.
     Command(Child),
+}
+
+/// A cgroup's directory: as it is given, or below where the hierarchy usually is, as systemd and /proc/PID/cgroup name it.
+fn cgroup_directory(given: &Path) -> PathBuf {
+    let below = |mount: &str| Path::new(mount).join(given.strip_prefix("/").unwrap_or(given));
+    let known = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(below);
+    [given.to_owned()].into_iter().chain(known).find(|path| path.is_dir()).unwrap_or_else(|| given.to_owned())
 }
 
 /// Whether a program of this name is there to be started, in `PATH` or at the path given.

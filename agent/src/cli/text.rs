@@ -23,6 +23,11 @@ pub(crate) fn wrapped(text: &str, indent: usize) -> String {
     lines
 }
 
+/// `1 value`, `2 values`.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

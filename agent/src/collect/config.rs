@@ -13,7 +13,7 @@ use crate::units::{CpuId, CpuSet, Hertz, Pid};
 pub enum CaptureTarget {
     /// Every thread but the agent's own.
     All,
-    /// These processes and those that they start.
+    /// These processes and those that descend from them, now or later.
     Processes(Vec<Pid>),
     /// The threads of a cgroup and of those below it.
     Cgroup {

@@ -1,6 +1,6 @@
 //! A capture from attach to recording.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 
@@ -110,10 +110,9 @@ impl Session {
         object.set_rates(rates.to_abi())?;
         let following = match &config.target {
             CaptureTarget::Processes(pids) => {
-                for pid in pids {
-                    object.add_target(*pid)?;
-                }
-                follow(&mut object, &FAMILY)?
+                let following = follow(&mut object, &FAMILY)?;
+                add_families(&mut object, pids)?;
+                following
             }
             CaptureTarget::Command { .. } => {
                 let mut following = follow(&mut object, &FAMILY)?;
@@ -427,10 +426,25 @@ impl Session {
 }
 
 /// The processes that a capture will see from its beginning.
+/// Makes targets of processes and of those that descend from them. From then on the kernel adds what a target starts; what one started
+/// before it was added is found by looking again.
+fn add_families(object: &mut BpfObject, pids: &[Pid]) -> Result<(), ProbeError> {
+    let mut known: BTreeSet<Pid> = BTreeSet::new();
+    loop {
+        let new: Vec<Pid> = host::family(pids).into_iter().filter(|pid| known.insert(*pid)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        for pid in new {
+            object.add_target(pid)?;
+        }
+    }
+}
+
 fn there_now(target: &CaptureTarget) -> Vec<Pid> {
     match target {
         CaptureTarget::All => host::processes(),
-        CaptureTarget::Processes(pids) => pids.clone(),
+        CaptureTarget::Processes(pids) => host::family(pids),
         CaptureTarget::Cgroup { path, .. } => host::processes_in(path),
         // It gets its code when it calls exec, which is reported.
         CaptureTarget::Command { .. } => Vec::new(),

@@ -37,7 +37,7 @@ pub use kernel_version::{KernelVersion, KernelVersionError};
 pub use nics::{Nic, nics};
 pub use offsets::{MissingField, TaskOffsets, offsets};
 pub use perf::PerfEvents;
-pub use processes::{processes, processes_in};
+pub use processes::{family, processes, processes_in};
 pub use root::Root;
 pub use this::{Host, Vendor};
 pub use topology::{Cpu, Topology};

@@ -1,5 +1,6 @@
 //! Which processes there are.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -10,6 +11,30 @@ use crate::units::Pid;
 pub fn processes() -> Vec<Pid> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Pid)).collect()
+}
+
+/// Processes, and those that descend from them, as they are now. A process whose parent has ended is a child of another by now, and
+/// left out.
+#[must_use]
+pub fn family(of: &[Pid]) -> Vec<Pid> {
+    let mut children: BTreeMap<Pid, Vec<Pid>> = BTreeMap::new();
+    for pid in processes() {
+        if let Some(parent) = parent(pid) {
+            children.entry(parent).or_default().push(pid);
+        }
+    }
+    let mut family: BTreeSet<Pid> = of.iter().copied().collect();
+    let mut new: Vec<Pid> = of.to_vec();
+    while let Some(pid) = new.pop() {
+        new.extend(children.get(&pid).into_iter().flatten().filter(|child| family.insert(**child)));
+    }
+    family.into_iter().collect()
+}
+
+/// Field 4 of `/proc/PID/stat`; the name before it is in parentheses, and may have some itself (proc_pid_stat(5)).
+fn parent(pid: Pid) -> Option<Pid> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok().map(Pid)
 }
 
 /// The processes of a cgroup and of those below it, as they are now. Those that cannot be read are left out: they may have

@@ -33,13 +33,17 @@ pub enum LockError {
         holder: String,
     },
     /// The file cannot be used.
-    #[error("could not lock {}: {source}", path.display())]
+    #[error("could not lock {}: {source}{}", path.display(), root_needed(source))]
     Io {
         /// The file.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
+}
+
+fn root_needed(source: &io::Error) -> &'static str {
+    if source.kind() == io::ErrorKind::PermissionDenied { "; to change a host takes root" } else { "" }
 }
 
 impl Lock {

@@ -91,7 +91,9 @@ pub fn run(config: &RunConfig) -> Result<Infallible, RunError> {
     if !config.memory_nodes.is_empty() {
         let nodes: Vec<String> = config.memory_nodes.iter().map(ToString::to_string).collect();
         let what = || format!("take memory from nodes {}", nodes.join(","));
-        sched::bind_memory(&config.memory_nodes).map_err(failed(what, None))?;
+        let online = Root::host().read("/sys/devices/system/node/online").ok();
+        let online = online.map(|online| format!("this host has the nodes {online}"));
+        sched::bind_memory(&config.memory_nodes).map_err(failed(what, online))?;
     }
     let mut command = Command::new(&config.program);
     command.args(&config.arguments);
@@ -103,7 +105,13 @@ pub fn run(config: &RunConfig) -> Result<Infallible, RunError> {
         policy.set(Tid(0)).map_err(failed(|| format!("be scheduled as {policy}"), Some(hint)))?;
     }
     let source = if config.lock_memory { locked_exec(command) } else { command.exec() };
-    Err(RunError::Execute { program: config.program.clone(), source })
+    match source.raw_os_error() {
+        Some(libc::ENOMEM | libc::EPERM) if config.lock_memory => {
+            let hint = "it takes root, CAP_IPC_LOCK, or a limit for locked memory that it fits in (ulimit -l)";
+            Err(failed(|| format!("lock the memory of {}", config.program.display()), Some(hint.to_owned()))(source))
+        }
+        _ => Err(RunError::Execute { program: config.program.clone(), source }),
+    }
 }
 
 fn failed(what: impl FnOnce() -> String, hint: Option<String>) -> impl FnOnce(io::Error) -> RunError {

@@ -48,6 +48,15 @@ impl Variables {
         for name in AUTOMATIC.map(str::to_owned).into_iter().chain(names) {
             known.define(&name, &texts, host, &mut Vec::new()).map_err(|why| wrong(&name, why))?;
         }
+        let cpus = |name: &str| known.0.get(name).and_then(|text| text.parse::<CpuSet>().ok()).unwrap_or_default();
+        let (isolated, housekeeping) = (cpus("isolated"), cpus("housekeeping"));
+        let both = isolated.difference(&isolated.difference(&housekeeping));
+        if !both.is_empty() {
+            return Err(wrong(
+                "housekeeping",
+                format!("CPUs {both} are to be isolated: {housekeeping} and {isolated} overlap"),
+            ));
+        }
         Ok(known)
     }
 
@@ -94,6 +103,12 @@ impl Variables {
             if name == "isolated" && host.topology.online().difference(&cpus).is_empty() {
                 return Err(format!("{value} is every CPU of this host: leave at least one for everything else"));
             }
+        }
+        if name == "nics"
+            && let Some(absent) = value.split_whitespace().find(|name| !host.nics.iter().any(|nic| nic.name == *name))
+        {
+            let names: Vec<&str> = host.nics.iter().map(|nic| nic.name.as_str()).collect();
+            return Err(format!("there is no network interface {absent}; there are: {}", names.join(" ")));
         }
         way.pop();
         self.0.insert(name.to_owned(), value.clone());

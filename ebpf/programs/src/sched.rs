@@ -30,8 +30,8 @@ pub fn quell_switch(ctx: BtfTracePointContext) -> i32 {
     let Some(counts) = counts() else { return 0 };
     count!(counts.switches);
     let now = record::now();
-    let prev = Task::new(ctx.arg(1));
-    let next = Task::new(ctx.arg(2));
+    // SAFETY: both are tasks, which the kernel holds while it switches.
+    let (prev, next) = unsafe { (Task::new(ctx.arg(1)), Task::new(ctx.arg(2))) };
     leave(&ctx, prev, now);
     enter(next, now);
     0
@@ -276,17 +276,23 @@ pub fn quell_waking(ctx: BtfTracePointContext) -> i32 {
 fn waking(ctx: &BtfTracePointContext) -> Option<()> {
     let counts = counts()?;
     count!(counts.wakes);
-    let task = Task::new(ctx.arg(0));
+    // SAFETY: the task that is woken.
+    let task = unsafe { Task::new(ctx.arg(0)) };
     let woken_tid = task.tid();
     let woken = known(woken_tid, task.tgid())?;
     // It may be about to leave its CPU still, or be on its way back already: woken by another.
     if load!(woken.out_since) == 0 || load!(woken.odds) == 0 {
         return None;
     }
-    let now = record::now();
-    store!(woken.woken_at, now);
     let id = bpf_get_current_pid_tgid();
     let (tgid, tid) = ((id >> 32) as u32, id as u32);
+    // One that wakes itself does not sleep. It does so with interrupts on (try_to_wake_up, kernel/sched/core.c), which may come
+    // here too: only from 6.1 on (commit 05b24ff9b2cf) a program does not interrupt itself.
+    if woken_tid == tid {
+        return None;
+    }
+    let now = record::now();
+    store!(woken.woken_at, now);
     let waker_seq = match known(tid, tgid) {
         Some(waker) => load!(waker.seq),
         None => 0,
@@ -307,8 +313,8 @@ fn waking(ctx: &BtfTracePointContext) -> Option<()> {
 /// `sched_process_fork(struct task_struct *parent, struct task_struct *child)`: children of targets are targets.
 #[btf_tracepoint(function = "sched_process_fork")]
 pub fn quell_fork(ctx: BtfTracePointContext) -> i32 {
-    let parent = Task::new(ctx.arg(0));
-    let child = Task::new(ctx.arg(1));
+    // SAFETY: both are tasks; the child does not run yet.
+    let (parent, child) = unsafe { (Task::new(ctx.arg(0)), Task::new(ctx.arg(1))) };
     if is_target(parent.tgid())
         && TARGETS.insert(child.tgid(), 1, 0).is_err()
         && let Some(counts) = counts()
@@ -326,7 +332,8 @@ pub fn quell_fork(ctx: BtfTracePointContext) -> i32 {
 /// anew within that grace period, should all others be given out in it.
 #[btf_tracepoint(function = "sched_process_free")]
 pub fn quell_free(ctx: BtfTracePointContext) -> i32 {
-    let task = Task::new(ctx.arg(0));
+    // SAFETY: a task whose memory is given back after this.
+    let task = unsafe { Task::new(ctx.arg(0)) };
     let tgid = task.tgid();
     if task.tid() == tgid {
         // Most processes are no targets.
@@ -339,7 +346,8 @@ pub fn quell_free(ctx: BtfTracePointContext) -> i32 {
 /// started is a target from its exec on; before, it is still a copy of the agent.
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn quell_exec(ctx: BtfTracePointContext) -> i32 {
-    let tgid = Task::new(ctx.arg(0)).tgid();
+    // SAFETY: the task that executes.
+    let tgid = unsafe { Task::new(ctx.arg(0)) }.tgid();
     if tgid == setting!(command_tgid)
         && TARGETS.insert(tgid, 1, 0).is_err()
         && let Some(counts) = counts()

@@ -26,8 +26,11 @@ pub enum Leaving {
 
 impl Task {
     /// From a tracepoint's or iterator's argument.
+    ///
+    /// # Safety
+    /// `task` is one of those, a `struct task_struct *`, and it is used for no longer than the program runs.
     #[inline(always)]
-    pub fn new(task: *const u8) -> Self {
+    pub unsafe fn new(task: *const u8) -> Self {
         Self(task)
     }
 
@@ -40,8 +43,7 @@ impl Task {
     #[inline(always)]
     fn load<T: Copy>(self, offset: u32) -> T {
         // SAFETY: the verifier refuses the program unless the load lies within one field of the task, a byte of it or
-        // all (`btf_struct_walk`, kernel/bpf/btf.c); the kernel keeps the task while the program runs, and makes a load
-        // that faults give zero. `T` is an integer or a raw pointer: any bits will do. Volatile, since the kernel may
+        // all (`btf_struct_walk`, kernel/bpf/btf.c); the kernel keeps the task while the program runs (`new`). `T` is an integer or a raw pointer: any bits will do. Volatile, since the kernel may
         // write the field meanwhile.
         unsafe { self.0.add(offset as usize).cast::<T>().read_volatile() }
     }

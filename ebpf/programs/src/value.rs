@@ -1,7 +1,8 @@
 //! Values of maps, which others touch at the same time: other CPUs, programs that interrupt this one, the user side.
 //!
 //! No reference to such a value is ever made: it would promise the compiler that nobody else writes. Each field is loaded
-//! and stored by itself, volatile, in one instruction where it is an integer.
+//! and stored by itself, volatile, in one instruction where it is an integer, as by the kernel's READ_ONCE and WRITE_ONCE: that
+//! it is not torn is the machine's promise, not the language's.
 
 /// A value of a map, or of what lies in it.
 #[derive(Clone, Copy)]
@@ -49,8 +50,9 @@ macro_rules! store {
     }};
 }
 
-/// Adds one to a counter. A program that interrupts this one on its CPU may be lost between the load and the store: the
-/// counter is then one too low. An atomic addition would cost several times as much on every context switch.
+/// Adds one to a counter. What programs that interrupt this one on its CPU add between the load and the store is lost: an
+/// interrupt's one. The iterators may be interrupted by other threads, so that the losses that they count themselves may be too
+/// low by what came meanwhile. An atomic addition would cost several times as much on every context switch.
 macro_rules! count {
     ($counts:ident.$field:ident) => {
         $crate::value::store!($counts.$field, $crate::value::load!($counts.$field) + 1)

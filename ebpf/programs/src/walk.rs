@@ -45,7 +45,8 @@ pub fn quell_walk_last(ctx: *mut IterTask) -> i32 {
 fn visited(ctx: *mut IterTask) -> Option<Task> {
     // SAFETY: the iterator's context; the verifier checks the access.
     let task = unsafe { (*ctx).task };
-    if task.is_null() { None } else { Some(Task::new(task)) }
+    // SAFETY: the iterator holds a reference to it.
+    if task.is_null() { None } else { Some(unsafe { Task::new(task) }) }
 }
 
 /// A task that sleeps.
@@ -148,11 +149,11 @@ fn user_regs(task: Task) -> [u64; 3] {
         let load = |offset: u32| unsafe { bpf_probe_read_kernel(regs.wrapping_add(offset as usize).cast::<u64>()) };
         return [load(ip).unwrap_or(0), load(sp).unwrap_or(0), load(fp).unwrap_or(0)];
     }
-    // SAFETY: a helper call on the iterator's task. Its result is a trusted `struct pt_regs *`, and the verifier checks
-    // the loads against BTF like those of `Task`.
+    // SAFETY: a helper call on the iterator's task. The verifier checks the loads from its `struct pt_regs *` against BTF like
+    // those of `Task`; the kernel makes one that faults give zero. Volatile, since the task may be on its way back to user space.
     unsafe {
         let regs = bpf_task_pt_regs(task.as_ptr().cast_mut().cast()) as *const u8;
-        let load = |offset: u32| *regs.add(offset as usize).cast::<u64>();
+        let load = |offset: u32| regs.add(offset as usize).cast::<u64>().read_volatile();
         [load(ip), load(sp), load(fp)]
     }
 }

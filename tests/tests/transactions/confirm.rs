@@ -89,7 +89,7 @@ fn a_boot_that_comes_before_the_confirmation_is_too_late_for_it() -> Result<()> 
     let refused = case.quell(&["confirm"])?.expect_code(2)?;
     assert!(refused.stderr.contains("too late"), "{}", refused.stderr);
     let recovered = case.quell(&["recover"])?.expect_code(0)?;
-    assert!(recovered.stdout.contains("1 values put back, 0 were as before, 1 went with the boot"), "{recovered:?}");
+    assert!(recovered.stdout.contains("1 value put back, 0 were as before, 1 went with the boot"), "{recovered:?}");
     assert_eq!([BIAS, THIRD].map(|file| case.host.read(file).trim().to_owned()), ["6", "77"]);
     Ok(())
 }
@@ -101,7 +101,7 @@ fn what_a_new_boot_sets_to_the_same_is_not_taken_for_the_transactions() -> Resul
     // As by a line in sysctl.d that says what the profile said.
     case.host.put(BOOT, "99999999-2222-3333-4444-555555555555\n");
     let rolled = case.quell(&["rollback", "--force"])?.expect_code(0)?;
-    assert!(rolled.stdout.contains("1 values put back, 0 were as before, 1 went with the boot"), "{rolled:?}");
+    assert!(rolled.stdout.contains("1 value put back, 0 were as before, 1 went with the boot"), "{rolled:?}");
     assert_eq!([BIAS, THIRD].map(|file| case.host.read(file).trim().to_owned()), ["6", "9"]);
     Ok(())
 }

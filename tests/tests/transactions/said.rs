@@ -255,7 +255,7 @@ fn conditions_are_shown_with_the_setting_that_has_them() -> Result<()> {
     assert!(said.contains(shown), "{said}");
     let trading = case.quell(&["show", "trading"])?.expect_code(0)?;
     assert!(trading.stdout.contains("    (only on kernels from 6.18 on)\n"), "{}", trading.stdout);
-    assert_eq!(trading.stdout.matches("    (only ").count(), 2, "{}", trading.stdout);
+    assert_eq!(trading.stdout.matches("    (only ").count(), 5, "{}", trading.stdout);
     Ok(())
 }
 

@@ -35,7 +35,8 @@ const TRIES: u32 = 60;
 pub(super) fn guard(root: &Root, arguments: &Guard) -> anyhow::Result<Outcome> {
     background::detach()?;
     let until = BootTime(arguments.until);
-    let _post = Post::take(root, &Errand::Guard(until))?;
+    let errand = Errand::Guard(until);
+    let post = Post::take(root, &errand)?;
     while BootTime::now() <= until {
         thread::sleep(PAUSE);
     }
@@ -58,6 +59,7 @@ pub(super) fn guard(root: &Root, arguments: &Guard) -> anyhow::Result<Outcome> {
             Err(error) => tracing::warn!("{error:#}"),
         }
     }
+    post.resign(root, &errand);
     Ok(Outcome::Done)
 }
 

@@ -15,6 +15,7 @@ use quell::tune::{self, Applied, BootTime, Holder, Lock, Plan, Step, Terms, Unle
 use quell::units::Nanos;
 
 use super::{Chosen, ask, must_be_finished, now, planned, text};
+use crate::cli::text::counted;
 use crate::cli::{Outcome, duration};
 
 #[derive(clap::Args, Debug)]
@@ -32,11 +33,15 @@ pub(super) struct Apply {
 #[derive(clap::Args, Debug)]
 pub(super) struct Rollback {
     /// Undo every transaction back to this one and with it [default: the newest]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = number)]
     to: Option<u32>,
     /// Put back what somebody has changed since, too
     #[arg(long)]
     force: bool,
+}
+
+fn number(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "it is the number of a transaction: `quell tune history` lists them".to_owned())
 }
 
 #[derive(clap::Args, Debug)]
@@ -108,7 +113,7 @@ fn report(plan: &Plan, applied: &Applied, within: Option<Nanos>) -> Result<Strin
         )?;
     }
     let set = plan.steps.len() - applied.refused.len();
-    writeln!(text, "transaction {}: {set} values set, each read back", applied.id)?;
+    writeln!(text, "transaction {}: {} set, each read back", applied.id, counted(set, "value"))?;
     let boot = plan.steps.iter().any(|step| step.lifetime == Lifetime::NextBoot);
     if boot {
         writeln!(text, "some count from the next boot on: then `quell tune verify` tells whether they do")?;
@@ -221,7 +226,11 @@ fn told(unwound: &Unwound, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         let (restored, unchanged) = (undone.restored, undone.unchanged);
         let but = text::but_for(undone.left.len());
         let gone = if undone.gone == 0 { String::new() } else { format!(", {} went with the boot", undone.gone) };
-        writeln!(out, "transaction {id} undone{but}: {restored} values put back, {unchanged} were as before{gone}")?;
+        writeln!(
+            out,
+            "transaction {id} undone{but}: {} put back, {unchanged} were as before{gone}",
+            counted(restored, "value")
+        )?;
         for (why, left) in undone.left_by_reason() {
             writeln!(out, "  left as it is: {why}")?;
             for left in left {

@@ -6,7 +6,7 @@ use std::io::Write;
 use anyhow::bail;
 use quell::host::{Host, Root};
 use quell::tune::journal::{Phase, StepState, Store, Transaction, TransactionId, Transactions};
-use quell::tune::knob::{self, Risk};
+use quell::tune::knob;
 use quell::tune::profile::{Condition, DIRECTORY, SHIPPED, TuningProfile};
 use quell::tune::{self, BootTime, Lock, Request, Step, Verdict, Verified, in_force, nearest};
 
@@ -69,15 +69,15 @@ pub(super) fn explain(root: &Root, id: &str, out: &mut dyn Write) -> anyhow::Res
     let Some(knob) = knob::by_id(id) else { bail!(unknown_knob(root, id)) };
     let spec = knob.spec();
     writeln!(out, "{}\n  {}\n", spec.id, wrapped(spec.doc, 2))?;
-    let risk = match spec.risk {
-        Risk::Low => "low",
-        Risk::Medium(what) | Risk::High(what) => what,
+    let risk = match spec.risk.why() {
+        None => spec.risk.name().to_owned(),
+        Some(why) => format!("{}: {why}", spec.risk.name()),
     };
     let lines = [
         ("takes", spec.kind.to_string()),
         ("set on", spec.scope.name().to_owned()),
         ("lasts", text::lifetime(spec.lifetime).to_owned()),
-        ("risk", risk.to_owned()),
+        ("risk", risk),
         ("source", spec.source.to_owned()),
     ];
     for (key, value) in lines {
@@ -113,7 +113,11 @@ pub(super) fn status(root: Root, out: &mut dyn Write) -> anyhow::Result<Outcome>
             writeln!(out, "{id}  left when it was undone: {knob}{on} was {before}: {}", wrapped(why, 4))?;
         }
     }
-    if !left && broken.is_empty() && !transactions.iter().any(|transaction| complete(&transaction)) {
+    if !left
+        && unfinished.is_none()
+        && broken.is_empty()
+        && !transactions.iter().any(|transaction| complete(&transaction))
+    {
         writeln!(out, "nothing is in force")?;
     }
     let values = in_force(&transactions, &host.boot);
@@ -189,6 +193,7 @@ fn since_a_boot(transaction: &Transaction) -> &'static str {
 }
 
 pub(super) fn verify(root: Root, arguments: &Verify, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let at_work = Lock::holder(&root);
     let Transactions { readable, broken } = Store::of(&root).transactions()?;
     let host = Host::read(root)?;
     let verified = tune::verify(&host, &in_force(&readable, &host.boot));
@@ -199,7 +204,9 @@ pub(super) fn verify(root: Root, arguments: &Verify, out: &mut dyn Write) -> any
         told(&verified, out)?;
     }
     let drifted = verified.iter().any(|value| !value.verdict.holds());
-    Ok(if drifted || !broken.is_empty() { Outcome::Found } else { Outcome::Done })
+    // Values of it are set that nothing here is said of: it was said first.
+    let unfinished = unfinished(&readable, &host.boot).is_some() && at_work.is_none();
+    Ok(if drifted || unfinished || !broken.is_empty() { Outcome::Found } else { Outcome::Done })
 }
 
 fn told(verified: &[Verified], out: &mut dyn Write) -> std::io::Result<()> {

@@ -173,13 +173,16 @@ fn planned(host: &Host, chosen: &Chosen) -> anyhow::Result<Plan> {
 /// What must be dealt with first, in words.
 fn unfinished(transactions: &[Transaction], boot: &str) -> Option<String> {
     let ids = to_recover(transactions, boot, BootTime::now());
-    let words: Vec<_> = ids.iter().map(ToString::to_string).collect();
-    (!ids.is_empty()).then(|| {
-        format!(
-            "transaction {} was cut short or not confirmed in time: `quell tune recover` undoes it",
-            words.join(", ")
-        )
-    })
+    let (cut, late): (Vec<&Transaction>, Vec<&Transaction>) =
+        transactions.iter().filter(|transaction| ids.contains(&transaction.id)).partition(|one| one.is_unfinished());
+    let said = [(cut, "cut short"), (late, "not confirmed in time")].into_iter().filter(|(which, _)| !which.is_empty());
+    let said: Vec<String> = said
+        .map(|(which, what)| {
+            let ids: Vec<_> = which.iter().map(|transaction| transaction.id.to_string()).collect();
+            format!("transaction {} was {what}", ids.join(", "))
+        })
+        .collect();
+    (!said.is_empty()).then(|| format!("{}: `quell tune recover` undoes it", said.join("; ")))
 }
 
 /// Fails where a verb would change something on top of what must be dealt with first.

@@ -63,7 +63,7 @@ pub(super) static KNOBS: &[&'static dyn Knob] = &[
         spec: KnobSpec {
             id: "cpu.resume_latency",
             doc: "The longest that one CPU may take to leave an idle state: deeper states are not entered. 0 allows none but \
-                  polling, 2147483647 allows all. It needs no process that holds it, unlike `cpu.dma_latency`.",
+                  polling (on x86), 2147483647 allows all. It needs no process that holds it, unlike `cpu.dma_latency`.",
             source: "Documentation/ABI/testing/sysfs-devices-power, pm_qos_resume_latency_us; drivers/cpuidle/governor.c",
             kind: Kind::Integer { min: 0, max: i32::MAX as i64, unit: "us" },
             scope: Scope::Cpu,

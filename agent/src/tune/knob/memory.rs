@@ -103,8 +103,9 @@ pub(super) static KNOBS: &[&'static dyn Knob] = &[
         spec: KnobSpec {
             id: "memory.swappiness",
             doc: "What the kernel would rather take when memory is short, pages of files or anonymous ones, which it swaps: 100 \
-                  for both alike. 0 swaps only when hardly any page of a file is left, and never for a cgroup's limit.",
-            source: "Documentation/admin-guide/sysctl/vm.rst, swappiness; get_scan_count, mm/vmscan.c",
+                  for both alike. 0 swaps only when hardly any page of a file is left, and never for a cgroup's limit; with the \
+                  multi-generational LRU (CONFIG_LRU_GEN_ENABLED, 6.1) it never swaps: 1 is the least there.",
+            source: "Documentation/admin-guide/sysctl/vm.rst, swappiness; get_scan_count and isolate_folios, mm/vmscan.c",
             kind: Kind::Integer { min: 0, max: 200, unit: "" },
             ..KnobSpec::RUNTIME
         },

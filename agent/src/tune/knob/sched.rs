@@ -14,8 +14,9 @@ pub(super) static KNOBS: &[&'static dyn Knob] = &[
         spec: KnobSpec {
             id: "sched.rt_runtime",
             doc: "How much of each `kernel.sched_rt_period_us`, a second, real-time threads may run before others get the CPU; \
-                  -1 for all of it. From 6.12 on, without CONFIG_RT_GROUP_SCHED, it only bounds what deadline threads may ask \
-                  for. Less than those have is refused (EBUSY), as 0 is.",
+                  -1 for all of it, 0 for none. From 6.12 on, without CONFIG_RT_GROUP_SCHED, it only bounds what deadline \
+                  threads may ask for; less than those have is refused (EBUSY), as 0 is then, and so is more than the period \
+                  (EINVAL) everywhere.",
             source: "Documentation/scheduler/sched-rt-group.rst, sched_rt_runtime_us; sched_dl_global_validate, \
                      kernel/sched/deadline.c",
             kind: Kind::Integer { min: -1, max: i32::MAX as i64, unit: "us" },
@@ -46,7 +47,7 @@ pub(super) static KNOBS: &[&'static dyn Knob] = &[
             doc: "How long a thread of the fair class runs before another may have the CPU. Longer slices mean fewer switches, \
                   shorter ones shorter waits.",
             source: "Documentation/scheduler/sched-design-CFS.rst, base_slice_ns (6.6)",
-            kind: Kind::Integer { min: 100_000, max: 1_000_000_000, unit: "ns" },
+            kind: Kind::Integer { min: 1, max: u32::MAX as i64, unit: "ns" },
             ..KnobSpec::RUNTIME
         },
         path: "/sys/kernel/debug/sched/base_slice_ns",
@@ -98,7 +99,8 @@ pub(super) static KNOBS: &[&'static dyn Knob] = &[
         spec: KnobSpec {
             id: "sched.nmi_watchdog",
             doc: "Whether a counter interrupts each CPU to see that it takes interrupts, once in `sched.watchdog_thresh` seconds \
-                  that it worked. It takes a hardware counter too. Without such counters it can only be off.",
+                  that it worked. It takes a hardware counter too; without such counters it can only be off, but for kernels \
+                  whose CPUs watch each other instead (CONFIG_HARDLOCKUP_DETECTOR_BUDDY, 6.5).",
             source: "Documentation/admin-guide/lockup-watchdogs.rst; sysctl/kernel.rst, nmi_watchdog",
             kind: Kind::Switch,
             risk: Risk::Medium("a CPU that hangs with interrupts off is not reported"),

@@ -77,8 +77,10 @@ impl fmt::Display for Place {
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     /// There is none of this name.
-    #[error("no profile `{name}`{}: there are {}, or give the path of a file", likely(near.as_deref()), known.join(", "))]
+    #[error("{}no profile `{name}`{}: there are {}, or give the path of a file", included(from.as_ref()), likely(near.as_deref()), known.join(", "))]
     Unknown {
+        /// Where it is included; `None` where it was asked for itself.
+        from: Option<Place>,
         /// The name.
         name: String,
         /// What was most likely meant.
@@ -156,6 +158,10 @@ pub enum ProfileError {
         /// What is wrong.
         why: String,
     },
+}
+
+fn included(from: Option<&Place>) -> String {
+    from.map_or_else(String::new, |at| format!("{at}: "))
 }
 
 /// The end of a message about a name that is not known.

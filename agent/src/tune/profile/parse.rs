@@ -197,7 +197,7 @@ fn source(name: &str, directory: &Path, from: Option<&Place>) -> Result<Source, 
         Ok(text) => Ok(Source { file, text }),
         Err(error) if !is_path(name) && error.kind() == std::io::ErrorKind::NotFound => {
             let Some((name, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) else {
-                return Err(unknown(name, directory));
+                return Err(unknown(name, directory, from));
             };
             Ok(Source { file: format!("{name}.toml").into(), text: (*text).to_owned() })
         }
@@ -205,7 +205,7 @@ fn source(name: &str, directory: &Path, from: Option<&Place>) -> Result<Source, 
     }
 }
 
-fn unknown(name: &str, directory: &Path) -> ProfileError {
+fn unknown(name: &str, directory: &Path, from: Option<&Place>) -> ProfileError {
     let own = fs::read_dir(directory).into_iter().flatten().flatten().filter_map(|entry| {
         let path = entry.path();
         (path.extension()? == "toml").then(|| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()))?
@@ -216,5 +216,5 @@ fn unknown(name: &str, directory: &Path) -> ProfileError {
     // A file of this name is most likely what was meant: a name without a slash is that of a profile.
     let file = Path::new(name).is_file().then(|| format!("./{name}"));
     let near = file.or_else(|| nearest(name, known.iter().map(String::as_str)).map(str::to_owned));
-    ProfileError::Unknown { name: name.to_owned(), near, known }
+    ProfileError::Unknown { from: from.cloned(), name: name.to_owned(), near, known }
 }

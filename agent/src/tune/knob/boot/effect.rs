@@ -43,7 +43,7 @@ fn some(cpus: &CpuSet) -> String {
     if cpus.is_empty() { "none".to_owned() } else { cpus.to_string() }
 }
 
-/// The CPUs whose RCU callbacks threads run, by the threads: `rcuop/2` (rcu_spawn_one_nocb_kthread, kernel/rcu/tree_nocb.h).
+/// The CPUs whose RCU callbacks threads run, by the threads: `rcuop/2` (rcu_spawn_cpu_nocb_kthread, kernel/rcu/tree_nocb.h).
 fn offloaded(host: &Host) -> Result<CpuSet, KnobError> {
     let cpu = |name: &str| -> Option<CpuId> {
         let (kind, cpu) = name.strip_prefix("rcuo")?.split_once('/')?;

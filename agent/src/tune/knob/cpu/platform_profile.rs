@@ -14,7 +14,7 @@ pub(super) static PLATFORM_PROFILE: PlatformProfile = PlatformProfile(FileKnob {
         id: "cpu.platform_profile",
         doc: "What the firmware aims for: some servers keep uncore and memory slow under any other than `performance`. Where it \
               is `custom`, nothing is set: that could not be put back.",
-        source: "Documentation/ABI/testing/sysfs-platform_profile (5.12; max-power and custom: 6.14)",
+        source: "Documentation/ABI/testing/sysfs-platform_profile (5.12; custom: 6.14; max-power later)",
         kind: Kind::Word(&[
             "low-power",
             "cool",

@@ -18,7 +18,7 @@ static SPEC: KnobSpec = KnobSpec {
     id: "irq.affinity",
     doc: "The CPUs that may take an interrupt. Every interrupt that is not a latency-critical device's own belongs on the \
           housekeeping CPUs. Queue interrupts that the kernel manages itself (NVMe, virtio-blk) are left out: \
-          `isolcpus=managed_irq` keeps those away. So are the queues of network interfaces, where none are named: those have \
+          `isolcpus=managed_irq` keeps those away that have a housekeeping CPU too. So are the queues of network interfaces, where none are named: those have \
           `irq.nic_queues`.",
     source: "Documentation/core-api/irq/irq-affinity.rst; managed ones: irq_can_set_affinity_usr, kernel/irq/manage.c",
     kind: Kind::Cpus,

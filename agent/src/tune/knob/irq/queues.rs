@@ -186,7 +186,9 @@ fn queue(action: &str) -> Option<usize> {
     }
     let name = action.trim_end_matches(|c: char| c.is_ascii_digit());
     // `eth0` alone is an interrupt for everything else, `eth0-0` a queue's.
-    let is_queue = name.ends_with(['-', '.', '_']) || lower.starts_with("mlx5_comp") || lower.contains("ntfy");
+    let by_name = ["mlx5_comp", "mana_q"].iter().any(|begin| lower.starts_with(begin)) || lower.contains("ntfy");
+    // cxgb4's are `eth0-Rx3`.
+    let is_queue = name.ends_with(['-', '.', '_']) || name.ends_with("-Rx") || by_name;
     action[name.len()..].parse().ok().filter(|_| is_queue)
 }
 
@@ -206,6 +208,9 @@ mod tests {
             ("eth0-Tx-Rx-4", Some(4)),
             ("eth0-rx-0", Some(0)),
             ("eth0-rxtx-2", Some(2)),
+            ("eth0-Rx3", Some(3)),
+            ("mana_q3@pci:7870:00:00.0", Some(3)),
+            ("mana_hwc@pci:7870:00:00.0", None),
             ("mlx5_async0@pci:0000:17:00.0", None),
             ("virtio2-config", None),
             ("ena-mgmnt@pci:0000:00:05.0", None),

@@ -18,7 +18,7 @@ pub(super) static KERNEL_THREADS: KernelThreads = KernelThreads {
     spec: spec(
         "isolation.kernel_threads",
         "The CPUs of kernel threads that are bound to none: the housekeeping ones. Threads that start later go where \
-         `nohz_full=` of the command line lets them, on newer kernels (7.3) `isolcpus=` too. Left out are those of interrupts, which follow their \
+         `nohz_full=` of the command line lets them, from 7.0 on `isolcpus=` and `isolation.partition` too. Left out are those of interrupts, which follow their \
          interrupt, and the RCU callback threads, which have a knob of their own.",
         "Documentation/admin-guide/kernel-per-CPU-kthreads.rst",
     ),
@@ -31,7 +31,7 @@ pub(super) static RCU_THREADS: KernelThreads = KernelThreads {
     spec: spec(
         "isolation.rcu_callback_threads",
         "The CPUs of the threads that run RCU callbacks for CPUs of `rcu_nocbs=`: the housekeeping ones.",
-        "Documentation/admin-guide/kernel-per-CPU-kthreads.rst (rcuop, rcuos and rcuog); rcu_nocbs, kernel-parameters.txt",
+        "Documentation/admin-guide/kernel-per-CPU-kthreads.rst (rcuop and rcuos); rcu_nocbs, kernel-parameters.txt",
     ),
     chosen: is_rcu_callback,
     none: "there are no RCU callback threads: they come with `rcu_nocbs=` or `nohz_full=` on the command line",

@@ -33,7 +33,7 @@ static SPEC: KnobSpec = KnobSpec {
     kind: Kind::Cpus,
     scope: Scope::Host,
     lifetime: Lifetime::Runtime,
-    // update_tasks_cpumask, kernel/cgroup/cpuset.c: user_cpus_ptr is kept from 6.2 on.
+    // update_tasks_cpumask (cpuset_update_tasks_cpumask from 6.12), kernel/cgroup/cpuset.c: user_cpus_ptr is kept from 6.2 on.
     risk: Risk::Medium(
         "everything else has to do with the CPUs that are left; on 6.1 every process loses the CPUs that were set for it",
     ),

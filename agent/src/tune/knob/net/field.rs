@@ -204,7 +204,8 @@ static FIELDS: [FieldKnob; 24] = [
             "net.rx_usecs",
             "rx-usecs",
             "How long a received packet may wait for others before the interrupt. 0 for the least \
-           latency, at an interrupt for each packet.",
+           latency, at an interrupt for each packet; drivers that count packets all the same want `net.rx_frames` 1 with it \
+           (struct ethtool_coalesce, include/uapi/linux/ethtool.h).",
         ),
         US,
         2,

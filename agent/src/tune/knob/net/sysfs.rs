@@ -54,7 +54,12 @@ pub(super) static KNOBS: &[&dyn Knob] = &[
         codec: Codec::Words("0", "1"),
     },
     &file(
-        ("net.tx_queue_len", "How many packets the queueing discipline may hold.", ABI),
+        (
+            "net.tx_queue_len",
+            "How many packets the queueing discipline may hold, for those that ask for it, as pfifo_fast: fq and fq_codel have limits of \
+         their own.",
+            ABI,
+        ),
         Kind::Integer { min: 0, max: u32::MAX as i64, unit: "packets" },
         "/sys/class/net/{}/tx_queue_len",
         Codec::Plain,
