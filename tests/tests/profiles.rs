@@ -258,6 +258,10 @@ fn variables_that_are_not_defined_or_use_each_other() {
             == "--set isolatd: the profile has no variable `isolatd`; it has housekeeping, isolated, nics, queue_cpus",
         "{error}"
     );
+    let error = wrong_here(&text, &[("isolated", "1"), ("housekeeping", "0-1")]);
+    assert_eq!(error, "--set housekeeping: CPUs 1 are to be isolated: 0-1 and 1 overlap");
+    let error = wrong_here(&text, &[("nics", "eth9")]);
+    assert_eq!(error, "--set nics: there is no network interface eth9; there are: eth0");
     let error = wrong_here(&text, &[("isolated", "0-1")]);
     assert!(error.starts_with("--set isolated: 0-1 is every CPU of this host"), "{error}");
 }

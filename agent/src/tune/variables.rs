@@ -138,7 +138,7 @@ impl Variables {
 }
 
 /// Those that a host has values for.
-const AUTOMATIC: [&str; 4] = ["isolated", "housekeeping", "queue_cpus", "nics"];
+const AUTOMATIC: [&str; 4] = ["nics", "isolated", "housekeeping", "queue_cpus"];
 
 /// Of them, those that are CPUs, whoever gives the value.
 const CPUS: [&str; 3] = ["isolated", "housekeeping", "queue_cpus"];

@@ -21,7 +21,9 @@ pub(super) fn plan(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
         let targets: Vec<&Target> = group.iter().map(|step| &step.target).collect();
         writeln!(out, "\n{}{}  [{}]", step.knob, on(&targets), lifetime(step.lifetime))?;
         writeln!(out, "  - {}", step.now)?;
-        writeln!(out, "  + {}", step.wanted)?;
+        let wanted =
+            knob::by_id(&step.knob).map_or_else(|| step.wanted.to_string(), |knob| knob.in_words(&step.wanted));
+        writeln!(out, "  + {wanted}")?;
         writeln!(out, "    {}", wrapped(&step.reason, 4))?;
         if let Some(knob) = knob::by_id(&step.knob) {
             let (word, what) = match knob.spec().risk {

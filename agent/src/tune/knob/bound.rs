@@ -145,6 +145,10 @@ impl Knob for Bound {
         }
     }
 
+    fn in_words(&self, wanted: &Value) -> String {
+        self.knob.in_words(inner(wanted))
+    }
+
     fn may_end(&self) -> bool {
         self.knob.may_end()
     }

@@ -190,6 +190,11 @@ pub trait Knob: Sync {
         now.meets(wanted)
     }
 
+    /// A wanted value as people are shown it beside what is: of one that each part gets a share of, that it does.
+    fn in_words(&self, wanted: &Value) -> String {
+        wanted.to_string()
+    }
+
     /// Whether what it is turned on may end by itself, as processes do. Of such a knob an absent
     /// [`read_back`](Self::read_back) means that all of it has provably ended: then nothing is left to put back.
     fn may_end(&self) -> bool {

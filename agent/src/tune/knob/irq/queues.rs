@@ -86,6 +86,13 @@ impl Knob for NicQueues {
         queues.iter().filter(|queue| free(queue)).try_for_each(|queue| changeable(host, &affinity::file(queue.irq)))
     }
 
+    fn in_words(&self, wanted: &Value) -> String {
+        match wanted {
+            Value::Cpus(cpus) if cpus.len() > 1 => format!("one each of {cpus}"),
+            wanted => wanted.to_string(),
+        }
+    }
+
     fn meets(&self, now: &Value, wanted: &Value) -> bool {
         match (now, wanted) {
             (Value::Each(parts), Value::Cpus(list)) => parts
