@@ -139,7 +139,8 @@ impl Tour {
         self.set.insert(id);
         let store = Store::of(&host.root);
         let (unchanged, skipped) = (Vec::new(), Vec::new());
-        let plan = Plan { profile: "test".to_owned(), variables: Vec::new(), steps, unchanged, skipped };
+        let plan =
+            Plan { profile: "test".to_owned(), variables: Vec::new(), remarks: Vec::new(), steps, unchanged, skipped };
         let applied = apply(host, &store, &plan, &Terms::at(0));
         let applied = applied.unwrap_or_else(|error| panic!("{id} {wanted}: {error}"));
         assert_eq!(applied.refused, []);
@@ -270,6 +271,7 @@ fn what_is_mounted_read_only_is_refused_by_name_and_nothing_is_left_changed() {
         let plan = Plan {
             profile: "test".to_owned(),
             variables: Vec::new(),
+            remarks: Vec::new(),
             steps,
             unchanged: Vec::new(),
             skipped: Vec::new(),
@@ -302,7 +304,8 @@ fn tried(fake: &FakeHost, id: &str, target: &Target, wanted: &str) -> (Result<Ap
     let wanted = knob.normalize(&host, target, &knob.spec().kind.parse(wanted).expect("a value")).expect("possible");
     let steps = vec![step(knob, target, &before, wanted)];
     let (unchanged, skipped) = (Vec::new(), Vec::new());
-    let plan = Plan { profile: "test".to_owned(), variables: Vec::new(), steps, unchanged, skipped };
+    let plan =
+        Plan { profile: "test".to_owned(), variables: Vec::new(), remarks: Vec::new(), steps, unchanged, skipped };
     let applied = apply(&host, &Store::of(&host.root), &plan, &Terms::at(0));
     (applied, [before, read()])
 }

@@ -96,6 +96,24 @@ fn cpus_are_isolated_beside_the_fastest_of_the_cards_that_are_meant() {
     assert!(is_on(isolated(&fake, &[("nics", "eno1 ens1f0 ens1f1")]), 1));
 }
 
+#[test]
+fn what_makes_isolated_cpus_less_than_that_is_said() {
+    let fake = two_socket_intel();
+    let profile = |name: &str| TuningProfile::load(name, Path::new("/nonexistent")).expect("a shipped profile");
+    let remarks = |name: &str, isolated: &str| {
+        let given = BTreeMap::from([("isolated".to_owned(), isolated.to_owned())]);
+        tune::planned(&fake.host(), &profile(name), &given).expect("a plan").remarks.join("\n")
+    };
+    assert_eq!(remarks("trading", "2-3,58-59"), "");
+    assert!(
+        remarks("trading", "2-3,58").starts_with("CPUs 59 share cores with isolated ones"),
+        "{}",
+        remarks("trading", "2-3,58")
+    );
+    assert!(remarks("trading", "0,56").starts_with("CPU 0 is isolated"), "{}", remarks("trading", "0,56"));
+    assert_eq!(remarks("latency", "2-3"), "", "it isolates none");
+}
+
 /// Takes a host's second threads offline, as the kernel does when SMT is turned off.
 fn without_smt(fake: &FakeHost) {
     let topology = fake.host().topology;

@@ -15,6 +15,8 @@ pub struct Plan {
     pub profile: String,
     /// Its variables' values on this host, by name.
     pub variables: Vec<(String, String)>,
+    /// What its user should know of these values.
+    pub remarks: Vec<String>,
     /// What would change, in the order of changing.
     pub steps: Vec<Step>,
     /// What is as wanted already.
@@ -114,6 +116,7 @@ pub fn plan(
     let mut plan = Plan {
         profile: profile.to_owned(),
         variables,
+        remarks: Vec::new(),
         steps: Vec::new(),
         unchanged: Vec::new(),
         skipped: skipped.collect(),

@@ -6,6 +6,7 @@ use super::knob::{self, Reading};
 use super::profile::{ProfileError, Setting, TuningProfile};
 use super::{Plan, Target, Value, Variables, plan, survey, wants};
 use crate::host::Host;
+use crate::units::{CpuId, CpuSet};
 
 /// What a profile would change on a host, with these values for its variables.
 ///
@@ -17,7 +18,33 @@ pub fn planned(host: &Host, profile: &TuningProfile, given: &BTreeMap<String, St
     let (wants, inapplicable) = wants(profile, host, &variables)?;
     let shown = variables.iter().filter(|(name, _)| profile.uses(name) || given.contains_key(*name));
     let shown = shown.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    plan(&profile.name, shown, survey(host, wants), inapplicable)
+    let plan = plan(&profile.name, shown, survey(host, wants), inapplicable)?;
+    Ok(Plan { remarks: if profile.uses(ISOLATED) { remarks(host, &variables) } else { Vec::new() }, ..plan })
+}
+
+const ISOLATED: &str = "isolated";
+
+/// What makes isolated CPUs less than that.
+fn remarks(host: &Host, variables: &Variables) -> Vec<String> {
+    let isolated = variables.iter().find(|(name, _)| *name == ISOLATED).and_then(|(_, text)| text.parse().ok());
+    let isolated: CpuSet = isolated.unwrap_or_default();
+    let halves = host.topology.cores().into_iter().map(|core| core.difference(&isolated));
+    let beside: CpuSet = halves
+        .zip(host.topology.cores())
+        .filter(|(rest, core)| !rest.is_empty() && rest.len() < core.len())
+        .flat_map(|(rest, _)| rest.iter().collect::<Vec<_>>())
+        .collect();
+    let mut remarks = Vec::new();
+    if !beside.is_empty() {
+        remarks.push(format!(
+            "CPUs {beside} share cores with isolated ones and are not isolated: what runs there takes from them; isolate them too, or \
+             turn SMT off (cpu.smt)"
+        ));
+    }
+    if isolated.contains(CpuId(0)) {
+        remarks.push("CPU 0 is isolated: the kernel does there what it does on no other CPU".to_owned());
+    }
+    remarks
 }
 
 /// The knob that takes CPUs away.

@@ -23,6 +23,7 @@ pub(super) struct Arguments {
 struct PlanFacts<'a> {
     profile: &'a str,
     variables: &'a [(String, String)],
+    remarks: &'a [String],
     steps: Vec<StepFacts<'a>>,
     unchanged: &'a [Unchanged],
     skipped: &'a [Skipped],
@@ -38,9 +39,9 @@ struct StepFacts<'a> {
 
 impl<'a> PlanFacts<'a> {
     fn of(plan: &'a Plan) -> Self {
-        let Plan { profile, variables, steps, unchanged, skipped } = plan;
+        let Plan { profile, variables, remarks, steps, unchanged, skipped } = plan;
         let steps = steps.iter().map(StepFacts::of).collect();
-        Self { profile, variables, steps, unchanged, skipped }
+        Self { profile, variables, remarks, steps, unchanged, skipped }
     }
 }
 

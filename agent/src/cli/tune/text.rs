@@ -15,6 +15,9 @@ pub(super) fn plan(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     for (name, value) in &plan.variables {
         writeln!(out, "{name:<10} {}", if value.is_empty() { "(none)" } else { value })?;
     }
+    for remark in &plan.remarks {
+        writeln!(out, "note       {}", wrapped(remark, 11))?;
+    }
     let mut told: Vec<&str> = Vec::new();
     for group in groups(&plan.steps) {
         let step = group[0];
