@@ -77,10 +77,10 @@ impl fmt::Display for Place {
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     /// There is none of this name.
-    #[error("{}no profile `{name}`{}: there are {}, or give the path of a file", included(from.as_ref()), likely(near.as_deref()), known.join(", "))]
+    #[error("{}no profile `{name}`{}: there are {}, or give the path of a file", included(from.as_deref()), likely(near.as_deref()), known.join(", "))]
     Unknown {
         /// Where it is included; `None` where it was asked for itself.
-        from: Option<Place>,
+        from: Option<Box<Place>>,
         /// The name.
         name: String,
         /// What was most likely meant.

@@ -216,5 +216,5 @@ fn unknown(name: &str, directory: &Path, from: Option<&Place>) -> ProfileError {
     // A file of this name is most likely what was meant: a name without a slash is that of a profile.
     let file = Path::new(name).is_file().then(|| format!("./{name}"));
     let near = file.or_else(|| nearest(name, known.iter().map(String::as_str)).map(str::to_owned));
-    ProfileError::Unknown { from: from.cloned(), name: name.to_owned(), near, known }
+    ProfileError::Unknown { from: from.cloned().map(Box::new), name: name.to_owned(), near, known }
 }
