@@ -193,6 +193,12 @@ impl CpuSet {
         Self(self.0.union(&other.0).copied().collect())
     }
 
+    /// The CPUs of both.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        self.iter().filter(|cpu| other.contains(*cpu)).collect()
+    }
+
     /// The CPUs of `self` that are not in `other`.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {

@@ -9,6 +9,8 @@ pub struct Machine {
     pub name: &'static str,
     /// How many CPUs; each node has as many as the others.
     pub cpus: u32,
+    /// How many of them a core has: two with SMT.
+    pub threads: u32,
     /// How many NUMA nodes.
     pub nodes: u32,
     /// What is appended to the kernel's command line.
@@ -38,12 +40,25 @@ pub enum Power {
 }
 
 /// Four CPUs, and nothing else.
-pub const PLAIN: Machine =
-    Machine { name: "plain", cpus: 4, nodes: 1, command_line: "", nics: &[], power: None, init: Init::Script };
+pub const PLAIN: Machine = Machine {
+    name: "plain",
+    cpus: 4,
+    threads: 1,
+    nodes: 1,
+    command_line: "",
+    nics: &[],
+    power: None,
+    init: Init::Script,
+};
 
-/// CPUs 2 and 3 are kept free of other work, and of the tick where the kernel can (`CONFIG_NO_HZ_FULL`).
-pub const ISOLATED: Machine =
-    Machine { name: "isolated", command_line: "isolcpus=domain,managed_irq,2-3 nohz_full=2-3 rcu_nocbs=2-3", ..PLAIN };
+/// CPUs 2 and 3, one of two cores with SMT, are kept free of other work, and of the tick where the kernel can
+/// (`CONFIG_NO_HZ_FULL`).
+pub const ISOLATED: Machine = Machine {
+    name: "isolated",
+    threads: 2,
+    command_line: "isolcpus=domain,managed_irq,2-3 nohz_full=2-3 rcu_nocbs=2-3",
+    ..PLAIN
+};
 
 /// Two NUMA nodes, four models of network cards, frequencies and idle states, and services: what there is to tune.
 pub const EQUIPPED: Machine = Machine {

@@ -34,7 +34,7 @@ fn drawn(plan: &Plan) -> String {
         add(line, step.target.to_string());
     }
     for same in &plan.unchanged {
-        add(format!("= {}: {}", same.knob, same.value), same.target.to_string());
+        add(format!("= {}: {}", same.knob, same.now), same.target.to_string());
     }
     for skipped in &plan.skipped {
         let target = skipped.target.as_ref().map_or("all".to_owned(), ToString::to_string);

@@ -120,7 +120,11 @@ pub fn apply(host: &Host, store: &Store, plan: &Plan, terms: &Terms<'_>) -> Resu
     ready(store.transactions().map_err(Blocked::from)?)?;
     let interruptions = Interruptions::hold().map_err(ApplyError::Signals)?;
     let steps = plan.steps.iter().map(|step| at_the_start(host, step)).collect();
-    let begin = Begin { request: terms.request.cloned(), ..Begin::new(&plan.profile, &host.boot, terms.time, steps) };
+    let begin = Begin {
+        request: terms.request.cloned(),
+        unchanged: plan.unchanged.clone(),
+        ..Begin::new(&plan.profile, &host.boot, terms.time, steps)
+    };
     let journal = store.begin(begin).map_err(ApplyError::Unwritten)?;
     let mut work = Work::new(host, &plan.steps, journal, &interruptions);
     match work.run(terms) {

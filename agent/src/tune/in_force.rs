@@ -6,14 +6,14 @@ use super::journal::{Phase, StepState, Transaction, TransactionId};
 use super::knob;
 use super::{BootTime, Step, Target, Value};
 
-/// A value that a transaction made.
+/// A value that a transaction made, or found to be as it wanted it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InForce<'a> {
     /// The transaction.
     pub transaction: &'a Transaction,
     /// The step.
     pub step: &'a Step,
-    /// What was read back when it was done.
+    /// What was read back when it was done, or found.
     pub after: &'a Value,
 }
 
@@ -33,7 +33,7 @@ impl<'a> Place<'a> {
     }
 }
 
-/// The values that complete transactions made, each by the last that set it. What went with an earlier
+/// The values that complete transactions made or found as they wanted them, each by the last that did. What went with an earlier
 /// boot is one of them until its profile is applied again: then it is as that has found fit for this boot.
 #[must_use]
 pub fn in_force<'a>(transactions: &'a [Transaction], boot: &str) -> Vec<InForce<'a>> {
@@ -44,13 +44,13 @@ pub fn in_force<'a>(transactions: &'a [Transaction], boot: &str) -> Vec<InForce<
     let mut last: BTreeMap<Place<'_>, InForce<'_>> = BTreeMap::new();
     for transaction in transactions.iter().filter(complete) {
         let replaced = transaction.boot != boot && again(&transaction.profile);
-        for (step, state) in &transaction.steps {
-            if replaced && !step.lifetime.outlives_boot() {
-                continue;
-            }
-            if let StepState::Done { after, .. } = state {
-                last.insert(Place::of(step), InForce { transaction, step, after });
-            }
+        let found = transaction.unchanged.iter().map(|step| (step, &step.now));
+        let done = transaction.steps.iter().filter_map(|(step, state)| match state {
+            StepState::Done { after, .. } => Some((step, after)),
+            _ => None,
+        });
+        for (step, after) in found.chain(done).filter(|(step, _)| !replaced || step.lifetime.outlives_boot()) {
+            last.insert(Place::of(step), InForce { transaction, step, after });
         }
     }
     let mut values: Vec<_> = last.into_values().collect();

@@ -38,7 +38,7 @@ pub use boot_time::BootTime;
 pub use in_force::{InForce, in_force, to_recover};
 pub use lock::{Lock, LockError};
 pub use namespaces::Namespaces;
-pub use plan::{Plan, Skipped, Step, Surveyed, Unchanged, plan, survey};
+pub use plan::{Plan, Skipped, Step, Surveyed, plan, survey};
 pub use planned::planned;
 pub use policy::{Policy, PolicyError};
 pub use range::{End, Range, RangeError};

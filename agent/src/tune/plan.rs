@@ -19,13 +19,13 @@ pub struct Plan {
     pub remarks: Vec<String>,
     /// What would change, in the order of changing.
     pub steps: Vec<Step>,
-    /// What is as wanted already.
-    pub unchanged: Vec<Unchanged>,
+    /// What is as wanted already: nothing is done, and it is verified with the rest.
+    pub unchanged: Vec<Step>,
     /// What is wanted and cannot be had here, and why.
     pub skipped: Vec<Skipped>,
 }
 
-/// One change.
+/// One value that is wanted of one target: a change, where it is not that already.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
@@ -45,17 +45,6 @@ pub struct Step {
     pub reason: String,
     /// Whether the rest is worth having without.
     pub optional: bool,
-}
-
-/// A value that is as wanted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Unchanged {
-    /// The knob's id.
-    pub knob: &'static str,
-    /// Where.
-    pub target: Target,
-    /// The value.
-    pub value: Value,
 }
 
 /// Something wanted that is left out.
@@ -126,19 +115,19 @@ pub fn plan(
         let skip = |why: String| Skipped { knob: spec.id, target: Some(want.target.clone()), why };
         match found {
             Ok((Reading::Absent(why), _)) => plan.skipped.push(skip(why)),
-            Ok((Reading::Value(now), wanted)) if want.knob.meets(&now, &wanted) => {
-                plan.unchanged.push(Unchanged { knob: spec.id, target: want.target, value: now });
+            Ok((Reading::Value(now), wanted)) => {
+                let steps = if want.knob.meets(&now, &wanted) { &mut plan.unchanged } else { &mut plan.steps };
+                steps.push(Step {
+                    knob: spec.id.to_owned(),
+                    target: want.target,
+                    now,
+                    lifetime: want.knob.lifetime(&wanted),
+                    wanted,
+                    stage: spec.stage,
+                    reason: want.reason,
+                    optional: want.optional,
+                });
             }
-            Ok((Reading::Value(now), wanted)) => plan.steps.push(Step {
-                knob: spec.id.to_owned(),
-                target: want.target,
-                now,
-                lifetime: want.knob.lifetime(&wanted),
-                wanted,
-                stage: spec.stage,
-                reason: want.reason,
-                optional: want.optional,
-            }),
             Err(error @ KnobError::Impossible { .. }) if !want.optional => {
                 let on = if want.target == Target::Host { String::new() } else { format!(" on {}", want.target) };
                 let at = Place { key: format!("{} (value){on}", spec.id), ..want.at };

@@ -45,8 +45,8 @@ pub fn recover(host: &Host, store: &Store, now: BootTime, unless: Unless) -> Res
     Ok(unwind(host, store, transactions, is_due, "it was cut short, or not confirmed in time", unless))
 }
 
-/// Undoes transactions, the newest first, back to `to` and with it; where none is named the newest that is in force, or else
-/// the newest of which something was left.
+/// Undoes transactions, the newest first, back to `to` and with it; where none is named the newest that is in force, or where none is
+/// what was left of all: of a value that several left, what it was before the first.
 ///
 /// # Errors
 /// Transactions cannot be listed.
@@ -58,11 +58,11 @@ pub fn rollback(
 ) -> Result<Unwound, JournalError> {
     let transactions = store.transactions()?;
     let in_force = |transaction: &&Transaction| transaction.phase != Phase::Closed;
-    let newest_first = || transactions.readable.iter().rev().filter(|transaction| is_undoable(transaction));
-    let newest = newest_first().find(in_force).or_else(|| newest_first().next()).map(|newest| newest.id);
-    let is_due = |transaction: &Transaction| match to {
-        Some(to) => transaction.id >= to && is_undoable(transaction),
-        None => newest == Some(transaction.id),
+    let newest = transactions.readable.iter().rev().find(in_force).map(|newest| newest.id);
+    let is_due = |transaction: &Transaction| match (to, newest) {
+        (Some(to), _) => transaction.id >= to && is_undoable(transaction),
+        (None, Some(newest)) => transaction.id == newest,
+        (None, None) => is_undoable(transaction),
     };
     Ok(unwind(host, store, transactions, is_due, "rollback", unless))
 }

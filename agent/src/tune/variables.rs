@@ -50,7 +50,7 @@ impl Variables {
         }
         let cpus = |name: &str| known.0.get(name).and_then(|text| text.parse::<CpuSet>().ok()).unwrap_or_default();
         let (isolated, housekeeping) = (cpus("isolated"), cpus("housekeeping"));
-        let both = isolated.difference(&isolated.difference(&housekeeping));
+        let both = isolated.intersection(&housekeeping);
         if !both.is_empty() {
             return Err(wrong(
                 "housekeeping",

@@ -13,7 +13,7 @@ use crate::harness::{Outcome, skip};
 pub(crate) fn is_like(machine: &Machine) -> bool {
     match machine {
         machine if *machine == PLAIN => true,
-        machine if *machine == ISOLATED => cpus::isolated().is_some(),
+        machine if *machine == ISOLATED => cpus::isolated().is_some() && smt().is_ok_and(|smt| smt == "on"),
         machine if *machine == LOCKED_DOWN => is_locked_down(),
         _ => false,
     }
@@ -25,7 +25,13 @@ pub(crate) fn plain() -> Result<Outcome> {
     Ok(Outcome::Holds)
 }
 
+fn smt() -> Result<String> {
+    read("/sys/devices/system/cpu/smt/control")
+}
+
 pub(crate) fn isolated() -> Result<Outcome> {
+    has("/sys/devices/system/cpu/smt/control", "on")?;
+    has("/sys/devices/system/cpu/cpu2/topology/thread_siblings_list", "2-3")?;
     has("/sys/devices/system/cpu/isolated", "2-3")?;
     // Not there without CONFIG_NO_HZ_FULL (drivers/base/cpu.c, 4.2).
     let nohz_full = "/sys/devices/system/cpu/nohz_full";

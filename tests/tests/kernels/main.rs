@@ -13,6 +13,7 @@ mod machine;
 mod offcpu;
 mod services;
 mod shell;
+mod smt;
 mod tune;
 mod values;
 
@@ -52,6 +53,7 @@ const TESTS: &[KernelTest] = &[
     KernelTest { name: "tune::no_silent_success", machine: &EQUIPPED, run: tune::no_silent_success },
     KernelTest { name: "tune::services", machine: &EQUIPPED, run: services::services },
     KernelTest { name: "tune::unconfirmed", machine: &EQUIPPED, run: services::unconfirmed },
+    KernelTest { name: "tune::without_smt", machine: &ISOLATED, run: smt::without_smt },
     KernelTest { name: "tune::after_boot", machine: &EQUIPPED, run: tune::after_boot },
     KernelTest { name: "machine::plain", machine: &PLAIN, run: machine::plain },
     KernelTest { name: "machine::isolated", machine: &ISOLATED, run: machine::isolated },

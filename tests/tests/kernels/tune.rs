@@ -15,7 +15,7 @@ use crate::values::{Values, cards};
 const ISOLATED: &str = "isolated=2-3";
 const BOOT_ENTRY: &str = "/boot/loader/entries/guest.conf";
 
-fn tune(words: &[&str]) -> Result<Ended> {
+pub(crate) fn tune(words: &[&str]) -> Result<Ended> {
     Workdir::new()?.run([&["tune"], words].concat())
 }
 
@@ -37,7 +37,7 @@ fn verified() -> Result<(Vec<Json>, usize)> {
     Ok((values.into_iter().filter(|value| !holds(value)).collect(), count))
 }
 
-fn is_verified() -> Result<usize> {
+pub(crate) fn is_verified() -> Result<usize> {
     let (others, count) = verified()?;
     ensure!(others.is_empty(), "of {count} values: {others:?}");
     Ok(count)
@@ -50,7 +50,7 @@ fn apply(profile: &str) -> Result<Ended> {
     Ok(ended)
 }
 
-fn ends_as_it_began(before: &Values) -> Result<()> {
+pub(crate) fn ends_as_it_began(before: &Values) -> Result<()> {
     let differences = before.differences(&Values::read()?);
     ensure!(differences.is_empty(), "not as before: {}", differences.join("\n"));
     Ok(())

@@ -170,6 +170,11 @@ fn a_value_that_was_set_under_its_other_name_is_nobody_elses() -> Result<()> {
     case.quell(&["apply", other.to_str().expect("a path of text"), "--yes"])?.expect_code(0)?;
     let verified = case.quell(&["verify"])?.expect_code(0)?;
     assert!(verified.stdout.contains("3 of 3 values are as they were set"), "{}", verified.stdout);
+    let profile = case.profile("more", "memory.stat_interval", 7)?;
+    let more = case.quell(&["apply", &profile, "--yes"])?.expect_code(0)?;
+    for said in ["besides: 1 value of case, transaction 0001", "besides: 1 value of other, transaction 0002"] {
+        assert!(more.stdout.contains(said), "not `{said}`: {}", more.stdout);
+    }
     Ok(())
 }
 
@@ -194,5 +199,42 @@ fn what_somebody_changes_while_an_apply_begins_is_told() -> Result<()> {
     assert!(said.contains("memory.swappiness on host from 60 to 33"), "{said}");
     case.quell(&["rollback"])?.expect_code(0)?;
     assert!(case.is_as_before());
+    Ok(())
+}
+
+#[test]
+fn what_was_as_wanted_already_is_verified_with_the_rest_and_never_undone() -> Result<()> {
+    let case = Case::new()?;
+    case.host.put(SECOND, "55");
+    case.quell(&case.apply())?.expect_code(0)?;
+    let verified = case.quell(&["verify"])?.expect_code(0)?;
+    assert!(verified.stdout.contains("3 of 3 values are as they were set"), "{}", verified.stdout);
+    case.host.put(SECOND, "1");
+    let drifted = case.quell(&["verify"])?.expect_code(1)?;
+    assert!(drifted.stdout.contains("sysctl on net.core.busy_poll: somebody has set it to 1"), "{}", drifted.stdout);
+    case.quell(&["rollback"])?.expect_code(0)?;
+    assert_eq!(case.host.read(SECOND).trim(), "1");
+    Ok(())
+}
+
+#[test]
+fn what_several_transactions_left_of_a_value_ends_at_what_it_was_before_the_first() -> Result<()> {
+    let case = Case::new()?;
+    let before = case.host.read(THIRD);
+    for (name, value) in [("a", 10), ("b", 20), ("c", 30)] {
+        let profile = case.profile(name, "memory.swappiness", value)?;
+        case.quell(&["apply", &profile, "--yes"])?.expect_code(0)?;
+    }
+    case.host.put(THIRD, "5");
+    for _ in 0..3 {
+        case.quell(&["rollback"])?.expect_code(1)?;
+    }
+    let status = case.quell(&["status"])?.expect_code(1)?;
+    assert_eq!(status.stdout.matches("memory.swappiness").count(), 1, "{}", status.stdout);
+    assert!(status.stdout.contains("`quell tune rollback --to 1 --force`"), "{}", status.stdout);
+    case.quell(&["rollback", "--force"])?.expect_code(0)?;
+    assert_eq!(case.host.read(THIRD).trim(), before.trim());
+    let status = case.quell(&["status"])?.expect_code(0)?;
+    assert!(status.stdout.contains("nothing is in force"), "{}", status.stdout);
     Ok(())
 }

@@ -17,6 +17,8 @@ use crate::machine::{Init, Machine, Power};
 pub(super) struct Guest {
     pub(super) machine: &'static str,
     pub(super) cpus: u32,
+    /// Of a core.
+    pub(super) threads: u32,
     pub(super) nodes: u32,
     /// All of it.
     pub(super) command_line: String,
@@ -50,6 +52,7 @@ impl Guest {
         Self {
             machine: machine.name,
             cpus: machine.cpus,
+            threads: machine.threads,
             nodes: machine.nodes,
             command_line: format!("{COMMAND_LINE} {}", machine.command_line),
             nics: machine.nics.iter().map(|&nic| nic.to_owned()).collect(),
@@ -108,10 +111,8 @@ impl Guest {
     }
 
     fn topology(&self) -> String {
-        if self.nodes == 1 {
-            return self.cpus.to_string();
-        }
-        format!("{},sockets={},cores={}", self.cpus, self.nodes, self.cpus / self.nodes)
+        let cores = self.cpus / self.nodes / self.threads;
+        format!("{},sockets={},cores={cores},threads={}", self.cpus, self.nodes, self.threads)
     }
 
     fn memory(&self) -> Vec<String> {

@@ -199,8 +199,11 @@ impl Args {
             for machine in machine::MACHINES {
                 let tests: Vec<Test> = tests.iter().filter(|test| test.machine == machine).copied().cloned().collect();
                 let guest = self.guest(machine);
-                if !guest.cpus.is_multiple_of(guest.nodes) {
-                    bail!("{} CPUs cannot be spread evenly over {} nodes", guest.cpus, guest.nodes);
+                let Guest { machine, cpus, threads, nodes, .. } = guest;
+                if !cpus.is_multiple_of(nodes * threads) {
+                    bail!(
+                        "{cpus} CPUs are no whole cores on each of {nodes} nodes of `{machine}`: {threads} to a core"
+                    );
                 }
                 if !tests.is_empty() {
                     boots.push(Boot { kernel, guest, tests });

@@ -1,6 +1,6 @@
 //! `quell tune apply`, `confirm`, `rollback` and `recover`: what changes the host, each under the lock.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use quell::host::{Host, Root};
 use quell::tune::background::{BackgroundError, Errand, release};
 use quell::tune::journal::{Record, Store, TransactionId, Transactions};
 use quell::tune::knob::Lifetime;
-use quell::tune::{self, Applied, BootTime, Holder, Lock, Plan, Step, Terms, Unless, Unwound, ready};
+use quell::tune::{self, Applied, BootTime, Holder, Lock, Plan, Step, Terms, Unless, Unwound, in_force, ready};
 use quell::units::Nanos;
 
 use super::{Chosen, ask, must_be_finished, now, planned, text};
@@ -90,7 +90,7 @@ pub(super) fn apply(root: &Root, arguments: &Apply, out: &mut dyn Write) -> anyh
     let terms = Terms { time: now(), request: Some(&request), confirm_by, holder: Holder::Process(&hold) };
     let applied = tune::apply(&host, &store, &plan, &terms)?;
     drop(lock);
-    let report = report(&plan, &applied, arguments.confirm_within)?;
+    let report = report(&plan, &applied, arguments.confirm_within)? + &besides(&store, &host, applied.id);
     // Not by `out`, which would make a failure of it one of all.
     let told = io::stdout().as_fd().try_clone_to_owned().and_then(|out| File::from(out).write_all(report.as_bytes()));
     if let Err(error) = told {
@@ -126,6 +126,19 @@ fn report(plan: &Plan, applied: &Applied, within: Option<Nanos>) -> Result<Strin
         }
     }
     Ok(text)
+}
+
+/// What other transactions have in force that this one says nothing of, a line for each.
+fn besides(store: &Store, host: &Host, applied: TransactionId) -> String {
+    let transactions = store.transactions().map(|known| known.readable).unwrap_or_default();
+    let mut others: BTreeMap<TransactionId, (&str, usize)> = BTreeMap::new();
+    for value in in_force(&transactions, &host.boot).iter().filter(|value| value.transaction.id != applied) {
+        others.entry(value.transaction.id).or_insert((&value.transaction.profile, 0)).1 += 1;
+    }
+    let lines = others.into_iter().map(|(id, (profile, count))| {
+        format!("still in force besides: {} of {profile}, transaction {id}\n", counted(count, "value"))
+    });
+    lines.collect()
 }
 
 /// Starts the process that undoes what is not confirmed, before anything is changed: a change may cut off who made it.

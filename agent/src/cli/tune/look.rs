@@ -1,6 +1,6 @@
 //! The verbs of `quell tune` that only look.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use anyhow::bail;
@@ -8,7 +8,7 @@ use quell::host::{Host, Root};
 use quell::tune::journal::{Phase, StepState, Store, Transaction, TransactionId, Transactions};
 use quell::tune::knob;
 use quell::tune::profile::{Condition, DIRECTORY, SHIPPED, TuningProfile};
-use quell::tune::{self, BootTime, Lock, Request, Step, Verdict, Verified, in_force, nearest};
+use quell::tune::{self, BootTime, Lock, Request, Step, Target, Verdict, Verified, in_force, nearest};
 
 use super::{boot, now, profiles, text, unfinished};
 use crate::cli::Outcome;
@@ -104,20 +104,20 @@ pub(super) fn status(root: Root, out: &mut dyn Write) -> anyhow::Result<Outcome>
     for transaction in transactions.iter().filter(complete) {
         line(transaction, &host.boot, at_work.as_deref(), out)?;
     }
-    let mut left = false;
+    let mut left: BTreeSet<(&str, &Target)> = BTreeSet::new();
     for transaction in &transactions {
         for (step, before, why) in transaction.left() {
-            left = true;
+            // What it was before the first of them is what it is to be again.
+            if !left.insert((&step.knob, &step.target)) {
+                continue;
+            }
             let (id, on) = (transaction.id, text::on(&[&step.target]));
             let (knob, before) = (&step.knob, before.whole());
             writeln!(out, "{id}  left when it was undone: {knob}{on} was {before}: {}", wrapped(why, 4))?;
         }
     }
-    if !left
-        && unfinished.is_none()
-        && broken.is_empty()
-        && !transactions.iter().any(|transaction| complete(&transaction))
-    {
+    let quiet = left.is_empty() && unfinished.is_none() && at_work.is_none() && broken.is_empty();
+    if quiet && !transactions.iter().any(|transaction| complete(&transaction)) {
         writeln!(out, "nothing is in force")?;
     }
     let values = in_force(&transactions, &host.boot);
@@ -137,7 +137,7 @@ pub(super) fn status(root: Root, out: &mut dyn Write) -> anyhow::Result<Outcome>
     if drifted > 0 && gone.is_empty() {
         writeln!(out, "`quell tune verify` shows the others")?;
     }
-    let found = unfinished.is_some() || drifted > 0 || left || !broken.is_empty();
+    let found = unfinished.is_some() || drifted > 0 || !left.is_empty() || !broken.is_empty();
     Ok(if found { Outcome::Found } else { Outcome::Done })
 }
 

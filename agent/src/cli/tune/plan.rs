@@ -4,7 +4,7 @@ use std::io::Write;
 
 use quell::host::{Host, Root};
 use quell::tune::knob::{self, Risk};
-use quell::tune::{Plan, Skipped, Step, Unchanged};
+use quell::tune::{Plan, Skipped, Step};
 
 use super::{Chosen, planned, text};
 use crate::cli::Outcome;
@@ -25,7 +25,7 @@ struct PlanFacts<'a> {
     variables: &'a [(String, String)],
     remarks: &'a [String],
     steps: Vec<StepFacts<'a>>,
-    unchanged: &'a [Unchanged],
+    unchanged: &'a [Step],
     skipped: &'a [Skipped],
 }
 

@@ -59,6 +59,9 @@ pub struct Begin {
     pub namespaces: Option<Namespaces>,
     /// What is to be done.
     pub steps: Vec<Step>,
+    /// What is as wanted already.
+    #[serde(default)]
+    pub unchanged: Vec<Step>,
 }
 
 impl Begin {
@@ -74,6 +77,7 @@ impl Begin {
             quell: env!("CARGO_PKG_VERSION").to_owned(),
             namespaces: Namespaces::own(),
             steps,
+            unchanged: Vec::new(),
         }
     }
 }

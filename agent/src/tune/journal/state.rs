@@ -25,6 +25,8 @@ pub struct Transaction {
     pub namespaces: Option<Namespaces>,
     /// What was to be done, and how far it is.
     pub steps: Vec<(Step, StepState)>,
+    /// What was as wanted already.
+    pub unchanged: Vec<Step>,
     /// How far it is.
     pub phase: Phase,
     format: u32,
@@ -129,6 +131,7 @@ impl Transaction {
             quell: begin.quell,
             namespaces: begin.namespaces,
             steps: begin.steps.into_iter().map(|step| (step, StepState::Planned)).collect(),
+            unchanged: begin.unchanged,
             phase: Phase::Applying,
             format: begin.format,
             theirs: Vec::new(),

@@ -2,6 +2,7 @@
 
 mod cpuset_v1;
 mod group;
+mod irq_threads;
 mod keeper;
 mod kernel_threads;
 mod partition;

@@ -16,7 +16,7 @@ pub(super) struct Affinity;
 
 static SPEC: KnobSpec = KnobSpec {
     id: "irq.affinity",
-    doc: "The CPUs that may take an interrupt. Every interrupt that is not a latency-critical device's own belongs on the \
+    doc: "The CPUs that may take an interrupt: others are taken out of its own, and where none is left it gets all of these. Every interrupt that is not a latency-critical device's own belongs on the \
           housekeeping CPUs. Queue interrupts that the kernel manages itself (NVMe, virtio-blk) are left out: \
           `isolcpus=managed_irq` keeps those away that have a housekeeping CPU too. So are the queues of network interfaces, where none are named: those have \
           `irq.nic_queues`.",
@@ -69,8 +69,13 @@ impl Knob for Affinity {
         })
     }
 
-    fn normalize(&self, host: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
-        check_cpus(host, value).cloned()
+    /// Without the CPUs that are not wanted: one that may come only to some of those that are stays there, near its device.
+    fn normalize(&self, host: &Host, target: &Target, value: &Value) -> Result<Value, KnobError> {
+        let value = check_cpus(host, value)?;
+        let (Value::Cpus(wanted), Ok(now)) = (value, read(host, irq(target)?)?) else { return Ok(value.clone()) };
+        let both = now.intersection(wanted);
+        let some_run = both.iter().any(|cpu| host.topology.is_online(cpu));
+        Ok(if some_run { Value::Cpus(both) } else { value.clone() })
     }
 
     fn changeable(&self, host: &Host, target: &Target) -> Result<(), KnobError> {

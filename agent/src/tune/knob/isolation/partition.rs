@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::cpuset_v1;
 use super::group::Group;
+use super::irq_threads;
 use super::keeper;
 use crate::host::{Host, KernelVersion, Root};
 use crate::tune::knob::boot::cpus_in;
@@ -91,7 +92,13 @@ impl Knob for Partition {
 
     fn read(&self, host: &Host, _: &Target) -> Result<Reading, KnobError> {
         match Cpusets::of(host) {
-            Ok(Cpusets::Two(root)) => read(&root).map(Reading::Value).map_err(|source| failed(host, &root, source)),
+            Ok(Cpusets::Two(root)) => match read(&root).map_err(|source| failed(host, &root, source))? {
+                // Neither there nor gone: what is wanted is to be written once more.
+                Value::Cpus(cpus) if cpus.is_empty() && irq_threads::are_kept(host) => {
+                    Ok(Reading::Value(Value::Text("none, without the threads of interrupts put back yet".to_owned())))
+                }
+                value => Ok(Reading::Value(value)),
+            },
             Ok(Cpusets::One(root)) => cpuset_v1::read(&root).map_err(|source| failed(host, &root, source)),
             Err(why) => Ok(Reading::Absent(why)),
         }
@@ -117,14 +124,26 @@ impl Knob for Partition {
     fn write(&self, host: &Host, _: &Target, value: &Value) -> Result<Held, KnobError> {
         let impossible = |why: String| KnobError::Impossible { value: value.clone(), why };
         let Value::Cpus(cpus) = value else { return Err(impossible("it is no list of CPUs".to_owned())) };
-        let result = match Cpusets::of(host).map_err(impossible)? {
-            Cpusets::Two(root) if cpus.is_empty() => remove(host, &root),
-            Cpusets::Two(root) => make(host, &root, cpus),
-            Cpusets::One(root) if cpus.is_empty() => cpuset_v1::remove(&root),
-            Cpusets::One(root) => cpuset_v1::make(host, &root, cpus),
-        };
-        let path = PathBuf::from(format!("the cgroup {NAME}"));
-        result.map(|()| Held::Nothing).map_err(|source| KnobError::from_write(path, cpus.to_string(), source))
+        let refused =
+            |source| KnobError::from_write(PathBuf::from(format!("the cgroup {NAME}")), cpus.to_string(), source);
+        match Cpusets::of(host).map_err(impossible)? {
+            Cpusets::Two(root) if cpus.is_empty() => {
+                remove(host, &root).map_err(refused)?;
+                irq_threads::put_back(host)?;
+            }
+            Cpusets::Two(root) => {
+                irq_threads::keep(host)?;
+                let had_none = !root.child(NAME).exists();
+                if let Err(source) = make(host, &root, cpus) {
+                    let back = if had_none { irq_threads::put_back(host) } else { Ok(()) };
+                    return Err(refused(source).after(back));
+                }
+                irq_threads::follow(host)?;
+            }
+            Cpusets::One(root) if cpus.is_empty() => cpuset_v1::remove(&root).map_err(refused)?,
+            Cpusets::One(root) => cpuset_v1::make(host, &root, cpus).map_err(refused)?,
+        }
+        Ok(Held::Nothing)
     }
 
     fn changeable(&self, host: &Host, _: &Target) -> Result<(), KnobError> {

@@ -1,5 +1,6 @@
 //! The CPUs that systemd starts everything on.
 
+use std::fs;
 use std::io;
 
 use crate::host::Host;
@@ -135,6 +136,10 @@ impl Knob for CpuAffinity {
         said.file.block = own.map(line).unwrap_or_default();
         let path = host.root.path(OWN);
         let written = said.file.write(&path);
+        if own.is_none() {
+            // Made for quell's file, most often; one that has others is not removed.
+            let _ = fs::remove_dir(host.root.path(DROP_INS));
+        }
         written.map(|()| Held::Nothing).map_err(|source| KnobError::from_write(path, value.to_string(), source))
     }
 

@@ -58,6 +58,47 @@ fn a_partition_is_made_and_taken_away_with_both_versions_of_cgroups() {
     }
 }
 
+/// What the kernel does to threads when a partition is made or changed.
+fn kernel_moves_the_thread(host: &crate::host::Host, cpus: &str) {
+    let status = format!("Name:\tirq/30-eth0\nCpus_allowed_list:\t{cpus}\n");
+    host.root.write("/proc/17/status", &status).expect("a thread");
+}
+
+#[test]
+fn threads_of_interrupts_are_with_them_beside_a_partition_and_where_they_were_after_it() {
+    let effective = ("/proc/irq/30/effective_affinity_list", "1\n");
+    let (folder, host) = machine(&[V2, &[effective]].concat());
+    let runs_on = || host.root.read("/proc/17/status").expect("a thread").rsplit('\t').next().map(str::to_owned);
+    let (some, none) = (Kind::Cpus.parse("2-3").expect("CPUs"), Kind::Cpus.parse("").expect("none"));
+    let set = |value: &Value| partition::Partition.write(&host, &Target::Host, value).expect("write");
+    set(&some);
+    assert_eq!(runs_on().as_deref(), Some("1"), "with its interrupt");
+    // The second change finds what the first has made of it.
+    kernel_moves_the_thread(&host, "0-1");
+    set(&Kind::Cpus.parse("3").expect("a CPU"));
+    kernel_moves_the_thread(&host, "0-3");
+    set(&none);
+    assert_eq!(runs_on().as_deref(), Some("2"), "as before the first");
+    assert_eq!(fake::value(&partition::Partition, &host, &Target::Host), none);
+    assert!(!folder.path().join("run/quell/irq-threads").exists());
+}
+
+#[test]
+fn a_kill_between_a_partition_and_its_threads_is_made_good() {
+    let (_folder, host) = machine(V2);
+    let none = Kind::Cpus.parse("").expect("none");
+    let now = || fake::value(&partition::Partition, &host, &Target::Host);
+    // Before anything was changed, and when the partition has gone already.
+    for moved in ["2", "0-3"] {
+        irq_threads::keep(&host).expect("kept");
+        kernel_moves_the_thread(&host, moved);
+        assert_ne!(now(), none, "it is to be put back once more");
+        partition::Partition.write(&host, &Target::Host, &none).expect("write");
+        assert_eq!(now(), none);
+        assert!(host.root.read("/proc/17/status").expect("a thread").ends_with("\t2"));
+    }
+}
+
 #[test]
 fn a_partition_of_version_one_takes_the_rest_out_of_its_way() {
     let (_folder, host) = machine(V1);

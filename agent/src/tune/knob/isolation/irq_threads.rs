@@ -1,0 +1,71 @@
+//! The threads of interrupts, over a partition: making or changing one gives every kernel thread that may be moved the CPUs that are
+//! left (update_tasks_cpumask, kernel/cgroup/cpuset.c), these too, and they go back to their interrupts' CPUs only as those next come
+//! after somebody has moved them (irq_thread_check_affinity, kernel/irq/manage.c).
+
+use std::fs;
+use std::io;
+
+use crate::host::Host;
+use crate::tune::Value;
+use crate::tune::knob::threads::{self, Affinity, Attribute as _, Thread};
+use crate::tune::knob::{KnobError, Reading};
+use crate::units::CpuSet;
+
+/// Where they may run as long as there is no partition, from the host's root: gone with the boot, as that is.
+const KEPT: &str = "/run/quell/irq-threads";
+
+fn all(host: &Host) -> Result<Vec<Thread>, KnobError> {
+    let mut threads = threads::processes(&host.root)?;
+    threads.retain(|thread| thread.is_movable_kernel_thread() && thread.name.starts_with("irq/"));
+    Ok(threads)
+}
+
+/// Keeps where they may run, before the partition is made or changed: of before the first time, should it be cut short.
+pub(super) fn keep(host: &Host) -> Result<(), KnobError> {
+    if are_kept(host) {
+        return Ok(());
+    }
+    let Reading::Value(value) = threads::read(host, &all(host)?, &Affinity, String::new)? else { return Ok(()) };
+    let path = host.root.path(KEPT);
+    let unfinished = path.with_extension("new");
+    let save = || {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(&unfinished, serde_json::to_vec(&value)?)?;
+        fs::rename(&unfinished, &path)
+    };
+    save().map_err(|source: io::Error| KnobError::from_write(path.clone(), "where threads may run".to_owned(), source))
+}
+
+/// Whether where they may run has been lost, or may have been.
+pub(super) fn are_kept(host: &Host) -> bool {
+    host.root.has(KEPT)
+}
+
+/// Has each run where its interrupt comes now, as the kernel has it by itself when there is no partition. One whose interrupt comes to
+/// a CPU of the partition is refused that, and stays beside it.
+pub(super) fn follow(host: &Host) -> Result<(), KnobError> {
+    for thread in all(host)? {
+        // `irq/24-eth0`, `irq/24-s-eth0`.
+        let number = thread.name["irq/".len()..].split('-').next().unwrap_or_default();
+        let now = host.root.read(&format!("/proc/irq/{number}/effective_affinity_list"));
+        if let Some(cpus) = now.ok().and_then(|text| text.parse::<CpuSet>().ok()).filter(|cpus| !cpus.is_empty()) {
+            let _ = Affinity.set(host, &thread, &Value::Cpus(cpus));
+        }
+    }
+    Ok(())
+}
+
+/// Puts them back, when there is no partition any more.
+pub(super) fn put_back(host: &Host) -> Result<(), KnobError> {
+    let path = host.root.path(KEPT);
+    let text = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        text => text.map_err(|source| KnobError::Read { path: path.clone(), source })?,
+    };
+    let before: Value = serde_json::from_slice(&text)
+        .map_err(|error| KnobError::Understand { path: path.clone(), why: format!("{error}; remove it") })?;
+    threads::restore(host, || Ok(Vec::new()), &Affinity, &before)?;
+    fs::remove_file(&path).map_err(|source| KnobError::from_write(path, String::new(), source))
+}
