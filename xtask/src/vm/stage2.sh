@@ -36,6 +36,12 @@ if [ ! -e $entry ]; then
     mkdir -p ${entry%/*}
     printf 'title guest\nlinux /vmlinuz\noptions %s\n' "$(cat /proc/cmdline)" >$entry
 fi
+# What the host keeps for itself in places that tests and the first process use; later boots have their own.
+if [ ! -e /var/lib/guest-booted ]; then
+    rm -rf /var/lib/quell
+    if [ "$INIT" = systemd ]; then rm -rf /etc/systemd/system/*; fi
+fi
+: >/var/lib/guest-booted
 if [ "$INIT" != systemd ]; then exec sh "$guest/stage3"; fi
 # None of what the host starts: only targets that other units ask for, which are reached at once, and the work.
 units=/run/guest-units
@@ -54,8 +60,5 @@ StandardOutput=tty
 StandardError=tty
 end
 mount --bind $units /usr/lib/systemd/system
-# What is enabled here is for later boots too: not hidden, but emptied.
-[ -e /var/lib/guest-booted ] || rm -rf /etc/systemd/system/*
-: >/var/lib/guest-booted
 export SYSTEMD_GENERATOR_PATH=/run/guest-generators SYSTEMD_LOG_TARGET=kmsg
 exec /lib/systemd/systemd --unit=guest.service --show-status=false
