@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // A closed stderr is no reason to hide the exit code.
             let _ = writeln!(io::stderr(), "quell: {}", described(&error));
-            ExitCode::from(2)
+            ExitCode::from(error.downcast_ref().map_or(2, cli::not_started))
         }
     }
 }

@@ -287,3 +287,16 @@ fn huge_pages_that_a_program_may_not_make_its_heap_of_are_said_to_do_nothing() {
     assert!(asked.contains("--hugepages may do nothing") && asked.contains("is linked statically"), "{asked}");
     assert!(!said(&["--", program]).contains("hugepages may"), "not asked for");
 }
+
+#[test]
+fn a_command_that_was_not_started_has_the_exit_codes_of_others_that_start_one() {
+    for (words, code) in [
+        (&["--", "true"][..], 0),
+        (&["--", "no-such-command-of-ours"], 127),
+        (&["--", "/etc/passwd"], 126),
+        (&["--cpus", "8191", "--", "true"], 125),
+    ] {
+        let output = quell(&[&["run"], words].concat());
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {}", stderr(&output));
+    }
+}

@@ -11,9 +11,10 @@ mod target;
 mod text;
 mod tune;
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use quell::tune::RunError;
 
 /// Finds what makes a Linux host slow
 #[derive(clap::Parser, Debug)]
@@ -48,6 +49,15 @@ pub(crate) enum Outcome {
     Done,
     /// Done, and it found something that is not as it should be.
     Found,
+}
+
+/// The exit code where a command was not started: what env(1), nice(1) and shells have, since its own may be 1 and 2.
+pub(crate) fn not_started(error: &RunError) -> u8 {
+    match error {
+        RunError::Execute { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
+        RunError::Execute { .. } => 126,
+        _ => 125,
+    }
 }
 
 /// Adds to an error of usage what clap cannot know: a word after `quell record` is most likely a command to record.

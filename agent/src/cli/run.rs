@@ -10,7 +10,8 @@ use super::Outcome;
 
 /// Runs a command on CPUs of its own, with a policy and memory of its choice, from its first instruction
 ///
-/// quell becomes the command: its exit code is that of the command.
+/// quell becomes the command: its exit code is that of the command; 127 where there is no such command, 126 where it cannot be
+/// started, 125 where it cannot be given what it is to have.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
     /// The CPUs: 2-3,8; those of quell's isolated partition are entered

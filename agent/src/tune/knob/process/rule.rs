@@ -264,7 +264,15 @@ impl Knob for Rule {
 
     fn read_back(&self, host: &Host, target: &Target, before: &Value) -> Result<Reading, KnobError> {
         match before {
-            Value::Each(parts) => threads::read_back(host, parts, self.attribute),
+            Value::Each(parts) => Ok(match threads::read_back(host, parts, self.attribute)? {
+                Reading::Absent(why) => Reading::Absent(match chosen(host, target)?.len() {
+                    0 => why,
+                    others => {
+                        format!("{why}; {others} that the rule is for began later and do not have it: apply it again")
+                    }
+                }),
+                reading => reading,
+            }),
             _ => self.read(host, target),
         }
     }
