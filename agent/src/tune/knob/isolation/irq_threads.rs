@@ -13,6 +13,8 @@ use crate::units::CpuSet;
 
 /// Where they may run as long as there is no partition, from the host's root: gone with the boot, as that is.
 const KEPT: &str = "/run/quell/irq-threads";
+/// The same, from the moment on that the partition is taken away until they are back.
+const OWED: &str = "/run/quell/irq-threads.owed";
 
 fn all(host: &Host) -> Result<Vec<Thread>, KnobError> {
     let mut threads = threads::processes(&host.root)?;
@@ -20,11 +22,8 @@ fn all(host: &Host) -> Result<Vec<Thread>, KnobError> {
     Ok(threads)
 }
 
-/// Keeps where they may run, before the partition is made or changed: of before the first time, should it be cut short.
+/// Keeps where they may run, before the partition is made where there is none.
 pub(super) fn keep(host: &Host) -> Result<(), KnobError> {
-    if are_kept(host) {
-        return Ok(());
-    }
     let Reading::Value(value) = threads::read(host, &all(host)?, &Affinity, String::new)? else { return Ok(()) };
     let path = host.root.path(KEPT);
     let unfinished = path.with_extension("new");
@@ -38,9 +37,19 @@ pub(super) fn keep(host: &Host) -> Result<(), KnobError> {
     save().map_err(|source: io::Error| KnobError::from_write(path.clone(), "where threads may run".to_owned(), source))
 }
 
-/// Whether where they may run has been lost, or may have been.
-pub(super) fn are_kept(host: &Host) -> bool {
-    host.root.has(KEPT)
+/// Whether they are to be put back still: somebody was cut short.
+pub(super) fn are_owed(host: &Host) -> bool {
+    host.root.has(OWED)
+}
+
+/// Says that they are to be put back, before the partition is taken away.
+pub(super) fn owe(host: &Host) -> Result<(), KnobError> {
+    let path = host.root.path(OWED);
+    match fs::rename(host.root.path(KEPT), &path) {
+        // There were none to be kept, or this was said before.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        renamed => renamed.map_err(|source| KnobError::from_write(path, String::new(), source)),
+    }
 }
 
 /// Has each run where its interrupt comes now, as the kernel has it by itself when there is no partition. One whose interrupt comes to
@@ -59,7 +68,7 @@ pub(super) fn follow(host: &Host) -> Result<(), KnobError> {
 
 /// Puts them back, when there is no partition any more.
 pub(super) fn put_back(host: &Host) -> Result<(), KnobError> {
-    let path = host.root.path(KEPT);
+    let path = host.root.path(OWED);
     let text = match fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         text => text.map_err(|source| KnobError::Read { path: path.clone(), source })?,

@@ -94,7 +94,7 @@ impl Knob for Partition {
         match Cpusets::of(host) {
             Ok(Cpusets::Two(root)) => match read(&root).map_err(|source| failed(host, &root, source))? {
                 // Neither there nor gone: what is wanted is to be written once more.
-                Value::Cpus(cpus) if cpus.is_empty() && irq_threads::are_kept(host) => {
+                Value::Cpus(cpus) if cpus.is_empty() && irq_threads::are_owed(host) => {
                     Ok(Reading::Value(Value::Text("none, without the threads of interrupts put back yet".to_owned())))
                 }
                 value => Ok(Reading::Value(value)),
@@ -128,15 +128,18 @@ impl Knob for Partition {
             |source| KnobError::from_write(PathBuf::from(format!("the cgroup {NAME}")), cpus.to_string(), source);
         match Cpusets::of(host).map_err(impossible)? {
             Cpusets::Two(root) if cpus.is_empty() => {
+                irq_threads::owe(host)?;
                 remove(host, &root).map_err(refused)?;
                 irq_threads::put_back(host)?;
             }
             Cpusets::Two(root) => {
-                irq_threads::keep(host)?;
                 let had_none = !root.child(NAME).exists();
+                if had_none {
+                    irq_threads::keep(host)?;
+                }
                 if let Err(source) = make(host, &root, cpus) {
-                    let back = if had_none { irq_threads::put_back(host) } else { Ok(()) };
-                    return Err(refused(source).after(back));
+                    let put_back = || irq_threads::owe(host).and_then(|()| irq_threads::put_back(host));
+                    return Err(refused(source).after(if had_none { put_back() } else { Ok(()) }));
                 }
                 irq_threads::follow(host)?;
             }

@@ -88,15 +88,31 @@ fn a_kill_between_a_partition_and_its_threads_is_made_good() {
     let (_folder, host) = machine(V2);
     let none = Kind::Cpus.parse("").expect("none");
     let now = || fake::value(&partition::Partition, &host, &Target::Host);
-    // Before anything was changed, and when the partition has gone already.
-    for moved in ["2", "0-3"] {
-        irq_threads::keep(&host).expect("kept");
-        kernel_moves_the_thread(&host, moved);
-        assert_ne!(now(), none, "it is to be put back once more");
-        partition::Partition.write(&host, &Target::Host, &none).expect("write");
-        assert_eq!(now(), none);
-        assert!(host.root.read("/proc/17/status").expect("a thread").ends_with("\t2"));
-    }
+    irq_threads::keep(&host).expect("kept");
+    assert_eq!(now(), none, "nothing was changed yet");
+    irq_threads::owe(&host).expect("said");
+    kernel_moves_the_thread(&host, "0-3");
+    assert_ne!(now(), none, "it is to be taken away once more");
+    partition::Partition.write(&host, &Target::Host, &none).expect("write");
+    assert_eq!(now(), none);
+    assert!(host.root.read("/proc/17/status").expect("a thread").ends_with("\t2"));
+}
+
+#[test]
+fn what_was_kept_for_a_partition_that_somebody_took_away_is_kept_anew_for_the_next() {
+    let (folder, host) = machine(V2);
+    let set = |cpus: &str| {
+        let cpus = Kind::Cpus.parse(cpus).expect("CPUs");
+        partition::Partition.write(&host, &Target::Host, &cpus).expect("write");
+    };
+    set("2-3");
+    fs::remove_dir_all(folder.path().join("sys/fs/cgroup/quell-isolated")).expect("the group");
+    assert_eq!(fake::value(&partition::Partition, &host, &Target::Host), Kind::Cpus.parse("").expect("none"));
+    // By hand, since.
+    kernel_moves_the_thread(&host, "3");
+    set("2");
+    set("");
+    assert!(host.root.read("/proc/17/status").expect("a thread").ends_with("\t3"));
 }
 
 #[test]
