@@ -151,10 +151,12 @@ fn what_goes_with_smt_is_in_no_value_and_in_no_target() {
         let polls = |step: &&Step| step.knob == "cpu.resume_latency";
         assert_eq!(plan.steps.iter().filter(polls).count(), if given.is_empty() { 27 } else { 2 }, "not with SMT");
     }
-    // Of a condition that asks for SMT the CPUs stay: else it would be met no more.
-    let asked = tune::planned(&fake.host(), &write("if = { smt = true }\n"), &BTreeMap::new()).expect("a plan");
-    assert!(asked.steps.iter().any(|step| step.knob == "cpu.smt"), "{asked:?}");
-    assert!(asked.steps.iter().any(|step| matches!(&step.target, Target::Cpu(cpu) if gone(cpu))), "{asked:?}");
+    // Of a condition that asks for SMT, or for the CPUs that go, they stay: else it would be met no more.
+    for condition in ["if = { smt = true }\n", "if = { cpus = 100 }\n"] {
+        let asked = tune::planned(&fake.host(), &write(condition), &BTreeMap::new()).expect("a plan");
+        assert!(asked.steps.iter().any(|step| step.knob == "cpu.smt"), "{asked:?}");
+        assert!(asked.steps.iter().any(|step| matches!(&step.target, Target::Cpu(cpu) if gone(cpu))), "{asked:?}");
+    }
     // What was planned before the CPUs went is what is planned when they are gone.
     let wanted = |plan: Plan| -> Vec<(String, Target, Value)> {
         let steps = plan.steps.into_iter().filter(|step| step.knob != "cpu.smt");

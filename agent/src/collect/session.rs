@@ -425,7 +425,6 @@ impl Session {
     }
 }
 
-/// The processes that a capture will see from its beginning.
 /// Makes targets of processes and of those that descend from them. From then on the kernel adds what a target starts; what one started
 /// before it was added is found by looking again.
 fn add_families(object: &mut BpfObject, pids: &[Pid]) -> Result<(), ProbeError> {
@@ -441,6 +440,7 @@ fn add_families(object: &mut BpfObject, pids: &[Pid]) -> Result<(), ProbeError> 
     }
 }
 
+/// The processes that a capture will see from its beginning.
 fn there_now(target: &CaptureTarget) -> Vec<Pid> {
     match target {
         CaptureTarget::All => host::processes(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::journal::{Phase, StepState, Transaction, TransactionId};
 use super::knob;
+use super::planned::SMT;
 use super::{BootTime, Step, Target, Value};
 
 /// A value that a transaction made, or found to be as it wanted it.
@@ -44,7 +45,8 @@ pub fn in_force<'a>(transactions: &'a [Transaction], boot: &str) -> Vec<InForce<
     let mut last: BTreeMap<Place<'_>, InForce<'_>> = BTreeMap::new();
     for transaction in transactions.iter().filter(complete) {
         let replaced = transaction.boot != boot && again(&transaction.profile);
-        let found = transaction.unchanged.iter().map(|step| (step, &step.now));
+        let found = transaction.unchanged.iter().filter(|step| !went_with_smt(transaction, step));
+        let found = found.map(|step| (step, &step.now));
         let done = transaction.steps.iter().filter_map(|(step, state)| match state {
             StepState::Done { after, .. } => Some((step, after)),
             _ => None,
@@ -56,6 +58,12 @@ pub fn in_force<'a>(transactions: &'a [Transaction], boot: &str) -> Vec<InForce<
     let mut values: Vec<_> = last.into_values().collect();
     values.sort_by_key(|value| (&value.step.knob, &value.step.target));
     values
+}
+
+/// Whether a value may have gone with the CPU that it was of, when the transaction turned SMT off: of others nothing was found so.
+fn went_with_smt(transaction: &Transaction, step: &Step) -> bool {
+    let turned_off = |(step, state): &(Step, StepState)| step.knob == SMT && matches!(state, StepState::Done { .. });
+    matches!(step.target, Target::Cpu(_)) && transaction.steps.iter().any(turned_off)
 }
 
 /// Transactions that must be dealt with before anything else is done: cut short, or not confirmed in time.

@@ -78,7 +78,7 @@ pub fn survey(host: &Host, wants: Vec<Want>) -> Vec<Surveyed> {
         let wanted = match reading {
             Reading::Value(ref now) => {
                 let wanted = want.knob.normalize(host, &want.target, &want.value)?;
-                if !want.knob.meets(now, &wanted) {
+                if !want.knob.satisfies(now, &wanted) {
                     want.knob.changeable(host, &want.target)?;
                 }
                 wanted
@@ -116,7 +116,7 @@ pub fn plan(
         match found {
             Ok((Reading::Absent(why), _)) => plan.skipped.push(skip(why)),
             Ok((Reading::Value(now), wanted)) => {
-                let steps = if want.knob.meets(&now, &wanted) { &mut plan.unchanged } else { &mut plan.steps };
+                let steps = if want.knob.satisfies(&now, &wanted) { &mut plan.unchanged } else { &mut plan.steps };
                 steps.push(Step {
                     knob: spec.id.to_owned(),
                     target: want.target,

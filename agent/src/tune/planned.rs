@@ -48,20 +48,18 @@ fn remarks(host: &Host, variables: &Variables) -> Vec<String> {
 }
 
 /// The knob that takes CPUs away.
-const SMT: &str = "cpu.smt";
+pub(super) const SMT: &str = "cpu.smt";
 
 /// The host with the CPUs that a profile leaves it: where that turns SMT off, one for each core. Planned for those that go too,
 /// masks would read back as something else, and the next plan would not be empty.
 fn foreseen(host: &Host, profile: &TuningProfile) -> Host {
-    let turns_off = |setting: &Setting| {
-        let applies = setting.condition.unmet(host).is_none();
-        // For hosts with SMT only, it would find this to be none of them.
-        applies && setting.condition.smt.is_none() && setting.knob == SMT && setting.value == "off"
+    let last = |on: &Host| {
+        let applies = |setting: &&Setting| setting.knob == SMT && setting.condition.unmet(on).is_none();
+        profile.settings.iter().rev().find(applies).is_some_and(|setting| setting.value == "off")
     };
-    if profile.settings.iter().any(turns_off) && is_on_and_changeable(host) {
-        return Host { topology: host.topology.without_smt(), ..host.clone() };
-    }
-    host.clone()
+    let without = Host { topology: host.topology.without_smt(), ..host.clone() };
+    // One that is for hosts with SMT, or with as many CPUs, would find the host without to be none of them.
+    if last(host) && last(&without) && is_on_and_changeable(host) { without } else { host.clone() }
 }
 
 fn is_on_and_changeable(host: &Host) -> bool {

@@ -51,7 +51,8 @@ impl Variables {
         let cpus = |name: &str| known.0.get(name).and_then(|text| text.parse::<CpuSet>().ok()).unwrap_or_default();
         let (isolated, housekeeping) = (cpus("isolated"), cpus("housekeeping"));
         let both = isolated.intersection(&housekeeping);
-        if !both.is_empty() {
+        // What the host suggests to isolate, where nobody speaks of it, is isolated from nothing.
+        if texts.contains_key("isolated") && !both.is_empty() {
             return Err(wrong(
                 "housekeeping",
                 format!("CPUs {both} are to be isolated: {housekeeping} and {isolated} overlap"),

@@ -101,7 +101,7 @@ fn verdict(host: &Host, value: &InForce<'_>) -> Verdict {
         Err(error) => return Verdict::Unknown { why: error.to_string() },
     };
     let booted = value.transaction.boot != host.boot;
-    if knob.meets(&got, &value.step.wanted) {
+    if knob.satisfies(&got, &value.step.wanted) {
         return match knob.running(host, &value.step.target, &value.step.wanted) {
             Err(error) => Verdict::Unknown { why: error.to_string() },
             Ok(Running::InForce) => Verdict::Match,
@@ -111,7 +111,7 @@ fn verdict(host: &Host, value: &InForce<'_>) -> Verdict {
     }
     match () {
         () if booted && !value.step.lifetime.outlives_boot() => Verdict::Gone { got },
-        () if knob.meets(value.after, &value.step.wanted) => {
+        () if knob.satisfies(value.after, &value.step.wanted) => {
             let by = last_change(host, knob, &value.step.target);
             Verdict::Changed { got, after: value.transaction.time, by }
         }

@@ -159,7 +159,7 @@ impl<'a> Work<'a> {
         let wanted = knob.spread(before, &step.wanted);
         let held = knob.write(&self.host, &step.target, &wanted).map_err(failed)?;
         match knob.read_back(&self.host, &step.target, before).map_err(failed)? {
-            Reading::Value(after) if knob.meets(&after, &step.wanted) => {
+            Reading::Value(after) if knob.satisfies(&after, &step.wanted) => {
                 self.journal.append(Record::Done { step: index, after })?;
                 if let Held::Open(file) = held {
                     self.applied.held.push(file);
@@ -216,7 +216,7 @@ impl<'a> Work<'a> {
             let now = knob.read_back(&self.host, &step.target, before).ok()?;
             let stays = match &now {
                 // Parts that have come since have what they have.
-                Reading::Value(now) => knob.meets(now, &step.wanted) || knob.meets(now, after),
+                Reading::Value(now) => knob.satisfies(now, &step.wanted) || knob.meets(now, after),
                 Reading::Absent(_) => knob.may_end(),
             };
             (!stays).then(|| Moved { index, step, before: before.clone(), now })

@@ -145,6 +145,13 @@ impl Knob for Bound {
         }
     }
 
+    fn satisfies(&self, now: &Value, wanted: &Value) -> bool {
+        match (now, wanted) {
+            (Value::Of { .. }, Value::Of { .. }) => self.meets(now, wanted),
+            (now, wanted) => self.knob.satisfies(inner(now), wanted),
+        }
+    }
+
     fn in_words(&self, wanted: &Value) -> String {
         self.knob.in_words(inner(wanted))
     }

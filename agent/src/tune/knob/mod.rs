@@ -190,6 +190,12 @@ pub trait Knob: Sync {
         now.meets(wanted)
     }
 
+    /// Whether `now` is as good as what was `wanted`: by plan, after a write, and by verification. Whether it is what was before is
+    /// [`meets`](Self::meets) alone.
+    fn satisfies(&self, now: &Value, wanted: &Value) -> bool {
+        self.meets(now, wanted)
+    }
+
     /// A wanted value as people are shown it beside what is: of one that each part gets a share of, that it does.
     fn in_words(&self, wanted: &Value) -> String {
         wanted.to_string()

@@ -69,30 +69,46 @@ impl Knob for Affinity {
         })
     }
 
-    /// Without the CPUs that are not wanted: one that may come only to some of those that are stays there, near its device.
-    fn normalize(&self, host: &Host, target: &Target, value: &Value) -> Result<Value, KnobError> {
-        let value = check_cpus(host, value)?;
-        let (Value::Cpus(wanted), Ok(now)) = (value, read(host, irq(target)?)?) else { return Ok(value.clone()) };
-        let both = now.intersection(wanted);
-        let some_run = both.iter().any(|cpu| host.topology.is_online(cpu));
-        Ok(if some_run { Value::Cpus(both) } else { value.clone() })
+    fn normalize(&self, host: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
+        check_cpus(host, value).cloned()
+    }
+
+    /// One that may come only to some of the CPUs that are wanted stays there, near its device.
+    fn satisfies(&self, now: &Value, wanted: &Value) -> bool {
+        let now = match now {
+            Value::Of { value, .. } => value,
+            now => now,
+        };
+        match (now, wanted) {
+            (Value::Cpus(now), Value::Cpus(wanted)) => !now.is_empty() && now.difference(wanted).is_empty(),
+            _ => self.meets(now, wanted),
+        }
+    }
+
+    fn restore(&self, host: &Host, target: &Target, before: &Value) -> Result<(), KnobError> {
+        let irq = irq(target)?;
+        match before {
+            Value::Cpus(cpus) => write(host, irq, cpus),
+            Value::Of { what, value } if source(host, irq).as_ref() == Some(what) => self.restore(host, target, value),
+            Value::Of { what, .. } => Err(KnobError::Impossible {
+                value: before.clone(),
+                why: format!("interrupt {irq} is not that of {what} any more"),
+            }),
+            other => Err(KnobError::Impossible { value: other.clone(), why: "an interrupt has CPUs".to_owned() }),
+        }
     }
 
     fn changeable(&self, host: &Host, target: &Target) -> Result<(), KnobError> {
         changeable(host, &file(irq(target)?))
     }
 
+    /// Without the CPUs that are not wanted; where none is left, on all that are.
     fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
         let irq = irq(target)?;
-        match value {
-            Value::Cpus(cpus) => write(host, irq, cpus).map(|()| Held::Nothing),
-            Value::Of { what, value } if source(host, irq).as_ref() == Some(what) => self.write(host, target, value),
-            Value::Of { what, .. } => Err(KnobError::Impossible {
-                value: value.clone(),
-                why: format!("interrupt {irq} is not that of {what} any more"),
-            }),
-            other => Err(KnobError::Impossible { value: other.clone(), why: "an interrupt has CPUs".to_owned() }),
-        }
+        let Value::Cpus(wanted) = value else { return self.restore(host, target, value).map(|()| Held::Nothing) };
+        let some = read(host, irq)?.ok().map(|now| now.intersection(wanted));
+        let some = some.filter(|some| some.iter().any(|cpu| host.topology.is_online(cpu)));
+        write(host, irq, some.as_ref().unwrap_or(wanted)).map(|()| Held::Nothing)
     }
 }
 
@@ -184,6 +200,32 @@ fn by_queues(action: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tune::knob::fake;
+
+    #[test]
+    fn cpus_are_taken_out_of_an_interrupts_own_and_it_gets_back_all_that_it_had() {
+        let file = "/proc/irq/24/smp_affinity_list";
+        let (_folder, host) = fake::host(&[(file, "1-3\n"), ("/proc/interrupts", "  24: 0 PCI-MSI 0-edge eth0\n")]);
+        let (target, cpus) = (Target::Irq(Irq(24)), |list: &str| Kind::Cpus.parse(list).expect("CPUs"));
+        let before = fake::value(&Affinity, &host, &target);
+        let set = |list: &str| {
+            assert!(
+                !Affinity.satisfies(&fake::value(&Affinity, &host, &target), &cpus(list)),
+                "{list} is still to be set"
+            );
+            Affinity.write(&host, &target, &cpus(list)).expect("write");
+            assert!(Affinity.satisfies(&fake::value(&Affinity, &host, &target), &cpus(list)), "{list}");
+            host.root.read(file).expect("read")
+        };
+        assert_eq!(set("0-1"), "1", "what it had of these");
+        assert_eq!(set("2-3"), "2-3", "it had none of these");
+        assert!(
+            !Affinity.meets(&fake::value(&Affinity, &host, &target), &before),
+            "a part of what was is not what was"
+        );
+        Affinity.restore(&host, &target, &before).expect("put back");
+        assert_eq!(host.root.read(file).expect("read"), "1-3");
+    }
 
     #[test]
     fn queues_of_nvme_and_virtio_disks_are_known_by_name() {

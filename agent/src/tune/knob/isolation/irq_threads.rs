@@ -52,7 +52,7 @@ pub(super) fn owe(host: &Host) -> Result<(), KnobError> {
     }
 }
 
-/// Has each run where its interrupt comes now, as the kernel has it by itself when there is no partition. One whose interrupt comes to
+/// Has each run where its interrupt comes now, as the kernel has it by itself. One whose interrupt comes to
 /// a CPU of the partition is refused that, and stays beside it.
 pub(super) fn follow(host: &Host) -> Result<(), KnobError> {
     for thread in all(host)? {
@@ -75,6 +75,8 @@ pub(super) fn put_back(host: &Host) -> Result<(), KnobError> {
     };
     let before: Value = serde_json::from_slice(&text)
         .map_err(|error| KnobError::Understand { path: path.clone(), why: format!("{error}; remove it") })?;
+    // Those that began beside the partition have nothing kept.
+    follow(host)?;
     threads::restore(host, || Ok(Vec::new()), &Affinity, &before)?;
     fs::remove_file(&path).map_err(|source| KnobError::from_write(path, String::new(), source))
 }

@@ -24,6 +24,9 @@ const CONTROLLER: &str = "cpuset";
 /// What a group may have set of it; empty where it has nothing (`cpuset.cpus.exclusive` from 6.7 on).
 const SETTINGS: [&str; 3] = ["cpuset.cpus", "cpuset.mems", "cpuset.cpus.exclusive"];
 
+/// What is read between a partition and none.
+const OWED: &str = "none, without the threads of interrupts put back yet";
+
 static SPEC: KnobSpec = KnobSpec {
     id: "isolation.partition",
     doc: "CPUs that are taken out of load balancing at runtime: an isolated cpuset partition, the cgroup `quell-isolated`. \
@@ -95,7 +98,7 @@ impl Knob for Partition {
             Ok(Cpusets::Two(root)) => match read(&root).map_err(|source| failed(host, &root, source))? {
                 // Neither there nor gone: what is wanted is to be written once more.
                 Value::Cpus(cpus) if cpus.is_empty() && irq_threads::are_owed(host) => {
-                    Ok(Reading::Value(Value::Text("none, without the threads of interrupts put back yet".to_owned())))
+                    Ok(Reading::Value(Value::Text(OWED.to_owned())))
                 }
                 value => Ok(Reading::Value(value)),
             },
@@ -123,7 +126,12 @@ impl Knob for Partition {
 
     fn write(&self, host: &Host, _: &Target, value: &Value) -> Result<Held, KnobError> {
         let impossible = |why: String| KnobError::Impossible { value: value.clone(), why };
-        let Value::Cpus(cpus) = value else { return Err(impossible("it is no list of CPUs".to_owned())) };
+        let none = CpuSet::default();
+        let cpus = match value {
+            Value::Cpus(cpus) => cpus,
+            Value::Text(text) if text == OWED => &none,
+            _ => return Err(impossible("it is no list of CPUs".to_owned())),
+        };
         let refused =
             |source| KnobError::from_write(PathBuf::from(format!("the cgroup {NAME}")), cpus.to_string(), source);
         match Cpusets::of(host).map_err(impossible)? {
@@ -133,13 +141,15 @@ impl Knob for Partition {
                 irq_threads::put_back(host)?;
             }
             Cpusets::Two(root) => {
-                let had_none = !root.child(NAME).exists();
-                if had_none {
+                if !root.child(NAME).exists() {
                     irq_threads::keep(host)?;
                 }
                 if let Err(source) = make(host, &root, cpus) {
-                    let put_back = || irq_threads::owe(host).and_then(|()| irq_threads::put_back(host));
-                    return Err(refused(source).after(if had_none { put_back() } else { Ok(()) }));
+                    let back = match root.child(NAME).exists() {
+                        true => irq_threads::follow(host),
+                        false => irq_threads::owe(host).and_then(|()| irq_threads::put_back(host)),
+                    };
+                    return Err(refused(source).after(back));
                 }
                 irq_threads::follow(host)?;
             }
