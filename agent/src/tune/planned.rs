@@ -28,12 +28,8 @@ const ISOLATED: &str = "isolated";
 fn remarks(host: &Host, variables: &Variables) -> Vec<String> {
     let isolated = variables.iter().find(|(name, _)| *name == ISOLATED).and_then(|(_, text)| text.parse().ok());
     let isolated: CpuSet = isolated.unwrap_or_default();
-    let halves = host.topology.cores().into_iter().map(|core| core.difference(&isolated));
-    let beside: CpuSet = halves
-        .zip(host.topology.cores())
-        .filter(|(rest, core)| !rest.is_empty() && rest.len() < core.len())
-        .flat_map(|(rest, _)| rest.iter().collect::<Vec<_>>())
-        .collect();
+    let shared = host.topology.cores().into_iter().filter(|core| !core.intersection(&isolated).is_empty());
+    let beside = shared.fold(CpuSet::default(), |beside, core| beside.union(&core.difference(&isolated)));
     let mut remarks = Vec::new();
     if !beside.is_empty() {
         remarks.push(format!(

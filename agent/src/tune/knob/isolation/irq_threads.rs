@@ -7,6 +7,7 @@ use std::io;
 
 use crate::host::Host;
 use crate::tune::Value;
+use crate::tune::knob::owned_block::replace;
 use crate::tune::knob::threads::{self, Affinity, Attribute as _, Thread};
 use crate::tune::knob::{KnobError, Reading};
 use crate::units::CpuSet;
@@ -26,15 +27,8 @@ fn all(host: &Host) -> Result<Vec<Thread>, KnobError> {
 pub(super) fn keep(host: &Host) -> Result<(), KnobError> {
     let Reading::Value(value) = threads::read(host, &all(host)?, &Affinity, String::new)? else { return Ok(()) };
     let path = host.root.path(KEPT);
-    let unfinished = path.with_extension("new");
-    let save = || {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        fs::write(&unfinished, serde_json::to_vec(&value)?)?;
-        fs::rename(&unfinished, &path)
-    };
-    save().map_err(|source: io::Error| KnobError::from_write(path.clone(), "where threads may run".to_owned(), source))
+    let saved = serde_json::to_string(&value).map_err(io::Error::from).and_then(|text| replace(&path, &text));
+    saved.map_err(|source| KnobError::from_write(path, "where threads may run".to_owned(), source))
 }
 
 /// Whether they are to be put back still: somebody was cut short.
