@@ -5,9 +5,11 @@
 
 #![deny(missing_docs)]
 
+pub mod child;
 pub mod collect;
 pub mod host;
 pub mod output;
+pub mod privileges;
 pub mod probe;
 pub mod profile;
 pub mod recording;

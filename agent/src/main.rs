@@ -9,6 +9,14 @@ use clap::Parser as _;
 use cli::{Cli, Outcome};
 
 fn main() -> ExitCode {
+    // A child of quell: nothing else is to run in it.
+    if let Some(role) = quell::child::requested(std::env::args_os()) {
+        return quell::child::run(role);
+    }
+    if let Err(error) = quell::privileges::begin() {
+        let _ = writeln!(io::stderr(), "quell: {error}");
+        return ExitCode::from(2);
+    }
     // Wrong usage exits with 2, `--help` and `--version` with 0; both print.
     let cli = Cli::try_parse().unwrap_or_else(|error| cli::with_hint(error).exit());
     log_to_stderr(cli.verbose);

@@ -3,7 +3,9 @@
 use std::io::Write;
 
 use anyhow::Context as _;
-use quell::host::{Checkup, Features, Group, ProbeState, Status, checkup};
+use quell::host::{Capabilities, Checkup, Features, Group, ProbeState, Status, checkup};
+
+use quell::privileges;
 
 use super::Outcome;
 use super::text::wrapped;
@@ -19,8 +21,11 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let checkup = checkup(&Features::detect()?);
+/// With the capabilities that quell was started with.
+pub(crate) fn run(arguments: &Arguments, started_with: Capabilities, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let features = Features::detect(started_with)?;
+    privileges::drop_all()?;
+    let checkup = checkup(&features);
     if arguments.json {
         serde_json::to_writer_pretty(&mut *out, &checkup).context("could not write the findings")?;
         writeln!(out)?;

@@ -5,6 +5,7 @@ mod duration;
 mod ending;
 mod list;
 mod record;
+mod record_privileges;
 mod report;
 mod run;
 mod target;
@@ -14,6 +15,9 @@ mod tune;
 use std::io::{self, Write};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use quell::host::{Capabilities, Capability};
+use quell::privileges::table::of_verb;
+use quell::privileges::{self, Keeps};
 use quell::tune::RunError;
 
 /// Finds what makes a Linux host slow
@@ -71,19 +75,55 @@ pub(crate) fn with_hint(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Does what the command line asks. Results go to `out`, diagnostics to `tracing`.
+impl Verb {
+    /// As [`privileges::table`] names it.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Record(_) => "record",
+            Self::Report(_) => "report",
+            Self::Doctor(_) => "doctor",
+            Self::Tune(arguments) => arguments.name(),
+            Self::Run(_) => "run",
+            Self::List(_) => "list",
+        }
+    }
+}
+
+/// Does what the command line asks, with the privileges that the verb needs. Results go to `out`, diagnostics to `tracing`.
 ///
 /// # Errors
 /// It could not be done.
 pub(crate) fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    match &cli.verb {
+    let started_with = Capabilities::permitted();
+    // The command that a capture starts does so with what its caller has, hence before anything is dropped.
+    if let Verb::Record(arguments) = &cli.verb {
+        return record::run(arguments, out);
+    }
+    let keeps = of_verb(cli.verb.name());
+    privileges::enter(&keeps)?;
+    let result = match &cli.verb {
         Verb::Record(arguments) => record::run(arguments, out),
         Verb::Report(arguments) => report::run(arguments, out),
-        Verb::Doctor(arguments) => doctor::run(arguments, out),
+        Verb::Doctor(arguments) => doctor::run(arguments, started_with, out),
         Verb::Run(arguments) => run::run(arguments),
         Verb::Tune(arguments) => tune::run(arguments, out),
         Verb::List(arguments) => list::run(arguments, out),
+    };
+    result.map_err(|error| hint_at_dropped(error, &keeps, started_with))
+}
+
+/// Root is used to opening everything.
+fn hint_at_dropped(error: anyhow::Error, keeps: &Keeps, started_with: Capabilities) -> anyhow::Error {
+    let refused = error.chain().any(|cause| {
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        kind == Some(io::ErrorKind::PermissionDenied)
+    });
+    if refused && matches!(keeps, Keeps::Nothing) && started_with.has(Capability::DacOverride) {
+        return anyhow::anyhow!(
+            "{error:#}\nhint: this verb drops root's capabilities first, and opens only what user root may; run it as the owner of the files"
+        );
     }
+    error
 }
 
 #[cfg(test)]
@@ -92,5 +132,22 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory as _;
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_its_line_in_the_table_of_privileges() {
+        use clap::CommandFactory as _;
+        let table: Vec<&str> = quell::privileges::table::VERBS.iter().flat_map(|line| line.verbs).copied().collect();
+        let cli = super::Cli::command();
+        let mut verbs = Vec::new();
+        for verb in cli.get_subcommands() {
+            let below: Vec<String> =
+                verb.get_subcommands().map(|one| format!("{} {}", verb.get_name(), one.get_name())).collect();
+            verbs.extend(if below.is_empty() { vec![verb.get_name().to_owned()] } else { below });
+        }
+        for verb in &verbs {
+            assert_eq!(table.iter().filter(|line| *line == verb).count(), 1, "{verb}");
+        }
+        assert_eq!(table.len(), verbs.len() + 1, "besides `tune --root`: {table:?}");
     }
 }

@@ -17,6 +17,7 @@ use quell::{host, report, symbolize};
 use super::Outcome;
 use super::duration::duration;
 use super::ending::{Ending, Signals, Watch, deadline};
+use super::record_privileges;
 use super::report::{probe_names, say_written};
 use super::target::{Running, Target, pid};
 
@@ -91,6 +92,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     let signals = Signals::hold()?;
     let target = Target::resolve(&arguments.pid, arguments.cgroup.as_deref(), &arguments.command)?;
     keep_off(arguments.cpu.as_ref())?;
+    let mut prepared = record_privileges::prepare(&outputs)?;
     let mut session = Session::start(CaptureConfig {
         target: target.capture(),
         cpus: arguments.cpu.clone(),
@@ -100,6 +102,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         every_event: arguments.every_event,
         max_overhead: (arguments.max_overhead > 0.0 && !arguments.every_event)
             .then_some(arguments.max_overhead / 100.0),
+        statistics: prepared.statistics.take(),
         command_line: std::env::args().collect(),
     })?;
     for remark in session.remarks() {
@@ -114,7 +117,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     };
     // A second Ctrl-C gives up.
     drop(signals);
-    name(&mut recording, &spaces);
+    name(&mut recording, &spaces, &prepared.kernel_symbols);
+    drop(spaces);
+    prepared.finish()?;
     write(&recording, &outputs, out)?;
     after(running, ending, &arguments.command, out)?;
     Ok(Outcome::Done)
@@ -189,8 +194,8 @@ fn progress(duration: Option<Nanos>) -> ProgressBar {
     bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn name(recording: &mut Recording, spaces: &symbolize::AddressSpaces) {
-    recording.meta.symbols = symbolize::symbolize(recording, spaces);
+fn name(recording: &mut Recording, spaces: &symbolize::AddressSpaces, kernel: &symbolize::KernelSymbols) {
+    recording.meta.symbols = symbolize::symbolize(recording, spaces, kernel);
     recording.meta.losses.truncated_user_stacks = symbolize::truncated_user_stacks(recording);
 }
 

@@ -3,10 +3,9 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
 
 use anyhow::{Context as _, bail};
-use quell::collect::{CaptureTarget, Gated};
+use quell::collect::{CaptureTarget, Command, Gated};
 use quell::host;
 use quell::units::Pid;
 
@@ -73,9 +72,7 @@ impl Target {
             if !can_be_started(program) {
                 bail!("could not find the command `{program}`");
             }
-            let mut command = Command::new(program);
-            command.args(&words[1..]);
-            return Ok(Self::Command { gated: Gated::fork(command)?, words: words.to_vec() });
+            return Ok(Self::Command { gated: Gated::fork(words)?, words: words.to_vec() });
         }
         if let Some(path) = cgroup.map(cgroup_directory) {
             let cgroup = host::cgroup(&path)?;
@@ -113,7 +110,7 @@ pub(crate) enum Running {
     /// Ends with the last of them.
     Processes(Vec<Watched>),
     /// Ends with it.
-    Command(Child),
+    Command(Command),
 }
 
 /// A cgroup's directory: as it is given, or below where the hierarchy usually is, as systemd and /proc/PID/cgroup name it.
@@ -138,6 +135,8 @@ fn can_be_started(program: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use quell_ebpf_common::{Settings, target};
 
+use crate::child::Meter;
 use crate::host::{Cgroup, Helpers, TaskOffsets};
 use crate::probe::Probe;
 use crate::units::{CpuId, CpuSet, Hertz, Pid};
@@ -45,6 +46,8 @@ pub struct CaptureConfig {
     pub every_event: bool,
     /// What the probes may cost, as a share of one CPU; `None` for no bound.
     pub max_overhead: Option<f64>,
+    /// What turns the kernel's BPF statistics on; `None` where there is no privilege for that.
+    pub statistics: Option<Meter>,
     /// For [`Meta::command_line`].
     pub command_line: Vec<String>,
 }
@@ -99,6 +102,7 @@ pub(crate) fn settings_to_try(offsets: &TaskOffsets, helpers: &Helpers) -> Setti
         frequency: Hertz(1),
         every_event: false,
         max_overhead: None,
+        statistics: None,
         command_line: Vec::new(),
     };
     settings(&config, offsets, helpers, 0)

@@ -3,13 +3,12 @@
 //! The kernel's BPF statistics read the clock twice for each run of a program, so they are on in short windows only. The
 //! mean of the windows times the exact number of events is the cost.
 
-use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use aya::sys::{Stats, enable_stats};
 use hashbrown::HashMap;
 use nix::sys::resource::{UsageWho, getrusage};
 
+use crate::child::Meter;
 use crate::probe::{BpfObject, RunStats};
 use crate::units::{Bytes, Nanos};
 
@@ -20,6 +19,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// Measures programs in windows.
 pub struct CostMeter {
+    /// What turns the kernel's statistics on; `None` without `CAP_SYS_ADMIN`.
+    statistics: Option<Meter>,
     open: Option<Window>,
     next: Instant,
     sums: HashMap<String, RunStats>,
@@ -29,14 +30,14 @@ pub struct CostMeter {
 struct Window {
     end: Instant,
     before: HashMap<String, RunStats>,
-    _statistics: Option<OwnedFd>,
 }
 
 impl CostMeter {
-    /// A meter whose first window begins at once.
+    /// A meter whose first window begins at once. Without `statistics` programs are measured only where the administrator has
+    /// turned them on (`kernel.bpf_stats_enabled`).
     #[must_use]
-    pub fn new() -> Self {
-        Self { open: None, next: Instant::now(), sums: HashMap::new(), last: HashMap::new() }
+    pub fn new(statistics: Option<Meter>) -> Self {
+        Self { statistics, open: None, next: Instant::now(), sums: HashMap::new(), last: HashMap::new() }
     }
 
     /// Opens or closes a window when it is time; `true` when one has just been closed.
@@ -49,11 +50,12 @@ impl CostMeter {
             }
             None if now >= self.next => {
                 self.next = now + PERIOD;
-                // Refused without CAP_SYS_ADMIN: then programs are measured only where the administrator has turned
-                // the statistics on (kernel.bpf_stats_enabled).
-                let statistics = enable_stats(Stats::RunTime).ok();
+                // One that does not answer, or is refused, is not asked again.
+                if self.statistics.as_ref().is_some_and(|statistics| statistics.enable().is_err()) {
+                    self.statistics = None;
+                }
                 let before = object.run_stats().into_iter().collect();
-                self.open = Some(Window { end: now + WINDOW, before, _statistics: statistics });
+                self.open = Some(Window { end: now + WINDOW, before });
                 false
             }
             _ => false,
@@ -63,6 +65,9 @@ impl CostMeter {
     /// Closes the window that is open.
     pub fn close(&mut self, object: &BpfObject) {
         let Some(window) = self.open.take() else { return };
+        if self.statistics.as_ref().is_some_and(|statistics| statistics.disable().is_err()) {
+            self.statistics = None;
+        }
         for (program, after) in object.run_stats() {
             let before = window.before.get(&program).copied().unwrap_or_default();
             let delta = RunStats {
@@ -92,12 +97,6 @@ impl CostMeter {
     #[must_use]
     pub fn last_mean(&self, program: &str) -> Option<f64> {
         mean(self.last.get(program)?)
-    }
-}
-
-impl Default for CostMeter {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -17,7 +17,7 @@ pub mod user_walk;
 
 use std::time::Duration;
 
-pub use crate::sys::{GateError, Gated};
+pub use crate::sys::{Command, GateError, Gated};
 #[cfg(test)]
 pub(crate) use config::settings;
 pub(crate) use config::settings_to_try;

@@ -81,7 +81,7 @@ impl Session {
     ///
     /// # Errors
     /// Any [`CaptureError`]; nothing stays attached.
-    pub fn start(config: CaptureConfig) -> Result<Self, CaptureError> {
+    pub fn start(mut config: CaptureConfig) -> Result<Self, CaptureError> {
         let host = host::facts()?;
         let cpus = match &config.cpus {
             Some(asked) => {
@@ -151,6 +151,7 @@ impl Session {
                 remarks.push(format!("what was there at the beginning was not seen: {error}"));
             }
         }
+        let meter = CostMeter::new(config.statistics.take());
         let governor = config.max_overhead.map(|budget| Governor::new(budget, rates));
         let governing = Governing { budget: config.max_overhead, ..Governing::default() };
         let mut session = Self {
@@ -165,7 +166,7 @@ impl Session {
             sorter: Sorter::default(),
             completed: Vec::new(),
             joiner: Joiner::new(begin, modules),
-            meter: CostMeter::new(),
+            meter,
             governor,
             governing,
             last_counts: (begin, ZERO),

@@ -1,74 +1,67 @@
 //! What this process may do.
 
-/// A capability that profiling needs (include/uapi/linux/capability.h).
+/// A capability that quell has a use for (include/uapi/linux/capability.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
-    /// Loads BPF programs and makes BPF maps (5.8).
-    Bpf,
-    /// Opens perf events of other processes, attaches tracing programs (5.8).
-    Perfmon,
-    /// Has the kernel count the run time of BPF programs; also allows what the two above do.
+    /// Creates and replaces files whatever the permissions of their directories.
+    DacOverride,
+    /// Reads files and directories whatever their permissions.
+    DacReadSearch,
+    /// Takes capabilities out of the bounding set.
+    Setpcap,
+    /// Reads `/proc/PID/maps`, the memory and the files of other users' processes.
+    SysPtrace,
+    /// Turns the kernel's BPF run-time statistics on; also allows what `CAP_BPF` and `CAP_PERFMON` do.
     SysAdmin,
+    /// Raises resource limits.
+    SysResource,
     /// Reads kernel addresses from `/proc/kallsyms` where `kptr_restrict` is 1.
     Syslog,
-    /// Reads `/proc/PID/maps` and the files of other users' processes.
-    SysPtrace,
-    /// Reads files and folders whatever their permissions, such as tracefs.
-    DacReadSearch,
-    /// Raises the locked-memory limit, which BPF maps count against before 5.11.
-    SysResource,
+    /// Opens perf events of other processes, attaches tracing programs (5.8).
+    Perfmon,
+    /// Loads BPF programs and makes BPF maps (5.8).
+    Bpf,
+    /// Opens `/proc/PID/map_files` (5.9), which before 5.9 needs `CAP_SYS_ADMIN`.
+    CheckpointRestore,
 }
 
 impl Capability {
-    /// Every one.
-    pub const ALL: [Self; 7] = [
-        Self::Bpf,
-        Self::Perfmon,
-        Self::SysAdmin,
-        Self::Syslog,
-        Self::SysPtrace,
-        Self::DacReadSearch,
-        Self::SysResource,
-    ];
-
     /// As capabilities(7) names it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Bpf => "CAP_BPF",
-            Self::Perfmon => "CAP_PERFMON",
-            Self::SysAdmin => "CAP_SYS_ADMIN",
-            Self::Syslog => "CAP_SYSLOG",
-            Self::SysPtrace => "CAP_SYS_PTRACE",
+            Self::DacOverride => "CAP_DAC_OVERRIDE",
             Self::DacReadSearch => "CAP_DAC_READ_SEARCH",
+            Self::Setpcap => "CAP_SETPCAP",
+            Self::SysPtrace => "CAP_SYS_PTRACE",
+            Self::SysAdmin => "CAP_SYS_ADMIN",
             Self::SysResource => "CAP_SYS_RESOURCE",
+            Self::Syslog => "CAP_SYSLOG",
+            Self::Perfmon => "CAP_PERFMON",
+            Self::Bpf => "CAP_BPF",
+            Self::CheckpointRestore => "CAP_CHECKPOINT_RESTORE",
         }
     }
 
-    /// What quell needs it for.
+    /// Its number, which is its bit in `/proc/PID/status`.
     #[must_use]
-    pub fn purpose(self) -> &'static str {
+    pub fn number(self) -> u8 {
         match self {
-            Self::Bpf => "loads BPF programs",
-            Self::Perfmon => "opens perf events of every process and attaches programs",
-            Self::SysAdmin => "has the kernel measure what BPF programs cost",
-            Self::Syslog => "reads the addresses of kernel functions",
-            Self::SysPtrace => "reads which files other users' processes have mapped",
-            Self::DacReadSearch => "reads other users' programs for their symbols",
-            Self::SysResource => "raises the limit of locked memory before 5.11",
-        }
-    }
-
-    fn bit(self) -> u64 {
-        1 << match self {
+            Self::DacOverride => 1,
             Self::DacReadSearch => 2,
+            Self::Setpcap => 8,
             Self::SysPtrace => 19,
             Self::SysAdmin => 21,
             Self::SysResource => 24,
             Self::Syslog => 34,
             Self::Perfmon => 38,
             Self::Bpf => 39,
+            Self::CheckpointRestore => 40,
         }
+    }
+
+    fn bit(self) -> u64 {
+        1 << self.number()
     }
 }
 
@@ -83,6 +76,15 @@ impl Capabilities {
         procfs::process::Process::myself()
             .and_then(|process| process.status())
             .map(|status| Self(status.capeff))
+            .unwrap_or_default()
+    }
+
+    /// Those that this process may put into effect; none where `/proc` cannot be read.
+    #[must_use]
+    pub fn permitted() -> Self {
+        procfs::process::Process::myself()
+            .and_then(|process| process.status())
+            .map(|status| Self(status.capprm))
             .unwrap_or_default()
     }
 

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::privileges::table::{self, RECORD, RECORD_AT_START, RECORD_IF_GIVEN};
+
 use super::{Capability, Features, KernelVersion, Support, lockdown};
 use crate::probe::{Availability, PROBES};
 
@@ -235,28 +237,26 @@ fn perf(features: &Features) -> Vec<Check> {
 fn privileges(features: &Features) -> Vec<Check> {
     let group = Group::Privileges;
     let capabilities = features.capabilities;
-    let mut checks: Vec<Check> = Capability::ALL
+    let mut checks: Vec<Check> = [RECORD, RECORD_AT_START, RECORD_IF_GIVEN]
         .into_iter()
-        .map(|capability| {
-            let (id, purpose) = (capability.name(), capability.purpose());
-            if capabilities.has(capability) {
-                check(id, group, Ok(purpose.to_owned()))
-            } else if capabilities.grants(capability) {
+        .flatten()
+        .map(|need| {
+            let (id, purpose) = (need.capability.name(), need.reason);
+            if capabilities.has(need.capability) {
+                check(id, group, Ok(format!("to {purpose}")))
+            } else if capabilities.grants(need.capability) {
                 check(id, group, Ok("implied by CAP_SYS_ADMIN".to_owned()))
-            } else if NEEDED.contains(&capability) {
-                check(id, group, Err((format!("{purpose}: missing"), format!("run as root, or with {id}"))))
+            } else if table::is_suggested(need.capability) {
+                check(id, group, Err((format!("missing: to {purpose}"), format!("run as root, or with {id}"))))
             } else {
-                note(id, group, format!("{purpose}: missing, can be done without"))
+                note(id, group, format!("missing, and optional: to {purpose}"))
             }
         })
         .collect();
-    if !NEEDED.iter().all(|needed| capabilities.grants(*needed)) {
+    if !table::suggested().all(|needed| capabilities.grants(needed)) {
         let found = "some that quell needs are missing".to_owned();
-        let names: Vec<String> = NEEDED.iter().map(|needed| needed.name().to_lowercase()).collect();
-        // One command for all, since each setcap replaces what the one before it gave.
         let program = std::env::current_exe().map_or_else(|_| "quell".to_owned(), |path| path.display().to_string());
-        let remedy = format!("run as root, or once: sudo setcap {}+ep {program}", names.join(","));
-        checks.push(check("capabilities", group, Err((found, remedy))));
+        checks.push(check("capabilities", group, Err((found, table::advice(&program)))));
     }
     let memory = match features.locked_memory {
         _ if features.kernel >= KernelVersion::new(5, 11) => {
@@ -277,10 +277,6 @@ fn privileges(features: &Features) -> Vec<Check> {
 
 /// What a tracing program needs to be loaded and attached.
 const TRACING: &[Capability] = &[Capability::Bpf, Capability::Perfmon];
-
-/// What a whole capture needs.
-const NEEDED: &[Capability] =
-    &[Capability::Bpf, Capability::Perfmon, Capability::Syslog, Capability::SysPtrace, Capability::DacReadSearch];
 
 fn check(id: &'static str, group: Group, found: Result<String, (String, String)>) -> Check {
     match found {

@@ -139,11 +139,11 @@ pub struct Features {
 
 impl Features {
     /// Finds out. Loads programs that do nothing and attaches them for a moment, and loads quell's own; nothing stays
-    /// behind.
+    /// behind. `capabilities` are those that quell was started with, of which it may have kept fewer.
     ///
     /// # Errors
     /// `/proc` or `/sys` cannot be read. What only is not permitted is a finding, no error.
-    pub fn detect() -> Result<Self, HostError> {
+    pub fn detect(capabilities: Capabilities) -> Result<Self, HostError> {
         let cpus = super::cpus_online()?;
         let btf = Btf::kernel();
         let layout = match &btf {
@@ -184,7 +184,7 @@ impl Features {
             unprivileged_bpf_disabled: super::number("/proc/sys/kernel/unprivileged_bpf_disabled"),
             kptr_restrict: super::number("/proc/sys/kernel/kptr_restrict"),
             locked_memory: locked_memory(),
-            capabilities: Capabilities::effective(),
+            capabilities,
             initial_pid_namespace: super::in_initial_pid_namespace(),
         })
     }

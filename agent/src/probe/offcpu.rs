@@ -134,6 +134,7 @@ mod tests {
             frequency: Hertz(1),
             every_event: false,
             max_overhead: None,
+            statistics: None,
             command_line: Vec::new(),
         };
         let btf = Btf::kernel().expect("BTF");

@@ -14,6 +14,7 @@ mod demangle;
 mod elf;
 mod events;
 mod files;
+mod kernel_symbols;
 mod mappings;
 mod maps;
 mod perf_map;
@@ -24,6 +25,7 @@ mod truncated;
 
 pub use events::{MappingEvent, MappingEvents, MappingEventsError};
 pub use files::FileIdentity;
+pub use kernel_symbols::KernelSymbols;
 pub use maps::MappedRange;
 pub use spaces::AddressSpaces;
 pub use symbolizer::symbolize;

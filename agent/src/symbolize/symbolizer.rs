@@ -17,7 +17,7 @@ use super::demangle::demangle;
 use super::elf::{self, Elf};
 use super::files::{VDSO, VDSO_32, descriptor_path};
 use super::reason::Unnamed;
-use super::{AddressSpaces, maps, perf_map};
+use super::{AddressSpaces, KernelSymbols, maps, perf_map};
 use crate::profile::{FrameId, Location, ModuleId, Recording, Symbol, SymbolizeStats};
 use crate::units::{Addr, Pid};
 
@@ -28,8 +28,8 @@ type Named = Result<Symbol, Unnamed>;
 ///
 /// A file that is gone, damaged or hostile costs its frames their names, and they are counted with the reason. The one
 /// thing that cannot be contained is a file that is cut short while it is read: its memory mapping then faults.
-pub fn symbolize(recording: &mut Recording, spaces: &AddressSpaces) -> SymbolizeStats {
-    let mut kernel = Vec::new();
+pub fn symbolize(recording: &mut Recording, spaces: &AddressSpaces, kernel: &KernelSymbols) -> SymbolizeStats {
+    let mut in_kernel = Vec::new();
     let mut modules: BTreeMap<ModuleId, Vec<(FrameId, u64)>> = BTreeMap::new();
     let mut unmapped: BTreeMap<Pid, Vec<(FrameId, u64)>> = BTreeMap::new();
     let mut stats = SymbolizeStats::default();
@@ -37,14 +37,14 @@ pub fn symbolize(recording: &mut Recording, spaces: &AddressSpaces) -> Symbolize
         match &frame.location {
             Location::Label(_) | Location::NamedLabel(_) => {}
             _ if frame.symbol.is_some() => stats.named += 1,
-            Location::Kernel(addr) => kernel.push((id, addr.0)),
+            Location::Kernel(addr) => in_kernel.push((id, addr.0)),
             Location::Module { module, offset } => modules.entry(*module).or_default().push((id, *offset)),
             Location::Unmapped { pid, addr } => unmapped.entry(*pid).or_default().push((id, addr.0)),
         }
     }
 
     let mut results = Results { recording, stats };
-    results.take(&kernel, contained(kernel.len(), || kernel_names(&places(&kernel))));
+    results.take(&in_kernel, contained(in_kernel.len(), || kernel_names(kernel, &places(&in_kernel))));
     for (module, frames) in modules {
         let path = results.recording.modules.get(module).path.clone();
         let names = if path.as_os_str() == VDSO {
@@ -132,9 +132,10 @@ fn batch(
     }
 }
 
-fn kernel_names(addresses: &[u64]) -> Vec<Named> {
+fn kernel_names(symbols: &KernelSymbols, addresses: &[u64]) -> Vec<Named> {
+    let Ok((_copy, path)) = symbols.copy() else { return vec![Err(Unnamed::KernelUnreadable); addresses.len()] };
     let kernel = source::Kernel {
-        kallsyms: MaybeDefault::Some(PathBuf::from("/proc/kallsyms")),
+        kallsyms: MaybeDefault::Some(path),
         vmlinux: MaybeDefault::None,
         kaslr_offset: Some(0),
         debug_syms: false,
@@ -268,7 +269,7 @@ mod tests {
         let location = spaces.locate(Pid(std::process::id()), here, &mut recording.modules);
         let frame = recording.frames.intern(location);
 
-        let stats = symbolize(&mut recording, &spaces);
+        let stats = symbolize(&mut recording, &spaces, &KernelSymbols::open());
         let symbol = recording.frames.get(frame).symbol.clone().expect("named");
         let name = "quell::symbolize::symbolizer::tests::a_function_of_this_test".to_owned();
         assert_eq!(symbol, Symbol { name, offset: 2 });
@@ -299,7 +300,7 @@ mod tests {
         drop(child);
         drop(folder);
 
-        let stats = symbolize(&mut recording, &spaces);
+        let stats = symbolize(&mut recording, &spaces, &KernelSymbols::open());
         let name = recording.frames.get(frame).symbol.as_ref().map(|symbol| symbol.name.as_str());
         assert_eq!(name, Some("quell::symbolize::symbolizer::tests::a_function_of_this_test"), "{stats:?}");
         assert_eq!(recording.modules.rows().iter().filter(|module| module.name() == "a-program").count(), 1);
@@ -321,7 +322,7 @@ mod tests {
         recording.frames.intern(Location::Module { module, offset: 1 });
         recording.frames.intern(Location::Unmapped { pid: Pid(1 << 23), addr: Addr(1) });
         recording.frames.intern(Location::Label("[label]"));
-        let stats = symbolize(&mut recording, &spaces);
+        let stats = symbolize(&mut recording, &spaces, &KernelSymbols::open());
         assert_eq!(stats.named, 0);
         let reasons = [Unnamed::FileGone, Unnamed::UnknownProcess].map(|reason| (reason.to_string(), 1));
         assert_eq!(stats.unnamed, BTreeMap::from(reasons));
@@ -363,7 +364,7 @@ mod tests {
         drop(child);
         std::fs::remove_file(&path).expect("removed");
 
-        let stats = symbolize(&mut recording, &spaces);
+        let stats = symbolize(&mut recording, &spaces, &KernelSymbols::open());
         let named: Vec<_> = recording.frames.rows().iter().filter_map(|frame| frame.symbol.clone()).collect();
         assert_eq!(named, [Symbol { name: "jitted".to_owned(), offset: 0x10 }]);
         let reasons = [Unnamed::NotInPerfMap, Unnamed::NoMapping].map(|reason| (reason.to_string(), 1));
@@ -387,7 +388,7 @@ mod tests {
         let kallsyms = std::fs::read_to_string("/proc/kallsyms").expect("readable");
         let schedule = kallsyms.lines().find_map(|line| line.strip_suffix(" T schedule")).expect("a kernel has it");
         let address = u64::from_str_radix(schedule, 16).expect("hexadecimal");
-        let names = kernel_names(&[address + 1]);
+        let names = kernel_names(&KernelSymbols::open(), &[address + 1]);
         match address {
             0 => assert_eq!(names, [Err(Unnamed::KernelHidden)]),
             _ => assert_eq!(names, [Ok(Symbol { name: "schedule".to_owned(), offset: 1 })]),

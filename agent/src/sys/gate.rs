@@ -1,25 +1,38 @@
 //! A command that waits before its first instruction until the capture has begun.
 
+use std::ffi::{CString, OsStr, OsString};
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
-use std::thread::JoinHandle;
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
 
+use nix::errno::Errno;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork};
+
+use crate::privileges;
 use crate::units::Pid;
 
 /// A child process between `fork` and `exec`. Dropping it without [`Gated::release`] ends it.
 #[derive(Debug)]
 pub struct Gated {
-    pid: Pid,
-    gate: io::PipeWriter,
-    spawner: JoinHandle<io::Result<Child>>,
+    process: Command,
+    go: Option<io::PipeWriter>,
+    failure: io::PipeReader,
+}
+
+/// A command that was started. Dropping it lets it go on.
+#[derive(Debug)]
+pub struct Command {
+    pid: nix::unistd::Pid,
+    ended: Option<ExitStatus>,
 }
 
 /// Why a command could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum GateError {
-    /// `fork` or a pipe failed.
+    /// `fork` or a pipe failed, or a word has a NUL in it.
     #[error("could not start a process")]
     Fork(#[source] io::Error),
     /// `exec` failed: not found, not executable.
@@ -33,71 +46,140 @@ pub enum GateError {
 }
 
 impl Gated {
-    /// Forks; the child waits. Its id is known, its program has not begun.
+    /// Forks; the child waits. Its id is known, its program has not begun. It has the privileges of the caller of quell, not
+    /// those of quell ([`privileges::become_callers`]), so this is done before any are dropped; and no thread is left behind that
+    /// would keep them. `words` are the program, which is looked for in `PATH`, and its arguments.
     ///
     /// # Errors
     /// [`GateError::Fork`].
-    pub fn fork(mut command: Command) -> Result<Self, GateError> {
-        let (mut announced, announce) = io::pipe().map_err(GateError::Fork)?;
-        let (wait, gate) = io::pipe().map_err(GateError::Fork)?;
-        let (announce_fd, wait_fd, gate_fd) = (announce.as_raw_fd(), wait.as_raw_fd(), gate.as_raw_fd());
-        // SAFETY: what runs between fork and exec only calls close, getpid, write and read, which are
-        // async-signal-safe, on descriptors that `announce`, `wait` and `gate` keep open until after the spawn.
-        unsafe {
-            command.pre_exec(move || {
-                // The child's own copy of the write end: with it open, the agent's death would not open the gate.
-                libc::close(gate_fd);
-                let pid = libc::getpid().to_ne_bytes();
-                if libc::write(announce_fd, pid.as_ptr().cast(), pid.len()) != pid.len() as isize {
-                    return Err(io::Error::last_os_error());
-                }
-                let mut word = 0u8;
-                loop {
-                    match libc::read(wait_fd, (&raw mut word).cast(), 1) {
-                        1 => return Ok(()),
-                        0 => return Err(io::Error::from_raw_os_error(libc::ECANCELED)),
-                        _ if *libc::__errno_location() == libc::EINTR => {}
-                        _ => return Err(io::Error::last_os_error()),
-                    }
-                }
-            });
-        }
-        // `spawn` returns only after exec, hence a thread of its own.
-        let spawner = std::thread::Builder::new()
-            .name("spawner".to_owned())
-            .spawn(move || {
-                let child = command.spawn();
-                drop((announce, wait));
-                child
-            })
-            .map_err(GateError::Fork)?;
-        let mut pid = [0; 4];
-        match announced.read_exact(&mut pid) {
-            Ok(()) => Ok(Self { pid: Pid(u32::from_ne_bytes(pid)), gate, spawner }),
-            Err(error) => match spawner.join() {
-                Ok(Err(spawn_error)) => Err(GateError::Fork(spawn_error)),
-                _ => Err(GateError::Fork(error)),
-            },
+    pub fn fork<S: AsRef<OsStr>>(words: &[S]) -> Result<Self, GateError> {
+        // Everything that allocates comes before the fork: another thread may hold the allocator's lock.
+        let words: Vec<CString> = words.iter().map(c_string).collect::<Result<_, _>>()?;
+        let program = words.first().cloned().ok_or_else(|| GateError::Fork(Errno::EINVAL.into()))?;
+        let (wait, go) = io::pipe().map_err(GateError::Fork)?;
+        let (failure, report) = io::pipe().map_err(GateError::Fork)?;
+        // SAFETY: quell has one thread here, so that the child may do whatever the parent may; tests have more, where glibc's fork
+        // keeps the allocator usable (malloc/arena.c, __malloc_fork_unlock_child).
+        match unsafe { fork() }.map_err(|errno| GateError::Fork(errno.into()))? {
+            ForkResult::Parent { child } => {
+                Ok(Self { process: Command { pid: child, ended: None }, go: Some(go), failure })
+            }
+            ForkResult::Child => {
+                // The child's own copies: with the first open, the end of quell would not be seen.
+                drop((go, failure));
+                let errno = begin(wait, &program, &words);
+                let _ = (&report).write_all(&(errno as i32).to_ne_bytes());
+                // SAFETY: ends this process without running what the parent registered for its own end.
+                unsafe { libc::_exit(127) }
+            }
         }
     }
 
     /// The child's process id.
     #[must_use]
     pub fn pid(&self) -> Pid {
-        self.pid
+        Pid(self.process.id())
     }
 
     /// Lets the child run `program`.
     ///
     /// # Errors
     /// [`GateError::Exec`].
-    pub fn release(mut self, program: &str) -> Result<Child, GateError> {
+    pub fn release(mut self, program: &str) -> Result<Command, GateError> {
         let exec = |source| GateError::Exec { program: program.to_owned(), source };
-        self.gate.write_all(&[1]).map_err(exec)?;
-        match self.spawner.join() {
-            Ok(child) => child.map_err(exec),
-            Err(_) => Err(exec(io::Error::other("the spawning thread panicked"))),
+        if let Some(mut go) = self.go.take() {
+            go.write_all(&[1]).map_err(exec)?;
         }
+        let mut errno = [0; 4];
+        // The pipe closes when the program is executed.
+        match self.failure.read_exact(&mut errno) {
+            Ok(()) => {
+                let _ = self.process.wait();
+                Err(exec(io::Error::from_raw_os_error(i32::from_ne_bytes(errno))))
+            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Ok(Command { pid: self.process.pid, ended: self.process.ended.take() })
+            }
+            Err(error) => Err(exec(error)),
+        }
+    }
+}
+
+impl Drop for Gated {
+    /// The child sees the end of its pipe. One that was released is not waited for.
+    fn drop(&mut self) {
+        if let Some(go) = self.go.take() {
+            drop(go);
+            let _ = self.process.wait();
+        }
+    }
+}
+
+/// In the child: waits, and becomes the program. Returns why it did not.
+fn begin(mut wait: io::PipeReader, program: &CString, words: &[CString]) -> Errno {
+    if privileges::become_callers().is_err() {
+        return Errno::EPERM;
+    }
+    // As std::process::Command does: what quell holds back, and the SIGPIPE that Rust's runtime ignores, are not the program's.
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the default action is no function of this program.
+    let _ = unsafe { sigaction(Signal::SIGPIPE, &default) };
+    if let Err(errno) = SigSet::empty().thread_set_mask() {
+        return errno;
+    }
+    let mut word = [0];
+    match wait.read_exact(&mut word) {
+        Ok(()) => {}
+        // quell has ended, or does not want it any more.
+        Err(_) => return Errno::ECANCELED,
+    }
+    drop(wait);
+    let Err(errno) = nix::unistd::execvp(program, words);
+    errno
+}
+
+fn c_string<S: AsRef<OsStr>>(word: S) -> Result<CString, GateError> {
+    CString::new(OsString::from(word.as_ref()).into_vec()).map_err(|error| GateError::Fork(error.into()))
+}
+
+impl Command {
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.pid.as_raw().unsigned_abs()
+    }
+
+    /// How it ended; `None` while it runs.
+    ///
+    /// # Errors
+    /// waitpid(2).
+    pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.wait_with(Some(WaitPidFlag::WNOHANG))
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// waitpid(2).
+    pub fn wait(&mut self) -> io::Result<ExitStatus> {
+        loop {
+            if let Some(status) = self.wait_with(None)? {
+                return Ok(status);
+            }
+        }
+    }
+
+    fn wait_with(&mut self, flags: Option<WaitPidFlag>) -> io::Result<Option<ExitStatus>> {
+        if self.ended.is_none() {
+            self.ended = match waitpid(self.pid, flags) {
+                // As wait(2) encodes them.
+                Ok(WaitStatus::Exited(_, code)) => Some(ExitStatus::from_raw((code & 0xff) << 8)),
+                Ok(WaitStatus::Signaled(_, signal, _)) => Some(ExitStatus::from_raw(signal as i32)),
+                Ok(_) | Err(Errno::EINTR) => None,
+                Err(errno) => return Err(errno.into()),
+            };
+        }
+        Ok(self.ended)
     }
 }
 
@@ -109,9 +191,7 @@ mod tests {
     fn a_gated_command_begins_only_when_it_is_released() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mark = folder.path().join("mark");
-        let mut command = Command::new("touch");
-        command.arg(&mark);
-        let gated = Gated::fork(command).expect("fork");
+        let gated = Gated::fork(&[OsStr::new("touch"), mark.as_os_str()]).expect("fork");
         let comm = std::fs::read_to_string(format!("/proc/{}/comm", gated.pid())).expect("the child lives");
         assert_ne!(comm.trim(), "touch");
         assert!(!mark.exists());
@@ -121,16 +201,16 @@ mod tests {
 
     #[test]
     fn a_command_that_does_not_exist_is_named_in_the_error() {
-        let gated = Gated::fork(Command::new("/no/such/program")).expect("fork");
+        let gated = Gated::fork(&["/no/such/program"]).expect("fork");
         let error = gated.release("/no/such/program").expect_err("exec fails");
         assert!(error.to_string().contains("/no/such/program"), "{error}");
     }
 
     #[test]
     fn a_gated_command_that_is_never_released_ends() {
-        let gated = Gated::fork(Command::new("true")).expect("fork");
-        let Gated { gate, spawner, .. } = gated;
-        drop(gate);
-        assert!(spawner.join().expect("no panic").is_err());
+        let mut gated = Gated::fork(&["true"]).expect("fork");
+        drop(gated.go.take());
+        let status = gated.process.wait().expect("it ends");
+        assert_eq!(status.code(), Some(127));
     }
 }

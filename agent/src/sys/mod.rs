@@ -2,13 +2,17 @@
 #![allow(unsafe_code, reason = "this module exists to hold it, each use with its reason")]
 
 pub(crate) mod bpf;
+mod close_from;
 pub(crate) mod ethtool;
 mod gate;
 pub(crate) mod locked_exec;
 pub(crate) mod netlink;
 mod perf_period;
 pub(crate) mod sched;
+mod secure_execution;
 pub(crate) mod xattr;
 
-pub use gate::{GateError, Gated};
+pub(crate) use close_from::close_from;
+pub use gate::{Command, GateError, Gated};
 pub(crate) use perf_period::set_period;
+pub(crate) use secure_execution::is_secure_execution;

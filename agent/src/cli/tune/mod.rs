@@ -65,6 +65,30 @@ enum Verb {
     Hold(background::Hold),
 }
 
+impl Arguments {
+    /// The verb as `quell::privileges::table` names it: a tree takes no privileges, whatever is done with it.
+    pub(crate) fn name(&self) -> &'static str {
+        if self.root.is_some() {
+            return "tune --root";
+        }
+        match &self.verb {
+            Verb::List => "tune list",
+            Verb::Show(_) => "tune show",
+            Verb::Explain { .. } => "tune explain",
+            Verb::Plan(_) => "tune plan",
+            Verb::Apply(_) => "tune apply",
+            Verb::Confirm => "tune confirm",
+            Verb::Status => "tune status",
+            Verb::Verify(_) => "tune verify",
+            Verb::Rollback(_) => "tune rollback",
+            Verb::Recover(_) => "tune recover",
+            Verb::History => "tune history",
+            Verb::Guard(_) => "tune guard",
+            Verb::Hold(_) => "tune hold",
+        }
+    }
+}
+
 impl Verb {
     /// Whether it goes on where there is something to deal with. `status` says that as part of what it shows; the others fail of
     /// it, or deal with it.

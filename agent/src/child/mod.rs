@@ -1,0 +1,203 @@
+//! Child processes of quell: the same program, started again for one task with the privileges of that task alone.
+//!
+//! [`spawn`] executes `/proc/self/exe` with [`ARGUMENT`] and the name of a [`Role`]. The child's descriptor 0 is one end of a
+//! socket pair that keeps message boundaries, and its only connection to the parent: its environment is empty, its other
+//! standard descriptors are `/dev/null`, and whatever else was inherited is closed. It ends when the parent does.
+//!
+//! `main` calls [`requested`] before it looks at the command line, and [`run`] where that names a role.
+
+mod channel;
+mod filter;
+mod meter;
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode, Stdio};
+
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+use crate::privileges::{self, PrivilegeError};
+use crate::sys;
+use crate::units::Pid;
+
+pub use channel::Channel;
+pub use meter::Meter;
+
+/// The first argument of a child, before the name of its role.
+pub const ARGUMENT: &str = "__child";
+
+/// What a child process is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Turns the kernel's BPF run-time statistics on and off.
+    Meter,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 1] = [Self::Meter];
+
+    /// The role's name on the command line, and the end of the process's name: `quell-meter`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Meter => "meter",
+        }
+    }
+}
+
+/// A child process that runs. Dropping it ends it and waits for its end.
+#[derive(Debug)]
+pub struct Child {
+    process: std::process::Child,
+    channel: Channel,
+}
+
+impl Child {
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        Pid(self.process.id())
+    }
+
+    /// The connection to it.
+    #[must_use]
+    pub fn channel(&self) -> &Channel {
+        &self.channel
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // It holds nothing that its end would lose: descriptors close with the process.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Starts a child with the privileges of this thread, which it reduces to those of its role before it does anything else.
+///
+/// Sets `no_new_privs` on this thread first, for good. A child refuses to run without it: whoever has that flag gains nothing by
+/// executing a file with capabilities, so a user who starts a role by hand has only the privileges that they had before.
+///
+/// # Errors
+/// The socket pair or the process cannot be made, or `/proc` is not mounted.
+pub fn spawn(role: Role) -> io::Result<Child> {
+    prctl::set_no_new_privs()?;
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    let process = Command::new("/proc/self/exe")
+        .arg0("quell")
+        .args([ARGUMENT, role.name()])
+        .env_clear()
+        // The terminal's signals are for the parent, which decides when a capture ends.
+        .process_group(0)
+        .stdin(Stdio::from(theirs))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    Ok(Child { process, channel: Channel::new(ours) })
+}
+
+/// The role that the command line asks for: `quell __child meter`. The arguments include the program's own name.
+#[must_use]
+pub fn requested<S: AsRef<OsStr>>(mut arguments: impl Iterator<Item = S>) -> Option<Role> {
+    if arguments.nth(1)?.as_ref() != ARGUMENT {
+        return None;
+    }
+    let name = arguments.next()?;
+    Role::ALL.into_iter().find(|role| role.name() == name.as_ref())
+}
+
+/// Why a child ends before its task.
+#[derive(Debug, thiserror::Error)]
+pub enum ChildError {
+    /// It was started by hand.
+    #[error("`quell {ARGUMENT}` is started by quell only")]
+    NotStartedByQuell,
+    /// A system call failed.
+    #[error("could not {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// Its privileges could not be reduced.
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
+    /// The kernel did not take the seccomp filter.
+    #[error("could not filter system calls: {0}")]
+    Filter(String),
+}
+
+/// The body of a child process.
+pub fn run(role: Role) -> ExitCode {
+    match prepare(role).and_then(|channel| serve(role, channel)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::debug!("quell {ARGUMENT} {}: {error}", role.name());
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn serve(role: Role, channel: Channel) -> Result<(), ChildError> {
+    match role {
+        Role::Meter => meter::serve(&channel),
+    }
+}
+
+/// What every child does first.
+fn prepare(role: Role) -> Result<Channel, ChildError> {
+    let system = |what| move |errno: nix::errno::Errno| ChildError::System { what, source: errno.into() };
+    if !prctl::get_no_new_privs().map_err(system("read no_new_privs"))? {
+        return Err(ChildError::NotStartedByQuell);
+    }
+    privileges::keep_only(privileges::of_child(role))?;
+    // Before the parent is looked for: if it ends in between, the channel does.
+    prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("follow the parent's end"))?;
+    prctl::set_name(process_name(role)).map_err(system("set the process's name"))?;
+    sys::close_from(3).map_err(|source| ChildError::System { what: "close inherited descriptors", source })?;
+    let stdin = io::stdin();
+    let channel: OwnedFd = std::os::fd::AsFd::as_fd(&stdin)
+        .try_clone_to_owned()
+        .map_err(|source| ChildError::System { what: "take the channel", source })?;
+    Ok(Channel::new(channel))
+}
+
+fn process_name(role: Role) -> &'static std::ffi::CStr {
+    match role {
+        Role::Meter => c"quell-meter",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_is_asked_for_by_the_first_two_arguments_alone() {
+        assert_eq!(requested(["quell", "__child", "meter"].iter()), Some(Role::Meter));
+        for other in [
+            &["quell"][..],
+            &["quell", "__child"],
+            &["quell", "__child", "root"],
+            &["quell", "list", "__child", "meter"],
+        ] {
+            assert_eq!(requested(other.iter()), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_process_name_fits_the_kernels_field() {
+        for role in Role::ALL {
+            // TASK_COMM_LEN is 16, with its end (include/linux/sched.h).
+            assert!(process_name(role).to_bytes().len() < 16, "{role:?}");
+            assert_eq!(process_name(role).to_str(), Ok(format!("quell-{}", role.name()).as_str()));
+        }
+    }
+}

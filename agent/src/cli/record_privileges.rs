@@ -1,0 +1,76 @@
+//! What `quell record` keeps of its privileges, and when.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use nix::unistd::{getegid, geteuid};
+use quell::child::Meter;
+use quell::host::{Capabilities, Capability};
+use quell::output::Output;
+use quell::privileges::table::{RECORD, RECORD_AT_START, RECORD_IF_GIVEN};
+use quell::privileges::{Need, PrivilegeError, drop_all, keep_only, put_into_effect};
+use quell::symbolize::KernelSymbols;
+
+/// What has to be made before privileges are dropped.
+pub(super) struct Prepared {
+    /// Turns the kernel's BPF statistics on; `None` without the privilege for that.
+    pub(super) statistics: Option<Meter>,
+    /// The kernel's symbols.
+    pub(super) kernel_symbols: KernelSymbols,
+    /// What writing the results needs.
+    to_write: Vec<Capability>,
+}
+
+/// Does what needs more than the capture does, and drops the rest for good.
+pub(super) fn prepare(outputs: &[Output]) -> Result<Prepared, PrivilegeError> {
+    put_into_effect(&capabilities(&[RECORD_AT_START, RECORD_IF_GIVEN]))?;
+    if Capabilities::permitted().has(Capability::SysResource) {
+        // aya and perf_event_open would fail of it; EPERM and EINVAL then say so.
+        let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+    }
+    let kernel_symbols = KernelSymbols::open();
+    let statistics = Capabilities::permitted().has(Capability::SysAdmin).then(|| {
+        Meter::start()
+            .inspect_err(|error| tracing::warn!("could not start the process that measures programs: {error}"))
+            .ok()
+    });
+    let needs_override = outputs.iter().filter_map(Output::path).any(|path| !is_own_to_write(path));
+    let to_write = if needs_override { vec![Capability::DacOverride] } else { Vec::new() };
+    let capture = capabilities(&[RECORD]);
+    keep_only(&[capture.as_slice(), to_write.as_slice()].concat())?;
+    put_into_effect(&capture)?;
+    Ok(Prepared { statistics: statistics.flatten(), kernel_symbols, to_write })
+}
+
+impl Prepared {
+    /// Once everything is read: drops for good what only the capture needed.
+    pub(super) fn finish(&self) -> Result<(), PrivilegeError> {
+        if self.to_write.is_empty() { drop_all() } else { keep_only(&self.to_write) }
+    }
+}
+
+fn capabilities(needs: &[&[Need]]) -> Vec<Capability> {
+    needs.iter().copied().flatten().map(|need| need.capability).collect()
+}
+
+/// Whether the directory that a result goes to can surely be written without any capability.
+fn is_own_to_write(path: &Path) -> bool {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    // access(2) and faccessat2(2) would take this process's capabilities into account.
+    fs::metadata(parent).is_ok_and(|directory| {
+        let mode = directory.permissions().mode();
+        let shift = if directory.uid() == geteuid().as_raw() {
+            6
+        } else if directory.gid() == getegid().as_raw() {
+            3
+        } else {
+            0
+        };
+        mode >> shift & 0o3 == 0o3
+    })
+}

@@ -1,0 +1,183 @@
+//! Which privileges quell uses, and dropping all others.
+//!
+//! Capabilities belong to a thread, and new threads and processes inherit them, so every function here is called before
+//! another thread is started. [`table`] says what each verb needs and why; SECURITY.md shows the same table.
+
+pub mod table;
+
+use std::fs;
+
+use caps::errors::CapsError;
+use caps::{CapSet, CapsHashSet};
+use nix::sys::prctl;
+use nix::unistd::{getresgid, getresuid};
+
+use crate::host::Capability;
+use crate::sys;
+
+pub use table::{Keeps, Need, of_child};
+
+/// Why privileges could not be reduced.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivilegeError {
+    /// Another thread would keep its own.
+    #[error("could not drop capabilities: {0} threads run already, and each has its own")]
+    Threads(usize),
+    /// A system call failed.
+    #[error("could not {what}: {source}")]
+    Change {
+        /// What was tried, with the name of the system call.
+        what: &'static str,
+        /// Why it failed.
+        source: CapsError,
+    },
+    /// `no_new_privs` could not be set.
+    #[error("could not set no_new_privs with prctl: {0}")]
+    NoNewPrivileges(nix::errno::Errno),
+    /// The sets were not what they were set to.
+    #[error("capabilities are still permitted after they were dropped: {0:?}")]
+    Kept(Vec<caps::Capability>),
+    /// The program is set-user-id or set-group-id.
+    #[error(
+        "quell does not run set-user-id or set-group-id\nhint: give it capabilities and a group, as `quell doctor` shows"
+    )]
+    SetId,
+}
+
+/// What a privileged program does first. With capabilities that its file gave it, none is in effect until
+/// [`put_into_effect`] or [`keep_only`]: until then every path is opened with the caller's own rights.
+///
+/// # Errors
+/// The program is set-user-id or set-group-id; a system call failed.
+pub fn begin() -> Result<(), PrivilegeError> {
+    let ids = getresuid().map(|ids| ids.real == ids.effective).unwrap_or(false)
+        && getresgid().map(|ids| ids.real == ids.effective).unwrap_or(false);
+    if !ids {
+        return Err(PrivilegeError::SetId);
+    }
+    if given_by_file() { set(CapSet::Effective, &CapsHashSet::new(), "lower capabilities with capset") } else { Ok(()) }
+}
+
+/// Whether this program has privileges that its caller did not have: those of its file (`AT_SECURE`, security/commoncap.c,
+/// `cap_bprm_creds_from_file`). Whoever calls it may have fewer rights than it has.
+#[must_use]
+pub fn given_by_file() -> bool {
+    sys::is_secure_execution()
+}
+
+/// Applies a verb's line of [`table`]: drops for good what it does not keep.
+///
+/// # Errors
+/// As [`keep_only`].
+pub fn enter(keeps: &Keeps) -> Result<(), PrivilegeError> {
+    match keeps {
+        Keeps::Nothing => drop_all(),
+        Keeps::Only(needs) => keep_only(&capabilities(needs)),
+        Keeps::OnlyOfCaller(_) | Keeps::AllOfCaller(_) if given_by_file() => drop_all(),
+        Keeps::OnlyOfCaller(needs) => keep_only(&capabilities(needs)),
+        Keeps::AllOfCaller(_) => Ok(()),
+    }
+}
+
+fn capabilities(needs: &[Need]) -> Vec<Capability> {
+    needs.iter().map(|need| need.capability).collect()
+}
+
+/// Drops every capability for good: [`keep_only`] none.
+///
+/// # Errors
+/// As [`keep_only`].
+pub fn drop_all() -> Result<(), PrivilegeError> {
+    keep_only(&[])
+}
+
+/// Keeps those of `kept` that this process has, in effect, and drops all others for good: from the ambient, inheritable,
+/// effective and permitted sets, and from the bounding set where that is allowed (`CAP_SETPCAP`). Sets `no_new_privs`, so that
+/// no program that is executed later gains any, neither by root's user id nor by its file.
+///
+/// # Errors
+/// Other threads run, or a system call failed: then the process is not to go on.
+pub fn keep_only(kept: &[Capability]) -> Result<(), PrivilegeError> {
+    only_thread()?;
+    prctl::set_no_new_privs().map_err(PrivilegeError::NoNewPrivileges)?;
+    let permitted = read(CapSet::Permitted)?;
+    let kept: CapsHashSet = kept.iter().filter_map(|one| known(*one)).filter(|one| permitted.contains(one)).collect();
+    shrink_bounding_set(&permitted, &kept)?;
+    caps::clear(None, CapSet::Ambient).map_err(change("clear the ambient capabilities with prctl"))?;
+    set(CapSet::Inheritable, &CapsHashSet::new(), "clear the inheritable capabilities with capset")?;
+    set(CapSet::Effective, &kept, "drop the effective capabilities with capset")?;
+    set(CapSet::Permitted, &kept, "drop the permitted capabilities with capset")?;
+    let left: Vec<_> = read(CapSet::Permitted)?.difference(&kept).copied().collect();
+    if left.is_empty() { Ok(()) } else { Err(PrivilegeError::Kept(left)) }
+}
+
+/// Puts those of `wanted` that are permitted into effect, and no others. They can be changed again.
+///
+/// # Errors
+/// A system call failed.
+pub fn put_into_effect(wanted: &[Capability]) -> Result<(), PrivilegeError> {
+    let permitted = read(CapSet::Permitted)?;
+    let wanted = wanted.iter().filter_map(|one| known(*one)).filter(|one| permitted.contains(one)).collect();
+    set(CapSet::Effective, &wanted, "change the effective capabilities with capset")
+}
+
+/// Gives a process that is about to execute a user's command what that user's own shell would give it: to root everything as
+/// it is, to others nothing that quell has.
+///
+/// # Errors
+/// A system call failed.
+pub fn become_callers() -> Result<(), PrivilegeError> {
+    if nix::unistd::getuid().is_root() {
+        // The command's path is looked up with them.
+        let permitted = read(CapSet::Permitted)?;
+        return set(CapSet::Effective, &permitted, "raise capabilities with capset");
+    }
+    caps::clear(None, CapSet::Ambient).map_err(change("clear the ambient capabilities with prctl"))?;
+    let none = CapsHashSet::new();
+    set(CapSet::Inheritable, &none, "clear the inheritable capabilities with capset")?;
+    set(CapSet::Effective, &none, "drop the effective capabilities with capset")?;
+    set(CapSet::Permitted, &none, "drop the permitted capabilities with capset")
+}
+
+/// A capability lost from the bounding set cannot come back by executing a file, whoever executes it.
+fn shrink_bounding_set(permitted: &CapsHashSet, kept: &CapsHashSet) -> Result<(), PrivilegeError> {
+    let setpcap = caps::Capability::CAP_SETPCAP;
+    if !permitted.contains(&setpcap) {
+        return Ok(());
+    }
+    let mut effective = read(CapSet::Effective)?;
+    if effective.insert(setpcap) {
+        set(CapSet::Effective, &effective, "raise CAP_SETPCAP with capset")?;
+    }
+    for capability in caps::all().difference(kept).copied() {
+        // Those that the kernel does not know are not in the set.
+        if caps::has_cap(None, CapSet::Bounding, capability).unwrap_or(false) {
+            caps::drop(None, CapSet::Bounding, capability).map_err(change("shrink the bounding set with prctl"))?;
+        }
+    }
+    Ok(())
+}
+
+fn only_thread() -> Result<(), PrivilegeError> {
+    // Without /proc there is no way to tell, and no way to profile.
+    match fs::read_dir("/proc/self/task").map(Iterator::count) {
+        Ok(count) if count > 1 => Err(PrivilegeError::Threads(count)),
+        _ => Ok(()),
+    }
+}
+
+fn known(capability: Capability) -> Option<caps::Capability> {
+    caps::all().into_iter().find(|one| one.index() == capability.number())
+}
+
+fn read(which: CapSet) -> Result<CapsHashSet, PrivilegeError> {
+    caps::read(None, which).map_err(change("read capabilities with capget"))
+}
+
+fn set(which: CapSet, value: &CapsHashSet, what: &'static str) -> Result<(), PrivilegeError> {
+    caps::set(None, which, value).map_err(change(what))
+}
+
+fn change(what: &'static str) -> impl Fn(CapsError) -> PrivilegeError {
+    move |source| PrivilegeError::Change { what, source }
+}

@@ -1,0 +1,154 @@
+//! What each verb and each child process needs: the one place that says so.
+
+use crate::child::Role;
+use crate::host::Capability;
+
+/// A capability, and what for.
+#[derive(Clone, Copy, Debug)]
+pub struct Need {
+    /// The capability.
+    pub capability: Capability,
+    /// What it is for, as the end of a sentence: `quell needs it to ...`.
+    pub reason: &'static str,
+    /// How long it is kept.
+    pub kept: Kept,
+}
+
+/// How long a capability is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Until the preparations are over.
+    AtStart,
+    /// Until the capture or the probing is over.
+    WhileRunning,
+}
+
+/// What a verb keeps of the capabilities that it was started with.
+#[derive(Clone, Copy, Debug)]
+pub enum Keeps {
+    /// None.
+    Nothing,
+    /// These.
+    Only(&'static [Need]),
+    /// These, but none that its own file gave it.
+    OnlyOfCaller(&'static [Need]),
+    /// All, but none that its own file gave it; why.
+    AllOfCaller(&'static str),
+}
+
+/// What one or more verbs keep.
+#[derive(Clone, Copy, Debug)]
+pub struct VerbPrivileges {
+    /// The verbs, as they are typed after `quell`.
+    pub verbs: &'static [&'static str],
+    /// What they keep.
+    pub keeps: Keeps,
+}
+
+const fn need(capability: Capability, kept: Kept, reason: &'static str) -> Need {
+    Need { capability, reason, kept }
+}
+
+/// What `quell record` needs.
+pub const RECORD: &[Need] = &[
+    need(Capability::Bpf, Kept::WhileRunning, "load BPF programs, make and read BPF maps"),
+    need(Capability::Perfmon, Kept::WhileRunning, "open perf events of every process and attach programs"),
+    need(Capability::SysPtrace, Kept::WhileRunning, "read the mappings and the stacks of other users' processes"),
+    need(Capability::DacReadSearch, Kept::WhileRunning, "read other users' programs for their symbols"),
+    need(
+        Capability::CheckpointRestore,
+        Kept::WhileRunning,
+        "open mapped files that were deleted or are in other mount namespaces",
+    ),
+];
+
+/// What `quell record` needs before the capture begins.
+pub const RECORD_AT_START: &[Need] =
+    &[need(Capability::Syslog, Kept::AtStart, "open /proc/kallsyms, which names kernel functions")];
+
+/// What `quell record` uses where it has it, and can do without.
+pub const RECORD_IF_GIVEN: &[Need] = &[
+    need(Capability::SysResource, Kept::AtStart, "raise the limit of locked memory, which counts BPF maps before 5.11"),
+    need(
+        Capability::SysAdmin,
+        Kept::AtStart,
+        "turn the kernel's BPF run-time statistics on, which tell what a capture costs; a child process keeps it, and can do nothing else",
+    ),
+    need(
+        Capability::DacOverride,
+        Kept::WhileRunning,
+        "write results into a directory where user root may not, such as another user's; kept only then, and not in effect before",
+    ),
+];
+
+/// What `quell doctor` tries.
+pub const DOCTOR: &[Need] = &[
+    need(Capability::Bpf, Kept::WhileRunning, "load programs that do nothing"),
+    need(Capability::Perfmon, Kept::WhileRunning, "attach them"),
+    need(Capability::DacReadSearch, Kept::WhileRunning, "look for tracefs"),
+    need(Capability::Syslog, Kept::WhileRunning, "tell whether /proc/kallsyms shows addresses"),
+    need(Capability::SysAdmin, Kept::WhileRunning, "try the kernel's BPF run-time statistics"),
+];
+
+const LOOKING: &[Need] = &[need(
+    Capability::SysPtrace,
+    Kept::WhileRunning,
+    "tell which program each process runs and which namespaces it is in",
+)];
+
+/// Every verb.
+pub const VERBS: &[VerbPrivileges] = &[
+    VerbPrivileges { verbs: &["record"], keeps: Keeps::Only(RECORD) },
+    VerbPrivileges { verbs: &["doctor"], keeps: Keeps::Only(DOCTOR) },
+    VerbPrivileges {
+        verbs: &["report", "list", "tune list", "tune show", "tune explain", "tune history"],
+        keeps: Keeps::Nothing,
+    },
+    VerbPrivileges { verbs: &["tune --root"], keeps: Keeps::Nothing },
+    VerbPrivileges { verbs: &["tune plan", "tune status", "tune verify"], keeps: Keeps::OnlyOfCaller(LOOKING) },
+    VerbPrivileges {
+        verbs: &["tune apply", "tune confirm", "tune rollback", "tune recover", "tune guard", "tune hold"],
+        keeps: Keeps::AllOfCaller("they change the host"),
+    },
+    VerbPrivileges { verbs: &["run"], keeps: Keeps::AllOfCaller("it becomes the caller's command") },
+];
+
+/// What a verb keeps, by its name.
+///
+/// # Panics
+/// Never with a name that `quell` takes: a test walks them.
+#[must_use]
+pub fn of_verb(name: &str) -> Keeps {
+    VERBS.iter().find(|line| line.verbs.contains(&name)).map_or(Keeps::Nothing, |line| line.keeps)
+}
+
+/// What `quell doctor` suggests to give the program's file.
+pub fn suggested() -> impl Iterator<Item = Capability> {
+    [RECORD, RECORD_AT_START].into_iter().flatten().map(|need| need.capability)
+}
+
+/// Whether it is among those.
+#[must_use]
+pub fn is_suggested(capability: Capability) -> bool {
+    suggested().any(|one| one == capability)
+}
+
+/// How to run `quell record` without being root.
+#[must_use]
+pub fn advice(program: &str) -> String {
+    let names: Vec<String> = suggested().map(|one| one.name().to_lowercase()).collect();
+    // chgrp removes capabilities, so setcap comes last; each setcap replaces what the one before it gave.
+    format!(
+        "run as root; or give the program to a group, whose members are then as good as root: sudo groupadd -f quell && \
+         sudo chgrp quell {program} && sudo chmod 0750 {program} && sudo setcap {}+ep {program}",
+        names.join(",")
+    )
+}
+
+/// What a child process keeps.
+#[must_use]
+pub fn of_child(role: Role) -> &'static [Capability] {
+    match role {
+        Role::Meter => &[Capability::SysAdmin],
+    }
+}
