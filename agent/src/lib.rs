@@ -8,6 +8,7 @@
 pub mod child;
 pub mod collect;
 pub mod host;
+pub mod inspect;
 pub mod output;
 pub mod privileges;
 pub mod probe;

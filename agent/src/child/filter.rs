@@ -3,31 +3,96 @@
 use std::collections::BTreeMap;
 
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
 };
 
 use super::ChildError;
 
-/// A system call that is allowed, and the value that its first argument must have; `None` for any.
-pub(super) type Allowed = (libc::c_long, Option<u32>);
+/// A system call that is allowed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Allowed {
+    /// With any arguments.
+    Any(libc::c_long),
+    /// Where an argument, counted from 0, has a value.
+    Is(libc::c_long, u8, u32),
+    /// Where an argument has none of some bits.
+    Without(libc::c_long, u8, u32),
+}
 
-/// Allows these system calls alone, for good; every other one fails with `EPERM`. Also sets `no_new_privs`.
+use Allowed::{Any, Without};
+
+/// What every program needs for its memory and its end.
+pub(super) const BASE: &[Allowed] = &[
+    Any(libc::SYS_recvmsg),
+    Any(libc::SYS_sendmsg),
+    Any(libc::SYS_close),
+    Any(libc::SYS_brk),
+    // Nothing becomes executable any more.
+    Without(libc::SYS_mmap, 2, libc::PROT_EXEC as u32),
+    Without(libc::SYS_mprotect, 2, libc::PROT_EXEC as u32),
+    Any(libc::SYS_munmap),
+    Any(libc::SYS_mremap),
+    Any(libc::SYS_madvise),
+    Any(libc::SYS_futex),
+    Any(libc::SYS_getrandom),
+    Any(libc::SYS_sigaltstack),
+    Any(libc::SYS_rt_sigaction),
+    Any(libc::SYS_rt_sigprocmask),
+    Any(libc::SYS_rt_sigreturn),
+    Any(libc::SYS_restart_syscall),
+    // abort(3).
+    Any(libc::SYS_getpid),
+    Any(libc::SYS_gettid),
+    Any(libc::SYS_tgkill),
+    Any(libc::SYS_exit),
+    Any(libc::SYS_exit_group),
+];
+
+/// What reading files needs, and no writing.
+pub(super) const READING: &[Allowed] = &[
+    Without(libc::SYS_openat, 2, (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC) as u32),
+    Any(libc::SYS_read),
+    Any(libc::SYS_pread64),
+    Any(libc::SYS_lseek),
+    Any(libc::SYS_fstat),
+    Any(libc::SYS_newfstatat),
+    Any(libc::SYS_statx),
+    Any(libc::SYS_fcntl),
+];
+
+/// Waiting for descriptors.
+pub(super) const WAITING: &[Allowed] = &[
+    #[cfg(target_arch = "x86_64")]
+    Any(libc::SYS_poll),
+    Any(libc::SYS_ppoll),
+];
+
+/// Allows these system calls alone, in all threads and for good; every other one fails with `EPERM`.
 ///
 /// # Errors
 /// The kernel has no seccomp filters (`CONFIG_SECCOMP_FILTER`), or a filter above this one forbids more of them.
-pub(super) fn allow_only(allowed: &[Allowed]) -> Result<(), ChildError> {
-    let program = compile(allowed).map_err(|error| ChildError::Filter(error.to_string()))?;
-    seccompiler::apply_filter(&program).map_err(|error| ChildError::Filter(error.to_string()))
+pub(super) fn allow_only(allowed: &[&[Allowed]]) -> Result<(), ChildError> {
+    let failed = |error: &dyn std::fmt::Display| ChildError::Filter(error.to_string());
+    let program = compile(allowed).map_err(|error| failed(&error))?;
+    seccompiler::apply_filter_all_threads(&program).map_err(|error| failed(&error))
 }
 
-fn compile(allowed: &[Allowed]) -> Result<BpfProgram, seccompiler::BackendError> {
+fn compile(allowed: &[&[Allowed]]) -> Result<BpfProgram, BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
-    for (call, first) in allowed {
+    for call in allowed.iter().copied().flatten() {
+        let (number, condition) = match *call {
+            Any(number) => (number, None),
+            Allowed::Is(number, argument, value) => (number, Some((argument, SeccompCmpOp::Eq, value))),
+            Without(number, argument, bits) => {
+                (number, Some((argument, SeccompCmpOp::MaskedEq(u64::from(bits)), 0)))
+            }
+        };
         // No rule at all allows every argument.
-        let rules = rules.entry(*call).or_default();
-        if let Some(first) = first {
-            let equal = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, u64::from(*first))?;
-            rules.push(SeccompRule::new(vec![equal])?);
+        let rules = rules.entry(number).or_default();
+        if let Some((argument, compare, value)) = condition {
+            let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, compare, u64::from(value))?;
+            rules.push(SeccompRule::new(vec![condition])?);
         }
     }
     let architecture = TargetArch::try_from(std::env::consts::ARCH)?;

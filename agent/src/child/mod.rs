@@ -1,31 +1,33 @@
 //! Child processes of quell: the same program, started again for one task with the privileges of that task alone.
 //!
 //! [`spawn`] executes `/proc/self/exe` with [`ARGUMENT`] and the name of a [`Role`]. The child's descriptor 0 is one end of a
-//! socket pair that keeps message boundaries, and its only connection to the parent: its environment is empty, its other
+//! socket pair, and its only connection to the parent: its environment is empty, its other
 //! standard descriptors are `/dev/null`, and whatever else was inherited is closed. It ends when the parent does.
 //!
 //! `main` calls [`requested`] before it looks at the command line, and [`run`] where that names a role.
 
 mod channel;
+mod confine;
 mod filter;
 mod meter;
+mod worker;
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use crate::privileges::{self, PrivilegeError};
-use crate::sys;
-use crate::units::Pid;
+use crate::{inspect, symbolize, sys};
 
-pub use channel::Channel;
+pub(crate) use channel::{Channel, Message};
 pub use meter::Meter;
+pub(crate) use worker::{CallError, Limits, Watch, Worker};
 
 /// The first argument of a child, before the name of its role.
 pub const ARGUMENT: &str = "__child";
@@ -35,47 +37,27 @@ pub const ARGUMENT: &str = "__child";
 pub enum Role {
     /// Turns the kernel's BPF run-time statistics on and off.
     Meter,
+    /// Reads other processes.
+    Reader,
+    /// Holds their files open.
+    Keeper,
+    /// Names code.
+    Namer,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 1] = [Self::Meter];
+    pub const ALL: [Self; 4] = [Self::Meter, Self::Reader, Self::Keeper, Self::Namer];
 
     /// The role's name on the command line, and the end of the process's name: `quell-meter`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Meter => "meter",
+            Self::Reader => "reader",
+            Self::Keeper => "keeper",
+            Self::Namer => "namer",
         }
-    }
-}
-
-/// A child process that runs. Dropping it ends it and waits for its end.
-#[derive(Debug)]
-pub struct Child {
-    process: std::process::Child,
-    channel: Channel,
-}
-
-impl Child {
-    /// Its process id.
-    #[must_use]
-    pub fn pid(&self) -> Pid {
-        Pid(self.process.id())
-    }
-
-    /// The connection to it.
-    #[must_use]
-    pub fn channel(&self) -> &Channel {
-        &self.channel
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        // It holds nothing that its end would lose: descriptors close with the process.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -86,20 +68,20 @@ impl Drop for Child {
 ///
 /// # Errors
 /// The socket pair or the process cannot be made, or `/proc` is not mounted.
-pub fn spawn(role: Role) -> io::Result<Child> {
+pub(crate) fn spawn(role: Role) -> io::Result<(Child, UnixStream)> {
     prctl::set_no_new_privs()?;
-    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    let (ours, theirs) = UnixStream::pair()?;
     let process = Command::new("/proc/self/exe")
         .arg0("quell")
         .args([ARGUMENT, role.name()])
         .env_clear()
         // The terminal's signals are for the parent, which decides when a capture ends.
         .process_group(0)
-        .stdin(Stdio::from(theirs))
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    Ok(Child { process, channel: Channel::new(ours) })
+    Ok((process, ours))
 }
 
 /// The role that the command line asks for: `quell __child meter`. The arguments include the program's own name.
@@ -136,7 +118,7 @@ pub enum ChildError {
 
 /// The body of a child process.
 pub fn run(role: Role) -> ExitCode {
-    match prepare(role).and_then(|channel| serve(role, channel)) {
+    match prepare(role).and_then(|socket| serve(role, socket)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::debug!("quell {ARGUMENT} {}: {error}", role.name());
@@ -145,14 +127,21 @@ pub fn run(role: Role) -> ExitCode {
     }
 }
 
-fn serve(role: Role, channel: Channel) -> Result<(), ChildError> {
-    match role {
-        Role::Meter => meter::serve(&channel),
-    }
+fn serve(role: Role, socket: UnixStream) -> Result<(), ChildError> {
+    let served = match role {
+        Role::Meter => confine::confine(role).map(|()| meter::serve(socket)),
+        Role::Reader => confine::confine(role).map(|()| inspect::serve_reader(socket)),
+        Role::Keeper => {
+            let keeper = inspect::Keeper::start();
+            confine::confine(role).map(|()| keeper.serve(socket))
+        }
+        Role::Namer => confine::confine(role).map(|()| symbolize::serve_namer(socket)),
+    };
+    served?.map_err(|source| ChildError::System { what: "serve requests", source })
 }
 
 /// What every child does first.
-fn prepare(role: Role) -> Result<Channel, ChildError> {
+fn prepare(role: Role) -> Result<UnixStream, ChildError> {
     let system = |what| move |errno: nix::errno::Errno| ChildError::System { what, source: errno.into() };
     if !prctl::get_no_new_privs().map_err(system("read no_new_privs"))? {
         return Err(ChildError::NotStartedByQuell);
@@ -163,15 +152,19 @@ fn prepare(role: Role) -> Result<Channel, ChildError> {
     prctl::set_name(process_name(role)).map_err(system("set the process's name"))?;
     sys::close_from(3).map_err(|source| ChildError::System { what: "close inherited descriptors", source })?;
     let stdin = io::stdin();
-    let channel: OwnedFd = std::os::fd::AsFd::as_fd(&stdin)
+    let socket = stdin
+        .as_fd()
         .try_clone_to_owned()
-        .map_err(|source| ChildError::System { what: "take the channel", source })?;
-    Ok(Channel::new(channel))
+        .map_err(|source| ChildError::System { what: "take the connection", source })?;
+    Ok(UnixStream::from(socket))
 }
 
 fn process_name(role: Role) -> &'static std::ffi::CStr {
     match role {
         Role::Meter => c"quell-meter",
+        Role::Reader => c"quell-reader",
+        Role::Keeper => c"quell-keeper",
+        Role::Namer => c"quell-namer",
     }
 }
 

@@ -36,8 +36,13 @@ impl Signals {
         Ok(Self { descriptor })
     }
 
+    /// Forgets signals that have come and were not waited for.
+    pub(crate) fn forget_pending(&self) {
+        while let Ok(Some(_)) = self.descriptor.read_signal() {}
+    }
+
     /// Waits for a signal, for `timeout` at most.
-    fn wait(&self, timeout: Duration) -> anyhow::Result<Option<Signal>> {
+    pub(crate) fn wait(&self, timeout: Duration) -> anyhow::Result<Option<Signal>> {
         let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
         let mut descriptors = [PollFd::new(self.descriptor.as_fd(), PollFlags::POLLIN)];
         match poll(&mut descriptors, timeout) {
@@ -48,15 +53,6 @@ impl Signals {
             }
             Err(errno) => Err(errno.into()),
         }
-    }
-}
-
-impl Drop for Signals {
-    /// From here on another Ctrl-C ends the process at once. What has come by now was for the capture: timeout(1) signals twice,
-    /// the process and then its group. SIGTERM hastens nothing: what was captured is written first.
-    fn drop(&mut self) {
-        while let Ok(Some(_)) = self.descriptor.read_signal() {}
-        let _ = SigSet::from_iter([Signal::SIGINT]).thread_unblock();
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line: one file for each verb.
 
 mod doctor;
+mod closing;
 mod duration;
 mod ending;
 mod list;

@@ -8,13 +8,14 @@ use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use nix::sched::{CpuSet as NixCpuSet, sched_setaffinity};
 use quell::collect::{CaptureConfig, POLL, Session};
-use quell::output::Output;
+use quell::output::{Form, Output};
 use quell::probe;
 use quell::profile::{Recording, Selection, build};
 use quell::units::{CpuSet, Hertz, Nanos};
 use quell::{host, report, symbolize};
 
 use super::Outcome;
+use super::closing::Closing;
 use super::duration::duration;
 use super::ending::{Ending, Signals, Watch, deadline};
 use super::record_privileges;
@@ -93,7 +94,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     let target = Target::resolve(&arguments.pid, arguments.cgroup.as_deref(), &arguments.command)?;
     keep_off(arguments.cpu.as_ref())?;
     let mut prepared = record_privileges::prepare(&outputs)?;
-    let mut session = Session::start(CaptureConfig {
+    let config = CaptureConfig {
         target: target.capture(),
         cpus: arguments.cpu.clone(),
         probes: arguments.probe.iter().filter_map(|name| probe::by_name(name)).collect(),
@@ -104,22 +105,28 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
             .then_some(arguments.max_overhead / 100.0),
         statistics: prepared.statistics.take(),
         command_line: std::env::args().collect(),
-    })?;
+    };
+    let mut session = Session::start(config, prepared.take_processes()?)?;
+    prepared.attached()?;
     for remark in session.remarks() {
         tracing::warn!("{remark}");
     }
     let mut running = target.begin()?;
     let ending = capture(&mut session, &signals, &mut running, arguments.duration)?;
-    let (mut recording, spaces) = session.finish()?;
+    let (mut recording, mut spaces) = session.finish()?;
+    prepared.finish()?;
     recording.meta.exit_code = match ending {
         Ending::Target(code) => code,
         Ending::Time | Ending::Signal(_) => None,
     };
-    // A second Ctrl-C gives up.
-    drop(signals);
-    name(&mut recording, &spaces, &prepared.kernel_symbols);
+    let closing = Closing::begin(signals, ending)?;
+    // Whatever naming costs or breaks, the capture is on disk.
+    write_unnamed(&recording, &outputs)?;
+    closing.captured_is_safe();
+    recording.meta.symbols =
+        symbolize::symbolize(&mut recording, &mut spaces, &prepared.kernel_symbols, &mut || closing.skips_naming());
+    recording.meta.losses.truncated_user_stacks = symbolize::truncated_user_stacks(&recording);
     drop(spaces);
-    prepared.finish()?;
     write(&recording, &outputs, out)?;
     after(running, ending, &arguments.command, out)?;
     Ok(Outcome::Done)
@@ -194,9 +201,13 @@ fn progress(duration: Option<Nanos>) -> ProgressBar {
     bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn name(recording: &mut Recording, spaces: &symbolize::AddressSpaces, kernel: &symbolize::KernelSymbols) {
-    recording.meta.symbols = symbolize::symbolize(recording, spaces, kernel);
-    recording.meta.losses.truncated_user_stacks = symbolize::truncated_user_stacks(recording);
+/// Writes the recording, or where there is none among the outputs the first file, without names.
+fn write_unnamed(recording: &Recording, outputs: &[Output]) -> anyhow::Result<()> {
+    let is_recording = |output: &&Output| output.form() == Form::Recording;
+    let is_file = |output: &&Output| output.path().is_some();
+    let Some(first) = outputs.iter().find(is_recording).or_else(|| outputs.iter().find(is_file)) else { return Ok(()) };
+    let profile = build(recording, &Selection::default());
+    Ok(first.write(recording, &profile, &mut std::io::sink())?)
 }
 
 fn write(recording: &Recording, outputs: &[Output], out: &mut dyn Write) -> anyhow::Result<()> {

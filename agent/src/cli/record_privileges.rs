@@ -6,8 +6,10 @@ use std::path::Path;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::unistd::{getegid, geteuid};
+use anyhow::Context as _;
 use quell::child::Meter;
 use quell::host::{Capabilities, Capability};
+use quell::inspect::Children;
 use quell::output::Output;
 use quell::privileges::table::{RECORD, RECORD_AT_START, RECORD_IF_GIVEN};
 use quell::privileges::{Need, PrivilegeError, drop_all, keep_only, put_into_effect};
@@ -19,12 +21,14 @@ pub(super) struct Prepared {
     pub(super) statistics: Option<Meter>,
     /// The kernel's symbols.
     pub(super) kernel_symbols: KernelSymbols,
+    /// What reads other processes.
+    processes: Option<Children>,
     /// What writing the results needs.
     to_write: Vec<Capability>,
 }
 
 /// Does what needs more than the capture does, and drops the rest for good.
-pub(super) fn prepare(outputs: &[Output]) -> Result<Prepared, PrivilegeError> {
+pub(super) fn prepare(outputs: &[Output]) -> anyhow::Result<Prepared> {
     put_into_effect(&capabilities(&[RECORD_AT_START, RECORD_IF_GIVEN]))?;
     if Capabilities::permitted().has(Capability::SysResource) {
         // aya and perf_event_open would fail of it; EPERM and EINVAL then say so.
@@ -36,15 +40,27 @@ pub(super) fn prepare(outputs: &[Output]) -> Result<Prepared, PrivilegeError> {
             .inspect_err(|error| tracing::warn!("could not start the process that measures programs: {error}"))
             .ok()
     });
+    let processes = Children::start().context("could not start the processes that read other processes")?;
     let needs_override = outputs.iter().filter_map(Output::path).any(|path| !is_own_to_write(path));
     let to_write = if needs_override { vec![Capability::DacOverride] } else { Vec::new() };
     let capture = capabilities(&[RECORD]);
     keep_only(&[capture.as_slice(), to_write.as_slice()].concat())?;
     put_into_effect(&capture)?;
-    Ok(Prepared { statistics: statistics.flatten(), kernel_symbols, to_write })
+    Ok(Prepared { statistics: statistics.flatten(), kernel_symbols, processes: Some(processes), to_write })
 }
 
 impl Prepared {
+    /// What reads other processes.
+    pub(super) fn take_processes(&mut self) -> anyhow::Result<Children> {
+        self.processes.take().context("the processes that read other processes were taken already")
+    }
+
+    /// Once the probes are attached: only what the capture itself needs stays in effect. What its readers need stays
+    /// permitted, since they are started anew when they have to be killed.
+    pub(super) fn attached(&self) -> Result<(), PrivilegeError> {
+        put_into_effect(&[Capability::Bpf, Capability::Perfmon])
+    }
+
     /// Once everything is read: drops for good what only the capture needed.
     pub(super) fn finish(&self) -> Result<(), PrivilegeError> {
         if self.to_write.is_empty() { drop_all() } else { keep_only(&self.to_write) }

@@ -51,7 +51,7 @@ impl CostMeter {
             None if now >= self.next => {
                 self.next = now + PERIOD;
                 // One that does not answer, or is refused, is not asked again.
-                if self.statistics.as_ref().is_some_and(|statistics| statistics.enable().is_err()) {
+                if self.statistics.as_mut().is_some_and(|statistics| statistics.enable().is_err()) {
                     self.statistics = None;
                 }
                 let before = object.run_stats().into_iter().collect();
@@ -65,7 +65,7 @@ impl CostMeter {
     /// Closes the window that is open.
     pub fn close(&mut self, object: &BpfObject) {
         let Some(window) = self.open.take() else { return };
-        if self.statistics.as_ref().is_some_and(|statistics| statistics.disable().is_err()) {
+        if self.statistics.as_mut().is_some_and(|statistics| statistics.disable().is_err()) {
             self.statistics = None;
         }
         for (program, after) in object.run_stats() {

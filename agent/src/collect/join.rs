@@ -232,7 +232,7 @@ mod tests {
 
     fn joined(events: &[Event<'_>]) -> Joiner {
         let mut joiner = Joiner::new(Nanos(1_000), ModuleTable::default());
-        let mut spaces = AddressSpaces::new();
+        let mut spaces = AddressSpaces::new(Box::new(crate::inspect::Direct::default()));
         for event in events {
             joiner.take(Some(*event), &mut spaces);
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
+use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 use quell_ebpf_common::{Counts, ThreadState};
@@ -16,6 +17,7 @@ use super::order::{SLACK, Sorter};
 use super::rings::Rings;
 use super::user_walk;
 use crate::host::{self, Btf, Helpers};
+use crate::inspect::Children;
 use crate::probe::{Attached, Availability, BpfObject, Link, Probe, ProbeConfig, ProbeError};
 use crate::profile::{
     Cost, Governing, HostFacts, Losses, Meta, ModuleTable, ProbeCost, RateChange, Recording, SCHEMA_VERSION,
@@ -77,11 +79,11 @@ pub struct Session {
 }
 
 impl Session {
-    /// Loads and attaches the probes. Those that the kernel refuses are left out with a remark, as long as one works.
+    /// Loads and attaches the probes; `processes` reads what the captured processes have mapped. Those that the kernel refuses are left out with a remark, as long as one works.
     ///
     /// # Errors
     /// Any [`CaptureError`]; nothing stays attached.
-    pub fn start(mut config: CaptureConfig) -> Result<Self, CaptureError> {
+    pub fn start(mut config: CaptureConfig, processes: Children) -> Result<Self, CaptureError> {
         let host = host::facts()?;
         let cpus = match &config.cpus {
             Some(asked) => {
@@ -137,11 +139,11 @@ impl Session {
                 _ => None,
             },
         };
-        let (mut spaces, mut modules) = (AddressSpaces::new(), ModuleTable::default());
+        let (mut spaces, modules) = (AddressSpaces::new(Box::new(processes)), ModuleTable::default());
         // After reports of mappings have begun, so that none is missed; before the first sample, since whoever is in it may
         // have ended when the sample is read.
         for pid in there_now(&config.target) {
-            spaces.meet(pid, &mut modules);
+            spaces.preload(pid);
         }
         let mut attached = attach(&config.probes, &mut object, &probe_config, &mut remarks)?;
         // Loading takes a while: the capture begins when everything is attached. What was seen before counts as seen now.
@@ -203,6 +205,7 @@ impl Session {
         let before = now();
         self.drain();
         self.release(Nanos(before.0.saturating_sub(SLACK.0)));
+        self.spaces.poll(Duration::ZERO);
         if self.meter.poll(&self.object) {
             self.govern()?;
         }
@@ -210,12 +213,13 @@ impl Session {
     }
 
     fn drain(&mut self) {
-        self.rings.drain(|record| match event::header(record) {
+        let Self { rings, spaces, sorter, joiner, completed, .. } = self;
+        rings.drain(|record| match event::header(record) {
             Some(header) => {
-                let record = user_walk::completed(record, &mut self.completed).unwrap_or(record);
-                self.sorter.push(Nanos(header.time), record);
+                let record = user_walk::completed(record, spaces, completed).unwrap_or(record);
+                sorter.push(Nanos(header.time), record);
             }
-            None => self.joiner.unknown += 1,
+            None => joiner.unknown += 1,
         });
         // After the samples: the mapping that a sample needs was reported before it was taken.
         if let Some(mappings) = &mut self.mappings {
@@ -400,7 +404,8 @@ impl Session {
             }
         }
         let (usage, agent_memory) = agent_usage();
-        let agent_cpu = usage.since(self.usage_before);
+        let children = Nanos::from(self.spaces.cpu());
+        let agent_cpu = Nanos(usage.since(self.usage_before).0 + children.0);
         Cost {
             probes,
             agent_cpu,
@@ -422,6 +427,8 @@ impl Session {
             unmatched_sleeps: self.joiner.unmatched,
             unknown_records: self.joiner.unknown,
             lost_mappings: self.mappings.as_ref().map_or(0, MappingEvents::lost),
+            evicted: self.spaces.evicted(),
+            unanswered: self.spaces.unanswered(),
         }
     }
 }
@@ -456,7 +463,7 @@ fn map(joiner: &mut Joiner, spaces: &mut AddressSpaces, event: &MappingEvent) {
     if let MappingEvent::Exec { pid } = event {
         joiner.stacks.exec(*pid);
     }
-    spaces.apply(event, &mut joiner.modules);
+    spaces.apply(event);
 }
 
 /// What keeps track of a target's processes: the program, and its tracepoint.

@@ -3,24 +3,28 @@
 //! The task iterator gives the registers only. The memory that they point to is read as soon as the record is out of the
 //! ring: the thread may wake up at any time, and its stack is another then.
 
-use std::io::IoSliceMut;
-
-use nix::sys::uio::{RemoteIoVec, process_vm_readv};
-use nix::unistd::Pid as NixPid;
 use quell_ebpf_common::{MAX_FRAMES, SleepStart, Stacks};
 
 use super::event::{self, Event};
-use crate::units::Pid;
+use crate::symbolize::AddressSpaces;
+use crate::units::{Addr, Pid};
+
+/// How much of a stack is read at once, in bytes: most stacks are shorter.
+const PIECE: u32 = 16 << 10;
+
+/// How many pieces are read of one stack. Frames that are far apart are in pieces of their own.
+const MAX_PIECES: usize = 16;
 
 /// The record of a thread that the task iterator found asleep, with the user stack that it lacks, in `words`; `None` for
 /// any other record. It begins at an 8-byte boundary.
-pub fn completed<'a>(record: &[u8], words: &'a mut Vec<u64>) -> Option<&'a [u8]> {
+pub fn completed<'a>(record: &[u8], spaces: &mut AddressSpaces, words: &'a mut Vec<u64>) -> Option<&'a [u8]> {
     let Some(Event::SleepStart(start, raw)) = event::parse(record) else { return None };
     if start.walked == 0 {
         return None;
     }
     let mut user = Vec::new();
-    walk(Pid(start.header.tgid), start.user_regs, &mut user);
+    let pid = Pid(start.header.tgid);
+    walk(&mut Stack::new(|address| spaces.memory(pid, address, PIECE).ok()), start.user_regs, &mut user);
     let stacks = Stacks { user: (user.len() * 8) as i32, ..start.stacks };
     *words = bytemuck::pod_collect_to_vec(bytemuck::bytes_of(&SleepStart { stacks, ..*start }));
     words.extend_from_slice(raw.kernel);
@@ -30,15 +34,15 @@ pub fn completed<'a>(record: &[u8], words: &'a mut Vec<u64>) -> Option<&'a [u8]>
 
 /// Appends the return addresses of a sleeping thread, innermost first. Stops where memory cannot be read or the chain of
 /// frames does not lead upwards, as the kernel does (`perf_callchain_user`, arch/x86/events/core.c).
-fn walk(pid: Pid, regs: [u64; 3], frames: &mut Vec<u64>) {
-    let [instruction, stack, mut frame] = regs;
+fn walk<R: FnMut(Addr) -> Option<Vec<u8>>>(stack: &mut Stack<R>, regs: [u64; 3], frames: &mut Vec<u64>) {
+    let [instruction, pointer, mut frame] = regs;
     if instruction == 0 {
         return;
     }
     frames.push(instruction);
-    let mut above = stack;
+    let mut above = pointer;
     while frames.len() < MAX_FRAMES && frame >= above && frame % 8 == 0 {
-        let Some([next, return_address]) = read_pair(pid.0, frame) else { return };
+        let Some([next, return_address]) = stack.pair(frame) else { return };
         if return_address == 0 {
             return;
         }
@@ -48,13 +52,38 @@ fn walk(pid: Pid, regs: [u64; 3], frames: &mut Vec<u64>) {
     }
 }
 
-fn read_pair(pid: u32, address: u64) -> Option<[u64; 2]> {
-    let mut words = [0u64; 2];
-    let remote = RemoteIoVec { base: usize::try_from(address).ok()?, len: 16 };
-    let pid = NixPid::from_raw(i32::try_from(pid).ok()?);
-    let mut local = [IoSliceMut::new(bytemuck::cast_slice_mut(&mut words))];
-    let read = process_vm_readv(pid, &mut local, &[remote]).ok()?;
-    (read == 16).then_some(words)
+/// A stack that is read in pieces.
+struct Stack<R> {
+    read: R,
+    start: u64,
+    piece: Vec<u8>,
+    pieces: usize,
+}
+
+impl<R: FnMut(Addr) -> Option<Vec<u8>>> Stack<R> {
+    fn new(read: R) -> Self {
+        Self { read, start: 0, piece: Vec::new(), pieces: 0 }
+    }
+
+    fn pair(&mut self, address: u64) -> Option<[u64; 2]> {
+        if let Some(pair) = self.known(address) {
+            return Some(pair);
+        }
+        if self.pieces == MAX_PIECES {
+            return None;
+        }
+        self.pieces += 1;
+        self.piece = (self.read)(Addr(address))?;
+        self.start = address;
+        self.known(address)
+    }
+
+    fn known(&self, address: u64) -> Option<[u64; 2]> {
+        let at = usize::try_from(address.checked_sub(self.start)?).ok()?;
+        let bytes = self.piece.get(at..)?;
+        let word = |at: usize| Some(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
+        Some([word(0)?, word(8)?])
+    }
 }
 
 #[cfg(test)]
@@ -63,6 +92,7 @@ mod tests {
 
     use super::super::event::RawStacks;
     use super::*;
+    use crate::inspect::Direct;
 
     /// Three frames as a function prologue leaves them, the caller's frame pointer and then the return address; and the
     /// registers of a thread that stands there.
@@ -95,28 +125,49 @@ mod tests {
             words
         };
         let mut words = Vec::new();
-        let whole = completed(bytemuck::cast_slice(&record(1)), &mut words).expect("it lacks the user stack");
+        let mut spaces = AddressSpaces::new(Box::new(Direct::default()));
+        let whole = completed(bytemuck::cast_slice(&record(1)), &mut spaces, &mut words).expect("it lacks the user stack");
         std::hint::black_box(&memory);
         let Some(Event::SleepStart(completed_start, stacks)) = event::parse(whole) else { panic!("the same record") };
         assert_eq!((completed_start.header, completed_start.user_regs), (start(1, regs).header, regs));
         assert_eq!(stacks, RawStacks { kernel: &[0xb, 0xc], user: &[0xaaaa, 0x1111, 0x2222] });
-        assert_eq!(completed(bytemuck::cast_slice(&record(0)), &mut Vec::new()), None);
+        assert_eq!(completed(bytemuck::cast_slice(&record(0)), &mut spaces, &mut Vec::new()), None);
+    }
+
+    /// Memory by address, and how often it was read.
+    fn walked(memory: &[(u64, Vec<u64>)], regs: [u64; 3]) -> (Vec<u64>, usize) {
+        let mut reads = 0;
+        let mut stack = Stack::new(|address: Addr| {
+            reads += 1;
+            let (start, words) = memory.iter().find(|(start, words)| {
+                (*start..start + 8 * words.len() as u64).contains(&address.0)
+            })?;
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            let rest = &bytes[(address.0 - start) as usize..];
+            Some(rest[..rest.len().min(PIECE as usize)].to_vec())
+        });
+        let mut frames = Vec::new();
+        walk(&mut stack, regs, &mut frames);
+        (frames, reads)
     }
 
     #[test]
-    fn a_chain_of_frames_is_followed_until_it_ends() {
-        let mut memory = [0; 6];
-        let regs = stack(&mut memory);
-        let mut frames = Vec::new();
-        walk(Pid(std::process::id()), regs, &mut frames);
-        assert_eq!(frames, [0xaaaa, 0x1111, 0x2222]);
-        std::hint::black_box(&memory);
+    fn a_chain_of_frames_is_followed_until_it_ends_and_read_at_once() {
+        let memory = [(0x1000, vec![0x1010, 0x1111, 0x1020, 0x2222, 0, 0])];
+        assert_eq!(walked(&memory, [0xaaaa, 0x1000, 0x1000]), (vec![0xaaaa, 0x1111, 0x2222], 1));
     }
 
     #[test]
     fn a_frame_pointer_that_leads_nowhere_ends_the_walk() {
-        let mut frames = Vec::new();
-        walk(Pid(std::process::id()), [0xaaaa, 8, 16], &mut frames);
-        assert_eq!(frames, [0xaaaa]);
+        assert_eq!(walked(&[], [0xaaaa, 8, 16]), (vec![0xaaaa], 1));
+    }
+
+    #[test]
+    fn a_chain_of_frames_that_are_far_apart_is_read_in_a_bounded_number_of_pieces() {
+        let step = 1 << 20;
+        let frame = |number: u64| (number * step, vec![(number + 1) * step, 0x1111]);
+        let memory: Vec<_> = (1..100).map(frame).collect();
+        let (frames, reads) = walked(&memory, [0xaaaa, step, step]);
+        assert_eq!((frames.len(), reads), (MAX_PIECES + 1, MAX_PIECES));
     }
 }

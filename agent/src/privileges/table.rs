@@ -150,5 +150,7 @@ pub fn advice(program: &str) -> String {
 pub fn of_child(role: Role) -> &'static [Capability] {
     match role {
         Role::Meter => &[Capability::SysAdmin],
+        Role::Reader => &[Capability::SysPtrace, Capability::DacReadSearch, Capability::CheckpointRestore],
+        Role::Keeper | Role::Namer => &[],
     }
 }

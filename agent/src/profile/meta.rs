@@ -97,12 +97,18 @@ pub struct Losses {
     pub unknown_records: u64,
     /// Reports of new code mappings that the kernel dropped.
     pub lost_mappings: u64,
+    /// Processes and files that were forgotten for want of memory: their code may lack names.
+    #[serde(default)]
+    pub evicted: u64,
+    /// Processes and files that did not answer in time: their code may lack names, and sleepers their user stacks.
+    #[serde(default)]
+    pub unanswered: u64,
 }
 
 impl Losses {
     /// Each kind with its count and the name people see.
     #[must_use]
-    pub fn named(&self) -> [Loss; 10] {
+    pub fn named(&self) -> [Loss; 12] {
         [
             (self.ring_full, "samples lost, ring full", "sample lost, ring full"),
             (self.thread_table_full, "threads lost, table full", "thread lost, table full"),
@@ -114,6 +120,8 @@ impl Losses {
             (self.unmatched_sleeps, "sleeps without beginning or end", "sleep without beginning or end"),
             (self.unknown_records, "unknown records", "unknown record"),
             (self.lost_mappings, "code mappings lost", "code mapping lost"),
+            (self.evicted, "processes and files forgotten, memory limit", "process or file forgotten, memory limit"),
+            (self.unanswered, "reads of processes timed out", "read of a process timed out"),
         ]
         .map(|(count, name, of_one)| Loss { count, name, of_one })
     }

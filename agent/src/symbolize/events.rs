@@ -224,7 +224,7 @@ mod tests {
         let mut spawned = HashSet::new();
         let mut seen: HashMap<Pid, Vec<&'static str>> = HashMap::new();
         let mut last = Nanos(0);
-        let (mut spaces, mut modules) = (AddressSpaces::new(), ModuleTable::default());
+        let (mut spaces, mut modules) = (AddressSpaces::new(Box::new(crate::inspect::Direct::default())), ModuleTable::default());
         let mut programs = HashMap::new();
         for _ in 0..100 {
             let mut child = Command::new("/bin/true").spawn().expect("/bin/true runs");
@@ -234,7 +234,7 @@ mod tests {
         events.drain(|time, event| {
             assert!(time >= last, "{time} after {last}");
             last = time;
-            spaces.apply(&event, &mut modules);
+            spaces.apply(&event);
             let (pid, what) = match event {
                 MappingEvent::Mapped { pid, range } => {
                     let is_program = range.file.path().ends_with("true");
@@ -258,7 +258,8 @@ mod tests {
                 panic!("process {pid} is forgotten");
             };
             assert_eq!(modules.get(module).name(), "true");
-            assert!(spaces.file(module).is_some(), "its file is held open");
+            spaces.poll(std::time::Duration::ZERO);
+            assert!(matches!(spaces.holding(module), super::super::files::Holding::Held { .. }), "its file is held open");
         }
     }
 }

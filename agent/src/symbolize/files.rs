@@ -1,17 +1,18 @@
-//! The files that code was mapped from, each held open so that it can be read after it, or all who ran it, are gone.
+//! The files that code was mapped from. Those in which samples were taken become modules, and are held open so that they
+//! can be read after they, or all who ran them, are gone.
 
 use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use hashbrown::HashMap;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit};
 
-use super::maps::MappedRange;
+use super::budget::{Budget, Charge, DESCRIPTOR, MOST_MODULES};
+use super::mappings::Mapping;
+use super::naming::Unnamed;
+use crate::inspect::{FileNumber, Mapped, Owner, ProcessAccess, ToOpen};
 use crate::profile::{Module, ModuleId, ModuleTable};
 use crate::units::Pid;
 
@@ -22,10 +23,10 @@ pub(super) const VDSO: &str = "[vdso]";
 pub(super) const VDSO_32: &str = "[vdso32]";
 
 /// The most files held open, whatever the limit on descriptors allows.
-const MAX_HELD: u64 = 16_384;
+const MAX_HELD: usize = 8_192;
 
 /// How many files that turned out to hold no code are remembered.
-const MAX_REJECTED: usize = 65_536;
+const MAX_REJECTED: usize = 4_096;
 
 /// How often opening one file is tried, each time with another process that mapped it.
 const MAX_ATTEMPTS: u8 = 4;
@@ -62,79 +63,201 @@ impl FileIdentity {
         [&b"/memfd:"[..], b"/dev/zero", b"/SYSV", b"/anon_hugepage"].iter().any(|prefix| path.starts_with(prefix))
     }
 
-    fn is_none(&self) -> bool {
+    /// Whether it is the kernel's own code in the process.
+    fn is_vdso(&self) -> bool {
+        self.path.as_os_str() == VDSO
+    }
+
+    /// Whether it is no file at all.
+    pub(super) fn is_none(&self) -> bool {
         let path = self.path.as_os_str().as_bytes();
         // `//anon` is what perf calls memory without a file (kernel/events/core.c, perf_event_mmap_event).
-        self.inode == 0 || !path.starts_with(b"/") || path.starts_with(b"//")
+        !self.is_vdso() && (self.inode == 0 || !path.starts_with(b"/") || path.starts_with(b"//"))
+    }
+
+    fn bytes(&self) -> u64 {
+        (size_of::<Self>() + self.path.as_os_str().len()) as u64
     }
 }
 
-/// Files by identity and by row of the module table.
+/// A file that some process has mapped; all mappings of it share this.
+#[derive(Debug)]
+pub(super) struct KnownFile {
+    /// Which.
+    pub(super) identity: FileIdentity,
+    _charge: Charge,
+}
+
+impl KnownFile {
+    pub(super) fn new(identity: FileIdentity, budget: &Budget) -> Self {
+        // With the counts of the shared pointer and a place in an index.
+        let charge = budget.charge(identity.bytes() + 64);
+        Self { identity, _charge: charge }
+    }
+}
+
+/// Whether a module's file can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holding {
+    /// It is open.
+    Held {
+        /// Its number.
+        number: FileNumber,
+        /// Whose it is.
+        owner: Owner,
+    },
+    /// It is not, because of this.
+    Refused(Unnamed),
+}
+
+/// Modules by the file that they are.
 #[derive(Debug)]
 pub(super) struct ModuleFiles {
     index: HashMap<FileIdentity, Option<ModuleId>>,
-    files: HashMap<ModuleId, Held>,
-    held: u64,
-    budget: u64,
+    files: HashMap<ModuleId, File>,
+    opening: HashMap<FileNumber, ModuleId>,
+    held: usize,
+    most_held: usize,
+    path_bytes: u64,
+    /// Files that could not become modules for want of memory.
+    pub(super) refused: u64,
+    /// Files that were closed for want of memory or descriptors.
+    pub(super) evicted: u64,
 }
 
 #[derive(Debug)]
-struct Held {
-    identity: FileIdentity,
-    file: Option<File>,
+struct File {
+    holding: Holding,
     attempts: u8,
+    last_used: u64,
+    charge: Option<Charge>,
 }
 
 impl ModuleFiles {
     pub(super) fn new() -> Self {
-        let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((256, 256));
-        Self { index: HashMap::new(), files: HashMap::new(), held: 0, budget: (soft / 2).min(MAX_HELD) }
+        // The keeper raises its soft limit to the hard one.
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((256, 256));
+        Self {
+            index: HashMap::new(),
+            files: HashMap::new(),
+            opening: HashMap::new(),
+            held: 0,
+            most_held: usize::try_from(hard / 2).unwrap_or(MAX_HELD).min(MAX_HELD),
+            path_bytes: 0,
+            refused: 0,
+            evicted: 0,
+        }
     }
 
-    /// The module of what `pid` mapped, opened where it was not yet; `None` for memory that belongs to no file.
-    pub(super) fn intern(&mut self, pid: Pid, range: &MappedRange, modules: &mut ModuleTable) -> Option<ModuleId> {
-        if let Some(&known) = self.index.get(&range.file) {
-            if let Some(id) = known {
-                self.try_again(id, pid, range);
-            }
-            return known;
-        }
-        let id = if range.file.path.as_os_str() == VDSO {
+    /// The module of what `pid` has mapped, opened where it was not yet; `None` for memory that belongs to no file. `now`
+    /// counts samples.
+    pub(super) fn module(
+        &mut self,
+        pid: Pid,
+        mapping: &Mapping,
+        now: u64,
+        access: &mut dyn ProcessAccess,
+        modules: &mut ModuleTable,
+    ) -> Option<ModuleId> {
+        let identity = &mapping.file.as_ref()?.identity;
+        if identity.is_vdso() {
             // 32-bit code has a vDSO of its own, and only that can lie below 4 GiB.
-            return Some(self.vdso(if range.start.0 >> 32 == 0 { VDSO_32 } else { VDSO }, modules));
-        } else if range.file.is_none() {
-            None
-        } else {
-            let file = self.open(pid, range);
-            let is_code = !range.file.is_memory() || file.as_ref().is_some_and(is_elf);
-            is_code.then(|| {
-                let id = modules.push(Module { path: range.file.path.clone(), build_id: None });
-                self.held += u64::from(file.is_some());
-                self.files.insert(id, Held { identity: range.file.clone(), file, attempts: 1 });
-                id
-            })
-        };
-        // Anonymous memory is told apart by nothing, so that it would fill the index for no use.
-        if id.is_some() || range.file.inode != 0 {
+            return Some(self.vdso(if mapping.start >> 32 == 0 { VDSO_32 } else { VDSO }, modules));
+        }
+        let mapped = || Mapped { pid: pid.0, start: mapping.start, end: mapping.end, inode: identity.inode };
+        match self.index.get(identity) {
+            Some(Some(id)) => {
+                let id = *id;
+                self.use_again(id, ToOpen::Mapped(mapped(), identity.path()), now, access);
+                return Some(id);
+            }
+            Some(None) => return None,
+            None => {}
+        }
+        let is_code = !identity.is_memory() || access.is_elf(&mapped(), identity.path());
+        let fits = self.path_bytes + identity.bytes() <= MOST_MODULES;
+        self.refused += u64::from(is_code && !fits);
+        if !is_code || !fits {
             if self.index.len().saturating_sub(self.files.len()) > MAX_REJECTED {
                 self.index.retain(|_, id| id.is_some());
             }
-            self.index.insert(range.file.clone(), id);
+            self.index.insert(identity.clone(), None);
+            return None;
         }
-        id
+        let id = modules.push(Module { path: identity.path.clone(), build_id: None });
+        self.path_bytes += identity.bytes();
+        self.index.insert(identity.clone(), Some(id));
+        let refused = Holding::Refused(Unnamed::FileGone);
+        self.files.insert(id, File { holding: refused, attempts: 0, last_used: now, charge: None });
+        self.use_again(id, ToOpen::Mapped(mapped(), identity.path()), now, access);
+        Some(id)
     }
 
-    /// The file of a module, where it is held open.
-    pub(super) fn get(&self, id: ModuleId) -> Option<&File> {
-        self.files.get(&id)?.file.as_ref()
+    /// Whether a module's file can be read.
+    pub(super) fn holding(&self, id: ModuleId) -> Holding {
+        self.files.get(&id).map_or(Holding::Refused(Unnamed::FileGone), |file| file.holding)
     }
 
-    /// The file of a module: the one that is held, or the one at its path if that is still the same.
-    pub(super) fn reopen(&self, id: ModuleId) -> io::Result<File> {
-        let held = self.files.get(&id).ok_or(io::ErrorKind::NotFound)?;
-        match &held.file {
-            Some(file) => file.try_clone(),
-            None => open_same(&held.identity.path, &held.identity),
+    /// Takes note of what came of opening a file; `false` where the number is not of a module.
+    pub(super) fn opened(
+        &mut self,
+        number: FileNumber,
+        result: &io::Result<Owner>,
+        budget: &Budget,
+        access: &mut dyn ProcessAccess,
+    ) -> bool {
+        let Some(id) = self.opening.remove(&number) else { return false };
+        let Some(file) = self.files.get_mut(&id) else { return true };
+        match result {
+            Ok(_) if matches!(file.holding, Holding::Held { .. }) => access.close(number),
+            Ok(owner) => {
+                file.holding = Holding::Held { number, owner: *owner };
+                file.charge = Some(budget.charge(DESCRIPTOR));
+                self.held += 1;
+                if self.held > self.most_held
+                    && let Some((last_used, _)) = self.least_recently_used()
+                {
+                    self.evict(last_used, access);
+                }
+            }
+            Err(error) if !matches!(file.holding, Holding::Held { .. }) => {
+                file.holding = Holding::Refused(match error.kind() {
+                    io::ErrorKind::TimedOut => Unnamed::TimedOut,
+                    io::ErrorKind::PermissionDenied => Unnamed::FileForbidden,
+                    _ => Unnamed::FileGone,
+                });
+            }
+            Err(_) => {}
+        }
+        true
+    }
+
+    /// When the open file that was not used for the longest time was used, and how many bytes it takes.
+    pub(super) fn least_recently_used(&self) -> Option<(u64, u64)> {
+        let held = self.files.values().filter(|file| file.charge.is_some());
+        held.map(|file| file.last_used).min().map(|last_used| (last_used, DESCRIPTOR))
+    }
+
+    /// Closes the files that were not used after `last_used`.
+    pub(super) fn evict(&mut self, last_used: u64, access: &mut dyn ProcessAccess) {
+        for file in self.files.values_mut().filter(|file| file.last_used <= last_used) {
+            if let Holding::Held { number, .. } = file.holding {
+                access.close(number);
+                file.holding = Holding::Refused(Unnamed::Evicted);
+                file.charge = None;
+                self.held -= 1;
+                self.evicted += 1;
+            }
+        }
+    }
+
+    fn use_again(&mut self, id: ModuleId, open: ToOpen<'_>, now: u64, access: &mut dyn ProcessAccess) {
+        let Some(file) = self.files.get_mut(&id) else { return };
+        file.last_used = now;
+        let is_open = matches!(file.holding, Holding::Held { .. });
+        if !is_open && file.attempts < MAX_ATTEMPTS && !self.opening.values().any(|opening| *opening == id) {
+            file.attempts += 1;
+            self.opening.insert(access.open(open), id);
         }
     }
 
@@ -146,115 +269,100 @@ impl ModuleFiles {
             .or_insert_with(|| Some(modules.push(Module { path: PathBuf::from(name), build_id: None })));
         id.expect("the vDSO is a module")
     }
-
-    fn try_again(&mut self, id: ModuleId, pid: Pid, range: &MappedRange) {
-        let Some(held) = self.files.get_mut(&id) else { return };
-        if held.file.is_none() && held.attempts < MAX_ATTEMPTS {
-            held.attempts += 1;
-            let file = self.open(pid, range);
-            self.held += u64::from(file.is_some());
-            self.files.entry(id).and_modify(|held| held.file = file);
-        }
-    }
-
-    /// By the mapping itself, which also reaches deleted files and other mount namespaces but needs CAP_SYS_ADMIN or
-    /// CAP_CHECKPOINT_RESTORE (fs/proc/base.c, proc_map_files_get_link); else by path, if that is still the same file.
-    fn open(&mut self, pid: Pid, range: &MappedRange) -> Option<File> {
-        if self.held >= self.budget && !self.raise_budget() {
-            return None;
-        }
-        let by_mapping = format!("/proc/{pid}/map_files/{:x}-{:x}", range.start.0, range.end.0);
-        open_regular(Path::new(&by_mapping), 0)
-            .or_else(|_| {
-                let mut by_root = PathBuf::from(format!("/proc/{pid}/root"));
-                by_root.push(range.file.path.strip_prefix("/").unwrap_or(&range.file.path));
-                open_same(&by_root, &range.file)
-            })
-            // The process may be gone. Most live in the agent's own mount namespace.
-            .or_else(|_| open_same(&range.file.path, &range.file))
-            .ok()
-    }
-
-    /// Only when it is needed, because a command that the agent starts inherits the limit.
-    fn raise_budget(&mut self) -> bool {
-        let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return false };
-        if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
-            self.budget = (hard / 2).min(MAX_HELD);
-        }
-        self.held < self.budget
-    }
-}
-
-/// Opens a regular file for reading. What else may be there (a FIFO, a device) is not touched, since opening it could
-/// block or act.
-pub(super) fn open_regular(path: &Path, flags: i32) -> io::Result<File> {
-    let place = OpenOptions::new().read(true).custom_flags(libc::O_PATH | flags).open(path)?;
-    if !place.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    File::open(descriptor_path(&place))
-}
-
-/// A path that opens what a descriptor refers to.
-pub(super) fn descriptor_path(file: &File) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
-}
-
-/// The inode decides, not the device: `stat` and the kernel's mapping lists show different ones on btrfs and overlayfs.
-fn open_same(path: &Path, identity: &FileIdentity) -> io::Result<File> {
-    let file = open_regular(path, 0)?;
-    if file.metadata()?.ino() == identity.inode {
-        Ok(file)
-    } else {
-        Err(io::Error::new(io::ErrorKind::NotFound, "another file has taken its path"))
-    }
-}
-
-fn is_elf(file: &File) -> bool {
-    let mut magic = [0; 4];
-    file.read_exact_at(&mut magic, 0).is_ok() && magic == *b"\x7fELF"
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+    use std::sync::Arc;
+
     use super::*;
-    use crate::units::Addr;
+    use crate::inspect::Direct;
 
     /// A process that never exists: `PID_MAX_LIMIT` is 4,194,304.
     const GONE: Pid = Pid(1 << 23);
 
-    fn range(path: &Path, inode: u64) -> MappedRange {
-        let file = FileIdentity::new((1, 1), inode, path.as_os_str());
-        MappedRange { start: Addr(1 << 40), end: Addr((1 << 40) + 4_096), offset: 0, file }
+    struct Test {
+        files: ModuleFiles,
+        access: Direct,
+        modules: ModuleTable,
+        budget: Budget,
+        now: u64,
+    }
+
+    impl Test {
+        fn new() -> Self {
+            Self {
+                files: ModuleFiles::new(),
+                access: Direct::default(),
+                modules: ModuleTable::default(),
+                budget: Budget::default(),
+                now: 0,
+            }
+        }
+
+        fn module(&mut self, path: &Path, inode: u64) -> Option<ModuleId> {
+            let identity = FileIdentity::new((1, 1), inode, path.as_os_str());
+            let file = (!identity.is_none()).then(|| Arc::new(KnownFile::new(identity, &self.budget)));
+            let mapping = Mapping { start: 1 << 40, end: (1 << 40) + 4_096, offset: 0, file };
+            self.now += 1;
+            let id = self.files.module(GONE, &mapping, self.now, &mut self.access, &mut self.modules);
+            for (number, result) in self.access.opened(std::time::Duration::ZERO) {
+                assert!(self.files.opened(number, &result, &self.budget, &mut self.access));
+            }
+            id
+        }
+
+        fn is_held(&self, id: ModuleId) -> bool {
+            matches!(self.files.holding(id), Holding::Held { .. })
+        }
     }
 
     #[test]
     fn a_file_is_one_module_before_and_after_it_is_deleted_and_its_successor_is_another() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let inode = file.as_file().metadata().expect("readable").ino();
-        let (mut files, mut modules) = (ModuleFiles::new(), ModuleTable::default());
-        let first = files.intern(GONE, &range(file.path(), inode), &mut modules).expect("a module");
-        assert!(files.get(first).is_some(), "held open though the process is gone");
+        let mut test = Test::new();
+        let first = test.module(file.path(), inode).expect("a module");
+        assert!(test.is_held(first), "held open though the process is gone");
 
         let mut deleted = file.path().as_os_str().to_owned();
         deleted.push(" (deleted)");
-        assert_eq!(files.intern(GONE, &range(Path::new(&deleted), inode), &mut modules), Some(first));
-
-        let second = files.intern(GONE, &range(file.path(), inode + 1), &mut modules).expect("a module");
+        assert_eq!(test.module(Path::new(&deleted), inode), Some(first));
+        let second = test.module(file.path(), inode + 1).expect("a module");
         assert_ne!(first, second);
-        assert!(files.get(second).is_none(), "what has the path now is another file");
+        assert!(!test.is_held(second), "what has the path now is another file");
     }
 
     #[test]
-    fn memory_is_no_module_and_a_pipe_is_never_opened() {
-        let (mut files, mut modules) = (ModuleFiles::new(), ModuleTable::default());
+    fn memory_is_no_module() {
+        let mut test = Test::new();
         for path in ["", "//anon", "[heap]", "[anon:v8]", "/memfd:doublemapper (deleted)", "/dev/zero (deleted)"] {
-            assert_eq!(files.intern(GONE, &range(Path::new(path), 7), &mut modules), None, "{path}");
+            assert_eq!(test.module(Path::new(path), 7), None, "{path}");
         }
-        let folder = tempfile::tempdir().expect("a folder");
-        let pipe = folder.path().join("pipe");
-        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("made");
-        // To open it for reading would wait for a writer.
-        assert!(open_regular(&pipe, 0).is_err());
+    }
+
+    #[test]
+    fn past_the_limit_the_file_that_was_not_used_for_longest_is_closed_and_that_is_counted() {
+        let mut test = Test::new();
+        test.files.most_held = 2;
+        let files: Vec<_> = (0..3).map(|_| tempfile::NamedTempFile::new().expect("a file")).collect();
+        let inode = |file: &tempfile::NamedTempFile| file.as_file().metadata().expect("readable").ino();
+        let ids: Vec<_> = files.iter().filter_map(|file| test.module(file.path(), inode(file))).collect();
+        assert_eq!(ids.iter().map(|id| test.is_held(*id)).collect::<Vec<_>>(), [false, true, true]);
+        assert_eq!((test.files.evicted, test.files.holding(ids[0])), (1, Holding::Refused(Unnamed::Evicted)));
+        // It is opened anew when it is used again.
+        test.module(files[0].path(), inode(&files[0]));
+        assert!(test.is_held(ids[0]) && !test.is_held(ids[1]));
+    }
+
+    #[test]
+    fn paths_of_modules_take_a_bounded_amount_of_memory() {
+        let mut test = Test::new();
+        let long = "x".repeat(4_000);
+        let modules =
+            (0..10_000).filter(|number| test.module(Path::new(&format!("/{number}/{long}")), 7).is_some()).count();
+        assert!(modules > 1_000 && modules as u64 * 4_000 < MOST_MODULES, "{modules}");
+        assert_eq!(test.files.refused, 10_000 - modules as u64);
     }
 }

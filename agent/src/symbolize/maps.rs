@@ -5,11 +5,10 @@
 //! executable.
 
 use std::ffi::OsStr;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 
 use super::files::FileIdentity;
-use crate::units::{Addr, Pid};
+use crate::units::Addr;
 
 /// A range of executable addresses and what the kernel says is mapped there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,11 +23,10 @@ pub struct MappedRange {
     pub file: FileIdentity,
 }
 
-/// The executable mappings of a process in ascending order. Empty for kernel threads and for processes that have
-/// ended but were not waited for yet.
-pub(super) fn executable(pid: Pid) -> io::Result<Vec<MappedRange>> {
-    let text = std::fs::read(format!("/proc/{pid}/maps"))?;
-    Ok(text.split(|byte| *byte == b'\n').filter_map(parse).collect())
+/// The executable mappings in the text of `/proc/PID/maps`, in ascending order. None for kernel threads and for processes
+/// that have ended but were not waited for yet.
+pub(super) fn executable(text: &[u8]) -> Vec<MappedRange> {
+    text.split(|byte| *byte == b'\n').filter_map(parse).collect()
 }
 
 /// One line (Documentation/filesystems/proc.rst, `/proc/PID/maps`); `None` where it is not executable, and for the

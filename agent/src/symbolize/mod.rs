@@ -2,7 +2,7 @@
 //!
 //! While the capture runs, [`AddressSpaces`] turns each user address into a file and an offset in it: the process may
 //! be gone a moment later. [`MappingEvents`] tells it of processes too short-lived for a look at `/proc`. When the
-//! capture is over, [`symbolize`] names each distinct location once.
+//! capture is over, the code in [`naming`] names each distinct location once.
 //!
 //! # Return addresses
 //! All frames of a stack but the innermost are return addresses: they point behind the call, and where the call is the
@@ -10,25 +10,23 @@
 //! so whoever interns a frame that is not the innermost of its stack (of its kernel part and its user part each) must
 //! take [`call_site`] of the address first, for kernel frames as well as for user frames.
 
-mod demangle;
-mod elf;
+mod budget;
 mod events;
 mod files;
 mod kernel_symbols;
 mod mappings;
 mod maps;
-mod perf_map;
-mod reason;
+mod naming;
 mod spaces;
-mod symbolizer;
 mod truncated;
 
 pub use events::{MappingEvent, MappingEvents, MappingEventsError};
 pub use files::FileIdentity;
-pub use kernel_symbols::KernelSymbols;
 pub use maps::MappedRange;
+pub use kernel_symbols::KernelSymbols;
+pub use naming::symbolize;
+pub(crate) use naming::{DEBUG_FILES, serve as serve_namer};
 pub use spaces::AddressSpaces;
-pub use symbolizer::symbolize;
 pub use truncated::truncated_user_stacks;
 
 use crate::units::Addr;

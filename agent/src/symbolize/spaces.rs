@@ -1,18 +1,21 @@
 //! From an address in a process to an offset in a file, while the process lives and for a while after.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
+use super::budget::{AFTER, Budget, MOST};
 use super::events::MappingEvent;
-use super::files::ModuleFiles;
+use super::files::{FileIdentity, Holding, KnownFile, ModuleFiles};
 use super::mappings::{Mapping, Mappings};
 use super::maps::{self, MappedRange};
-use super::perf_map;
-use super::reason::Unnamed;
+use super::naming::Unnamed;
+use crate::inspect::{FileNumber, Owner, ProcessAccess, ToOpen};
 use crate::profile::{Location, ModuleId, ModuleTable};
 use crate::units::{Addr, Pid};
 
@@ -25,24 +28,29 @@ const SWEEP_FROM: usize = 8_192;
 /// The executable mappings of every process that was seen.
 ///
 /// What it knows comes from two sources: [`apply`](Self::apply) follows the kernel's reports, and
-/// [`locate`](Self::locate) reads `/proc/PID/maps` when it meets a process for the first time. Without reports it
+/// [`locate`](Self::locate) has `/proc/PID/maps` read when it meets a process for the first time. Without reports it
 /// still works, but misses processes that end before they are looked at.
 ///
-/// Memory is bounded by the live processes, 65,536 mappings for each, and the 4,096 processes that ended last. At most
-/// 16,384 files are held open, or half of the limit on descriptors (`RLIMIT_NOFILE`); its soft value is raised to the
-/// hard one when half of it is used.
-#[derive(Debug)]
+/// Mappings, files and descriptors take 64 MiB at most, all processes together. Past that the processes and files go in
+/// which samples were taken the longest time ago, which is counted; they are looked up again when they are sampled again.
 pub struct AddressSpaces {
     spaces: HashMap<Pid, Space>,
     /// Ended processes, the first to end first.
     ended: VecDeque<(Pid, u64)>,
+    known: KnownFiles,
     files: ModuleFiles,
+    /// Which process a perf map is of.
+    opening: HashMap<FileNumber, (Pid, u64)>,
+    access: Box<dyn ProcessAccess>,
+    budget: Budget,
+    /// Counts look-ups: what is older was not sampled for longer.
+    now: u64,
     /// Tells processes apart that had the same number.
     next_serial: u64,
     sweep_at: usize,
+    evicted: u64,
 }
 
-#[derive(Debug)]
 struct Space {
     serial: u64,
     /// Shared with the parent until one of them changes its own.
@@ -52,72 +60,115 @@ struct Space {
     /// Whether `mappings` was ever complete.
     known: bool,
     ended: bool,
+    last_used: u64,
     /// Addresses that no mapping held.
     misses: u32,
     /// Addresses in memory that belongs to no file.
     anonymous: u32,
     /// Names of code made at run time.
-    perf_map: Option<File>,
+    perf_map: PerfMap,
 }
 
-impl Default for AddressSpaces {
-    fn default() -> Self {
-        Self::new()
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PerfMap {
+    None,
+    Opening,
+    Held(FileNumber, Owner),
+    TimedOut,
+}
+
+/// Files that some process has mapped, each once.
+#[derive(Default)]
+struct KnownFiles {
+    files: HashMap<FileIdentity, Arc<KnownFile>>,
+    sweep_at: usize,
+}
+
+impl KnownFiles {
+    fn get(&mut self, identity: &FileIdentity, budget: &Budget) -> Option<Arc<KnownFile>> {
+        if identity.is_none() {
+            return None;
+        }
+        if let Some(known) = self.files.get(identity) {
+            return Some(known.clone());
+        }
+        if self.files.len() >= self.sweep_at {
+            self.sweep();
+        }
+        let file = Arc::new(KnownFile::new(identity.clone(), budget));
+        self.files.insert(identity.clone(), file.clone());
+        Some(file)
+    }
+
+    /// Forgets the files that nobody has mapped any more.
+    fn sweep(&mut self) {
+        self.files.retain(|_, file| Arc::strong_count(file) > 1);
+        self.sweep_at = (2 * self.files.len()).max(1_024);
     }
 }
 
 impl AddressSpaces {
     /// Knows no process yet.
-    #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new(access: Box<dyn ProcessAccess>) -> Self {
         Self {
             spaces: HashMap::new(),
             ended: VecDeque::new(),
+            known: KnownFiles::default(),
             files: ModuleFiles::new(),
+            opening: HashMap::new(),
+            access,
+            budget: Budget::default(),
+            now: 0,
             next_serial: 0,
             sweep_at: SWEEP_FROM,
+            evicted: 0,
         }
     }
 
     /// Reads the mappings of a process now, if it is not known, so that it is known even if it ends before its first
-    /// sample arrives. About 100 us for each process, mostly the kernel's.
-    pub fn meet(&mut self, pid: Pid, modules: &mut ModuleTable) {
+    /// sample arrives. About 150 us for each process, mostly the kernel's.
+    pub fn preload(&mut self, pid: Pid) {
         if !self.spaces.contains_key(&pid) {
-            self.read(pid, modules);
+            self.read(pid);
         }
     }
 
     /// Takes note of a report. Reports must come in the order of their times.
-    pub fn apply(&mut self, event: &MappingEvent, modules: &mut ModuleTable) {
+    pub fn apply(&mut self, event: &MappingEvent) {
         match event {
             MappingEvent::Mapped { pid, range } => {
                 // An unknown process gets this one too when it is first looked at.
-                if let Some(space) = self.spaces.get_mut(pid) {
-                    let mapping = mapping(&mut self.files, *pid, range, modules);
-                    Arc::make_mut(&mut space.mappings).insert(mapping);
+                if self.spaces.contains_key(pid) {
+                    let mapping = self.mapping(range);
+                    if let Some(space) = self.spaces.get_mut(pid) {
+                        Arc::make_mut(&mut space.mappings).insert(mapping);
+                    }
                 }
             }
             MappingEvent::Exec { pid } => {
-                let previous = self.spaces.get_mut(pid).map(|space| std::mem::take(&mut space.mappings));
-                let space = self.space(Arc::default(), true);
-                self.spaces.insert(*pid, Space { previous, ..space });
+                let none = Arc::new(Mappings::new(&self.budget));
+                let space = self.space(none.clone(), true);
+                let previous =
+                    self.spaces.get_mut(pid).map(|space| std::mem::replace(&mut space.mappings, none));
+                self.insert(*pid, Space { previous, ..space });
             }
             MappingEvent::Fork { pid, parent } => {
-                self.meet(*parent, modules);
+                self.preload(*parent);
                 if let Some(Space { mappings, previous, known, .. }) = self.spaces.get(parent) {
                     let (mappings, previous, known) = (mappings.clone(), previous.clone(), *known);
                     let space = self.space(mappings, known);
-                    self.spaces.insert(*pid, Space { previous, ..space });
+                    self.insert(*pid, Space { previous, ..space });
                 }
             }
             MappingEvent::Exit { pid } => self.end(*pid),
         }
+        self.keep_budget();
     }
 
     /// Where `addr` of a process is. For a frame that is not the innermost of its stack, pass
     /// [`call_site`](super::call_site) of its return address.
     ///
-    /// A known process costs one hash lookup and one binary search, without allocating. An unknown one is looked up in
+    /// A known process costs two hash look-ups and one binary search. An unknown one is looked up in
     /// `/proc`. An address that no mapping holds has the list read again, but only at the 1st, 2nd, 4th, 8th, ... such
     /// address of a process, so that stray addresses do not turn into a reading for each sample.
     ///
@@ -129,13 +180,12 @@ impl AddressSpaces {
     /// As [`AddressSpaces::locate`], but `None` for an address that no executable mapping holds: no code is there, so
     /// it was never a return address.
     pub fn code_at(&mut self, pid: Pid, addr: Addr, modules: &mut ModuleTable) -> Option<Location> {
+        self.now += 1;
         match self.spaces.get_mut(&pid) {
             Some(space) => {
-                if let Some(found) = space.find(addr) {
-                    if found.module.is_none() {
-                        space.note_anonymous(pid);
-                    }
-                    return Some(location(&found, pid, addr));
+                space.last_used = self.now;
+                if let Some(found) = space.find(addr).cloned() {
+                    return Some(self.location(&found, pid, addr, modules));
                 }
                 space.misses = space.misses.saturating_add(1);
                 if !space.misses.is_power_of_two() {
@@ -144,27 +194,85 @@ impl AddressSpaces {
             }
             None => self.sweep(),
         }
-        self.read(pid, modules);
-        let found = self.spaces.get_mut(&pid)?.find(addr)?;
-        Some(location(&found, pid, addr))
+        self.read(pid);
+        let found = self.spaces.get(&pid)?.find(addr).cloned()?;
+        Some(self.location(&found, pid, addr, modules))
     }
 
-    /// The file of a module, where it is held open.
+    /// Takes note of the files that were opened meanwhile. To be called now and then; waits for `patience` at most where
+    /// files are still being opened.
+    pub fn poll(&mut self, patience: Duration) {
+        for (number, result) in self.access.opened(patience) {
+            if self.files.opened(number, &result, &self.budget, &mut *self.access) {
+                continue;
+            }
+            let space = self.opening.remove(&number).and_then(|(pid, serial)| {
+                self.spaces.get_mut(&pid).filter(|space| space.serial == serial)
+            });
+            match (space, result) {
+                (Some(space), Ok(owner)) => space.perf_map = PerfMap::Held(number, owner),
+                (Some(space), Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
+                    space.perf_map = PerfMap::TimedOut;
+                }
+                (Some(space), Err(_)) => space.perf_map = PerfMap::None,
+                (None, Ok(_)) => self.access.close(number),
+                (None, Err(_)) => {}
+            }
+        }
+    }
+
+    /// Opens the perf maps of processes that are still there, and waits for all files that are still being opened, until
+    /// `cancelled` says so. The time is bounded: files that cannot be opened in time are given up.
+    pub(super) fn settle(&mut self, processes: impl Iterator<Item = Pid>, cancelled: &mut dyn FnMut() -> bool) {
+        for pid in processes {
+            self.open_perf_map(pid);
+        }
+        while self.access.is_opening() && !cancelled() {
+            self.poll(Duration::from_millis(10));
+        }
+    }
+
+    /// Memory of a process from `address` on, up to where it cannot be read.
+    ///
+    /// # Errors
+    /// It may not be read, is not there, or does not answer.
+    pub(crate) fn memory(&mut self, pid: Pid, address: Addr, length: u32) -> io::Result<Vec<u8>> {
+        self.access.memory(pid, address, length)
+    }
+
+    /// Processes and files that were forgotten for want of memory.
     #[must_use]
-    pub fn file(&self, module: ModuleId) -> Option<&File> {
-        self.files.get(module)
+    pub fn evicted(&self) -> u64 {
+        self.evicted + self.files.evicted + self.files.refused
     }
 
-    pub(super) fn files(&self) -> &ModuleFiles {
-        &self.files
+    /// Requests that other processes, or the files that they have mapped, did not answer in time.
+    #[must_use]
+    pub fn unanswered(&self) -> u64 {
+        self.access.unanswered()
+    }
+
+    /// CPU time that quell's other processes used to read all this.
+    #[must_use]
+    pub fn cpu(&self) -> Duration {
+        self.access.cpu()
+    }
+
+    /// Whether a module's file can be read.
+    pub(super) fn holding(&self, module: ModuleId) -> Holding {
+        self.files.holding(module)
+    }
+
+    /// Has an open file sent through a socket.
+    pub(super) fn forward(&mut self, number: FileNumber, to: UnixStream) -> io::Result<()> {
+        self.access.forward(number, to)
     }
 
     /// The names that a process gave to the code that it made at run time.
-    pub(super) fn perf_map(&self, pid: Pid) -> Option<File> {
-        match self.spaces.get(&pid) {
-            Some(Space { perf_map: Some(held), .. }) => held.try_clone().ok(),
-            Some(Space { ended: true, .. }) => None,
-            _ => perf_map::open(pid).ok(),
+    pub(super) fn perf_map(&self, pid: Pid) -> Option<(FileNumber, Owner)> {
+        match self.spaces.get(&pid)?.perf_map {
+            PerfMap::Held(number, owner) => Some((number, owner)),
+            _ => None,
         }
     }
 
@@ -172,8 +280,9 @@ impl AddressSpaces {
     pub(super) fn why_unmapped(&self, pid: Pid, addr: Addr) -> Unnamed {
         match self.spaces.get(&pid) {
             None | Some(Space { known: false, .. }) => Unnamed::UnknownProcess,
-            Some(space) if space.find(addr).is_some() => Unnamed::RuntimeCode,
-            Some(_) => Unnamed::NoMapping,
+            Some(space) if space.find(addr).is_none() => Unnamed::NoMapping,
+            Some(Space { perf_map: PerfMap::TimedOut, .. }) => Unnamed::TimedOut,
+            Some(_) => Unnamed::RuntimeCode,
         }
     }
 
@@ -185,24 +294,81 @@ impl AddressSpaces {
             previous: None,
             known,
             ended: false,
+            last_used: self.now,
             misses: 0,
             anonymous: 0,
-            perf_map: None,
+            perf_map: PerfMap::None,
         }
     }
 
-    fn read(&mut self, pid: Pid, modules: &mut ModuleTable) {
-        let ranges = maps::executable(pid).unwrap_or_default();
-        let read: Mappings = ranges.iter().map(|range| mapping(&mut self.files, pid, range, modules)).collect();
-        let new = self.space(Arc::default(), false);
-        let space = self.spaces.entry(pid).or_insert(new);
+    /// Puts a process in the place of another of the same number.
+    fn insert(&mut self, pid: Pid, space: Space) {
+        if let Some(Space { perf_map: PerfMap::Held(number, _), .. }) = self.spaces.insert(pid, space) {
+            self.access.close(number);
+        }
+    }
+
+    fn remove(&mut self, pid: Pid) {
+        if let Some(Space { perf_map: PerfMap::Held(number, _), .. }) = self.spaces.remove(&pid) {
+            self.access.close(number);
+        }
+    }
+
+    fn read(&mut self, pid: Pid) {
+        let text = self.access.maps(pid).unwrap_or_default();
+        let mappings: Vec<Mapping> = maps::executable(&text).iter().map(|range| self.mapping(range)).collect();
+        let read = Mappings::of(mappings, &self.budget);
+        if !self.spaces.contains_key(&pid) {
+            let none = Arc::new(Mappings::new(&self.budget));
+            let space = self.space(none, false);
+            self.spaces.insert(pid, space);
+        }
         // An ended process has no list. What is known of it stays.
-        if !read.is_empty() && *space.mappings != read {
+        if let Some(space) = self.spaces.get_mut(&pid)
+            && !read.is_empty()
+            && *space.mappings != read
+        {
             let old = std::mem::replace(&mut space.mappings, Arc::new(read));
             if !old.is_empty() {
                 space.previous = Some(old);
             }
             space.known = true;
+        }
+        self.keep_budget();
+    }
+
+    fn mapping(&mut self, range: &MappedRange) -> Mapping {
+        // What is no file on disk has no offset that means anything: perf shows the page number of the address.
+        let offset = if range.file.path().is_absolute() { range.offset } else { 0 };
+        let file = self.known.get(&range.file, &self.budget);
+        Mapping { start: range.start.0, end: range.end.0, offset, file }
+    }
+
+    fn location(&mut self, found: &Mapping, pid: Pid, addr: Addr, modules: &mut ModuleTable) -> Location {
+        match self.files.module(pid, found, self.now, &mut *self.access, modules) {
+            Some(module) => Location::Module { module, offset: (addr.0 - found.start).wrapping_add(found.offset) },
+            None => {
+                self.note_anonymous(pid);
+                Location::Unmapped { pid, addr }
+            }
+        }
+    }
+
+    /// Opens the process's perf map once there is one, to have it when the process is gone.
+    fn note_anonymous(&mut self, pid: Pid) {
+        let Some(space) = self.spaces.get_mut(&pid) else { return };
+        space.anonymous = space.anonymous.saturating_add(1);
+        if space.anonymous.is_power_of_two() {
+            self.open_perf_map(pid);
+        }
+    }
+
+    fn open_perf_map(&mut self, pid: Pid) {
+        let Some(space) = self.spaces.get_mut(&pid) else { return };
+        if space.perf_map == PerfMap::None && !space.ended && space.anonymous > 0 {
+            space.perf_map = PerfMap::Opening;
+            let serial = space.serial;
+            self.opening.insert(self.access.open(ToOpen::PerfMap(pid)), (pid, serial));
         }
     }
 
@@ -214,7 +380,7 @@ impl AddressSpaces {
             let Some((pid, serial)) = self.ended.pop_front() else { break };
             // The number may have passed to another process since.
             if self.spaces.get(&pid).is_some_and(|space| space.ended && space.serial == serial) {
-                self.spaces.remove(&pid);
+                self.remove(pid);
             }
         }
     }
@@ -229,35 +395,35 @@ impl AddressSpaces {
         gone.into_iter().for_each(|pid| self.end(pid));
         self.sweep_at = SWEEP_FROM.max(2 * self.spaces.len());
     }
+
+    /// Forgets what was not sampled for the longest time, where everything together takes too much memory.
+    fn keep_budget(&mut self) {
+        if self.budget.used() <= MOST {
+            return;
+        }
+        self.known.sweep();
+        let mut oldest: Vec<(u64, Pid)> = self.spaces.iter().map(|(pid, space)| (space.last_used, *pid)).collect();
+        oldest.sort_unstable();
+        let mut gone = HashSet::new();
+        for (last_used, pid) in oldest {
+            if self.budget.used() <= AFTER {
+                break;
+            }
+            self.files.evict(last_used.saturating_sub(1), &mut *self.access);
+            self.remove(pid);
+            gone.insert(pid);
+        }
+        self.evicted += gone.len() as u64;
+        self.ended.retain(|(pid, _)| !gone.contains(pid));
+        self.known.sweep();
+    }
 }
 
 impl Space {
-    fn find(&self, addr: Addr) -> Option<Mapping> {
+    fn find(&self, addr: Addr) -> Option<&Mapping> {
         let previous = || self.previous.as_ref().and_then(|previous| previous.find(addr.0));
-        self.mappings.find(addr.0).or_else(previous).copied()
+        self.mappings.find(addr.0).or_else(previous)
     }
-
-    /// Opens the process's perf map once there is one, to have it when the process is gone.
-    fn note_anonymous(&mut self, pid: Pid) {
-        self.anonymous = self.anonymous.saturating_add(1);
-        if self.perf_map.is_none() && !self.ended && self.anonymous.is_power_of_two() {
-            self.perf_map = perf_map::open(pid).ok();
-        }
-    }
-}
-
-fn location(mapping: &Mapping, pid: Pid, addr: Addr) -> Location {
-    match mapping.module {
-        Some(module) => Location::Module { module, offset: (addr.0 - mapping.start).wrapping_add(mapping.offset) },
-        None => Location::Unmapped { pid, addr },
-    }
-}
-
-fn mapping(files: &mut ModuleFiles, pid: Pid, range: &MappedRange, modules: &mut ModuleTable) -> Mapping {
-    let module = files.intern(pid, range, modules);
-    // What is no file on disk has no offset that means anything: perf shows the page number of the address.
-    let offset = if range.file.path().is_absolute() { range.offset } else { 0 };
-    Mapping { start: range.start.0, end: range.end.0, offset, module }
 }
 
 #[cfg(test)]
@@ -265,6 +431,8 @@ mod tests {
     use super::super::FileIdentity;
     use super::*;
     use std::ffi::OsStr;
+
+    use crate::inspect::Direct;
 
     /// Above the kernel's limit on process ids (`PID_MAX_LIMIT`, 4,194,304), so that /proc never has them.
     const PARENT: Pid = Pid(1 << 23);
@@ -285,13 +453,13 @@ mod tests {
 
     impl Test {
         fn new(events: &[MappingEvent]) -> Self {
-            let mut test = Self { spaces: AddressSpaces::new(), modules: ModuleTable::default() };
+            let mut test = Self { spaces: AddressSpaces::new(Box::new(Direct::default())), modules: ModuleTable::default() };
             test.apply(events);
             test
         }
 
         fn apply(&mut self, events: &[MappingEvent]) {
-            events.iter().for_each(|event| self.spaces.apply(event, &mut self.modules));
+            events.iter().for_each(|event| self.spaces.apply(event));
         }
 
         fn locate(&mut self, pid: Pid, addr: u64) -> Option<(String, u64)> {
@@ -366,7 +534,7 @@ mod tests {
         let mut readings = 0;
         for _ in 0..1_000 {
             // A reading repairs what is wrong, which shows that it took place.
-            let broken = Arc::new(Mappings::default());
+            let broken = Arc::new(Mappings::new(&test.spaces.budget));
             if let Some(space) = test.spaces.spaces.get_mut(&own) {
                 space.mappings = broken.clone();
                 space.previous = None;
@@ -388,7 +556,48 @@ mod tests {
         };
         let exe = std::env::current_exe().expect("known");
         assert_eq!(test.modules.get(module).path, exe);
-        let file = test.spaces.file(module).expect("held open");
-        assert!(offset < file.metadata().expect("readable").len());
+        test.spaces.poll(Duration::ZERO);
+        assert!(matches!(test.spaces.holding(module), Holding::Held { .. }));
+        assert!(offset < std::fs::metadata(&exe).expect("readable").len());
+    }
+
+    /// A process with as many mappings as it may have, which forks again and again, each child with mappings of its own.
+    #[test]
+    fn a_flood_of_mappings_takes_a_bounded_amount_of_memory_and_others_stay_known() {
+        let mut test = Test::new(&[MappingEvent::Exec { pid: PARENT }]);
+        let others: Vec<Pid> = (1_000..1_100).map(|number| Pid(PARENT.0 + number)).collect();
+        for pid in &others {
+            test.apply(&[MappingEvent::Exec { pid: *pid }, mapped(*pid, 0x1000, "/a/server")]);
+        }
+        let many: Vec<MappingEvent> = (0..60_000).map(|page| mapped(PARENT, page * 0x2000, "/a/bomb")).collect();
+        test.apply(&many);
+        for number in 1..=200 {
+            let child = Pid(PARENT.0 + number);
+            test.apply(&[
+                MappingEvent::Fork { pid: child, parent: PARENT },
+                mapped(child, 0x10_0000_0000, "/a/own"),
+                MappingEvent::Exit { pid: child },
+            ]);
+            assert!(test.spaces.budget.used() <= MOST, "{} bytes", test.spaces.budget.used());
+            // They are sampled meanwhile, the bomb is too.
+            for pid in &others {
+                assert_eq!(test.locate(*pid, 0x1010), at("server", 0x210));
+            }
+            assert_eq!(test.locate(child, 0x1010), None);
+            assert_eq!(test.locate(PARENT, 0x10), at("bomb", 0x210));
+        }
+        assert!(test.spaces.evicted() > 100, "{}", test.spaces.evicted());
+    }
+
+    #[test]
+    fn paths_of_files_that_are_mapped_and_gone_take_no_memory() {
+        let mut test = Test::new(&[MappingEvent::Exec { pid: PARENT }]);
+        let long = "x".repeat(3_000);
+        for number in 0..50_000 {
+            // In the same place, as a file that is renamed, mapped and unmapped in a loop.
+            test.apply(&[mapped(PARENT, 0x1000, &format!("/{number}/{long}"))]);
+        }
+        assert!(test.spaces.budget.used() < MOST / 4, "{} bytes", test.spaces.budget.used());
+        assert_eq!(test.spaces.evicted(), 0);
     }
 }

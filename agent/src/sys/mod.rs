@@ -4,6 +4,7 @@
 pub(crate) mod bpf;
 mod close_from;
 pub(crate) mod ethtool;
+mod fd_passing;
 mod gate;
 pub(crate) mod locked_exec;
 pub(crate) mod netlink;
@@ -13,6 +14,7 @@ mod secure_execution;
 pub(crate) mod xattr;
 
 pub(crate) use close_from::close_from;
+pub(crate) use fd_passing::{MAX_DESCRIPTORS, receive, send};
 pub use gate::{Command, GateError, Gated};
 pub(crate) use perf_period::set_period;
 pub(crate) use secure_execution::is_secure_execution;

@@ -4,8 +4,7 @@ use std::fmt::{self, Write};
 
 use cpp_demangle::{DemangleOptions, ParseOptions};
 
-/// The longest name made: a mangled name of a few hundred bytes can stand for one of gigabytes.
-const MAX_NAME: usize = 4_096;
+use super::MAX_NAME;
 
 /// The longest name taken apart.
 const MAX_MANGLED: usize = 16_384;
@@ -40,7 +39,8 @@ fn cpp(name: &str) -> Option<String> {
     Some(out.0)
 }
 
-fn shortened(name: &str) -> String {
+/// The name, cut where it is longer than names may be.
+pub(super) fn shortened(name: &str) -> String {
     let end = (0..=name.len().min(MAX_NAME)).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
     name[..end].to_owned()
 }

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use blazesym::symbolize::Reason;
+use serde::{Deserialize, Serialize};
 
 /// Why a frame has no name. Its text is what [`SymbolizeStats::unnamed`](crate::profile::SymbolizeStats) counts by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Unnamed {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) enum Unnamed {
     /// `/proc/kallsyms` shows no addresses to the agent.
     KernelHidden,
     /// `/proc/kallsyms` cannot be read.
@@ -35,11 +36,30 @@ pub(super) enum Unnamed {
     RuntimeCode,
     /// Code made at run time that the perf map of the process does not name.
     NotInPerfMap,
+    /// Code made at run time, and the part of the perf map that is read does not name it.
+    PerfMapTooLarge,
+    /// The symbols of the file are more than is read of one file.
+    TooLarge,
+    /// The process that read the file ended over it.
+    Killed,
+    /// Opening or reading the file took too long.
+    TimedOut,
+    /// The file had to be closed, since too many were open.
+    Evicted,
+    /// Other files of the same owner took too long.
+    OwnerRefused,
+    /// Naming was cut short, or had taken too long before it came to this file.
+    Skipped,
     /// Naming failed otherwise.
     Failed,
 }
 
 impl Unnamed {
+    /// Whether it is the file's fault, and worth saying by its path.
+    pub(super) fn blames_file(self) -> bool {
+        matches!(self, Self::TooLarge | Self::Killed | Self::TimedOut | Self::PerfMapTooLarge)
+    }
+
     /// Why a batch failed as a whole.
     pub(super) fn of_error(error: &blazesym::Error) -> Self {
         match error.kind() {
@@ -83,6 +103,13 @@ impl fmt::Display for Unnamed {
             Self::NoMapping => "address in no mapping",
             Self::RuntimeCode => "code made at run time, no perf map",
             Self::NotInPerfMap => "code made at run time, not in the perf map",
+            Self::PerfMapTooLarge => "perf map too large, not in what was read of it",
+            Self::TooLarge => "symbols too large",
+            Self::Killed => "file damaged, reading it failed",
+            Self::TimedOut => "reading the file timed out",
+            Self::Evicted => "file closed, too many were open",
+            Self::OwnerRefused => "file not read, others of its owner took too long",
+            Self::Skipped => "naming was cut short",
             Self::Failed => "symbolizing failed",
         })
     }

@@ -1,0 +1,85 @@
+//! What a child may still do once it has begun.
+
+use std::fs;
+
+use landlock::{
+    ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _,
+};
+use nix::sys::resource::{Resource, setrlimit};
+
+use super::filter::{self, Allowed, BASE, READING, WAITING};
+use super::{ChildError, Role};
+use crate::symbolize::DEBUG_FILES;
+
+/// Address space of the child that names code, in bytes: twice the symbols of one file, and the look-up tables over them.
+const NAMER_MEMORY: u64 = 2 << 30;
+
+/// CPU time of the child that names code, in seconds. Each file has a limit of its own besides.
+const NAMER_CPU: u64 = 60;
+
+/// The largest file that it can make: a copy of symbols, in memory.
+const NAMER_FILE: u64 = 1 << 30;
+
+const METER: &[Allowed] = &[Allowed::Is(libc::SYS_bpf, 0, aya_obj::generated::bpf_cmd::BPF_ENABLE_STATS as u32)];
+
+const READER: &[Allowed] = &[Allowed::Any(libc::SYS_process_vm_readv)];
+
+const NAMER: &[Allowed] = &[
+    Allowed::Any(libc::SYS_memfd_create),
+    Allowed::Any(libc::SYS_ftruncate),
+    Allowed::Any(libc::SYS_pwrite64),
+    Allowed::Any(libc::SYS_write),
+];
+
+/// Takes from this process, for good, what its role does not need. Its capabilities were dropped before.
+///
+/// # Errors
+/// The kernel does not take the filter of system calls. Landlock (5.13) is used where there is one.
+pub(super) fn confine(role: Role) -> Result<(), ChildError> {
+    // What others wrote is not to be found in a file afterwards.
+    limit(Resource::RLIMIT_CORE, 0)?;
+    match role {
+        Role::Meter => {
+            no_files(None);
+            filter::allow_only(&[BASE, METER])
+        }
+        Role::Reader => filter::allow_only(&[BASE, READING, READER]),
+        Role::Keeper => {
+            no_files(None);
+            filter::allow_only(&[BASE, WAITING])
+        }
+        Role::Namer => {
+            // If memory runs out, this is the first to go. Without the file it is as any other.
+            let _ = fs::write("/proc/self/oom_score_adj", "1000");
+            limit(Resource::RLIMIT_AS, NAMER_MEMORY)?;
+            limit(Resource::RLIMIT_CPU, NAMER_CPU)?;
+            limit(Resource::RLIMIT_FSIZE, NAMER_FILE)?;
+            no_files(Some(DEBUG_FILES));
+            filter::allow_only(&[BASE, READING, NAMER])
+        }
+    }
+}
+
+fn limit(resource: Resource, value: u64) -> Result<(), ChildError> {
+    setrlimit(resource, value, value)
+        .map_err(|errno| ChildError::System { what: "limit resources with setrlimit", source: errno.into() })
+}
+
+/// No file can be opened any more, but those below one directory for reading. Descriptors that it has, and memory, are not
+/// files in this sense.
+fn no_files(but: Option<&str>) {
+    let all = AccessFs::from_all(ABI::V5);
+    let restricted = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(all)
+        .and_then(Ruleset::create)
+        .and_then(|rules| match but.and_then(|path| PathFd::new(path).ok()) {
+            Some(path) => rules.add_rule(PathBeneath::new(path, AccessFs::ReadFile | AccessFs::ReadDir)),
+            None => Ok(rules),
+        })
+        .and_then(landlock::RulesetCreated::restrict_self);
+    if let Err(error) = restricted {
+        tracing::debug!("no Landlock: {error}");
+    }
+}

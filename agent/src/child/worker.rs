@@ -1,0 +1,228 @@
+//! A child process that answers requests, and is killed where it does not.
+//!
+//! A child may be blocked for ever in the kernel by what it reads, out of reach even of SIGKILL: a FUSE server that has
+//! taken a request and never answers (`request_wait_answer`, fs/fuse/dev.c). Such a child is left behind. Nothing waits
+//! for it, and it holds nothing but its own descriptors.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::channel::{Channel, Message};
+use super::{Role, spawn};
+
+/// How often a child that has not answered is looked at.
+const SLICE: Duration = Duration::from_millis(10);
+
+/// How long a killed child may take to go before it is left behind.
+const REAP: Duration = Duration::from_millis(50);
+
+/// How long a request may wait for a child to read it.
+const SEND: Duration = Duration::from_secs(2);
+
+/// What an answer may cost. Time during which the child could run but the machine was busy with others does not count,
+/// except that no answer takes longer than ten times both together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Time that the child may be blocked.
+    pub(crate) blocked: Duration,
+    /// CPU time that the child may use.
+    pub(crate) cpu: Duration,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum CallError {
+    /// The child took longer than its [`Limits`].
+    TimedOut,
+    /// The child has ended, or its answer makes no sense.
+    Failed(io::Error),
+    /// The caller gave up.
+    Cancelled,
+}
+
+/// A child process and the connection to it. Dropping it kills the child.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    child: Child,
+    channel: Channel,
+    /// CPU time of the child when its last request was sent.
+    cpu_before: Duration,
+}
+
+impl Worker {
+    /// Starts a child whose messages are at most `limit` bytes long.
+    ///
+    /// # Errors
+    /// The process cannot be started.
+    pub(crate) fn start(role: Role, limit: usize) -> io::Result<Self> {
+        let (child, socket) = spawn(role)?;
+        socket.set_write_timeout(Some(SEND))?;
+        Ok(Self { child, channel: Channel::new(socket, limit), cpu_before: Duration::ZERO })
+    }
+
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// The child has ended, or does not read.
+    pub(crate) fn send(&mut self, head: &impl Serialize, data: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.cpu_before = state(self.child.id()).map_or(Duration::ZERO, |state| state.cpu);
+        self.channel.send(head, data, descriptors)
+    }
+
+    /// The answer, where it is there already.
+    ///
+    /// # Errors
+    /// The child has ended, or its answer makes no sense.
+    pub(crate) fn try_receive<T: DeserializeOwned>(&mut self) -> io::Result<Option<Message<T>>> {
+        self.channel.try_receive()
+    }
+
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// Any [`CallError`]. The child is then in an unknown state: drop it.
+    pub(crate) fn receive<T: DeserializeOwned>(
+        &mut self,
+        limits: Limits,
+        cancelled: &mut dyn FnMut() -> bool,
+    ) -> Result<Message<T>, CallError> {
+        let mut watch = Watch::new(limits, self.cpu_before);
+        loop {
+            if let Some(message) = self.channel.try_receive().map_err(CallError::Failed)? {
+                return Ok(message);
+            }
+            if cancelled() {
+                return Err(CallError::Cancelled);
+            }
+            if watch.has_expired(self.child.id()) {
+                return Err(CallError::TimedOut);
+            }
+            wait_readable(self.channel.as_fd(), SLICE);
+        }
+    }
+
+    /// Waits until there is something to read, for `timeout` at most.
+    pub(crate) fn wait(&self, timeout: Duration) {
+        wait_readable(self.channel.as_fd(), timeout);
+    }
+
+    /// Whether the child has exceeded `watch`.
+    pub(crate) fn has_expired(&self, watch: &mut Watch) -> bool {
+        watch.has_expired(self.child.id())
+    }
+
+    /// A watch over what the child does from now on.
+    pub(crate) fn watch(&self, limits: Limits) -> Watch {
+        Watch::new(limits, self.cpu())
+    }
+
+    /// CPU time that the child has used so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        state(self.child.id()).map_or(Duration::ZERO, |state| state.cpu)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let begin = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && begin.elapsed() < REAP {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+fn wait_readable(socket: BorrowedFd<'_>, timeout: Duration) {
+    let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+    // An interruption ends the wait early, which does no harm.
+    let _ = poll(&mut [PollFd::new(socket, PollFlags::POLLIN)], timeout);
+}
+
+/// Measures an answer against its [`Limits`].
+#[derive(Debug)]
+pub(crate) struct Watch {
+    limits: Limits,
+    begin: Instant,
+    looked: Instant,
+    blocked: Duration,
+    cpu_before: Duration,
+}
+
+impl Watch {
+    fn new(limits: Limits, cpu_before: Duration) -> Self {
+        let now = Instant::now();
+        Self { limits, begin: now, looked: now, blocked: Duration::ZERO, cpu_before }
+    }
+
+    fn has_expired(&mut self, child: u32) -> bool {
+        let now = Instant::now();
+        let slice = now - self.looked;
+        if slice < SLICE / 2 {
+            return false;
+        }
+        self.looked = now;
+        match state(child) {
+            Some(state) => {
+                // Most of a slice at most: the child may have been blocked only as it was looked at.
+                self.blocked += if state.runnable { Duration::ZERO } else { slice.min(2 * SLICE) };
+                self.blocked > self.limits.blocked
+                    || state.cpu.saturating_sub(self.cpu_before) > self.limits.cpu
+                    || self.begin.elapsed() > 10 * (self.limits.blocked + self.limits.cpu)
+            }
+            None => true,
+        }
+    }
+}
+
+struct State {
+    runnable: bool,
+    cpu: Duration,
+}
+
+/// From `/proc/PID/stat` (proc_pid_stat(5)): the state follows the name in parentheses, `utime` and `stime` are the 12th
+/// and 13th fields after the name's end, in ticks of 1/100 s (`USER_HZ`).
+fn state(pid: u32) -> Option<State> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let mut fields = stat[end + 1..].split(|byte| *byte == b' ').filter(|field| !field.is_empty());
+    let runnable = fields.next()? == b"R";
+    let mut ticks = fields.skip(10).map(|field| std::str::from_utf8(field).ok()?.parse::<u64>().ok());
+    let (user, system) = (ticks.next()??, ticks.next()??);
+    Some(State { runnable, cpu: Duration::from_millis(10 * (user + system)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpu_time_of_a_process_is_that_of_its_own_clock() {
+        let own = || nix::time::clock_gettime(nix::time::ClockId::CLOCK_PROCESS_CPUTIME_ID).expect("a clock");
+        let target = Duration::from(own()) + Duration::from_millis(60);
+        while Duration::from(own()) < target {}
+        let (read, now) = (state(std::process::id()).expect("this process"), Duration::from(own()));
+        // The kernel's ticks and its precise clock differ by what interrupts found.
+        assert!(read.cpu + Duration::from_millis(200) > target && read.cpu < now + Duration::from_millis(200));
+    }
+
+    #[test]
+    fn a_process_that_sleeps_is_blocked_and_one_that_is_gone_has_expired() {
+        let limits = Limits { blocked: Duration::from_millis(30), cpu: Duration::from_secs(60) };
+        let mut sleeper = std::process::Command::new("sleep").arg("600").spawn().expect("sleep runs");
+        let mut watch = Watch::new(limits, Duration::ZERO);
+        while !watch.has_expired(sleeper.id()) {}
+        assert!(watch.blocked > limits.blocked);
+        sleeper.kill().and_then(|()| sleeper.wait()).expect("it ends");
+        let mut watch = Watch::new(limits, Duration::ZERO);
+        while !watch.has_expired(sleeper.id()) {}
+        assert_eq!(watch.blocked, Duration::ZERO);
+    }
+}

@@ -1,0 +1,277 @@
+//! Access to other processes through children.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use super::protocol::{Keep, Reply, Request};
+use super::strikes::Strikes;
+use super::{FileNumber, MAX_ANSWER, MAX_MEMORY, MAX_REQUEST, Mapped, Owner, ProcessAccess, ToOpen, identity};
+use crate::child::{CallError, Limits, Message, Role, Watch, Worker};
+use crate::units::{Addr, Pid};
+
+/// How long a reader may be blocked by what it reads, before anyone has had it wait. The kernel's own locks are held for
+/// less, and the rings hold more than that.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// The same for opening a file, which waits for disks and networks, and for which nothing waits.
+const OPEN_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The least time that anything may take.
+const LEAST: Duration = Duration::from_millis(20);
+
+/// CPU time that one request may take: the kernel prints some million mappings in it.
+const CPU: Duration = Duration::from_secs(2);
+
+/// How many files may wait to be opened. More are refused.
+const MAX_QUEUE: usize = 16_384;
+
+/// How many files are asked for before the first answer: paths are at most 4 KiB, and a socket holds some 200 KiB.
+const MAX_ASKED: usize = 32;
+
+/// After so many children that could not be started, no more are tried.
+const MAX_FAILURES: u32 = 3;
+
+/// The child processes that read other processes, and hold their files open. Dropping it ends them.
+#[derive(Debug)]
+pub struct Children {
+    keeper: Worker,
+    reader: Lane,
+    opener: Lane,
+    reading: Strikes,
+    opening: Strikes,
+    queue: VecDeque<Waiting>,
+    /// Asked for already, in order.
+    asked: VecDeque<Waiting>,
+    /// Over the first of those.
+    watch: Option<Watch>,
+    opened: Vec<(FileNumber, io::Result<Owner>)>,
+    next: u32,
+}
+
+/// A file that waits to be opened.
+#[derive(Debug)]
+struct Waiting {
+    number: FileNumber,
+    pid: Pid,
+    request: Request,
+    path: Vec<u8>,
+}
+
+/// A reader that is started when it is needed.
+#[derive(Debug, Default)]
+struct Lane {
+    worker: Option<Worker>,
+    failures: u32,
+    /// CPU time of those before.
+    cpu: Duration,
+}
+
+impl Children {
+    /// Starts the keeper and a reader; to be called before privileges are dropped.
+    ///
+    /// # Errors
+    /// A process cannot be started.
+    pub fn start() -> io::Result<Self> {
+        let mut keeper = Worker::start(Role::Keeper, MAX_REQUEST)?;
+        let mut reader = Lane::default();
+        reader.worker(&mut keeper)?;
+        Ok(Self {
+            keeper,
+            reader,
+            opener: Lane::default(),
+            reading: Strikes::new(PATIENCE, LEAST),
+            opening: Strikes::new(OPEN_PATIENCE, LEAST),
+            queue: VecDeque::new(),
+            asked: VecDeque::new(),
+            watch: None,
+            opened: Vec::new(),
+            next: 0,
+        })
+    }
+
+    fn ask(&mut self, pid: Pid, request: &Request, path: &[u8]) -> io::Result<Vec<u8>> {
+        if self.reading.is_out(pid) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let limits = Limits { blocked: self.reading.patience(), cpu: CPU };
+        let worker = self.reader.worker(&mut self.keeper)?;
+        let sent = worker.send(request, path, &[]).map_err(CallError::Failed);
+        match sent.and_then(|()| worker.receive::<Reply>(limits, &mut || false)) {
+            Ok(Message { head: Reply::Refused { errno }, .. }) => Err(io::Error::from_raw_os_error(errno)),
+            Ok(message) => Ok(message.data),
+            Err(error) => {
+                self.reader.discard();
+                Err(match error {
+                    CallError::Failed(error) => error,
+                    CallError::TimedOut | CallError::Cancelled => {
+                        self.reading.strike(pid);
+                        io::ErrorKind::TimedOut.into()
+                    }
+                })
+            }
+        }
+    }
+
+    /// Takes the answers that are there, and asks for more files.
+    fn advance(&mut self) {
+        loop {
+            self.ask_ahead();
+            let (Some(worker), Some(first)) = (&mut self.opener.worker, self.asked.front()) else { return };
+            let limits = Limits { blocked: self.opening.patience(), cpu: CPU };
+            let watch = self.watch.get_or_insert_with(|| worker.watch(limits));
+            let answer = match worker.try_receive::<Reply>() {
+                Ok(None) if worker.has_expired(watch) => {
+                    self.opening.strike(first.pid);
+                    Err(io::ErrorKind::TimedOut.into())
+                }
+                Ok(None) => return,
+                Ok(Some(Message { head: Reply::Opened(owner), .. })) => Ok(Ok(owner)),
+                Ok(Some(Message { head: Reply::Refused { errno }, .. })) => Ok(Err(io::Error::from_raw_os_error(errno))),
+                Ok(Some(Message { head: Reply::Done, .. })) => Err(io::ErrorKind::InvalidData.into()),
+                Err(error) => Err(error),
+            };
+            self.watch = None;
+            let answer = answer.unwrap_or_else(|error| {
+                self.opener.discard();
+                Err(error)
+            });
+            if let Some(Waiting { number, .. }) = self.asked.pop_front() {
+                self.opened.push((number, answer));
+            }
+            if self.opener.worker.is_none() {
+                // The next one is asked for the others.
+                while let Some(waiting) = self.asked.pop_back() {
+                    self.queue.push_front(waiting);
+                }
+            }
+        }
+    }
+
+    fn ask_ahead(&mut self) {
+        while self.asked.len() < MAX_ASKED {
+            let Some(waiting) = self.queue.pop_front() else { return };
+            if self.opening.is_out(waiting.pid) {
+                self.opened.push((waiting.number, Err(io::ErrorKind::TimedOut.into())));
+                continue;
+            }
+            let sent = self.opener.worker(&mut self.keeper).and_then(|worker| {
+                worker.send(&waiting.request, &waiting.path, &[])
+            });
+            match sent {
+                Ok(()) => self.asked.push_back(waiting),
+                Err(error) if self.asked.is_empty() => {
+                    self.opener.discard();
+                    self.opened.push((waiting.number, Err(error)));
+                }
+                // Its end is seen where its answers are read.
+                Err(_) => {
+                    self.queue.push_front(waiting);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Lane {
+    fn worker(&mut self, keeper: &mut Worker) -> io::Result<&mut Worker> {
+        if self.worker.is_none() {
+            if self.failures >= MAX_FAILURES {
+                return Err(io::Error::other("the children that read other processes could not be started"));
+            }
+            self.failures += 1;
+            let mut worker = Worker::start(Role::Reader, MAX_ANSWER)?;
+            let (hands, takes) = UnixStream::pair()?;
+            keeper.send(&Keep::From, &[], &[takes.as_fd()])?;
+            worker.send(&(), &[], &[hands.as_fd()])?;
+            self.failures = 0;
+            self.worker = Some(worker);
+        }
+        self.worker.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    fn discard(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            self.cpu += worker.cpu();
+        }
+    }
+}
+
+impl ProcessAccess for Children {
+    fn maps(&mut self, pid: Pid) -> io::Result<Vec<u8>> {
+        self.ask(pid, &Request::Maps { pid: pid.0 }, &[])
+    }
+
+    fn memory(&mut self, pid: Pid, address: Addr, length: u32) -> io::Result<Vec<u8>> {
+        self.ask(pid, &Request::Memory { pid: pid.0, address: address.0, length: length.min(MAX_MEMORY) }, &[])
+    }
+
+    fn is_elf(&mut self, mapped: &Mapped, path: &Path) -> bool {
+        let request = Request::Magic { mapped: mapped.clone() };
+        self.ask(Pid(mapped.pid), &request, path.as_os_str().as_bytes()).is_ok_and(|magic| magic == b"\x7fELF")
+    }
+
+    fn open(&mut self, file: ToOpen<'_>) -> FileNumber {
+        let number = FileNumber(self.next);
+        self.next += 1;
+        let waiting = match file {
+            ToOpen::Mapped(mapped, path) => Ok(Waiting {
+                number,
+                pid: Pid(mapped.pid),
+                path: path.as_os_str().as_bytes().to_vec(),
+                request: Request::Open { number, mapped },
+            }),
+            ToOpen::PerfMap(pid) => identity(pid).map(|(owner, inner)| Waiting {
+                number,
+                pid,
+                path: Vec::new(),
+                request: Request::OpenPerfMap { number, pid: pid.0, inner, owner },
+            }),
+        };
+        match waiting {
+            Ok(waiting) if self.queue.len() < MAX_QUEUE => self.queue.push_back(waiting),
+            Ok(_) => self.opened.push((number, Err(io::ErrorKind::QuotaExceeded.into()))),
+            Err(error) => self.opened.push((number, Err(error))),
+        }
+        self.advance();
+        number
+    }
+
+    fn opened(&mut self, patience: Duration) -> Vec<(FileNumber, io::Result<Owner>)> {
+        self.advance();
+        if self.opened.is_empty()
+            && let Some(worker) = &self.opener.worker
+        {
+            worker.wait(patience);
+            self.advance();
+        }
+        std::mem::take(&mut self.opened)
+    }
+
+    fn is_opening(&self) -> bool {
+        !self.asked.is_empty() || !self.queue.is_empty() || !self.opened.is_empty()
+    }
+
+    fn close(&mut self, number: FileNumber) {
+        // A keeper that has ended holds nothing.
+        let _ = self.keeper.send(&Keep::Close { number }, &[], &[]);
+    }
+
+    fn forward(&mut self, number: FileNumber, to: UnixStream) -> io::Result<()> {
+        self.keeper.send(&Keep::Forward { number }, &[], &[to.as_fd()])
+    }
+
+    fn unanswered(&self) -> u64 {
+        self.reading.all() + self.opening.all()
+    }
+
+    fn cpu(&self) -> Duration {
+        let of = |lane: &Lane| lane.cpu + lane.worker.as_ref().map_or(Duration::ZERO, Worker::cpu);
+        of(&self.reader) + of(&self.opener) + self.keeper.cpu()
+    }
+}

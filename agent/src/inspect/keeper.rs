@@ -1,0 +1,125 @@
+//! The child that holds the files of other processes open.
+//!
+//! Closing a file may block for ever: a FUSE server is asked first (`fuse_flush`, fs/fuse/file.c), below overlayfs too.
+//! So neither quell itself nor a reader holds such files, which would have to close them, if only to end. The keeper
+//! closes them in threads, and nobody waits for its own end.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use hashbrown::HashMap;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::MAX_REQUEST;
+use super::protocol::{FileNumber, Handed, Keep};
+use crate::child::{Channel, Message};
+
+/// How many files may be waiting for their server to let them be closed. Past that they stay open.
+const CLOSERS: usize = 8;
+
+/// A keeper that has started its threads, after which it may be forbidden to start more.
+pub(crate) struct Keeper {
+    close: Sender<OwnedFd>,
+}
+
+impl Keeper {
+    /// Starts the threads that close files, and raises the limit on descriptors.
+    pub(crate) fn start() -> Self {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((0, 0));
+        // Where it stays as it is, fewer files are held.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+        Self { close: closers() }
+    }
+
+    /// Keeps files until the connection ends.
+    ///
+    /// # Errors
+    /// The connection fails; its end is the error `UnexpectedEof`.
+    pub(crate) fn serve(&self, socket: UnixStream) -> io::Result<()> {
+        let mut parent = Channel::new(socket, MAX_REQUEST);
+        let mut readers: Vec<Channel> = Vec::new();
+        let mut files: HashMap<FileNumber, OwnedFd> = HashMap::new();
+        loop {
+            wait(&parent, &readers)?;
+            // A file is handed over before its reader says so to quell, so it is here before quell asks for it.
+            while let Some(message) = parent.try_receive::<Keep>()? {
+                readers.retain_mut(|reader| take_files(reader, &mut files).is_ok());
+                self.obey(message, &mut readers, &mut files)?;
+            }
+            readers.retain_mut(|reader| take_files(reader, &mut files).is_ok());
+        }
+    }
+
+    fn obey(
+        &self,
+        message: Message<Keep>,
+        readers: &mut Vec<Channel>,
+        files: &mut HashMap<FileNumber, OwnedFd>,
+    ) -> io::Result<()> {
+        {
+            let Message { head, descriptors, .. } = message;
+            let socket = || descriptors.into_iter().next().map(UnixStream::from).ok_or(io::ErrorKind::InvalidData);
+            match head {
+                Keep::From => readers.push(Channel::new(socket()?, MAX_REQUEST)),
+                Keep::Forward { number } => {
+                    let to = Channel::new(socket()?, MAX_REQUEST);
+                    // A receiver that has ended gets nothing; without the file it sees the end of the connection.
+                    let _ = match files.get(&number) {
+                        Some(file) => to.send(&Handed { number }, &[], &[file.as_fd()]),
+                        None => Ok(()),
+                    };
+                }
+                Keep::Close { number } => {
+                    if let Some(file) = files.remove(&number) {
+                        // Without closers it stays open.
+                        let _ = self.close.send(file);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn take_files(reader: &mut Channel, files: &mut HashMap<FileNumber, OwnedFd>) -> io::Result<()> {
+    while let Some(message) = reader.try_receive::<Handed>()? {
+        if let Some(file) = message.descriptors.into_iter().next() {
+            files.insert(message.head.number, file);
+        }
+    }
+    Ok(())
+}
+
+fn wait(parent: &Channel, readers: &[Channel]) -> io::Result<()> {
+    let mut all: Vec<PollFd<'_>> =
+        [parent].into_iter().chain(readers).map(|channel| PollFd::new(channel.as_fd(), PollFlags::POLLIN)).collect();
+    match poll(&mut all, PollTimeout::NONE) {
+        Err(nix::errno::Errno::EINTR) | Ok(_) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Closes what is sent to it.
+fn closers() -> Sender<OwnedFd> {
+    let (send, receive) = channel();
+    let receive: Arc<Mutex<Receiver<OwnedFd>>> = Arc::new(Mutex::new(receive));
+    for _ in 0..CLOSERS {
+        let receive = receive.clone();
+        // Where no thread can be started, files stay open.
+        let _ = thread::Builder::new().name("closer".to_owned()).stack_size(64 << 10).spawn(move || {
+            loop {
+                let next = receive.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                match next {
+                    Ok(file) => drop(file),
+                    Err(_) => return,
+                }
+            }
+        });
+    }
+    send
+}

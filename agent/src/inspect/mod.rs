@@ -1,0 +1,116 @@
+//! Other processes, seen from outside: their mappings, memory, and the files that they have mapped.
+//!
+//! Whoever is looked at may answer late or never, since a FUSE server or a userfaultfd(2) handler stands behind files
+//! and memory. So everything here is done by children that are killed when they do not answer ([`Children`]): a reader for
+//! what is needed at once, another that opens files, and the keeper that holds these. All of them parse nothing, which
+//! lets them have the privileges that it takes; quell itself then needs none of those.
+
+mod children;
+#[cfg(test)]
+mod direct;
+mod keeper;
+mod protocol;
+mod reader;
+mod strikes;
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+pub use children::Children;
+#[cfg(test)]
+pub(crate) use direct::Direct;
+pub(crate) use keeper::Keeper;
+pub(crate) use protocol::{FileNumber, Mapped, Owner};
+pub(crate) use reader::serve as serve_reader;
+
+use crate::child::Channel;
+use crate::units::{Addr, Pid};
+
+/// How much of `/proc/PID/maps` is read, in bytes: the 65,530 mappings that a process may have by default
+/// (`vm.max_map_count`), at 128 bytes each.
+const MAX_MAPS: u64 = 8 << 20;
+
+/// How much memory is read at once, in bytes.
+pub(crate) const MAX_MEMORY: u32 = 64 << 10;
+
+/// The longest message to or between children, in bytes: a path of 4 KiB, as JSON and as it is.
+const MAX_REQUEST: usize = 64 << 10;
+
+/// The longest answer of a reader, in bytes.
+const MAX_ANSWER: usize = MAX_MAPS as usize + MAX_REQUEST;
+
+/// A file to be opened.
+#[derive(Clone, Debug)]
+pub(crate) enum ToOpen<'a> {
+    /// A file that a process has mapped, and its path there.
+    Mapped(Mapped, &'a Path),
+    /// The process's list of the code that it made at run time, `/tmp/perf-PID.map`.
+    PerfMap(Pid),
+}
+
+/// Access to other processes. Nothing here takes longer than a fraction of a second.
+pub(crate) trait ProcessAccess: Send {
+    /// The text of `/proc/PID/maps`, at most its first 8 MiB.
+    ///
+    /// # Errors
+    /// The process has ended, may not be looked at, or did not answer in time (`TimedOut`).
+    fn maps(&mut self, pid: Pid) -> io::Result<Vec<u8>>;
+
+    /// Memory of a process from `address` on, up to where it cannot be read; at most [`MAX_MEMORY`] bytes.
+    ///
+    /// # Errors
+    /// As [`ProcessAccess::maps`], and where nothing is mapped at `address`.
+    fn memory(&mut self, pid: Pid, address: Addr, length: u32) -> io::Result<Vec<u8>>;
+
+    /// Whether a mapped file begins as an ELF file does.
+    fn is_elf(&mut self, mapped: &Mapped, path: &Path) -> bool;
+
+    /// Begins to open a file, which is held open then.
+    fn open(&mut self, file: ToOpen<'_>) -> FileNumber;
+
+    /// What came of [`ProcessAccess::open`] since the last call. Waits for `patience` at most where nothing has come yet.
+    fn opened(&mut self, patience: Duration) -> Vec<(FileNumber, io::Result<Owner>)>;
+
+    /// Whether files are still being opened.
+    fn is_opening(&self) -> bool;
+
+    /// Closes a file.
+    fn close(&mut self, number: FileNumber);
+
+    /// Has an open file sent through a socket, for [`receive_file`].
+    ///
+    /// # Errors
+    /// The file's keeper has ended.
+    fn forward(&mut self, number: FileNumber, to: UnixStream) -> io::Result<()>;
+
+    /// Processes whose mappings, memory or files were not to be had in time.
+    fn unanswered(&self) -> u64;
+
+    /// CPU time that was used for all this by other processes of quell.
+    fn cpu(&self) -> Duration;
+}
+
+/// The file that [`ProcessAccess::forward`] sent.
+///
+/// # Errors
+/// It was not held.
+pub(crate) fn receive_file(from: UnixStream) -> io::Result<std::fs::File> {
+    let mut channel = Channel::new(from, MAX_REQUEST);
+    let message = channel.receive::<protocol::Handed>()?;
+    let file = message.and_then(|message| message.descriptors.into_iter().next());
+    file.map(std::fs::File::from).ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// The real user of a process and its number in its own PID namespace, from `/proc/PID/status`, which the kernel
+/// answers by itself.
+fn identity(pid: Pid) -> io::Result<(u32, u32)> {
+    let status = std::fs::read(format!("/proc/{pid}/status"))?;
+    let field = |name: &[u8]| status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name));
+    let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse().ok();
+    let fields = |line: &'_ [u8]| -> Vec<u32> { line.split(u8::is_ascii_whitespace).filter_map(number).collect() };
+    let user = field(b"Uid:").and_then(|line| fields(line).first().copied());
+    let inner = field(b"NSpid:").and_then(|line| fields(line).last().copied()).unwrap_or(pid.0);
+    Ok((user.ok_or(io::ErrorKind::InvalidData)?, inner))
+}

@@ -1,0 +1,95 @@
+//! Who kept quell waiting, and for how long anyone may.
+
+use std::time::Duration;
+
+use hashbrown::HashMap;
+
+use super::identity;
+use crate::units::Pid;
+
+/// After so many requests without an answer nothing more is asked of the same.
+const MAX_STRIKES: u32 = 3;
+
+/// After so many in all, nothing more is asked of any but root's processes: whoever has many users can be many.
+const MAX_ALL: u32 = 64;
+
+/// Who is to answer for a process that does not: its user, or, of root's, the process alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Responsible {
+    User(u32),
+    Process(Pid),
+}
+
+/// Counts requests without an answer. Each makes the next one's time shorter, so that all together take a bounded time.
+#[derive(Debug)]
+pub(super) struct Strikes {
+    first: Duration,
+    least: Duration,
+    all: u32,
+    by: HashMap<Responsible, u32>,
+}
+
+impl Strikes {
+    /// The first request may take `first`; each strike halves that, down to `least`.
+    pub(super) fn new(first: Duration, least: Duration) -> Self {
+        Self { first, least, all: 0, by: HashMap::new() }
+    }
+
+    /// How long the next request may take.
+    pub(super) fn patience(&self) -> Duration {
+        (self.first / (1 << self.all.min(16))).max(self.least)
+    }
+
+    /// Counts a request without an answer.
+    pub(super) fn strike(&mut self, pid: Pid) {
+        self.all += 1;
+        *self.by.entry(responsible(pid)).or_default() += 1;
+    }
+
+    /// Whether nothing more is asked of a process.
+    pub(super) fn is_out(&self, pid: Pid) -> bool {
+        if self.all == 0 {
+            return false;
+        }
+        let who = responsible(pid);
+        let out = |by: Responsible| self.by.get(&by).is_some_and(|strikes| *strikes >= MAX_STRIKES);
+        // Of one process that did not answer, nothing else is asked either.
+        out(who) || (self.all >= MAX_ALL && who != Responsible::Process(pid))
+    }
+
+    /// Requests without an answer so far.
+    pub(super) fn all(&self) -> u64 {
+        u64::from(self.all)
+    }
+}
+
+fn responsible(pid: Pid) -> Responsible {
+    match identity(pid) {
+        Ok((user, _)) if user != 0 => Responsible::User(user),
+        _ => Responsible::Process(pid),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_does_not_answer_is_not_asked_again_and_all_together_take_a_bounded_time() {
+        let mut strikes = Strikes::new(Duration::from_millis(256), Duration::from_millis(16));
+        let own = Pid(std::process::id());
+        assert!(!strikes.is_out(own));
+        let mut waited = Duration::ZERO;
+        for _ in 0..MAX_STRIKES {
+            waited += strikes.patience();
+            strikes.strike(own);
+        }
+        assert!(strikes.is_out(own));
+        for other in 0..MAX_ALL {
+            waited += strikes.patience();
+            // A process that never is: PID_MAX_LIMIT is 4,194,304.
+            strikes.strike(Pid((1 << 23) + other));
+        }
+        assert!(waited < Duration::from_secs(2), "{waited:?}");
+    }
+}

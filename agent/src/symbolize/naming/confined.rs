@@ -1,0 +1,124 @@
+//! Naming by a confined child, from quell's side.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use super::demangle::shortened;
+use super::protocol::{MAX_ANSWER, Names, Naming, encode};
+use super::reason::Unnamed;
+use super::{Effort, Namer};
+use crate::child::{CallError, Limits, Role, Worker};
+
+/// How long the child may take to be done with a file after it has answered: a FUSE server may never let it be closed.
+const PATIENCE: Limits = Limits { blocked: Duration::from_millis(200), cpu: Duration::from_secs(1) };
+
+/// After so many children that could not be started, no more are tried.
+const MAX_FAILURES: u32 = 3;
+
+/// The longest build ID, in hexadecimal digits.
+const MAX_BUILD_ID: usize = 128;
+
+/// A child that is started when it is needed, and anew when a file has been too much for it.
+#[derive(Debug, Default)]
+pub(crate) struct ConfinedNamer {
+    worker: Option<Worker>,
+    failures: u32,
+}
+
+impl ConfinedNamer {
+    fn ask(
+        &mut self,
+        naming: Naming,
+        file: &impl AsFd,
+        places: &[u64],
+        effort: Effort,
+        cancelled: &mut dyn FnMut() -> bool,
+    ) -> Result<Names, CallError> {
+        let limits = match effort {
+            Effort::Usual => Limits { blocked: Duration::from_millis(500), cpu: Duration::from_secs(1) },
+            Effort::Great => Limits { blocked: Duration::from_secs(2), cpu: Duration::from_secs(6) },
+        };
+        let worker = self.worker().map_err(CallError::Failed)?;
+        worker.send(&naming, &encode(places), &[file.as_fd()]).map_err(CallError::Failed)?;
+        let names = worker.receive::<Names>(limits, cancelled)?.head;
+        if worker.receive::<()>(PATIENCE, &mut || false).is_err() {
+            self.worker = None;
+        }
+        Ok(names)
+    }
+
+    fn worker(&mut self) -> io::Result<&mut Worker> {
+        if self.worker.is_none() {
+            if self.failures >= MAX_FAILURES {
+                return Err(io::Error::other("the child that names code could not be started"));
+            }
+            self.failures += 1;
+            self.worker = Some(Worker::start(Role::Namer, MAX_ANSWER)?);
+            self.failures = 0;
+        }
+        self.worker.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    fn name(
+        &mut self,
+        naming: Naming,
+        file: &impl AsFd,
+        places: &[u64],
+        effort: Effort,
+        cancelled: &mut dyn FnMut() -> bool,
+    ) -> Names {
+        let why = match self.ask(naming, file, places, effort, cancelled) {
+            // The child may say anything: it has read what others wrote.
+            Ok(names) if is_plausible(&names, places.len()) => return names,
+            Ok(_) | Err(CallError::Failed(_)) => Unnamed::Killed,
+            Err(CallError::TimedOut) => Unnamed::TimedOut,
+            Err(CallError::Cancelled) => Unnamed::Skipped,
+        };
+        self.worker = None;
+        Names { build_id: None, names: vec![Err(why); places.len()] }
+    }
+}
+
+fn is_plausible(names: &Names, places: usize) -> bool {
+    let hexadecimal = |id: &String| id.len() <= MAX_BUILD_ID && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let short = |name: &Result<(String, u64), Unnamed>| {
+        name.as_ref().map_or(true, |(name, _)| name.len() == shortened(name).len())
+    };
+    names.names.len() == places && names.build_id.as_ref().is_none_or(hexadecimal) && names.names.iter().all(short)
+}
+
+impl Namer for ConfinedNamer {
+    fn kernel(&mut self, kallsyms: &File, addresses: &[u64], cancelled: &mut dyn FnMut() -> bool) -> Names {
+        self.name(Naming::Kernel, kallsyms, addresses, Effort::Great, cancelled)
+    }
+
+    fn file(
+        &mut self,
+        naming: Naming,
+        from: UnixStream,
+        places: &[u64],
+        effort: Effort,
+        cancelled: &mut dyn FnMut() -> bool,
+    ) -> Names {
+        self.name(naming, &from, places, effort, cancelled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_of_a_child_that_was_taken_over_is_not_believed() {
+        let name = |name: &str| Ok((name.to_owned(), 0));
+        let names = |build_id: Option<&str>, names| Names { build_id: build_id.map(str::to_owned), names };
+        assert!(is_plausible(&names(Some("00ff"), vec![name("f"), Err(Unnamed::Stripped)]), 2));
+        assert!(!is_plausible(&names(None, vec![name("f")]), 2));
+        assert!(!is_plausible(&names(Some("../../etc"), vec![]), 0));
+        assert!(!is_plausible(&names(Some(&"0".repeat(MAX_BUILD_ID + 1)), vec![]), 0));
+        assert!(!is_plausible(&names(None, vec![name(&"x".repeat(1 << 20))]), 1));
+    }
+}

@@ -1,0 +1,273 @@
+//! Names for the locations of a recording, after the capture.
+//!
+//! A file that is gone, damaged or hostile costs its own frames their names, and they are counted with the reason. What
+//! others wrote is read by a child that is confined and killed when it takes too long ([`ConfinedNamer`]). Files of root come
+//! first, and then those of other users in turn, so that nobody's files use up the time of another's.
+
+mod confined;
+mod demangle;
+mod elf;
+mod namer;
+mod perf_map;
+mod protocol;
+mod reason;
+mod schedule;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use blazesym::symbolize::Input;
+use blazesym::symbolize::source::{self, Source};
+
+use super::{AddressSpaces, KernelSymbols};
+use super::files::{Holding, VDSO, VDSO_32};
+use super::maps;
+use crate::profile::{FrameId, Location, ModuleId, Recording, Symbol, SymbolizeStats};
+use crate::units::{Addr, Pid};
+use confined::ConfinedNamer;
+pub(crate) use elf::DEBUG_FILES;
+pub(crate) use namer::serve;
+pub(crate) use protocol::{Names, Naming};
+pub(crate) use reason::Unnamed;
+pub(crate) use schedule::Effort;
+use schedule::{Job, Schedule, Turn};
+
+/// The longest name made, in bytes: a mangled name of a few hundred bytes can stand for one of gigabytes.
+pub(crate) const MAX_NAME: usize = 4_096;
+
+/// How long naming takes at most.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How many files are named in remarks, with the reason why they have no symbols.
+const MAX_REMARKS: usize = 8;
+
+/// What reads files and names code.
+pub(crate) trait Namer {
+    /// Names kernel addresses by an open `/proc/kallsyms`.
+    fn kernel(&mut self, kallsyms: &File, addresses: &[u64], cancelled: &mut dyn FnMut() -> bool) -> Names;
+
+    /// Names places in a file that comes through a socket.
+    fn file(
+        &mut self,
+        naming: Naming,
+        from: UnixStream,
+        places: &[u64],
+        effort: Effort,
+        cancelled: &mut dyn FnMut() -> bool,
+    ) -> Names;
+}
+
+/// Names every kernel, module and unmapped frame of `recording` that has no name yet, and fills in the build IDs of the
+/// modules that have frames. When `cancelled` says so, and after ten seconds, the rest stays unnamed.
+pub fn symbolize(
+    recording: &mut Recording,
+    spaces: &mut AddressSpaces,
+    kernel: &KernelSymbols,
+    cancelled: &mut dyn FnMut() -> bool,
+) -> SymbolizeStats {
+    name(recording, spaces, kernel.file(), &mut ConfinedNamer::default(), cancelled)
+}
+
+fn name(
+    recording: &mut Recording,
+    spaces: &mut AddressSpaces,
+    kallsyms: Option<&File>,
+    namer: &mut dyn Namer,
+    cancelled: &mut dyn FnMut() -> bool,
+) -> SymbolizeStats {
+    let places = Places::of(recording);
+    spaces.settle(places.unmapped.keys().copied(), cancelled);
+    let end = Instant::now() + DEADLINE;
+    let mut cancelled = || cancelled() || Instant::now() >= end;
+    let mut results = Results { recording, stats: places.stats, blamed: Vec::new() };
+    results.take(&places.kernel, match kallsyms {
+        Some(kallsyms) if !places.kernel.is_empty() => {
+            plain(namer.kernel(kallsyms, &numbers(&places.kernel), &mut cancelled))
+        }
+        _ => vec![Err(Unnamed::KernelUnreadable); places.kernel.len()],
+    });
+    let mut schedule = Schedule::default();
+    for (module, frames) in places.modules {
+        let path = &results.recording.modules.get(module).path;
+        let immediate = if path.as_os_str() == VDSO {
+            Some(vdso_names(&numbers(&frames)))
+        } else if path.as_os_str() == VDSO_32 {
+            Some(vec![Err(Unnamed::Vdso32); frames.len()])
+        } else {
+            match spaces.holding(module) {
+                Holding::Held { number, owner } => {
+                    let path = path.clone();
+                    schedule.add(owner, Job { naming: Naming::File, number, frames: frames.clone(), module: Some(module), path });
+                    None
+                }
+                Holding::Refused(why) => Some(vec![Err(why); frames.len()]),
+            }
+        };
+        if let Some(names) = immediate {
+            results.take(&frames, names);
+        }
+    }
+    for (pid, mut frames) in places.unmapped {
+        frames.sort_unstable_by_key(|(_, addr)| *addr);
+        match spaces.perf_map(pid) {
+            Some((number, owner)) => {
+                let path = PathBuf::from(format!("/tmp/perf-{pid}.map"));
+                schedule.add(owner, Job { naming: Naming::PerfMap, number, frames, module: None, path });
+            }
+            None => {
+                let why = |(_, addr): &(FrameId, u64)| Err(spaces.why_unmapped(pid, Addr(*addr)));
+                let names = frames.iter().map(why).collect();
+                results.take(&frames, names);
+            }
+        }
+    }
+    while let Some(turn) = schedule.next() {
+        let (names, job) = match turn {
+            Turn::Leave(job) => (job.without(Unnamed::OwnerRefused), job),
+            Turn::Read(job, _) if cancelled() => (job.without(Unnamed::Skipped), job),
+            Turn::Read(job, effort) => {
+                let names = ask(spaces, namer, &job, effort, &mut cancelled);
+                if let Some(Err(why)) = names.names.first()
+                    && schedule.failed(&job, effort, *why)
+                {
+                    continue;
+                }
+                (names, job)
+            }
+        };
+        results.finish(&job, names, spaces);
+    }
+    results.remark();
+    results.stats
+}
+
+fn ask(
+    spaces: &mut AddressSpaces,
+    namer: &mut dyn Namer,
+    job: &Job,
+    effort: Effort,
+    cancelled: &mut dyn FnMut() -> bool,
+) -> Names {
+    let sent = UnixStream::pair().and_then(|(to, from)| spaces.forward(job.number, to).map(|()| from));
+    match sent {
+        Ok(from) => namer.file(job.naming, from, &numbers(&job.frames), effort, cancelled),
+        Err(_) => job.without(Unnamed::FileGone),
+    }
+}
+
+type Named = Result<Symbol, Unnamed>;
+
+/// Frames, and where in their source they are.
+type Frames = Vec<(FrameId, u64)>;
+
+/// The frames that have no name, by what could name them.
+struct Places {
+    kernel: Frames,
+    modules: BTreeMap<ModuleId, Frames>,
+    unmapped: BTreeMap<Pid, Frames>,
+    stats: SymbolizeStats,
+}
+
+impl Places {
+    fn of(recording: &Recording) -> Self {
+        let (mut modules, mut unmapped) = (BTreeMap::<_, Frames>::new(), BTreeMap::<_, Frames>::new());
+        let (mut kernel, mut stats) = (Vec::new(), SymbolizeStats::default());
+        for (id, frame) in (0..).map(FrameId).zip(recording.frames.rows()) {
+            match &frame.location {
+                Location::Label(_) | Location::NamedLabel(_) => {}
+                _ if frame.symbol.is_some() => stats.named += 1,
+                Location::Kernel(addr) => kernel.push((id, addr.0)),
+                Location::Module { module, offset } => modules.entry(*module).or_default().push((id, *offset)),
+                Location::Unmapped { pid, addr } => unmapped.entry(*pid).or_default().push((id, addr.0)),
+            }
+        }
+        Self { kernel, modules, unmapped, stats }
+    }
+}
+
+struct Results<'a> {
+    recording: &'a mut Recording,
+    stats: SymbolizeStats,
+    blamed: Vec<(PathBuf, Unnamed)>,
+}
+
+impl Results<'_> {
+    fn take(&mut self, frames: &[(FrameId, u64)], names: Vec<Named>) {
+        for ((id, _), name) in frames.iter().zip(names) {
+            match name {
+                Ok(symbol) => {
+                    self.recording.frames.set_symbol(*id, symbol);
+                    self.stats.named += 1;
+                }
+                Err(reason) => *self.stats.unnamed.entry(reason.to_string()).or_default() += 1,
+            }
+        }
+    }
+
+    fn finish(&mut self, job: &Job, names: Names, spaces: &AddressSpaces) {
+        if let Some(module) = job.module {
+            self.recording.modules.get_mut(module).build_id.clone_from(&names.build_id);
+        }
+        if let Some(why) = names.names.iter().filter_map(|name| name.as_ref().err()).find(|why| why.blames_file()) {
+            self.blamed.push((job.path.clone(), *why));
+        }
+        let located = |(name, (_, place)): (Named, &(FrameId, u64))| match (name, self.recording_pid(job)) {
+            // A process may have a map and memory that nothing is known of.
+            (Err(Unnamed::NotInPerfMap), Some(pid)) => match spaces.why_unmapped(pid, Addr(*place)) {
+                Unnamed::RuntimeCode => Err(Unnamed::NotInPerfMap),
+                reason => Err(reason),
+            },
+            (name, _) => name,
+        };
+        let names = plain(names).into_iter().zip(&job.frames).map(located).collect();
+        self.take(&job.frames, names);
+    }
+
+    fn recording_pid(&self, job: &Job) -> Option<Pid> {
+        let (first, _) = job.frames.first()?;
+        match self.recording.frames.get(*first).location {
+            Location::Unmapped { pid, .. } => Some(pid),
+            _ => None,
+        }
+    }
+
+    fn remark(&mut self) {
+        let more = self.blamed.len().saturating_sub(MAX_REMARKS);
+        for (path, why) in self.blamed.drain(..).take(MAX_REMARKS) {
+            self.recording.meta.remarks.push(format!("symbols of {}: {why}", path.display()));
+        }
+        if more > 0 {
+            self.recording.meta.remarks.push(format!("symbols of {more} more files could not be read"));
+        }
+    }
+}
+
+fn plain(names: Names) -> Vec<Named> {
+    names.names.into_iter().map(|name| name.map(|(name, offset)| Symbol { name, offset })).collect()
+}
+
+fn numbers(frames: &[(FrameId, u64)]) -> Vec<u64> {
+    frames.iter().map(|(_, place)| *place).collect()
+}
+
+/// Every process has the same vDSO, which comes from the kernel: quell looks at its own.
+fn vdso_names(offsets: &[u64]) -> Vec<Named> {
+    let own = std::fs::read("/proc/self/maps").map(|text| maps::executable(&text)).unwrap_or_default();
+    let Some(range) = own.iter().find(|range| range.file.path().as_os_str() == VDSO) else {
+        return vec![Err(Unnamed::FileGone); offsets.len()];
+    };
+    let addresses: Vec<u64> = offsets.iter().map(|offset| range.start.0.saturating_add(*offset)).collect();
+    let process = source::Process {
+        debug_syms: false,
+        perf_map: false,
+        map_files: false,
+        ..source::Process::new(blazesym::Pid::Slf)
+    };
+    namer::batch(&Source::Process(process), Input::AbsAddr(&addresses), Unnamed::of_error, Unnamed::of_offset)
+}
+
+#[cfg(test)]
+mod tests;

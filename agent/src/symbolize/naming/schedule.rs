@@ -1,0 +1,182 @@
+//! In which order files are read, and which are not read at all.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::path::PathBuf;
+
+use super::reason::Unnamed;
+use super::{Names, Naming};
+use crate::inspect::{FileNumber, Owner};
+use crate::profile::{FrameId, ModuleId};
+
+/// Strikes after which no more files of an owner are tried.
+const MAX_STRIKES: u32 = 12;
+
+/// Strikes for a file that took too long.
+const TIMED_OUT: u32 = 4;
+
+/// Strikes for a file that ended the child that read it, which costs little.
+const KILLED: u32 = 1;
+
+/// A file to be read.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Job {
+    /// As what.
+    pub(super) naming: Naming,
+    /// Which.
+    pub(super) number: FileNumber,
+    /// The frames in it, with their places.
+    pub(super) frames: Vec<(FrameId, u64)>,
+    /// The module that it is.
+    pub(super) module: Option<ModuleId>,
+    /// Its path, for messages.
+    pub(super) path: PathBuf,
+}
+
+impl Job {
+    /// No name for any of its frames, for one reason.
+    pub(super) fn without(&self, why: Unnamed) -> Names {
+        Names { build_id: None, names: vec![Err(why); self.frames.len()] }
+    }
+}
+
+/// How much a file may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// What nearly all files can be named with.
+    Usual,
+    /// What the largest need.
+    Great,
+}
+
+/// What is to be done with a file.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Turn {
+    /// Read it.
+    Read(Job, Effort),
+    /// Leave it: other files of its owner were too much.
+    Leave(Job),
+}
+
+/// Files by owner. Root's come first, then one file of each other owner in turn, users of containers last, since their
+/// numbers are high. Of one owner, files with more frames come first. What took too long is tried once more at the end.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    owners: BTreeMap<Owner, Files>,
+    /// The owner whose file came last.
+    last: Option<Owner>,
+}
+
+#[derive(Debug, Default)]
+struct Files {
+    first: VecDeque<Job>,
+    second: VecDeque<Job>,
+    strikes: u32,
+}
+
+impl Schedule {
+    /// Adds a file.
+    pub(super) fn add(&mut self, owner: Owner, job: Job) {
+        let files = &mut self.owners.entry(owner).or_default().first;
+        let place = files.partition_point(|other| other.frames.len() >= job.frames.len());
+        files.insert(place, job);
+    }
+
+    /// The next file.
+    pub(super) fn next(&mut self) -> Option<Turn> {
+        let turn = match self.take(|files| files.first.pop_front()) {
+            Some(job) => Turn::Read(job, Effort::Usual),
+            None => Turn::Read(self.take(|files| files.second.pop_front())?, Effort::Great),
+        };
+        let is_out = self.last.and_then(|owner| self.owners.get(&owner)).is_some_and(|files| files.strikes >= MAX_STRIKES);
+        match turn {
+            Turn::Read(job, _) if is_out => Some(Turn::Leave(job)),
+            turn => Some(turn),
+        }
+    }
+
+    /// Takes note of why the file that came last has no names; `true` where it comes again.
+    pub(super) fn failed(&mut self, job: &Job, effort: Effort, why: Unnamed) -> bool {
+        let Some(files) = self.last.and_then(|owner| self.owners.get_mut(&owner)) else { return false };
+        match why {
+            Unnamed::TimedOut => files.strikes += TIMED_OUT,
+            Unnamed::Killed => files.strikes += KILLED,
+            _ => {}
+        }
+        let again = why == Unnamed::TimedOut && effort == Effort::Usual;
+        if again {
+            files.second.push_back(job.clone());
+        }
+        again
+    }
+
+    fn take(&mut self, take: impl Fn(&mut Files) -> Option<Job>) -> Option<Job> {
+        let next = |(owner, files): (&Owner, &mut Files)| Some((*owner, take(files)?));
+        let is_root = |(owner, _): &(&Owner, &mut Files)| owner.uid == 0;
+        let after = self.last.map_or(Bound::Unbounded, Bound::Excluded);
+        let root = self.owners.iter_mut().filter(is_root).find_map(next);
+        let later = root.or_else(|| self.owners.range_mut((after, Bound::Unbounded)).find_map(next));
+        let (owner, job) = later.or_else(|| self.owners.iter_mut().find_map(next))?;
+        self.last = Some(owner);
+        Some(job)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedule(files: &[(u32, u32)]) -> Schedule {
+        let mut schedule = Schedule::default();
+        for (uid, number) in files {
+            let job = Job {
+                naming: Naming::File,
+                number: FileNumber(*number),
+                frames: Vec::new(),
+                module: None,
+                path: PathBuf::new(),
+            };
+            schedule.add(Owner { uid: *uid, device: 1 }, job);
+        }
+        schedule
+    }
+
+    fn order(schedule: &mut Schedule, fate: impl Fn(u32, Effort) -> Option<Unnamed>) -> Vec<i64> {
+        let mut order = Vec::new();
+        while let Some(turn) = schedule.next() {
+            match turn {
+                Turn::Leave(job) => order.push(-i64::from(job.number.0)),
+                Turn::Read(job, effort) => {
+                    order.push(i64::from(job.number.0));
+                    if let Some(why) = fate(job.number.0, effort) {
+                        schedule.failed(&job, effort, why);
+                    }
+                }
+            }
+        }
+        order
+    }
+
+    #[test]
+    fn root_s_files_come_first_and_the_others_in_turn() {
+        let mut schedule = schedule(&[(1_000, 1), (1_000, 2), (1_000, 3), (0, 4), (0, 5), (33, 6)]);
+        assert_eq!(order(&mut schedule, |_, _| None), [4, 5, 6, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_large_file_is_tried_again_when_all_others_are_done() {
+        let mut schedule = schedule(&[(0, 1), (0, 2), (1_000, 3)]);
+        let slow = |number, effort| (number == 1 && effort == Effort::Usual).then_some(Unnamed::TimedOut);
+        assert_eq!(order(&mut schedule, slow), [1, 2, 3, 1]);
+    }
+
+    #[test]
+    fn an_owner_of_files_that_are_too_much_costs_a_bounded_time_and_others_nothing() {
+        let files: Vec<(u32, u32)> = (1..=100).map(|number| (1_000, number)).chain([(1_001, 1_000)]).collect();
+        let hostile = |number, _| (number < 1_000).then_some(Unnamed::TimedOut);
+        let order = order(&mut schedule(&files), hostile);
+        assert_eq!(order.iter().filter(|number| (1..1_000).contains(*number)).count(), 3, "{order:?}");
+        assert_eq!(order.iter().position(|number| *number == 1_000), Some(1), "{order:?}");
+        assert_eq!(order.iter().filter(|number| **number < 0).count(), 100, "{order:?}");
+    }
+}

@@ -1,0 +1,66 @@
+//! Bytes and descriptors over a UNIX stream socket (unix(7), `SCM_RIGHTS`).
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+
+/// The most descriptors that one message carries. The kernel allows 253 (`SCM_MAX_FD`, include/net/scm.h).
+pub(crate) const MAX_DESCRIPTORS: usize = 4;
+
+/// Sends some of `bytes`, at least one, and with the first of them `descriptors`. Returns how many bytes were sent.
+///
+/// # Errors
+/// Those of sendmsg(2); `WouldBlock` and `TimedOut` where the socket is set up so.
+pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&raw)];
+    let control = if raw.is_empty() { &[][..] } else { &rights[..] };
+    loop {
+        match sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(bytes)], control, MsgFlags::MSG_NOSIGNAL, None) {
+            Err(Errno::EINTR) => {}
+            sent => return Ok(sent?),
+        }
+    }
+}
+
+/// Receives at most as many bytes as `buffer` holds, 0 at the end of the stream, and appends descriptors that came with
+/// them, close-on-exec. A message with more than [`MAX_DESCRIPTORS`] is an error.
+///
+/// # Errors
+/// Those of recvmsg(2).
+pub(crate) fn receive(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    descriptors: &mut Vec<OwnedFd>,
+    flags: MsgFlags,
+) -> io::Result<usize> {
+    let mut control = cmsg_space!([RawFd; MAX_DESCRIPTORS]);
+    let mut slices = [IoSliceMut::new(buffer)];
+    let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = loop {
+        match recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut control), flags) {
+            Err(Errno::EINTR) => {}
+            received => break received?,
+        }
+    };
+    let mut truncated = message.flags.contains(MsgFlags::MSG_CTRUNC);
+    match message.cmsgs() {
+        Ok(messages) => {
+            for control in messages {
+                if let ControlMessageOwned::ScmRights(received) = control {
+                    // SAFETY: the kernel has just installed these descriptors for this process, and nothing else knows
+                    // of them.
+                    descriptors.extend(received.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+                }
+            }
+        }
+        Err(_) => truncated = true,
+    }
+    if truncated {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "too many descriptors in one message"));
+    }
+    Ok(message.bytes)
+}
