@@ -14,6 +14,7 @@ pub mod cpus;
 pub mod doctor;
 pub mod fake_host;
 pub mod fixture;
+pub mod hostile;
 pub mod kernel;
 pub mod machine;
 pub mod recorded;

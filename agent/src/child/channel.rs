@@ -108,7 +108,8 @@ impl Channel {
 
     fn take<T: DeserializeOwned>(&mut self) -> io::Result<Option<Message<T>>> {
         let Some(prefix) = self.received.first_chunk::<PREFIX>() else { return Ok(None) };
-        let number = |at: usize| u32::from_ne_bytes([prefix[at], prefix[at + 1], prefix[at + 2], prefix[at + 3]]) as usize;
+        let number =
+            |at: usize| u32::from_ne_bytes([prefix[at], prefix[at + 1], prefix[at + 2], prefix[at + 3]]) as usize;
         let (head, data, descriptors) = (number(0), number(4), number(8));
         if head.saturating_add(data) > self.limit || descriptors > MAX_DESCRIPTORS {
             return Err(damaged("a message is too long"));

@@ -84,9 +84,7 @@ fn compile(allowed: &[&[Allowed]]) -> Result<BpfProgram, BackendError> {
         let (number, condition) = match *call {
             Any(number) => (number, None),
             Allowed::Is(number, argument, value) => (number, Some((argument, SeccompCmpOp::Eq, value))),
-            Without(number, argument, bits) => {
-                (number, Some((argument, SeccompCmpOp::MaskedEq(u64::from(bits)), 0)))
-            }
+            Without(number, argument, bits) => (number, Some((argument, SeccompCmpOp::MaskedEq(u64::from(bits)), 0))),
         };
         // No rule at all allows every argument.
         let rules = rules.entry(number).or_default();

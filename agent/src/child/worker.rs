@@ -71,7 +71,12 @@ impl Worker {
     ///
     /// # Errors
     /// The child has ended, or does not read.
-    pub(crate) fn send(&mut self, head: &impl Serialize, data: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    pub(crate) fn send(
+        &mut self,
+        head: &impl Serialize,
+        data: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
         self.cpu_before = state(self.child.id()).map_or(Duration::ZERO, |state| state.cpu);
         self.channel.send(head, data, descriptors)
     }

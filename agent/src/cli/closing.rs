@@ -92,6 +92,8 @@ impl State {
 /// Ends the process, whatever else is going on in it: the other thread may be blocked by a pipe that nobody reads.
 #[expect(clippy::exit, reason = "the main thread may be blocked for ever")]
 fn end(how: &str, code: i32) {
-    tracing::warn!("{how} before everything was written: what is missing can be made from the recording with `quell report`");
+    tracing::warn!(
+        "{how} before everything was written: what is missing can be made from the recording with `quell report`"
+    );
     std::process::exit(code);
 }

@@ -1,7 +1,7 @@
 //! The command line: one file for each verb.
 
-mod doctor;
 mod closing;
+mod doctor;
 mod duration;
 mod ending;
 mod list;

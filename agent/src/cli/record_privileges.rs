@@ -4,9 +4,9 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use anyhow::Context as _;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::unistd::{getegid, geteuid};
-use anyhow::Context as _;
 use quell::child::Meter;
 use quell::host::{Capabilities, Capability};
 use quell::inspect::Children;

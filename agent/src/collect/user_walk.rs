@@ -126,7 +126,8 @@ mod tests {
         };
         let mut words = Vec::new();
         let mut spaces = AddressSpaces::new(Box::new(Direct::default()));
-        let whole = completed(bytemuck::cast_slice(&record(1)), &mut spaces, &mut words).expect("it lacks the user stack");
+        let whole =
+            completed(bytemuck::cast_slice(&record(1)), &mut spaces, &mut words).expect("it lacks the user stack");
         std::hint::black_box(&memory);
         let Some(Event::SleepStart(completed_start, stacks)) = event::parse(whole) else { panic!("the same record") };
         assert_eq!((completed_start.header, completed_start.user_regs), (start(1, regs).header, regs));
@@ -139,9 +140,8 @@ mod tests {
         let mut reads = 0;
         let mut stack = Stack::new(|address: Addr| {
             reads += 1;
-            let (start, words) = memory.iter().find(|(start, words)| {
-                (*start..start + 8 * words.len() as u64).contains(&address.0)
-            })?;
+            let (start, words) =
+                memory.iter().find(|(start, words)| (*start..start + 8 * words.len() as u64).contains(&address.0))?;
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
             let rest = &bytes[(address.0 - start) as usize..];
             Some(rest[..rest.len().min(PIECE as usize)].to_vec())

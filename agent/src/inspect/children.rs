@@ -131,7 +131,9 @@ impl Children {
                 }
                 Ok(None) => return,
                 Ok(Some(Message { head: Reply::Opened(owner), .. })) => Ok(Ok(owner)),
-                Ok(Some(Message { head: Reply::Refused { errno }, .. })) => Ok(Err(io::Error::from_raw_os_error(errno))),
+                Ok(Some(Message { head: Reply::Refused { errno }, .. })) => {
+                    Ok(Err(io::Error::from_raw_os_error(errno)))
+                }
                 Ok(Some(Message { head: Reply::Done, .. })) => Err(io::ErrorKind::InvalidData.into()),
                 Err(error) => Err(error),
             };
@@ -159,9 +161,10 @@ impl Children {
                 self.opened.push((waiting.number, Err(io::ErrorKind::TimedOut.into())));
                 continue;
             }
-            let sent = self.opener.worker(&mut self.keeper).and_then(|worker| {
-                worker.send(&waiting.request, &waiting.path, &[])
-            });
+            let sent = self
+                .opener
+                .worker(&mut self.keeper)
+                .and_then(|worker| worker.send(&waiting.request, &waiting.path, &[]));
             match sent {
                 Ok(()) => self.asked.push_back(waiting),
                 Err(error) if self.asked.is_empty() => {

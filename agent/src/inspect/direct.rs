@@ -44,9 +44,7 @@ impl ProcessAccess for Direct {
         self.next += 1;
         let opened = match file {
             ToOpen::Mapped(mapped, path) => reader::open_mapped(&mapped, path.as_os_str().as_bytes()),
-            ToOpen::PerfMap(pid) => {
-                identity(pid).and_then(|(owner, inner)| reader::open_perf_map(pid.0, inner, owner))
-            }
+            ToOpen::PerfMap(pid) => identity(pid).and_then(|(owner, inner)| reader::open_perf_map(pid.0, inner, owner)),
         };
         let owner = opened.and_then(|file| {
             let metadata = file.metadata()?;

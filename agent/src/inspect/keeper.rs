@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::thread;
 
 use hashbrown::HashMap;
@@ -104,14 +104,17 @@ fn wait(parent: &Channel, readers: &[Channel]) -> io::Result<()> {
     }
 }
 
-/// Closes what is sent to it.
+/// Closes what is sent to it. Returns when its threads run: what they need to begin may be forbidden then.
 fn closers() -> Sender<OwnedFd> {
     let (send, receive) = channel();
     let receive: Arc<Mutex<Receiver<OwnedFd>>> = Arc::new(Mutex::new(receive));
+    let mut running = Vec::new();
     for _ in 0..CLOSERS {
         let receive = receive.clone();
-        // Where no thread can be started, files stay open.
-        let _ = thread::Builder::new().name("closer".to_owned()).stack_size(64 << 10).spawn(move || {
+        let begun = Arc::new(Barrier::new(2));
+        let here = begun.clone();
+        let started = thread::Builder::new().name("closer".to_owned()).stack_size(64 << 10).spawn(move || {
+            here.wait();
             loop {
                 let next = receive.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 match next {
@@ -120,6 +123,11 @@ fn closers() -> Sender<OwnedFd> {
                 }
             }
         });
+        // Where no thread can be started, files stay open.
+        running.extend(started.is_ok().then_some(begun));
+    }
+    for begun in running {
+        begun.wait();
     }
     send
 }

@@ -224,7 +224,8 @@ mod tests {
         let mut spawned = HashSet::new();
         let mut seen: HashMap<Pid, Vec<&'static str>> = HashMap::new();
         let mut last = Nanos(0);
-        let (mut spaces, mut modules) = (AddressSpaces::new(Box::new(crate::inspect::Direct::default())), ModuleTable::default());
+        let (mut spaces, mut modules) =
+            (AddressSpaces::new(Box::new(crate::inspect::Direct::default())), ModuleTable::default());
         let mut programs = HashMap::new();
         for _ in 0..100 {
             let mut child = Command::new("/bin/true").spawn().expect("/bin/true runs");
@@ -259,7 +260,10 @@ mod tests {
             };
             assert_eq!(modules.get(module).name(), "true");
             spaces.poll(std::time::Duration::ZERO);
-            assert!(matches!(spaces.holding(module), super::super::files::Holding::Held { .. }), "its file is held open");
+            assert!(
+                matches!(spaces.holding(module), super::super::files::Holding::Held { .. }),
+                "its file is held open"
+            );
         }
     }
 }

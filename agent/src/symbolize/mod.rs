@@ -22,8 +22,8 @@ mod truncated;
 
 pub use events::{MappingEvent, MappingEvents, MappingEventsError};
 pub use files::FileIdentity;
-pub use maps::MappedRange;
 pub use kernel_symbols::KernelSymbols;
+pub use maps::MappedRange;
 pub use naming::symbolize;
 pub(crate) use naming::{DEBUG_FILES, serve as serve_namer};
 pub use spaces::AddressSpaces;

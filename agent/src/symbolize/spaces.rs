@@ -148,8 +148,7 @@ impl AddressSpaces {
             MappingEvent::Exec { pid } => {
                 let none = Arc::new(Mappings::new(&self.budget));
                 let space = self.space(none.clone(), true);
-                let previous =
-                    self.spaces.get_mut(pid).map(|space| std::mem::replace(&mut space.mappings, none));
+                let previous = self.spaces.get_mut(pid).map(|space| std::mem::replace(&mut space.mappings, none));
                 self.insert(*pid, Space { previous, ..space });
             }
             MappingEvent::Fork { pid, parent } => {
@@ -206,9 +205,10 @@ impl AddressSpaces {
             if self.files.opened(number, &result, &self.budget, &mut *self.access) {
                 continue;
             }
-            let space = self.opening.remove(&number).and_then(|(pid, serial)| {
-                self.spaces.get_mut(&pid).filter(|space| space.serial == serial)
-            });
+            let space = self
+                .opening
+                .remove(&number)
+                .and_then(|(pid, serial)| self.spaces.get_mut(&pid).filter(|space| space.serial == serial));
             match (space, result) {
                 (Some(space), Ok(owner)) => space.perf_map = PerfMap::Held(number, owner),
                 (Some(space), Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
@@ -453,7 +453,8 @@ mod tests {
 
     impl Test {
         fn new(events: &[MappingEvent]) -> Self {
-            let mut test = Self { spaces: AddressSpaces::new(Box::new(Direct::default())), modules: ModuleTable::default() };
+            let mut test =
+                Self { spaces: AddressSpaces::new(Box::new(Direct::default())), modules: ModuleTable::default() };
             test.apply(events);
             test
         }

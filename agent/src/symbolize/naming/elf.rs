@@ -397,7 +397,8 @@ mod tests {
         let copy = Elf::read(&own).and_then(|elf| elf.copy_symbols(&own)).expect("a copy");
         let (before, after) = (Elf::read(&own).expect("ELF"), Elf::read(&copy).expect("ELF"));
         assert_eq!((before.segments, before.entry), (after.segments, after.entry));
-        let symbols = |elf: &[Section]| elf.iter().filter(|row| row.kind == SHT_SYMTAB).map(|row| row.size).sum::<u64>();
+        let symbols =
+            |elf: &[Section]| elf.iter().filter(|row| row.kind == SHT_SYMTAB).map(|row| row.size).sum::<u64>();
         assert_eq!(symbols(&before.sections), symbols(&after.sections));
         let size = |file: &File| file.metadata().expect("readable").len();
         assert!(size(&copy) < size(&own), "{} of {}", size(&copy), size(&own));

@@ -22,9 +22,9 @@ use std::time::{Duration, Instant};
 use blazesym::symbolize::Input;
 use blazesym::symbolize::source::{self, Source};
 
-use super::{AddressSpaces, KernelSymbols};
 use super::files::{Holding, VDSO, VDSO_32};
 use super::maps;
+use super::{AddressSpaces, KernelSymbols};
 use crate::profile::{FrameId, Location, ModuleId, Recording, Symbol, SymbolizeStats};
 use crate::units::{Addr, Pid};
 use confined::ConfinedNamer;
@@ -83,12 +83,15 @@ fn name(
     let end = Instant::now() + DEADLINE;
     let mut cancelled = || cancelled() || Instant::now() >= end;
     let mut results = Results { recording, stats: places.stats, blamed: Vec::new() };
-    results.take(&places.kernel, match kallsyms {
-        Some(kallsyms) if !places.kernel.is_empty() => {
-            plain(namer.kernel(kallsyms, &numbers(&places.kernel), &mut cancelled))
-        }
-        _ => vec![Err(Unnamed::KernelUnreadable); places.kernel.len()],
-    });
+    results.take(
+        &places.kernel,
+        match kallsyms {
+            Some(kallsyms) if !places.kernel.is_empty() => {
+                plain(namer.kernel(kallsyms, &numbers(&places.kernel), &mut cancelled))
+            }
+            _ => vec![Err(Unnamed::KernelUnreadable); places.kernel.len()],
+        },
+    );
     let mut schedule = Schedule::default();
     for (module, frames) in places.modules {
         let path = &results.recording.modules.get(module).path;
@@ -100,7 +103,10 @@ fn name(
             match spaces.holding(module) {
                 Holding::Held { number, owner } => {
                     let path = path.clone();
-                    schedule.add(owner, Job { naming: Naming::File, number, frames: frames.clone(), module: Some(module), path });
+                    schedule.add(
+                        owner,
+                        Job { naming: Naming::File, number, frames: frames.clone(), module: Some(module), path },
+                    );
                     None
                 }
                 Holding::Refused(why) => Some(vec![Err(why); frames.len()]),

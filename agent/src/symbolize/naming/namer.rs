@@ -162,9 +162,7 @@ fn file_names(file: &File, offsets: &[u64]) -> Names {
     };
     let build_id = elf.build_id(file).map(|id| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     let mut names = match elf.copy_symbols(file) {
-        Ok(copy) => {
-            batch(&elf_source(&copy), Input::FileOffset(offsets), Unnamed::of_error, Unnamed::of_offset)
-        }
+        Ok(copy) => batch(&elf_source(&copy), Input::FileOffset(offsets), Unnamed::of_error, Unnamed::of_offset),
         Err(error) => vec![Err(reason(&error)); offsets.len()],
     };
     if !elf.has_symbols {

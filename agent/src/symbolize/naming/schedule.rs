@@ -88,7 +88,8 @@ impl Schedule {
             Some(job) => Turn::Read(job, Effort::Usual),
             None => Turn::Read(self.take(|files| files.second.pop_front())?, Effort::Great),
         };
-        let is_out = self.last.and_then(|owner| self.owners.get(&owner)).is_some_and(|files| files.strikes >= MAX_STRIKES);
+        let is_out =
+            self.last.and_then(|owner| self.owners.get(&owner)).is_some_and(|files| files.strikes >= MAX_STRIKES);
         match turn {
             Turn::Read(job, _) if is_out => Some(Turn::Leave(job)),
             turn => Some(turn),

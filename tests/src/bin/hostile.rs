@@ -1,0 +1,166 @@
+//! A process as a hostile user of a captured host would run it. Each mode is one way to harm a capture.
+
+#![allow(unsafe_code, reason = "runs code from files that it maps, and registers what the kernel would not have it do")]
+
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+use std::path::PathBuf;
+use std::ptr;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Parser;
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, fork};
+
+#[derive(Parser)]
+enum Mode {
+    /// Maps 8 KiB of a file and runs the code at 4 KiB, for ever
+    Run { file: PathBuf },
+    /// Runs code made at run time, so many instructions of 5 bytes in a loop, for ever
+    Jit { instructions: usize },
+    /// Makes a file short and long again, for ever
+    Truncate { file: PathBuf, long: u64 },
+    /// Makes so many executable mappings, and forks for ever children with mappings of their own
+    Mappings { count: usize },
+    /// Sleeps for ever with a frame pointer into memory that is never there (userfaultfd)
+    Stall,
+}
+
+const PAGE: usize = 4_096;
+const RX: i32 = libc::PROT_READ | libc::PROT_EXEC;
+const RWX: i32 = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
+const ANONYMOUS: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+
+fn main() -> Result<()> {
+    match Mode::parse() {
+        Mode::Run { file } => run(&File::open(&file).with_context(|| format!("cannot open {}", file.display()))?),
+        Mode::Jit { instructions } => jit(instructions),
+        Mode::Truncate { file, long } => loop {
+            let file = File::options().write(true).open(&file)?;
+            for length in [2 * PAGE as u64, long] {
+                file.set_len(length)?;
+            }
+        },
+        Mode::Mappings { count } => mappings(count),
+        Mode::Stall => stall(),
+    }
+}
+
+fn map(at: usize, length: usize, protection: i32, flags: i32, file: i32) -> Result<*mut u8> {
+    // SAFETY: with MAP_FIXED at addresses that nothing of this program uses, else where the kernel chooses.
+    let mapped = unsafe { libc::mmap(at as *mut _, length, protection, flags, file, 0) };
+    ensure!(mapped != libc::MAP_FAILED, "mmap: {}", std::io::Error::last_os_error());
+    Ok(mapped.cast())
+}
+
+fn call(code: *const u8) -> Result<()> {
+    // SAFETY: there is code that loops for ever and touches nothing.
+    let code: extern "C" fn() = unsafe { std::mem::transmute(code) };
+    ready()?;
+    code();
+    Ok(())
+}
+
+/// Says on stdout that the mode has begun.
+fn ready() -> Result<()> {
+    use std::io::Write as _;
+    Ok(writeln!(std::io::stdout(), "ready")?)
+}
+
+fn run(file: &File) -> Result<()> {
+    let mapped = map(0, 2 * PAGE, RX, libc::MAP_PRIVATE, file.as_raw_fd())?;
+    call(mapped.wrapping_add(PAGE))
+}
+
+fn jit(instructions: usize) -> Result<()> {
+    let length = 5 * instructions;
+    let memory = map(0, length + PAGE, RWX, ANONYMOUS, -1)?;
+    let mut code = [0x0f, 0x1f, 0x44, 0, 0].repeat(instructions);
+    code.push(0xe9);
+    code.extend((-(length as i32 + 5)).to_le_bytes());
+    // SAFETY: the mapping is as long as this, and a page longer.
+    unsafe { ptr::copy_nonoverlapping(code.as_ptr(), memory, code.len()) };
+    call(memory)
+}
+
+fn mappings(count: usize) -> Result<()> {
+    const BASE: usize = 0x2000_0000_0000;
+    for number in 0..count {
+        // Every second page, so that no two become one.
+        map(BASE + 2 * PAGE * number, PAGE, RX, ANONYMOUS | libc::MAP_FIXED, -1)?;
+    }
+    ready()?;
+    loop {
+        // SAFETY: this program has one thread.
+        match unsafe { fork() }? {
+            ForkResult::Child => {
+                let own = map(BASE - 2 * PAGE, PAGE, RX, ANONYMOUS | libc::MAP_FIXED, -1);
+                std::process::exit(i32::from(own.is_err()));
+            }
+            ForkResult::Parent { child } => {
+                waitpid(child, None)?;
+            }
+        }
+    }
+}
+
+/// include/uapi/linux/userfaultfd.h.
+#[repr(C)]
+struct Api {
+    api: u64,
+    features: u64,
+    ioctls: u64,
+}
+
+#[repr(C)]
+struct Register {
+    start: u64,
+    length: u64,
+    mode: u64,
+    ioctls: u64,
+}
+
+nix::ioctl_readwrite!(api, 0xaa, 0x3f, Api);
+nix::ioctl_readwrite!(register, 0xaa, 0x00, Register);
+
+#[cfg(target_arch = "x86_64")]
+fn stall() -> Result<()> {
+    /// `UFFD_USER_MODE_ONLY`, 5.11, would not do: the kernel is to fault.
+    const FLAGS: i32 = libc::O_CLOEXEC;
+    // SAFETY: makes a descriptor.
+    let descriptor = unsafe { libc::syscall(libc::SYS_userfaultfd, FLAGS) } as i32;
+    if descriptor < 0 {
+        bail!("userfaultfd: {}", std::io::Error::last_os_error());
+    }
+    let stack = map(0, 16 * PAGE, libc::PROT_READ | libc::PROT_WRITE, ANONYMOUS, -1)? as u64 + 8 * PAGE as u64;
+    let absent = map(0, 16 * PAGE, libc::PROT_READ | libc::PROT_WRITE, ANONYMOUS, -1)? as u64;
+    let mut hello = Api { api: 0xaa, features: 0, ioctls: 0 };
+    // SAFETY: the structure is the one that the kernel reads and writes.
+    unsafe { api(descriptor, &raw mut hello) }?;
+    let mut missing = Register { start: absent, length: 16 * PAGE as u64, mode: 1, ioctls: 0 };
+    // SAFETY: as above.
+    unsafe { register(descriptor, &raw mut missing) }?;
+    ensure!(absent > stack || absent < stack, "two mappings");
+    // The frame pointer is to lie above the stack pointer.
+    let (stack, absent) = if absent > stack { (stack, absent) } else { (absent - PAGE as u64, absent) };
+    ready()?;
+    // SAFETY: never returns, so that what it does to the stack is seen by nobody. pause(2) is number 34.
+    unsafe {
+        std::arch::asm!(
+            "mov rsp, {stack}",
+            "mov rbp, {absent}",
+            "2:",
+            "mov eax, 34",
+            "syscall",
+            "jmp 2b",
+            stack = in(reg) stack,
+            absent = in(reg) absent,
+            options(noreturn)
+        )
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn stall() -> Result<()> {
+    bail!("written for x86-64")
+}
