@@ -28,7 +28,12 @@ pub struct MappedRange {
 /// ended but were not waited for yet.
 pub(super) fn executable(pid: Pid) -> io::Result<Vec<MappedRange>> {
     let text = std::fs::read(format!("/proc/{pid}/maps"))?;
-    Ok(text.split(|byte| *byte == b'\n').filter_map(parse).collect())
+    Ok(parse_all(&text))
+}
+
+/// The executable mappings that a whole file lists.
+pub(super) fn parse_all(text: &[u8]) -> Vec<MappedRange> {
+    text.split(|byte| *byte == b'\n').filter_map(parse).collect()
 }
 
 /// One line (Documentation/filesystems/proc.rst, `/proc/PID/maps`); `None` where it is not executable, and for the

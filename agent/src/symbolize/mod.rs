@@ -14,6 +14,8 @@ mod demangle;
 mod elf;
 mod events;
 mod files;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod kernel_symbols;
 mod mappings;
 mod maps;

@@ -207,6 +207,14 @@ fn build_id(file: &File) -> Option<String> {
     Some(read.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// Everything that is read of one file.
+#[cfg(feature = "fuzzing")]
+pub(super) fn fuzz_file(file: &File) {
+    let build_id = build_id(file);
+    let offsets: Vec<u64> = (0..64).map(|shift| 1 << shift).collect();
+    let _ = contained(offsets.len(), || file_names(file, build_id.as_deref(), &offsets));
+}
+
 fn unmapped_names(spaces: &AddressSpaces, pid: Pid, addresses: &[u64]) -> Vec<Named> {
     let map = spaces.perf_map(pid);
     let mut found = map.as_ref().and_then(|map| perf_map::names(map, addresses).ok());
