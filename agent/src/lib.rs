@@ -7,6 +7,9 @@
 
 pub mod child;
 pub mod collect;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
 pub mod inspect;
 pub mod output;

@@ -22,4 +22,5 @@ pub mod small;
 pub mod support;
 mod syscall;
 pub mod turns;
+pub mod unprivileged;
 pub mod verdict;

@@ -11,7 +11,7 @@ use quell::child::Meter;
 use quell::host::{Capabilities, Capability};
 use quell::inspect::Children;
 use quell::output::Output;
-use quell::privileges::table::{RECORD, RECORD_AT_START, RECORD_IF_GIVEN};
+use quell::privileges::table::{RECORD, RECORD_AT_START, RECORD_IF_GIVEN, RECORD_TO_WRITE};
 use quell::privileges::{Need, PrivilegeError, drop_all, keep_only, put_into_effect};
 use quell::symbolize::KernelSymbols;
 
@@ -42,7 +42,7 @@ pub(super) fn prepare(outputs: &[Output]) -> anyhow::Result<Prepared> {
     });
     let processes = Children::start().context("could not start the processes that read other processes")?;
     let needs_override = outputs.iter().filter_map(Output::path).any(|path| !is_own_to_write(path));
-    let to_write = if needs_override { vec![Capability::DacOverride] } else { Vec::new() };
+    let to_write = if needs_override { capabilities(&[RECORD_TO_WRITE]) } else { Vec::new() };
     let capture = capabilities(&[RECORD]);
     keep_only(&[capture.as_slice(), to_write.as_slice()].concat())?;
     put_into_effect(&capture)?;

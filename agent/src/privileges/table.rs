@@ -1,5 +1,7 @@
 //! What each verb and each child process needs: the one place that says so.
 
+use std::fmt::Write as _;
+
 use crate::child::Role;
 use crate::host::Capability;
 
@@ -74,12 +76,14 @@ pub const RECORD_IF_GIVEN: &[Need] = &[
         Kept::AtStart,
         "turn the kernel's BPF run-time statistics on, which tell what a capture costs; a child process keeps it, and can do nothing else",
     ),
-    need(
-        Capability::DacOverride,
-        Kept::WhileRunning,
-        "write results into a directory where user root may not, such as another user's; kept only then, and not in effect before",
-    ),
 ];
+
+/// What `quell record` keeps, not in effect, where a result goes to a directory that user root may not write.
+pub const RECORD_TO_WRITE: &[Need] = &[need(
+    Capability::DacOverride,
+    Kept::WhileRunning,
+    "write results into a directory where user root may not, such as another user's; kept only then, and not in effect before",
+)];
 
 /// What `quell doctor` tries.
 pub const DOCTOR: &[Need] = &[
@@ -152,5 +156,72 @@ pub fn of_child(role: Role) -> &'static [Capability] {
         Role::Meter => &[Capability::SysAdmin],
         Role::Reader => &[Capability::SysPtrace, Capability::DacReadSearch, Capability::CheckpointRestore],
         Role::Keeper | Role::Namer => &[],
+    }
+}
+
+/// The table that SECURITY.md shows, in Markdown.
+#[must_use]
+pub fn markdown() -> String {
+    let mut text = "| verb | keeps | for |\n|---|---|---|\n".to_owned();
+    for VerbPrivileges { verbs, keeps } in VERBS {
+        let verbs: Vec<String> = verbs.iter().map(|verb| format!("`{verb}`")).collect();
+        let verbs = verbs.join(", ");
+        match keeps {
+            Keeps::Nothing => row(&mut text, &verbs, "nothing", "it reads and writes files as its caller"),
+            Keeps::AllOfCaller(why) => {
+                row(&mut text, &verbs, "what its caller has, and nothing of its file's capabilities", why);
+            }
+            Keeps::Only(needs) | Keeps::OnlyOfCaller(needs) => {
+                for need in *needs {
+                    row(&mut text, &verbs, &kept(need, matches!(keeps, Keeps::OnlyOfCaller(_))), need.reason);
+                }
+            }
+        }
+        if verbs == "`record`" {
+            RECORD_AT_START.iter().for_each(|need| row(&mut text, &verbs, &kept(need, false), need.reason));
+            for need in RECORD_IF_GIVEN.iter().chain(RECORD_TO_WRITE) {
+                row(&mut text, &verbs, &format!("{}, where it has it", kept(need, false)), need.reason);
+            }
+        }
+    }
+    text
+}
+
+fn kept(need: &Need, of_caller: bool) -> String {
+    let name = need.capability.name();
+    match (need.kept, of_caller) {
+        (_, true) => format!("`{name}`, but not its file's"),
+        (Kept::AtStart, _) => format!("`{name}`, at its start"),
+        (Kept::WhileRunning, _) => format!("`{name}`"),
+    }
+}
+
+fn row(text: &mut String, verbs: &str, kept: &str, reason: &str) {
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "| {verbs} | {kept} | {reason} |");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_security_page_shows_this_table_and_the_setcap_line() {
+        let page = include_str!("../../../SECURITY.md");
+        assert!(page.contains(&markdown()), "SECURITY.md should have:\n{}", markdown());
+        let advice = advice("/usr/local/bin/quell");
+        for command in advice.split(": ").last().unwrap_or_default().split(" && ") {
+            assert!(page.contains(command), "SECURITY.md should have: {command}");
+        }
+    }
+
+    #[test]
+    fn the_suggestion_keeps_others_out_and_gives_no_more_than_a_capture_keeps() {
+        let advice = advice("quell");
+        assert!(advice.contains("chgrp quell quell && sudo chmod 0750 quell && sudo setcap "), "{advice}");
+        assert!(advice.contains("as good as root"), "{advice}");
+        for never in ["cap_sys_admin", "cap_dac_override", "cap_setpcap", "cap_sys_resource"] {
+            assert!(!advice.contains(never), "{advice}");
+        }
     }
 }

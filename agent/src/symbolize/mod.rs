@@ -13,6 +13,8 @@
 mod budget;
 mod events;
 mod files;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod kernel_symbols;
 mod mappings;
 mod maps;

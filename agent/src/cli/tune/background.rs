@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use nix::sys::signal::{SigSet, Signal};
 use quell::host::{Host, Root};
+use quell::privileges;
 use quell::tune::background::{self, Errand, Post};
 use quell::tune::journal::{JournalError, Phase, StepState, Store, TransactionId};
 use quell::tune::knob::{self, Held, Lifetime, Reading};
@@ -116,6 +117,8 @@ pub(super) fn hold(root: &Root, arguments: &Hold) -> anyhow::Result<Outcome> {
     }
     // Who waits for it takes this for the word that all is held.
     let post = Post::take(root, &Errand::Hold(id)).context("cannot say who holds it")?;
+    // What is held stays open without them.
+    privileges::drop_all()?;
     // Who has begun to undo it before that found nobody here.
     match Store::of(root).read(id)?.map(|transaction| transaction.phase) {
         Some(Phase::Applying | Phase::Complete { .. }) => ending.wait().map(drop)?,

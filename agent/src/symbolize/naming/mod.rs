@@ -275,5 +275,12 @@ fn vdso_names(offsets: &[u64]) -> Vec<Named> {
     namer::batch(&Source::Process(process), Input::AbsAddr(&addresses), Unnamed::of_error, Unnamed::of_offset)
 }
 
+/// What the child does with one file.
+#[cfg(feature = "fuzzing")]
+pub(super) fn names_for_fuzzing(naming: Naming, file: &File, places: &[u64]) {
+    let names = namer::names(naming, file, places);
+    assert_eq!(names.names.len(), places.len());
+}
+
 #[cfg(test)]
 mod tests;

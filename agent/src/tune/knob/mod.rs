@@ -295,6 +295,17 @@ pub fn by_id(id: &str) -> Option<&'static dyn Knob> {
     BY_ID.get(id).copied()
 }
 
+/// Reads every process and thread of a tree.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz_processes(root: &crate::host::Root) {
+    if let Ok(processes) = threads::processes(root) {
+        for process in &processes {
+            let _ = process.part();
+        }
+    }
+    let _ = threads::threads_of(root, crate::units::Pid(10));
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

@@ -1,0 +1,105 @@
+//! A quell that is run by a user who is not trusted.
+
+use std::ffi::CString;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result};
+use tempfile::TempDir;
+
+use crate::agent;
+
+/// The user id and group id of `nobody` on Debian.
+pub const USER: u32 = 65_534;
+
+/// The capabilities that `quell doctor` suggests: DAC_READ_SEARCH, SYS_PTRACE, SYSLOG, PERFMON, BPF, CHECKPOINT_RESTORE
+/// (include/uapi/linux/capability.h).
+pub const SUGGESTED: u64 = 1 << 2 | 1 << 19 | 1 << 34 | 1 << 38 | 1 << 39 | 1 << 40;
+
+/// A private copy of quell with file capabilities, and a directory of the user's own.
+#[derive(Debug)]
+pub struct Unprivileged {
+    dir: TempDir,
+    quell: PathBuf,
+}
+
+impl Unprivileged {
+    /// Makes one. `None` where this process may not give files capabilities, or where they have no effect (a `nosuid` mount).
+    pub fn new(capabilities: u64) -> Result<Option<Self>> {
+        let dir = tempfile::tempdir().context("cannot make a temporary directory")?;
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
+        let quell = dir.path().join("quell");
+        fs::copy(agent::binary()?, &quell)?;
+        fs::set_permissions(&quell, Permissions::from_mode(0o755))?;
+        if set_capabilities(&quell, capabilities).is_err() {
+            return Ok(None);
+        }
+        let home = dir.path().join("home");
+        fs::create_dir(&home)?;
+        if chown(&home, Some(USER), Some(USER)).is_err() {
+            return Ok(None);
+        }
+        let one = Self { dir, quell };
+        // `quell __child` is refused alike with and without them, so a plain file is asked.
+        Ok(one.has_effect()?.then_some(one))
+    }
+
+    /// The user's own directory.
+    pub fn home(&self) -> PathBuf {
+        self.dir.path().join("home")
+    }
+
+    /// A directory that only root may enter.
+    pub fn roots(&self) -> Result<PathBuf> {
+        let path = self.dir.path().join("root");
+        if !path.exists() {
+            fs::create_dir(&path)?;
+            fs::set_permissions(&path, Permissions::from_mode(0o700))?;
+        }
+        Ok(path)
+    }
+
+    /// The command, as the user types it at home.
+    pub fn command(&self) -> Command {
+        let mut command = self.of_user(&self.quell);
+        command.env("HOME", self.home()).env("TMPDIR", self.home());
+        command
+    }
+
+    /// Another program, run by the user.
+    pub fn of_user(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        // Also leaves root's groups.
+        command.uid(USER).gid(USER).current_dir(self.home()).stdin(Stdio::null());
+        command
+    }
+
+    fn has_effect(&self) -> Result<bool> {
+        let probe = self.dir.path().join("probe");
+        fs::copy("/bin/cat", &probe)?;
+        fs::set_permissions(&probe, Permissions::from_mode(0o755))?;
+        set_capabilities(&probe, 1 << 2)?;
+        let output = self.of_user(&probe).arg("/proc/self/status").output()?;
+        fs::remove_file(&probe)?;
+        Ok(String::from_utf8_lossy(&output.stdout).contains("CapEff:\t0000000000000004"))
+    }
+}
+
+/// Sets a file's permitted and effective capabilities.
+#[allow(unsafe_code, reason = "no crate here sets extended attributes")]
+fn set_capabilities(path: &Path, capabilities: u64) -> io::Result<()> {
+    // struct vfs_cap_data, revision 2, with the effective bit (include/uapi/linux/capability.h).
+    let words = [0x0200_0001, capabilities as u32, 0, (capabilities >> 32) as u32, 0];
+    let value: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: the name and the path end in NUL, the value is as long as is said; the kernel only reads them.
+    let result = unsafe {
+        libc::setxattr(path.as_ptr(), c"security.capability".as_ptr(), value.as_ptr().cast(), value.len(), 0)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
