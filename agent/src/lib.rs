@@ -6,6 +6,7 @@
 #![deny(missing_docs)]
 
 pub mod collect;
+pub mod file;
 pub mod host;
 pub mod output;
 pub mod probe;

@@ -4,9 +4,11 @@
 pub(crate) mod bpf;
 pub(crate) mod ethtool;
 mod gate;
+pub(crate) mod inherited;
 pub(crate) mod locked_exec;
 pub(crate) mod netlink;
 mod perf_period;
+pub(crate) mod random;
 pub(crate) mod sched;
 pub(crate) mod xattr;
 
