@@ -152,7 +152,7 @@ pub(super) fn history(root: &Root, out: &mut dyn Write) -> anyhow::Result<Outcom
     let (boot, at_work) = (boot(root)?, Lock::holder(root));
     let Transactions { readable, broken } = store.transactions()?;
     if readable.is_empty() && broken.is_empty() {
-        writeln!(out, "no transactions in {}", store.directory().display())?;
+        writeln!(out, "no transactions in {}", store.display_path().display())?;
     }
     for transaction in &readable {
         line(transaction, &boot, at_work.as_deref(), out)?;

@@ -161,7 +161,7 @@ fn told_first(root: &Root) {
 }
 
 fn profiles(root: &Root) -> PathBuf {
-    root.path(DIRECTORY)
+    root.display_path(DIRECTORY)
 }
 
 /// What a profile would change on a host.
