@@ -65,8 +65,9 @@ fn escapes(case: &Case) -> Vec<&'static str> {
 
 #[test]
 fn no_link_leads_out_of_a_tree() {
-    let case = Case::new();
-    for path in escapes(&case) {
+    for index in 0..escapes(&Case::new()).len() {
+        let case = Case::new();
+        let path = escapes(&case)[index];
         assert!(case.root.read(path).is_err(), "{path}");
         assert!(case.root.read_bytes(path).is_err(), "{path}");
         assert!(!case.root.has(path), "{path}");
@@ -82,8 +83,8 @@ fn no_link_leads_out_of_a_tree() {
         let _ = case.root.replace_file(path, b"changed", |_, _| Ok(()));
         let _ = case.root.create_directories(path);
         assert_eq!(case.outside(), OUTSIDE, "{path}");
+        assert!(case.root.list("/middle").map_or(true, |names| names.is_empty()), "{path}");
     }
-    assert!(case.root.list("/middle").expect("nothing").is_empty());
 }
 
 #[test]
@@ -156,7 +157,7 @@ fn only_regular_files_of_a_bounded_size_are_read() {
         assert!(case.root.read(path).is_err(), "{path}");
         assert!(case.root.write(path, "x").is_err(), "{path}");
     }
-    let endless = fs::File::create(case.at("tree/endless")).expect("a file");
+    let endless = File::create(case.at("tree/endless")).expect("a file");
     endless.set_len(1 << 40).expect("a hole");
     let error = case.root.read("/endless").expect_err("too long");
     assert_eq!(error.kind(), io::ErrorKind::FileTooLarge, "{error}");
