@@ -98,7 +98,9 @@ impl Root {
     /// Those of reading; in a tree, of what is no regular file; and of one that is longer than 16 MiB.
     pub fn read_bytes(&self, absolute: &str) -> io::Result<Vec<u8>> {
         let file = self.open(absolute)?;
-        let mut bytes = Vec::new();
+        // Room for a page: the first read of a file of /proc/sys is the only one that gets anything (do_proc_dointvec,
+        // kernel/sysctl.c), and that of a vector without room is of 32 bytes.
+        let mut bytes = Vec::with_capacity(4096);
         // One more: whether there is more than that.
         file.take(MOST + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MOST {
@@ -182,9 +184,7 @@ impl Root {
             None => access(absolute, AccessFlags::W_OK),
             // By its directory's descriptor: an empty path takes faccessat2(2), of Linux 5.8.
             Some(tree) => match tree.real(absolute).and_then(|real| tree.parent(&real)) {
-                Ok((parent, name)) => {
-                    faccessat(&parent, name.as_os_str(), AccessFlags::W_OK, AtFlags::AT_SYMLINK_NOFOLLOW)
-                }
+                Ok((parent, name)) => faccessat(&parent, name.as_os_str(), AccessFlags::W_OK, AtFlags::empty()),
                 Err(_) => return false,
             },
         };

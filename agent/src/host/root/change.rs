@@ -163,9 +163,8 @@ impl Root {
     /// It cannot be made or tightened, or belongs to somebody else.
     pub fn state_directory(&self, absolute: &str) -> Result<Directory, FileError> {
         let failed = |source| FileError::Io { operation: "create", path: self.display_path(absolute), source };
-        for (end, _) in absolute.match_indices('/').skip(1).chain([(absolute.len(), "")]) {
-            let directory = &absolute[..end];
-            let is_own = directory.split('/').any(|part| part == OWN);
+        for directory in ancestors(absolute) {
+            let is_own = is_own(directory);
             if !self.is_directory(directory) {
                 match self.make_directory(directory, if is_own { Mode::S_IRWXU } else { EVERYBODY }) {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -180,20 +179,24 @@ impl Root {
         self.open_directory(absolute)
     }
 
-    /// As [`state_directory`](Self::state_directory), of one that exists; `None` where it does not. Who may only look does not
-    /// tighten it.
+    /// As [`state_directory`](Self::state_directory), of one that exists; `None` where it does not. Who may not tighten it opens it
+    /// as it is.
     ///
     /// # Errors
     /// It cannot be opened, or belongs to somebody else.
     pub fn existing_state_directory(&self, absolute: &str) -> Result<Option<Directory>, FileError> {
-        let directory = match self.open_directory(absolute) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            directory => directory?,
-        };
-        match directory.make_private() {
-            Err(error @ FileError::ForeignState { .. }) => Err(error),
-            _ => Ok(Some(directory)),
+        let mut last = None;
+        for directory in ancestors(absolute).filter(|directory| is_own(directory)) {
+            let opened = match self.open_directory(directory) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                opened => opened?,
+            };
+            if let Err(error @ FileError::ForeignState { .. }) = opened.make_private() {
+                return Err(error);
+            }
+            last = Some(opened);
         }
+        Ok(last)
     }
 
     /// Replaces a file of quell's own in a [state directory](Self::state_directory).
@@ -228,5 +231,13 @@ impl Root {
 /// For the owner to change and for everybody to enter.
 const EVERYBODY: Mode = Mode::from_bits_truncate(0o755);
 
-/// What directories of quell's own state are called, or lie in.
-const OWN: &str = "quell";
+/// A directory's own path and those that it is in, the outermost first.
+fn ancestors(absolute: &str) -> impl Iterator<Item = &str> {
+    let ends = absolute.match_indices('/').skip(1).map(|(end, _)| end).chain([absolute.len()]);
+    ends.map(|end| &absolute[..end])
+}
+
+/// Whether a directory is quell's own: it is called so, or lies in one that is.
+fn is_own(directory: &str) -> bool {
+    directory.split('/').any(|part| part == "quell")
+}
