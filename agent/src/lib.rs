@@ -10,6 +10,7 @@ pub mod collect;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod file;
 pub mod host;
 pub mod inspect;
 pub mod output;

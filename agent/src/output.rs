@@ -1,26 +1,27 @@
 //! Where results go: checked before a capture begins, and written whole or not at all.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use nix::unistd::{AccessFlags, access};
-
+use crate::file::{FileError, OutputFile};
 use crate::profile::{Profile, Recording};
-use crate::recording::{self, RecordingError};
+use crate::recording::{self, Destination, RecordingError};
 use crate::report::{self, FORMATS, Format, ReportError};
 
 /// A place for a result, and the form it is written in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Output {
     place: Place,
     form: Form,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Opened when the output is checked: what is written later goes to the directory that was looked at.
+#[derive(Clone, Debug)]
 enum Place {
     Stdout,
-    Path(PathBuf),
+    File { path: PathBuf, file: Arc<OutputFile> },
+    Recording { path: PathBuf, destination: Arc<Destination> },
 }
 
 /// What is written.
@@ -85,14 +86,9 @@ pub enum OutputError {
     /// A directory does not go through a pipe.
     #[error("a recording is a directory and cannot be written to standard output; give a path that ends in .quell")]
     StdoutRecording,
-    /// The path cannot be written.
-    #[error("cannot write {}: {why}", path.display())]
-    Refused {
-        /// The path.
-        path: PathBuf,
-        /// Why, and what would help.
-        why: String,
-    },
+    /// Nothing may be written there.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Writing failed; nothing is left behind.
     #[error("could not write {}", path.display())]
     Failed {
@@ -138,12 +134,12 @@ impl Output {
     pub fn path(&self) -> Option<&Path> {
         match &self.place {
             Place::Stdout => None,
-            Place::Path(path) => Some(path),
+            Place::File { path, .. } | Place::Recording { path, .. } => Some(path),
         }
     }
 
     /// Writes the profile, or for [`Form::Recording`] the recording. A file is written under another name in the same
-    /// folder and renamed when it is whole. `stdout` is where `-o -` goes.
+    /// directory and renamed when it is whole. `stdout` is where `-o -` goes.
     ///
     /// # Errors
     /// Writing fails; then there is nothing new at the path, and what was there is as it was.
@@ -154,8 +150,15 @@ impl Output {
                 stdout.flush().map_err(|error| OutputError::Stdout(error.into()))
             }
             (Place::Stdout, Form::Recording) => Err(OutputError::StdoutRecording),
-            (Place::Path(path), Form::Report(format)) => write_whole(path, |out| format.sink.write(profile, out)),
-            (Place::Path(path), Form::Recording) => Ok(recording::write(recording, path)?),
+            (Place::File { path, file }, Form::Report(format)) => {
+                write_report(file, path, |out| format.sink.write(profile, out))
+            }
+            (Place::Recording { destination, .. }, Form::Recording) => {
+                recording::write_to(recording, destination)?;
+                Ok(())
+            }
+            // `among` pairs them.
+            (Place::File { .. }, Form::Recording) | (Place::Recording { .. }, Form::Report(_)) => unreachable!(),
         }
     }
 
@@ -180,8 +183,13 @@ impl Output {
             };
         }
         let form = form.ok_or_else(|| OutputError::UnknownEnding { path: path.to_owned(), known: endings(formats) })?;
-        check_writable(path, form).map_err(|why| OutputError::Refused { path: path.to_owned(), why })?;
-        Ok(Self { place: Place::Path(path.to_owned()), form })
+        let place = match form {
+            Form::Report(_) => Place::File { path: path.to_owned(), file: Arc::new(OutputFile::open(path)?) },
+            Form::Recording => {
+                Place::Recording { path: path.to_owned(), destination: Arc::new(Destination::open(path)?) }
+            }
+        };
+        Ok(Self { place, form })
     }
 }
 
@@ -199,87 +207,40 @@ fn endings(formats: &[Format]) -> String {
     endings.chain([recording::ENDING]).map(|ending| format!(".{ending}")).collect::<Vec<_>>().join(", ")
 }
 
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+/// What stops the drawing of a report: the format, or the file.
+enum Stopped {
+    Format(ReportError),
+    File(FileError),
 }
 
-fn check_writable(path: &Path, form: Form) -> Result<(), String> {
-    let folder = folder(path);
-    match fs::metadata(folder) {
-        Err(error) => return Err(format!("the folder {} cannot be used: {error}", folder.display())),
-        Ok(metadata) if !metadata.is_dir() => return Err(format!("{} is no folder", folder.display())),
-        Ok(_) => {}
-    }
-    let special = match (fs::metadata(path), form) {
-        (Ok(metadata), Form::Report(_)) if metadata.is_dir() => return Err("it is a folder".to_owned()),
-        (Ok(metadata), Form::Recording) if !metadata.is_dir() => return Err("it is there and no recording".to_owned()),
-        (Ok(metadata), _) => !metadata.is_file() && !metadata.is_dir(),
-        (Err(_), _) => false,
-    };
-    let written = if special { path } else { folder };
-    access(written, AccessFlags::W_OK)
-        .map_err(|errno| format!("{} is not writable: {}", written.display(), errno.desc()))
-}
-
-fn write_whole(path: &Path, draw: impl FnOnce(&mut dyn Write) -> Result<(), ReportError>) -> Result<(), OutputError> {
-    let failed = |source| OutputError::Failed { path: path.to_owned(), source };
-    let drawn = |source| match source {
-        ReportError::Io(source) => failed(source),
-        source => OutputError::Report { path: path.to_owned(), source },
-    };
-    // A link keeps pointing where it did: the file behind it is replaced.
-    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    if fs::metadata(&target).is_ok_and(|metadata| !metadata.is_file()) {
-        // A pipe or a device is written as it is: renaming would put a file in its place.
-        let file = File::options().write(true).open(&target).map_err(failed)?;
-        let mut out = BufWriter::new(file);
-        draw(&mut out).map_err(drawn)?;
-        return out.flush().map_err(failed);
-    }
-    let partial = Partial::create(&target).map_err(failed)?;
-    let mut out = BufWriter::new(&partial.file);
-    draw(&mut out).map_err(drawn)?;
-    out.flush().map_err(failed)?;
-    drop(out);
-    // Some file systems report a full disk no sooner than here.
-    partial.file.sync_data().map_err(failed)?;
-    partial.rename(&target).map_err(failed)
-}
-
-/// A file that is removed again unless it gets its name.
-struct Partial {
-    file: File,
-    path: PathBuf,
-}
-
-impl Partial {
-    fn create(target: &Path) -> io::Result<Self> {
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let path = folder(target).join(format!(".{name}.{}.partial", std::process::id()));
-        // Left by a killed process of the same number. What is created is new: never a link that somebody placed here.
-        let _ = fs::remove_file(&path);
-        let partial = Self { file: File::create_new(&path)?, path };
-        if let Ok(replaced) = fs::metadata(target) {
-            partial.file.set_permissions(replaced.permissions())?;
-        }
-        Ok(partial)
-    }
-
-    fn rename(self, target: &Path) -> io::Result<()> {
-        // Afterwards there is nothing for `drop` to remove.
-        fs::rename(&self.path, target)
+impl From<FileError> for Stopped {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
     }
 }
 
-impl Drop for Partial {
-    fn drop(&mut self) {
-        // After the rename it is gone already; else there is nothing more to be done about it.
-        let _ = fs::remove_file(&self.path);
+impl From<io::Error> for Stopped {
+    fn from(error: io::Error) -> Self {
+        Self::Format(ReportError::Io(error))
     }
+}
+
+fn write_report(
+    file: &OutputFile,
+    path: &Path,
+    draw: impl FnOnce(&mut dyn Write) -> Result<(), ReportError>,
+) -> Result<(), OutputError> {
+    file.write(|out| draw(out).map_err(Stopped::Format)).map_err(|stopped| match stopped {
+        Stopped::Format(ReportError::Io(source)) => OutputError::Failed { path: path.to_owned(), source },
+        Stopped::Format(source) => OutputError::Report { path: path.to_owned(), source },
+        Stopped::File(error) => OutputError::File(error),
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::report::Sink;
 
@@ -332,7 +293,14 @@ mod tests {
         assert!(message("-", Some("recording")).contains("directory"));
         assert!(message("absent/a.svg", None).contains("absent"));
         fs::create_dir(folder.path().join("b.svg")).expect("a folder");
-        assert!(message("b.svg", None).contains("it is a folder"));
+        assert!(message("b.svg", None).contains("b.svg is a directory of"));
+    }
+
+    fn write_whole(
+        path: &Path,
+        draw: impl FnOnce(&mut dyn Write) -> Result<(), ReportError>,
+    ) -> Result<(), OutputError> {
+        write_report(&OutputFile::open(path)?, path, draw)
     }
 
     #[test]
@@ -370,16 +338,5 @@ mod tests {
         assert!(!fs::metadata("/dev/null").expect("the null device").is_file());
         let error = write_whole(Path::new("/dev/full"), |out| Ok(out.write_all(b"gone")?)).expect_err("a full device");
         assert!(error.to_string().contains("/dev/full"), "{error}");
-    }
-
-    #[test]
-    fn a_link_stays_a_link() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (file, link) = (folder.path().join("file.svg"), folder.path().join("link.svg"));
-        fs::write(&file, "before").expect("a file");
-        std::os::unix::fs::symlink(&file, &link).expect("a link");
-        write_whole(&link, |out| Ok(out.write_all(b"after")?)).expect("a written file");
-        assert!(fs::symlink_metadata(&link).expect("a link").is_symlink());
-        assert_eq!(fs::read(&file).expect("a file"), b"after");
     }
 }

@@ -88,7 +88,7 @@ impl BootLoader {
             return Ok(None);
         }
         // Debian and Ubuntu read the folder; where there is none, the file itself has quell's part at its end.
-        let file = if root.path(DROP_INS).is_dir() { DROP_IN } else { DEFAULT_GRUB };
+        let file = if root.is_directory(DROP_INS) { DROP_IN } else { DEFAULT_GRUB };
         Ok(Some(Self::Grub { file: file.to_owned(), generator: GrubGenerator::of(root) }))
     }
 

@@ -45,10 +45,11 @@ impl Host {
     /// # Errors
     /// `/proc` or `/sys` cannot be read.
     pub fn read(root: Root) -> Result<Self, HostError> {
-        let read = |path: &str| root.read(path).map_err(|source| HostError::Read { path: root.path(path), source });
+        let read =
+            |path: &str| root.read(path).map_err(|source| HostError::Read { path: root.display_path(path), source });
         let release = read("/proc/sys/kernel/osrelease")?;
         let kernel = release.parse().map_err(|why: KernelVersionError| HostError::Understand {
-            path: root.path("/proc/sys/kernel/osrelease"),
+            path: root.display_path("/proc/sys/kernel/osrelease"),
             why: why.to_string(),
         })?;
         let cpuinfo = read("/proc/cpuinfo")?;

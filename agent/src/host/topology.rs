@@ -130,9 +130,9 @@ fn last_level_cache(root: &Root, cpu: &str) -> Option<CpuSet> {
 }
 
 fn list(root: &Root, path: &str) -> Result<CpuSet, HostError> {
-    let text = root.read(path).map_err(|source| HostError::Read { path: root.path(path), source })?;
+    let text = root.read(path).map_err(|source| HostError::Read { path: root.display_path(path), source })?;
     text.parse().map_err(|why: crate::units::CpuListError| HostError::Understand {
-        path: root.path(path),
+        path: root.display_path(path),
         why: why.to_string(),
     })
 }

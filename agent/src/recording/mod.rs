@@ -15,7 +15,7 @@
 //! SELECT comm, kind, sum(value_ns / probability) AS ns FROM 'x.quell/samples.parquet' GROUP BY ALL ORDER BY ns DESC;
 //! ```
 //!
-//! A recording is written under a hidden temporary name, synced, and renamed when it is whole; `meta.json` holds each
+//! A recording is written under a hidden, random name, synced, and renamed when it is whole; `meta.json` holds each
 //! file's size and checksum, so that a damaged file is an error and never a wrong figure.
 
 mod check;
@@ -29,11 +29,13 @@ mod tests;
 mod write;
 
 pub use read::read;
-pub use write::write;
+pub use replace::Destination;
+pub use write::{Written, write, write_to};
 
 use std::io;
 use std::path::PathBuf;
 
+use crate::file::FileError;
 use crate::profile::SCHEMA_VERSION;
 
 /// How the name of a recording ends, without the dot.
@@ -81,6 +83,9 @@ pub enum RecordingError {
         /// The name.
         path: PathBuf,
     },
+    /// Nothing may be written there, or not by name and descriptor.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// There is nothing to read.
     #[error("there is no {path}; `quell record -o NAME.quell` writes a recording")]
     Missing {

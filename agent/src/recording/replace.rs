@@ -1,91 +1,172 @@
 //! Putting a directory in its place when it is whole, so that a kill at any moment leaves a whole one or none.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use nix::fcntl::RenameFlags;
 
 use super::{META_FILE, RecordingError};
+use crate::file::{Directory, FileError, Kind, Place};
 
-/// A directory under a hidden temporary name beside its final one. Dropped before [`Staging::publish`], it is removed.
-pub(super) struct Staging {
-    temporary: PathBuf,
-    destination: PathBuf,
+/// More than any `meta.json` has.
+const MOST_META: u64 = 64 << 20;
+
+/// The place of a recording, looked at before a capture begins: its directory stays open, and what is written later goes there.
+#[derive(Debug)]
+pub struct Destination {
+    place: Place,
+    path: PathBuf,
 }
 
-impl Staging {
-    /// Creates the temporary directory for `destination`, which must be free or hold a recording.
-    pub(super) fn new(destination: &Path) -> Result<Self, RecordingError> {
-        // An existing name may be a link to a recording elsewhere: that one is replaced, not the link.
-        let destination = match destination.canonicalize() {
-            Ok(real) if is_recording(&real) => real,
-            Ok(_) => return Err(RecordingError::Occupied { path: destination.to_owned() }),
-            Err(_) => destination.to_owned(),
+impl Destination {
+    /// Opens the directory that `path` is in. Where a link is in its place that may be followed, the recording that it leads to is
+    /// replaced, not the link.
+    ///
+    /// # Errors
+    /// Something else than a recording is there, something that another user may have planted, or the directory is not writable.
+    pub fn open(path: &Path) -> Result<Self, RecordingError> {
+        let place = match Place::open(path) {
+            Err(FileError::BadName { path }) => return Err(RecordingError::BadName { path }),
+            place => place?,
         };
-        let temporary = hidden_sibling(&destination, "tmp")?;
-        let failed = |source| RecordingError::Write { path: destination.clone(), source };
-        remove(&temporary).map_err(failed)?;
-        fs::create_dir(&temporary).map_err(failed)?;
-        Ok(Self { temporary, destination })
+        let destination = Self { place, path: path.to_owned() };
+        destination.occupant()?;
+        destination.place.directory().check_writable()?;
+        Ok(destination)
+    }
+
+    /// As the user has called it.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The recording that is there.
+    fn occupant(&self) -> Result<Option<Directory>, RecordingError> {
+        let occupied = || RecordingError::Occupied { path: self.path.clone() };
+        let Some(entry) = self.place.occupant()? else { return Ok(None) };
+        if entry.kind() != Kind::Directory {
+            return Err(occupied());
+        }
+        let directory = self.directory().open_directory(self.name())?;
+        if entry.is_same_as(&directory) && is_recording(&directory) { Ok(Some(directory)) } else { Err(occupied()) }
+    }
+
+    fn directory(&self) -> &Directory {
+        self.place.directory()
+    }
+
+    fn name(&self) -> &OsStr {
+        self.place.name()
+    }
+}
+
+/// A directory under a random name beside its final one. Dropped before [`Staging::publish`], it is removed.
+pub(super) struct Staging<'a> {
+    destination: &'a Destination,
+    name: OsString,
+    directory: Directory,
+    is_published: bool,
+}
+
+impl<'a> Staging<'a> {
+    /// Creates the directory.
+    pub(super) fn new(destination: &'a Destination) -> Result<Self, RecordingError> {
+        destination.occupant()?;
+        let (name, directory) = destination.directory().create_temporary_directory(destination.name())?;
+        Ok(Self { destination, name, directory, is_published: false })
     }
 
     /// Where the files go.
-    pub(super) fn dir(&self) -> &Path {
-        &self.temporary
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
     }
 
-    /// Renames the directory to its final name. Its files must be synced already.
-    pub(super) fn publish(self) -> Result<(), RecordingError> {
-        self.rename().map_err(|source| RecordingError::Write { path: self.destination.clone(), source })
-        // Dropping `self` removes what the temporary name now holds: an older recording, or nothing.
-    }
-
-    fn rename(&self) -> io::Result<()> {
-        File::open(&self.temporary)?.sync_all()?;
-        // Linux 3.15. EEXIST where there is something to replace; EINVAL where the file system cannot do it.
-        match self.rename_with(RenameFlags::RENAME_NOREPLACE) {
-            Err(Errno::EEXIST) => match self.rename_with(RenameFlags::RENAME_EXCHANGE) {
-                Err(Errno::EINVAL | Errno::ENOSYS) => self.rename_around()?,
-                result => result?,
-            },
-            Err(Errno::EINVAL | Errno::ENOSYS) if self.destination.exists() => self.rename_around()?,
-            Err(Errno::EINVAL | Errno::ENOSYS) => fs::rename(&self.temporary, &self.destination)?,
-            result => result?,
+    /// Renames the directory to its final name and removes the recording that was there. Its files must be synced already.
+    pub(super) fn publish(mut self) -> Result<Directory, RecordingError> {
+        self.directory.sync()?;
+        let parent = self.destination.directory();
+        let old = self.destination.occupant()?;
+        match &old {
+            None => self.take_free_name()?,
+            Some(old) => self.exchange(old)?,
         }
-        let parent = self.destination.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+        self.is_published = true;
+        if !parent.names_file(self.destination.name(), &self.directory) {
+            return Err(FileError::Exchanged { path: self.destination.path.clone() }.into());
+        }
+        parent.sync()?;
+        if let Some(old) = &old {
+            remove(parent, &self.name, old);
+        }
+        let published = parent.open_directory(self.destination.name())?;
+        if !published.is_same_as(&self.directory) {
+            return Err(FileError::Exchanged { path: self.destination.path.clone() }.into());
+        }
+        Ok(published)
     }
 
-    fn rename_with(&self, flags: RenameFlags) -> nix::Result<()> {
-        renameat2(AT_FDCWD, &self.temporary, AT_FDCWD, &self.destination, flags)
+    fn take_free_name(&self) -> Result<(), RecordingError> {
+        match self.rename(RenameFlags::RENAME_NOREPLACE) {
+            // A file system that cannot do it: of a directory, a plain rename replaces an empty directory and nothing else.
+            Err(Errno::EINVAL | Errno::ENOSYS) => self.rename(RenameFlags::empty()),
+            result => result,
+        }
+        .map_err(|errno| self.failed(errno))
+    }
+
+    /// Takes the place of `old`, which is left under the temporary name.
+    fn exchange(&self, old: &Directory) -> Result<(), RecordingError> {
+        match self.rename(RenameFlags::RENAME_EXCHANGE) {
+            Err(Errno::EINVAL | Errno::ENOSYS) => return self.rename_around(old),
+            result => result.map_err(|errno| self.failed(errno))?,
+        }
+        if self.destination.directory().names_file(&self.name, old) {
+            return Ok(());
+        }
+        // Another one than was looked at: it goes back.
+        let _ = self.rename(RenameFlags::RENAME_EXCHANGE);
+        Err(RecordingError::Occupied { path: self.destination.path.clone() })
     }
 
     /// Without an atomic exchange: for a moment neither stands under the name, but both are whole.
-    fn rename_around(&self) -> io::Result<()> {
-        let aside = hidden_sibling(&self.destination, "old").map_err(io::Error::other)?;
-        remove(&aside)?;
-        fs::rename(&self.destination, &aside)?;
-        if let Err(error) = fs::rename(&self.temporary, &self.destination) {
-            fs::rename(&aside, &self.destination)?;
-            return Err(error);
+    fn rename_around(&self, old: &Directory) -> Result<(), RecordingError> {
+        let (parent, name) = (self.destination.directory(), self.destination.name());
+        let aside = parent.random_name(name)?;
+        parent.rename(name, &aside)?;
+        if let Err(error) = parent.rename(&self.name, name) {
+            let _ = parent.rename(&aside, name);
+            return Err(error.into());
         }
-        remove(&aside)
+        remove(parent, &aside, old);
+        Ok(())
+    }
+
+    fn rename(&self, flags: RenameFlags) -> nix::Result<()> {
+        self.destination.directory().rename_with(&self.name, self.destination.name(), flags)
+    }
+
+    fn failed(&self, errno: Errno) -> RecordingError {
+        match errno {
+            Errno::EEXIST | Errno::ENOTEMPTY | Errno::ENOTDIR => {
+                RecordingError::Occupied { path: self.destination.path.clone() }
+            }
+            errno => RecordingError::Write { path: self.destination.path.clone(), source: errno.into() },
+        }
     }
 }
 
-impl Drop for Staging {
+impl Drop for Staging<'_> {
     fn drop(&mut self) {
-        if let Err(error) = remove(&self.temporary) {
-            tracing::warn!("could not remove {}: {error}", self.temporary.display());
+        if !self.is_published {
+            remove(self.destination.directory(), &self.name, &self.directory);
         }
     }
 }
 
-/// Whether `dir` holds what [`super::write()`] writes.
-pub(super) fn is_recording(dir: &Path) -> bool {
+/// Whether a directory holds what [`super::write()`] writes.
+pub(super) fn is_recording(directory: &Directory) -> bool {
     #[derive(serde::Deserialize)]
     struct Marks {
         #[expect(dead_code, reason = "its presence is what counts")]
@@ -93,20 +174,22 @@ pub(super) fn is_recording(dir: &Path) -> bool {
         #[expect(dead_code, reason = "its presence is what counts")]
         quell: String,
     }
-    fs::read(dir.join(META_FILE)).is_ok_and(|meta| serde_json::from_slice::<Marks>(&meta).is_ok())
+    let read = || -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        directory.open_file(OsStr::new(META_FILE))?.take(MOST_META).read_to_end(&mut text)?;
+        Ok(text)
+    };
+    read().is_ok_and(|meta| serde_json::from_slice::<Marks>(&meta).is_ok())
 }
 
-fn hidden_sibling(path: &Path, ending: &str) -> Result<PathBuf, RecordingError> {
-    let name = path.file_name().ok_or_else(|| RecordingError::BadName { path: path.to_owned() })?;
-    let mut hidden = OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}.{ending}", std::process::id()));
-    Ok(path.with_file_name(hidden))
-}
-
-fn remove(dir: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+/// Removes a directory of files by its descriptor, and its name where that still stands for it. quell writes no directories into
+/// a recording: one that holds some is somebody's work, and stays.
+fn remove(parent: &Directory, name: &OsStr, directory: &Directory) {
+    let mut result = directory.remove_files();
+    if parent.names_file(name, directory) {
+        result = result.and_then(|()| parent.remove_directory(name));
+    }
+    if let Err(error) = result {
+        tracing::warn!("could not remove {}: {error}", parent.path_of(name).display());
     }
 }

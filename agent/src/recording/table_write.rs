@@ -1,8 +1,8 @@
 //! Writing one table: rows in, typed Parquet columns out, one row group at a time.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
 use std::sync::Arc;
 
 use flate2::Crc;
@@ -16,6 +16,7 @@ use parquet::schema::types::ColumnPath;
 
 use super::check::FileCheck;
 use super::schema::Table;
+use crate::file::Directory;
 
 /// Rows in one group: enough that pages compress well, few enough that a group's columns are small beside the recording.
 const GROUP_ROWS: usize = 128 * 1024;
@@ -23,12 +24,12 @@ const GROUP_ROWS: usize = 128 * 1024;
 /// Writes `rows` as the file of `table` in `dir`, synced to disk. `group` writes the columns of one group of rows, in
 /// the schema's order; it is given the number of the group's first row.
 pub(super) fn write_table<R>(
-    dir: &Path,
+    dir: &Directory,
     table: &Table,
     rows: &[R],
     mut group: impl FnMut(&mut Columns<'_>, u32, &[R]) -> Result<(), ParquetError>,
 ) -> Result<FileCheck, ParquetError> {
-    let file = File::create(dir.join(table.file)).map_err(external)?;
+    let file = dir.create_file(OsStr::new(table.file)).map_err(|error| external(io::Error::from(error)))?;
     let schema = Arc::new(parse_message_type(table.columns)?);
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))

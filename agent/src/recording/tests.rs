@@ -1,6 +1,8 @@
 //! Recordings that were written and are read back, whole, damaged, or from another time.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use parquet::data_type::ByteArray;
@@ -12,6 +14,7 @@ use super::check::FileCheck;
 use super::schema::{COUNTERS, FRAMES, SAMPLES, STACKS, THREADS, Table};
 use super::table_write::write_table;
 use super::*;
+use crate::file::Directory;
 use crate::profile::{
     Frame, FrameTable, Location, Meta, Module, ModuleId, ModuleTable, OffCpu, Reason, Recording, Sample, SampleKind,
     StackId, StackTable, Symbol, Thread, ThreadIdx, ThreadTable, ThreadTotals, Wake,
@@ -168,6 +171,12 @@ fn written(recording: &Recording) -> (TempDir, PathBuf) {
     (parent, dir)
 }
 
+/// The directory, without a table, for another one of its name.
+fn without(dir: &Path, table: &Table) -> Directory {
+    fs::remove_file(dir.join(table.file)).expect("a file");
+    Directory::open(dir).expect("a directory")
+}
+
 /// Makes `meta.json` vouch for the files as they are now, as somebody would who means harm.
 fn vouch(dir: &Path) {
     let mut meta = meta_json(dir);
@@ -246,7 +255,7 @@ fn garbage_with_a_right_checksum_never_panics() {
 #[test]
 fn a_stack_before_its_parent_is_damage() {
     let (_parent, dir) = written(&smallest());
-    write_table(&dir, &STACKS, &[0u32], |columns, first, rows| {
+    write_table(&without(&dir, &STACKS), &STACKS, &[0u32], |columns, first, rows| {
         columns.row_numbers("stack_id", first, rows.len())?;
         columns.optional_u32("parent_id", rows.iter().map(|row| Some(*row)))?;
         columns.u32("frame_id", rows.iter().copied())
@@ -260,7 +269,7 @@ fn a_stack_before_its_parent_is_damage() {
 #[test]
 fn a_table_with_a_row_taken_out_is_damage() {
     let (_parent, dir) = written(&smallest());
-    write_table(&dir, &THREADS, &[1u32], |columns, _, rows| {
+    write_table(&without(&dir, &THREADS), &THREADS, &[1u32], |columns, _, rows| {
         for column in ["thread_id", "pid", "tid"] {
             columns.u32(column, rows.iter().copied())?;
         }
@@ -275,7 +284,7 @@ fn a_table_with_a_row_taken_out_is_damage() {
 #[test]
 fn a_counter_of_no_thread_is_damage() {
     let (_parent, dir) = written(&smallest());
-    write_table(&dir, &COUNTERS, &[9u32], |columns, _, rows| {
+    write_table(&without(&dir, &COUNTERS), &COUNTERS, &[9u32], |columns, _, rows| {
         for column in ["thread_id", "pid", "tid"] {
             columns.u32(column, rows.iter().copied())?;
         }
@@ -355,8 +364,10 @@ fn a_directory_of_something_else_is_neither_read_nor_replaced() {
 fn a_recording_that_cannot_be_written_leaves_nothing_behind() {
     let parent = TempDir::new().expect("a temporary directory");
     let dir = parent.path().join("x.quell");
-    let staging = replace::Staging::new(&dir).expect("a free name");
-    fs::write(staging.dir().join("samples.parquet"), "half").expect("a file");
+    let destination = Destination::open(&dir).expect("a free name");
+    let staging = replace::Staging::new(&destination).expect("a directory");
+    let mut file = staging.directory().create_file(OsStr::new("samples.parquet")).expect("a file");
+    file.write_all(b"half").expect("written");
     assert_eq!(entries(parent.path()).len(), 1);
     drop(staging);
     assert!(entries(parent.path()).is_empty());
@@ -365,5 +376,5 @@ fn a_recording_that_cannot_be_written_leaves_nothing_behind() {
 #[test]
 fn a_recording_in_a_missing_directory_is_an_error_that_names_it() {
     let error = write(&smallest(), Path::new("/nonexistent/x.quell")).expect_err("no such directory").to_string();
-    assert!(error.contains("/nonexistent/x.quell") && error.contains("No such file"), "{error}");
+    assert!(error.contains("/nonexistent") && error.contains("No such file"), "{error}");
 }

@@ -1,7 +1,7 @@
 //! From a [`Recording`] to its directory.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -10,10 +10,11 @@ use parquet::errors::ParquetError;
 use serde::Serialize;
 
 use super::check::FileCheck;
-use super::replace::Staging;
+use super::replace::{Destination, Staging};
 use super::schema::{COUNTERS, FRAMES, OFF_CPU_COUNTERS, SAMPLES, STACKS, THREADS, Table, frame_kind, sample_kind};
 use super::table_write::{Columns, write_table};
 use super::{META_FILE, RecordingError};
+use crate::file::Directory;
 use crate::profile::{Frame, Location, Meta, OffCpu, Reason, Recording, Sample, SampleKind, ThreadIdx, Wake};
 
 /// Writes `recording` as the directory `dir`. A recording that is there already is replaced in one step.
@@ -27,10 +28,31 @@ use crate::profile::{Frame, Location, Meta, OffCpu, Reason, Recording, Sample, S
 ///
 /// # Panics
 /// Where an identifier in `recording` has no row in its table.
-pub fn write(recording: &Recording, dir: &Path) -> Result<(), RecordingError> {
-    let staging = Staging::new(dir)?;
-    write_files(recording, staging.dir(), dir)?;
-    staging.publish()
+pub fn write(recording: &Recording, dir: &Path) -> Result<Written, RecordingError> {
+    write_to(recording, &Destination::open(dir)?)
+}
+
+/// As [`write`], to a place that was looked at before.
+///
+/// # Errors
+/// Those of [`write`].
+///
+/// # Panics
+/// As [`write`].
+pub fn write_to(recording: &Recording, destination: &Destination) -> Result<Written, RecordingError> {
+    let staging = Staging::new(destination)?;
+    let files = write_files(recording, staging.directory(), destination.path())?;
+    Ok(Written { directory: staging.publish()?, files })
+}
+
+/// A recording that was written: its directory, held open, and what each of its tables is. A later one of the same capture may
+/// take over the tables that have not changed ([`Directory::link_into`]).
+#[derive(Debug)]
+pub struct Written {
+    #[expect(dead_code, reason = "for the second, named recording of a capture")]
+    pub(super) directory: Directory,
+    #[expect(dead_code, reason = "for the second, named recording of a capture")]
+    pub(super) files: BTreeMap<&'static str, FileCheck>,
 }
 
 /// `meta.json`: the capture's own facts, and what each file must be.
@@ -38,13 +60,17 @@ pub fn write(recording: &Recording, dir: &Path) -> Result<(), RecordingError> {
 struct MetaFile<'a> {
     #[serde(flatten)]
     meta: &'a Meta,
-    files: BTreeMap<&'static str, FileCheck>,
+    files: &'a BTreeMap<&'static str, FileCheck>,
 }
 
-fn write_files(recording: &Recording, staging: &Path, dir: &Path) -> Result<(), RecordingError> {
+fn write_files(
+    recording: &Recording,
+    staging: &Directory,
+    dir: &Path,
+) -> Result<BTreeMap<&'static str, FileCheck>, RecordingError> {
     let texts = Texts::new(recording);
     let mut files = BTreeMap::new();
-    let mut add = |table: &'static Table, written: Result<FileCheck, ParquetError>| {
+    let mut add = |table: &'static Table, written: Result<FileCheck, ParquetError>| -> Result<(), RecordingError> {
         let check = written.map_err(|error| write_error(error, dir, table.file))?;
         files.insert(table.file, check);
         Ok(())
@@ -54,15 +80,12 @@ fn write_files(recording: &Recording, staging: &Path, dir: &Path) -> Result<(), 
     add(&FRAMES, write_frames(recording, &texts, staging))?;
     add(&THREADS, write_threads(recording, &texts, staging))?;
     add(&COUNTERS, write_counters(recording, &texts, staging))?;
-    let meta = serde_json::to_vec_pretty(&MetaFile { meta: &recording.meta, files })
+    let meta = serde_json::to_vec_pretty(&MetaFile { meta: &recording.meta, files: &files })
         .map_err(|error| RecordingError::Encode { path: dir.join(META_FILE), why: error.to_string() })?;
     // Last: a directory without it is no recording.
-    let written = File::create(staging.join(META_FILE)).and_then(|mut file| {
-        file.write_all(&meta)?;
-        file.write_all(b"\n")?;
-        file.sync_all()
-    });
-    written.map_err(|source| RecordingError::Write { path: dir.join(META_FILE), source })
+    let mut file = staging.create_file(OsStr::new(META_FILE))?;
+    let written = file.write_all(&meta).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all());
+    written.map(|()| files).map_err(|source| RecordingError::Write { path: dir.join(META_FILE), source })
 }
 
 fn write_error(error: ParquetError, dir: &Path, file: &str) -> RecordingError {
@@ -115,7 +138,7 @@ impl Texts {
     }
 }
 
-fn write_samples(recording: &Recording, texts: &Texts, dir: &Path) -> Result<FileCheck, ParquetError> {
+fn write_samples(recording: &Recording, texts: &Texts, dir: &Directory) -> Result<FileCheck, ParquetError> {
     let off_cpu = |sample: &Sample| match sample.kind {
         SampleKind::OnCpu => None,
         SampleKind::OffCpu(off) => Some(off),
@@ -155,7 +178,7 @@ fn write_samples(recording: &Recording, texts: &Texts, dir: &Path) -> Result<Fil
     })
 }
 
-fn write_stacks(recording: &Recording, dir: &Path) -> Result<FileCheck, ParquetError> {
+fn write_stacks(recording: &Recording, dir: &Directory) -> Result<FileCheck, ParquetError> {
     write_table(dir, &STACKS, recording.stacks.rows(), |columns, first, rows| {
         columns.row_numbers("stack_id", first, rows.len())?;
         columns.optional_u32("parent_id", rows.iter().map(|row| row.parent.map(|parent| parent.0)))?;
@@ -163,7 +186,7 @@ fn write_stacks(recording: &Recording, dir: &Path) -> Result<FileCheck, ParquetE
     })
 }
 
-fn write_frames(recording: &Recording, texts: &Texts, dir: &Path) -> Result<FileCheck, ParquetError> {
+fn write_frames(recording: &Recording, texts: &Texts, dir: &Directory) -> Result<FileCheck, ParquetError> {
     let kinds = [frame_kind::KERNEL, frame_kind::MODULE, frame_kind::UNMAPPED, frame_kind::LABEL].map(ByteArray::from);
     let module = |frame: &Frame| match frame.location {
         Location::Module { module, .. } => Some(module),
@@ -215,7 +238,7 @@ fn write_frames(recording: &Recording, texts: &Texts, dir: &Path) -> Result<File
     })
 }
 
-fn write_threads(recording: &Recording, texts: &Texts, dir: &Path) -> Result<FileCheck, ParquetError> {
+fn write_threads(recording: &Recording, texts: &Texts, dir: &Directory) -> Result<FileCheck, ParquetError> {
     write_table(dir, &THREADS, recording.threads.rows(), |columns, first, rows| {
         columns.row_numbers("thread_id", first, rows.len())?;
         columns.u32("pid", rows.iter().map(|row| row.pid.0))?;
@@ -224,7 +247,7 @@ fn write_threads(recording: &Recording, texts: &Texts, dir: &Path) -> Result<Fil
     })
 }
 
-fn write_counters(recording: &Recording, texts: &Texts, dir: &Path) -> Result<FileCheck, ParquetError> {
+fn write_counters(recording: &Recording, texts: &Texts, dir: &Directory) -> Result<FileCheck, ParquetError> {
     let names = OFF_CPU_COUNTERS.map(|(count, time)| [ByteArray::from(count), ByteArray::from(time)]);
     let rows: Vec<(ThreadIdx, &ByteArray, u64)> = recording
         .totals

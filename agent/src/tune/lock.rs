@@ -1,21 +1,29 @@
 //! One writer for each host.
 
-use std::fs::{self, File, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::unistd::Uid;
 
+use crate::file::{Directory, FileError, Owner};
 use crate::host::Root;
 
-/// Where the lock is, from the host's root: gone with the boot.
-const FILE: &str = "/run/quell/tune.lock";
+/// Where quell keeps what lasts as long as the boot, from the host's root. For root alone: who can open a file can lock it too
+/// (flock(2) asks for no permission).
+pub(super) const RUNTIME: &str = "/run/quell";
+/// The lock in it.
+const FILE: &str = "tune.lock";
+/// The most that is read of who has it.
+const LONGEST_HOLDER: u64 = 4096;
 
 /// The right to change a host, until it is dropped or its process ends.
 #[derive(Debug)]
@@ -38,12 +46,12 @@ pub enum LockError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        source: FileError,
     },
 }
 
-fn root_needed(source: &io::Error) -> &'static str {
-    if source.kind() == io::ErrorKind::PermissionDenied { "; to change a host takes root" } else { "" }
+fn root_needed(source: &FileError) -> &'static str {
+    if source.kind() == io::ErrorKind::PermissionDenied { "\nhint: to change a host takes root" } else { "" }
 }
 
 impl Lock {
@@ -52,18 +60,14 @@ impl Lock {
     /// # Errors
     /// Somebody has it, or the file cannot be used.
     pub fn take(root: &Root, purpose: &str) -> Result<Self, LockError> {
-        let path = root.path(FILE);
-        match claim(&path, &format!("process {}, {purpose}", std::process::id())) {
+        let who = format!("process {}, {purpose}", std::process::id());
+        match root.state_directory(RUNTIME).and_then(|directory| claim(&directory, OsStr::new(FILE), &who)) {
             Ok(Ok(file)) => {
                 *own() = file.try_clone().ok();
                 Ok(Self { _file: file })
             }
-            Ok(Err(mut file)) => {
-                let mut holder = String::new();
-                let _ = file.read_to_string(&mut holder);
-                Err(LockError::Held { holder: holder.trim().to_owned() })
-            }
-            Err(source) => Err(LockError::Io { path, source }),
+            Ok(Err(file)) => Err(LockError::Held { holder: written(file) }),
+            Err(source) => Err(LockError::Io { path: root.display_path(&format!("{RUNTIME}/{FILE}")), source }),
         }
     }
 
@@ -78,12 +82,19 @@ impl Lock {
     /// Who has it, as it wrote itself down; `None` where nobody has, or that cannot be told.
     #[must_use]
     pub fn holder(root: &Root) -> Option<String> {
-        let mut file = File::open(root.path(FILE)).ok()?;
-        let mut holder = String::new();
-        file.read_to_string(&mut holder).ok()?;
-        let held = matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, Errno::EWOULDBLOCK)));
-        held.then(|| holder.trim().to_owned())
+        let directory = root.existing_state_directory(RUNTIME).ok()??;
+        let file = open_own(&directory, OsStr::new(FILE), OFlag::O_RDONLY).ok()??;
+        match Flock::lock(file, FlockArg::LockSharedNonblock) {
+            Err((file, Errno::EWOULDBLOCK)) => Some(written(file)),
+            _ => None,
+        }
     }
+}
+
+fn written(file: File) -> String {
+    let mut holder = Vec::new();
+    let _ = file.take(LONGEST_HOLDER).read_to_end(&mut holder);
+    String::from_utf8_lossy(&holder).trim().to_owned()
 }
 
 impl Drop for Lock {
@@ -111,37 +122,53 @@ pub(super) fn for_programs() -> Stdio {
 const LOOKS: u32 = 5;
 const LOOK: Duration = Duration::from_millis(2);
 
-/// Locks a file, made with its directory where it is not there, and writes down who has it; gives the file back where another
-/// process keeps it locked.
-pub(super) fn claim(path: &Path, who: &str) -> io::Result<Result<Flock<File>, File>> {
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)?;
-    }
+/// Locks a file, made where it is not there, and writes down who has it; gives the file back where another process keeps it
+/// locked.
+pub(super) fn claim(directory: &Directory, name: &OsStr, who: &str) -> Result<Result<Flock<File>, File>, FileError> {
+    let failed = |source: io::Error| FileError::Io { operation: "lock", path: directory.path_of(name), source };
     loop {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = match open_own(directory, name, OFlag::O_RDWR)? {
+            // One of an earlier version, which everybody could open: who has done so can lock it still.
+            Some(file) if file.metadata().map_err(failed)?.mode() & 0o077 != 0 => {
+                if directory.names_file(name, &file) {
+                    directory.remove_file(name)?;
+                }
+                continue;
+            }
+            Some(file) => file,
+            None => match directory.create_file(name) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                file => file?,
+            },
+        };
         match exclusive(file) {
             // Removed since it was opened: nobody would find it locked.
-            Ok(file) if !is_at(&file, path)? => {}
+            Ok(file) if !directory.names_file(name, &*file) => {}
             Ok(mut file) => {
-                file.set_len(0)?;
+                file.set_len(0).map_err(failed)?;
                 // In one write: a line that has its end is whole.
-                file.write_all(format!("{who}\n").as_bytes())?;
+                file.write_all(format!("{who}\n").as_bytes()).map_err(failed)?;
                 return Ok(Ok(file));
             }
             Err((file, Errno::EWOULDBLOCK)) => return Ok(Err(file)),
-            Err((_, errno)) => return Err(errno.into()),
+            Err((_, errno)) => return Err(failed(errno.into())),
         }
     }
 }
 
-/// Whether an open file is the one of this name.
-pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let named = match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        named => named?,
+/// Opens a regular file of root's or the caller's; `None` where there is none.
+pub(super) fn open_own(directory: &Directory, name: &OsStr, flags: OFlag) -> Result<Option<File>, FileError> {
+    let file = match directory.open_with(name, flags) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
     };
-    let open = file.metadata()?;
-    Ok((open.dev(), open.ino()) == (named.dev(), named.ino()))
+    directory.check_regular(name, &file)?;
+    let owner = file.metadata().map(|metadata| Owner(Uid::from_raw(metadata.uid())));
+    match owner {
+        Ok(owner) if !owner.is_trusted() => Err(FileError::ForeignState { path: directory.path_of(name), owner }),
+        Ok(_) => Ok(Some(file)),
+        Err(source) => Err(FileError::Io { operation: "look up", path: directory.path_of(name), source }),
+    }
 }
 
 /// Locks a file, unless another process keeps it locked.
@@ -168,7 +195,10 @@ mod tests {
         let given = |program, words: &[&str]| command::output(program, words).expect("it runs");
         assert_eq!(given("readlink", &["/proc/self/fd/0"]).trim(), "/dev/null");
         let lock = Lock::take(&root, "a test").expect("it is free");
-        assert_eq!(given("readlink", &["/proc/self/fd/0"]).trim(), root.path(FILE).to_str().expect("text"));
+        assert_eq!(
+            given("readlink", &["/proc/self/fd/0"]).trim(),
+            root.display_path("/run/quell/tune.lock").to_str().expect("text")
+        );
         assert_eq!(given("cat", &[]), "");
         drop(lock);
         assert_eq!(given("readlink", &["/proc/self/fd/0"]).trim(), "/dev/null");

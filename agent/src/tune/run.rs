@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::env;
 use std::ffi::OsString;
-use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -123,9 +122,9 @@ fn place(cpus: &CpuSet) -> Result<(), RunError> {
     if let Some((group, partition)) = partition_group(&Root::host()) {
         let outside = cpus.difference(&partition);
         if outside.is_empty() {
-            let procs = Root::host().path(&format!("{group}/cgroup.procs"));
+            let procs = format!("{group}/cgroup.procs");
             let hint = "entering the isolated partition takes root".to_owned();
-            fs::write(procs, std::process::id().to_string()).map_err(failed(what, Some(hint)))?;
+            Root::host().write(&procs, &std::process::id().to_string()).map_err(failed(what, Some(hint)))?;
         } else if outside != *cpus {
             return Err(RunError::Partition { wanted: cpus.clone(), partition });
         }
@@ -170,6 +169,7 @@ fn tunables(pages: HugePages) -> OsString {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::Path;
 
     use super::*;

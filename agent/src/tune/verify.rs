@@ -1,6 +1,5 @@
 //! Whether what was set still is.
 
-use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
 use serde::Serialize;
@@ -87,7 +86,7 @@ pub fn verify(host: &Host, values: &[InForce<'_>]) -> Vec<Verified> {
 /// content can be set, by `cp -p` or by tar (inode(7)).
 fn last_change(host: &Host, knob: &dyn Knob, target: &Target) -> Option<u64> {
     let files = knob.files_on_disk(host, target).unwrap_or_default();
-    let times = files.iter().filter_map(|file| fs::metadata(host.root.path(file)).ok());
+    let times = files.iter().filter_map(|file| host.root.metadata(file).ok());
     times.filter_map(|data| u64::try_from(data.ctime()).ok()).max()
 }
 

@@ -10,7 +10,7 @@ use quell::tune::knob;
 use quell::tune::profile::{Condition, DIRECTORY, SHIPPED, TuningProfile};
 use quell::tune::{self, BootTime, Lock, Request, Step, Target, Verdict, Verified, in_force, nearest};
 
-use super::{boot, now, profiles, text, unfinished};
+use super::{boot, now, text, unfinished};
 use crate::cli::Outcome;
 use crate::cli::text::wrapped;
 
@@ -28,7 +28,7 @@ pub(super) fn list(root: &Root, out: &mut dyn Write) -> anyhow::Result<Outcome> 
     names.sort_unstable();
     names.dedup();
     for name in names {
-        match TuningProfile::load(name, &profiles(root)) {
+        match TuningProfile::load_for(name, root) {
             Ok(profile) => writeln!(out, "{name:<18}{}", wrapped(&profile.summary, 18))?,
             Err(error) => writeln!(out, "{name:<18}broken: {error}")?,
         }
@@ -37,7 +37,7 @@ pub(super) fn list(root: &Root, out: &mut dyn Write) -> anyhow::Result<Outcome> 
 }
 
 pub(super) fn show(root: &Root, name: &str, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let profile = TuningProfile::load(name, &profiles(root))?;
+    let profile = TuningProfile::load_for(name, root)?;
     writeln!(out, "{}: {}\n", profile.name, wrapped(&profile.summary, profile.name.len() + 2))?;
     for (name, variable) in &profile.variables {
         writeln!(out, "{name} = {}", variable.text)?;
@@ -152,7 +152,7 @@ pub(super) fn history(root: &Root, out: &mut dyn Write) -> anyhow::Result<Outcom
     let (boot, at_work) = (boot(root)?, Lock::holder(root));
     let Transactions { readable, broken } = store.transactions()?;
     if readable.is_empty() && broken.is_empty() {
-        writeln!(out, "no transactions in {}", store.directory().display())?;
+        writeln!(out, "no transactions in {}", store.display_path().display())?;
     }
     for transaction in &readable {
         line(transaction, &boot, at_work.as_deref(), out)?;

@@ -15,7 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail};
 use quell::host::{Host, Root};
 use quell::tune::journal::{Store, Transaction};
-use quell::tune::profile::{DIRECTORY, TuningProfile};
+use quell::tune::profile::TuningProfile;
 use quell::tune::{self, BootTime, Lock, Plan, Request, to_recover};
 
 use super::Outcome;
@@ -184,13 +184,9 @@ fn told_first(root: &Root) {
     }
 }
 
-fn profiles(root: &Root) -> PathBuf {
-    root.path(DIRECTORY)
-}
-
 /// What a profile would change on a host.
 fn planned(host: &Host, chosen: &Chosen) -> anyhow::Result<Plan> {
-    let profile = TuningProfile::load(&chosen.profile, &profiles(&host.root))?;
+    let profile = TuningProfile::load_for(&chosen.profile, &host.root)?;
     Ok(tune::planned(host, &profile, &chosen.given())?)
 }
 

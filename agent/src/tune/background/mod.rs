@@ -101,7 +101,7 @@ impl Errand {
         let program = std::env::current_exe()?;
         let mut arguments = vec!["tune".to_owned()];
         if !root.is_host() {
-            arguments.extend(["--root".to_owned(), root.path("/").display().to_string()]);
+            arguments.extend(["--root".to_owned(), root.display_path("/").display().to_string()]);
         }
         arguments.extend(self.words());
         // A session's processes may be ended with it (logind.conf(5), KillUserProcesses); a service of its own is not. But it

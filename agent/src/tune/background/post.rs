@@ -1,11 +1,11 @@
 //! A process at its post: a file with its number, which it keeps locked. The lock is the sign of life: it goes with the process.
 
-use std::fs::{self, File};
+use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::PathBuf;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::unistd::Pid;
 
 use super::Errand;
@@ -24,7 +24,8 @@ impl Post {
     /// # Errors
     /// Another process is there, or the file cannot be used.
     pub fn take(root: &Root, errand: &Errand) -> io::Result<Self> {
-        match lock::claim(&path(root, errand), &std::process::id().to_string())? {
+        let directory = root.state_directory(lock::RUNTIME)?;
+        match lock::claim(&directory, &name(errand), &std::process::id().to_string())? {
             Ok(file) => Ok(Self { _file: file }),
             Err(_) => Err(io::Error::other("another process does it already")),
         }
@@ -32,23 +33,23 @@ impl Post {
 
     /// Leaves it, and nothing of it behind.
     pub fn resign(self, root: &Root, errand: &Errand) {
-        let _ = fs::remove_file(path(root, errand));
+        if let Ok(Some(directory)) = root.existing_state_directory(lock::RUNTIME) {
+            let _ = directory.remove_file(&name(errand));
+        }
     }
 }
 
 /// Who is at a post; `None` where nobody is.
 pub(super) fn manned(root: &Root, errand: &Errand) -> io::Result<Option<Pid>> {
-    let path = path(root, errand);
-    let file = match File::open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?,
-    };
+    let Some(directory) = root.existing_state_directory(lock::RUNTIME)? else { return Ok(None) };
+    let Some(file) = lock::open_own(&directory, &name(errand), OFlag::O_RDONLY)? else { return Ok(None) };
     match Flock::lock(file, FlockArg::LockSharedNonblock) {
         Ok(_) => Ok(None),
-        Err((mut file, Errno::EWOULDBLOCK)) => {
+        Err((file, Errno::EWOULDBLOCK)) => {
             let mut text = String::new();
-            file.read_to_string(&mut text)?;
+            file.take(LONGEST_PID).read_to_string(&mut text)?;
             let pid = text.strip_suffix('\n').and_then(|pid| pid.parse().ok());
+            let path = directory.path_of(&name(errand));
             let unnamed = || io::Error::other(format!("{} is locked, and does not say by whom", path.display()));
             pid.map(Pid::from_raw).map(Some).ok_or_else(unnamed)
         }
@@ -58,15 +59,18 @@ pub(super) fn manned(root: &Root, errand: &Errand) -> io::Result<Option<Pid>> {
 
 /// Removes the file of a post that nobody is at. Under its lock: who took it in between would be at a post that nobody finds.
 pub(super) fn clear(root: &Root, errand: &Errand) {
-    let path = path(root, errand);
-    let Ok(file) = File::open(&path) else { return };
+    let Ok(Some(directory)) = root.existing_state_directory(lock::RUNTIME) else { return };
+    let Ok(Some(file)) = lock::open_own(&directory, &name(errand), OFlag::O_RDONLY) else { return };
     if let Ok(file) = Flock::lock(file, FlockArg::LockExclusiveNonblock)
-        && lock::is_at(&file, &path).is_ok_and(|is_at| is_at)
+        && directory.names_file(&name(errand), &*file)
     {
-        let _ = fs::remove_file(&path);
+        let _ = directory.remove_file(&name(errand));
     }
 }
 
-fn path(root: &Root, errand: &Errand) -> PathBuf {
-    root.path(&format!("/run/quell/{}", errand.words().join("-")))
+/// The longest that the number of a process is, with the end of its line.
+const LONGEST_PID: u64 = 16;
+
+fn name(errand: &Errand) -> OsString {
+    errand.words().join("-").into()
 }

@@ -3,11 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::file::FileError;
+
 /// A journal that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// A file or directory fails.
-    #[error("could not {what} {}: {source}", path.display())]
+    #[error("could not {what} {}: {source}{}", path.display(), root_needed(source))]
     Io {
         /// What was tried: `write`.
         what: &'static str,
@@ -16,6 +18,9 @@ pub enum JournalError {
         /// Why.
         source: io::Error,
     },
+    /// A directory or file is not what quell has made, or not its own.
+    #[error(transparent)]
+    File(FileError),
     /// It cannot be opened to be written, or an earlier failure left it in a state that nothing may be added to.
     #[error("nothing can be added to {}: {why}", path.display())]
     Stopped {
@@ -63,4 +68,19 @@ pub enum JournalError {
 pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JournalError {
     let path = path.to_owned();
     move |source| JournalError::Io { what, path, source }
+}
+
+pub(super) fn refused(what: &'static str, path: &Path) -> impl FnOnce(FileError) -> JournalError {
+    let path = path.to_owned();
+    move |error| match error {
+        FileError::Io { source, .. } => JournalError::Io { what, path, source },
+        error => JournalError::File(error),
+    }
+}
+
+fn root_needed(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => "\nhint: what is in force is for root alone to read and change",
+        _ => "",
+    }
 }

@@ -1,23 +1,31 @@
 //! Transactions as files.
 
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::fs::{File, Permissions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 
-use super::error::failed;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use super::error::{failed, refused};
 use super::file::Medium;
 use super::line::{self, NoRecord};
 use super::{Begin, Journal, JournalError, Record, Transaction, TransactionId};
+use crate::file::Directory;
 use crate::host::Root;
+use crate::tune::lock::open_own;
 
 /// Where transactions are kept, from the host's root.
 const DIRECTORY: &str = "/var/lib/quell/tune";
 const ENDING: &str = "journal";
+/// Far more than any transaction writes.
+const MOST: u64 = 1 << 30;
 
 /// Every transaction of a host.
 #[derive(Clone, Debug)]
 pub struct Store {
-    directory: PathBuf,
+    root: Root,
 }
 
 /// What a store holds.
@@ -39,13 +47,18 @@ impl Store {
     /// Those of a host.
     #[must_use]
     pub fn of(root: &Root) -> Self {
-        Self { directory: root.path(DIRECTORY) }
+        Self { root: root.clone() }
     }
 
-    /// Where they are.
+    /// Where they are, for messages.
     #[must_use]
-    pub fn directory(&self) -> &Path {
-        &self.directory
+    pub fn display_path(&self) -> PathBuf {
+        self.root.display_path(DIRECTORY)
+    }
+
+    /// The directory, where there is one.
+    fn directory(&self) -> Result<Option<Directory>, JournalError> {
+        self.root.existing_state_directory(DIRECTORY).map_err(refused("list", &self.display_path()))
     }
 
     /// Reads every transaction. Files that were cut before anything was done are left out.
@@ -64,24 +77,18 @@ impl Store {
     }
 
     fn ids(&self) -> Result<Vec<TransactionId>, JournalError> {
-        let entries = match fs::read_dir(&self.directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(failed("list", &self.directory))?,
-        };
+        let Some(directory) = self.directory()? else { return Ok(Vec::new()) };
         let mut ids = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(failed("list", &self.directory))?.path();
-            let stem = path.file_stem().and_then(|stem| stem.to_str());
-            if path.extension().is_some_and(|ending| ending == ENDING) {
-                ids.extend(stem.and_then(|stem| stem.parse().ok()).map(TransactionId));
-            }
+        for name in directory.names().map_err(refused("list", &self.display_path()))? {
+            let stem = name.to_str().and_then(|name| name.strip_suffix(ENDING)?.strip_suffix('.'));
+            ids.extend(stem.and_then(|stem| stem.parse().ok()).map(TransactionId));
         }
         ids.sort();
         Ok(ids)
     }
 
     fn path(&self, id: TransactionId) -> PathBuf {
-        self.directory.join(format!("{id}.{ENDING}"))
+        self.display_path().join(file_name(id))
     }
 
     /// Begins a transaction: its first record is on disk when this returns.
@@ -89,17 +96,20 @@ impl Store {
     /// # Errors
     /// The directory cannot be made, or the file not written. There is no transaction then.
     pub fn begin(&self, begin: Begin) -> Result<Journal, JournalError> {
-        make(&self.directory)?;
+        let directory = self.root.state_directory(DIRECTORY).map_err(refused("make", &self.display_path()))?;
         let id = TransactionId(self.ids()?.last().map_or(1, |last| last.0 + 1));
-        let path = self.path(id);
-        let file = OpenOptions::new().append(true).create_new(true).open(&path).map_err(failed("create", &path))?;
+        let (name, path) = (file_name(id), self.path(id));
+        let file = directory.create_file(&name).map_err(refused("create", &path))?;
+        // What is cut off after a full disk leaves no hole.
+        fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND)).map_err(|errno| failed("create", &path)(errno.into()))?;
         let transaction = Transaction::begin(id, begin.clone());
         let mut journal = Journal { path, medium: Medium::File(file), transaction, unrecorded: None };
         // The name too is to survive a crash.
-        let written = journal.append(Record::Begin(begin)).and_then(|()| sync(&self.directory));
+        let written = journal.append(Record::Begin(begin));
+        let written = written.and_then(|()| directory.sync().map_err(refused("write", &self.display_path())));
         if written.is_err() {
             // Nothing was done under it, and it would have to be recovered.
-            let _ = fs::remove_file(&journal.path);
+            let _ = directory.remove_file(&name);
         }
         written.map(|()| journal)
     }
@@ -124,7 +134,9 @@ impl Store {
             return Err(JournalError::Damaged { path, line: 1, why, known });
         };
         let open = || {
-            let file = OpenOptions::new().append(true).open(&path)?;
+            let directory = self.directory().map_err(io::Error::other)?.ok_or(io::ErrorKind::NotFound)?;
+            let file = open_own(&directory, &file_name(id), OFlag::O_WRONLY | OFlag::O_APPEND)?;
+            let file = file.ok_or(io::ErrorKind::NotFound)?;
             if file.metadata()?.len() > whole {
                 file.set_len(whole)?;
             }
@@ -136,7 +148,15 @@ impl Store {
 
     fn parse(&self, id: TransactionId) -> Result<Option<Parsed>, JournalError> {
         let path = self.path(id);
-        let text = fs::read(&path).map_err(failed("read", &path))?;
+        let file = match self.directory()? {
+            Some(directory) => open_own(&directory, &file_name(id), OFlag::O_RDONLY).map_err(refused("read", &path))?,
+            None => None,
+        };
+        let missing = || failed("read", &path)(io::ErrorKind::NotFound.into());
+        let file = file.ok_or_else(missing)?;
+        restrict(&file);
+        let mut text = Vec::new();
+        file.take(MOST).read_to_end(&mut text).map_err(failed("read", &path))?;
         let mut parsed: Option<Parsed> = None;
         let mut torn = None;
         for (index, line) in text.split_inclusive(|&byte| byte == b'\n').enumerate() {
@@ -185,21 +205,13 @@ fn known(parsed: &Option<Parsed>) -> String {
     parsed.as_ref().map_or_else(|| "unknown".to_owned(), |parsed| parsed.transaction.originals())
 }
 
-/// Makes a directory and those that it is in, to stay.
-fn make(directory: &Path) -> Result<(), JournalError> {
-    if directory.is_dir() {
-        return Ok(());
+/// Of an earlier version everybody could read it. Who may only look leaves it as it is.
+fn restrict(file: &File) {
+    if file.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0) {
+        let _ = file.set_permissions(Permissions::from_mode(0o600));
     }
-    if let Some(parent) = directory.parent() {
-        make(parent)?;
-    }
-    match fs::create_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => Ok(()),
-        made => made.map_err(failed("make", directory)),
-    }?;
-    directory.parent().map_or(Ok(()), sync)
 }
 
-fn sync(directory: &Path) -> Result<(), JournalError> {
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("write", directory))
+fn file_name(id: TransactionId) -> OsString {
+    format!("{id}.{ENDING}").into()
 }

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
 
 use super::{Knob, Reading};
@@ -41,6 +43,30 @@ pub(super) fn put(folder: &Path, path: &str, text: &str) {
     let path = folder.join(path.trim_start_matches('/'));
     fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
     fs::write(path, text).expect("a file");
+}
+
+/// Does something while a file of a host is one of the running kernel that can be read and takes nothing, by a mount that only the
+/// thread sees that does it. `None`, said on stderr, where this process may not mount.
+pub(super) fn with_refusing<T: Send>(
+    folder: &Path,
+    file: &str,
+    real: &str,
+    act: impl FnOnce(&Host) -> T + Send,
+) -> Option<T> {
+    let over = || -> nix::Result<()> {
+        let none = None::<&str>;
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+        mount(Some(real), &folder.join(file.trim_start_matches('/')), none, MsFlags::MS_BIND, none)
+    };
+    // The host is opened behind the mount: a descriptor from before would lead around it.
+    let done = thread::scope(|scope| {
+        scope
+            .spawn(|| over().map(|()| act(&read(folder))))
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    done.map_err(|errno| eprintln!("skipped: may not mount: {errno}")).ok()
 }
 
 /// What a knob is set to; it must be there.

@@ -85,7 +85,7 @@ impl Knob for FileKnob {
             Err(why) => return Ok(Reading::Absent(offline(host, target).unwrap_or(why))),
         };
         let value = self.codec.decode(&text, &self.spec).ok_or_else(|| KnobError::Understand {
-            path: host.root.path(&file),
+            path: host.root.display_path(&file),
             why: format!("`{text}` is not {}", self.spec.kind),
         })?;
         Ok(Reading::Value(value))
@@ -129,7 +129,7 @@ pub(super) fn read(host: &Host, file: &str, of: &str) -> Result<Result<String, S
         Ok(text) => return Ok(Ok(text)),
         Err(error) => error,
     };
-    let path = host.root.path(file);
+    let path = host.root.display_path(file);
     match error.kind() {
         io::ErrorKind::NotFound => Ok(Err(format!("there is no {}", of.replace("{}", "*")))),
         // A file of a driver that lacks what is behind it.
@@ -146,17 +146,19 @@ pub(super) fn number(host: &Host, file: &str, of: &str) -> Result<Result<i64, St
         Err(why) => return Ok(Err(why)),
     };
     let why = format!("`{text}` is no number");
-    text.parse().map(Ok).map_err(|_| KnobError::Understand { path: host.root.path(file), why })
+    text.parse().map(Ok).map_err(|_| KnobError::Understand { path: host.root.display_path(file), why })
 }
 
 /// Writes a file.
 pub(super) fn write(host: &Host, file: &str, text: &str) -> Result<(), KnobError> {
     if is_fixed(host, file) {
-        return Err(KnobError::Fixed { path: host.root.path(file) });
+        return Err(KnobError::Fixed { path: host.root.display_path(file) });
     }
     let shown = if host.root.is_host() { None } else { bracketed_anew(host, file, text) };
     let text = shown.as_deref().unwrap_or(text);
-    host.root.write(file, text).map_err(|source| KnobError::from_write(host.root.path(file), text.to_owned(), source))
+    host.root
+        .write(file, text)
+        .map_err(|source| KnobError::from_write(host.root.display_path(file), text.to_owned(), source))
 }
 
 /// What a kernel would show after a word was written to a file that shows all: a tree has none that does.
@@ -185,7 +187,7 @@ pub(super) fn changeable(host: &Host, file: &str) -> Result<(), KnobError> {
             _ => return Ok(()),
         }
     }
-    let path = || host.root.path(file);
+    let path = || host.root.display_path(file);
     match () {
         () if host.root.is_read_only(there) => Err(KnobError::ReadOnly { path: path() }),
         () if is_fixed(host, file) => Err(KnobError::Fixed { path: path() }),
@@ -199,7 +201,7 @@ pub(super) fn changeable(host: &Host, file: &str) -> Result<(), KnobError> {
 /// (proc_mkdir, fs/proc/generic.c).
 fn is_fixed(host: &Host, file: &str) -> bool {
     let fixed = |metadata: fs::Metadata| !metadata.is_dir() && metadata.permissions().mode() & 0o222 == 0;
-    fs::metadata(host.root.path(file)).is_ok_and(fixed)
+    host.root.metadata(file).is_ok_and(fixed)
 }
 
 /// `PM_QOS_RESUME_LATENCY_NO_CONSTRAINT`, include/linux/pm_qos.h.

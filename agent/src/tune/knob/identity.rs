@@ -1,6 +1,5 @@
 //! What it is that a target's name stands for.
 
-use std::fs;
 use std::path::Path;
 
 use crate::host::Host;
@@ -36,11 +35,11 @@ pub(super) fn interface(host: &Host, file: &str) -> Option<String> {
 /// The device that a file of sysfs is of, which its path may only lead to, as in `/sys/block/sda/queue/scheduler`: where it is
 /// among the devices, and of a disk its number too, which another one in its place does not have (`diskseq`, 5.15).
 pub(super) fn device(host: &Host, named: &str) -> Option<String> {
-    let real = fs::canonicalize(host.root.path(named)).ok()?;
-    let devices = fs::canonicalize(host.root.path("/sys/devices")).ok()?;
+    let real = host.root.real_path(named).ok()?;
+    let devices = host.root.real_path("/sys/devices").ok()?;
     let place = real.strip_prefix(&devices).ok()?;
     let mut folders = place.ancestors().skip(1).filter(|folder| *folder != Path::new(""));
-    let disk = folders.find_map(|folder| fs::read_to_string(devices.join(folder).join("diskseq")).ok());
+    let disk = folders.find_map(|folder| host.root.read(devices.join(folder).join("diskseq").to_str()?).ok());
     let place = format!("/sys/devices/{}", place.display());
     match disk {
         Some(number) => Some(format!("{place} of disk {}", number.trim())),

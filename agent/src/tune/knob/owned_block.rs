@@ -1,10 +1,10 @@
 //! A part of somebody else's file that is quell's own: between two comments, at its end.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
-use std::path::Path;
 
+use crate::host::Root;
 use crate::sys::xattr;
 
 const BEGIN: &str = "# quell: begin, written by `quell tune`, removed by `quell tune rollback`";
@@ -22,8 +22,8 @@ pub(super) struct OwnedBlock {
 
 impl OwnedBlock {
     /// Reads a file; one that does not exist has no rest.
-    pub(super) fn read(path: &Path) -> io::Result<Self> {
-        match fs::read_to_string(path) {
+    pub(super) fn read(root: &Root, file: &str) -> io::Result<Self> {
+        match root.read_text(file) {
             Ok(text) => Ok(Self::parse(&text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self { rest: None, block: String::new() }),
             Err(error) => Err(error),
@@ -62,44 +62,30 @@ impl OwnedBlock {
     }
 
     /// Writes the file, or removes it.
-    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
-        match self.text() {
-            Some(text) => replace(path, &text),
-            None => match fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => sync_directory(path),
-            },
+    pub(super) fn write(&self, root: &Root, file: &str) -> io::Result<()> {
+        if let Some(text) = self.text() {
+            return replace(root, file, &text);
+        }
+        let remove = || {
+            let (directory, name) = root.parent(file)?;
+            directory.remove_file(&name)?;
+            Ok(directory.sync()?)
+        };
+        match remove() {
+            Err(error) if io::Error::kind(&error) == io::ErrorKind::NotFound => Ok(()),
+            result => result,
         }
     }
 }
 
-/// Replaces a file's text in one step, so that whoever reads it, a boot after a crash too, finds the old text or the new one.
-pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
-    // A link is followed: `/etc/default` may be managed by links.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)?;
-    }
-    // A name that no boot loader and no `*.conf` or `*.cfg` glob takes.
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let fresh = path.with_file_name(format!(".{name}.quell-new"));
-    let write = || {
-        let mut file = fs::File::create(&fresh)?;
-        match fs::File::open(&path) {
-            Ok(old) => keep_attributes(&old, &file)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&fresh, &path)
-    };
-    let written = write();
-    if written.is_err() {
-        let _ = fs::remove_file(&fresh);
-    }
-    written?;
-    sync_directory(&path)
+/// Replaces a file's text in one step, so that whoever reads it, a boot after a crash too, finds the old text or the new one. A link
+/// is followed: `/etc/default` may be managed by links.
+pub(super) fn replace(root: &Root, file: &str, text: &str) -> io::Result<()> {
+    root.replace_file(file, text.as_bytes(), |old, new| match old {
+        Some(old) => keep_attributes(old, new),
+        // Settings of the system are for everybody to read.
+        None => new.set_permissions(fs::Permissions::from_mode(0o644)),
+    })
 }
 
 /// Gives a file the owner, the mode and the extended attributes of another: access control lists and SELinux labels are some.
@@ -109,11 +95,12 @@ fn keep_attributes(from: &fs::File, to: &fs::File) -> io::Result<()> {
     if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
         fchown(to, Some(old.uid()), Some(old.gid()))?;
     }
-    // A change of owner takes bits of the mode, and an access control list is one with it.
-    to.set_permissions(fs::Permissions::from_mode(old.permissions().mode()))?;
+    // A change of owner takes bits of the mode, and an access control list is one with it. Set-id bits are nothing for a text.
+    to.set_permissions(fs::Permissions::from_mode(old.permissions().mode() & 0o777))?;
     for name in xattr::names(from)? {
-        // Sums of the old text: the kernel makes those of the new one (Documentation/ABI/testing/evm, ima_policy).
-        if [c"security.ima", c"security.evm"].contains(&name.as_c_str()) {
+        // Sums of the old text: the kernel makes those of the new one (Documentation/ABI/testing/evm, ima_policy). Capabilities are
+        // for programs.
+        if [c"security.ima", c"security.evm", c"security.capability"].contains(&name.as_c_str()) {
             continue;
         }
         let value = xattr::get(from, &name)?;
@@ -125,10 +112,6 @@ fn keep_attributes(from: &fs::File, to: &fs::File) -> io::Result<()> {
     Ok(())
 }
 
-fn sync_directory(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,17 +119,18 @@ mod tests {
     #[test]
     fn a_block_leaves_every_byte_of_the_rest_as_it_was() {
         let folder = tempfile::tempdir().expect("a folder");
+        let root = Root::at(folder.path()).expect("a tree");
         for text in ["", "A=1\n", "A=1", "# a\n\nA=1\nB=2", "A=1\r\n"] {
             let path = folder.path().join("file");
             fs::write(&path, text).expect("write");
-            let mut file = OwnedBlock::read(&path).expect("read");
+            let mut file = OwnedBlock::read(&root, "/file").expect("read");
             assert_eq!((file.rest.as_deref(), file.block.as_str()), (Some(text), ""));
             file.block = "C=3\n".to_owned();
-            file.write(&path).expect("write");
-            let mut again = OwnedBlock::read(&path).expect("read");
+            file.write(&root, "/file").expect("write");
+            let mut again = OwnedBlock::read(&root, "/file").expect("read");
             assert_eq!((again.rest.as_deref(), again.block.as_str()), (Some(text), "C=3\n"), "{text:?}");
             again.block.clear();
-            again.write(&path).expect("write");
+            again.write(&root, "/file").expect("write");
             assert_eq!(fs::read_to_string(&path).expect("read"), text);
         }
     }
@@ -154,18 +138,20 @@ mod tests {
     #[test]
     fn a_file_that_was_made_for_the_block_goes_with_it() {
         let folder = tempfile::tempdir().expect("a folder");
+        let root = Root::at(folder.path()).expect("a tree");
         let path = folder.path().join("new/file");
-        OwnedBlock { rest: None, block: "C=3\n".to_owned() }.write(&path).expect("write");
-        let mut file = OwnedBlock::read(&path).expect("read");
+        OwnedBlock { rest: None, block: "C=3\n".to_owned() }.write(&root, "/new/file").expect("write");
+        let mut file = OwnedBlock::read(&root, "/new/file").expect("read");
         assert_eq!(file, OwnedBlock { rest: None, block: "C=3\n".to_owned() });
         file.block.clear();
-        file.write(&path).expect("write");
+        file.write(&root, "/new/file").expect("write");
         assert!(!path.exists());
     }
 
     #[test]
     fn a_file_keeps_its_owner_its_mode_and_its_attributes() {
         let folder = tempfile::tempdir().expect("a folder");
+        let root = Root::at(folder.path()).expect("a tree");
         let path = folder.path().join("file");
         fs::write(&path, "A=1\n").expect("write");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("chmod");
@@ -173,7 +159,7 @@ mod tests {
         // Root alone may give files away, and a file system may have no attributes.
         let owned = fchown(&file, Some(12), Some(34)).is_ok();
         let labelled = xattr::set(&file, c"user.label", b"some").is_ok();
-        replace(&path, "B=2\n").expect("write");
+        replace(&root, "/file", "B=2\n").expect("write");
         let file = fs::File::open(&path).expect("open");
         let now = file.metadata().expect("metadata");
         assert_eq!(now.permissions().mode() & 0o777, 0o640);

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -99,7 +98,7 @@ fn directory(root: &Root, tid: u32) -> String {
 }
 
 fn unread(root: &Root, path: &str, source: io::Error) -> KnobError {
-    KnobError::Read { path: root.path(path), source }
+    KnobError::Read { path: root.display_path(path), source }
 }
 
 /// The threads whose directories are in `directory`, without those that end while this reads.
@@ -291,7 +290,7 @@ impl Attribute for Scheduling {
         if host.root.is_host() {
             return Ok(Value::Text(Policy::of(thread.tid)?.to_string()));
         }
-        let text = match fs::read_to_string(fake(host, thread)) {
+        let text = match host.root.read_text(&fake(thread)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => "other:0".to_owned(),
             text => text?,
         };
@@ -303,16 +302,17 @@ impl Attribute for Scheduling {
         if host.root.is_host() {
             return policy.set(thread.tid);
         }
-        let file = fake(host, thread);
-        fs::create_dir_all(file.parent().unwrap_or(&file))?;
-        fs::write(file, policy.to_string())
+        host.root.create_directories(&format!("{FAKE}/{}", thread.tid))?;
+        host.root.put(&fake(thread), &policy.to_string())
     }
 }
 
 /// Where a tree has the policy of a thread.
-fn fake(host: &Host, thread: &Thread) -> PathBuf {
-    host.root.path(&format!("/run/quell-fake/threads/{}/policy", thread.tid))
+fn fake(thread: &Thread) -> String {
+    format!("{FAKE}/{}/policy", thread.tid)
 }
+
+const FAKE: &str = "/run/quell-fake/threads";
 
 #[cfg(test)]
 mod tests {

@@ -67,7 +67,7 @@ fn property(host: &Host, target: &Target, name: &str, file: &str) -> Result<Resu
         return match host.root.read(&file) {
             Ok(text) => Ok(Ok(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Err(absent())),
-            Err(source) => Err(KnobError::Read { path: host.root.path(&file), source }),
+            Err(source) => Err(KnobError::Read { path: host.root.display_path(&file), source }),
         };
     }
     if !host.root.runs_systemd() {

@@ -1,6 +1,7 @@
 //! Profiles: what a host is wanted to be, as data.
 
 mod condition;
+mod folder;
 mod parse;
 mod shipped;
 
@@ -9,6 +10,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::ValueError;
+use crate::host::Root;
+use folder::Folder;
 
 pub(super) use parse::is_path;
 
@@ -178,7 +181,15 @@ impl TuningProfile {
     /// # Errors
     /// It, or what it includes, is not as it should be.
     pub fn load(name: &str, directory: &Path) -> Result<Self, ProfileError> {
-        parse::load(name, directory)
+        parse::load(name, &Folder::Named(directory.to_owned()))
+    }
+
+    /// As [`load`](Self::load), with the [directory](DIRECTORY) of a host.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
+    pub fn load_for(name: &str, root: &Root) -> Result<Self, ProfileError> {
+        parse::load(name, &Folder::Host(root.clone(), DIRECTORY.to_owned()))
     }
 
     /// Whether what it sets is in terms of a variable.

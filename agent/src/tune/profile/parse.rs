@@ -1,12 +1,12 @@
 //! Reading profiles: TOML, with the line of whatever is wrong.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::{Spanned, Value as Toml};
 
+use super::folder::Folder;
 use super::{Condition, Place, ProfileError, SHIPPED, Setting, TuningProfile, Variable};
 use crate::tune::similar::nearest;
 use crate::tune::{Scope, knob, variables};
@@ -73,14 +73,14 @@ impl Source {
 }
 
 /// See [`TuningProfile::load`].
-pub(super) fn load(name: &str, directory: &Path) -> Result<TuningProfile, ProfileError> {
+pub(super) fn load(name: &str, folder: &Folder) -> Result<TuningProfile, ProfileError> {
     let mut profile = TuningProfile {
         name: profile_name(name),
         summary: String::new(),
         variables: BTreeMap::new(),
         settings: Vec::new(),
     };
-    read_into(&mut profile, name, directory, &mut Vec::new(), None)?;
+    read_into(&mut profile, name, folder, &mut Vec::new(), None)?;
     Ok(profile)
 }
 
@@ -88,7 +88,7 @@ pub(super) fn load(name: &str, directory: &Path) -> Result<TuningProfile, Profil
 fn read_into(
     profile: &mut TuningProfile,
     name: &str,
-    directory: &Path,
+    folder: &Folder,
     way: &mut Vec<String>,
     from: Option<&Place>,
 ) -> Result<(), ProfileError> {
@@ -98,14 +98,17 @@ fn read_into(
         return Err(ProfileError::Cycle { at, way: way[begin..].iter().cloned().chain([key]).collect() });
     }
     way.push(key);
-    let source = source(name, directory, from)?;
+    let source = source(name, folder, from)?;
     let file = source.parse()?;
     // Relative to the file that includes it, as people expect of a path.
-    let beside = if is_path(name) { source.file.parent().map(Path::to_owned) } else { None };
-    let beside = beside.as_deref().unwrap_or(directory);
+    let beside = match (is_path(name), from) {
+        (true, None) => Folder::Named(PathBuf::new()).beside(name),
+        (true, Some(_)) => folder.beside(name),
+        (false, _) => folder.clone(),
+    };
     for include in &file.include {
         let at = source.place(include, "include");
-        read_into(profile, include.get_ref(), beside, way, Some(&at))?;
+        read_into(profile, include.get_ref(), &beside, way, Some(&at))?;
     }
     way.pop();
     profile.summary = file.summary;
@@ -187,17 +190,17 @@ fn profile_name(name: &str) -> String {
     Path::new(name).file_stem().map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned())
 }
 
-fn source(name: &str, directory: &Path, from: Option<&Place>) -> Result<Source, ProfileError> {
-    let file = match (is_path(name), from) {
-        (true, None) => PathBuf::from(name),
-        (true, Some(_)) => directory.join(name),
-        (false, _) => directory.join(format!("{name}.toml")),
+fn source(name: &str, folder: &Folder, from: Option<&Place>) -> Result<Source, ProfileError> {
+    let (file, text) = match (is_path(name), from) {
+        (true, None) => Folder::Named(PathBuf::new()).read(name),
+        (true, Some(_)) => folder.read(name),
+        (false, _) => folder.read(&format!("{name}.toml")),
     };
-    match fs::read_to_string(&file) {
+    match text {
         Ok(text) => Ok(Source { file, text }),
         Err(error) if !is_path(name) && error.kind() == std::io::ErrorKind::NotFound => {
             let Some((name, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) else {
-                return Err(unknown(name, directory, from));
+                return Err(unknown(name, folder, from));
             };
             Ok(Source { file: format!("{name}.toml").into(), text: (*text).to_owned() })
         }
@@ -205,11 +208,9 @@ fn source(name: &str, directory: &Path, from: Option<&Place>) -> Result<Source, 
     }
 }
 
-fn unknown(name: &str, directory: &Path, from: Option<&Place>) -> ProfileError {
-    let own = fs::read_dir(directory).into_iter().flatten().flatten().filter_map(|entry| {
-        let path = entry.path();
-        (path.extension()? == "toml").then(|| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()))?
-    });
+fn unknown(name: &str, folder: &Folder, from: Option<&Place>) -> ProfileError {
+    let own = folder.names();
+    let own = own.iter().filter_map(|name| name.strip_suffix(".toml").map(str::to_owned));
     let mut known: Vec<String> = own.chain(SHIPPED.iter().map(|(name, _)| (*name).to_owned())).collect();
     known.sort();
     known.dedup();

@@ -1,9 +1,12 @@
 //! What the boot loader will pass to the next kernel: the user's words, and quell's.
 
-use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
+
+use nix::unistd::Uid;
 
 use super::line::{self, Parameters};
+use crate::file::Owner;
 use crate::host::{BootLoader, GrubGenerator, Host};
 use crate::tune::knob::KnobError;
 use crate::tune::knob::command::run;
@@ -76,7 +79,7 @@ pub(super) fn of(host: &Host, file: &str, counts: bool) -> Result<Staged, KnobEr
 
 /// Writes quell's words of a file.
 pub(super) fn write(host: &Host, file: &str, own: &Parameters) -> Result<(), KnobError> {
-    let path = host.root.path(file);
+    let path = host.root.display_path(file);
     let result = if BootLoader::is_grub_file(file) {
         let mut block = block(host, file)?;
         block.block = match own.is_empty() {
@@ -84,16 +87,16 @@ pub(super) fn write(host: &Host, file: &str, own: &Parameters) -> Result<(), Kno
             // In a shell's double quotes; the marks tell the words in the menu that is made of it.
             false => format!("{ASSIGNMENT}{}\"\n", line::join("", own).trim_start().replace('"', "\\\"")),
         };
-        block.write(&path)
+        block.write(&host.root, file)
     } else {
-        let text = fs::read_to_string(&path).map_err(|source| unread(host, file, source))?;
-        replace(&path, &edited(file, &text, own))
+        let text = host.root.read_text(file).map_err(|source| unread(host, file, source))?;
+        replace(&host.root, file, &edited(file, &text, own))
     };
     result.map_err(|source| KnobError::from_write(path, own.text(), source))
 }
 
 fn unread(host: &Host, file: &str, source: io::Error) -> KnobError {
-    let path = host.root.path(file);
+    let path = host.root.display_path(file);
     match source.kind() {
         io::ErrorKind::PermissionDenied => KnobError::denied(path, source),
         _ => KnobError::Read { path, source },
@@ -101,7 +104,7 @@ fn unread(host: &Host, file: &str, source: io::Error) -> KnobError {
 }
 
 fn block(host: &Host, file: &str) -> Result<OwnedBlock, KnobError> {
-    OwnedBlock::read(&host.root.path(file)).map_err(|source| unread(host, file, source))
+    OwnedBlock::read(&host.root, file).map_err(|source| unread(host, file, source))
 }
 
 fn grub_own(block: &str) -> Parameters {
@@ -156,8 +159,7 @@ fn place(file: &str, text: &str) -> Option<usize> {
 }
 
 fn entry(host: &Host, file: &str) -> Result<Staged, KnobError> {
-    let path = host.root.path(file);
-    let text = fs::read_to_string(&path).map_err(|source| unread(host, file, source))?;
+    let text = host.root.read_text(file).map_err(|source| unread(host, file, source))?;
     let mut theirs = String::new();
     let mut own = Parameters::default();
     for line in text.lines() {
@@ -199,8 +201,15 @@ pub(super) fn settle(host: &Host) -> Result<(), KnobError> {
     if !host.root.has(FAKE) {
         return Ok(());
     }
-    let words = [FAKE, "/"].map(|path| host.root.path(path).display().to_string());
-    settle_with(host, |_| run("sh", &[&words[0], &words[1]]))
+    // It is run as whoever runs quell: so it must be of nobody else.
+    let file = host.root.metadata(FAKE).map_err(|source| unread(host, FAKE, source))?;
+    if !Owner(Uid::from_raw(file.uid())).is_caller() || file.mode() & 0o022 != 0 {
+        let source = io::Error::from(io::ErrorKind::PermissionDenied);
+        return Err(KnobError::Read { path: host.root.display_path(FAKE), source });
+    }
+    let script = host.root.read_text(FAKE).map_err(|source| unread(host, FAKE, source))?;
+    let tree = host.root.display_path("/").display().to_string();
+    settle_with(host, |_| run("sh", &["-c", &script, FAKE, &tree]))
 }
 
 fn settle_with(host: &Host, make: impl FnOnce(&GrubGenerator) -> Result<(), KnobError>) -> Result<(), KnobError> {
@@ -208,7 +217,7 @@ fn settle_with(host: &Host, make: impl FnOnce(&GrubGenerator) -> Result<(), Knob
     let own: Vec<&Parameters> =
         files.iter().filter(|file| BootLoader::is_grub_file(&file.file)).map(|file| &file.own).collect();
     let generator = GrubGenerator::of(&host.root);
-    let menu = || match fs::read_to_string(host.root.path(generator.menu)) {
+    let menu = || match host.root.read_text(generator.menu) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         text => text.map_err(|source| unread(host, generator.menu, source)),
     };
@@ -219,7 +228,7 @@ fn settle_with(host: &Host, make: impl FnOnce(&GrubGenerator) -> Result<(), Knob
     }
     make(&generator)?;
     has_exactly(&menu()?, &own).map_err(|why| KnobError::Refused {
-        path: host.root.path(generator.menu),
+        path: host.root.display_path(generator.menu),
         value: own.iter().map(|own| own.text()).collect::<Vec<_>>().join(" "),
         source: io::Error::other(format!("{why}, though {} made it", generator.program)),
     })

@@ -1,6 +1,5 @@
 //! The longest that any CPU may take to leave an idle state, for as long as somebody holds it.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 
@@ -38,9 +37,9 @@ impl Knob for DmaLatency {
 
     /// What holds now: the shortest of all requests (cpu_latency_qos_read, kernel/power/qos.c).
     fn read(&self, host: &Host, _: &Target) -> Result<Reading, KnobError> {
-        let path = host.root.path(FILE);
+        let path = host.root.display_path(FILE);
         let mut bytes = [0; 4];
-        let read = File::open(&path).and_then(|mut file| file.read_exact(&mut bytes));
+        let read = host.root.open(FILE).and_then(|mut file| file.read_exact(&mut bytes));
         match read {
             Ok(()) => Ok(Reading::Value(Value::Integer(i32::from_ne_bytes(bytes).into()))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Reading::Absent(format!("there is no {FILE}"))),
@@ -54,14 +53,14 @@ impl Knob for DmaLatency {
     }
 
     fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
-        let path = host.root.path(FILE);
+        let path = host.root.display_path(FILE);
         let limit = match value {
             Value::Integer(limit) => i32::try_from(*limit).ok(),
             _ => None,
         };
         let limit = limit.ok_or_else(|| KnobError::Target { target: target.clone() })?;
         let open = || -> io::Result<OwnedFd> {
-            let mut file = OpenOptions::new().write(true).open(&path)?;
+            let mut file = host.root.open_to_write(FILE)?;
             file.write_all(&limit.to_ne_bytes())?;
             Ok(file.into())
         };

@@ -138,7 +138,7 @@ struct Switch {
 fn switches(host: &Host, target: &Target) -> Result<Vec<Switch>, KnobError> {
     let directory = path_of(STATES, target);
     let list = host.root.list(&directory);
-    let names = list.map_err(|source| KnobError::Read { path: host.root.path(&directory), source })?;
+    let names = list.map_err(|source| KnobError::Read { path: host.root.display_path(&directory), source })?;
     let mut numbers: Vec<u32> = names.iter().filter_map(|name| name.strip_prefix("state")?.parse().ok()).collect();
     numbers.sort_unstable();
     let one = |number| {
@@ -171,13 +171,17 @@ fn states(host: &Host, target: &Target) -> Result<Vec<State>, KnobError> {
 fn latency(host: &Host, state: &State) -> Result<u64, KnobError> {
     let file = format!("{}/latency", state.directory);
     let text = text(host, &file)?;
-    text.parse()
-        .map_err(|_| KnobError::Understand { path: host.root.path(&file), why: format!("`{text}` is no number of us") })
+    text.parse().map_err(|_| KnobError::Understand {
+        path: host.root.display_path(&file),
+        why: format!("`{text}` is no number of us"),
+    })
 }
 
 fn text(host: &Host, file: &str) -> Result<String, KnobError> {
-    read(host, file, file)?
-        .map_err(|_| KnobError::Read { path: host.root.path(file), source: io::Error::from(io::ErrorKind::NotFound) })
+    read(host, file, file)?.map_err(|_| KnobError::Read {
+        path: host.root.display_path(file),
+        source: io::Error::from(io::ErrorKind::NotFound),
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! The frequency limits that switching boost would lose, and where they are while it is switched.
 
-use std::fs;
 use std::io;
 
 use serde::{Deserialize, Serialize};
@@ -31,15 +30,15 @@ impl Kept {
             Some(owed) => Self { whole_at: None, ..owed },
             None => Self { whole_at: Some(now.to_owned()), limits: limits(host)? },
         };
-        let path = host.root.path(KEPT);
+        let path = host.root.display_path(KEPT);
         kept.save(host).map_err(|source| KnobError::from_write(path, "the frequency limits".to_owned(), source))?;
         Ok(kept)
     }
 
     /// What was kept and has not been put back, where the switch says `now`.
     pub(super) fn owed(host: &Host, now: &str) -> Result<Option<Self>, KnobError> {
-        let path = host.root.path(KEPT);
-        let text = match fs::read(&path) {
+        let path = host.root.display_path(KEPT);
+        let text = match host.root.read_bytes(KEPT) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             text => text.map_err(|source| KnobError::Read { path: path.clone(), source })?,
         };
@@ -51,20 +50,14 @@ impl Kept {
 
     /// Whole or not at all.
     fn save(&self, host: &Host) -> io::Result<()> {
-        let path = host.root.path(KEPT);
-        let unfinished = path.with_extension("new");
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        fs::write(&unfinished, serde_json::to_vec(self)?)?;
-        fs::rename(unfinished, path)
+        host.root.write_state(KEPT, &serde_json::to_vec(self)?)
     }
 
     /// Where boost could not be switched: nothing was lost by that.
     pub(super) fn withdraw(&self, host: &Host) {
         if self.whole_at.is_some() {
             // As good as gone, for as long as the switch says the same.
-            let _ = fs::remove_file(host.root.path(KEPT));
+            let _ = host.root.remove_file(KEPT);
         }
     }
 
@@ -75,8 +68,8 @@ impl Kept {
                 write(host, file, limit)?;
             }
         }
-        let path = host.root.path(KEPT);
-        fs::remove_file(&path).map_err(|source| KnobError::from_write(path, String::new(), source))
+        let path = host.root.display_path(KEPT);
+        host.root.remove_file(KEPT).map_err(|source| KnobError::from_write(path, String::new(), source))
     }
 }
 
@@ -84,7 +77,7 @@ impl Kept {
 /// CPUs are offline.
 fn limits(host: &Host) -> Result<Vec<(String, String)>, KnobError> {
     let policies = host.root.list(POLICIES);
-    let policies = policies.map_err(|source| KnobError::Read { path: host.root.path(POLICIES), source })?;
+    let policies = policies.map_err(|source| KnobError::Read { path: host.root.display_path(POLICIES), source })?;
     let mut limits = Vec::new();
     if let Ok(share) = read(host, LEAST_SHARE, LEAST_SHARE)? {
         limits.push((LEAST_SHARE.to_owned(), share));

@@ -60,7 +60,7 @@ impl Knob for PlatformProfile {
         self.0.changeable(host, target)?;
         match self.read(host, target)? {
             Reading::Value(Value::Word(word)) if word == CUSTOM => Err(KnobError::Refused {
-                path: host.root.path(self.0.path),
+                path: host.root.display_path(self.0.path),
                 value: word,
                 source: io::Error::other("it is that now, and could not be put back"),
             }),

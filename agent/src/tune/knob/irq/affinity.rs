@@ -1,6 +1,5 @@
 //! The CPUs of one interrupt.
 
-use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -121,7 +120,7 @@ fn source(host: &Host, irq: Irq) -> Option<String> {
         return Some(format!("{chip} {number}"));
     }
     let handlers = host.root.list(&format!("/proc/irq/{irq}")).ok()?;
-    let handlers = handlers.into_iter().filter(|name| host.root.path(&format!("/proc/irq/{irq}/{name}")).is_dir());
+    let handlers = handlers.into_iter().filter(|name| host.root.is_directory(&format!("/proc/irq/{irq}/{name}")));
     Some(handlers.collect::<Vec<_>>().join(", ")).filter(|names| !names.is_empty())
 }
 
@@ -140,7 +139,7 @@ pub(super) fn file(irq: Irq) -> String {
 /// The CPUs of an interrupt, or why it has none to set.
 pub(super) fn read(host: &Host, irq: Irq) -> Result<Result<CpuSet, String>, KnobError> {
     let file = file(irq);
-    let path = || host.root.path(&file);
+    let path = || host.root.display_path(&file);
     match host.root.read(&file) {
         Ok(text) => text
             .parse()
@@ -156,7 +155,7 @@ pub(super) fn read(host: &Host, irq: Irq) -> Result<Result<CpuSet, String>, Knob
 /// Sets the CPUs of an interrupt.
 pub(super) fn write(host: &Host, irq: Irq, cpus: &CpuSet) -> Result<(), KnobError> {
     let file = file(irq);
-    let path = host.root.path(&file);
+    let path = host.root.display_path(&file);
     match host.root.write(&file, &cpus.to_string()) {
         Ok(()) => Ok(()),
         // write_irq_affinity, kernel/irq/proc.c: -EIO where the user may not set it, -EPERM from 6.12 on
@@ -172,7 +171,7 @@ pub(super) fn write(host: &Host, irq: Irq, cpus: &CpuSet) -> Result<(), KnobErro
 pub(super) fn managed(host: &Host, irq: Irq) -> Option<String> {
     // From 6.12 on the file of such an interrupt has no permission to write (c7718e5c76d4; register_irq_proc,
     // kernel/irq/proc.c).
-    let mode = fs::metadata(host.root.path(&file(irq))).ok()?.permissions().mode();
+    let mode = host.root.metadata(&file(irq)).ok()?.permissions().mode();
     if mode & 0o222 == 0 {
         return Some("managed by the kernel: its file is not writable".to_owned());
     }

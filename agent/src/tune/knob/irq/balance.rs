@@ -45,8 +45,8 @@ impl BannedCpus {
         let Some(current) = Self::file(host) else { return Ok(Vec::new()) };
         let mut files = Vec::new();
         for file in [current].into_iter().chain(FILES.into_iter().filter(|file| *file != current)) {
-            let path = host.root.path(file);
-            let block = OwnedBlock::read(&path).map_err(|source| KnobError::Read { path, source })?;
+            let block = OwnedBlock::read(&host.root, file)
+                .map_err(|source| KnobError::Read { path: host.root.display_path(file), source })?;
             if file == current || !block.block.is_empty() {
                 files.push((file, block));
             }
@@ -132,8 +132,8 @@ impl Knob for BannedCpus {
         // The words go into the file that irqbalance reads now, and out of every other.
         for (path, mut file) in files {
             file.block = std::mem::take(&mut block);
-            let path = host.root.path(path);
-            file.write(&path).map_err(|source| KnobError::from_write(path, value.to_string(), source))?;
+            file.write(&host.root, path)
+                .map_err(|source| KnobError::from_write(host.root.display_path(path), value.to_string(), source))?;
         }
         Ok(Held::Nothing)
     }

@@ -1,8 +1,6 @@
 //! Directories of cgroup file systems.
 
-use std::fs;
 use std::io;
-use std::path::PathBuf;
 
 use crate::host::Host;
 
@@ -43,15 +41,15 @@ impl<'a> Group<'a> {
     /// The groups in it.
     pub(super) fn children(&self) -> Vec<String> {
         let names = self.host.root.list(&self.directory).unwrap_or_default();
-        names.into_iter().filter(|name| self.host.root.path(&self.file(name)).is_dir()).collect()
+        names.into_iter().filter(|name| self.host.root.is_directory(&self.file(name))).collect()
     }
 
     /// Makes it. In a tree no kernel fills it: it has `files`, as the kernel makes them.
     pub(super) fn make(&self, files: &[(&str, &str)]) -> io::Result<()> {
-        fs::create_dir(self.host.root.path(&self.directory))?;
+        self.host.root.create_directory(&self.directory)?;
         if !self.host.root.is_host() {
             for (name, text) in files {
-                fs::write(self.host.root.path(&self.file(name)), text)?;
+                self.host.root.put(&self.file(name), text)?;
             }
         }
         Ok(())
@@ -59,8 +57,10 @@ impl<'a> Group<'a> {
 
     /// Removes it. Nothing is in it.
     pub(super) fn remove(&self) -> io::Result<()> {
-        let path = self.host.root.path(&self.directory);
-        if self.host.root.is_host() { fs::remove_dir(path) } else { fs::remove_dir_all(path) }
+        if !self.host.root.is_host() {
+            self.host.root.open_directory(&self.directory)?.remove_files()?;
+        }
+        self.host.root.remove_directory(&self.directory)
     }
 
     /// Whether the groups in it have a controller.
@@ -74,12 +74,8 @@ impl<'a> Group<'a> {
         if self.has_enabled(controller)? {
             return Ok(());
         }
-        let before = fs::read_to_string(self.host.root.path(&self.file(CONTROLLERS)))?;
-        let kept = self.kept(controller);
-        if let Some(folder) = kept.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        fs::write(&kept, &before)?;
+        let before = self.host.root.read_text(&self.file(CONTROLLERS))?;
+        self.host.root.write_state(&kept(controller), before.as_bytes())?;
         // The kernel's file takes what is to be changed; one of a tree is what is written to it.
         let text = if self.host.root.is_host() {
             format!("+{controller}")
@@ -89,19 +85,19 @@ impl<'a> Group<'a> {
         let enabled = self.write(CONTROLLERS, &text);
         if enabled.is_err() {
             // Or somebody else's would be taken back one day.
-            let _ = fs::remove_file(kept);
+            let _ = self.host.root.remove_file(&kept(controller));
         }
         enabled
     }
 
     /// Whether a controller was enabled here, and not taken back yet.
     pub(super) fn was_enabled(&self, controller: &str) -> bool {
-        self.kept(controller).exists()
+        self.host.root.has(&kept(controller))
     }
 
     /// Leaves a controller to who has it by now: it is not to be taken back any more.
     pub(super) fn leave(&self, controller: &str) -> io::Result<()> {
-        match fs::remove_file(self.kept(controller)) {
+        match self.host.root.remove_file(&kept(controller)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -109,18 +105,13 @@ impl<'a> Group<'a> {
 
     /// Takes a controller from the groups in it, if it was enabled here.
     pub(super) fn take_back(&self, controller: &str) -> io::Result<()> {
-        let kept = self.kept(controller);
-        let before = match fs::read_to_string(&kept) {
+        let before = match self.host.root.read_text(&kept(controller)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             before => before?,
         };
         let text = if self.host.root.is_host() { format!("-{controller}") } else { before };
         self.write(CONTROLLERS, &text)?;
-        fs::remove_file(kept)
-    }
-
-    fn kept(&self, controller: &str) -> PathBuf {
-        self.host.root.path(&format!("/run/quell/{controller}-was-off"))
+        self.host.root.remove_file(&kept(controller))
     }
 
     /// Moves what is in it into another; what cannot be moved stays, as kernel threads of one CPU do.
@@ -144,4 +135,9 @@ impl<'a> Group<'a> {
             }
         }
     }
+}
+
+/// Where what was before a controller was enabled is kept, from the host's root.
+fn kept(controller: &str) -> String {
+    format!("/run/quell/{controller}-was-off")
 }

@@ -2,12 +2,10 @@
 //! left (update_tasks_cpumask, kernel/cgroup/cpuset.c), these too, and they go back to their interrupts' CPUs only as those next come
 //! after somebody has moved them (irq_thread_check_affinity, kernel/irq/manage.c).
 
-use std::fs;
 use std::io;
 
 use crate::host::Host;
 use crate::tune::Value;
-use crate::tune::knob::owned_block::replace;
 use crate::tune::knob::threads::{self, Affinity, Attribute as _, Thread};
 use crate::tune::knob::{KnobError, Reading};
 use crate::units::CpuSet;
@@ -26,8 +24,8 @@ fn all(host: &Host) -> Result<Vec<Thread>, KnobError> {
 /// Keeps where they may run, before the partition is made where there is none.
 pub(super) fn keep(host: &Host) -> Result<(), KnobError> {
     let Reading::Value(value) = threads::read(host, &all(host)?, &Affinity, String::new)? else { return Ok(()) };
-    let path = host.root.path(KEPT);
-    let saved = serde_json::to_string(&value).map_err(io::Error::from).and_then(|text| replace(&path, &text));
+    let path = host.root.display_path(KEPT);
+    let saved = serde_json::to_vec(&value).map_err(io::Error::from).and_then(|text| host.root.write_state(KEPT, &text));
     saved.map_err(|source| KnobError::from_write(path, "where threads may run".to_owned(), source))
 }
 
@@ -38,8 +36,8 @@ pub(super) fn are_owed(host: &Host) -> bool {
 
 /// Says that they are to be put back, before the partition is taken away.
 pub(super) fn owe(host: &Host) -> Result<(), KnobError> {
-    let path = host.root.path(OWED);
-    match fs::rename(host.root.path(KEPT), &path) {
+    let path = host.root.display_path(OWED);
+    match host.root.rename(KEPT, OWED) {
         // There were none to be kept, or this was said before.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         renamed => renamed.map_err(|source| KnobError::from_write(path, String::new(), source)),
@@ -62,8 +60,8 @@ pub(super) fn follow(host: &Host) -> Result<(), KnobError> {
 
 /// Puts them back, when there is no partition any more.
 pub(super) fn put_back(host: &Host) -> Result<(), KnobError> {
-    let path = host.root.path(OWED);
-    let text = match fs::read(&path) {
+    let path = host.root.display_path(OWED);
+    let text = match host.root.read_bytes(OWED) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         text => text.map_err(|source| KnobError::Read { path: path.clone(), source })?,
     };
@@ -72,5 +70,5 @@ pub(super) fn put_back(host: &Host) -> Result<(), KnobError> {
     // Those that began beside the partition have nothing kept.
     follow(host)?;
     threads::restore(host, || Ok(Vec::new()), &Affinity, &before)?;
-    fs::remove_file(&path).map_err(|source| KnobError::from_write(path, String::new(), source))
+    host.root.remove_file(OWED).map_err(|source| KnobError::from_write(path, String::new(), source))
 }

@@ -1,8 +1,9 @@
 //! systemd and the cpuset controller: it takes a controller from the root cgroup where none of its units asks for it, at the
 //! next `daemon-reload`, and a partition with it (systemd#38547). So one of its units asks.
 
-use std::fs;
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 
 use crate::host::Host;
 use crate::tune::knob::command::run;
@@ -29,23 +30,25 @@ pub(super) fn keep(host: &Host) -> io::Result<()> {
     if !(host.root.is_host() && host.root.runs_systemd()) {
         return Ok(());
     }
-    fs::write(path(host), unit(host))?;
+    // Units are for everybody to read, as `systemctl cat` does.
+    host.root
+        .replace_file(&file(), unit(host).as_bytes(), |_, new| new.set_permissions(Permissions::from_mode(0o644)))?;
     systemctl(&["daemon-reload"])?;
     systemctl(&["start", SLICE])
 }
 
 /// Lets it do as it likes with it.
 pub(super) fn release(host: &Host) -> io::Result<()> {
-    if !host.root.is_host() || !path(host).exists() {
+    if !host.root.is_host() || !host.root.has(&file()) {
         return Ok(());
     }
     systemctl(&["stop", SLICE])?;
-    fs::remove_file(path(host))?;
+    host.root.remove_file(&file())?;
     systemctl(&["daemon-reload"])
 }
 
-fn path(host: &Host) -> std::path::PathBuf {
-    host.root.path(&format!("{UNITS}/{SLICE}"))
+fn file() -> String {
+    format!("{UNITS}/{SLICE}")
 }
 
 fn systemctl(words: &[&str]) -> io::Result<()> {

@@ -210,7 +210,7 @@ pub(crate) fn partition_group(root: &Root) -> Option<(String, CpuSet)> {
 }
 
 fn failed(host: &Host, root: &Group<'_>, source: io::Error) -> KnobError {
-    KnobError::Read { path: host.root.path(&root.file(NAME)), source }
+    KnobError::Read { path: host.root.display_path(&root.file(NAME)), source }
 }
 
 fn read(root: &Group<'_>) -> io::Result<Value> {

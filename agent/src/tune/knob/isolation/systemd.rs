@@ -1,6 +1,5 @@
 //! The CPUs that systemd starts everything on.
 
-use std::fs;
 use std::io;
 
 use crate::host::Host;
@@ -48,7 +47,7 @@ fn drop_ins(host: &Host) -> io::Result<Vec<String>> {
 }
 
 fn unread(host: &Host, path: &str, source: io::Error) -> KnobError {
-    KnobError::Read { path: host.root.path(path), source }
+    KnobError::Read { path: host.root.display_path(path), source }
 }
 
 /// What is said for the CPUs of systemd: by quell, and by everybody else.
@@ -60,7 +59,7 @@ struct Said {
 impl Said {
     fn of(host: &Host) -> Result<Self, KnobError> {
         let unread = |path: &str, source| unread(host, path, source);
-        let file = OwnedBlock::read(&host.root.path(OWN)).map_err(|source| unread(OWN, source))?;
+        let file = OwnedBlock::read(&host.root, OWN).map_err(|source| unread(OWN, source))?;
         let drop_ins = drop_ins(host).map_err(|source| unread(DROP_INS, source))?;
         let mut users = CpuSet::default();
         for path in [MAIN.to_owned()].into_iter().chain(drop_ins) {
@@ -110,7 +109,8 @@ impl Knob for CpuAffinity {
 
     fn running(&self, host: &Host, _: &Target, wanted: &Value) -> Result<Running, KnobError> {
         let status = if host.root.runs_systemd() { host.root.read("/proc/1/status") } else { Ok(String::new()) };
-        let status = status.map_err(|source| KnobError::Read { path: host.root.path("/proc/1/status"), source })?;
+        let status =
+            status.map_err(|source| KnobError::Read { path: host.root.display_path("/proc/1/status"), source })?;
         let now = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")?.trim().parse().ok());
         Ok(match (now.map(Value::Cpus), wanted) {
             // None for what others say.
@@ -134,11 +134,11 @@ impl Knob for CpuAffinity {
             _ => String::new(),
         };
         said.file.block = own.map(line).unwrap_or_default();
-        let path = host.root.path(OWN);
-        let written = said.file.write(&path);
+        let path = host.root.display_path(OWN);
+        let written = said.file.write(&host.root, OWN);
         if own.is_none() {
             // Made for quell's file, most often; one that has others is not removed.
-            let _ = fs::remove_dir(host.root.path(DROP_INS));
+            let _ = host.root.remove_directory(DROP_INS);
         }
         written.map(|()| Held::Nothing).map_err(|source| KnobError::from_write(path, value.to_string(), source))
     }

@@ -126,7 +126,7 @@ impl QueueKnob {
 
     fn set(&self, host: &Host, file: &str, value: &Value) -> Result<(), KnobError> {
         let text = self.codec.encode(value, host);
-        host.root.write(file, &text).map_err(|source| KnobError::from_write(host.root.path(file), text, source))
+        host.root.write(file, &text).map_err(|source| KnobError::from_write(host.root.display_path(file), text, source))
     }
 }
 
@@ -159,7 +159,7 @@ impl Knob for QueueKnob {
             match host.root.read(&file) {
                 Ok(text) => {
                     let value = self.codec.decode(&text, &self.spec).ok_or_else(|| KnobError::Understand {
-                        path: host.root.path(&file),
+                        path: host.root.display_path(&file),
                         why: format!("`{text}` is not {}", self.spec.kind),
                     })?;
                     parts.insert(queue, value);
@@ -168,7 +168,7 @@ impl Knob for QueueKnob {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     why = format!("there is no {file}, or no use for it")
                 }
-                Err(source) => return Err(KnobError::Read { path: host.root.path(&file), source }),
+                Err(source) => return Err(KnobError::Read { path: host.root.display_path(&file), source }),
             }
         }
         Ok(if parts.is_empty() { Reading::Absent(why) } else { Reading::Value(Value::Each(parts)) })

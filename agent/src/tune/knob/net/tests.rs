@@ -104,16 +104,17 @@ fn a_queue_that_refuses_keeps_no_other_from_what_it_had() {
     let rps = knob("net.rps_cpus");
     let before = fake::apply(rps, &host, &eth0(), "2");
     // A file that can be read and takes nothing: this machine's own list of its CPUs' siblings.
-    let file = folder.path().join("sys/class/net/eth0/queues/rx-0/rps_cpus");
-    fs::remove_file(&file).expect("remove");
-    symlink("/sys/devices/system/cpu/cpu0/topology/thread_siblings", &file).expect("a link");
-    let error = rps.restore(&host, &eth0(), &before).expect_err("rx-0 refuses").to_string();
-    assert!(error.starts_with("1 of 2 could not be set") && error.contains("rx-0"), "{error}");
-    assert_eq!(host.root.read("/sys/class/net/eth0/queues/rx-1/rps_cpus").expect("read"), "3");
-    // On the way there it is all or none, whichever comes first.
-    let wanted = rps.spec().kind.parse("3").expect("CPUs");
-    rps.write(&host, &eth0(), &wanted).expect_err("rx-0 refuses");
-    assert_eq!(host.root.read("/sys/class/net/eth0/queues/rx-1/rps_cpus").expect("read"), "3");
+    let (file, real) =
+        ("/sys/class/net/eth0/queues/rx-0/rps_cpus", "/sys/devices/system/cpu/cpu0/topology/thread_siblings");
+    fake::with_refusing(folder.path(), file, real, |host| {
+        let error = rps.restore(host, &eth0(), &before).expect_err("rx-0 refuses").to_string();
+        assert!(error.starts_with("1 of 2 could not be set") && error.contains("rx-0"), "{error}");
+        assert_eq!(host.root.read("/sys/class/net/eth0/queues/rx-1/rps_cpus").expect("read"), "3");
+        // On the way there it is all or none, whichever comes first.
+        let wanted = rps.spec().kind.parse("3").expect("CPUs");
+        rps.write(host, &eth0(), &wanted).expect_err("rx-0 refuses");
+        assert_eq!(host.root.read("/sys/class/net/eth0/queues/rx-1/rps_cpus").expect("read"), "3");
+    });
 }
 
 #[test]

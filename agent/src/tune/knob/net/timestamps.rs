@@ -1,6 +1,5 @@
 //! The kernel's switch for stamping packets with the time, kept on.
 
-use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::OwnedFd;
@@ -58,7 +57,7 @@ impl Knob for Timestamps {
     }
 
     fn write(&self, host: &Host, _: &Target, value: &Value) -> Result<Held, KnobError> {
-        let path = host.root.path(SOCKETS);
+        let path = host.root.display_path(SOCKETS);
         let on = *value == Value::Switch(true);
         if !host.root.is_host() {
             return in_tree(host, on)
@@ -81,13 +80,12 @@ fn hold() -> io::Result<OwnedFd> {
 
 /// As the kernel would list it.
 fn in_tree(host: &Host, on: bool) -> io::Result<()> {
-    let path = host.root.path(SOCKETS);
-    let text = fs::read_to_string(&path)?;
+    let text = host.root.read_text(SOCKETS)?;
     let mut lines: Vec<String> = text.lines().filter(|line| !is_mark(line)).map(str::to_owned).collect();
     if on {
         lines.push(format!("    0: {:08X}:0001 00000000:0000 07", u32::from_ne_bytes(MARK.octets())));
     }
-    fs::write(path, lines.iter().map(|line| format!("{line}\n")).collect::<String>())
+    host.root.put(SOCKETS, &lines.iter().map(|line| format!("{line}\n")).collect::<String>())
 }
 
 #[cfg(test)]

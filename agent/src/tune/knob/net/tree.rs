@@ -1,8 +1,6 @@
 //! Cards as files below a directory that stands for a host: `run/quell-fake/ethtool/NIC/rx-usecs`.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
 
 use super::cards::{Cards, Field, Found, RssTable};
 use super::flow_rule::FlowRule;
@@ -11,39 +9,42 @@ use crate::tune::knob::KnobError;
 
 /// Files: a number or `on` and `off` in each; `NAME-max` beside it; `rss` with the table, `rss-queues`; `flow-rules/`, a file
 /// for each rule by its location.
-pub(super) struct Tree(PathBuf);
+pub(super) struct Tree(Root);
+
+const CARDS: &str = "/run/quell-fake/ethtool";
 
 impl Tree {
     pub(super) fn of(root: &Root) -> Self {
-        Self(root.path("/run/quell-fake/ethtool"))
-    }
-
-    fn path(&self, nic: &str, name: &str) -> PathBuf {
-        self.0.join(nic).join(name)
+        Self(root.clone())
     }
 
     fn read(&self, nic: &str, name: &str) -> Found<String> {
-        let path = self.path(nic, name);
-        match fs::read_to_string(&path) {
+        let file = file(nic, name);
+        match self.0.read_text(&file) {
             Ok(text) => Ok(Ok(text.trim().to_owned())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Err(format!("the driver has no {name}"))),
-            Err(source) => Err(KnobError::Read { path, source }),
+            Err(source) => Err(KnobError::Read { path: self.0.display_path(&file), source }),
         }
     }
 
     fn parsed<T>(&self, nic: &str, name: &str, parse: impl Fn(&str) -> Option<T>) -> Found<T> {
         let understood = |text: String| {
             let why = || format!("`{text}` is not what it should be");
-            parse(&text).ok_or_else(|| KnobError::Understand { path: self.path(nic, name), why: why() })
+            parse(&text)
+                .ok_or_else(|| KnobError::Understand { path: self.0.display_path(&file(nic, name)), why: why() })
         };
         self.read(nic, name)?.map(understood).map_or_else(|why| Ok(Err(why)), |value| value.map(Ok))
     }
 
     fn write(&self, nic: &str, name: &str, text: &str) -> Result<(), KnobError> {
-        let path = self.path(nic, name);
-        let result = if path.exists() { fs::write(&path, format!("{text}\n")) } else { Err(no_support()) };
-        result.map_err(|source| KnobError::from_write(path, text.to_owned(), source))
+        let file = file(nic, name);
+        let result = if self.0.has(&file) { self.0.put(&file, &format!("{text}\n")) } else { Err(no_support()) };
+        result.map_err(|source| KnobError::from_write(self.0.display_path(&file), text.to_owned(), source))
     }
+}
+
+fn file(nic: &str, name: &str) -> String {
+    format!("{CARDS}/{nic}/{name}")
 }
 
 fn no_support() -> io::Error {
@@ -109,25 +110,26 @@ impl Cards for Tree {
     }
 
     fn flow_rule(&self, nic: &str, location: u32) -> Found<Option<FlowRule>> {
-        if !self.path(nic, "flow-rules").is_dir() {
+        if !self.0.is_directory(&file(nic, "flow-rules")) {
             return Ok(Err("the driver has no flow rules".to_owned()));
         }
         let name = format!("flow-rules/{location}");
-        match self.path(nic, &name).exists() {
+        match self.0.has(&file(nic, &name)) {
             false => Ok(Ok(None)),
             true => self.parsed(nic, &name, |text| text.parse().ok().map(Some)),
         }
     }
 
     fn set_flow_rule(&self, nic: &str, location: u32, rule: Option<&FlowRule>) -> Result<(), KnobError> {
-        let path = self.path(nic, &format!("flow-rules/{location}"));
+        let file = file(nic, &format!("flow-rules/{location}"));
+        let rules = self::file(nic, "flow-rules");
         let words = rule.map_or_else(|| "no rule".to_owned(), ToString::to_string);
         let result = match rule {
-            _ if !path.parent().is_some_and(Path::is_dir) => Err(no_support()),
-            Some(_) => fs::write(&path, format!("{words}\n")),
-            None => fs::remove_file(&path),
+            _ if !self.0.is_directory(&rules) => Err(no_support()),
+            Some(_) => self.0.put(&file, &format!("{words}\n")),
+            None => self.0.remove_file(&file),
         };
-        result.map_err(|source| KnobError::from_write(path, words, source))
+        result.map_err(|source| KnobError::from_write(self.0.display_path(&file), words, source))
     }
 }
 

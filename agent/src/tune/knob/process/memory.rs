@@ -64,7 +64,7 @@ impl Knob for Nodes {
             Err(why) => return Ok(Reading::Absent(why)),
         };
         let text = host.root.read(&file);
-        let text = text.map_err(|source| KnobError::Read { path: host.root.path(&file), source })?;
+        let text = text.map_err(|source| KnobError::Read { path: host.root.display_path(&file), source })?;
         Ok(Reading::Value(Value::Text(text)))
     }
 

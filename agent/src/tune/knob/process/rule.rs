@@ -160,7 +160,7 @@ fn chosen_of(host: &Host, target: &Target, mut processes: Vec<Thread>) -> Result
         let file = format!("/proc/{}/cgroup", process.tid);
         let text = match host.root.read(&file) {
             Err(error) if threads::has_ended(&error) => continue,
-            text => text.map_err(|source| KnobError::Read { path: host.root.path(&file), source })?,
+            text => text.map_err(|source| KnobError::Read { path: host.root.display_path(&file), source })?,
         };
         let mut paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
         if paths.any(|path| path == on || path.starts_with(&below)) {

@@ -176,12 +176,12 @@ fn a_thread_that_refuses_keeps_no_other_from_what_it_had() {
     let (folder, host) = machine();
     let before = fake::apply(&rule::CPUS, &host, &on("nginx"), "2");
     // A file that can be read and takes nothing.
-    let status = folder.path().join("proc/10/status");
-    std::fs::remove_file(&status).expect("remove");
-    std::os::unix::fs::symlink("/proc/self/status", status).expect("a link");
-    let error = rule::CPUS.restore(&host, &on("nginx"), &before).expect_err("10 refuses").to_string();
-    assert!(error.starts_with("1 of 2 could not be set: thread 10 (nginx) does not take"), "{error}");
-    assert_eq!(host.root.read("/proc/11/status").expect("read"), "Cpus_allowed_list:\t1");
+    let real = format!("/proc/{}/status", std::process::id());
+    fake::with_refusing(folder.path(), "/proc/10/status", &real, |host| {
+        let error = rule::CPUS.restore(host, &on("nginx"), &before).expect_err("10 refuses").to_string();
+        assert!(error.starts_with("1 of 2 could not be set: thread 10 (nginx) does not take"), "{error}");
+        assert_eq!(host.root.read("/proc/11/status").expect("read"), "Cpus_allowed_list:\t1");
+    });
 }
 
 /// A process with a name of its own that ends with the test.

@@ -1,7 +1,5 @@
 //! A value whose file the profile names.
 
-use std::fs;
-
 use crate::host::Host;
 use crate::tune::knob::file::{bracketed, changeable, read, write};
 use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Reading};
@@ -76,7 +74,7 @@ impl Named {
             return Err(elsewhere());
         }
         // Links in sysfs stay there; one that does not is not the kernel's.
-        let real = |path: &str| fs::canonicalize(host.root.path(path));
+        let real = |path: &str| host.root.real_path(path);
         match (real(&file), real(self.below)) {
             (Ok(real), Ok(below)) if !real.starts_with(&below) => Err(elsewhere()),
             _ => Ok(file),
@@ -102,7 +100,7 @@ impl Knob for Named {
         Ok(match read(host, &file, &file)? {
             Ok(text) if text.contains('\n') => {
                 let why = "it has more than one line".to_owned();
-                return Err(KnobError::Understand { path: host.root.path(&file), why });
+                return Err(KnobError::Understand { path: host.root.display_path(&file), why });
             }
             Ok(text) => Reading::Value(Value::Text(chosen(&text).unwrap_or_else(|| spaced(&text)))),
             Err(why) => Reading::Absent(why),
@@ -150,6 +148,7 @@ fn spaced(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::tune::knob::fake;
+    use std::fs;
 
     fn name(name: &str) -> Target {
         Target::Name(name.to_owned())

@@ -1,7 +1,6 @@
 //! The links by which units start, and which of them `systemctl disable` takes away that `enable` does not bring back.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 
 use crate::host::{Host, Root};
@@ -49,16 +48,14 @@ pub(super) fn not_brought_back(host: &Host, unit: &str, state: impl Fn(&str) -> 
 /// Where the file of a unit is a link that leads out of the folders of units: `systemctl enable` made it, of a path.
 fn linked(root: &Root, unit: &str) -> Option<String> {
     FOLDERS.into_iter().map(|folder| format!("{folder}/{unit}")).find(|file| {
-        let Ok(target) = fs::read_link(root.path(file)) else { return false };
+        let Ok(target) = root.read_link(file) else { return false };
         if target == Path::new("/dev/null") {
             return false;
         }
-        let leads_to = match target.strip_prefix("/") {
-            Ok(absolute) => root.path("/").join(absolute),
-            Err(_) => root.path(file).with_file_name(target),
-        };
-        let folder = leads_to.parent().and_then(|folder| fs::canonicalize(folder).ok());
-        !FOLDERS.iter().any(|known| folder.is_some() && fs::canonicalize(root.path(known)).ok() == folder)
+        // An absolute target stands for itself.
+        let leads_to = Path::new(file).with_file_name(target);
+        let folder = leads_to.parent().and_then(|folder| root.real_path(folder.to_str()?).ok());
+        !FOLDERS.iter().any(|known| folder.is_some() && root.real_path(known).ok() == folder)
     })
 }
 
@@ -130,6 +127,7 @@ impl Install {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::*;

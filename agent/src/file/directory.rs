@@ -1,0 +1,376 @@
+//! A directory that is held open, and what is done in it.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Permissions};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, renameat2};
+use nix::sys::stat::{Mode, fstat, mkdirat};
+use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, linkat, unlinkat};
+
+use super::entry::{identity, owner};
+use super::open::{check_component, open};
+use super::walk::walk;
+use super::{Entry, FileError};
+use crate::sys::random::next_random;
+
+/// Files that quell creates are for their owner alone.
+pub(super) const PRIVATE_FILE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
+const PRIVATE_DIRECTORY: Mode = Mode::S_IRWXU;
+
+/// The longest part of a name that a temporary one begins with: NAME_MAX is 255 bytes.
+const LONGEST_STEM: usize = 200;
+
+/// A directory by its descriptor: whatever becomes of the path that led to it, names are looked up in this one. Names are single
+/// components.
+#[derive(Debug)]
+pub struct Directory {
+    descriptor: OwnedFd,
+    path: PathBuf,
+}
+
+impl Directory {
+    /// Opens a directory. Links on the way must belong to root or to the caller.
+    ///
+    /// # Errors
+    /// It does not exist, may not be entered, or a link of another user is on the way.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let (descriptor, _) = walk(None, path)?;
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        Ok(Self { descriptor, path: path.to_owned() })
+    }
+
+    /// Opens the directory that a path is in, and tells the path's last component.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open), and where the path has no last component, as `/` and `a/..`.
+    pub fn parent_of(path: &Path) -> Result<(Self, OsString), FileError> {
+        let (parent, name) = split(path)?;
+        Ok((Self::open(parent)?, name))
+    }
+
+    /// As [`parent_of`](Self::parent_of), of a path that is relative to this directory if it is relative at all.
+    pub(super) fn parent_from_here(&self, path: &Path) -> Result<(Self, OsString), FileError> {
+        let (parent, name) = split(path)?;
+        let own = self.descriptor.try_clone().map_err(|source| self.io("open", OsStr::new("."), source))?;
+        let (descriptor, path) = walk(Some((own, &self.path)), parent)?;
+        Ok((Self { descriptor, path }, name))
+    }
+
+    /// Of a descriptor that is a directory's, as another resolver opened it; `path` is for errors.
+    pub(crate) fn from_descriptor(descriptor: OwnedFd, path: PathBuf) -> Self {
+        Self { descriptor, path }
+    }
+
+    /// The path that led here, for messages.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path that led to a name in it, for messages.
+    #[must_use]
+    pub fn path_of(&self, name: &OsStr) -> PathBuf {
+        if self.path == Path::new(".") { PathBuf::from(name) } else { self.path.join(name) }
+    }
+
+    /// Whether only root and the caller can create, remove or exchange names in it. Write permission of an access control list
+    /// shows in the group's bits (acl(5), CORRESPONDENCE BETWEEN ACL ENTRIES AND FILE PERMISSION BITS).
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        fstat(&self.descriptor).is_ok_and(|stat| owner(&stat).is_trusted() && stat.st_mode & 0o022 == 0)
+    }
+
+    /// Whether nobody but root can move or remove what belongs to the caller: it [is trusted](Self::is_trusted), or has the
+    /// sticky bit and belongs to root or the caller, as `/tmp` does.
+    #[must_use]
+    pub fn protects_the_callers_files(&self) -> bool {
+        let sticky = |stat: nix::sys::stat::FileStat| owner(&stat).is_trusted() && stat.st_mode & libc::S_ISVTX != 0;
+        self.is_trusted() || fstat(&self.descriptor).is_ok_and(sticky)
+    }
+
+    /// Whether the caller may create names in it.
+    ///
+    /// # Errors
+    /// Why not: its permissions, or a file system that is mounted read-only.
+    pub fn check_writable(&self) -> Result<(), FileError> {
+        faccessat(&self.descriptor, ".", AccessFlags::W_OK | AccessFlags::X_OK, AtFlags::empty())
+            .map_err(|errno| FileError::NotWritable { path: self.path.clone(), source: errno.into() })
+    }
+
+    /// What a name stands for, links themselves; `None` where there is none.
+    ///
+    /// # Errors
+    /// It cannot be looked up.
+    pub fn entry(&self, name: &OsStr) -> Result<Option<Entry>, FileError> {
+        match open(&self.descriptor, name, OFlag::O_PATH, Mode::empty()).and_then(Entry::of) {
+            Err(Errno::ENOENT) => Ok(None),
+            entry => entry.map(Some).map_err(|errno| self.failed("look up", name, errno)),
+        }
+    }
+
+    /// Opens a file with other flags than those of `O_NOFOLLOW` and `O_CLOEXEC`, which always apply. It does not wait for
+    /// the other end of a FIFO (`O_NONBLOCK`); the caller looks at what was opened.
+    ///
+    /// # Errors
+    /// Those of openat2(2).
+    pub(crate) fn open_with(&self, name: &OsStr, flags: OFlag) -> Result<File, FileError> {
+        let flags = flags | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let opened =
+            open(&self.descriptor, name, flags, Mode::empty()).map_err(|errno| self.failed("open", name, errno))?;
+        Ok(File::from(opened))
+    }
+
+    /// Opens a regular file to read it.
+    ///
+    /// # Errors
+    /// It does not exist, may not be read, or is something else.
+    pub fn open_file(&self, name: &OsStr) -> Result<File, FileError> {
+        let file = self.open_with(name, OFlag::O_RDONLY)?;
+        self.check_regular(name, &file)?;
+        Ok(file)
+    }
+
+    pub(crate) fn check_regular(&self, name: &OsStr, file: &File) -> Result<(), FileError> {
+        let stat = fstat(file).map_err(|errno| self.failed("look up", name, errno))?;
+        match super::entry::kind(&stat) {
+            super::Kind::File => Ok(()),
+            kind => Err(FileError::Unsuitable { path: self.path_of(name), kind, owner: owner(&stat) }),
+        }
+    }
+
+    /// Creates a file, for its owner alone, and opens it to read and write.
+    ///
+    /// # Errors
+    /// Something has that name already, or it cannot be created.
+    pub fn create_file(&self, name: &OsStr) -> Result<File, FileError> {
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL;
+        let created = open(&self.descriptor, name, flags, PRIVATE_FILE);
+        Ok(File::from(created.map_err(|errno| self.failed("create", name, errno))?))
+    }
+
+    /// Creates a file under a random name that begins with a dot and `stem`.
+    ///
+    /// # Errors
+    /// It cannot be created.
+    pub fn create_temporary_file(&self, stem: &OsStr) -> Result<(OsString, File), FileError> {
+        self.create_temporary(stem, Self::create_file)
+    }
+
+    /// Creates a directory, for its owner alone, and opens it.
+    ///
+    /// # Errors
+    /// Something has that name already, or it cannot be created.
+    pub fn create_directory(&self, name: &OsStr) -> Result<Self, FileError> {
+        let create = || {
+            check_component(name)?;
+            mkdirat(&self.descriptor, name, PRIVATE_DIRECTORY)
+        };
+        create().map_err(|errno| self.failed("create", name, errno))?;
+        let directory = self.open_directory(name)?;
+        // Who may write here may have exchanged it by now.
+        let stat = fstat(&directory.descriptor).map_err(|errno| self.failed("look up", name, errno))?;
+        if owner(&stat).is_caller() { Ok(directory) } else { Err(FileError::Exchanged { path: self.path_of(name) }) }
+    }
+
+    /// Creates a directory under a random name that begins with a dot and `stem`.
+    ///
+    /// # Errors
+    /// It cannot be created.
+    pub fn create_temporary_directory(&self, stem: &OsStr) -> Result<(OsString, Self), FileError> {
+        self.create_temporary(stem, Self::create_directory)
+    }
+
+    fn create_temporary<T>(
+        &self,
+        stem: &OsStr,
+        create: impl Fn(&Self, &OsStr) -> Result<T, FileError>,
+    ) -> Result<(OsString, T), FileError> {
+        loop {
+            let name = self.random_name(stem)?;
+            match create(self, &name) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                created => return Ok((name, created?)),
+            }
+        }
+    }
+
+    /// A name that nobody can guess: `.STEM.RANDOM.tmp`.
+    pub(crate) fn random_name(&self, stem: &OsStr) -> Result<OsString, FileError> {
+        let random = next_random().map_err(|source| self.io("name", stem, source))?;
+        let stem = stem.as_bytes();
+        let mut name = b".".to_vec();
+        name.extend(&stem[..stem.len().min(LONGEST_STEM)]);
+        name.extend(format!(".{random:016x}.tmp").into_bytes());
+        Ok(OsString::from_vec(name))
+    }
+
+    /// Opens a directory in it.
+    ///
+    /// # Errors
+    /// It does not exist, or is something else, a link to a directory too.
+    pub fn open_directory(&self, name: &OsStr) -> Result<Self, FileError> {
+        let opened = open(&self.descriptor, name, OFlag::O_PATH | OFlag::O_DIRECTORY, Mode::empty());
+        let descriptor = opened.map_err(|errno| self.failed("open", name, errno))?;
+        Ok(Self { descriptor, path: self.path_of(name) })
+    }
+
+    /// Gives a file of this directory the same name in another one of the same file system, as one more link.
+    ///
+    /// # Errors
+    /// Those of linkat(2): a file of that name is there, or the file system has no hard links.
+    pub fn link_into(&self, name: &OsStr, other: &Self) -> Result<(), FileError> {
+        let link = || {
+            check_component(name)?;
+            // Without AT_SYMLINK_FOLLOW: a link would be linked itself.
+            linkat(&self.descriptor, name, &other.descriptor, name, AtFlags::empty())
+        };
+        link().map_err(|errno| other.failed("link", name, errno))
+    }
+
+    /// Renames within the directory. What has the new name is replaced, a link itself too.
+    ///
+    /// # Errors
+    /// Those of renameat2(2).
+    pub fn rename(&self, from: &OsStr, to: &OsStr) -> Result<(), FileError> {
+        self.rename_with(from, to, RenameFlags::empty()).map_err(|errno| self.failed("write", to, errno))
+    }
+
+    pub(crate) fn rename_with(&self, from: &OsStr, to: &OsStr, flags: RenameFlags) -> nix::Result<()> {
+        check_component(from)?;
+        check_component(to)?;
+        renameat2(&self.descriptor, from, &self.descriptor, to, flags)
+    }
+
+    /// Removes a name that is not a directory's.
+    ///
+    /// # Errors
+    /// Those of unlinkat(2).
+    pub fn remove_file(&self, name: &OsStr) -> Result<(), FileError> {
+        self.remove(name, UnlinkatFlags::NoRemoveDir)
+    }
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// Those of unlinkat(2).
+    pub fn remove_directory(&self, name: &OsStr) -> Result<(), FileError> {
+        self.remove(name, UnlinkatFlags::RemoveDir)
+    }
+
+    fn remove(&self, name: &OsStr, flags: UnlinkatFlags) -> Result<(), FileError> {
+        check_component(name)
+            .and_then(|()| unlinkat(&self.descriptor, name, flags))
+            .map_err(|errno| self.failed("remove", name, errno))
+    }
+
+    /// Removes the files in it. Directories stay, with what is in them.
+    ///
+    /// # Errors
+    /// It cannot be listed, or a file not removed.
+    pub fn remove_files(&self) -> Result<(), FileError> {
+        for name in self.names()? {
+            match self.remove_file(&name) {
+                // EISDIR on Linux, where POSIX has EPERM (unlink(2)); and who may write here may have been faster.
+                Err(error) if [io::ErrorKind::IsADirectory, io::ErrorKind::NotFound].contains(&error.kind()) => {}
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The names in it, in no order.
+    ///
+    /// # Errors
+    /// It cannot be listed.
+    pub fn names(&self) -> Result<Vec<OsString>, FileError> {
+        let failed = |errno: Errno| FileError::Io { operation: "list", path: self.path.clone(), source: errno.into() };
+        let mut names = Vec::new();
+        for entry in Dir::from_fd(self.reopened().map_err(failed)?).map_err(failed)?.iter() {
+            let name = entry.map_err(failed)?.file_name().to_bytes().to_vec();
+            if name != b"." && name != b".." {
+                names.push(OsString::from_vec(name));
+            }
+        }
+        Ok(names)
+    }
+
+    /// Flushes its names to disk.
+    ///
+    /// # Errors
+    /// Those of fsync(2).
+    pub fn sync(&self) -> Result<(), FileError> {
+        let sync = || match self.reopened() {
+            // Not to be listed by the caller, who can create names all the same: then they are on disk when the system wants.
+            Err(Errno::EACCES) => Ok(()),
+            directory => File::from(directory?).sync_all(),
+        };
+        sync().map_err(|source| FileError::Io { operation: "write", path: self.path.clone(), source })
+    }
+
+    /// Whether a name stands for what is open.
+    #[must_use]
+    pub fn names_file(&self, name: &OsStr, open: impl AsFd) -> bool {
+        self.entry(name).is_ok_and(|entry| entry.is_some_and(|entry| entry.is_same_as(open)))
+    }
+
+    /// Whether it is the directory of another descriptor.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        match (fstat(&self.descriptor), fstat(&other.descriptor)) {
+            (Ok(own), Ok(other)) => identity(&own) == identity(&other),
+            _ => false,
+        }
+    }
+
+    /// Makes sure that it is for its owner alone, who is root or the caller.
+    ///
+    /// # Errors
+    /// It belongs to somebody else, or its permissions cannot be changed though they have to be.
+    pub fn make_private(&self) -> Result<(), FileError> {
+        let io = |errno: Errno| FileError::Io { operation: "restrict", path: self.path.clone(), source: errno.into() };
+        let stat = fstat(&self.descriptor).map_err(io)?;
+        let owner = owner(&stat);
+        if !owner.is_trusted() {
+            return Err(FileError::ForeignState { path: self.path.clone(), owner });
+        }
+        if stat.st_mode & 0o077 == 0 {
+            return Ok(());
+        }
+        let restrict = || File::from(self.reopened()?).set_permissions(Permissions::from_mode(0o700));
+        restrict().map_err(|source| FileError::Io { operation: "restrict", path: self.path.clone(), source })
+    }
+
+    /// A descriptor that can be listed, changed and flushed: what `O_PATH` cannot.
+    fn reopened(&self) -> nix::Result<OwnedFd> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        openat(&self.descriptor, ".", flags, Mode::empty())
+    }
+
+    pub(super) fn failed(&self, operation: &'static str, name: &OsStr, errno: Errno) -> FileError {
+        self.io(operation, name, errno.into())
+    }
+
+    pub(super) fn io(&self, operation: &'static str, name: &OsStr, source: io::Error) -> FileError {
+        FileError::Io { operation, path: self.path_of(name), source }
+    }
+}
+
+impl AsFd for Directory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+/// A path's directory and its last component.
+fn split(path: &Path) -> Result<(&Path, OsString), FileError> {
+    // `Path` drops `.` and slashes at the end, as `a/.` names the directory `a` (file_name(), std::path).
+    let name = path.file_name().ok_or_else(|| FileError::BadName { path: path.to_owned() })?;
+    Ok((path.parent().unwrap_or(Path::new("")), name.to_owned()))
+}

@@ -1,0 +1,140 @@
+//! A file, a pipe or a device that a report is written to.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{AtFlags, OFlag};
+use nix::unistd::{AccessFlags, faccessat};
+
+use super::stream::Stream;
+use super::{Entry, FileError, Kind, Place, Replacement};
+use crate::sys::inherited::duplicate_writable;
+
+/// How long a FIFO may be without a reader: a shell starts both at once.
+const READER_PATIENCE: Duration = Duration::from_secs(1);
+const READER_PAUSE: Duration = Duration::from_millis(5);
+
+/// Where a report goes: looked at before a capture begins, and again when it is written.
+#[derive(Debug)]
+pub struct OutputFile {
+    to: To,
+}
+
+#[derive(Debug)]
+enum To {
+    Place(Place),
+    Descriptor { file: File, path: PathBuf },
+}
+
+impl OutputFile {
+    /// Opens the directory of `path` and looks whether a report may be written there. `/dev/stdout`, `/dev/fd/N` and
+    /// `/proc/self/fd/N` are the descriptors that this process was started with: they are duplicated.
+    ///
+    /// # Errors
+    /// It may not, as far as can be told beforehand.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        if let Some(number) = descriptor_of(path) {
+            return Ok(Self { to: To::Descriptor { file: duplicate(number)?, path: path.to_owned() } });
+        }
+        let place = Place::open(path)?;
+        match place.occupant()? {
+            None => place.directory().check_writable()?,
+            Some(entry) => match entry.kind() {
+                Kind::File => place.directory().check_writable()?,
+                Kind::Fifo | Kind::CharacterDevice => {
+                    faccessat(place.directory(), place.name(), AccessFlags::W_OK, AtFlags::empty())
+                        .map_err(|errno| FileError::NotWritable { path: place.path(), source: errno.into() })?;
+                }
+                _ => return Err(place.unsuitable(&entry)),
+            },
+        }
+        Ok(Self { to: To::Place(place) })
+    }
+
+    /// Writes the report. A file takes the place of the old one when it is whole; pipes and devices are written as they are.
+    ///
+    /// # Errors
+    /// Those of `draw`, and of writing; then there is nothing new in the place of a file, and what was there is as it was.
+    pub fn write<E: From<FileError> + From<std::io::Error>>(
+        &self,
+        draw: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let place = match &self.to {
+            To::Descriptor { file, path } => {
+                return write_stream(Stream { file: file.try_clone()?, path: path.clone() }, draw);
+            }
+            To::Place(place) => place,
+        };
+        match place.occupant()? {
+            Some(entry) if matches!(entry.kind(), Kind::Fifo | Kind::CharacterDevice) => {
+                let file = open_stream(place, &entry)?;
+                write_stream(Stream { file, path: place.path() }, draw)
+            }
+            Some(entry) if entry.kind() != Kind::File => Err(place.unsuitable(&entry).into()),
+            _ => {
+                let replacement = Replacement::create(place.directory(), place.name())?;
+                let mut out = BufWriter::new(replacement.file());
+                draw(&mut out)?;
+                out.flush()?;
+                drop(out);
+                replacement.keep_permissions()?;
+                Ok(replacement.commit()?)
+            }
+        }
+    }
+}
+
+fn write_stream<E: From<FileError> + From<std::io::Error>>(
+    stream: Stream,
+    draw: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut out = BufWriter::new(stream);
+    draw(&mut out)?;
+    Ok(out.flush()?)
+}
+
+/// Opens what was looked at, and nothing else: the name may stand for another file by now.
+fn open_stream(place: &Place, entry: &Entry) -> Result<File, FileError> {
+    let begin = Instant::now();
+    let file = loop {
+        match place.directory().open_with(place.name(), OFlag::O_WRONLY) {
+            // A FIFO that nobody has open to read (fifo(7)).
+            Err(FileError::Io { source, .. }) if source.raw_os_error() == Some(libc::ENXIO) => {
+                if begin.elapsed() > READER_PATIENCE {
+                    return Err(FileError::NoReader { path: place.path() });
+                }
+                thread::sleep(READER_PAUSE);
+            }
+            file => break file?,
+        }
+    };
+    if entry.is_same_as(&file) { Ok(file) } else { Err(FileError::Exchanged { path: place.path() }) }
+}
+
+/// The number of a path that stands for a descriptor of this process.
+fn descriptor_of(path: &Path) -> Option<i32> {
+    match path.to_str()? {
+        "/dev/stdout" => return Some(1),
+        "/dev/stderr" => return Some(2),
+        _ => {}
+    }
+    let own = format!("/proc/{}/fd", std::process::id());
+    let folder = path.parent()?;
+    let is_own =
+        ["/dev/fd", "/proc/self/fd", "/proc/thread-self/fd", &own].iter().any(|known| folder == Path::new(known));
+    path.file_name().filter(|_| is_own)?.to_str()?.parse().ok().filter(|number| *number >= 0)
+}
+
+/// Another descriptor of the same open file, which keeps its position. Opening the path anew would ask for permissions that the
+/// caller of this process had, and not every pipe can be opened.
+fn duplicate(number: i32) -> Result<File, FileError> {
+    let copy = duplicate_writable(number).map_err(|source| FileError::Io {
+        operation: "duplicate",
+        path: PathBuf::from(format!("/dev/fd/{number}")),
+        source,
+    })?;
+    copy.map(File::from).ok_or(FileError::Descriptor { number })
+}

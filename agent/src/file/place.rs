@@ -1,0 +1,88 @@
+//! The place of an output: a name in a directory, behind the links that may be followed to it.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::walk::{MAX_LINKS, target};
+use super::{Directory, Entry, FileError, Kind};
+
+/// A name in a directory that is held open. What stands there is no link.
+#[derive(Debug)]
+pub struct Place {
+    directory: Directory,
+    name: OsString,
+}
+
+impl Place {
+    /// Opens the directory of `path`. Where a link is in its place that may be followed, it is the place that the link leads to.
+    ///
+    /// # Errors
+    /// There is no such directory, or a link is in the way that another user may have planted.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let (mut directory, mut name) = Directory::parent_of(path)?;
+        for _ in 0..MAX_LINKS {
+            let link = match directory.entry(&name)? {
+                Some(entry) if entry.kind() == Kind::Link => entry,
+                _ => return Ok(Self { directory, name }),
+            };
+            if !(directory.is_trusted() && link.owner().is_trusted()) {
+                return Err(FileError::Planted {
+                    path: directory.path_of(&name),
+                    kind: Kind::Link,
+                    owner: link.owner(),
+                });
+            }
+            let target = target(&link).map_err(|errno| directory.failed("read", &name, errno))?;
+            (directory, name) = directory.parent_from_here(&target)?;
+        }
+        Err(FileError::TooManyLinks { path: path.to_owned(), limit: MAX_LINKS })
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The name in it.
+    #[must_use]
+    pub fn name(&self) -> &OsStr {
+        &self.name
+    }
+
+    /// The path, for messages.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.directory.path_of(&self.name)
+    }
+
+    /// What stands there now, if it may be replaced or written to as far as its owner goes.
+    ///
+    /// # Errors
+    /// Another user may have planted it.
+    pub fn occupant(&self) -> Result<Option<Entry>, FileError> {
+        let Some(entry) = self.directory.entry(&self.name)? else { return Ok(None) };
+        if self.trusts(&entry) { Ok(Some(entry)) } else { Err(self.planted(&entry)) }
+    }
+
+    /// Whether nobody but root and the caller can have put something there.
+    fn trusts(&self, entry: &Entry) -> bool {
+        self.directory.is_trusted()
+            || match entry.kind() {
+                // A file with another name elsewhere is replaced, not written.
+                Kind::File | Kind::Directory => entry.owner().is_caller(),
+                // Written as it is: one with another name may be somebody's for another purpose.
+                Kind::Fifo => entry.owner().is_caller() && entry.names() == 1,
+                Kind::CharacterDevice => entry.is_null_device(),
+                Kind::Link | Kind::Socket | Kind::BlockDevice => false,
+            }
+    }
+
+    fn planted(&self, entry: &Entry) -> FileError {
+        FileError::Planted { path: self.path(), kind: entry.kind(), owner: entry.owner() }
+    }
+
+    pub(super) fn unsuitable(&self, entry: &Entry) -> FileError {
+        FileError::Unsuitable { path: self.path(), kind: entry.kind(), owner: entry.owner() }
+    }
+}

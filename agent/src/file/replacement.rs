@@ -1,0 +1,73 @@
+//! A new file that takes its place when it is whole.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::{Directory, FileError, Kind};
+
+/// A file under a random name in the directory where it will have another one. Dropped before [`commit`](Self::commit), it is
+/// removed.
+#[derive(Debug)]
+pub struct Replacement<'a> {
+    directory: &'a Directory,
+    name: OsString,
+    temporary: OsString,
+    file: File,
+}
+
+impl<'a> Replacement<'a> {
+    /// Creates it, for its owner alone.
+    ///
+    /// # Errors
+    /// It cannot be created.
+    pub fn create(directory: &'a Directory, name: &OsStr) -> Result<Self, FileError> {
+        let (temporary, file) = directory.create_temporary_file(name)?;
+        Ok(Self { directory, name: name.to_owned(), temporary, file })
+    }
+
+    /// To write to it.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives it the permissions of the file that it replaces, where nobody but the caller can have chosen those: of a file of the
+    /// caller's own, with no other name, in a directory where nobody can exchange it. Set-id and sticky bits are never kept.
+    ///
+    /// # Errors
+    /// The permissions cannot be set.
+    pub fn keep_permissions(&self) -> Result<(), FileError> {
+        let Some(old) = self.directory.entry(&self.name)? else { return Ok(()) };
+        let own = old.kind() == Kind::File && old.owner().is_caller() && old.names() == 1;
+        if own && self.directory.protects_the_callers_files() {
+            let permissions = Permissions::from_mode(old.permissions());
+            self.file.set_permissions(permissions).map_err(|source| self.directory.io("write", &self.name, source))?;
+        }
+        Ok(())
+    }
+
+    /// Flushes it to disk and gives it its name; what had that is replaced, a link itself too.
+    ///
+    /// # Errors
+    /// It cannot be flushed or renamed, or another process has exchanged it.
+    pub fn commit(self) -> Result<(), FileError> {
+        // Some file systems report a full disk no sooner than here.
+        self.file.sync_all().map_err(|source| self.directory.io("write", &self.name, source))?;
+        self.directory.rename(&self.temporary, &self.name)?;
+        if self.directory.names_file(&self.name, &self.file) {
+            Ok(())
+        } else {
+            Err(FileError::Exchanged { path: self.directory.path_of(&self.name) })
+        }
+    }
+}
+
+impl Drop for Replacement<'_> {
+    fn drop(&mut self) {
+        // After the rename the name is gone, unless somebody else has taken it.
+        if self.directory.names_file(&self.temporary, &self.file) {
+            let _ = self.directory.remove_file(&self.temporary);
+        }
+    }
+}

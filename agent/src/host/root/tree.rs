@@ -1,0 +1,95 @@
+//! A directory that stands for a host: paths are resolved inside of it.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use pathrs::flags::OpenFlags;
+use pathrs::{RootRef, error};
+
+use crate::file::Directory;
+
+/// The directory, held open: it stays the same though its path comes to stand for another one.
+#[derive(Debug)]
+pub(super) struct Tree {
+    descriptor: OwnedFd,
+    path: PathBuf,
+}
+
+impl Tree {
+    pub(super) fn open(directory: &Path) -> io::Result<Self> {
+        let flags = libc::O_DIRECTORY;
+        // Not by O_PATH: one that cannot be listed is of no use.
+        let descriptor = OpenOptions::new().read(true).custom_flags(flags).open(directory)?;
+        Ok(Self { descriptor: descriptor.into(), path: directory.to_owned() })
+    }
+
+    fn root(&self) -> RootRef<'_> {
+        RootRef::from_fd(self.descriptor.as_fd())
+    }
+
+    /// An `O_PATH` descriptor of what a path leads to.
+    pub(super) fn resolve(&self, absolute: &str) -> io::Result<File> {
+        self.open_with(absolute, libc::O_PATH)
+    }
+
+    /// A regular file, with the flags of open(2). Nothing else is waited for or touched.
+    pub(super) fn open_file(&self, absolute: &str, flags: i32) -> io::Result<File> {
+        let file = self.open_with(absolute, flags | libc::O_NONBLOCK)?;
+        match file.metadata()? {
+            metadata if metadata.is_file() => Ok(file),
+            metadata if metadata.is_dir() => Err(io::Error::from_raw_os_error(libc::EISDIR)),
+            _ => Err(io::Error::other("it is not a regular file")),
+        }
+    }
+
+    /// A directory.
+    pub(super) fn directory(&self, absolute: &str) -> io::Result<Directory> {
+        let opened = self.open_with(absolute, libc::O_PATH | libc::O_DIRECTORY)?;
+        Ok(Directory::from_descriptor(opened.into(), self.path.join(absolute.trim_start_matches('/'))))
+    }
+
+    /// The directory of a path and its last component.
+    pub(super) fn parent(&self, absolute: &str) -> io::Result<(Directory, OsString)> {
+        let (parent, name) = split(absolute)?;
+        Ok((self.directory(parent)?, name.to_owned()))
+    }
+
+    pub(super) fn read_link(&self, absolute: &str) -> io::Result<PathBuf> {
+        self.root().readlink(absolute).map_err(os_error)
+    }
+
+    /// The path without links that something in the tree has, from the tree.
+    pub(super) fn real(&self, absolute: &str) -> io::Result<String> {
+        let path_of = |descriptor: i32| fs::read_link(format!("/proc/self/fd/{descriptor}"));
+        let found = self.resolve(absolute)?;
+        let (found, root) = (path_of(found.as_raw_fd())?, path_of(self.descriptor.as_raw_fd())?);
+        let below = found.strip_prefix(&root).map_err(|_| io::Error::from_raw_os_error(libc::ENOENT))?;
+        Ok(format!("/{}", below.to_str().ok_or(io::ErrorKind::InvalidData)?))
+    }
+
+    fn open_with(&self, absolute: &str, flags: i32) -> io::Result<File> {
+        self.root().open_subpath(absolute, OpenFlags::from_bits_retain(flags as u64)).map_err(os_error)
+    }
+}
+
+/// An absolute path's directory and last component.
+pub(super) fn split(absolute: &str) -> io::Result<(&str, &OsStr)> {
+    let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
+    let (parent, name) = absolute.trim_end_matches('/').rsplit_once('/').ok_or_else(invalid)?;
+    if name.is_empty() || name == "." || name == ".." {
+        return Err(invalid());
+    }
+    Ok((if parent.is_empty() { "/" } else { parent }, OsStr::new(name)))
+}
+
+/// The errno that a resolution ended with, as the caller would have it of open(2).
+fn os_error(error: error::Error) -> io::Error {
+    match error.kind() {
+        error::ErrorKind::OsError(Some(errno)) => io::Error::from_raw_os_error(errno),
+        _ => io::Error::other(error),
+    }
+}

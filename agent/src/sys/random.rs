@@ -1,0 +1,23 @@
+//! Random numbers of the kernel.
+
+use std::io;
+
+/// 64 bits that no other process can guess. Blocks only in the first moments of a boot (getrandom(2)).
+pub(crate) fn next_random() -> io::Result<u64> {
+    let mut bytes = [0_u8; 8];
+    loop {
+        // SAFETY: the pointer and the length are those of `bytes`, which outlives the call; the kernel writes there and nowhere else.
+        let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+        match usize::try_from(got) {
+            // Up to 256 bytes come at once or not at all.
+            Ok(length) if length == bytes.len() => return Ok(u64::from_ne_bytes(bytes)),
+            Ok(_) => {}
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
