@@ -5,11 +5,14 @@
 
 #![deny(missing_docs)]
 
+mod bounded;
 pub mod collect;
+mod excerpt;
 pub mod host;
 pub mod output;
 pub mod probe;
 pub mod profile;
+pub mod program;
 pub mod recording;
 pub mod report;
 pub mod symbolize;

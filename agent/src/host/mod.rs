@@ -17,6 +17,7 @@ mod processes;
 mod root;
 mod this;
 mod topology;
+mod users;
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -41,6 +42,7 @@ pub use processes::{family, processes, processes_in};
 pub use root::Root;
 pub use this::{Host, Vendor};
 pub use topology::{Cpu, Topology};
+pub(crate) use users::Users;
 
 /// A fact that the host does not tell.
 #[derive(Debug, thiserror::Error)]

@@ -56,6 +56,22 @@ impl Root {
         Ok(text)
     }
 
+    /// The bytes of a file: names of threads and paths in `/proc` need not be UTF-8.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn read_bytes(&self, absolute: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.path(absolute))
+    }
+
+    /// What a symbolic link says.
+    ///
+    /// # Errors
+    /// Those of readlink(2).
+    pub fn read_link(&self, absolute: &str) -> io::Result<PathBuf> {
+        fs::read_link(self.path(absolute))
+    }
+
     /// Writes to a file that exists, in one `write(2)`: what sysfs and procfs take for one value. A kernel does not see a write of
     /// nothing (proc_sys_call_handler, fs/proc/proc_sysctl.c): it gets an empty line.
     ///

@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "this module exists to hold it, each use with its reason")]
 
 pub(crate) mod bpf;
+pub(crate) mod descriptors;
 pub(crate) mod ethtool;
 mod gate;
 pub(crate) mod locked_exec;

@@ -28,6 +28,9 @@ pub(super) fn plan(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
             knob::by_id(&step.knob).map_or_else(|| step.wanted.to_string(), |knob| knob.in_words(&step.wanted));
         writeln!(out, "  + {wanted}")?;
         writeln!(out, "    {}", wrapped(&step.reason, 4))?;
+        for process in group.iter().flat_map(|step| &step.processes) {
+            writeln!(out, "    process {}", wrapped(&process.to_string(), 12))?;
+        }
         if let Some(knob) = knob::by_id(&step.knob) {
             let (word, what) = match knob.spec().risk {
                 Risk::Low => continue,

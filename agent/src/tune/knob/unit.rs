@@ -11,6 +11,7 @@ use super::command::{output, run};
 use super::file::write;
 use super::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage};
 use crate::host::Host;
+use crate::program::Program;
 use crate::tune::{Kind, Scope, Target, Value};
 
 /// The family.
@@ -73,7 +74,7 @@ fn property(host: &Host, target: &Target, name: &str, file: &str) -> Result<Resu
     if !host.root.runs_systemd() {
         return Ok(Err("systemd does not run here".to_owned()));
     }
-    let shown = output("systemctl", &["show", "--property", &format!("LoadState,{name}"), "--", unit])?;
+    let shown = output(Program::Systemctl, &["show", "--property", &format!("LoadState,{name}"), "--", unit])?;
     let value = |key: &str| shown.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).unwrap_or("");
     Ok(if value("LoadState") == "not-found" { Err(absent()) } else { Ok(value(name).to_owned()) })
 }
@@ -84,7 +85,7 @@ fn tell(host: &Host, target: &Target, file: &str, value: &str, verbs: &[&str]) -
     if !host.root.is_host() {
         return write(host, &format!("{FAKE}/{unit}/{file}"), value);
     }
-    run("systemctl", &[verbs, &["--", unit]].concat())
+    run(Program::Systemctl, &[verbs, &["--", unit]].concat())
 }
 
 impl Knob for State {

@@ -188,22 +188,20 @@ fn edited(file: &str, text: &str, own: &Parameters) -> String {
     lines.collect()
 }
 
-/// What makes the menu of a tree that stands for a host, if it has that: a script, which is told where the tree is.
-const FAKE: &str = "/run/quell-fake/generate-menu";
-
-/// Makes GRUB's menu, and looks whether it has what is staged, and nothing that no more is.
+/// Makes GRUB's menu, and looks whether it has what is staged, and nothing that no more is. A tree that stands for a host has no menu
+/// made: programs of it are not run.
 pub(super) fn settle(host: &Host) -> Result<(), KnobError> {
-    if host.root.is_host() {
-        return settle_with(host, |generator| run(generator.program, generator.arguments));
-    }
-    if !host.root.has(FAKE) {
+    if !host.root.is_host() {
         return Ok(());
     }
-    let words = [FAKE, "/"].map(|path| host.root.path(path).display().to_string());
-    settle_with(host, |_| run("sh", &[&words[0], &words[1]]))
+    settle_with(host, |generator| run(generator.program, generator.arguments))
 }
 
-fn settle_with(host: &Host, make: impl FnOnce(&GrubGenerator) -> Result<(), KnobError>) -> Result<(), KnobError> {
+/// [`settle`], with what makes the menu.
+pub(super) fn settle_with(
+    host: &Host,
+    make: impl FnOnce(&GrubGenerator) -> Result<(), KnobError>,
+) -> Result<(), KnobError> {
     let files = read(host)?;
     let own: Vec<&Parameters> =
         files.iter().filter(|file| BootLoader::is_grub_file(&file.file)).map(|file| &file.own).collect();

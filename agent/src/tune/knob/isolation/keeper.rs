@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 
 use crate::host::Host;
+use crate::program::Program;
 use crate::tune::knob::command::run;
 use crate::units::NodeId;
 
@@ -49,5 +50,5 @@ fn path(host: &Host) -> std::path::PathBuf {
 }
 
 fn systemctl(words: &[&str]) -> io::Result<()> {
-    run("systemctl", words).map_err(io::Error::other)
+    run(Program::Systemctl, words).map_err(io::Error::other)
 }

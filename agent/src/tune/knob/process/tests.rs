@@ -11,6 +11,11 @@ fn stat(tid: u32, name: &str) -> String {
     format!("{tid} ({name}) S 1 0 0 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {} 0 0 0", tid * 10)
 }
 
+/// The status of a process of one user.
+fn status(user: u32, cpus: &str) -> String {
+    format!("Name:\tx\nUid:\t{user}\t{user}\t{user}\t{user}\nCpus_allowed_list:\t{cpus}\n")
+}
+
 fn machine() -> (tempfile::TempDir, Host) {
     let mut files: Vec<(String, String)> = Vec::new();
     for (pid, name, group, cpus) in [
@@ -25,7 +30,7 @@ fn machine() -> (tempfile::TempDir, Host) {
         for tid in [pid, pid + 1] {
             files.push((format!("/proc/{pid}/task/{tid}/stat"), stat(tid, name)));
             let cpus = if tid == pid { cpus } else { "1" };
-            files.push((format!("/proc/{tid}/status"), format!("Cpus_allowed_list:\t{cpus}\n")));
+            files.push((format!("/proc/{tid}/status"), status(33, cpus)));
         }
     }
     files.push(("/sys/fs/cgroup/quell-isolated/cgroup.procs".to_owned(), String::new()));
@@ -128,7 +133,8 @@ fn only_what_has_provably_ended_is_gone() {
     std::fs::write(path("proc/10/task/11/stat"), [0xff]).expect("bytes");
     let unknown = rule::CPUS.read_back(&host, &on("nginx"), &before);
     assert!(matches!(unknown, Err(KnobError::Read { .. })), "{unknown:?}");
-    assert!(matches!(rule::CPUS.read(&host, &on("nginx")), Err(KnobError::Read { .. })));
+    let survey = rule::CPUS.survey(&host, &on("nginx")).expect("the other thread");
+    assert!(survey.remarks.iter().any(|remark| remark.starts_with("thread 11 is left out")), "{:?}", survey.remarks);
     std::fs::remove_dir_all(path("proc/10")).expect("it ends");
     let gone = rule::CPUS.read_back(&host, &on("nginx"), &before);
     assert!(matches!(gone, Ok(Reading::Absent(_))) && rule::CPUS.may_end(), "{gone:?}");
@@ -143,11 +149,11 @@ fn a_process_that_came_while_others_were_set_is_not_set_without_a_word_of_it() {
     let before = fake::value(&rule::CPUS, &host, &on("nginx"));
     fake::put(folder.path(), "/proc/30/stat", &stat(30, "nginx"));
     fake::put(folder.path(), "/proc/30/task/30/stat", &stat(30, "nginx"));
-    fake::put(folder.path(), "/proc/30/status", "Cpus_allowed_list:\t0-3\n");
+    fake::put(folder.path(), "/proc/30/status", &status(33, "0-3"));
     let wanted = rule::CPUS.spec().kind.parse("2").expect("CPUs");
     rule::CPUS.write(&host, &on("nginx"), &rule::CPUS.spread(&before, &wanted)).expect("write");
-    assert_eq!(host.root.read("/proc/30/status").expect("read"), "Cpus_allowed_list:\t0-3");
-    assert_eq!(host.root.read("/proc/10/status").expect("read"), "Cpus_allowed_list:\t2");
+    assert_eq!(host.root.read("/proc/30/status").expect("read"), status(33, "0-3").trim_end());
+    assert_eq!(host.root.read("/proc/10/status").expect("read"), status(33, "2").trim_end());
 }
 
 #[test]
@@ -163,11 +169,11 @@ fn a_child_that_was_forked_since_is_named() {
         fake::put(folder.path(), &format!("/proc/{pid}/stat"), &text);
         fake::put(folder.path(), &format!("/proc/{pid}/task/{pid}/stat"), &text);
         fake::put(folder.path(), &format!("/proc/{pid}/cgroup"), "0::/\n");
-        fake::put(folder.path(), &format!("/proc/{pid}/status"), "Cpus_allowed_list:\t2-3\n");
+        fake::put(folder.path(), &format!("/proc/{pid}/status"), &status(33, "2-3"));
     }
     let said = remainder().expect("a child and its child");
     assert!(said.starts_with("30 (helper), 31 (helper) came since and got 2-3"), "{said}");
-    fake::put(folder.path(), "/proc/30/status", "Cpus_allowed_list:\t0-3\n");
+    fake::put(folder.path(), "/proc/30/status", &status(33, "0-3"));
     assert!(remainder().is_some_and(|said| said.starts_with("31 ")), "30 has been given other CPUs");
 }
 
@@ -176,12 +182,12 @@ fn a_thread_that_refuses_keeps_no_other_from_what_it_had() {
     let (folder, host) = machine();
     let before = fake::apply(&rule::CPUS, &host, &on("nginx"), "2");
     // A file that can be read and takes nothing.
-    let status = folder.path().join("proc/10/status");
-    std::fs::remove_file(&status).expect("remove");
-    std::os::unix::fs::symlink("/proc/self/status", status).expect("a link");
+    let refusing = folder.path().join("proc/10/status");
+    std::fs::remove_file(&refusing).expect("remove");
+    std::os::unix::fs::symlink("/proc/self/status", refusing).expect("a link");
     let error = rule::CPUS.restore(&host, &on("nginx"), &before).expect_err("10 refuses").to_string();
     assert!(error.starts_with("1 of 2 could not be set: thread 10 (nginx) does not take"), "{error}");
-    assert_eq!(host.root.read("/proc/11/status").expect("read"), "Cpus_allowed_list:\t1");
+    assert_eq!(host.root.read("/proc/11/status").expect("read"), status(33, "1").trim_end());
 }
 
 /// A process with a name of its own that ends with the test.
