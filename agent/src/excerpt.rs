@@ -8,17 +8,31 @@ pub(crate) const VALUE: usize = 64;
 /// A message of a parser or a program, and a path, are cut at so many.
 const MESSAGE: usize = 256;
 
-/// A value that was expected, in backticks: one line of text, cut at 64 characters. Of anything else only what it is: more lines
-/// than one are not a value, and neither is what is no text.
+/// A value that was expected: one line of text, cut at 64 characters. Of anything else only what it is: several lines are not a value,
+/// and neither is what is not text.
+pub(crate) fn value(value: impl AsRef<[u8]>) -> String {
+    shown(value.as_ref()).unwrap_or_else(|what| what)
+}
+
+/// The same in backticks.
 pub(crate) fn quoted(value: impl AsRef<[u8]>) -> String {
-    let value = value.as_ref().trim_ascii();
+    shown(value.as_ref()).map_or_else(|what| what, |value| format!("`{value}`"))
+}
+
+fn shown(value: &[u8]) -> Result<String, String> {
+    let value = value.trim_ascii();
     if std::str::from_utf8(value).is_err() {
-        return format!("what is there ({} bytes, not text)", value.len());
+        return Err(format!("what is there ({} bytes, not text)", value.len()));
     }
     match value.split(|&byte| byte == b'\n').count() {
-        1 => format!("`{}`", printable(value, VALUE)),
-        lines => format!("what is there ({lines} lines)"),
+        1 => Ok(printable(value, VALUE)),
+        lines => Err(format!("what is there ({lines} lines)")),
     }
+}
+
+/// Whether all of a text would be shown as it is, and is one word: what a file of the kernel's says that has words.
+pub(crate) fn is_word(text: &str) -> bool {
+    !text.is_empty() && !text.contains(char::is_whitespace) && printable(text.as_bytes(), VALUE) == text
 }
 
 /// The name of a process or thread, which its owner chooses.

@@ -18,7 +18,9 @@ const MAX_BYTES: u64 = 256 << 20;
 /// `/tmp` is open to all: only a map that belongs to the process's user, or to root, is taken.
 pub(super) fn open(pid: Pid) -> io::Result<File> {
     let owner = std::fs::metadata(format!("/proc/{pid}"))?.uid();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    // With the name, which is bytes.
+    let status = std::fs::read(format!("/proc/{pid}/status"))?;
+    let status = String::from_utf8_lossy(&status);
     let inner = status.lines().find_map(|line| line.strip_prefix("NSpid:")?.split_whitespace().next_back());
     let inner = inner.map_or_else(|| pid.to_string(), str::to_owned);
     let path = format!("/proc/{pid}/root/tmp/perf-{inner}.map");

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::excerpt;
 use crate::host::lockdown;
 use crate::tune::matched_process::listed as listed_processes;
 use crate::tune::{MatchedProcess, Target, Value};
@@ -41,7 +42,7 @@ pub enum KnobError {
         path: PathBuf,
     },
     /// The kernel or driver does not take it.
-    #[error("{} does not take `{value}`: {source}", path.display())]
+    #[error("{} does not take {}: {source}", path.display(), excerpt::quoted(value))]
     Refused {
         /// What was to be written.
         path: PathBuf,
@@ -59,7 +60,7 @@ pub enum KnobError {
         source: io::Error,
     },
     /// It holds something else than it should.
-    #[error("could not understand {}: {why}", path.display())]
+    #[error("could not understand {}: {}", path.display(), excerpt::message(why))]
     Understand {
         /// What.
         path: PathBuf,
@@ -149,7 +150,7 @@ pub enum KnobError {
         target: Target,
     },
     /// The host has no such value.
-    #[error("{value} is not possible here: {why}")]
+    #[error("{} is not possible here: {why}", value.brief())]
     Impossible {
         /// The value.
         value: Value,

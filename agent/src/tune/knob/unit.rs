@@ -10,6 +10,7 @@ use std::io;
 use super::command::{output, run};
 use super::file::write;
 use super::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage};
+use crate::excerpt;
 use crate::host::Host;
 use crate::program::Program;
 use crate::tune::{Kind, Scope, Target, Value};
@@ -66,7 +67,11 @@ fn property(host: &Host, target: &Target, name: &str, file: &str) -> Result<Resu
     if !host.root.is_host() {
         let file = format!("{FAKE}/{unit}/{file}");
         return match host.root.read(&file) {
-            Ok(text) => Ok(Ok(text)),
+            Ok(text) if excerpt::is_word(&text) => Ok(Ok(text)),
+            Ok(text) => {
+                let why = format!("{} is no state of a unit", excerpt::quoted(text));
+                Err(KnobError::Understand { path: host.root.path(&file), why })
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Err(absent())),
             Err(source) => Err(KnobError::Read { path: host.root.path(&file), source }),
         };
@@ -151,7 +156,7 @@ impl Knob for Enabled {
         let impossible = |why: String| Err(KnobError::Impossible { value: value.clone(), why });
         // Such a unit has no [Install] section, or is made by a generator: there is nothing to enable.
         if wanted != "masked" && !["enabled", "disabled", "masked"].contains(&now.as_str()) {
-            return impossible(format!("the unit is `{now}`: it can only be masked"));
+            return impossible(format!("the unit is {}: it can only be masked", excerpt::quoted(now)));
         }
         if wanted != "masked" && wanted != now {
             let state = |unit: &str| self.now(host, &Target::Name(unit.to_owned())).ok()?.ok();

@@ -9,6 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::ValueError;
+use crate::excerpt;
 
 pub(super) use parse::is_path;
 
@@ -115,7 +116,7 @@ pub enum ProfileError {
         way: Vec<String>,
     },
     /// There is no such knob.
-    #[error("{at}: no knob `{knob}`{}; `quell list knobs` shows them", likely(*near))]
+    #[error("{at}: no knob {}{}; `quell list knobs` shows them", excerpt::quoted(knob), likely(*near))]
     Knob {
         /// Where.
         at: Place,

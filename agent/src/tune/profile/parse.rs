@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::{Spanned, Value as Toml};
 
 use super::{Condition, Place, ProfileError, SHIPPED, Setting, TuningProfile, Variable};
+use crate::bounded::read_regular;
+use crate::excerpt;
 use crate::tune::similar::nearest;
 use crate::tune::{Scope, knob, variables};
+use crate::units::Bytes;
 
 /// A file, as it is written.
 #[derive(Deserialize)]
@@ -57,7 +61,7 @@ impl Source {
     fn parse(&self) -> Result<File, ProfileError> {
         toml::from_str(&self.text).map_err(|error| {
             let line = error.span().map_or(1, |span| self.line(span.start));
-            let why = format!("{}{}", error.message().replace('\n', " "), self.hint(line));
+            let why = format!("{}{}", excerpt::message(error.message()), self.hint(line));
             ProfileError::Syntax { file: self.file.clone(), line, why }
         })
     }
@@ -193,9 +197,9 @@ fn source(name: &str, directory: &Path, from: Option<&Place>) -> Result<Source, 
         (true, Some(_)) => directory.join(name),
         (false, _) => directory.join(format!("{name}.toml")),
     };
-    match fs::read_to_string(&file) {
+    match read(&file) {
         Ok(text) => Ok(Source { file, text }),
-        Err(error) if !is_path(name) && error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if !is_path(name) && error.kind() == io::ErrorKind::NotFound => {
             let Some((name, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) else {
                 return Err(unknown(name, directory, from));
             };
@@ -203,6 +207,15 @@ fn source(name: &str, directory: &Path, from: Option<&Place>) -> Result<Source, 
         }
         Err(source) => Err(ProfileError::Read { file, source }),
     }
+}
+
+/// A profile is no larger than this.
+const LIMIT: Bytes = Bytes(1 << 20);
+
+/// The text of a profile. An error says nothing of what is in the file, which may be no profile.
+fn read(file: &Path) -> io::Result<String> {
+    let bytes = read_regular(file, LIMIT)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
 
 fn unknown(name: &str, directory: &Path, from: Option<&Place>) -> ProfileError {

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 
 use super::line::{self, Parameters};
+use crate::excerpt;
 use crate::host::{BootLoader, GrubGenerator, Host};
 use crate::tune::knob::KnobError;
 use crate::tune::knob::command::run;
@@ -235,7 +236,7 @@ fn has_exactly(menu: &str, own: &[&Parameters]) -> Result<(), String> {
     for line in menu.lines() {
         let words = sorted(line::blocks(line));
         if !words.is_empty() && words != wanted {
-            return Err(format!("it has the words `{}` of quell's", words.join(" ")));
+            return Err(format!("it has the words {} of quell's", excerpt::quoted(words.join(" "))));
         }
         found |= !words.is_empty();
     }

@@ -50,9 +50,10 @@ impl Knob for Boost {
             }
             Ok(text) if text == on => Ok(Reading::Value(Value::Switch(true))),
             Ok(text) if text == off => Ok(Reading::Value(Value::Switch(false))),
-            Ok(text) => {
-                Err(KnobError::Understand { path: host.root.path(file), why: format!("`{text}` is not 0 or 1") })
-            }
+            Ok(text) => Err(KnobError::Understand {
+                path: host.root.path(file),
+                why: format!("{} is not 0 or 1", crate::excerpt::quoted(&text)),
+            }),
             Err(why) => Ok(Reading::Absent(why)),
         }
     }

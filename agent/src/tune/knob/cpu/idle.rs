@@ -171,8 +171,10 @@ fn states(host: &Host, target: &Target) -> Result<Vec<State>, KnobError> {
 fn latency(host: &Host, state: &State) -> Result<u64, KnobError> {
     let file = format!("{}/latency", state.directory);
     let text = text(host, &file)?;
-    text.parse()
-        .map_err(|_| KnobError::Understand { path: host.root.path(&file), why: format!("`{text}` is no number of us") })
+    text.parse().map_err(|_| KnobError::Understand {
+        path: host.root.path(&file),
+        why: format!("{} is no number of us", crate::excerpt::quoted(&text)),
+    })
 }
 
 fn text(host: &Host, file: &str) -> Result<String, KnobError> {

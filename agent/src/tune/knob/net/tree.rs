@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::cards::{Cards, Field, Found, RssTable};
 use super::flow_rule::FlowRule;
+use crate::excerpt;
 use crate::host::Root;
 use crate::tune::knob::KnobError;
 
@@ -33,7 +34,7 @@ impl Tree {
 
     fn parsed<T>(&self, nic: &str, name: &str, parse: impl Fn(&str) -> Option<T>) -> Found<T> {
         let understood = |text: String| {
-            let why = || format!("`{text}` is not what it should be");
+            let why = || format!("{} is not what it should be", excerpt::quoted(&text));
             parse(&text).ok_or_else(|| KnobError::Understand { path: self.path(nic, name), why: why() })
         };
         self.read(nic, name)?.map(understood).map_or_else(|why| Ok(Err(why)), |value| value.map(Ok))
