@@ -5,18 +5,21 @@
 
 #![deny(missing_docs)]
 
+mod bounded;
 pub mod child;
 pub mod collect;
+mod excerpt;
+pub mod file;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod file;
 pub mod host;
 pub mod inspect;
 pub mod output;
 pub mod privileges;
 pub mod probe;
 pub mod profile;
+pub mod program;
 pub mod recording;
 pub mod report;
 pub mod symbolize;

@@ -249,3 +249,26 @@ fn a_command_that_cannot_be_captured_is_not_run() -> Result<()> {
     assert!(!dir.path("started").exists());
     kernel::nothing_left_behind()
 }
+
+#[test]
+fn a_process_is_captured_whatever_it_is_called() -> Result<()> {
+    if !kernel::privileged("a_process_is_captured_whatever_it_is_called") {
+        return Ok(());
+    }
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    for name in [r"aaaaaaaaaaaaaa\303", r"\377"] {
+        let mut shell = Command::new("sh");
+        let script = format!("printf '{name}' > /proc/$$/comm; echo ready; read line");
+        let mut shell = shell.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut line = String::new();
+        BufReader::new(shell.stdout.take().context("a pipe")?).read_line(&mut line)?;
+        let quell = dir.spawn([&["record", "-p", &shell.id().to_string()][..], &FLAGS].concat())?;
+        quell.captures()?;
+        // Ends with its target.
+        drop(shell.stdin.take());
+        shell.wait()?;
+        quell.wait()?.expect_code(0)?;
+    }
+    Ok(())
+}

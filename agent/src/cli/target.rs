@@ -37,9 +37,11 @@ impl Watched {
             Err(error) if error.kind() == io::ErrorKind::NotFound => bail!("there is no process {pid}"),
             opened => opened.with_context(|| format!("could not read /proc/{pid}/stat"))?,
         };
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))
+        // With the name first, which is bytes.
+        let status = fs::read(format!("/proc/{pid}/status"))
             .with_context(|| format!("process {pid} ended before the capture began"))?;
-        let tgid = status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse::<u32>().ok());
+        let tgid = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Tgid:"));
+        let tgid = tgid.and_then(|tgid| std::str::from_utf8(tgid).ok()?.trim().parse::<u32>().ok());
         match tgid {
             Some(tgid) if tgid != pid.0 => bail!("{pid} is a thread of process {tgid}; use -p {tgid}"),
             _ => Ok(Self { pid, stat }),
@@ -49,13 +51,14 @@ impl Watched {
     /// Whether it has ended; a zombie has.
     pub(crate) fn has_ended(&mut self) -> bool {
         use std::io::Seek as _;
-        let mut text = String::new();
-        if self.stat.rewind().is_err() || self.stat.read_to_string(&mut text).is_err() {
+        let mut stat = Vec::new();
+        if self.stat.rewind().is_err() || self.stat.read_to_end(&mut stat).is_err() {
             return true;
         }
-        // The state follows the name, which is in parentheses and may hold some itself: proc_pid_stat(5).
-        let state = text.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().next());
-        matches!(state, None | Some("Z" | "X"))
+        // The state follows the name, which is in parentheses, may hold some itself, and is bytes: proc_pid_stat(5).
+        let end = stat.iter().rposition(|&byte| byte == b')');
+        let state = end.and_then(|end| stat.get(end + 2));
+        matches!(state, None | Some(b'Z' | b'X'))
     }
 }
 
@@ -162,6 +165,26 @@ mod tests {
         assert!(error.to_string().contains(&format!("-p {}", std::process::id())), "{error}");
         drop(stop);
         thread.join().expect("no panic");
+    }
+
+    #[test]
+    fn a_process_is_watched_whatever_it_is_called() {
+        use std::io::{BufRead as _, BufReader};
+        use std::process::Stdio;
+        // The second is cut in the middle of a character, as the kernel cuts a name of 16 bytes.
+        for name in [r"\377\376", r"aaaaaaaaaaaaaa\303", r"a) Z (b", r""] {
+            let script = format!("printf '{name}' > /proc/$$/comm; echo ready; read line");
+            let mut shell = Command::new("sh");
+            let mut shell =
+                shell.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("sh");
+            let mut line = String::new();
+            BufReader::new(shell.stdout.take().expect("a pipe")).read_line(&mut line).expect("it is ready");
+            let mut watched = Watched::new(Pid(shell.id())).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+            assert!(!watched.has_ended(), "{name}");
+            shell.kill().expect("it can be killed");
+            shell.wait().expect("it ends");
+            assert!(watched.has_ended(), "{name}");
+        }
     }
 
     #[test]

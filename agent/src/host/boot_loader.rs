@@ -3,6 +3,7 @@
 use std::io;
 
 use super::Root;
+use crate::program::Program;
 
 /// A boot loader's way to the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub enum BootLoader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GrubGenerator {
     /// The program.
-    pub program: &'static str,
+    pub program: Program,
     /// Its arguments.
     pub arguments: &'static [&'static str],
     /// What it writes, from the host's root.
@@ -43,13 +44,14 @@ const ENTRIES: [&str; 4] =
     ["/boot/loader/entries", "/efi/loader/entries", "/boot/efi/loader/entries", "/boot/efi/EFI/loader/entries"];
 const KERNEL_COMMAND_LINE: &str = "/etc/kernel/cmdline";
 
-const DEBIAN: GrubGenerator = GrubGenerator { program: "update-grub", arguments: &[], menu: "/boot/grub/grub.cfg" };
+const DEBIAN: GrubGenerator =
+    GrubGenerator { program: Program::UpdateGrub, arguments: &[], menu: "/boot/grub/grub.cfg" };
 const GENERATORS: [(&str, GrubGenerator); 3] = [
     ("/usr/sbin/update-grub", DEBIAN),
     (
         "/usr/sbin/grub2-mkconfig",
         GrubGenerator {
-            program: "grub2-mkconfig",
+            program: Program::Grub2Mkconfig,
             arguments: &["-o", "/boot/grub2/grub.cfg"],
             menu: "/boot/grub2/grub.cfg",
         },
@@ -57,7 +59,7 @@ const GENERATORS: [(&str, GrubGenerator); 3] = [
     (
         "/usr/sbin/grub-mkconfig",
         GrubGenerator {
-            program: "grub-mkconfig",
+            program: Program::GrubMkconfig,
             arguments: &["-o", "/boot/grub/grub.cfg"],
             menu: "/boot/grub/grub.cfg",
         },
@@ -158,7 +160,7 @@ mod tests {
         put(folder.path(), "/usr/sbin/grub2-mkconfig", "");
         match loader() {
             Some(BootLoader::Grub { file, generator }) => {
-                assert_eq!((file.as_str(), generator.program), ("/etc/default/grub", "grub2-mkconfig"));
+                assert_eq!((file.as_str(), generator.program), ("/etc/default/grub", Program::Grub2Mkconfig));
             }
             other => panic!("{other:?}"),
         }

@@ -73,10 +73,13 @@ impl Capabilities {
     /// Those in effect in this process; none where `/proc` cannot be read.
     #[must_use]
     pub fn effective() -> Self {
-        procfs::process::Process::myself()
-            .and_then(|process| process.status())
-            .map(|status| Self(status.capeff))
-            .unwrap_or_default()
+        std::fs::read("/proc/self/status").ok().and_then(|status| Self::in_effect(&status)).unwrap_or_default()
+    }
+
+    /// Those of a `/proc/PID/status`, which has the name of the process first: bytes.
+    fn in_effect(status: &[u8]) -> Option<Self> {
+        let line = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"CapEff:"))?;
+        u64::from_str_radix(std::str::from_utf8(line).ok()?.trim(), 16).ok().map(Self)
     }
 
     /// Those that this process may put into effect; none where `/proc` cannot be read.
@@ -100,5 +103,17 @@ impl Capabilities {
     pub fn grants(self, capability: Capability) -> bool {
         let implied = matches!(capability, Capability::Bpf | Capability::Perfmon);
         self.has(capability) || (implied && self.has(Capability::SysAdmin))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_are_told_whatever_this_process_is_called() {
+        let status = b"Name:\tk\xc3\nCapPrm:\t0\nCapEff:\t0000000000200000\nCapBnd:\t0\n";
+        assert!(Capabilities::in_effect(status).is_some_and(|held| held.has(Capability::SysAdmin)));
+        assert_eq!(Capabilities::in_effect(b"Name:\tCapEff:\n"), None);
     }
 }

@@ -19,7 +19,7 @@ pub struct KernelVersion {
 
 /// A kernel release that does not begin with a version.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{0}` is not a kernel release; expected one such as 6.1.0-18-amd64")]
+#[error("{} is not a kernel release; expected one such as 6.1.0-18-amd64", crate::excerpt::quoted(_0))]
 pub struct KernelVersionError(String);
 
 impl KernelVersion {

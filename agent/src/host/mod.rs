@@ -17,6 +17,7 @@ mod processes;
 mod root;
 mod this;
 mod topology;
+mod users;
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -41,6 +42,7 @@ pub use processes::{family, processes, processes_in};
 pub use root::Root;
 pub use this::{Host, Vendor};
 pub use topology::{Cpu, Topology};
+pub(crate) use users::Users;
 
 /// A fact that the host does not tell.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +56,7 @@ pub enum HostError {
         source: io::Error,
     },
     /// A file of `/proc` or `/sys` holds something else than it should.
-    #[error("could not understand {}: {why}", path.display())]
+    #[error("could not understand {}: {}", path.display(), crate::excerpt::message(why))]
     Understand {
         /// The file.
         path: PathBuf,
@@ -113,8 +115,9 @@ fn in_initial_namespace(name: &str, initial: u64) -> bool {
 
 /// The text of a file of one line.
 fn read(path: &str) -> Result<String, HostError> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(text.trim_end().to_owned()),
+    match std::fs::read(path) {
+        // The host's name is whatever its administrator set.
+        Ok(text) => Ok(String::from_utf8_lossy(&text).trim_end().to_owned()),
         Err(source) => Err(HostError::Read { path: path.into(), source }),
     }
 }

@@ -33,8 +33,13 @@ pub fn family(of: &[Pid]) -> Vec<Pid> {
 
 /// Field 4 of `/proc/PID/stat`; the name before it is in parentheses, and may have some itself (proc_pid_stat(5)).
 fn parent(pid: Pid) -> Option<Pid> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok().map(Pid)
+    parent_in(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+fn parent_in(stat: &[u8]) -> Option<Pid> {
+    let end = stat.iter().rposition(|&byte| byte == b')')?;
+    // All but the name is numbers and a letter.
+    std::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace().nth(1)?.parse().ok().map(Pid)
 }
 
 /// The processes of a cgroup and of those below it, as they are now. Those that cannot be read are left out: they may have
@@ -52,4 +57,17 @@ pub fn processes_in(cgroup: &Path) -> Vec<Pid> {
         }
     }
     pids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parent_is_told_whatever_the_process_is_called() {
+        for name in [&b"sh"[..], b"a) S 9 (b", b"k\xc3", b"\xff\xfe", b""] {
+            assert_eq!(parent_in(&[b"412 (", name, b") S 7 0 0"].concat()), Some(Pid(7)), "{name:?}");
+        }
+        assert_eq!(parent_in(b"412 (\xff"), None);
+    }
 }

@@ -52,13 +52,18 @@ impl Host {
             path: root.display_path("/proc/sys/kernel/osrelease"),
             why: why.to_string(),
         })?;
+        // What the boot loader passes on is bytes.
+        let command_line = root.read_bytes("/proc/cmdline");
+        let command_line = command_line
+            .map_err(|source| HostError::Read { path: root.display_path("/proc/cmdline"), source })
+            .map(|line| String::from_utf8_lossy(&line).trim_end().to_owned())?;
         let cpuinfo = read("/proc/cpuinfo")?;
         let field = |name: &str| {
             cpuinfo.lines().find_map(|line| line.strip_prefix(name)?.split_once(':').map(|(_, value)| value.trim()))
         };
         Ok(Self {
             kernel,
-            command_line: read("/proc/cmdline")?,
+            command_line,
             boot: read("/proc/sys/kernel/random/boot_id")?,
             topology: Topology::read(&root)?,
             nics: nics(&root),
@@ -84,7 +89,9 @@ fn in_container(root: &Root) -> bool {
 
 /// Those with a line in `/proc/interrupts` that begins with a number: the others are the CPUs' own.
 fn irqs(root: &Root) -> Vec<Irq> {
-    let text = root.read("/proc/interrupts").unwrap_or_default();
+    // With the names of handlers and devices, which need not be UTF-8.
+    let text = root.read_bytes("/proc/interrupts").unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
     let numbers = text.lines().filter_map(|line| line.split_once(':')?.0.trim().parse().ok().map(Irq));
     // A handler makes a directory with an affinity; the cascade of the old controller has none.
     numbers.filter(|irq| root.has(&format!("/proc/irq/{irq}/smp_affinity_list"))).collect()

@@ -3,6 +3,7 @@
 
 pub(crate) mod bpf;
 mod close_from;
+pub(crate) mod descriptors;
 pub(crate) mod ethtool;
 mod fd_passing;
 mod gate;

@@ -139,7 +139,7 @@ pub fn apply(host: &Host, store: &Store, plan: &Plan, terms: &Terms<'_>) -> Resu
 
 /// A step with what its value is now, before anything is done: the plan may be older, and what undoing ends at is this.
 fn at_the_start(host: &Host, step: &Step) -> Step {
-    let reading = knob::by_id(&step.knob).and_then(|knob| knob.read(host, &step.target).ok());
+    let reading = knob::by_id(&step.knob).and_then(|knob| knob.read_planned(host, &step.target, &step.processes).ok());
     match reading {
         Some(Reading::Value(now)) => Step { now, ..step.clone() },
         // Its stage says what is wrong.

@@ -44,7 +44,22 @@ impl Drop for Interruptions {
 
 /// `SigIgn` of proc_pid_status(5).
 fn ignored() -> io::Result<u64> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    Ok(mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0))
+    Ok(ignored_in(&fs::read("/proc/self/status")?))
+}
+
+fn ignored_in(status: &[u8]) -> u64 {
+    let mask = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(std::str::from_utf8(mask).ok()?.trim(), 16).ok());
+    mask.unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ignored_is_told_whatever_this_process_is_called() {
+        assert_eq!(ignored_in(b"Name:\tk\xc3\nSigBlk:\t0000000000000001\nSigIgn:\t0000000000001006\n"), 0x1006);
+        assert_eq!(ignored_in(b"Name:\tSigIgn:\n"), 0);
+    }
 }

@@ -185,14 +185,18 @@ fn exclusive(mut file: File) -> Result<Flock<File>, (File, Errno)> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
-    use crate::tune::knob::command;
 
     #[test]
     fn a_program_that_changes_the_host_keeps_it_locked_and_reads_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
         let root = Root::at(folder.path()).expect("a root");
-        let given = |program, words: &[&str]| command::output(program, words).expect("it runs");
+        let given = |program: &str, words: &[&str]| {
+            let output = Command::new(program).args(words).stdin(for_programs()).output().expect("it runs");
+            String::from_utf8(output.stdout).expect("text")
+        };
         assert_eq!(given("readlink", &["/proc/self/fd/0"]).trim(), "/dev/null");
         let lock = Lock::take(&root, "a test").expect("it is free");
         assert_eq!(

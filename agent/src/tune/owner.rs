@@ -120,6 +120,7 @@ mod tests {
             stage: Stage::Setting,
             reason: String::new(),
             optional: false,
+            processes: Vec::new(),
         };
         ToUndo {
             index: 0,

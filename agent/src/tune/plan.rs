@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::knob::{KnobError, Lifetime, Reading, Stage};
+use super::knob::{KnobError, Lifetime, Reading, Stage, Survey};
 use super::profile::{Place, ProfileError};
 use super::want::{Inapplicable, Want};
-use super::{Target, Value};
+use super::{MatchedProcess, Target, Value};
 use crate::host::Host;
 
 /// What a profile would change on a host.
@@ -45,6 +45,9 @@ pub struct Step {
     pub reason: String,
     /// Whether the rest is worth having without.
     pub optional: bool,
+    /// The processes that a rule matches. No others are set, whatever starts until the plan is carried out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<MatchedProcess>,
 }
 
 /// Something wanted that is left out.
@@ -61,21 +64,21 @@ pub struct Skipped {
 /// A want, with what was found on the host.
 pub struct Surveyed {
     want: Want,
-    found: Result<(Reading, Value), KnobError>,
+    found: Result<(Survey, Value), KnobError>,
 }
 
 /// Reads what each wanted knob is set to, and what the host would make of the wanted value.
 #[must_use]
 pub fn survey(host: &Host, wants: Vec<Want>) -> Vec<Surveyed> {
     let found = |want: &Want| {
-        let reading = match &want.target {
+        let survey = match &want.target {
             // By the host as it is foreseen: the CPU may be there still.
             Target::Cpu(cpu) if !host.topology.is_online(*cpu) => {
-                Reading::Absent(format!("CPU {cpu} is or goes offline"))
+                Survey::from(Reading::Absent(format!("CPU {cpu} is or goes offline")))
             }
-            target => want.knob.read(host, target)?,
+            target => want.knob.survey(host, target)?,
         };
-        let wanted = match reading {
+        let wanted = match survey.reading {
             Reading::Value(ref now) => {
                 let wanted = want.knob.normalize(host, &want.target, &want.value)?;
                 if !want.knob.satisfies(now, &wanted) {
@@ -85,7 +88,7 @@ pub fn survey(host: &Host, wants: Vec<Want>) -> Vec<Surveyed> {
             }
             Reading::Absent(_) => want.value.clone(),
         };
-        Ok((reading, wanted))
+        Ok((survey, wanted))
     };
     wants.into_iter().map(|want| Surveyed { found: found(&want), want }).collect()
 }
@@ -113,9 +116,13 @@ pub fn plan(
     for Surveyed { want, found } in surveyed {
         let spec = want.knob.spec();
         let skip = |why: String| Skipped { knob: spec.id, target: Some(want.target.clone()), why };
+        if let Ok((survey, _)) = &found {
+            let about = |remark: &String| format!("{} on {}: {remark}", spec.id, want.target);
+            plan.remarks.extend(survey.remarks.iter().map(about));
+        }
         match found {
-            Ok((Reading::Absent(why), _)) => plan.skipped.push(skip(why)),
-            Ok((Reading::Value(now), wanted)) => {
+            Ok((Survey { reading: Reading::Absent(why), .. }, _)) => plan.skipped.push(skip(why)),
+            Ok((Survey { reading: Reading::Value(now), processes, .. }, wanted)) => {
                 let steps = if want.knob.satisfies(&now, &wanted) { &mut plan.unchanged } else { &mut plan.steps };
                 steps.push(Step {
                     knob: spec.id.to_owned(),
@@ -126,11 +133,16 @@ pub fn plan(
                     stage: spec.stage,
                     reason: want.reason,
                     optional: want.optional,
+                    processes,
                 });
             }
             Err(error @ KnobError::Impossible { .. }) if !want.optional => {
                 let on = if want.target == Target::Host { String::new() } else { format!(" on {}", want.target) };
                 let at = Place { key: format!("{} (value){on}", spec.id), ..want.at };
+                return Err(ProfileError::Key { at, why: error.to_string() });
+            }
+            Err(error @ KnobError::Users { .. }) if !want.optional => {
+                let at = Place { key: format!("{} (on)", spec.id), ..want.at };
                 return Err(ProfileError::Key { at, why: error.to_string() });
             }
             Err(error) => plan.skipped.push(skip(error.to_string())),

@@ -18,8 +18,11 @@ pub fn planned(host: &Host, profile: &TuningProfile, given: &BTreeMap<String, St
     let (wants, inapplicable) = wants(profile, host, &variables)?;
     let shown = variables.iter().filter(|(name, _)| profile.uses(name) || given.contains_key(*name));
     let shown = shown.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let plan = plan(&profile.name, shown, survey(host, wants), inapplicable)?;
-    Ok(Plan { remarks: if profile.uses(ISOLATED) { remarks(host, &variables) } else { Vec::new() }, ..plan })
+    let mut plan = plan(&profile.name, shown, survey(host, wants), inapplicable)?;
+    if profile.uses(ISOLATED) {
+        plan.remarks.splice(..0, remarks(host, &variables));
+    }
+    Ok(plan)
 }
 
 const ISOLATED: &str = "isolated";

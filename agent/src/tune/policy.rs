@@ -64,7 +64,8 @@ const DEADLINE_FLAGS: [(&str, u64); 2] = [("reclaim", 2), ("overrun", 4)];
 /// A text that is no policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no scheduling policy: write fifo:50, rr:10, other:0, batch:0, idle, or deadline:RUNTIME/DEADLINE/PERIOD in ns"
+    "{} is no scheduling policy: write fifo:50, rr:10, other:0, batch:0, idle, or deadline:RUNTIME/DEADLINE/PERIOD in ns",
+    crate::excerpt::quoted(_0)
 )]
 pub struct PolicyError(String);
 

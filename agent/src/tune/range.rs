@@ -28,7 +28,7 @@ pub enum End {
 
 /// A text that is no range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no range: write two numbers, the lower first, or min, max")]
+#[error("{} is no range: write two numbers, the lower first, or min, max", crate::excerpt::quoted(_0))]
 pub struct RangeError(String);
 
 impl End {

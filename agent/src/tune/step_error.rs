@@ -6,6 +6,7 @@ use super::background::BackgroundError;
 use super::journal::JournalError;
 use super::knob::{KnobError, Reading};
 use super::{Step, Target, Value};
+use crate::excerpt;
 use crate::host::HostError;
 
 /// A step that failed.
@@ -30,7 +31,7 @@ pub enum StepError {
         source: KnobError,
     },
     /// It was set without an error, and is something else.
-    #[error("{knob} on {target}: `{wanted}` was written without an error, and it is {now}")]
+    #[error("{knob} on {target}: {} was written without an error, and it is {now}", excerpt::quoted(wanted.to_string()))]
     Ignored {
         /// The knob.
         knob: String,
@@ -43,7 +44,8 @@ pub enum StepError {
     },
     /// It was as wanted when it was set, and something that came later changes it, again and again.
     #[error(
-        "{knob} on {target}: it was set to `{wanted}`, and has been changed to {now} twice since, by a later step or by others"
+        "{knob} on {target}: it was set to {}, and has been changed to {now} twice since, by a later step or by others",
+        excerpt::quoted(wanted.to_string())
     )]
     Moved {
         /// The knob.
@@ -96,7 +98,9 @@ impl StepError {
     pub(super) fn why(&self) -> String {
         match self {
             Self::Knob { source, .. } => source.to_string(),
-            Self::Ignored { wanted, now, .. } => format!("`{wanted}` was written without an error, and it is {now}"),
+            Self::Ignored { wanted, now, .. } => {
+                format!("`{}` was written without an error, and it is {now}", wanted.brief())
+            }
             other => other.to_string(),
         }
     }
@@ -110,7 +114,7 @@ impl StepError {
 
 pub(super) fn in_words(reading: Reading) -> String {
     match reading {
-        Reading::Value(now) => now.to_string(),
+        Reading::Value(now) => now.brief(),
         Reading::Absent(why) => format!("gone: {why}"),
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Range;
+use crate::excerpt;
 use crate::units::CpuSet;
 
 /// What a knob is set to.
@@ -71,6 +72,17 @@ impl Value {
     pub fn whole(&self) -> String {
         let json = self.parts().and_then(|_| serde_json::to_string(self).ok());
         json.unwrap_or_else(|| self.to_string())
+    }
+
+    /// The value in words, as a message shows what a host says: of a text at most 64 characters, and none of one that has several
+    /// lines.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        match self.shown() {
+            Self::Text(text) | Self::Word(text) if !text.is_empty() => excerpt::value(text),
+            Self::Each(_) => excerpt::message(self.to_string()),
+            _ => self.to_string(),
+        }
     }
 
     /// The parts of a value that has some.
@@ -192,7 +204,7 @@ pub enum Kind {
 
 /// A value that a knob does not take.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` is not {wanted}")]
+#[error("{} is not {wanted}", excerpt::quoted(given))]
 pub struct ValueError {
     /// What was given.
     pub given: String,

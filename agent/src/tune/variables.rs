@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::profile::{ProfileError, Variable};
+use crate::excerpt;
 use crate::host::{Host, Nic};
 use crate::units::{CpuId, CpuListError, CpuSet, Megabits, NodeId};
 
@@ -148,7 +149,8 @@ fn substitute(text: &str, mut value: impl FnMut(&str) -> Result<String, String>)
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
-        let (name, after) = after.split_once('}').ok_or_else(|| format!("`{text}` has a ${{ without its }}"))?;
+        let (name, after) =
+            after.split_once('}').ok_or_else(|| format!("{} has a ${{ without its }}", excerpt::quoted(text)))?;
         out += before;
         out += &value(name)?;
         rest = after;

@@ -94,5 +94,8 @@ fn thread(host: &FakeHost, tid: u32, name: &str, parent: u32, flags: u32, allowe
     let stat = format!("{tid} ({name}) S {parent} 0 0 0 -1 {flags} 0 0 0 0 0 0 0 0 20 0 1 0 {} 0 0 0\n", 10 + tid);
     host.put(&format!("/proc/{tid}/stat"), stat);
     host.put(&format!("/proc/{tid}/cgroup"), "0::/\n");
-    host.put(&format!("/proc/{tid}/status"), format!("Name:\t{name}\nCpus_allowed_list:\t{allowed}\n"));
+    host.put(
+        &format!("/proc/{tid}/status"),
+        format!("Name:\t{name}\nUid:\t0\t0\t0\t0\nCpus_allowed_list:\t{allowed}\n"),
+    );
 }

@@ -11,7 +11,7 @@ use quell_tests::kernel;
 use crate::case::{Case, THIRD};
 
 /// An apply on a terminal of its own, which asks; `None` where there is no script(1).
-fn asked(case: &Case, test: &str) -> Result<Option<Child>> {
+pub(crate) fn asked(case: &Case, test: &str) -> Result<Option<Child>> {
     let line = case.shell_line(&case.apply()[..2])?;
     let mut command = Command::new("script");
     command.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -28,7 +28,8 @@ fn asked(case: &Case, test: &str) -> Result<Option<Child>> {
     Ok(Some(child))
 }
 
-fn answer(mut child: Child, word: &str) -> Result<(Option<i32>, String)> {
+/// How it ends, and what it says, once it is answered.
+pub(crate) fn answer(mut child: Child, word: &str) -> Result<(Option<i32>, String)> {
     child.stdin.as_mut().context("stdin")?.write_all(word.as_bytes())?;
     let mut text = String::new();
     child.stdout.take().context("stdout")?.read_to_string(&mut text)?;

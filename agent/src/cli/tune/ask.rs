@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write};
 use anyhow::bail;
 use quell::host::{Host, Root};
 use quell::tune::knob::{self, Knob};
-use quell::tune::{Plan, Step, Target, Value};
+use quell::tune::{MatchedProcess, Plan, Step, Target, Value};
 
 use super::{Chosen, planned, text};
 
@@ -27,14 +27,29 @@ pub(super) fn agreed(root: &Root, chosen: &Chosen, out: &mut dyn Write) -> anyho
     Ok(matches!(answer.trim(), "y" | "yes").then_some(plan))
 }
 
-/// Fails where a plan is not what was agreed to any more.
-pub(super) fn still_as(agreed: &Plan, plan: &Plan) -> anyhow::Result<()> {
-    if changes(agreed) != changes(plan) {
+/// The plan that was agreed to, as the host is now: on the processes that were shown and no others. Fails where it is not what was
+/// agreed to any more.
+pub(super) fn as_agreed(agreed: &Plan, mut plan: Plan) -> anyhow::Result<Plan> {
+    if changes(agreed) != changes(&plan) {
         bail!(
             "nothing was changed: the host is not as it was when you were asked; look at `quell tune plan`, and apply again"
         );
     }
-    Ok(())
+    for (shown, step) in agreed.steps.iter().zip(&mut plan.steps) {
+        let strangers = MatchedProcess::of_other_users(&step.processes, &shown.processes);
+        if !strangers.is_empty() {
+            let strangers: Vec<String> = strangers.into_iter().map(ToString::to_string).collect();
+            bail!(
+                "nothing was changed: since you were asked, processes of other users match {} on {}: {}\nhint: name the user or the \
+                 cgroup in `on`, as in `name=redis*,user=redis`",
+                step.knob,
+                step.target,
+                strangers.join("; ")
+            );
+        }
+        step.processes.retain(|process| shown.processes.iter().any(|shown| shown.is(process)));
+    }
+    Ok(plan)
 }
 
 /// What would be changed to what; from what only where that does not come and go by itself, as threads do.

@@ -71,10 +71,13 @@ pub(super) fn apply(root: &Root, arguments: &Apply, out: &mut dyn Write) -> anyh
     let host = Host::read(root.clone())?;
     must_be_finished(&store.transactions()?.readable, &host.boot)?;
     let plan = planned(&host, &arguments.chosen)?;
-    match &agreed {
-        Some(agreed) => ask::still_as(agreed, &plan)?,
-        None => text::plan(&plan, out)?,
-    }
+    let plan = match &agreed {
+        Some(agreed) => ask::as_agreed(agreed, plan)?,
+        None => {
+            text::plan(&plan, out)?;
+            plan
+        }
+    };
     if plan.steps.is_empty() {
         writeln!(out, "nothing to do")?;
         return Ok(Outcome::Done);

@@ -214,7 +214,7 @@ fn told(verified: &[Verified], out: &mut dyn Write) -> std::io::Result<()> {
         let on = text::on(&[&value.target]);
         let what = match &value.verdict {
             Verdict::Match | Verdict::AwaitsBoot => continue,
-            Verdict::Mismatch { got } => format!("want {}, got {got}", value.wanted),
+            Verdict::Mismatch { got } => format!("want {}, got {}", value.wanted, got.brief()),
             Verdict::Changed { got, after, by } => {
                 let ago = |time: u64| text::ago(now().saturating_sub(time));
                 let by =

@@ -23,11 +23,14 @@ pub(super) fn plan(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
         let step = group[0];
         let targets: Vec<&Target> = group.iter().map(|step| &step.target).collect();
         writeln!(out, "\n{}{}  [{}]", step.knob, on(&targets), lifetime(step.lifetime))?;
-        writeln!(out, "  - {}", step.now)?;
+        writeln!(out, "  - {}", step.now.brief())?;
         let wanted =
             knob::by_id(&step.knob).map_or_else(|| step.wanted.to_string(), |knob| knob.in_words(&step.wanted));
         writeln!(out, "  + {wanted}")?;
         writeln!(out, "    {}", wrapped(&step.reason, 4))?;
+        for process in group.iter().flat_map(|step| &step.processes) {
+            writeln!(out, "    process {}", wrapped(&process.to_string(), 12))?;
+        }
         if let Some(knob) = knob::by_id(&step.knob) {
             let (word, what) = match knob.spec().risk {
                 Risk::Low => continue,

@@ -129,7 +129,7 @@ impl<'a> Work<'a> {
             }
             let knob = known(step)?;
             // Again, and not as planned: an earlier stage, or somebody else, may have changed it.
-            match knob.read(&self.host, &step.target) {
+            match knob.read_planned(&self.host, &step.target, &step.processes) {
                 Ok(Reading::Value(before)) => intended.push(Intended { index, step, knob, before }),
                 Ok(Reading::Absent(why)) if step.optional || knob.may_end() => self.refuse(index, why)?,
                 Ok(absent @ Reading::Absent(_)) => return Err(StepError::ignored(step, absent)),
@@ -157,7 +157,10 @@ impl<'a> Work<'a> {
     fn set(&mut self, index: usize, knob: &dyn Knob, step: &Step, before: &Value) -> Result<(), StepError> {
         let failed = |source: KnobError| StepError::knob(step, source);
         let wanted = knob.spread(before, &step.wanted);
+        knob.recheck(&self.host, &step.processes).map_err(failed)?;
         let held = knob.write(&self.host, &step.target, &wanted).map_err(failed)?;
+        // What became another process meanwhile has it: the value is taken back.
+        knob.recheck(&self.host, &step.processes).map_err(failed)?;
         match knob.read_back(&self.host, &step.target, before).map_err(failed)? {
             Reading::Value(after) if knob.satisfies(&after, &step.wanted) => {
                 self.journal.append(Record::Done { step: index, after })?;

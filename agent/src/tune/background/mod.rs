@@ -4,7 +4,7 @@ mod post;
 mod release;
 
 use std::io;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use super::BootTime;
 use super::journal::TransactionId;
 use super::namespaces::Namespaces;
 use crate::host::Root;
+use crate::program::{self, Program};
 
 pub use post::Post;
 pub use release::{ReleaseError, release};
@@ -98,29 +99,35 @@ impl Errand {
     }
 
     fn spawn(&self, root: &Root) -> io::Result<Started> {
-        let program = std::env::current_exe()?;
         let mut arguments = vec!["tune".to_owned()];
         if !root.is_host() {
-            arguments.extend(["--root".to_owned(), root.display_path("/").display().to_string()]);
+            // It starts in another directory.
+            let tree = std::path::absolute(root.display_path("/"))?;
+            arguments.extend(["--root".to_owned(), tree.display().to_string()]);
         }
         arguments.extend(self.words());
         // A session's processes may be ended with it (logind.conf(5), KillUserProcesses); a service of its own is not. But it
         // sees the host as process 1 does.
-        if Root::host().runs_systemd() && Namespaces::own().is_some_and(|own| Namespaces::of("1") == Some(own)) {
-            let mut command = Command::new("systemd-run");
-            command.args(["--quiet", "--collect", "--property=Type=exec"]);
+        if Root::host().runs_systemd()
+            && Namespaces::own().is_some_and(|own| Namespaces::of("1") == Some(own))
+            && let Some(program) = program::own_path().as_ref().and_then(|path| path.to_str())
+        {
+            let mut words = vec!["--quiet", "--collect", "--property=Type=exec"];
             if matches!(self, Self::Guard(_)) {
-                command.args(["--property=Restart=on-failure", "--property=RestartSec=1"]);
+                words.extend(["--property=Restart=on-failure", "--property=RestartSec=1"]);
             }
-            let output = command.arg("--").arg(&program).args(&arguments).stdin(Stdio::null()).output();
+            words.extend(["--", program]);
+            words.extend(arguments.iter().map(String::as_str));
+            let output = Program::SystemdRun.output(&words, Stdio::null());
             if output.is_ok_and(|output| output.status.success()) {
                 return Ok(Started::Service);
             }
             // systemd may not be reachable, as in a container that shows its directory. Had it started one all the same, the
             // post would be taken.
         }
-        let null = Stdio::null;
-        let child = Command::new(program).args(arguments).stdin(null()).stdout(null()).stderr(null()).spawn()?;
+        let mut command = Program::Quell.command().map_err(io::Error::other)?;
+        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn()?;
         Ok(Started::Child(child))
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn decode(line: &[u8]) -> Result<Record, NoRecord> {
     let foreign = |why: String| {
         let version = serde_json::from_str::<serde_json::Value>(json)
             .ok()
-            .and_then(|value| Some(value.get("quell")?.as_str()?.to_owned()));
+            .and_then(|value| Some(crate::excerpt::value(value.get("quell")?.as_str()?)));
         NoRecord::Foreign { why, version }
     };
     match serde_json::from_str(json) {
@@ -39,7 +39,7 @@ pub(super) fn decode(line: &[u8]) -> Result<Record, NoRecord> {
             Err(foreign(format!("its format is {}, and {} is the last that is known", begin.format, super::FORMAT)))
         }
         Ok(record) => Ok(record),
-        Err(error) => Err(foreign(error.to_string())),
+        Err(error) => Err(foreign(crate::excerpt::message(error.to_string()))),
     }
 }
 

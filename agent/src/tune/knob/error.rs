@@ -3,8 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::excerpt;
 use crate::host::lockdown;
-use crate::tune::{Target, Value};
+use crate::tune::matched_process::listed as listed_processes;
+use crate::tune::{MatchedProcess, Target, Value};
 
 /// Why a knob cannot be read or set.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +42,7 @@ pub enum KnobError {
         path: PathBuf,
     },
     /// The kernel or driver does not take it.
-    #[error("{} does not take `{value}`: {source}", path.display())]
+    #[error("{} does not take {}: {source}", path.display(), excerpt::quoted(value))]
     Refused {
         /// What was to be written.
         path: PathBuf,
@@ -58,7 +60,7 @@ pub enum KnobError {
         source: io::Error,
     },
     /// It holds something else than it should.
-    #[error("could not understand {}: {why}", path.display())]
+    #[error("could not understand {}: {}", path.display(), excerpt::message(why))]
     Understand {
         /// What.
         path: PathBuf,
@@ -89,6 +91,47 @@ pub enum KnobError {
         /// Why the rest could not be put back.
         stays: Box<KnobError>,
     },
+    /// A rule that does not say whose processes it is for matches those of different users.
+    #[error(
+        "`{on}` matches processes of different users: {}\nhint: name the user or the cgroup, as in `{}`",
+        listed_processes(processes),
+        with_user(on, "NAME")
+    )]
+    Users {
+        /// What the rule is on.
+        on: String,
+        /// Everything that it matches.
+        processes: Vec<MatchedProcess>,
+    },
+    /// Processes of other users than those of the plan match since.
+    #[error(
+        "processes of other users match `{on}` since it was planned: {}\nhint: look at `quell tune plan`, and name the user or the cgroup",
+        listed_processes(processes)
+    )]
+    Newcomers {
+        /// What the rule is on.
+        on: String,
+        /// Those.
+        processes: Vec<MatchedProcess>,
+    },
+    /// A process is not any more what it was when it was planned.
+    #[error(
+        "process {process} is not what it was when it was planned: {why}\nhint: look at `quell tune plan`, and apply again"
+    )]
+    Changed {
+        /// As it was planned.
+        process: Box<MatchedProcess>,
+        /// What has changed.
+        why: &'static str,
+    },
+    /// While a thread was set its number was given to another one.
+    #[error("thread {was} ended while it was set, and its number is that of {is} by now, which may have got the value")]
+    Reused {
+        /// The thread that was meant.
+        was: String,
+        /// The thread that has its number.
+        is: String,
+    },
     /// A program that makes a setting count failed.
     #[error("`{command}` failed: {why}")]
     Command {
@@ -107,7 +150,7 @@ pub enum KnobError {
         target: Target,
     },
     /// The host has no such value.
-    #[error("{value} is not possible here: {why}")]
+    #[error("{} is not possible here: {why}", value.brief())]
     Impossible {
         /// The value.
         value: Value,
@@ -128,6 +171,12 @@ fn listed(refused: &[KnobError]) -> String {
         0 => shown.join("; "),
         more => format!("{}; and {more} more", shown.join("; ")),
     }
+}
+
+/// What a rule would be on that names the user as well.
+pub(super) fn with_user(on: &str, user: &str) -> String {
+    let is_keyed = ["name=", "exe="].iter().any(|key| on.contains(key));
+    format!("{}{on},user={user}", if is_keyed { "" } else { "name=" })
 }
 
 impl KnobError {

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::{Held, Knob, KnobError, KnobSpec, Reading, check_cpus};
+use crate::excerpt;
 use crate::host::Host;
 use crate::tune::{Scope, Target, Value};
 use crate::units::{CpuId, CpuSet};
@@ -86,7 +87,7 @@ impl Knob for FileKnob {
         };
         let value = self.codec.decode(&text, &self.spec).ok_or_else(|| KnobError::Understand {
             path: host.root.display_path(&file),
-            why: format!("`{text}` is not {}", self.spec.kind),
+            why: format!("{} is not {}", excerpt::quoted(&text), self.spec.kind),
         })?;
         Ok(Reading::Value(value))
     }
@@ -104,7 +105,10 @@ impl Knob for FileKnob {
                 if known.is_empty() || bracketed(&known).any(|(choice, _)| choice == word) {
                     return Ok(value.clone());
                 }
-                Err(KnobError::Impossible { value: value.clone(), why: format!("there is only {}", known.trim()) })
+                Err(KnobError::Impossible {
+                    value: value.clone(),
+                    why: format!("there is only {}", excerpt::quoted(known)),
+                })
             }
             _ => Ok(value.clone()),
         }
@@ -145,7 +149,7 @@ pub(super) fn number(host: &Host, file: &str, of: &str) -> Result<Result<i64, St
         Ok(text) => text,
         Err(why) => return Ok(Err(why)),
     };
-    let why = format!("`{text}` is no number");
+    let why = format!("{} is no number", excerpt::quoted(&text));
     text.parse().map(Ok).map_err(|_| KnobError::Understand { path: host.root.display_path(file), why })
 }
 
@@ -259,7 +263,7 @@ fn foreign(text: &str, spec: &KnobSpec) -> Option<Value> {
     use crate::tune::Kind;
     match spec.kind {
         Kind::Integer { .. } => text.parse().ok().map(Value::Integer),
-        Kind::Word(_) => Some(Value::Word(text.to_owned())),
+        Kind::Word(_) if excerpt::is_word(text) => Some(Value::Word(text.to_owned())),
         _ => None,
     }
 }

@@ -19,8 +19,8 @@ fn card_of(host: &Host, nic: &str) -> Option<String> {
     let directory = format!("/sys/class/net/{nic}");
     let address = host.root.link_name(&format!("{directory}/device"))?;
     let driver = host.root.link_name(&format!("{directory}/device/driver")).unwrap_or_default();
-    let port = host.root.read(&format!("{directory}/dev_port")).ok().filter(|port| port != "0");
-    let port = port.map_or_else(String::new, |port| format!(" port {port}"));
+    let port = host.root.read(&format!("{directory}/dev_port")).ok().and_then(|port| port.parse::<u32>().ok());
+    let port = port.filter(|port| *port != 0).map_or_else(String::new, |port| format!(" port {port}"));
     Some(format!("{driver} {address}{port}"))
 }
 
@@ -39,10 +39,12 @@ pub(super) fn device(host: &Host, named: &str) -> Option<String> {
     let devices = host.root.real_path("/sys/devices").ok()?;
     let place = real.strip_prefix(&devices).ok()?;
     let mut folders = place.ancestors().skip(1).filter(|folder| *folder != Path::new(""));
-    let disk = folders.find_map(|folder| host.root.read(devices.join(folder).join("diskseq").to_str()?).ok());
+    let disk = folders.find_map(|folder| {
+        host.root.read(devices.join(folder).join("diskseq").to_str()?).ok()?.trim().parse::<u64>().ok()
+    });
     let place = format!("/sys/devices/{}", place.display());
     match disk {
-        Some(number) => Some(format!("{place} of disk {}", number.trim())),
+        Some(number) => Some(format!("{place} of disk {number}")),
         // The place is all that it is called by.
         None if place == named => None,
         None => Some(place),

@@ -4,7 +4,7 @@
 
 mod boot;
 mod bound;
-pub(super) mod command;
+mod command;
 mod cpu;
 mod error;
 #[cfg(test)]
@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 
 use bound::Bound;
 
-use super::{Target, Value, ValueError};
+use super::{MatchedProcess, Target, Value, ValueError};
 use crate::host::Host;
 
 pub(crate) use isolation::partition_group;
@@ -61,6 +61,23 @@ impl Reading {
             Self::Value(value) => Some(value),
             Self::Absent(_) => None,
         }
+    }
+}
+
+/// What a plan takes from a target: what it is set to, and what that is the value of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// What it is set to.
+    pub reading: Reading,
+    /// The processes that a rule matches; none for what is no rule.
+    pub processes: Vec<MatchedProcess>,
+    /// What the user should know of it: what could not be read and is left out.
+    pub remarks: Vec<String>,
+}
+
+impl From<Reading> for Survey {
+    fn from(reading: Reading) -> Self {
+        Self { reading, processes: Vec::new(), remarks: Vec::new() }
     }
 }
 
@@ -119,6 +136,30 @@ pub trait Knob: Sync {
     /// # Errors
     /// It cannot be told. A target that lacks it is no error.
     fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError>;
+
+    /// What it is set to, for a plan: with the processes that it is about, and what is left out.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read); and a rule matches what it may not.
+    fn survey(&self, host: &Host, target: &Target) -> Result<Survey, KnobError> {
+        self.read(host, target).map(Survey::from)
+    }
+
+    /// What it is set to, for a plan that is carried out: of a rule, on the processes that the plan names and no others.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read); and a rule matches processes of other users than the plan names.
+    fn read_planned(&self, host: &Host, target: &Target, _planned: &[MatchedProcess]) -> Result<Reading, KnobError> {
+        self.read(host, target)
+    }
+
+    /// Whether the processes that a plan names are what they were then, just before they are set and just after.
+    ///
+    /// # Errors
+    /// One is not: it executes another program, or has another user.
+    fn recheck(&self, _host: &Host, _planned: &[MatchedProcess]) -> Result<(), KnobError> {
+        Ok(())
+    }
 
     /// The value as the host would give it back, by plan and by verification alike: a frequency that the hardware has, a mask
     /// without CPUs that are not there.

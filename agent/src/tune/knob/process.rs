@@ -1,7 +1,9 @@
-//! Rules for the processes that run now: by name, or by cgroup.
+//! Rules for the processes that run now: by name, executable, user and cgroup.
 
+mod identity;
 mod memory;
 mod rule;
+mod selector;
 
 use super::Knob;
 

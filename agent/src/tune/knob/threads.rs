@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use super::parts::{self, Change};
 use super::{KnobError, Reading};
+use crate::excerpt;
 use crate::host::{Host, Root};
 use crate::sys::sched;
 use crate::tune::{Policy, Value};
@@ -21,8 +21,18 @@ pub(super) struct Thread {
     pub(super) parent: Tid,
     /// In clock ticks since boot: field 22 of `/proc/TID/stat`.
     pub(super) start: u64,
-    pub(super) name: String,
+    /// What it calls itself: bytes, which the kernel cuts wherever a character ends or not.
+    pub(super) name: Vec<u8>,
     flags: u64,
+    state: u8,
+}
+
+/// Threads, and why others are not among them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Listed {
+    pub(super) threads: Vec<Thread>,
+    /// A remark for each that could not be read.
+    pub(super) unread: Vec<String>,
 }
 
 // include/linux/sched.h
@@ -31,9 +41,12 @@ const PF_KTHREAD: u64 = 0x0020_0000;
 
 impl Thread {
     /// The thread whose directory in `/proc` is `directory`; `None` where it has ended.
-    fn read(root: &Root, directory: &str) -> io::Result<Option<Self>> {
-        match root.read(&format!("{directory}/stat")) {
-            Ok(stat) => stat.parse().map(Some).map_err(|()| io::Error::other(format!("`{stat}` is no thread"))),
+    pub(super) fn read(root: &Root, directory: &str) -> io::Result<Option<Self>> {
+        match root.read_bytes(&format!("{directory}/stat")) {
+            Ok(stat) => match Self::parse(&stat) {
+                Some(thread) => Ok(Some(thread)),
+                None => Err(io::Error::other("it is not the line of a thread")),
+            },
             Err(error) if has_ended(&error) => Ok(None),
             Err(error) => Err(error),
         }
@@ -43,7 +56,7 @@ impl Thread {
     fn of_part(root: &Root, part: &str) -> Result<Option<Self>, KnobError> {
         let parsed =
             part.split_once('@').and_then(|(tid, start)| Some((tid.parse::<u32>().ok()?, start.parse().ok()?)));
-        let why = || format!("`{part}` names no thread");
+        let why = || format!("{} names no thread", excerpt::quoted(part));
         let (tid, start): (u32, u64) =
             parsed.ok_or_else(|| KnobError::Understand { path: PathBuf::from("/proc"), why: why() })?;
         let directory = directory(root, tid);
@@ -65,23 +78,29 @@ impl Thread {
 /// As people are told of it.
 impl fmt::Display for Thread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.tid, self.name)
+        write!(f, "{} ({})", self.tid, excerpt::name(&self.name))
     }
 }
 
-impl FromStr for Thread {
-    type Err = ();
-
+impl Thread {
     /// Reads `/proc/TID/stat` (proc_pid_stat(5)). The name is in parentheses, and may have some itself.
-    fn from_str(stat: &str) -> Result<Self, ()> {
-        let (begin, end) = (stat.find('(').ok_or(())?, stat.rfind(')').ok_or(())?);
-        let tid = stat.get(..begin).and_then(|tid| tid.trim().parse().ok()).ok_or(())?;
-        let fields: Vec<&str> = stat.get(end + 1..).ok_or(())?.split_whitespace().collect();
-        // Fields 4, 9 and 22 of the whole line; the first here is field 3.
-        let number = |field: usize| fields.get(field - 3).and_then(|text| text.parse().ok()).ok_or(());
-        let name = stat.get(begin + 1..end).ok_or(())?.to_owned();
-        let parent = fields.get(1).and_then(|text| text.parse().ok()).ok_or(())?;
-        Ok(Self { tid: Tid(tid), parent: Tid(parent), start: number(22)?, name, flags: number(9)? })
+    fn parse(stat: &[u8]) -> Option<Self> {
+        let begin = stat.iter().position(|&byte| byte == b'(')?;
+        let end = stat.iter().rposition(|&byte| byte == b')')?;
+        let name = stat.get(begin + 1..end)?.to_vec();
+        // All but the name is numbers and a letter.
+        let tid = std::str::from_utf8(&stat[..begin]).ok()?.trim().parse().ok()?;
+        let fields: Vec<&str> = std::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace().collect();
+        // Fields 3, 4, 9 and 22 of the whole line; the first here is field 3.
+        let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+        let state = fields.first()?.bytes().next()?;
+        let parent = fields.get(1)?.parse().ok()?;
+        Some(Self { tid: Tid(tid), parent: Tid(parent), start: number(22)?, name, flags: number(9)?, state })
+    }
+
+    /// Whether nothing is left of it but its number and exit code.
+    pub(super) fn is_zombie(&self) -> bool {
+        matches!(self.state, b'Z' | b'X')
     }
 }
 
@@ -101,27 +120,31 @@ fn unread(root: &Root, path: &str, source: io::Error) -> KnobError {
     KnobError::Read { path: root.display_path(path), source }
 }
 
-/// The threads whose directories are in `directory`, without those that end while this reads.
-fn listed(root: &Root, directory: &str) -> Result<Vec<Thread>, KnobError> {
+/// The threads whose directories are in `directory`, without those that end while this reads. One that cannot be read keeps no
+/// other from being found.
+fn listed(root: &Root, directory: &str) -> Result<Listed, KnobError> {
     let names = match root.list(directory) {
         Err(error) if has_ended(&error) => Vec::new(),
         names => names.map_err(|source| unread(root, directory, source))?,
     };
-    let mut threads = Vec::new();
+    let mut listed = Listed::default();
     for name in names.into_iter().filter(|name| name.parse::<u32>().is_ok()) {
         let own = format!("{directory}/{name}");
-        threads.extend(Thread::read(root, &own).map_err(|source| unread(root, &own, source))?);
+        match Thread::read(root, &own) {
+            Ok(thread) => listed.threads.extend(thread),
+            Err(error) => listed.unread.push(format!("thread {name} is left out: {own}/stat: {error}")),
+        }
     }
-    Ok(threads)
+    Ok(listed)
 }
 
 /// Every process and kernel thread, as its first thread.
-pub(super) fn processes(root: &Root) -> Result<Vec<Thread>, KnobError> {
+pub(super) fn processes(root: &Root) -> Result<Listed, KnobError> {
     listed(root, "/proc")
 }
 
 /// The threads of a process.
-pub(super) fn threads_of(root: &Root, pid: Pid) -> Result<Vec<Thread>, KnobError> {
+pub(super) fn threads_of(root: &Root, pid: Pid) -> Result<Listed, KnobError> {
     listed(root, &format!("/proc/{pid}/task"))
 }
 
@@ -141,20 +164,22 @@ fn get(host: &Host, thread: &Thread, attribute: &dyn Attribute) -> Result<Option
     }
 }
 
-/// What each of some threads has; why there is none where there is none.
-pub(super) fn read(
+/// What each of some threads has; why there is none where there is none. One that cannot be read is left out, with a remark.
+pub(super) fn survey(
     host: &Host,
-    threads: &[Thread],
+    listed: Listed,
     attribute: &dyn Attribute,
     none: impl FnOnce() -> String,
-) -> Result<Reading, KnobError> {
-    let mut parts = BTreeMap::new();
-    for thread in threads {
-        if let Some(value) = get(host, thread, attribute)? {
-            parts.insert(thread.part(), value);
+) -> (Reading, Vec<String>) {
+    let (mut parts, mut remarks) = (BTreeMap::new(), listed.unread);
+    for thread in &listed.threads {
+        match get(host, thread, attribute) {
+            Ok(Some(value)) => drop(parts.insert(thread.part(), value)),
+            Ok(None) => {}
+            Err(error) => remarks.push(format!("left out: {error}")),
         }
     }
-    Ok(if parts.is_empty() { Reading::Absent(none()) } else { Reading::Value(Value::Each(parts)) })
+    (if parts.is_empty() { Reading::Absent(none()) } else { Reading::Value(Value::Each(parts)) }, remarks)
 }
 
 /// What each thread of a value has that has not ended, whatever it is called by now and wherever it is.
@@ -163,7 +188,16 @@ pub(super) fn read_back(
     parts: &BTreeMap<String, Value>,
     attribute: &dyn Attribute,
 ) -> Result<Reading, KnobError> {
-    read(host, &still_there(host, parts)?, attribute, || "all of them have ended".to_owned())
+    let mut now = BTreeMap::new();
+    for thread in still_there(host, parts)? {
+        if let Some(value) = get(host, &thread, attribute)? {
+            now.insert(thread.part(), value);
+        }
+    }
+    Ok(match now.is_empty() {
+        true => Reading::Absent("all of them have ended".to_owned()),
+        false => Reading::Value(Value::Each(now)),
+    })
 }
 
 /// Whether a thread has a value; one that has ended has none.
@@ -234,7 +268,14 @@ fn changes(
 fn set(host: &Host, thread: &Thread, attribute: &dyn Attribute, value: &Value) -> Result<(), KnobError> {
     match attribute.set(host, thread, value) {
         Err(error) if !has_ended(&error) => Err(KnobError::from_write(path(thread), value.to_string(), error)),
-        _ => Ok(()),
+        Err(_) => Ok(()),
+        // The call takes a number, which may have been given out anew since the thread was found.
+        Ok(()) => match Thread::read(&host.root, &directory(&host.root, thread.tid.0)) {
+            Ok(Some(now)) if now.start != thread.start => {
+                Err(KnobError::Reused { was: thread.to_string(), is: now.to_string() })
+            }
+            _ => Ok(()),
+        },
     }
 }
 
@@ -257,9 +298,10 @@ impl Attribute for Affinity {
         if host.root.is_host() {
             return sched::affinity(thread.tid).map(Value::Cpus);
         }
-        let status = host.root.read(&format!("/proc/{}/status", thread.tid))?;
-        let line = status.lines().find_map(|line| line.strip_prefix(ALLOWED));
-        line.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?.parse().map(Value::Cpus).map_err(io::Error::other)
+        let status = host.root.read_bytes(&format!("/proc/{}/status", thread.tid))?;
+        let line = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(ALLOWED.as_bytes()));
+        let list = String::from_utf8_lossy(line.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?).into_owned();
+        list.parse().map(Value::Cpus).map_err(io::Error::other)
     }
 
     fn set(&self, host: &Host, thread: &Thread, value: &Value) -> io::Result<()> {
@@ -320,9 +362,18 @@ mod tests {
 
     #[test]
     fn a_stat_line_is_read_whatever_the_thread_is_called() {
-        let line = "412 (a) b) c) S 2 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 10523 0 0 18446744073709551615 0";
-        let thread: Thread = line.parse().expect("a thread");
-        assert_eq!((thread.part().as_str(), thread.name.as_str()), ("412@10523", "a) b) c"));
-        assert!(thread.is_movable_kernel_thread());
+        let rest = b" S 2 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 10523 0 0 18446744073709551615 0";
+        // The last is cut in the middle of a character.
+        for (name, shown) in
+            [(&b"a) b) c"[..], "a) b) c"), (b"", ""), (b"(\n) R 1", "( ) R 1"), (b"k\xc3", "k\u{fffd}")]
+        {
+            let thread = Thread::parse(&[b"412 (", name, b")", rest].concat()).expect("a thread");
+            assert_eq!((thread.part().as_str(), thread.name.as_slice()), ("412@10523", name));
+            assert_eq!(thread.to_string(), format!("412 ({shown})"));
+            assert!(thread.is_movable_kernel_thread() && !thread.is_zombie());
+        }
+        for wrong in [&b""[..], b"\xff", b"412 (a", b"412 )a( S 2", b"412 (a) S 2"] {
+            assert!(Thread::parse(wrong).is_none(), "{wrong:?}");
+        }
     }
 }

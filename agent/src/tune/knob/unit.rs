@@ -10,7 +10,9 @@ use std::io;
 use super::command::{output, run};
 use super::file::write;
 use super::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage};
+use crate::excerpt;
 use crate::host::Host;
+use crate::program::Program;
 use crate::tune::{Kind, Scope, Target, Value};
 
 /// The family.
@@ -65,7 +67,11 @@ fn property(host: &Host, target: &Target, name: &str, file: &str) -> Result<Resu
     if !host.root.is_host() {
         let file = format!("{FAKE}/{unit}/{file}");
         return match host.root.read(&file) {
-            Ok(text) => Ok(Ok(text)),
+            Ok(text) if excerpt::is_word(&text) => Ok(Ok(text)),
+            Ok(text) => {
+                let why = format!("{} is no state of a unit", excerpt::quoted(text));
+                Err(KnobError::Understand { path: host.root.display_path(&file), why })
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Err(absent())),
             Err(source) => Err(KnobError::Read { path: host.root.display_path(&file), source }),
         };
@@ -73,7 +79,7 @@ fn property(host: &Host, target: &Target, name: &str, file: &str) -> Result<Resu
     if !host.root.runs_systemd() {
         return Ok(Err("systemd does not run here".to_owned()));
     }
-    let shown = output("systemctl", &["show", "--property", &format!("LoadState,{name}"), "--", unit])?;
+    let shown = output(Program::Systemctl, &["show", "--property", &format!("LoadState,{name}"), "--", unit])?;
     let value = |key: &str| shown.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).unwrap_or("");
     Ok(if value("LoadState") == "not-found" { Err(absent()) } else { Ok(value(name).to_owned()) })
 }
@@ -84,7 +90,7 @@ fn tell(host: &Host, target: &Target, file: &str, value: &str, verbs: &[&str]) -
     if !host.root.is_host() {
         return write(host, &format!("{FAKE}/{unit}/{file}"), value);
     }
-    run("systemctl", &[verbs, &["--", unit]].concat())
+    run(Program::Systemctl, &[verbs, &["--", unit]].concat())
 }
 
 impl Knob for State {
@@ -150,7 +156,7 @@ impl Knob for Enabled {
         let impossible = |why: String| Err(KnobError::Impossible { value: value.clone(), why });
         // Such a unit has no [Install] section, or is made by a generator: there is nothing to enable.
         if wanted != "masked" && !["enabled", "disabled", "masked"].contains(&now.as_str()) {
-            return impossible(format!("the unit is `{now}`: it can only be masked"));
+            return impossible(format!("the unit is {}: it can only be masked", excerpt::quoted(now)));
         }
         if wanted != "masked" && wanted != now {
             let state = |unit: &str| self.now(host, &Target::Name(unit.to_owned())).ok()?.ok();

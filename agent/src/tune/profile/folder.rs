@@ -4,7 +4,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::bounded::{read_bounded, read_regular};
 use crate::host::Root;
+use crate::units::Bytes;
+
+/// A profile is no larger than this.
+const LIMIT: Bytes = Bytes(1 << 20);
 
 /// A directory of profiles: one that the user named, or one of a host, which in a tree is resolved inside the tree.
 #[derive(Clone, Debug)]
@@ -13,18 +18,24 @@ pub(super) enum Folder {
     Host(Root, String),
 }
 
+/// The text of a profile. An error says nothing of what is in the file, which may be no profile.
+fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
+}
+
 impl Folder {
     /// The text of a file, by a path from the directory, and the file's path for messages.
     pub(super) fn read(&self, name: &str) -> (PathBuf, io::Result<String>) {
         match self {
             Self::Named(directory) => {
                 let file = directory.join(name);
-                let text = fs::read_to_string(&file);
+                let text = read_regular(&file, LIMIT).and_then(text);
                 (file, text)
             }
             Self::Host(root, _) => {
                 let file = self.below(name);
-                (root.display_path(&file), root.read_text(&file))
+                let text = root.open(&file).and_then(|file| read_bounded(&file, LIMIT)).and_then(text);
+                (root.display_path(&file), text)
             }
         }
     }

@@ -10,6 +10,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::ValueError;
+use crate::excerpt;
 use crate::host::Root;
 use folder::Folder;
 
@@ -118,7 +119,7 @@ pub enum ProfileError {
         way: Vec<String>,
     },
     /// There is no such knob.
-    #[error("{at}: no knob `{knob}`{}; `quell list knobs` shows them", likely(*near))]
+    #[error("{at}: no knob {}{}; `quell list knobs` shows them", excerpt::quoted(knob), likely(*near))]
     Knob {
         /// Where.
         at: Place,

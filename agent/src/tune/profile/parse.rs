@@ -1,6 +1,7 @@
 //! Reading profiles: TOML, with the line of whatever is wrong.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -8,6 +9,7 @@ use toml::{Spanned, Value as Toml};
 
 use super::folder::Folder;
 use super::{Condition, Place, ProfileError, SHIPPED, Setting, TuningProfile, Variable};
+use crate::excerpt;
 use crate::tune::similar::nearest;
 use crate::tune::{Scope, knob, variables};
 
@@ -57,7 +59,7 @@ impl Source {
     fn parse(&self) -> Result<File, ProfileError> {
         toml::from_str(&self.text).map_err(|error| {
             let line = error.span().map_or(1, |span| self.line(span.start));
-            let why = format!("{}{}", error.message().replace('\n', " "), self.hint(line));
+            let why = format!("{}{}", excerpt::message(error.message()), self.hint(line));
             ProfileError::Syntax { file: self.file.clone(), line, why }
         })
     }
@@ -198,7 +200,7 @@ fn source(name: &str, folder: &Folder, from: Option<&Place>) -> Result<Source, P
     };
     match text {
         Ok(text) => Ok(Source { file, text }),
-        Err(error) if !is_path(name) && error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if !is_path(name) && error.kind() == io::ErrorKind::NotFound => {
             let Some((name, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) else {
                 return Err(unknown(name, folder, from));
             };

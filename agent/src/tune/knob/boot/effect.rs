@@ -45,12 +45,12 @@ fn some(cpus: &CpuSet) -> String {
 
 /// The CPUs whose RCU callbacks threads run, by the threads: `rcuop/2` (rcu_spawn_cpu_nocb_kthread, kernel/rcu/tree_nocb.h).
 fn offloaded(host: &Host) -> Result<CpuSet, KnobError> {
-    let cpu = |name: &str| -> Option<CpuId> {
-        let (kind, cpu) = name.strip_prefix("rcuo")?.split_once('/')?;
+    let cpu = |name: &[u8]| -> Option<CpuId> {
+        let (kind, cpu) = std::str::from_utf8(name).ok()?.strip_prefix("rcuo")?.split_once('/')?;
         // `rcuog/0` is of a group.
         (kind.len() == 1 && kind != "g").then(|| cpu.parse().ok().map(CpuId))?
     };
-    Ok(threads::processes(&host.root)?.iter().filter_map(|thread| cpu(&thread.name)).collect())
+    Ok(threads::processes(&host.root)?.threads.iter().filter_map(|thread| cpu(&thread.name)).collect())
 }
 
 /// The CPUs of `managed_irq,domain,2-5`: flags come first. None of `all`, or of what else is no list.

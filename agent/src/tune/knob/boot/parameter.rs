@@ -221,7 +221,8 @@ impl Knob for Parameter {
             let theirs = self.form.of(&file.theirs, name).filter(|theirs| theirs != value);
             if let Some(theirs) = theirs.filter(|_| NOT_TWICE.contains(&base)) {
                 return Err(impossible(format!(
-                    "the command line has {name}={theirs} already, not from quell: a second one does not replace it. Remove it there"
+                    "the command line has {name}={} already, not from quell: a second one does not replace it. Remove it there",
+                    theirs.brief()
                 )));
             }
             if value == &self.form.none() && self.form.of(&file.theirs, name).is_some() {

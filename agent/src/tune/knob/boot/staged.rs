@@ -1,12 +1,9 @@
 //! What the boot loader will pass to the next kernel: the user's words, and quell's.
 
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
-
-use nix::unistd::Uid;
 
 use super::line::{self, Parameters};
-use crate::file::Owner;
+use crate::excerpt;
 use crate::host::{BootLoader, GrubGenerator, Host};
 use crate::tune::knob::KnobError;
 use crate::tune::knob::command::run;
@@ -190,29 +187,20 @@ fn edited(file: &str, text: &str, own: &Parameters) -> String {
     lines.collect()
 }
 
-/// What makes the menu of a tree that stands for a host, if it has that: a script, which is told where the tree is.
-const FAKE: &str = "/run/quell-fake/generate-menu";
-
-/// Makes GRUB's menu, and looks whether it has what is staged, and nothing that no more is.
+/// Makes GRUB's menu, and looks whether it has what is staged, and nothing that no more is. A tree that stands for a host has no menu
+/// made: programs of it are not run.
 pub(super) fn settle(host: &Host) -> Result<(), KnobError> {
-    if host.root.is_host() {
-        return settle_with(host, |generator| run(generator.program, generator.arguments));
-    }
-    if !host.root.has(FAKE) {
+    if !host.root.is_host() {
         return Ok(());
     }
-    // It is run as whoever runs quell: so it must be of nobody else.
-    let file = host.root.metadata(FAKE).map_err(|source| unread(host, FAKE, source))?;
-    if !Owner(Uid::from_raw(file.uid())).is_caller() || file.mode() & 0o022 != 0 {
-        let source = io::Error::from(io::ErrorKind::PermissionDenied);
-        return Err(KnobError::Read { path: host.root.display_path(FAKE), source });
-    }
-    let script = host.root.read_text(FAKE).map_err(|source| unread(host, FAKE, source))?;
-    let tree = host.root.display_path("/").display().to_string();
-    settle_with(host, |_| run("sh", &["-c", &script, FAKE, &tree]))
+    settle_with(host, |generator| run(generator.program, generator.arguments))
 }
 
-fn settle_with(host: &Host, make: impl FnOnce(&GrubGenerator) -> Result<(), KnobError>) -> Result<(), KnobError> {
+/// [`settle`], with what makes the menu.
+pub(super) fn settle_with(
+    host: &Host,
+    make: impl FnOnce(&GrubGenerator) -> Result<(), KnobError>,
+) -> Result<(), KnobError> {
     let files = read(host)?;
     let own: Vec<&Parameters> =
         files.iter().filter(|file| BootLoader::is_grub_file(&file.file)).map(|file| &file.own).collect();
@@ -246,7 +234,7 @@ fn has_exactly(menu: &str, own: &[&Parameters]) -> Result<(), String> {
     for line in menu.lines() {
         let words = sorted(line::blocks(line));
         if !words.is_empty() && words != wanted {
-            return Err(format!("it has the words `{}` of quell's", words.join(" ")));
+            return Err(format!("it has the words {} of quell's", excerpt::quoted(words.join(" "))));
         }
         found |= !words.is_empty();
     }

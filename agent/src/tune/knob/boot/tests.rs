@@ -189,12 +189,10 @@ fn a_shell_reads_the_words_where_recovery_entries_leave_them_out() {
 }
 
 /// Makes a menu as update-grub does; `more` is said on its line, too.
-fn generator(folder: &tempfile::TempDir, more: &str) {
-    let script = format!(
-        "cd \"$1\"; . ./etc/default/grub\nmkdir -p boot/grub\n\
-         echo \"linux /vmlinuz ro $GRUB_CMDLINE_LINUX $GRUB_CMDLINE_LINUX_DEFAULT {more}\" > boot/grub/grub.cfg\n"
-    );
-    fake::put(folder.path(), "/run/quell-fake/generate-menu", &script);
+fn generate(folder: &tempfile::TempDir, more: &str) -> Result<(), KnobError> {
+    let [all, usual] = sourced(folder);
+    fake::put(folder.path(), "/boot/grub/grub.cfg", &format!("linux /vmlinuz ro {all} {usual} {more}\n"));
+    Ok(())
 }
 
 #[test]
@@ -202,28 +200,40 @@ fn a_menu_is_made_and_is_to_have_what_was_staged_and_no_more_of_it() {
     let (folder, host) = fake::host(&[("/etc/default/grub", GRUB)]);
     let knob: &dyn Knob = &parameter::PARAMETER;
     let before = fake::apply(knob, &host, &on("skew_tick"), "1");
-    let refused = || match knob.settle(&host) {
+    let settle = |more: &str| staged::settle_with(&host, |_| generate(&folder, more));
+    // One that runs and makes nothing: the menu is as it was.
+    let refused = |settled: Result<(), KnobError>| match settled {
         Err(error @ KnobError::Refused { .. }) => error.to_string(),
         other => panic!("{other:?}"),
     };
-    generator(&folder, "");
-    knob.settle(&host).expect("a menu");
+    let unmade = || refused(staged::settle_with(&host, |_| Ok(())));
+    settle("").expect("a menu");
     assert!(file(&folder, "/boot/grub/grub.cfg").contains("quell.begin skew_tick=1 quell.end"));
     knob.restore(&host, &on("skew_tick"), &before).expect("back");
-    // One that runs and makes nothing: the menu is as it was.
-    fake::put(folder.path(), "/run/quell-fake/generate-menu", "true\n");
-    assert!(refused().contains("it has the words `skew_tick=1` of quell's"), "{}", refused());
-    fake::put(folder.path(), "/run/quell-fake/generate-menu", "echo no space >&2; exit 1\n");
-    let failed = knob.settle(&host);
+    assert!(unmade().contains("it has the words `skew_tick=1` of quell's"), "{}", unmade());
+    let failed = staged::settle_with(&host, |_| {
+        Err(KnobError::Command { command: "update-grub".to_owned(), why: "no space".to_owned() })
+    });
     assert!(matches!(&failed, Err(KnobError::Command { why, .. }) if why.contains("no space")), "{failed:?}");
-    generator(&folder, "");
-    knob.settle(&host).expect("a menu");
+    settle("").expect("a menu");
     assert!(!file(&folder, "/boot/grub/grub.cfg").contains("quell"));
     knob.write(&host, &on("skew_tick"), &text("1")).expect("write");
-    fake::put(folder.path(), "/run/quell-fake/generate-menu", "true\n");
-    assert!(refused().contains("does not have `skew_tick=1`"), "{}", refused());
-    generator(&folder, "quell.begin mce=off quell.end");
-    assert!(refused().contains("mce=off"), "{}", refused());
+    assert!(unmade().contains("does not have `skew_tick=1`"), "{}", unmade());
+    let other = refused(settle("quell.begin mce=off quell.end"));
+    assert!(other.contains("mce=off"), "{other}");
+}
+
+#[test]
+fn no_program_of_a_tree_is_run() {
+    let (folder, host) = fake::host(&[("/etc/default/grub", GRUB)]);
+    let made = format!("touch {}/made\n", folder.path().display());
+    for program in ["/run/quell-fake/generate-menu", "/usr/sbin/update-grub", "/usr/bin/update-grub"] {
+        fake::put(folder.path(), program, &made);
+    }
+    let knob: &dyn Knob = &parameter::PARAMETER;
+    fake::apply(knob, &host, &on("skew_tick"), "1");
+    knob.settle(&host).expect("nothing to do");
+    assert!(!folder.path().join("made").exists());
 }
 
 /// As it was written by versions that did not mark their words, and by every version around them.

@@ -52,7 +52,7 @@ impl Knob for Boost {
             Ok(text) if text == off => Ok(Reading::Value(Value::Switch(false))),
             Ok(text) => Err(KnobError::Understand {
                 path: host.root.display_path(file),
-                why: format!("`{text}` is not 0 or 1"),
+                why: format!("{} is not 0 or 1", crate::excerpt::quoted(&text)),
             }),
             Err(why) => Ok(Reading::Absent(why)),
         }

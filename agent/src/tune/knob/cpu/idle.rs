@@ -173,7 +173,7 @@ fn latency(host: &Host, state: &State) -> Result<u64, KnobError> {
     let text = text(host, &file)?;
     text.parse().map_err(|_| KnobError::Understand {
         path: host.root.display_path(&file),
-        why: format!("`{text}` is no number of us"),
+        why: format!("{} is no number of us", crate::excerpt::quoted(&text)),
     })
 }
 

@@ -42,8 +42,10 @@ impl Kept {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             text => text.map_err(|source| KnobError::Read { path: path.clone(), source })?,
         };
-        let kept: Self = serde_json::from_slice(&text)
-            .map_err(|error| KnobError::Understand { path, why: format!("{error}; remove it") })?;
+        let kept: Self = serde_json::from_slice(&text).map_err(|error| KnobError::Understand {
+            path,
+            why: format!("{}; remove it", crate::excerpt::message(error.to_string())),
+        })?;
         // As long as the switch was not touched, the limits are what they are.
         Ok(Some(kept).filter(|kept| kept.whole_at.as_deref() != Some(now)))
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::queues;
+use crate::excerpt;
 use crate::host::Host;
 use crate::tune::knob::file::changeable;
 use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_cpus};
@@ -115,7 +116,9 @@ impl Knob for Affinity {
 /// come and go with an interface that is up or down; numbers are given again.
 fn source(host: &Host, irq: Irq) -> Option<String> {
     // Documentation/ABI/testing/sysfs-kernel-irq (4.9).
-    let of = |name: &str| host.root.read(&format!("/sys/kernel/irq/{irq}/{name}")).ok().filter(|text| !text.is_empty());
+    let of = |name: &str| {
+        host.root.read(&format!("/sys/kernel/irq/{irq}/{name}")).ok().filter(|text| excerpt::is_word(text))
+    };
     if let (Some(chip), Some(number)) = (of("chip_name"), of("hwirq")) {
         return Some(format!("{chip} {number}"));
     }
@@ -141,10 +144,10 @@ pub(super) fn read(host: &Host, irq: Irq) -> Result<Result<CpuSet, String>, Knob
     let file = file(irq);
     let path = || host.root.display_path(&file);
     match host.root.read(&file) {
-        Ok(text) => text
-            .parse()
-            .map(Ok)
-            .map_err(|_| KnobError::Understand { path: path(), why: format!("`{text}` is no list of CPUs") }),
+        Ok(text) => text.parse().map(Ok).map_err(|_| KnobError::Understand {
+            path: path(),
+            why: format!("{} is no list of CPUs", excerpt::quoted(&text)),
+        }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Err(format!("there is no interrupt {irq}"))),
         // What is behind the file went while it was open.
         Err(error) if error.raw_os_error() == Some(libc::EIO) => Ok(Err(format!("{file}: {error}"))),

@@ -1,6 +1,7 @@
 //! The CPUs that irqbalance leaves alone.
 
 use crate::host::Host;
+use crate::program::Program;
 use crate::tune::knob::file::{changeable, mask};
 use crate::tune::knob::left_alone::left_alone;
 use crate::tune::knob::owned_block::OwnedBlock;
@@ -151,7 +152,8 @@ impl Knob for BannedCpus {
         if !(host.root.is_host() && host.root.runs_systemd()) {
             return Ok(());
         }
-        let known = command::output("systemctl", &["list-unit-files", "--no-legend", SERVICE]).unwrap_or_default();
-        if known.trim().is_empty() { Ok(()) } else { command::run("systemctl", &["try-restart", SERVICE]) }
+        let known =
+            command::output(Program::Systemctl, &["list-unit-files", "--no-legend", SERVICE]).unwrap_or_default();
+        if known.trim().is_empty() { Ok(()) } else { command::run(Program::Systemctl, &["try-restart", SERVICE]) }
     }
 }

@@ -166,7 +166,8 @@ fn queue_irqs_where(host: &Host, chosen: impl Fn(&str) -> bool) -> Vec<QueueIrq>
     if irqs.is_empty() {
         return Vec::new();
     }
-    let interrupts = host.root.read("/proc/interrupts").unwrap_or_default();
+    let interrupts = host.root.read_bytes("/proc/interrupts").unwrap_or_default();
+    let interrupts = String::from_utf8_lossy(&interrupts);
     let mut queues: Vec<QueueIrq> = interrupts
         .lines()
         .filter_map(|line| {

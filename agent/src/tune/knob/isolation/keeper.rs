@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::host::Host;
+use crate::program::Program;
 use crate::tune::knob::command::run;
 use crate::units::NodeId;
 
@@ -52,5 +53,5 @@ fn file() -> String {
 }
 
 fn systemctl(words: &[&str]) -> io::Result<()> {
-    run("systemctl", words).map_err(io::Error::other)
+    run(Program::Systemctl, words).map_err(io::Error::other)
 }

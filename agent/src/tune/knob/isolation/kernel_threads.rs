@@ -1,8 +1,8 @@
 //! Where kernel threads run that the kernel itself leaves anywhere.
 
 use crate::host::Host;
-use crate::tune::knob::threads::{self, Affinity, Thread};
-use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_cpus};
+use crate::tune::knob::threads::{self, Affinity, Listed};
+use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, Survey, check_cpus};
 use crate::tune::{Kind, Scope, Target, Value};
 use crate::units::CpuSet;
 
@@ -10,7 +10,7 @@ use crate::units::CpuSet;
 pub(super) struct KernelThreads {
     spec: KnobSpec,
     /// Which, of those that may be moved, by name.
-    chosen: fn(&str) -> bool,
+    chosen: fn(&[u8]) -> bool,
     none: &'static str,
 }
 
@@ -23,7 +23,7 @@ pub(super) static KERNEL_THREADS: KernelThreads = KernelThreads {
         "Documentation/admin-guide/kernel-per-CPU-kthreads.rst",
     ),
     // irq_thread_check_affinity, kernel/irq/manage.c
-    chosen: |name| !name.starts_with("irq/") && !is_rcu_callback(name),
+    chosen: |name| !name.starts_with(b"irq/") && !is_rcu_callback(name),
     none: "there are no kernel threads to be seen here, as in a container",
 };
 
@@ -53,15 +53,15 @@ const fn spec(id: &'static str, doc: &'static str, source: &'static str) -> Knob
 
 /// `rcuog/0` for grace periods; `rcuop/0`, or `rcuos/0` without preemption, for callbacks (rcu_spawn_cpu_nocb_kthread,
 /// kernel/rcu/tree_nocb.h).
-fn is_rcu_callback(name: &str) -> bool {
-    name.starts_with("rcuo")
+fn is_rcu_callback(name: &[u8]) -> bool {
+    name.starts_with(b"rcuo")
 }
 
 impl KernelThreads {
-    fn threads(&self, host: &Host) -> Result<Vec<Thread>, KnobError> {
-        let mut threads = threads::processes(&host.root)?;
-        threads.retain(|thread| thread.is_movable_kernel_thread() && (self.chosen)(&thread.name));
-        Ok(threads)
+    fn threads(&self, host: &Host) -> Result<Listed, KnobError> {
+        let mut listed = threads::processes(&host.root)?;
+        listed.threads.retain(|thread| thread.is_movable_kernel_thread() && (self.chosen)(&thread.name));
+        Ok(listed)
     }
 }
 
@@ -75,7 +75,12 @@ impl Knob for KernelThreads {
     }
 
     fn read(&self, host: &Host, _: &Target) -> Result<Reading, KnobError> {
-        threads::read(host, &self.threads(host)?, &Affinity, || self.none.to_owned())
+        self.survey(host, &Target::Host).map(|survey| survey.reading)
+    }
+
+    fn survey(&self, host: &Host, _: &Target) -> Result<Survey, KnobError> {
+        let (reading, remarks) = threads::survey(host, self.threads(host)?, &Affinity, || self.none.to_owned());
+        Ok(Survey { reading, processes: Vec::new(), remarks })
     }
 
     fn normalize(&self, host: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
@@ -87,7 +92,8 @@ impl Knob for KernelThreads {
     }
 
     fn write(&self, host: &Host, _: &Target, value: &Value) -> Result<Held, KnobError> {
-        threads::write(host, || self.threads(host), &Affinity, value).map(|()| Held::Nothing)
+        threads::write(host, || self.threads(host).map(|listed| listed.threads), &Affinity, value)
+            .map(|()| Held::Nothing)
     }
 
     fn read_back(&self, host: &Host, target: &Target, before: &Value) -> Result<Reading, KnobError> {
@@ -103,7 +109,7 @@ impl Knob for KernelThreads {
     }
 
     fn restore(&self, host: &Host, _: &Target, before: &Value) -> Result<(), KnobError> {
-        threads::restore(host, || self.threads(host), &Affinity, before)
+        threads::restore(host, || self.threads(host).map(|listed| listed.threads), &Affinity, before)
     }
 }
 

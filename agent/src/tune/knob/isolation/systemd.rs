@@ -108,9 +108,10 @@ impl Knob for CpuAffinity {
     }
 
     fn running(&self, host: &Host, _: &Target, wanted: &Value) -> Result<Running, KnobError> {
-        let status = if host.root.runs_systemd() { host.root.read("/proc/1/status") } else { Ok(String::new()) };
+        let status = if host.root.runs_systemd() { host.root.read_bytes("/proc/1/status") } else { Ok(Vec::new()) };
         let status =
             status.map_err(|source| KnobError::Read { path: host.root.display_path("/proc/1/status"), source })?;
+        let status = String::from_utf8_lossy(&status);
         let now = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")?.trim().parse().ok());
         Ok(match (now.map(Value::Cpus), wanted) {
             // None for what others say.

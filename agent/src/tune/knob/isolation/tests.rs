@@ -384,3 +384,30 @@ fn what_the_user_added_to_quells_file_stays() {
     fs::write(folder.path().join("etc/systemd/system.conf"), [0xff]).expect("bytes");
     assert!(matches!(systemd::CpuAffinity.read(&host, &Target::Host), Err(KnobError::Read { .. })));
 }
+
+#[test]
+fn a_process_whose_name_is_cut_in_a_character_leaves_out_no_kernel_thread() {
+    let (folder, host) = machine(&[]);
+    let threads = |knob: &kernel_threads::KernelThreads| {
+        let survey = knob.survey(&host, &Target::Host).expect("a survey");
+        let Reading::Value(Value::Each(parts)) = survey.reading else { panic!("{:?}", survey.reading) };
+        (parts.into_keys().collect::<Vec<_>>(), survey.remarks)
+    };
+    let all = || (threads(&kernel_threads::KERNEL_THREADS), threads(&kernel_threads::RCU_THREADS));
+    let before = all();
+    assert!(before.0.0.len() >= 3 && before.1.0.len() == 1 && before.0.1.is_empty(), "{before:?}");
+    let cut = stat(401, "NAME", 0).into_bytes();
+    let at = cut.iter().position(|&byte| byte == b'N').expect("the name");
+    fake::put(folder.path(), "/proc/401/stat", "");
+    for name in [&b"\xc3"[..], b"\xff\xfe", b"a) R 2 (\xe2\x82"] {
+        let stat = [&cut[..at], name, &cut[at + 4..]].concat();
+        fs::write(folder.path().join("proc/401/stat"), stat).expect("a file");
+        assert_eq!(all(), before, "{name:?}");
+        irq_threads::keep(&host).expect("those of interrupts are kept");
+    }
+    // Of one that is no thread at all the others are told, and that it is left out.
+    fs::write(folder.path().join("proc/401/stat"), "401").expect("a file");
+    let (threads, remarks) = threads(&kernel_threads::KERNEL_THREADS);
+    assert_eq!(threads, before.0.0);
+    assert!(remarks.iter().any(|remark| remark.starts_with("thread 401 is left out")), "{remarks:?}");
+}

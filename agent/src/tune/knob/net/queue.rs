@@ -160,7 +160,7 @@ impl Knob for QueueKnob {
                 Ok(text) => {
                     let value = self.codec.decode(&text, &self.spec).ok_or_else(|| KnobError::Understand {
                         path: host.root.display_path(&file),
-                        why: format!("`{text}` is not {}", self.spec.kind),
+                        why: format!("{} is not {}", crate::excerpt::quoted(&text), self.spec.kind),
                     })?;
                     parts.insert(queue, value);
                 }

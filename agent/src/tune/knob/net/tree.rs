@@ -4,6 +4,7 @@ use std::io;
 
 use super::cards::{Cards, Field, Found, RssTable};
 use super::flow_rule::FlowRule;
+use crate::excerpt;
 use crate::host::Root;
 use crate::tune::knob::KnobError;
 
@@ -29,7 +30,7 @@ impl Tree {
 
     fn parsed<T>(&self, nic: &str, name: &str, parse: impl Fn(&str) -> Option<T>) -> Found<T> {
         let understood = |text: String| {
-            let why = || format!("`{text}` is not what it should be");
+            let why = || format!("{} is not what it should be", excerpt::quoted(&text));
             parse(&text)
                 .ok_or_else(|| KnobError::Understand { path: self.0.display_path(&file(nic, name)), why: why() })
         };

@@ -1,6 +1,6 @@
 //! The NUMA nodes of a cgroup's memory.
 
-use super::rule::is_group;
+use super::selector::is_group;
 use crate::host::Host;
 use crate::tune::knob::file::{changeable, write};
 use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_text};

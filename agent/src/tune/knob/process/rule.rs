@@ -2,13 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 
-use crate::host::Host;
+use super::identity::{Executable, Identity};
+use super::selector::{Selector, is_group};
+use crate::excerpt;
+use crate::host::{Host, Users};
+use crate::tune::knob::error::with_user;
 use crate::tune::knob::file::changeable;
 use crate::tune::knob::isolation::online_cpus;
-use crate::tune::knob::threads::{self, Affinity, Attribute, Scheduling, Thread};
-use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_text};
-use crate::tune::{Kind, Policy, Scope, Target, Value, ValueError};
+use crate::tune::knob::threads::{self, Affinity, Attribute, Listed, Scheduling, Thread};
+use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, Survey, check_text};
+use crate::tune::{Kind, MatchedProcess, Policy, Scope, Target, Value, ValueError};
 use crate::units::{Pid, Tid};
 
 /// A rule.
@@ -27,8 +32,10 @@ enum Of {
 pub(super) static CPUS: Rule = Rule {
     spec: spec(
         "process.cpus",
-        "The CPUs of every thread of processes, by the process's name (`nginx`, or `redis*` for all that begin so) or cgroup \
-         (`/system.slice/nginx.service`). For those that run now: what starts later is not touched. CPUs of \
+        "The CPUs of every thread of processes, by the process's name (`nginx`, or `redis*` for all that begin so), cgroup \
+         (`/system.slice/nginx.service`), executable and user, alone or together: `name=redis*,user=redis`, \
+         `exe=/usr/sbin/nginx,cgroup=/system.slice`. Processes of different users are matched only where the user or the cgroup is \
+         named. The plan lists every process, and no other is set: what starts later is not touched. CPUs of \
          `isolation.partition` need `process.cgroup` first.",
         "sched_setaffinity(2)",
         Kind::Cpus,
@@ -41,7 +48,7 @@ pub(super) static CPUS: Rule = Rule {
 pub(super) static POLICY: Rule = Rule {
     spec: spec(
         "process.policy",
-        "How every thread of processes is scheduled, kernel threads too, by name or cgroup as `process.cpus` takes them: `fifo:50`, \
+        "How every thread of processes is scheduled, kernel threads too, on what `process.cpus` takes: `fifo:50`, \
          `rr:10`, `other:-5`, `batch:0`, `idle`, `deadline:RUNTIME/DEADLINE/PERIOD` in nanoseconds.",
         "sched(7)",
         Kind::Text,
@@ -56,7 +63,7 @@ pub(super) static POLICY: Rule = Rule {
 pub(super) static GROUP: Rule = Rule {
     spec: spec(
         "process.cgroup",
-        "The cgroup of processes, by name or cgroup as `process.cpus` takes them: `/quell-isolated` for the CPUs of \
+        "The cgroup of processes, on what `process.cpus` takes: `/quell-isolated` for the CPUs of \
          `isolation.partition`.",
         "Documentation/admin-guide/cgroup-v2.rst (Processes)",
         Kind::Text,
@@ -85,25 +92,27 @@ struct Membership;
 
 /// The lines of `/proc/PID/cgroup` that name a group: of version 2, and of the cpusets of version 1.
 fn cgroup(host: &Host, thread: &Thread) -> io::Result<(&'static str, String)> {
-    let text = host.root.read(&format!("/proc/{}/cgroup", thread.tid))?;
+    let text = host.root.read_bytes(&format!("/proc/{}/cgroup", thread.tid))?;
     let of = |controllers: &str| {
-        text.lines().find_map(|line| {
-            let (_, rest) = line.split_once(':')?;
-            rest.split_once(':').filter(|(known, _)| *known == controllers).map(|(_, path)| path.to_owned())
+        text.split(|&byte| byte == b'\n').find_map(|line| {
+            let mut fields = line.splitn(3, |&byte| byte == b':').skip(1);
+            let known = fields.next()? == controllers.as_bytes();
+            fields.next().filter(|_| known)
         })
+    };
+    // It is written down to be put back, in JSON.
+    let named = |path: &[u8]| {
+        let why = || io::Error::other(format!("its cgroup {} cannot be named: it is not UTF-8", excerpt::path(path)));
+        std::str::from_utf8(path).map(str::to_owned).map_err(|_| why())
     };
     // The hierarchy that quell's partition is in comes first.
     if host.root.has(CPUSETS_V1)
         && let Some(path) = of("cpuset")
     {
-        return Ok((CPUSETS_V1, path));
+        return Ok((CPUSETS_V1, named(path)?));
     }
-    of("").map(|path| (mount_v2(host), path)).ok_or_else(|| io::Error::other("it is in no cgroup"))
-}
-
-/// Whether a text names a cgroup from the root of the hierarchy.
-pub(super) fn is_group(path: &str) -> bool {
-    path.starts_with('/') && path.split('/').all(|part| part != "..")
+    let path = of("").ok_or_else(|| io::Error::other("it is in no cgroup"))?;
+    Ok((mount_v2(host), named(path)?))
 }
 
 const POLICIES: &str =
@@ -129,6 +138,7 @@ impl Attribute for Membership {
         }
         // No kernel moves it in a tree.
         let file = format!("/proc/{}/cgroup", thread.tid);
+        // Its own path is UTF-8, as is every other of a tree that quell may change.
         let text = host.root.read(&file)?;
         let ending = format!(":{old}");
         let moved = text.lines().map(|line| match line.strip_suffix(&ending) {
@@ -139,41 +149,88 @@ impl Attribute for Membership {
     }
 }
 
-/// The processes that a rule is for.
-fn chosen(host: &Host, target: &Target) -> Result<Vec<Thread>, KnobError> {
-    chosen_of(host, target, threads::processes(&host.root)?)
+/// Processes that a rule is for, and why others are not among them.
+#[derive(Default)]
+struct Chosen {
+    processes: Vec<Identity>,
+    unread: Vec<String>,
+}
+
+fn selector(target: &Target) -> Result<(&str, Selector), KnobError> {
+    let other = || KnobError::Target { target: target.clone() };
+    let Target::Name(on) = target else { return Err(other()) };
+    Selector::parse(on).map(|selector| (on.as_str(), selector)).map_err(|_| other())
+}
+
+/// The processes that a rule is for, whosever they are.
+fn chosen(host: &Host, selector: &Selector) -> Result<Chosen, KnobError> {
+    chosen_of(host, selector, threads::processes(&host.root)?)
 }
 
 /// Those of some processes that a rule is for.
-fn chosen_of(host: &Host, target: &Target, mut processes: Vec<Thread>) -> Result<Vec<Thread>, KnobError> {
-    let Target::Name(on) = target else { return Err(KnobError::Target { target: target.clone() }) };
-    if !on.starts_with('/') {
-        processes.retain(|process| match on.strip_suffix('*') {
-            Some(beginning) => process.name.starts_with(beginning),
-            None => process.name == *on,
-        });
-        return Ok(processes);
-    }
-    let below = format!("{}/", on.trim_end_matches('/'));
-    let mut chosen = Vec::new();
-    for process in processes {
-        let file = format!("/proc/{}/cgroup", process.tid);
-        let text = match host.root.read(&file) {
-            Err(error) if threads::has_ended(&error) => continue,
-            text => text.map_err(|source| KnobError::Read { path: host.root.display_path(&file), source })?,
+fn chosen_of(host: &Host, selector: &Selector, listed: Listed) -> Result<Chosen, KnobError> {
+    let users = Users::of(&host.root);
+    let allowed =
+        selector.users.as_ref().map(|names| names.iter().filter_map(|name| users.id(name)).collect::<BTreeSet<_>>());
+    let mut chosen = Chosen { processes: Vec::new(), unread: listed.unread };
+    for process in listed.threads {
+        if process.is_zombie() || selector.name.as_ref().is_some_and(|name| !name.matches(&process.name)) {
+            continue;
+        }
+        let pid = Pid(process.tid.0);
+        let identity = match Identity::read(&host.root, pid) {
+            Ok(Some(identity)) => identity,
+            Ok(None) => continue,
+            Err(error) => {
+                chosen.unread.push(format!("process {process} is left out: could not read /proc/{pid}: {error}"));
+                continue;
+            }
         };
-        let mut paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
-        if paths.any(|path| path == on || path.starts_with(&below)) {
-            chosen.push(process);
+        let is_named = selector.name.as_ref().is_none_or(|name| name.matches(&identity.thread.name));
+        let is_in = selector.cgroup.as_ref().is_none_or(|group| identity.is_in(group));
+        let is_allowed = allowed
+            .as_ref()
+            .is_none_or(|allowed| [identity.real, identity.effective].iter().all(|user| allowed.contains(user)));
+        if !(is_named && is_in && is_allowed) {
+            continue;
+        }
+        match (&selector.executable, &identity.executable) {
+            (Some(wanted), Executable::File(path)) if !wanted.matches(path.as_os_str().as_bytes()) => {}
+            (Some(_), Executable::None) => {}
+            (Some(wanted), Executable::Elsewhere(path)) => {
+                if wanted.matches(path.as_os_str().as_bytes()) {
+                    chosen.unread.push(format!(
+                        "process {process} is left out: it executes a file that is not at {} any more, or never was",
+                        excerpt::path(path.as_os_str().as_bytes())
+                    ));
+                }
+            }
+            (Some(_), Executable::Unknown(why)) => {
+                chosen.unread.push(format!("process {process} is left out: could not read /proc/{pid}/exe: {why}"));
+            }
+            _ => chosen.processes.push(identity),
         }
     }
     Ok(chosen)
 }
 
+/// Why a rule is for no process.
+fn none(host: &Host, selector: &Selector) -> String {
+    let users = Users::of(&host.root);
+    let mut names = selector.users.iter().flatten();
+    match names.find(|name| users.id(name).is_none()) {
+        Some(unknown) => format!("there is no user {}", excerpt::quoted(unknown)),
+        None => "no such process runs".to_owned(),
+    }
+}
+
 /// The processes that a rule is for, and those that descend from the ones that it was for.
 fn family(host: &Host, target: &Target, parts: &BTreeMap<String, Value>) -> Result<Vec<Thread>, KnobError> {
-    let mut others = threads::processes(&host.root)?;
-    let mut family = chosen_of(host, target, others.clone())?;
+    let (_, selector) = selector(target)?;
+    let listed = threads::processes(&host.root)?;
+    let mut others = listed.threads.clone();
+    let mut family: Vec<Thread> =
+        chosen_of(host, &selector, listed)?.processes.into_iter().map(|process| process.thread).collect();
     others.retain(|process| !family.contains(process));
     let mut known: BTreeSet<Tid> = family.iter().map(|process| process.tid).collect();
     loop {
@@ -201,22 +258,56 @@ fn mount(host: &Host) -> &'static str {
 }
 
 impl Rule {
-    fn threads(&self, host: &Host, target: &Target) -> Result<Vec<Thread>, KnobError> {
-        self.of_processes(host, chosen(host, target)?)
+    /// The processes that a rule is for: of one user, unless it says whose they may be.
+    fn permitted(&self, host: &Host, target: &Target) -> Result<Chosen, KnobError> {
+        let (on, selector) = selector(target)?;
+        let chosen = chosen(host, &selector)?;
+        let users: BTreeSet<u32> =
+            chosen.processes.iter().flat_map(|process| [process.real, process.effective]).collect();
+        if users.len() > 1 && !selector.names_owner() {
+            let names = Users::of(&host.root);
+            let processes = chosen.processes.iter().map(|process| process.matched(&names)).collect();
+            return Err(KnobError::Users { on: on.to_owned(), processes });
+        }
+        Ok(chosen)
     }
 
-    fn of_processes(&self, host: &Host, processes: Vec<Thread>) -> Result<Vec<Thread>, KnobError> {
-        if self.of == Of::Processes {
-            return Ok(processes);
+    /// The threads of all that.
+    fn all(&self, host: &Host, target: &Target) -> Result<Vec<Thread>, KnobError> {
+        let processes = self.permitted(host, target)?.processes;
+        Ok(self.of_processes(host, processes.into_iter().map(|process| process.thread))?.threads)
+    }
+
+    fn of_processes(&self, host: &Host, processes: impl IntoIterator<Item = Thread>) -> Result<Listed, KnobError> {
+        let mut all = Listed::default();
+        for process in processes {
+            if self.of == Of::Processes {
+                all.threads.push(process);
+                continue;
+            }
+            let listed = threads::threads_of(&host.root, Pid(process.tid.0))?;
+            all.threads.extend(listed.threads);
+            all.unread.extend(listed.unread);
         }
-        let threads = processes.iter().map(|process| threads::threads_of(&host.root, Pid(process.tid.0)));
-        Ok(threads.collect::<Result<Vec<_>, _>>()?.concat())
+        Ok(all)
+    }
+
+    /// What chosen processes have.
+    fn survey_of(&self, host: &Host, target: &Target, chosen: Chosen) -> Result<(Reading, Vec<String>), KnobError> {
+        let (_, selector) = selector(target)?;
+        let listed = self.of_processes(host, chosen.processes.into_iter().map(|process| process.thread))?;
+        let (reading, remarks) = threads::survey(host, listed, self.attribute, || none(host, &selector));
+        Ok((reading, [chosen.unread, remarks].concat()))
     }
 }
 
 impl Knob for Rule {
     fn spec(&self) -> &KnobSpec {
         &self.spec
+    }
+
+    fn check_name(&self, on: &str) -> Result<(), String> {
+        Selector::parse(on).map(drop)
     }
 
     fn check(&self, value: &Value) -> Result<(), ValueError> {
@@ -238,7 +329,62 @@ impl Knob for Rule {
     }
 
     fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
-        threads::read(host, &self.threads(host, target)?, self.attribute, || "no such process runs".to_owned())
+        self.survey(host, target).map(|survey| survey.reading)
+    }
+
+    fn survey(&self, host: &Host, target: &Target) -> Result<Survey, KnobError> {
+        let (on, selector) = selector(target)?;
+        let chosen = self.permitted(host, target)?;
+        let users = Users::of(&host.root);
+        let processes: Vec<MatchedProcess> = chosen.processes.iter().map(|process| process.matched(&users)).collect();
+        let (reading, mut remarks) = self.survey_of(host, target, chosen)?;
+        let is_anybodys = |process: &MatchedProcess| process.users() != BTreeSet::from([0]);
+        if !selector.names_owner() && processes.iter().any(is_anybodys) {
+            let user = processes.first().map_or("NAME", |process| process.user.as_str());
+            let on = with_user(on, user);
+            remarks.push(format!(
+                "any user can start what matches this: name the user or the cgroup as well, as in `{on}`"
+            ));
+        }
+        Ok(Survey { reading, processes, remarks })
+    }
+
+    fn read_planned(&self, host: &Host, target: &Target, planned: &[MatchedProcess]) -> Result<Reading, KnobError> {
+        let (on, _) = selector(target)?;
+        let mut chosen = self.permitted(host, target)?;
+        let users = Users::of(&host.root);
+        let now: Vec<MatchedProcess> = chosen.processes.iter().map(|process| process.matched(&users)).collect();
+        let strangers = MatchedProcess::of_other_users(&now, planned);
+        if !strangers.is_empty() {
+            let processes = strangers.into_iter().cloned().collect();
+            return Err(KnobError::Newcomers { on: on.to_owned(), processes });
+        }
+        let is_planned = |process: &MatchedProcess| planned.iter().any(|planned| planned.is(process));
+        let later: Vec<String> = now.iter().filter(|process| !is_planned(process)).map(ToString::to_string).collect();
+        if !later.is_empty() {
+            tracing::warn!("{} on {on}: left out, since it began after the plan: {}", self.spec.id, later.join("; "));
+        }
+        chosen.processes.retain(|process| is_planned(&process.matched(&users)));
+        let (reading, remarks) = self.survey_of(host, target, chosen)?;
+        for remark in remarks {
+            tracing::warn!("{} on {on}: {remark}", self.spec.id);
+        }
+        Ok(reading)
+    }
+
+    fn recheck(&self, host: &Host, planned: &[MatchedProcess]) -> Result<(), KnobError> {
+        for process in planned {
+            let path = || host.root.display_path(&format!("/proc/{}", process.pid));
+            let now = Identity::read(&host.root, process.pid);
+            let now = now.map_err(|source| KnobError::Read { path: path(), source })?;
+            let Some(now) = now.filter(|now| now.thread.start == process.start && !now.thread.is_zombie()) else {
+                continue;
+            };
+            if let Some(why) = now.difference(process) {
+                return Err(KnobError::Changed { process: Box::new(process.clone()), why });
+            }
+        }
+        Ok(())
     }
 
     fn normalize(&self, host: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
@@ -259,13 +405,13 @@ impl Knob for Rule {
     }
 
     fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
-        threads::write(host, || self.threads(host, target), self.attribute, value).map(|()| Held::Nothing)
+        threads::write(host, || self.all(host, target), self.attribute, value).map(|()| Held::Nothing)
     }
 
     fn read_back(&self, host: &Host, target: &Target, before: &Value) -> Result<Reading, KnobError> {
         match before {
             Value::Each(parts) => Ok(match threads::read_back(host, parts, self.attribute)? {
-                Reading::Absent(why) => Reading::Absent(match chosen(host, target)?.len() {
+                Reading::Absent(why) => Reading::Absent(match chosen(host, &selector(target)?.1)?.processes.len() {
                     0 => why,
                     others => {
                         format!("{why}; {others} that the rule is for began later and do not have it: apply it again")
@@ -278,7 +424,7 @@ impl Knob for Rule {
     }
 
     fn restore(&self, host: &Host, target: &Target, before: &Value) -> Result<(), KnobError> {
-        threads::restore(host, || self.threads(host, target), self.attribute, before)
+        threads::restore(host, || self.all(host, target), self.attribute, before)
     }
 
     /// What a process has its children have.
@@ -291,7 +437,7 @@ impl Knob for Rule {
     ) -> Result<Option<String>, KnobError> {
         let Value::Each(parts) = before else { return Ok(None) };
         let mut since = Vec::new();
-        for thread in self.of_processes(host, family(host, target, parts)?)? {
+        for thread in self.of_processes(host, family(host, target, parts)?)?.threads {
             if !parts.contains_key(&thread.part()) && threads::has(host, &thread, self.attribute, wanted)? {
                 since.push(thread.to_string());
             }

@@ -1,5 +1,6 @@
 //! A value whose file the profile names.
 
+use crate::excerpt;
 use crate::host::Host;
 use crate::tune::knob::file::{bracketed, changeable, read, write};
 use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Reading};
@@ -112,7 +113,10 @@ impl Knob for Named {
         let known = self.path(host, target).map(|file| host.root.read(&file).unwrap_or_default())?;
         let wanted = spaced(text);
         if chosen(&known).is_some() && bracketed(&known).all(|(choice, _)| choice != wanted) {
-            return Err(KnobError::Impossible { value: value.clone(), why: format!("there is only {known}") });
+            return Err(KnobError::Impossible {
+                value: value.clone(),
+                why: format!("there is only {}", excerpt::quoted(known)),
+            });
         }
         Ok(Value::Text(wanted))
     }

@@ -1,0 +1,50 @@
+//! Reading files that others may have put in place of what was expected.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use crate::units::Bytes;
+
+/// The bytes of a regular file, of at most `limit`. Opening does not wait for the writer of a FIFO, and a device is not read.
+///
+/// # Errors
+/// Those of opening and reading; it is no regular file, or larger.
+pub(crate) fn read_regular(path: &Path, limit: Bytes) -> io::Result<Vec<u8>> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    read_bounded(&file, limit)
+}
+
+/// What can be read of an open file; an error where that is more than `limit`.
+pub(crate) fn read_bounded(file: &File, limit: Bytes) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(limit.0.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit.0 {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {limit}")));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_up_to_the_limit_are_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("file"), "12345").expect("a file");
+        nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::S_IRUSR).expect("a FIFO");
+        assert_eq!(read_regular(&path("file"), Bytes(5)).expect("read"), b"12345");
+        assert!(
+            read_regular(&path("file"), Bytes(4)).is_err_and(|error| error.to_string().contains("larger than 4 B"))
+        );
+        for other in [path("fifo"), path(""), "/dev/zero".into()] {
+            assert!(read_regular(&other, Bytes(5)).is_err(), "{}", other.display());
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What a message may show of text that others wrote: names of processes, values of files, messages of parsers.
+//!
+//! An error is read by whoever started quell, who may not be allowed to read the file: of a file only the one value that was
+//! expected is shown, and nothing of what is no such value.
+
+/// A message shows at most so many characters of a value.
+pub(crate) const VALUE: usize = 64;
+/// A message of a parser or a program, and a path, are cut at so many.
+const MESSAGE: usize = 256;
+
+/// A value that was expected: one line of text, cut at 64 characters. Of anything else only what it is: several lines are not a value,
+/// and neither is what is not text.
+pub(crate) fn value(value: impl AsRef<[u8]>) -> String {
+    shown(value.as_ref()).unwrap_or_else(|what| what)
+}
+
+/// The same in backticks.
+pub(crate) fn quoted(value: impl AsRef<[u8]>) -> String {
+    shown(value.as_ref()).map_or_else(|what| what, |value| format!("`{value}`"))
+}
+
+fn shown(value: &[u8]) -> Result<String, String> {
+    let value = value.trim_ascii();
+    if std::str::from_utf8(value).is_err() {
+        return Err(format!("what is there ({} bytes, not text)", value.len()));
+    }
+    match value.split(|&byte| byte == b'\n').count() {
+        1 => Ok(printable(value, VALUE)),
+        lines => Err(format!("what is there ({lines} lines)")),
+    }
+}
+
+/// Whether all of a text would be shown as it is, and is one word: what a file of the kernel's says that has words.
+pub(crate) fn is_word(text: &str) -> bool {
+    !text.is_empty() && !text.contains(char::is_whitespace) && printable(text.as_bytes(), VALUE) == text
+}
+
+/// The name of a process or thread, which its owner chooses.
+pub(crate) fn name(name: impl AsRef<[u8]>) -> String {
+    printable(name.as_ref(), VALUE)
+}
+
+/// A path, such as that of an executable.
+pub(crate) fn path(path: impl AsRef<[u8]>) -> String {
+    printable(path.as_ref(), MESSAGE)
+}
+
+/// A message of a parser or a program: one line, of which each quotation is cut as a value is.
+pub(crate) fn message(text: impl AsRef<[u8]>) -> String {
+    let text = printable(text.as_ref(), usize::MAX);
+    let (mut out, mut quote, mut inside) = (String::new(), None, 0);
+    for c in text.chars() {
+        match quote {
+            Some(end) if c == end => quote = None,
+            Some(_) => {
+                inside += 1;
+                match inside - VALUE.min(inside) {
+                    0 => {}
+                    1 => {
+                        out += "...";
+                        continue;
+                    }
+                    _ => continue,
+                }
+            }
+            None if c == '`' || c == '"' => (quote, inside) = (Some(c), 0),
+            None => {}
+        }
+        out.push(c);
+    }
+    printable(out.as_bytes(), MESSAGE)
+}
+
+/// Text as it may be printed, cut at `limit` characters.
+// To be replaced by the function that cleans all text for terminals.
+fn printable(bytes: &[u8], limit: usize) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let clean = |c: char| match c {
+        '\n' | '\t' => ' ',
+        c if c.is_control() || is_format(c) => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    let mut chars = text.chars().map(clean);
+    let mut out: String = chars.by_ref().take(limit).collect();
+    if chars.next().is_some() {
+        out += "...";
+    }
+    out
+}
+
+/// Characters that change how others are shown: of the category Cf, those that set the direction, join, or show nothing.
+fn is_format(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_shown_up_to_64_characters_and_a_file_of_several_lines_not_at_all() {
+        assert_eq!(quoted("60\n"), "`60`");
+        assert_eq!(quoted("x".repeat(64)), format!("`{}`", "x".repeat(64)));
+        assert_eq!(quoted("x".repeat(65)), format!("`{}...`", "x".repeat(64)));
+        assert_eq!(quoted("root:$6$salt:1::\nbin:*:1::\n"), "what is there (2 lines)");
+        assert_eq!(quoted([0xff, b'a']), "what is there (2 bytes, not text)");
+    }
+
+    #[test]
+    fn what_steers_a_terminal_or_turns_text_around_is_replaced() {
+        let hostile = "a\u{1b}]0;x\u{7}b\u{9b}31m\u{202e}c\u{200b}d\re";
+        let shown = name(hostile);
+        assert!(!shown.chars().any(|c| c.is_control() || is_format(c)), "{shown:?}");
+        assert!(shown.starts_with('a') && shown.ends_with('e'), "{shown:?}");
+        assert_eq!(name(b"k\xc3"), "k\u{fffd}");
+    }
+
+    #[test]
+    fn a_parsers_quotation_is_cut_and_the_rest_of_its_message_is_not() {
+        let long = "s".repeat(300);
+        assert_eq!(message("unknown field `on`, expected `knob`"), "unknown field `on`, expected `knob`");
+        for quote in ['`', '"'] {
+            let shown = message(format!("unknown {quote}{long}{quote}, expected a number"));
+            assert_eq!(shown, format!("unknown {quote}{}...{quote}, expected a number", &long[..64]));
+        }
+        assert!(message(&long).chars().count() <= MESSAGE + 3);
+        assert!(!message("two\nlines").contains('\n'));
+    }
+}
