@@ -14,6 +14,7 @@ mod tune;
 use std::io::{self, Write};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use quell::text::Shown;
 use quell::tune::RunError;
 
 /// Finds what makes a Linux host slow
@@ -73,17 +74,31 @@ pub(crate) fn with_hint(mut error: clap::Error) -> clap::Error {
 
 /// Does what the command line asks. Results go to `out`, diagnostics to `tracing`.
 ///
+/// All that is printed passes through [`Shown`]. Only `record` and `report` are given `out` itself, since `-o -` may write
+/// any format there; they clean what they say themselves.
+///
 /// # Errors
 /// It could not be done.
 pub(crate) fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     match &cli.verb {
         Verb::Record(arguments) => record::run(arguments, out),
         Verb::Report(arguments) => report::run(arguments, out),
-        Verb::Doctor(arguments) => doctor::run(arguments, out),
+        Verb::Doctor(arguments) => cleaned(out, |out| doctor::run(arguments, out)),
         Verb::Run(arguments) => run::run(arguments),
-        Verb::Tune(arguments) => tune::run(arguments, out),
-        Verb::List(arguments) => list::run(arguments, out),
+        Verb::Tune(arguments) => cleaned(out, |out| tune::run(arguments, out)),
+        Verb::List(arguments) => cleaned(out, |out| list::run(arguments, out)),
     }
+}
+
+/// Has a verb print through [`Shown`].
+fn cleaned(
+    out: &mut dyn Write,
+    print: impl FnOnce(&mut dyn Write) -> anyhow::Result<Outcome>,
+) -> anyhow::Result<Outcome> {
+    let mut shown = Shown::new(out);
+    let outcome = print(&mut shown)?;
+    shown.flush()?;
+    Ok(outcome)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use quell::collect::{CaptureConfig, POLL, Session};
 use quell::output::Output;
 use quell::probe;
 use quell::profile::{Recording, Selection, build};
+use quell::text::Shown;
 use quell::units::{CpuSet, Hertz, Nanos};
 use quell::{host, report, symbolize};
 
@@ -116,7 +117,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     drop(signals);
     name(&mut recording, &spaces);
     write(&recording, &outputs, out)?;
-    after(running, ending, &arguments.command, out)?;
+    after(running, ending, &arguments.command, &mut Shown::new(out))?;
     Ok(Outcome::Done)
 }
 
@@ -210,7 +211,7 @@ fn write(recording: &Recording, outputs: &[Output], out: &mut dyn Write) -> anyh
     if !to_stdout {
         report::summary(&profile, out)?;
         writeln!(out)?;
-        say_written(outputs, out)?;
+        say_written(outputs, &mut Shown::new(out))?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::limits;
 use super::schema::{FRAMES, SAMPLES, STACKS, THREADS, Table};
 use super::table_write::write_table;
-use super::tests::{TABLES, smallest, vouch, written};
+use super::tests::{TABLES, meta_json, smallest, vouch, written};
 use super::*;
 use crate::profile::{Location, OffCpu, Reason, Recording, Sample, SampleKind, StackId};
 use crate::units::{Addr, Nanos};
@@ -238,7 +238,7 @@ fn a_file_is_read_no_further_than_meta_json_states() {
     fs::File::options().write(true).open(&path).and_then(|file| file.set_len(1 << 50)).expect("a sparse file");
     assert!(refused(&dir).contains(&format!("and {bytes} were written")), "{}", refused(&dir));
     // Where it does state it, there is a limit; the checksum is not asked for.
-    let mut meta = super::tests::meta_json(&dir);
+    let mut meta = meta_json(&dir);
     meta["files"][SAMPLES.file]["bytes"] = (1_u64 << 50).into();
     fs::write(dir.join(META_FILE), meta.to_string()).expect("a writable file");
     assert!(refused(&dir).contains("1125899906842624 bytes, and 2147483648 are read at most"), "{}", refused(&dir));

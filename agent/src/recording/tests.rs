@@ -329,7 +329,7 @@ fn a_newer_recording_asks_for_an_upgrade() {
     let (_parent, dir) = written(&smallest());
     fs::write(dir.join(META_FILE), r#"{"schema": 99, "quell": "7.0.0", "unheard": "of"}"#).expect("a writable file");
     let error = read(&dir).expect_err("a newer schema").to_string();
-    assert!(error.contains("written by quell 7.0.0 in format 99") && error.ends_with("upgrade quell"), "{error}");
+    assert!(error.contains("written by quell `7.0.0` in format 99") && error.ends_with("upgrade quell"), "{error}");
 }
 
 #[test]
