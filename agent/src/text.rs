@@ -123,7 +123,7 @@ impl<W: Write> Shown<W> {
             text.push_str(chunk.valid());
             let invalid = chunk.invalid();
             // A beginning of a character at the very end is not wrong yet.
-            if !last && bytes.ends_with(invalid) && may_continue(invalid) && chunk_is_last(&bytes, invalid) {
+            if !last && is_end_of(&bytes, invalid) && may_continue(invalid) {
                 self.held = invalid.to_vec();
             } else {
                 text.extend(invalid.iter().map(|byte| char::from(*byte)));
@@ -138,7 +138,7 @@ fn may_continue(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }
 
-fn chunk_is_last(whole: &[u8], part: &[u8]) -> bool {
+fn is_end_of(whole: &[u8], part: &[u8]) -> bool {
     !part.is_empty() && std::ptr::eq(whole.as_ptr_range().end, part.as_ptr_range().end)
 }
 
@@ -227,7 +227,8 @@ pub(crate) mod tests {
     fn nothing_hidden_is_left_and_what_is_visible_stays() {
         assert_eq!(hidden(&shown(HOSTILE)), None, "{}", shown(HOSTILE));
         assert_eq!(shown("a\u{1b}b\u{202e}c\u{e0001}\n"), r"a\u001bb\u202ec\udb40\udc01\u000a");
-        for plain in ["worker-3", "Zürich", "工作线程", "поток", "e\u{301}", "नमस्ते", "☃ 🦀 ± … >", "a;b\\c\"<&"] {
+        for plain in ["worker-3", "Zürich", "工作线程", "поток", "e\u{301}", "नमस्ते", "☃ 🦀 ± … >", "a;b\\c\"<&"]
+        {
             assert!(matches!(shown(plain), Cow::Borrowed(_)), "{plain}");
         }
     }

@@ -393,7 +393,8 @@ mod tests {
     #[test]
     fn stacks_that_would_make_too_large_a_tree_are_left_out_and_counted() {
         let (mut recording, thread, read, poll) = recording();
-        recording.samples = vec![sleep(thread, read, 100, 1.0), sleep(thread, poll, 50, 1.0), sleep(thread, poll, 50, 1.0)];
+        recording.samples =
+            vec![sleep(thread, read, 100, 1.0), sleep(thread, poll, 50, 1.0), sleep(thread, poll, 50, 1.0)];
         let profile = build_within(&recording, &Selection::default(), 2);
         let leaf = |row: usize| {
             let stack = profile.samples[row].stack.expect("a stack");

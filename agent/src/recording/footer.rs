@@ -92,7 +92,10 @@ impl Footer {
             }
             if group.rows > limits::GROUP_ROWS {
                 let most = limits::GROUP_ROWS;
-                return Err(Damage::Limit(format!("it has {} rows in one group, and {most} are read at most", group.rows)));
+                return Err(Damage::Limit(format!(
+                    "it has {} rows in one group, and {most} are read at most",
+                    group.rows
+                )));
             }
             for chunk in &group.chunks {
                 if chunk.start.checked_add(chunk.length).is_none_or(|end| end > file_bytes) {

@@ -81,7 +81,9 @@ impl TableLimit {
         }
         let most = FREE_ROWS + bytes / 1024 * self.rows_per_kib;
         if rows > most {
-            return Err(Damage::Limit(format!("it says to have {rows} rows in {bytes} bytes, where {most} are credible")));
+            return Err(Damage::Limit(format!(
+                "it says to have {rows} rows in {bytes} bytes, where {most} are credible"
+            )));
         }
         Ok(())
     }

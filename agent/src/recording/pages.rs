@@ -45,7 +45,8 @@ impl Pages {
             return Ok(None);
         }
         let mut thrift = Thrift::new(&self.rest);
-        let header = PageHeader::read(&mut thrift).map_err(|why| format!("the header of a page is malformed: {why}"))?;
+        let header =
+            PageHeader::read(&mut thrift).map_err(|why| format!("the header of a page is malformed: {why}"))?;
         let after = self.rest.len() - thrift.left();
         self.rest.advance(after);
         if header.compressed > self.rest.len() {
@@ -53,7 +54,10 @@ impl Pages {
         }
         if header.decompressed as u64 > limits::PAGE_BYTES {
             let most = limits::PAGE_BYTES;
-            return Err(Damage::Limit(format!("a page of {} bytes, where {most} are read at most", header.decompressed)));
+            return Err(Damage::Limit(format!(
+                "a page of {} bytes, where {most} are read at most",
+                header.decompressed
+            )));
         }
         self.allowance.spend(header.compressed as u64 + header.decompressed as u64 + limits::PAGE_COST)?;
         let body = self.rest.split_to(header.compressed);

@@ -101,12 +101,7 @@ struct CheckedTable {
 }
 
 impl CheckedTable {
-    fn open(
-        directory: &Directory,
-        dir: &Path,
-        table: &'static Table,
-        files: &Files,
-    ) -> Result<Self, RecordingError> {
+    fn open(directory: &Directory, dir: &Path, table: &'static Table, files: &Files) -> Result<Self, RecordingError> {
         let missing = || RecordingError::Damaged { path: dir.join(table.file), why: "it is missing".to_owned() };
         let source = directory.file(table.file)?.ok_or_else(missing)?;
         let path = source.path.clone();

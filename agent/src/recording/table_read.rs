@@ -92,7 +92,7 @@ impl<'a> TableReader<'a> {
     /// A text that is to be kept. One that is longer than `most` bytes is cut, and ends in `…`.
     pub(super) fn text(&self, value: &ByteArray, most: usize) -> Result<String, Damage> {
         let whole = value.as_utf8().map_err(|_| "it holds text that is not UTF-8")?;
-        let kept = whole.floor_char_boundary(most);
+        let kept = (0..=most.min(whole.len())).rev().find(|at| whole.is_char_boundary(*at)).unwrap_or(0);
         self.text.spend(kept as u64)?;
         let cut = kept < whole.len();
         Ok(if cut { format!("{}…", &whole[..kept]) } else { whole.to_owned() })
@@ -115,9 +115,7 @@ impl Group<'_> {
     pub(super) fn check_row_numbers(&self, name: &str, first: usize) -> Result<(), Damage> {
         let numbers = self.u32(name)?;
         match numbers.iter().zip(first..).find(|(number, row)| **number as usize != *row) {
-            Some((number, row)) => {
-                Err(format!("row {row} has the {name} {number}: rows were moved or removed").into())
-            }
+            Some((number, row)) => Err(format!("row {row} has the {name} {number}: rows were moved or removed").into()),
             None => Ok(()),
         }
     }
@@ -245,8 +243,7 @@ impl Group<'_> {
             .with_repetition(repetition)
             .build()
             .map_err(|error| format!("column {name}: {error}"))?;
-        let descriptor =
-            ColumnDescriptor::new(Arc::new(leaf), i16::from(column.optional), 0, ColumnPath::from(name));
+        let descriptor = ColumnDescriptor::new(Arc::new(leaf), i16::from(column.optional), 0, ColumnPath::from(name));
         let pages = Pages::new(bytes.into(), column.clone(), chunk.codec, Arc::clone(decoded), Arc::clone(stopped))?;
         Ok(get_column_reader(Arc::new(descriptor), Box::new(pages)))
     }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 
-use super::sums::{by_stack, stacks, metric_label, mixes_metrics, sum_of_stacks, whole_nanos};
+use super::sums::{by_stack, metric_label, mixes_metrics, stacks, sum_of_stacks, whole_nanos};
 use super::{ReportError, Sink};
 use crate::profile::{FrameKind, NamedFrame, Profile};
 use crate::text;
@@ -53,9 +53,11 @@ pub(super) fn lines(profile: &Profile, format: &'static str, most: Bytes) -> Res
         // Two stacks may read the same: functions of one name in two modules.
         *texts.entry(frames.join(";")).or_default() += sum.nanos;
     }
+    // Those who add the lines up do so in 64 bits.
+    let most_each = (1 << 62) / (texts.len() as u64).max(1);
     let lines = texts
         .into_iter()
-        .map(|(text, nanos)| (text, whole_nanos(nanos)))
+        .map(|(text, nanos)| (text, whole_nanos(nanos).min(most_each)))
         .filter(|(_, nanos)| *nanos > 0)
         .map(|(text, nanos)| format!("{text} {nanos}"));
     Ok(lines.collect())

@@ -196,27 +196,24 @@ fn samples(profile: &Profile, strings: &mut Strings) -> Result<Vec<proto::Sample
         return Err(ReportError::TooLarge { format: "pprof", most: format!("{MOST_FRAMES} frames") });
     }
     let [comm, pid, tid, reason] = ["comm", "pid", "thread", "reason"].map(|key| strings.id(key));
-    let samples = sums
-        .into_iter()
-        .map(|((stack, thread, metric), (count, nanos))| {
-            let thread = profile.thread(thread);
-            let text = |key, str| proto::Label { key, str, num: 0 };
-            let number = |key, num: u32| proto::Label { key, str: 0, num: i64::from(num) };
-            let mut label =
-                vec![text(comm, strings.id(&thread.comm)), number(pid, thread.pid.0), number(tid, thread.tid.0)];
-            let nanos = signed(whole_nanos(nanos));
-            let value = match metric {
-                Metric::OnCpu => vec![count, nanos, 0],
-                Metric::OffCpu(why) => {
-                    label.push(text(reason, strings.id(why.name())));
-                    vec![count, 0, nanos]
-                }
-            };
-            let location_id = stack.map_or_else(Vec::new, |stack| {
-                profile.stacks.frames(stack).map(|frame| u64::from(frame.0) + 1).collect()
-            });
-            proto::Sample { location_id, value, label }
-        });
+    let samples = sums.into_iter().map(|((stack, thread, metric), (count, nanos))| {
+        let thread = profile.thread(thread);
+        let text = |key, str| proto::Label { key, str, num: 0 };
+        let number = |key, num: u32| proto::Label { key, str: 0, num: i64::from(num) };
+        let mut label =
+            vec![text(comm, strings.id(&thread.comm)), number(pid, thread.pid.0), number(tid, thread.tid.0)];
+        let nanos = signed(whole_nanos(nanos));
+        let value = match metric {
+            Metric::OnCpu => vec![count, nanos, 0],
+            Metric::OffCpu(why) => {
+                label.push(text(reason, strings.id(why.name())));
+                vec![count, 0, nanos]
+            }
+        };
+        let location_id = stack
+            .map_or_else(Vec::new, |stack| profile.stacks.frames(stack).map(|frame| u64::from(frame.0) + 1).collect());
+        proto::Sample { location_id, value, label }
+    });
     Ok(samples.collect())
 }
 

@@ -100,7 +100,14 @@ fn sampled<'a>(profile: &'a Profile, name: &'static str, sums: &[StackSum], fram
         samples.push(stack);
         weights.push(whole_nanos(sum.nanos));
     }
-    Sampled { name, unit: "nanoseconds", start_value: 0, end_value: weights.iter().fold(0, |sum, weight| sum.saturating_add(*weight)), samples, weights }
+    Sampled {
+        name,
+        unit: "nanoseconds",
+        start_value: 0,
+        end_value: weights.iter().fold(0, |sum, weight| sum.saturating_add(*weight)),
+        samples,
+        weights,
+    }
 }
 
 /// The frames that are used, in the order of their first use.
