@@ -24,5 +24,6 @@ pub mod recording;
 pub mod report;
 pub mod symbolize;
 mod sys;
+pub mod text;
 pub mod tune;
 pub mod units;

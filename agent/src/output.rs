@@ -138,6 +138,38 @@ impl Output {
         }
     }
 
+    /// Whether it can be written twice, the second in the place of the first: a pipe or a device cannot.
+    #[must_use]
+    pub fn is_replaceable(&self) -> bool {
+        match &self.place {
+            Place::Stdout => false,
+            Place::File { file, .. } => file.is_replaceable(),
+            Place::Recording { .. } => true,
+        }
+    }
+
+    /// Writes a capture whose code has no names yet.
+    ///
+    /// # Errors
+    /// Those of [`Output::write`].
+    pub fn write_unnamed(&self, recording: &Recording, profile: &Profile) -> Result<Unnamed, OutputError> {
+        match &self.place {
+            Place::Recording { destination, .. } => Ok(Unnamed(Some(recording::write_to(recording, destination)?))),
+            _ => self.write(recording, profile, &mut io::sink()).map(|()| Unnamed(None)),
+        }
+    }
+
+    /// Writes it again, in the same place, now that it has names.
+    ///
+    /// # Errors
+    /// Those of [`Output::write`]; what was written without names stays then.
+    pub fn write_named(&self, unnamed: &Unnamed, recording: &Recording, profile: &Profile) -> Result<(), OutputError> {
+        match (&self.place, &unnamed.0) {
+            (Place::Recording { destination, .. }, Some(written)) => Ok(written.write_named(recording, destination)?),
+            _ => self.write(recording, profile, &mut io::sink()),
+        }
+    }
+
     /// Writes the profile, or for [`Form::Recording`] the recording. A file is written under another name in the same
     /// directory and renamed when it is whole. `stdout` is where `-o -` goes.
     ///
@@ -192,6 +224,10 @@ impl Output {
         Ok(Self { place, form })
     }
 }
+
+/// What [`Output::write_unnamed`] has written.
+#[derive(Debug)]
+pub struct Unnamed(Option<recording::Written>);
 
 /// Formats that a profile is drawn in: all but the recording itself.
 fn drawn(formats: &[Format]) -> Vec<&'static str> {

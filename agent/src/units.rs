@@ -216,9 +216,11 @@ impl std::str::FromStr for CpuSet {
     type Err = CpuListError;
 
     fn from_str(list: &str) -> Result<Self, Self::Err> {
-        let bad = || CpuListError(list.trim().to_owned());
+        let bad = || CpuListError(list.trim().chars().take(64).collect());
         let number = |text: &str| text.trim().parse::<u32>().map_err(|_| bad());
         let mut cpus = std::collections::BTreeSet::new();
+        // A list may come from a file of any length. What nobody repeats this often is not a list.
+        let mut named = 0;
         for part in list.trim().split(',').filter(|part| !part.is_empty()) {
             let (first, last) = match part.split_once('-') {
                 Some((first, last)) => (number(first)?, number(last)?),
@@ -226,6 +228,10 @@ impl std::str::FromStr for CpuSet {
             };
             // The kernel's own limit (NR_CPUS, x86-64 MAXSMP) is 8192.
             if first > last || last >= 8192 {
+                return Err(bad());
+            }
+            named += last - first + 1;
+            if named > 8 * 8192 {
                 return Err(bad());
             }
             cpus.extend((first..=last).map(CpuId));
@@ -280,10 +286,17 @@ mod tests {
 
     #[test]
     fn a_wrong_cpu_list_is_an_error_that_shows_it() {
-        for wrong in ["a", "3-1", "0-", "0-99999999"] {
+        for wrong in ["a", "3-1", "0-", "0-99999999", "0-4294967295"] {
             let error = wrong.parse::<CpuSet>().expect_err(wrong);
             assert!(error.to_string().contains(wrong), "{error}");
         }
+    }
+
+    #[test]
+    fn a_cpu_list_without_end_is_an_error_that_shows_its_beginning() {
+        let error = "0-8191,".repeat(1 << 20).parse::<CpuSet>().expect_err("too long").to_string();
+        assert!(error.starts_with("`0-8191,0-8191,") && error.len() < 200, "{error}");
+        assert!(!"1\u{1b}[2J".parse::<CpuSet>().expect_err("no list").to_string().contains('\u{1b}'));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use quell::host::{Capabilities, Capability};
 use quell::privileges::table::of_verb;
 use quell::privileges::{self, Keeps};
+use quell::text::Shown;
 use quell::tune::RunError;
 
 /// Finds what makes a Linux host slow
@@ -92,6 +93,9 @@ impl Verb {
 
 /// Does what the command line asks, with the privileges that the verb needs. Results go to `out`, diagnostics to `tracing`.
 ///
+/// All that is printed passes through [`Shown`]. Only `record` and `report` are given `out` itself, since `-o -` may write
+/// any format there; they clean what they say themselves.
+///
 /// # Errors
 /// It could not be done.
 pub(crate) fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<Outcome> {
@@ -105,10 +109,10 @@ pub(crate) fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let result = match &cli.verb {
         Verb::Record(arguments) => record::run(arguments, out),
         Verb::Report(arguments) => report::run(arguments, out),
-        Verb::Doctor(arguments) => doctor::run(arguments, started_with, out),
+        Verb::Doctor(arguments) => cleaned(out, |out| doctor::run(arguments, started_with, out)),
         Verb::Run(arguments) => run::run(arguments),
-        Verb::Tune(arguments) => tune::run(arguments, out),
-        Verb::List(arguments) => list::run(arguments, out),
+        Verb::Tune(arguments) => cleaned(out, |out| tune::run(arguments, out)),
+        Verb::List(arguments) => cleaned(out, |out| list::run(arguments, out)),
     };
     result.map_err(|error| hint_at_dropped(error, &keeps, started_with))
 }
@@ -125,6 +129,17 @@ fn hint_at_dropped(error: anyhow::Error, keeps: &Keeps, started_with: Capabiliti
         );
     }
     error
+}
+
+/// Has a verb print through [`Shown`].
+fn cleaned(
+    out: &mut dyn Write,
+    print: impl FnOnce(&mut dyn Write) -> anyhow::Result<Outcome>,
+) -> anyhow::Result<Outcome> {
+    let mut shown = Shown::new(out);
+    let outcome = print(&mut shown)?;
+    shown.flush()?;
+    Ok(outcome)
 }
 
 #[cfg(test)]

@@ -8,9 +8,10 @@ use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use nix::sched::{CpuSet as NixCpuSet, sched_setaffinity};
 use quell::collect::{CaptureConfig, POLL, Session};
-use quell::output::{Form, Output};
+use quell::output::{Form, Output, Unnamed};
 use quell::probe;
 use quell::profile::{Recording, Selection, build};
+use quell::text::Shown;
 use quell::units::{CpuSet, Hertz, Nanos};
 use quell::{host, report, symbolize};
 
@@ -121,14 +122,14 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     };
     let closing = Closing::begin(signals, ending)?;
     // Whatever naming costs or breaks, the capture is on disk.
-    write_unnamed(&recording, &outputs)?;
+    let unnamed = write_unnamed(&recording, &outputs)?;
     closing.captured_is_safe();
     recording.meta.symbols =
         symbolize::symbolize(&mut recording, &mut spaces, &prepared.kernel_symbols, &mut || closing.skips_naming());
     recording.meta.losses.truncated_user_stacks = symbolize::truncated_user_stacks(&recording);
     drop(spaces);
-    write(&recording, &outputs, out)?;
-    after(running, ending, &arguments.command, out)?;
+    write(&recording, &outputs, unnamed.as_ref(), out)?;
+    after(running, ending, &arguments.command, &mut Shown::new(out))?;
     Ok(Outcome::Done)
 }
 
@@ -202,20 +203,30 @@ fn progress(duration: Option<Nanos>) -> ProgressBar {
 }
 
 /// Writes the recording, or where there is none among the outputs the first file, without names.
-fn write_unnamed(recording: &Recording, outputs: &[Output]) -> anyhow::Result<()> {
+fn write_unnamed<'a>(recording: &Recording, outputs: &'a [Output]) -> anyhow::Result<Option<(&'a Output, Unnamed)>> {
     let is_recording = |output: &&Output| output.form() == Form::Recording;
-    let is_file = |output: &&Output| output.path().is_some();
-    let Some(first) = outputs.iter().find(is_recording).or_else(|| outputs.iter().find(is_file)) else { return Ok(()) };
+    let is_replaceable = |output: &&Output| output.is_replaceable();
+    let first = outputs.iter().find(is_recording).or_else(|| outputs.iter().find(is_replaceable));
+    let Some(first) = first else { return Ok(None) };
     let profile = build(recording, &Selection::default());
-    Ok(first.write(recording, &profile, &mut std::io::sink())?)
+    Ok(Some((first, first.write_unnamed(recording, &profile)?)))
 }
 
-fn write(recording: &Recording, outputs: &[Output], out: &mut dyn Write) -> anyhow::Result<()> {
+fn write(
+    recording: &Recording,
+    outputs: &[Output],
+    unnamed: Option<&(&Output, Unnamed)>,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let profile = build(recording, &Selection::default());
     let mut failed = None;
     for output in outputs {
         // The others are written all the same: the capture cannot be made again.
-        if let Err(error) = output.write(recording, &profile, out) {
+        let written = match unnamed {
+            Some((first, unnamed)) if std::ptr::eq(*first, output) => output.write_named(unnamed, recording, &profile),
+            _ => output.write(recording, &profile, out),
+        };
+        if let Err(error) = written {
             failed.get_or_insert(error);
         }
     }
@@ -226,7 +237,7 @@ fn write(recording: &Recording, outputs: &[Output], out: &mut dyn Write) -> anyh
     if !to_stdout {
         report::summary(&profile, out)?;
         writeln!(out)?;
-        say_written(outputs, out)?;
+        say_written(outputs, &mut Shown::new(out))?;
     }
     Ok(())
 }

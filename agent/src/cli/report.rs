@@ -8,6 +8,7 @@ use anyhow::bail;
 use quell::output::{Form, Output};
 use quell::probe::PROBES;
 use quell::profile::{Recording, Selection, Window, build};
+use quell::text::{self, Shown};
 use quell::units::{Nanos, Pid};
 use quell::{recording, report};
 
@@ -99,7 +100,7 @@ fn contents(recording: &Recording) -> String {
     let mut names: Vec<(&str, usize)> = samples.into_iter().collect();
     names.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
-    let names: Vec<&str> = names.into_iter().take(SHOWN).map(|(name, _)| name).collect();
+    let names: Vec<_> = names.into_iter().take(SHOWN).map(|(name, _)| text::shown(name)).collect();
     format!("the capture lasted {}, and has threads named {}{more}", recording.meta.duration, names.join(", "))
 }
 
@@ -117,6 +118,6 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     for output in &outputs {
         output.write(&recording, &profile, out)?;
     }
-    say_written(&outputs, out)?;
+    say_written(&outputs, &mut Shown::new(out))?;
     Ok(Outcome::Done)
 }

@@ -54,6 +54,17 @@ impl OutputFile {
         Ok(Self { to: To::Place(place) })
     }
 
+    /// Whether what is written can be replaced afterwards: it is a file with a name.
+    #[must_use]
+    pub fn is_replaceable(&self) -> bool {
+        match &self.to {
+            To::Descriptor { .. } => false,
+            To::Place(place) => {
+                place.occupant().is_ok_and(|entry| entry.is_none_or(|entry| entry.kind() == Kind::File))
+            }
+        }
+    }
+
     /// Writes the report. A file takes the place of the old one when it is whole; pipes and devices are written as they are.
     ///
     /// # Errors

@@ -9,6 +9,10 @@ use super::view::{FrameKind, Metric, NamedFrame, Profile, WakeLink, Weighted, Wi
 use super::{OffCpu, Recording, Sample, SampleKind, StackId, StackTable, ThreadIdx, ThreadTotals};
 use crate::units::{Nanos, Pid};
 
+/// The most nodes in a profile's tree of stacks, some 80 bytes each while it is built. A recording has one tree, a profile one
+/// below each thread's name: a million names over one deep stack would make half a billion nodes.
+const MOST_NODES: usize = 8 << 20;
+
 /// Which part of a recording to draw. The default is all of it.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
@@ -47,13 +51,20 @@ impl Selection {
 /// Draws up the profile of a part of `recording`.
 #[must_use]
 pub fn build(recording: &Recording, selection: &Selection) -> Profile {
+    build_within(recording, selection, MOST_NODES)
+}
+
+fn build_within(recording: &Recording, selection: &Selection, most_nodes: usize) -> Profile {
     let mut builder = Builder {
         recording,
         selection,
+        nodes: node_facts(recording),
         names: Names::new(recording),
         stacks: StackTable::default(),
         roots: HashMap::new(),
         remapped: HashMap::new(),
+        most_nodes,
+        left_out: 0,
     };
     let calibration = Calibration::of(recording);
     let kept = rows_to_keep(recording, selection);
@@ -77,8 +88,15 @@ pub fn build(recording: &Recording, selection: &Selection) -> Profile {
     {
         samples.extend(builder.unsampled(&calibration));
     }
+    let mut meta = recording.meta.clone();
+    if builder.left_out > 0 {
+        meta.remarks.push(format!(
+            "{} samples are drawn without their stacks: more than {most_nodes} distinct callers; draw a part of the recording",
+            builder.left_out
+        ));
+    }
     Profile {
-        meta: recording.meta.clone(),
+        meta,
         window: selection.window,
         frames: builder.names.rows,
         stacks: builder.stacks,
@@ -106,13 +124,41 @@ fn rows_to_keep(recording: &Recording, selection: &Selection) -> Vec<(u32, bool)
         .collect()
 }
 
+/// What is known of a node of [`Recording::stacks`], found once from its caller's, so that no sample walks its stack.
+#[derive(Clone, Copy)]
+struct NodeFacts {
+    /// The stack without the innermost frames that are the tracepoint's and not the thread's; `None` where nothing else is there.
+    untraced: Option<StackId>,
+    /// Whether a frame of the stack begins an interrupt.
+    interrupt: bool,
+}
+
+fn node_facts(recording: &Recording) -> Vec<NodeFacts> {
+    let of_frame = |frame: &Frame| (is_tracing(frame), is_interrupt_entry(frame));
+    let frames: Vec<(bool, bool)> = recording.frames.rows().iter().map(of_frame).collect();
+    let mut nodes: Vec<NodeFacts> = Vec::with_capacity(recording.stacks.rows().len());
+    for (row, node) in (0u32..).zip(recording.stacks.rows()) {
+        let caller = node.parent.map(|parent| nodes[parent.0 as usize]);
+        let (tracing, entry) = frames[node.frame.0 as usize];
+        nodes.push(NodeFacts {
+            untraced: if tracing { caller.and_then(|caller| caller.untraced) } else { Some(StackId(row)) },
+            interrupt: entry || caller.is_some_and(|caller| caller.interrupt),
+        });
+    }
+    nodes
+}
+
 struct Builder<'a> {
     recording: &'a Recording,
     selection: &'a Selection,
+    nodes: Vec<NodeFacts>,
     names: Names<'a>,
     stacks: StackTable,
     roots: HashMap<ThreadIdx, StackId>,
-    remapped: HashMap<(Option<StackId>, StackId), StackId>,
+    remapped: HashMap<(StackId, StackId), StackId>,
+    most_nodes: usize,
+    /// How many stacks were not drawn.
+    left_out: u64,
 }
 
 impl Builder<'_> {
@@ -121,8 +167,8 @@ impl Builder<'_> {
         let stack = match sample.stack {
             Some(stack) => {
                 // All of it, should nothing else be there.
-                let stack = self.without_tracing(stack).unwrap_or(stack);
-                self.remap(Some(root), stack)
+                let stack = self.nodes[stack.0 as usize].untraced.unwrap_or(stack);
+                self.remap(root, stack)
             }
             None => {
                 let label = self.names.label("[stack not walked]");
@@ -154,28 +200,14 @@ impl Builder<'_> {
 
     fn wake(&mut self, wake: &super::Wake, row: &impl Fn(u32) -> Option<u32>) -> WakeLink {
         let root = self.root(wake.waker);
-        let interrupt = wake.stack.is_some_and(|stack| {
-            self.recording.stacks.frames(stack).any(|id| is_interrupt_entry(self.recording.frames.get(id)))
-        });
+        let interrupt = wake.stack.is_some_and(|stack| self.nodes[stack.0 as usize].interrupt);
+        let stack = wake.stack.and_then(|stack| self.nodes[stack.0 as usize].untraced);
         WakeLink {
             waker: wake.waker,
-            stack: wake.stack.and_then(|stack| self.without_tracing(stack)).map(|stack| self.remap(Some(root), stack)),
+            stack: stack.map(|stack| self.remap(root, stack)),
             interrupt,
             waker_sleep: if interrupt { None } else { wake.waker_sleep.and_then(row) },
         }
-    }
-
-    /// The stack without the innermost frames that are the tracepoint's and not the thread's.
-    fn without_tracing(&self, stack: StackId) -> Option<StackId> {
-        let mut next = Some(stack);
-        while let Some(id) = next {
-            let node = self.recording.stacks.get(id);
-            if !is_tracing(self.recording.frames.get(node.frame)) {
-                break;
-            }
-            next = node.parent;
-        }
-        next
     }
 
     fn root(&mut self, thread: ThreadIdx) -> StackId {
@@ -190,25 +222,29 @@ impl Builder<'_> {
         root
     }
 
-    fn remap(&mut self, root: Option<StackId>, stack: StackId) -> StackId {
+    fn remap(&mut self, root: StackId, stack: StackId) -> StackId {
         let mut missing = Vec::new();
         let mut next = Some(stack);
         let mut parent = root;
         while let Some(id) = next {
             if let Some(known) = self.remapped.get(&(root, id)) {
-                parent = Some(*known);
+                parent = *known;
                 break;
             }
             missing.push(id);
             next = self.recording.stacks.get(id).parent;
         }
+        if self.stacks.rows().len() + missing.len() > self.most_nodes {
+            self.left_out += 1;
+            let label = self.names.label("[stack left out]");
+            return self.stacks.intern(Some(root), label);
+        }
         for id in missing.into_iter().rev() {
             let frame = self.names.of(self.recording.stacks.get(id).frame);
-            let new = self.stacks.intern(parent, frame);
-            self.remapped.insert((root, id), new);
-            parent = Some(new);
+            parent = self.stacks.intern(Some(parent), frame);
+            self.remapped.insert((root, id), parent);
         }
-        parent.expect("a stack has at least one frame")
+        parent
     }
 
     /// What was counted and no sample stands for, so that the totals stay exact.
@@ -352,6 +388,30 @@ mod tests {
         let profile = build(&recording, &Selection::default());
         assert_eq!(profile.samples[0].value, 400.0);
         assert_eq!(profile.samples[0].variance, 0.75 * 400.0 * 400.0);
+    }
+
+    #[test]
+    fn stacks_that_would_make_too_large_a_tree_are_left_out_and_counted() {
+        let (mut recording, thread, read, poll) = recording();
+        recording.samples =
+            vec![sleep(thread, read, 100, 1.0), sleep(thread, poll, 50, 1.0), sleep(thread, poll, 50, 1.0)];
+        let profile = build_within(&recording, &Selection::default(), 2);
+        let leaf = |row: usize| {
+            let stack = profile.samples[row].stack.expect("a stack");
+            profile.functions(stack).next().expect("a frame").name.as_str()
+        };
+        assert_eq!([leaf(0), leaf(1), leaf(2)], ["read", "[stack left out]", "[stack left out]"]);
+        assert!(profile.meta.remarks[0].starts_with("2 samples are drawn without their stacks"));
+        assert!(build(&recording, &Selection::default()).meta.remarks.is_empty());
+    }
+
+    #[test]
+    fn totals_that_overflow_are_as_large_as_can_be() {
+        let (mut recording, thread, ..) = recording();
+        let most = Nanos(i64::MAX as u64);
+        recording.totals = vec![ThreadTotals { thread, count: [u64::MAX; 3], time: [most; 3] }; 5];
+        let profile = build(&recording, &Selection::default());
+        assert!(profile.samples.iter().all(|sample| sample.value >= most.0 as f64));
     }
 
     #[test]

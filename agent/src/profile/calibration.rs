@@ -43,7 +43,9 @@ impl Calibration {
         for row in &recording.totals {
             let thread = recording.threads.get(row.thread);
             for (reason, time) in Reason::ALL.into_iter().zip(row.time) {
-                exact.entry((thread.pid, thread.tid, reason)).or_insert((Nanos(0), row.thread)).0.0 += time.0;
+                let (sum, _) = exact.entry((thread.pid, thread.tid, reason)).or_insert((Nanos(0), row.thread));
+                // Several rows of 292 years may be read from a file.
+                sum.0 = sum.0.saturating_add(time.0);
             }
         }
         let mut estimated: HashMap<Group, Estimated> = HashMap::new();

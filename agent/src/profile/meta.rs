@@ -155,6 +155,14 @@ pub struct SymbolizeStats {
     pub unnamed: BTreeMap<String, u64>,
 }
 
+impl SymbolizeStats {
+    /// How many frames have no name, whatever the reason.
+    #[must_use]
+    pub fn unnamed_in_all(&self) -> u64 {
+        self.unnamed.values().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+}
+
 /// A change of the sampling rates by the governor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RateChange {

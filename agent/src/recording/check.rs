@@ -1,8 +1,8 @@
 //! Checksums of a recording's files: damage is found before anything is decoded.
 
 use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
+use std::io;
+use std::os::unix::fs::FileExt as _;
 
 use flate2::Crc;
 use serde::{Deserialize, Serialize};
@@ -17,19 +17,24 @@ pub(super) struct FileCheck {
 }
 
 impl FileCheck {
-    /// Of the file at `path`.
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
+    /// Of the first `bytes` of a file, or of all of it where it is shorter: a file that grows, or has no end, is not
+    /// followed.
+    pub(super) fn of(file: &File, bytes: u64) -> io::Result<Self> {
         let mut crc = Crc::new();
-        let mut bytes = 0;
         let mut buffer = vec![0; 256 * 1024];
-        loop {
-            let length = file.read(&mut buffer)?;
-            if length == 0 {
-                return Ok(Self { bytes, crc32: crc.sum() });
+        let mut done = 0;
+        while done < bytes {
+            let wanted = usize::try_from(bytes - done).unwrap_or(usize::MAX).min(buffer.len());
+            match file.read_at(&mut buffer[..wanted], done) {
+                Ok(0) => break,
+                Ok(length) => {
+                    crc.update(&buffer[..length]);
+                    done += length as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
-            crc.update(&buffer[..length]);
-            bytes += length as u64;
         }
+        Ok(Self { bytes: done, crc32: crc.sum() })
     }
 }

@@ -19,13 +19,20 @@
 //! file's size and checksum, so that a damaged file is an error and never a wrong figure.
 
 mod check;
+mod footer;
+#[cfg(test)]
+mod hostile;
+mod limits;
+mod pages;
 mod read;
 mod replace;
 mod schema;
+mod source;
 mod table_read;
 mod table_write;
 #[cfg(test)]
 mod tests;
+mod thrift;
 mod write;
 
 pub use read::read;
@@ -109,6 +116,16 @@ pub enum RecordingError {
         quell: String,
         /// The writer's [`SCHEMA_VERSION`].
         found: u32,
+    },
+    /// A file asks for more memory or time than reading a recording may take.
+    #[error(
+        "{path} is larger than quell reads: {why}\nhint: docs/recording-format.md states the limits; capture for a shorter time, fewer processes or CPUs, or at a lower frequency (-F)"
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What there is too much of, and the limit.
+        why: String,
     },
     /// A file is not what was written.
     #[error("{path} is damaged: {why}; copy the recording again, or record anew")]

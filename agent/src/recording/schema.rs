@@ -3,6 +3,8 @@
 //! Names end in their unit. Identifiers count rows from 0, so that `stack_id` is both a column and a row number. Every
 //! `_ns` is a signed integer, so that SQL may subtract; a duration of more than 2^63 ns (292 years) is written as that.
 
+use super::limits::TableLimit;
+
 /// A table: the file that holds it, and its columns.
 pub(super) struct Table {
     /// The file's name in the recording.
@@ -11,6 +13,9 @@ pub(super) struct Table {
     pub(super) columns: &'static str,
     /// Columns whose values rise slowly: stored as differences.
     pub(super) rising: &'static [&'static str],
+    /// How large it may be for a reader. The rows are what this machine's reader takes some 10 GiB for, in a report of all
+    /// of them.
+    pub(super) limit: TableLimit,
 }
 
 /// One row for each observation, in the order in which they ended. `value_ns / probability` estimates what a row stands
@@ -40,6 +45,7 @@ pub(super) const SAMPLES: Table = Table {
         optional int32 waker_sample_id (INTEGER(32, false));
     }",
     rising: &["sample_id", "time_ns"],
+    limit: TableLimit { rows: 32 << 20, rows_per_kib: 512, bytes: 2 << 30 },
 };
 
 /// One row for each node of the tree of call stacks: a frame and its caller's row, which comes earlier.
@@ -51,6 +57,7 @@ pub(super) const STACKS: Table = Table {
         required int32 frame_id (INTEGER(32, false));
     }",
     rising: &["stack_id"],
+    limit: TableLimit { rows: 16 << 20, rows_per_kib: 2048, bytes: 512 << 20 },
 };
 
 /// One row for each code location. `address` is a kernel address, an offset in the file of the module, or an address in
@@ -69,6 +76,7 @@ pub(super) const FRAMES: Table = Table {
         optional binary build_id (STRING);
     }",
     rising: &["frame_id"],
+    limit: TableLimit { rows: 4 << 20, rows_per_kib: 512, bytes: 512 << 20 },
 };
 
 /// One row for each thread under one name.
@@ -81,6 +89,7 @@ pub(super) const THREADS: Table = Table {
         required binary comm (STRING);
     }",
     rising: &["thread_id"],
+    limit: TableLimit { rows: 4 << 20, rows_per_kib: 1024, bytes: 256 << 20 },
 };
 
 /// Exact totals: one row for each thread and counter.
@@ -95,6 +104,7 @@ pub(super) const COUNTERS: Table = Table {
         required int64 value;
     }",
     rising: &[],
+    limit: TableLimit { rows: 24 << 20, rows_per_kib: 4096, bytes: 512 << 20 },
 };
 
 /// The counters of [`COUNTERS`], by reason in the order of [`crate::profile::Reason::ALL`]: how often, and how long.

@@ -1,57 +1,121 @@
 //! Reading one table: typed columns of one row group at a time, found by name, so that further columns do no harm.
 
-use std::fs::File;
-use std::path::Path;
+use std::fmt;
+use std::sync::{Arc, Mutex};
 
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::basic::Repetition;
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, DataType};
-use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
-use parquet::schema::types::SchemaDescriptor;
+use parquet::schema::types::{ColumnDescriptor, ColumnPath, Type};
 
-/// An open table.
-pub(super) struct TableReader {
-    file: SerializedFileReader<File>,
-}
+use super::footer::{Footer, RowGroup};
+use super::limits::{self, Allowance, TableLimit};
+use super::pages::Pages;
+use super::source::Source;
+
+/// What a Parquet file begins and ends with.
+const MAGIC: &[u8; 4] = b"PAR1";
 
 /// Why a table was not read, in words; the caller adds the path.
-pub(super) type Damage = String;
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Damage {
+    /// It is not what a writer writes.
+    Wrong(String),
+    /// It may be, and is larger than is read.
+    Limit(String),
+}
 
-impl TableReader {
-    pub(super) fn open(path: &Path) -> Result<Self, Damage> {
-        let file = File::open(path).map_err(|error| error.to_string())?;
-        Ok(Self { file: SerializedFileReader::new(file).map_err(|error| error.to_string())? })
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Wrong(why) | Self::Limit(why)) = self;
+        f.write_str(why)
+    }
+}
+
+impl From<String> for Damage {
+    fn from(why: String) -> Self {
+        Self::Wrong(why)
+    }
+}
+
+impl From<&str> for Damage {
+    fn from(why: &str) -> Self {
+        Self::Wrong(why.to_owned())
+    }
+}
+
+/// An open table.
+pub(super) struct TableReader<'a> {
+    source: &'a Source,
+    footer: Footer,
+    decoded: Arc<Allowance>,
+    text: Allowance,
+}
+
+impl<'a> TableReader<'a> {
+    /// Reads the footer, and checks what it states.
+    pub(super) fn open(source: &'a Source, limit: &TableLimit) -> Result<Self, Damage> {
+        let read = |start, length| source.read(start, length).map_err(|error| Damage::from(error.to_string()));
+        let Some(tail) = source.bytes.checked_sub(8) else { return Err("it is too short for a table".into()) };
+        let end = read(tail, 8)?;
+        let (length, magic) = end.split_at(4);
+        if magic != MAGIC {
+            return Err("it is no Parquet file".into());
+        }
+        let length = u32::from_le_bytes(length.try_into().map_err(|_| "it is no Parquet file")?);
+        let start = tail.checked_sub(length.into()).ok_or("its footer is longer than the file")?;
+        if u64::from(length) > limits::FOOTER_BYTES {
+            let most = limits::FOOTER_BYTES;
+            return Err(Damage::Limit(format!("its footer has {length} bytes, and {most} are read at most")));
+        }
+        let footer = Footer::read(&read(start, length as usize)?, start)?;
+        limit.check_rows(footer.rows(), source.bytes)?;
+        let allowance = |what, free, per_byte| Allowance::new(what, free, per_byte, source.bytes);
+        Ok(Self {
+            source,
+            footer,
+            decoded: Arc::new(allowance("pages", limits::FREE_DECODED, limits::DECODED_PER_BYTE)),
+            text: allowance("names", limits::FREE_TEXT, limits::TEXT_PER_BYTE),
+        })
     }
 
-    /// The row groups in order, each with its number of rows.
-    pub(super) fn groups(&self) -> impl Iterator<Item = Result<Group<'_>, Damage>> {
-        (0..self.file.num_row_groups()).map(|number| {
-            let reader = self.file.get_row_group(number).map_err(|error| error.to_string())?;
-            let rows = usize::try_from(reader.metadata().num_rows()).map_err(|_| "a negative number of rows")?;
-            if u32::try_from(rows).is_err() {
-                return Err("more than 2^32 rows in one group".to_owned());
-            }
-            Ok(Group { schema: self.file.metadata().file_metadata().schema_descr(), reader, rows })
-        })
+    /// The row groups in order.
+    pub(super) fn groups(&self) -> impl Iterator<Item = Group<'_>> {
+        self.footer.groups.iter().filter(|group| group.rows > 0).map(|group| Group { table: self, group })
+    }
+
+    /// How many rows there are in all groups.
+    pub(super) fn rows(&self) -> usize {
+        usize::try_from(self.footer.rows()).unwrap_or(usize::MAX)
+    }
+
+    /// A text that is to be kept. One that is longer than `most` bytes is cut, and ends in `…`.
+    pub(super) fn text(&self, value: &ByteArray, most: usize) -> Result<String, Damage> {
+        let whole = value.as_utf8().map_err(|_| "it holds text that is not UTF-8")?;
+        let kept = (0..=most.min(whole.len())).rev().find(|at| whole.is_char_boundary(*at)).unwrap_or(0);
+        self.text.spend(kept as u64)?;
+        let cut = kept < whole.len();
+        Ok(if cut { format!("{}…", &whole[..kept]) } else { whole.to_owned() })
     }
 }
 
 /// A row group of an open table.
+#[derive(Clone, Copy)]
 pub(super) struct Group<'a> {
-    schema: &'a SchemaDescriptor,
-    reader: Box<dyn RowGroupReader + 'a>,
-    rows: usize,
+    table: &'a TableReader<'a>,
+    group: &'a RowGroup,
 }
 
 impl Group<'_> {
     pub(super) fn rows(&self) -> usize {
-        self.rows
+        usize::try_from(self.group.rows).unwrap_or(usize::MAX)
     }
 
     /// Checks that the column `name` numbers the rows from `first` on: other tables refer to rows by these numbers.
     pub(super) fn check_row_numbers(&self, name: &str, first: usize) -> Result<(), Damage> {
         let numbers = self.u32(name)?;
         match numbers.iter().zip(first..).find(|(number, row)| **number as usize != *row) {
-            Some((number, row)) => Err(format!("row {row} has the {name} {number}: rows were moved or removed")),
+            Some((number, row)) => Err(format!("row {row} has the {name} {number}: rows were moved or removed").into()),
             None => Ok(()),
         }
     }
@@ -93,12 +157,14 @@ impl Group<'_> {
         })
     }
 
-    pub(super) fn text(&self, name: &str) -> Result<Vec<String>, Damage> {
-        self.required(name, byte_array)?.iter().map(|value| utf8(name, value).map(str::to_owned)).collect()
+    /// Text as it lies in the pages: values share the bytes of a dictionary until [`TableReader::text`] copies one.
+    pub(super) fn texts(&self, name: &str) -> Result<Vec<ByteArray>, Damage> {
+        self.required(name, byte_array)
     }
 
-    pub(super) fn optional_text(&self, name: &str) -> Result<Vec<Option<String>>, Damage> {
-        self.optional_words(name, |text| Some(text.to_owned()))
+    /// The same, some of it missing.
+    pub(super) fn optional_texts(&self, name: &str) -> Result<Vec<Option<ByteArray>>, Damage> {
+        self.optional(name, byte_array)
     }
 
     /// A column of text of which each value is one of a few words, parsed as it is read.
@@ -108,8 +174,8 @@ impl Group<'_> {
         parse: impl Fn(&str) -> Option<T>,
     ) -> Result<Vec<Option<T>>, Damage> {
         let parsed = |value: ByteArray| {
-            let text = utf8(name, &value)?;
-            parse(text).ok_or_else(|| format!("column {name} holds the unknown word `{text}`"))
+            let word = value.as_utf8().ok().and_then(&parse);
+            word.ok_or_else(|| format!("column {name} holds the unknown word {}", quoted(&value)).into())
         };
         self.optional(name, byte_array)?.into_iter().map(|value| value.map(parsed).transpose()).collect()
     }
@@ -118,8 +184,8 @@ impl Group<'_> {
         let mut values = Vec::new();
         let levels = self.read(name, typed, &mut values)?;
         // A column of the same name that may be empty is as good where no value is missing.
-        if values.len() != self.rows || levels.iter().any(|level| *level != 0 && *level != 1) {
-            return Err(format!("column {name} has {} values in {} rows", values.len(), self.rows));
+        if values.len() != self.rows() || levels.iter().any(|level| *level != 0 && *level != 1) {
+            return Err(format!("column {name} has {} values in {} rows", values.len(), self.rows()).into());
         }
         Ok(values)
     }
@@ -128,34 +194,58 @@ impl Group<'_> {
         let mut values = Vec::new();
         let levels = self.read(name, typed, &mut values)?;
         let mut values = values.into_iter();
-        if levels.is_empty() && values.len() == self.rows {
+        if levels.is_empty() && values.len() == self.rows() {
             return Ok(values.map(Some).collect());
         }
         let present = levels.iter().filter(|level| **level == 1).count();
-        if levels.len() != self.rows || present != values.len() {
-            return Err(format!("column {name} has {} values in {} rows", levels.len(), self.rows));
+        if levels.len() != self.rows() || present != values.len() {
+            return Err(format!("column {name} has {} values in {} rows", levels.len(), self.rows()).into());
         }
         Ok(levels.into_iter().map(|level| if level == 1 { values.next() } else { None }).collect())
     }
 
     fn read<T: DataType>(&self, name: &str, typed: Typed<T>, values: &mut Vec<T::T>) -> Result<Vec<i16>, Damage> {
-        let column = (0..self.schema.num_columns())
-            .find(|column| self.schema.column(*column).path().parts() == [name])
-            .ok_or_else(|| format!("there is no column {name}"))?;
-        let reader = self.reader.get_column_reader(column).map_err(|error| format!("column {name}: {error}"))?;
-        let mut reader = typed(reader).ok_or_else(|| format!("column {name} has another type"))?;
+        let stopped = Arc::new(Mutex::new(None));
         let mut levels = Vec::new();
-        let mut done = 0;
-        while done < self.rows {
-            let (rows, ..) = reader
-                .read_records(self.rows - done, Some(&mut levels), None, values)
-                .map_err(|error| format!("column {name}: {error}"))?;
-            if rows == 0 {
-                break;
+        let read = self.pages(name, &stopped).and_then(|reader| {
+            let mut reader = typed(reader).ok_or_else(|| format!("column {name} has another type"))?;
+            let mut done = 0;
+            while done < self.rows() {
+                // At most `limits::GROUP_ROWS`.
+                let (rows, ..) = reader
+                    .read_records(self.rows() - done, Some(&mut levels), None, values)
+                    .map_err(|error| format!("column {name}: {error}"))?;
+                if rows == 0 {
+                    break;
+                }
+                done += rows;
             }
-            done += rows;
+            Ok(())
+        });
+        let limit = stopped.lock().ok().and_then(|mut stopped| stopped.take());
+        match (read, limit) {
+            (Ok(()), _) => Ok(levels),
+            (Err(_), Some(Damage::Limit(why))) => Err(Damage::Limit(format!("column {name}: {why}"))),
+            (Err(why), _) => Err(why),
         }
-        Ok(levels)
+    }
+
+    fn pages(&self, name: &str, stopped: &Arc<Mutex<Option<Damage>>>) -> Result<ColumnReader, Damage> {
+        let TableReader { source, footer, decoded, .. } = self.table;
+        let (column, chunk) = (footer.columns.iter().zip(&self.group.chunks))
+            .find(|(column, _)| column.name == name)
+            .ok_or_else(|| format!("there is no column {name}"))?;
+        let length = usize::try_from(chunk.length).map_err(|error| error.to_string())?;
+        decoded.spend(chunk.length)?;
+        let bytes = source.read(chunk.start, length).map_err(|error| format!("column {name}: {error}"))?;
+        let repetition = if column.optional { Repetition::OPTIONAL } else { Repetition::REQUIRED };
+        let leaf = Type::primitive_type_builder(name, column.physical)
+            .with_repetition(repetition)
+            .build()
+            .map_err(|error| format!("column {name}: {error}"))?;
+        let descriptor = ColumnDescriptor::new(Arc::new(leaf), i16::from(column.optional), 0, ColumnPath::from(name));
+        let pages = Pages::new(bytes.into(), column.clone(), chunk.codec, Arc::clone(decoded), Arc::clone(stopped))?;
+        Ok(get_column_reader(Arc::new(descriptor), Box::new(pages)))
     }
 }
 
@@ -182,10 +272,11 @@ fn byte_array(reader: ColumnReader) -> Option<ColumnReaderImpl<parquet::data_typ
     }
 }
 
-fn utf8<'a>(name: &str, value: &'a ByteArray) -> Result<&'a str, Damage> {
-    value.as_utf8().map_err(|_| format!("column {name} holds text that is not UTF-8"))
+/// A value from a file in an error.
+pub(super) fn quoted(value: &ByteArray) -> String {
+    crate::text::quoted(&String::from_utf8_lossy(value.data()))
 }
 
 fn unsigned(name: &str, value: i64) -> Result<u64, Damage> {
-    u64::try_from(value).map_err(|_| format!("column {name} holds the negative number {value}"))
+    u64::try_from(value).map_err(|_| format!("column {name} holds the negative number {value}").into())
 }

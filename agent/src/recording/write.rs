@@ -41,18 +41,34 @@ pub fn write(recording: &Recording, dir: &Path) -> Result<Written, RecordingErro
 /// As [`write`].
 pub fn write_to(recording: &Recording, destination: &Destination) -> Result<Written, RecordingError> {
     let staging = Staging::new(destination)?;
-    let files = write_files(recording, staging.directory(), destination.path())?;
+    let files = write_files(recording, staging.directory(), destination.path(), None)?;
     Ok(Written { directory: staging.publish()?, files })
 }
 
-/// A recording that was written: its directory, held open, and what each of its tables is. A later one of the same capture may
-/// take over the tables that have not changed ([`Directory::link_into`]).
+/// A recording that was written: its directory, held open, and what each of its tables is.
 #[derive(Debug)]
 pub struct Written {
-    #[expect(dead_code, reason = "for the second, named recording of a capture")]
-    pub(super) directory: Directory,
-    #[expect(dead_code, reason = "for the second, named recording of a capture")]
-    pub(super) files: BTreeMap<&'static str, FileCheck>,
+    directory: Directory,
+    files: BTreeMap<&'static str, FileCheck>,
+}
+
+impl Written {
+    /// Writes the recording again, in its own place, now that its code has names. Tables that naming does not change are
+    /// taken over as they are.
+    ///
+    /// # Errors
+    /// Those of [`write()`]; the recording without names stays then.
+    pub fn write_named(&self, recording: &Recording, destination: &Destination) -> Result<(), RecordingError> {
+        let staging = Staging::new(destination)?;
+        write_files(recording, staging.directory(), destination.path(), Some(self))?;
+        staging.publish().map(drop)
+    }
+
+    /// Gives a table to another directory, where the file system can do that.
+    fn hand_over(&self, table: &Table, to: &Directory) -> Option<FileCheck> {
+        let check = self.files.get(table.file)?;
+        self.directory.link_into(OsStr::new(table.file), to).ok().map(|()| *check)
+    }
 }
 
 /// `meta.json`: the capture's own facts, and what each file must be.
@@ -67,19 +83,25 @@ fn write_files(
     recording: &Recording,
     staging: &Directory,
     dir: &Path,
+    earlier: Option<&Written>,
 ) -> Result<BTreeMap<&'static str, FileCheck>, RecordingError> {
     let texts = Texts::new(recording);
     let mut files = BTreeMap::new();
-    let mut add = |table: &'static Table, written: Result<FileCheck, ParquetError>| -> Result<(), RecordingError> {
-        let check = written.map_err(|error| write_error(error, dir, table.file))?;
+    let mut add = |table: &'static Table, write: &dyn Fn() -> Result<FileCheck, ParquetError>| {
+        let is_named = table.file == FRAMES.file;
+        let earlier = earlier.filter(|_| !is_named).and_then(|earlier| earlier.hand_over(table, staging));
+        let check = match earlier {
+            Some(check) => check,
+            None => write().map_err(|error| write_error(error, dir, table.file))?,
+        };
         files.insert(table.file, check);
-        Ok(())
+        Ok::<_, RecordingError>(())
     };
-    add(&SAMPLES, write_samples(recording, &texts, staging))?;
-    add(&STACKS, write_stacks(recording, staging))?;
-    add(&FRAMES, write_frames(recording, &texts, staging))?;
-    add(&THREADS, write_threads(recording, &texts, staging))?;
-    add(&COUNTERS, write_counters(recording, &texts, staging))?;
+    add(&SAMPLES, &|| write_samples(recording, &texts, staging))?;
+    add(&STACKS, &|| write_stacks(recording, staging))?;
+    add(&FRAMES, &|| write_frames(recording, &texts, staging))?;
+    add(&THREADS, &|| write_threads(recording, &texts, staging))?;
+    add(&COUNTERS, &|| write_counters(recording, &texts, staging))?;
     let meta = serde_json::to_vec_pretty(&MetaFile { meta: &recording.meta, files: &files })
         .map_err(|error| RecordingError::Encode { path: dir.join(META_FILE), why: error.to_string() })?;
     // Last: a directory without it is no recording.

@@ -8,9 +8,14 @@
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 
-use super::sums::{by_stack, metric_label, mixes_metrics, whole_nanos};
+use super::sums::{by_stack, metric_label, mixes_metrics, stacks, sum_of_stacks, whole_nanos};
 use super::{ReportError, Sink};
 use crate::profile::{FrameKind, NamedFrame, Profile};
+use crate::text;
+use crate::units::Bytes;
+
+/// The most bytes of lines in a file. They are sorted in memory; a large capture of half a million distinct stacks makes 600 MB.
+const MOST: Bytes = Bytes(1 << 30);
 
 /// Writes folded stacks.
 pub(super) struct Folded;
@@ -18,18 +23,21 @@ pub(super) struct Folded;
 impl Sink for Folded {
     fn write(&self, profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
         let mut out = BufWriter::new(out);
-        for line in lines(profile) {
+        for line in lines(profile, "folded", MOST)? {
             writeln!(out, "{line}")?;
         }
         Ok(out.flush()?)
     }
 }
 
-/// The lines in order of their text, each text once.
-pub(super) fn lines(profile: &Profile) -> Vec<String> {
+/// The lines in order of their text, each text once, where they take no more than `most`.
+pub(super) fn lines(profile: &Profile, format: &'static str, most: Bytes) -> Result<Vec<String>, ReportError> {
     let sums = by_stack(profile);
     let mixed = mixes_metrics(&sums);
     let names: Vec<String> = profile.frames.iter().map(folded_name).collect();
+    if sum_of_stacks(profile, stacks(&sums), |frame| names[frame.0 as usize].len() as u64 + 1) > most.0 {
+        return Err(ReportError::TooLarge { format, most: most.to_string() });
+    }
     let mut texts: BTreeMap<String, f64> = BTreeMap::new();
     let mut frames = Vec::new();
     for sum in &sums {
@@ -45,27 +53,31 @@ pub(super) fn lines(profile: &Profile) -> Vec<String> {
         // Two stacks may read the same: functions of one name in two modules.
         *texts.entry(frames.join(";")).or_default() += sum.nanos;
     }
-    texts
+    // Those who add the lines up do so in 64 bits.
+    let most_each = (1 << 62) / (texts.len() as u64).max(1);
+    let lines = texts
         .into_iter()
-        .map(|(text, nanos)| (text, whole_nanos(nanos)))
+        .map(|(text, nanos)| (text, whole_nanos(nanos).min(most_each)))
         .filter(|(_, nanos)| *nanos > 0)
-        .map(|(text, nanos)| format!("{text} {nanos}"))
-        .collect()
+        .map(|(text, nanos)| format!("{text} {nanos}"));
+    Ok(lines.collect())
 }
 
-/// A name without the characters that mean something between names.
+/// A name without what means something between names, or where a line begins or ends: readers trim lines, pass over those
+/// that begin with `# `, and take a second number at the end for the other side of a comparison.
 fn folded_name(frame: &NamedFrame) -> String {
-    let mut name: String = frame
-        .name
-        .chars()
-        .map(|char| match char {
-            ';' => ':',
-            char if char.is_control() => ' ',
-            char => char,
-        })
-        .collect();
+    let mut name = text::shown(&frame.name).replace(';', ":");
     if name.is_empty() {
         name.push_str("[unnamed]");
+    }
+    let is_number = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if let Some(space) = name.rfind(' ').filter(|space| is_number(&name[space + 1..])) {
+        name.replace_range(space..=space, "_");
+    }
+    for start in [" ", "# "] {
+        if name.starts_with(start) {
+            name.replace_range(start.len() - 1..start.len(), "_");
+        }
     }
     if frame.kind == FrameKind::Kernel {
         name.push_str("_[k]");
@@ -81,7 +93,12 @@ mod tests {
     fn a_name_cannot_break_its_line() {
         let name = |text: &str, kind| folded_name(&NamedFrame { name: text.to_owned(), module: String::new(), kind });
         assert_eq!(name("<[u8; 4] as Read>::read", FrameKind::User), "<[u8: 4] as Read>::read");
-        assert_eq!(name("two\nlines", FrameKind::Label), "two lines");
+        assert_eq!(name("two\nlines", FrameKind::Label), r"two\u000alines");
+        assert_eq!(name(" z", FrameKind::Label), "_z");
+        assert_eq!(name("# z", FrameKind::Label), "#_z");
+        assert_eq!(name("core 5", FrameKind::Label), "core_5");
+        assert_eq!(name("z ", FrameKind::Label), "z_");
+        assert_eq!(name("operator new", FrameKind::User), "operator new");
         assert_eq!(name("schedule", FrameKind::Kernel), "schedule_[k]");
         assert_eq!(name("", FrameKind::Label), "[unnamed]");
     }

@@ -1,6 +1,8 @@
 //! How a profile is drawn: one file for each format, one line for each in [`FORMATS`].
 
 mod folded;
+#[cfg(test)]
+mod hostile;
 pub mod html;
 mod pprof;
 mod speedscope;
@@ -30,6 +32,16 @@ pub enum ReportError {
     /// `out` failed.
     #[error("could not write the report")]
     Io(#[from] io::Error),
+    /// Writing out each stack takes more room than a report may. A recording is a tree of stacks and holds them in much less.
+    #[error(
+        "the stacks of this profile, written out one by one as {format} has them, take more than {most}\nhint: draw a part of it (--pid, --comm, --since, --until), or write HTML, which draws the tree"
+    )]
+    TooLarge {
+        /// The format's name.
+        format: &'static str,
+        /// The limit, with its unit.
+        most: String,
+    },
     /// The format's own encoder failed.
     #[error("could not encode the report as {format}: {why}")]
     Encode {

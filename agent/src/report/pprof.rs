@@ -11,9 +11,11 @@ use flate2::write::GzEncoder;
 use hashbrown::HashMap;
 use prost::Message;
 
-use super::sums::{caveats, whole_nanos};
+use super::speedscope::MOST_FRAMES;
+use super::sums::{caveats, sum_of_stacks, whole_nanos};
 use super::{ReportError, Sink};
 use crate::profile::{FrameKind, Metric, Profile, StackId, ThreadIdx};
+use crate::text;
 use crate::units::Hertz;
 
 /// Writes pprof.
@@ -22,7 +24,7 @@ pub(super) struct Pprof;
 impl Sink for Pprof {
     fn write(&self, profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
         let mut gzip = GzEncoder::new(out, Compression::fast());
-        gzip.write_all(&message(profile).encode_to_vec())?;
+        gzip.write_all(&message(profile)?.encode_to_vec())?;
         gzip.finish()?;
         Ok(())
     }
@@ -122,7 +124,7 @@ mod proto {
     }
 }
 
-fn message(profile: &Profile) -> proto::Profile {
+fn message(profile: &Profile) -> Result<proto::Profile, ReportError> {
     let mut strings = Strings::default();
     strings.id("");
     let mut types = |kind: &str, unit: &str| proto::ValueType { kind: strings.id(kind), unit: strings.id(unit) };
@@ -136,8 +138,8 @@ fn message(profile: &Profile) -> proto::Profile {
         meta.command_line.join(" "),
     ];
     comments.extend(caveats(profile));
-    proto::Profile {
-        sample: samples(profile, &mut strings),
+    Ok(proto::Profile {
+        sample: samples(profile, &mut strings)?,
         mapping,
         location,
         function,
@@ -149,7 +151,7 @@ fn message(profile: &Profile) -> proto::Profile {
         default_sample_type: if has_cpu { cpu.kind } else { off_cpu.kind },
         sample_type,
         string_table: strings.rows,
-    }
+    })
 }
 
 /// Modules, a location for each frame, and a function for each frame; a frame's identifier is its row + 1.
@@ -181,7 +183,7 @@ fn code(profile: &Profile, strings: &mut Strings) -> (Vec<proto::Mapping>, Vec<p
 }
 
 /// One sample for each stack, thread and metric.
-fn samples(profile: &Profile, strings: &mut Strings) -> Vec<proto::Sample> {
+fn samples(profile: &Profile, strings: &mut Strings) -> Result<Vec<proto::Sample>, ReportError> {
     let mut sums: HashMap<(Option<StackId>, ThreadIdx, Metric), (i64, f64)> = HashMap::new();
     for sample in profile.samples.iter().filter(|sample| sample.value > 0.0) {
         let (count, nanos) = sums.entry((sample.stack, sample.thread, sample.metric)).or_default();
@@ -190,28 +192,29 @@ fn samples(profile: &Profile, strings: &mut Strings) -> Vec<proto::Sample> {
     }
     let mut sums: Vec<_> = sums.into_iter().collect();
     sums.sort_unstable_by_key(|(key, _)| *key);
+    if sum_of_stacks(profile, sums.iter().map(|((stack, ..), _)| *stack), |_| 1) > MOST_FRAMES {
+        return Err(ReportError::TooLarge { format: "pprof", most: format!("{MOST_FRAMES} frames") });
+    }
     let [comm, pid, tid, reason] = ["comm", "pid", "thread", "reason"].map(|key| strings.id(key));
-    sums.into_iter()
-        .map(|((stack, thread, metric), (count, nanos))| {
-            let thread = profile.thread(thread);
-            let text = |key, str| proto::Label { key, str, num: 0 };
-            let number = |key, num: u32| proto::Label { key, str: 0, num: i64::from(num) };
-            let mut label =
-                vec![text(comm, strings.id(&thread.comm)), number(pid, thread.pid.0), number(tid, thread.tid.0)];
-            let nanos = signed(whole_nanos(nanos));
-            let value = match metric {
-                Metric::OnCpu => vec![count, nanos, 0],
-                Metric::OffCpu(why) => {
-                    label.push(text(reason, strings.id(why.name())));
-                    vec![count, 0, nanos]
-                }
-            };
-            let location_id = stack.map_or_else(Vec::new, |stack| {
-                profile.stacks.frames(stack).map(|frame| u64::from(frame.0) + 1).collect()
-            });
-            proto::Sample { location_id, value, label }
-        })
-        .collect()
+    let samples = sums.into_iter().map(|((stack, thread, metric), (count, nanos))| {
+        let thread = profile.thread(thread);
+        let text = |key, str| proto::Label { key, str, num: 0 };
+        let number = |key, num: u32| proto::Label { key, str: 0, num: i64::from(num) };
+        let mut label =
+            vec![text(comm, strings.id(&thread.comm)), number(pid, thread.pid.0), number(tid, thread.tid.0)];
+        let nanos = signed(whole_nanos(nanos));
+        let value = match metric {
+            Metric::OnCpu => vec![count, nanos, 0],
+            Metric::OffCpu(why) => {
+                label.push(text(reason, strings.id(why.name())));
+                vec![count, 0, nanos]
+            }
+        };
+        let location_id = stack
+            .map_or_else(Vec::new, |stack| profile.stacks.frames(stack).map(|frame| u64::from(frame.0) + 1).collect());
+        proto::Sample { location_id, value, label }
+    });
+    Ok(samples.collect())
 }
 
 fn signed(nanos: u64) -> i64 {
@@ -225,15 +228,26 @@ struct Strings {
 }
 
 impl Strings {
+    /// The row of a text as it may be shown: pprof prints names to terminals as they are.
     fn id(&mut self, text: &str) -> i64 {
-        if let Some(id) = self.index.get(text) {
+        let text = text::shown(text);
+        if let Some(id) = self.index.get(text.as_ref()) {
             return *id;
         }
         let id = self.rows.len() as i64;
-        self.rows.push(text.to_owned());
-        self.index.insert(text.to_owned(), id);
+        self.rows.push(text.to_string());
+        self.index.insert(text.into_owned(), id);
         id
     }
+}
+
+/// The texts of a file in this format.
+#[cfg(test)]
+pub(super) fn texts(gzipped: &[u8]) -> Vec<String> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(gzipped).read_to_end(&mut bytes).expect("gzip");
+    proto::Profile::decode(bytes.as_slice()).expect("a message").string_table
 }
 
 #[cfg(test)]

@@ -8,9 +8,13 @@ use std::io::{BufWriter, Write};
 use hashbrown::HashMap;
 use serde::Serialize;
 
-use super::sums::{StackSum, by_stack, caveats, metric_label, mixes_metrics, whole_nanos};
+use super::sums::{StackSum, by_stack, caveats, metric_label, mixes_metrics, stacks, sum_of_stacks, whole_nanos};
 use super::{ReportError, Sink};
 use crate::profile::{Metric, Profile};
+use crate::text;
+
+/// The most frames of all stacks together: 512 MiB while they are written, and some 400 MB of JSON.
+pub(super) const MOST_FRAMES: u64 = 64 << 20;
 
 /// Writes a speedscope file.
 pub(super) struct Speedscope;
@@ -18,6 +22,9 @@ pub(super) struct Speedscope;
 impl Sink for Speedscope {
     fn write(&self, profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
         let sums = by_stack(profile);
+        if sum_of_stacks(profile, stacks(&sums), |_| 1) > MOST_FRAMES {
+            return Err(ReportError::TooLarge { format: "speedscope", most: format!("{MOST_FRAMES} frames") });
+        }
         let (on, off): (Vec<StackSum>, Vec<StackSum>) = sums.into_iter().partition(|sum| sum.metric == Metric::OnCpu);
         let mut frames = Frames::new(profile);
         let profiles: Vec<Sampled> = [("on-CPU", on), ("off-CPU", off)]
@@ -36,7 +43,7 @@ impl Sink for Speedscope {
             profiles,
         };
         let mut out = BufWriter::new(out);
-        serde_json::to_writer(&mut out, &file).map_err(std::io::Error::from)?;
+        text::to_json(&mut out, &file)?;
         writeln!(out)?;
         Ok(out.flush()?)
     }
@@ -93,7 +100,14 @@ fn sampled<'a>(profile: &'a Profile, name: &'static str, sums: &[StackSum], fram
         samples.push(stack);
         weights.push(whole_nanos(sum.nanos));
     }
-    Sampled { name, unit: "nanoseconds", start_value: 0, end_value: weights.iter().sum(), samples, weights }
+    Sampled {
+        name,
+        unit: "nanoseconds",
+        start_value: 0,
+        end_value: weights.iter().fold(0, |sum, weight| sum.saturating_add(*weight)),
+        samples,
+        weights,
+    }
 }
 
 /// The frames that are used, in the order of their first use.

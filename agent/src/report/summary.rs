@@ -2,12 +2,11 @@
 
 use std::io::Write;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 use super::ReportError;
-use crate::profile::{
-    FrameId, FrameKind, Meta, Metric, NamedFrame, Profile, Reason, StackId, Target, Weighted, Window,
-};
+use crate::profile::{FrameId, FrameKind, Meta, Metric, Profile, Reason, StackId, Target, Weighted, Window};
+use crate::text::{self, Shown};
 use crate::units::Nanos;
 
 /// How many lines each table has.
@@ -27,6 +26,8 @@ const TITLE: usize = 10;
 /// # Errors
 /// Whatever `out` refuses.
 pub fn summary(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
+    // Each name is cleaned where it stands, so that none breaks its line; this is for the one that was forgotten.
+    let out = &mut Shown::new(out);
     header(&profile.meta, out)?;
     if let Some(part) = profile.window.in_words() {
         line("part", &format!("what began {part}, from the start of the capture"), out)?;
@@ -80,26 +81,7 @@ fn on_cpu(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
     if total == 0.0 {
         return Ok(());
     }
-    let mut functions: HashMap<FrameId, Times> = HashMap::new();
-    let mut seen = HashSet::new();
-    for (stack, value) in samples().filter_map(|sample| Some((sample.stack?, sample.value))) {
-        seen.clear();
-        let mut frames: Vec<FrameId> = profile.stacks.frames(stack).collect();
-        // The outermost frame is the thread's label, which is no function.
-        if frames.len() > 1 && frames.last().is_some_and(|id| profile.frame(*id).kind == FrameKind::Label) {
-            frames.pop();
-        }
-        for (depth, id) in frames.into_iter().enumerate() {
-            let times = functions.entry(id).or_default();
-            if depth == 0 {
-                times.own += value;
-            }
-            if seen.insert(id) {
-                times.total += value;
-            }
-        }
-    }
-    let mut rows: Vec<(FrameId, Times)> = functions.into_iter().collect();
+    let mut rows = function_times(profile, samples().filter_map(|sample| Some((sample.stack?, sample.value))));
     rows.sort_by(|(a, x), (b, y)| {
         y.own
             .total_cmp(&x.own)
@@ -123,6 +105,72 @@ fn on_cpu(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
     Ok(())
 }
 
+/// The time of each function that has any. The outermost frame is the thread's label, which is no function unless it is all
+/// there is. Takes as long as there are nodes and samples, however deep the stacks are.
+fn function_times(profile: &Profile, samples: impl Iterator<Item = (StackId, f64)>) -> Vec<(FrameId, Times)> {
+    let nodes = profile.stacks.rows();
+    let mut own = vec![0.0; nodes.len()];
+    for (stack, value) in samples {
+        own[stack.0 as usize] += value;
+    }
+    // Callers come before their callees.
+    let mut below = own.clone();
+    for (row, node) in nodes.iter().enumerate().rev() {
+        if let Some(parent) = node.parent {
+            below[parent.0 as usize] += below[row];
+        }
+    }
+    let mut times: HashMap<FrameId, Times> = HashMap::new();
+    for (row, recursive) in recursive_nodes(profile).into_iter().enumerate() {
+        let node = nodes[row];
+        let label = node.parent.is_none() && profile.frame(node.frame).kind == FrameKind::Label;
+        let total = if label { own[row] } else { below[row] };
+        if total > 0.0 {
+            let times = times.entry(node.frame).or_default();
+            times.own += own[row];
+            times.total += if recursive { 0.0 } else { total };
+        }
+    }
+    times.into_iter().collect()
+}
+
+/// For each node whether one of its callers is the same function, which then counts its time already.
+fn recursive_nodes(profile: &Profile) -> Vec<bool> {
+    let nodes = profile.stacks.rows();
+    let mut first_child = vec![None; nodes.len()];
+    let mut next_sibling = vec![None; nodes.len()];
+    let mut first_root = None;
+    for (row, node) in nodes.iter().enumerate().rev() {
+        let first = node.parent.map_or(&mut first_root, |parent| &mut first_child[parent.0 as usize]);
+        next_sibling[row] = first.replace(row);
+    }
+    let label_root = |row: usize| {
+        let node = nodes[row];
+        node.parent.is_none() && profile.frame(node.frame).kind == FrameKind::Label
+    };
+    let mut recursive = vec![false; nodes.len()];
+    let mut on_path = vec![0_u32; profile.frames.len()];
+    let mut next = first_root;
+    while let Some(row) = next {
+        let frame = nodes[row].frame.0 as usize;
+        recursive[row] = on_path[frame] > 0;
+        on_path[frame] += u32::from(!label_root(row));
+        // Down, else sideways, else up until there is a way sideways.
+        let mut at = row;
+        next = first_child[row].or_else(|| {
+            loop {
+                on_path[nodes[at].frame.0 as usize] -= u32::from(!label_root(at));
+                match (next_sibling[at], nodes[at].parent) {
+                    (Some(sibling), _) => return Some(sibling),
+                    (None, Some(parent)) => at = parent.0 as usize,
+                    (None, None) => return None,
+                }
+            }
+        });
+    }
+    recursive
+}
+
 /// Sleeps that are one line: of one thread, for one reason, in one place.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Wait {
@@ -139,9 +187,10 @@ struct Estimate {
 
 fn off_cpu(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
     let mut waits: HashMap<Wait, Estimate> = HashMap::new();
+    let places = Places::of(profile);
     for sample in profile.samples.iter().filter(|sample| sample.value > 0.0) {
         if let Metric::OffCpu(reason) = sample.metric {
-            let (thread, place) = thread_and_place(profile, sample);
+            let (thread, place) = places.of_sample(profile, sample);
             let estimate = waits.entry(Wait { thread, reason, place }).or_default();
             estimate.value += sample.value;
             estimate.variance += sample.variance;
@@ -168,8 +217,8 @@ fn off_cpu(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
 fn exact(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
     let mut parts = Vec::new();
     for (index, reason) in Reason::ALL.into_iter().enumerate() {
-        let count: u64 = profile.totals.iter().map(|row| row.count[index]).sum();
-        let time: u64 = profile.totals.iter().map(|row| row.time[index].0).sum();
+        let count = profile.totals.iter().fold(0_u64, |sum, row| sum.saturating_add(row.count[index]));
+        let time = profile.totals.iter().fold(0_u64, |sum, row| sum.saturating_add(row.time[index].0));
         if count > 0 {
             parts.push(format!("{} {} in {}", reason.name(), Nanos(time), counted(count, "sleep")));
         }
@@ -182,28 +231,58 @@ fn exact(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
     Ok(())
 }
 
-/// The thread, and the innermost function of its own code with the kernel function that it waits in.
-fn thread_and_place(profile: &Profile, sample: &Weighted) -> (String, String) {
-    let thread = || clean(&profile.thread(sample.thread).comm);
-    let Some(stack) = sample.stack else { return (thread(), "[stack not walked]".to_owned()) };
-    let frames: Vec<&NamedFrame> = profile.functions(stack).collect();
-    let root =
-        frames.last().filter(|frame| frame.kind == FrameKind::Label).map_or_else(thread, |frame| clean(&frame.name));
-    let user = || frames.iter().filter(|frame| frame.kind == FrameKind::User);
-    let user = user().find(|frame| !is_c_library(&frame.module)).or_else(|| user().next());
-    let kernel = || frames.iter().filter(|frame| frame.kind == FrameKind::Kernel);
-    let kernel = kernel().find(|frame| !is_scheduler(&frame.name)).or_else(|| kernel().next());
-    let label = || innermost_label(profile, stack);
-    let place = match (user, kernel) {
-        (Some(user), Some(kernel)) => format!("{} > {}", clean(&user.name), clean(&kernel.name)),
-        (Some(one), None) | (None, Some(one)) => clean(&one.name),
-        (None, None) => label(),
-    };
-    (root, place)
+/// What a stack says of where its thread waits, for each node: found from the callers' down, so that no stack is walked.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    /// The outermost frame, where that is a label: the thread.
+    root: Option<FrameId>,
+    /// The innermost function of the process, and the innermost one that is its own code.
+    user: Option<FrameId>,
+    own_user: Option<FrameId>,
+    /// The innermost function of the kernel, and the innermost one that is not the scheduler's.
+    kernel: Option<FrameId>,
+    own_kernel: Option<FrameId>,
 }
 
-fn innermost_label(profile: &Profile, stack: StackId) -> String {
-    profile.functions(stack).next().map(|frame| clean(&frame.name)).unwrap_or_default()
+struct Places(Vec<Place>);
+
+impl Places {
+    fn of(profile: &Profile) -> Self {
+        let mut places: Vec<Place> = Vec::with_capacity(profile.stacks.rows().len());
+        for node in profile.stacks.rows() {
+            let mut place = node.parent.map_or_else(Place::default, |parent| places[parent.0 as usize]);
+            let frame = profile.frame(node.frame);
+            let id = Some(node.frame);
+            match frame.kind {
+                FrameKind::Label if node.parent.is_none() => place.root = id,
+                FrameKind::Label => {}
+                FrameKind::User => {
+                    place.user = id;
+                    place.own_user = if is_c_library(&frame.module) { place.own_user } else { id };
+                }
+                FrameKind::Kernel => {
+                    place.kernel = id;
+                    place.own_kernel = if is_scheduler(&frame.name) { place.own_kernel } else { id };
+                }
+            }
+            places.push(place);
+        }
+        Self(places)
+    }
+
+    /// The thread, and the innermost function of its own code with the kernel function that it waits in.
+    fn of_sample(&self, profile: &Profile, sample: &Weighted) -> (String, String) {
+        let thread = || clean(&profile.thread(sample.thread).comm);
+        let Some(stack) = sample.stack else { return (thread(), "[stack not walked]".to_owned()) };
+        let place = self.0[stack.0 as usize];
+        let name = |id: FrameId| clean(&profile.frame(id).name);
+        let place_name = match (place.own_user.or(place.user), place.own_kernel.or(place.kernel)) {
+            (Some(user), Some(kernel)) => format!("{} > {}", name(user), name(kernel)),
+            (Some(one), None) | (None, Some(one)) => name(one),
+            (None, None) => name(profile.stacks.get(stack).frame),
+        };
+        (place.root.map_or_else(thread, name), place_name)
+    }
 }
 
 /// Libraries whose functions say how a thread waits rather than what for.
@@ -244,13 +323,13 @@ fn losses(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
 }
 
 fn symbols(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
-    let unnamed: u64 = meta.symbols.unnamed.values().sum();
+    let unnamed = meta.symbols.unnamed_in_all();
     if unnamed == 0 {
         return Ok(());
     }
     let reasons: Vec<String> =
         meta.symbols.unnamed.iter().map(|(reason, count)| format!("{count} {}", clean(reason))).collect();
-    let all = unnamed + meta.symbols.named;
+    let all = unnamed.saturating_add(meta.symbols.named);
     line("unnamed", &format!("{unnamed} of {all} code locations: {}", reasons.join(", ")), out)
 }
 
@@ -321,6 +400,7 @@ fn line(title: &str, text: &str, out: &mut dyn Write) -> Result<(), ReportError>
     let mut row = format!("{title:<TITLE$}");
     let mut column = TITLE;
     for word in text.split_whitespace() {
+        let word = &clean(word);
         let length = word.chars().count();
         if column > TITLE && column + 1 + length > COLUMNS {
             writeln!(out, "{row}")?;
@@ -349,9 +429,9 @@ fn error(variance: f64) -> String {
     if variance == 0.0 { "exact".to_owned() } else { format!("± {}", nanos(variance.sqrt())) }
 }
 
-/// Names come from other people's processes: control characters in them must not reach a terminal.
+/// A name in one line of visible characters.
 fn clean(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+    text::shown(text).into_owned()
 }
 
 /// At most `width` characters; the end gives way.
@@ -365,7 +445,7 @@ fn fit(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{Losses, ProbeCost, RateChange, StackTable, Thread, ThreadIdx, ThreadTotals};
+    use crate::profile::{Losses, NamedFrame, ProbeCost, RateChange, StackTable, Thread, ThreadIdx, ThreadTotals};
     use crate::units::{Bytes, CpuId, Pid, Tid};
 
     struct Maker {
@@ -556,7 +636,7 @@ mod tests {
         for line in text.lines() {
             assert!(line.chars().count() <= 100, "{line}");
         }
-        assert!(text.contains("evil?[31m"), "{text}");
+        assert!(text.contains(r"evil\u001b[31m"), "{text}");
         assert!(!text.contains('\x1b'));
     }
 }

@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use crate::profile::{Metric, Profile, Reason, StackId};
+use crate::profile::{FrameId, Metric, Profile, Reason, StackId};
 
 /// What all samples of one metric with one stack come to.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +24,26 @@ pub(super) fn by_stack(profile: &Profile) -> Vec<StackSum> {
         sums.into_iter().map(|((metric, stack), nanos)| StackSum { metric, stack, nanos }).collect();
     sums.sort_unstable_by_key(|sum| (sum.metric, sum.stack));
     sums
+}
+
+/// The stack of each sum.
+pub(super) fn stacks(sums: &[StackSum]) -> impl Iterator<Item = Option<StackId>> + '_ {
+    sums.iter().map(|sum| sum.stack)
+}
+
+/// What the frames of all these stacks come to where each stack is written out, by what one frame takes. A tree of a thousand
+/// nodes may stand for a hundred thousand frames.
+pub(super) fn sum_of_stacks(
+    profile: &Profile,
+    stacks: impl Iterator<Item = Option<StackId>>,
+    size: impl Fn(FrameId) -> u64,
+) -> u64 {
+    let mut sizes: Vec<u64> = Vec::with_capacity(profile.stacks.rows().len());
+    for node in profile.stacks.rows() {
+        let callers = node.parent.map_or(0, |parent| sizes[parent.0 as usize]);
+        sizes.push(size(node.frame).saturating_add(callers));
+    }
+    stacks.flatten().map(|stack| sizes[stack.0 as usize]).fold(0, u64::saturating_add)
 }
 
 /// Whether values of different metrics stand side by side, so that the picture must say which is which.
@@ -53,9 +73,9 @@ pub(super) fn caveats(profile: &Profile) -> Vec<String> {
     let meta = &profile.meta;
     let losses = meta.losses.named().into_iter().filter(|loss| loss.count > 0);
     let mut caveats: Vec<String> = losses.map(|loss| format!("{}: {}", loss.name, loss.count)).collect();
-    let unnamed: u64 = meta.symbols.unnamed.values().sum();
+    let unnamed = meta.symbols.unnamed_in_all();
     if unnamed > 0 {
-        caveats.push(format!("{unnamed} of {} frames without a name", unnamed + meta.symbols.named));
+        caveats.push(format!("{unnamed} of {} frames without a name", unnamed.saturating_add(meta.symbols.named)));
     }
     caveats.extend(meta.remarks.iter().cloned());
     caveats

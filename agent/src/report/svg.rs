@@ -8,19 +8,27 @@ use inferno::flamegraph::{Options, TextTruncateDirection, from_lines};
 use super::sums::caveats;
 use super::{ReportError, Sink, folded};
 use crate::profile::{Metric, Profile};
+use crate::text;
+use crate::units::Bytes;
+
+/// The most bytes of folded stacks in a picture: it is drawn in memory, and no browser opens a larger one.
+const MOST: Bytes = Bytes(256 << 20);
 
 /// Writes a flame graph.
 pub(super) struct Svg;
 
 impl Sink for Svg {
     fn write(&self, profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
-        let lines = folded::lines(profile);
+        let mut lines = folded::lines(profile, "svg", MOST)?;
         if lines.is_empty() {
             return Err(encode("there is no sample to draw".to_owned()));
         }
-        // Sorted already. Written to memory first: what inferno reports is then its own failure, not that of `out`.
+        // As inferno compares them: with their numbers.
+        lines.sort_unstable();
+        // Names are clean, and inferno escapes markup. Written to memory first: what inferno reports is then its own failure, not that of `out`.
         let mut picture = Vec::new();
-        from_lines(&mut options(profile), lines.iter().map(String::as_str), &mut picture)
+        let lines: Vec<_> = lines.iter().map(|line| text::xml(line)).collect();
+        from_lines(&mut options(profile), lines.iter().map(AsRef::as_ref), &mut picture)
             .map_err(|error| encode(error.to_string()))?;
         Ok(out.write_all(&picture)?)
     }
@@ -40,8 +48,9 @@ fn options(profile: &Profile) -> Options<'static> {
         _ => "on-CPU and off-CPU time",
     };
     let mut options = Options::default();
-    options.title = format!("{}: {time}, {}", meta.host.hostname, meta.duration);
-    options.subtitle = Some(caveats(profile).join("; ")).filter(|text| !text.is_empty());
+    options.title = text::xml(&format!("{}: {time}, {}", meta.host.hostname, meta.duration)).into_owned();
+    let subtitle = caveats(profile).join("; ");
+    options.subtitle = Some(text::xml(&subtitle).into_owned()).filter(|text| !text.is_empty());
     // Kernel functions by their `_[k]`, all else by language; from the name alone, so that a function keeps its colour
     // from one picture to the next.
     options.colors = Palette::Multi(MultiPalette::Java);

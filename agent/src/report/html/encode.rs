@@ -14,6 +14,7 @@ use super::buckets::Buckets;
 use super::chains::Chains;
 use super::rows::{Row, rows};
 use crate::profile::{FrameKind, Meta, Profile, StackTable};
+use crate::text;
 
 /// What is small, or text.
 #[derive(Serialize)]
@@ -64,7 +65,10 @@ pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         modules,
         frames: profile.frames.iter().map(|frame| frame.name.as_str()).collect(),
     };
-    let head = serde_json::to_vec(&head)?;
+    // The page shows strings as they are: what would reorder its text, or not be seen, comes to it as escapes.
+    let mut json = Vec::new();
+    text::to_json(&mut json, &head)?;
+    let head = json;
 
     let mut out = Varints(io::BufWriter::new(ZlibEncoder::new(Base64::new(out), Compression::fast())));
     out.count(head.len())?;

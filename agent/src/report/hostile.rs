@@ -1,0 +1,345 @@
+//! Every report of a recording whose every text is hostile: a terminal, an XML parser and a page take no harm.
+//!
+//! The recording is made of whole structures, each field named: one that is added does not compile here until somebody has
+//! said what is hostile in it.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+
+use super::{FORMATS, pprof, summary};
+use crate::profile::{
+    Cost, Frame, FrameTable, Governing, HostFacts, Location, Losses, Meta, Module, ModuleTable, OffCpu, ProbeCost,
+    RateChange, Reason, Recording, Sample, SampleKind, Selection, StackTable, Symbol, SymbolizeStats, Target, Thread,
+    ThreadTable, ThreadTotals, Wake, build,
+};
+use crate::text::tests::{HOSTILE, hidden};
+use crate::units::{Addr, Bytes, CpuId, Nanos, Pid, Tid};
+
+/// A hostile text that tells which one it is.
+fn hostile(name: &str) -> String {
+    // A space and a number at its end would be a second count in a folded line, and `# ` a comment at its beginning.
+    format!("# {name}{HOSTILE} 7")
+}
+
+fn meta(target: Target) -> Meta {
+    let cpus = [CpuId(0)].into_iter().collect::<crate::units::CpuSet>();
+    let probe = |number: u8| ProbeCost {
+        probe: hostile(&format!("probe{number}")),
+        mechanism: hostile(&format!("mechanism{number}")),
+        events: u64::MAX,
+        nanos_per_event: Some(f64::MAX),
+    };
+    Meta {
+        schema: 1,
+        quell: hostile("version"),
+        command_line: vec![hostile("argv0"), hostile("argv1")],
+        target,
+        cpus: cpus.clone(),
+        host: HostFacts { hostname: hostile("hostname"), kernel: hostile("kernel"), arch: hostile("arch"), cpus },
+        start_realtime: Nanos(i64::MAX as u64),
+        start_monotonic: Nanos(i64::MAX as u64),
+        duration: Nanos(i64::MAX as u64),
+        frequency: u32::MAX,
+        every_event: false,
+        remarks: vec![hostile("remark0"), hostile("remark1")],
+        exit_code: Some(i32::MIN),
+        idle: BTreeMap::from([(CpuId(u32::MAX), -f64::MAX)]),
+        cost: Cost {
+            probes: vec![probe(0), probe(1)],
+            agent_cpu: Nanos(u64::MAX),
+            cpu_share: f64::MAX,
+            map_memory: Bytes(u64::MAX),
+            agent_memory: Bytes(u64::MAX),
+        },
+        losses: Losses {
+            ring_full: u64::MAX,
+            thread_table_full: u64::MAX,
+            targets_full: u64::MAX,
+            no_kernel_stack: u64::MAX,
+            no_user_stack: u64::MAX,
+            truncated_user_stacks: u64::MAX,
+            deep_stacks: u64::MAX,
+            unmatched_sleeps: u64::MAX,
+            unknown_records: u64::MAX,
+            lost_mappings: u64::MAX,
+            evicted: u64::MAX,
+            unanswered: u64::MAX,
+        },
+        symbols: SymbolizeStats {
+            named: u64::MAX,
+            unnamed: BTreeMap::from([(hostile("reason0"), u64::MAX), (hostile("reason1"), u64::MAX)]),
+        },
+        governing: Governing {
+            budget: Some(-f64::MAX),
+            changes: vec![RateChange {
+                time: Nanos(u64::MAX),
+                measured: f64::MAX,
+                cpu_interval: Nanos(u64::MAX),
+                offcpu_interval: Nanos(0),
+            }],
+            over_budget: true,
+        },
+    }
+}
+
+/// A stack of one frame of each kind, a second thread that wakes the first, and numbers at both ends of their ranges.
+fn recording(target: Target) -> Recording {
+    let mut modules = ModuleTable::default();
+    let module = modules.push(Module {
+        path: format!("/{}", hostile("module").replace('/', "|")).into(),
+        build_id: Some(hostile("build id")),
+    });
+    let mut frames = FrameTable::default();
+    let locations = [
+        Location::NamedLabel(hostile("label")),
+        Location::Unmapped { pid: Pid(u32::MAX), addr: Addr(u64::MAX) },
+        Location::Module { module, offset: 0 },
+        Location::Module { module, offset: u64::MAX },
+        Location::Kernel(Addr(u64::MAX)),
+        Location::Kernel(Addr(0)),
+    ];
+    let mut stacks = StackTable::default();
+    let ids: Vec<_> = (locations.into_iter().enumerate())
+        .map(|(number, location)| {
+            let named = number % 2 == 0 && number > 0;
+            let symbol = named.then(|| Symbol { name: hostile(&format!("function{number}")), offset: u64::MAX });
+            frames.push(Frame { location, symbol })
+        })
+        .collect();
+    let stack = stacks.intern_all(ids);
+    let mut threads = ThreadTable::default();
+    let mut thread = |tid| {
+        let comm = hostile(&format!("comm{tid}"));
+        threads.push(Thread { pid: Pid(u32::MAX), tid: Tid(tid), comm })
+    };
+    let (first, second) = (thread(1), thread(2));
+    let most = Nanos(i64::MAX as u64);
+    let sample = |thread, kind| Sample { time: most, cpu: CpuId(u32::MAX), thread, stack, value: most, kind };
+    let off = |reason, probability, wake| {
+        SampleKind::OffCpu(OffCpu { reason, probability, runqueue: most, still: false, wake })
+    };
+    let woken = |waker_sleep| Some(Wake { waker: second, stack, waker_sleep });
+    Recording {
+        meta: meta(target),
+        modules,
+        frames,
+        stacks,
+        threads,
+        samples: vec![
+            sample(first, SampleKind::OnCpu),
+            sample(second, off(Reason::Blocked, 1e-12, woken(None))),
+            sample(first, off(Reason::IoWait, 1.0, woken(Some(1)))),
+            Sample { stack: None, ..sample(first, off(Reason::Preempted, 0.5, None)) },
+        ],
+        totals: vec![ThreadTotals { thread: first, count: [u64::MAX; 3], time: [most; 3] }; 4],
+    }
+}
+
+fn targets() -> [Target; 4] {
+    [
+        Target::All,
+        Target::Processes(vec![Pid(u32::MAX)]),
+        Target::Cgroup(hostile("cgroup")),
+        Target::Command(vec![hostile("command0"), hostile("command1")]),
+    ]
+}
+
+fn drawn(format: &str, target: Target, selection: &Selection) -> Vec<u8> {
+    let format = super::by_name(format).expect("a format");
+    let mut out = Vec::new();
+    format.sink.write(&build(&recording(target), selection), &mut out).expect(format.name);
+    out
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).expect("UTF-8")
+}
+
+/// What a format shows of its texts: the characters that reach a terminal, a viewer or a page.
+fn texts(format: &str, bytes: Vec<u8>) -> Vec<String> {
+    match format {
+        "folded" | "speedscope" | "svg" => text(bytes).lines().map(str::to_owned).collect(),
+        "pprof" => pprof::texts(&bytes),
+        "html" => {
+            let page = text(bytes);
+            let (_, data) = page.split_once(r#"id="data">"#).expect("data");
+            let (data, _) = data.split_once("</script>").expect("its end");
+            let mut inflated = Vec::new();
+            flate2::read::ZlibDecoder::new(decoded(data).as_slice()).read_to_end(&mut inflated).expect("deflated data");
+            // The length of the JSON comes first.
+            let start = inflated.iter().position(|byte| *byte == b'{').expect("an object");
+            let mut json = serde_json::Deserializer::from_slice(&inflated[start..]).into_iter::<serde_json::Value>();
+            let mut found = vec![page];
+            collect(&json.next().expect("JSON").expect("JSON"), &mut found);
+            found
+        }
+        other => panic!("say how the texts of the format {other} are found"),
+    }
+}
+
+fn decoded(base64: &str) -> Vec<u8> {
+    let digit = |byte: u8| match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        _ => 63,
+    };
+    let mut bytes = Vec::new();
+    for digits in base64.trim_end_matches('=').as_bytes().chunks(4) {
+        let number = digits.iter().fold(0_u32, |sum, byte| sum << 6 | u32::from(digit(*byte)));
+        let whole = (number << (6 * (4 - digits.len()))).to_be_bytes();
+        bytes.extend_from_slice(&whole[1..digits.len()]);
+    }
+    bytes
+}
+
+fn collect(value: &serde_json::Value, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::String(text) => found.push(text.clone()),
+        serde_json::Value::Array(values) => values.iter().for_each(|value| collect(value, found)),
+        serde_json::Value::Object(fields) => {
+            for (name, value) in fields {
+                found.push(name.clone());
+                collect(value, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn no_format_shows_a_name_that_is_more_than_its_letters() {
+    for target in targets() {
+        for by_thread in [false, true] {
+            let selection = Selection { by_thread, ..Selection::default() };
+            for format in FORMATS {
+                for text in texts(format.name, drawn(format.name, target.clone(), &selection)) {
+                    // The page's own scripts and the picture's have several lines.
+                    let found = hidden(&text.replace('\n', ""));
+                    assert_eq!(found, None, "{}: {text}", format.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_format_shows_the_names_that_it_has_room_for() {
+    let functions = ["comm1", "comm2", "function2", "function4", "label"];
+    let about = ["hostname", "remark0", "remark1"];
+    for (format, names) in [
+        ("folded", functions.to_vec()),
+        ("svg", [&functions[..], &about].concat()),
+        ("pprof", [&functions[..], &about, &["version", "kernel", "arch", "argv0", "argv1", "module"]].concat()),
+        ("speedscope", [&functions[..], &about, &["module"]].concat()),
+        (
+            "html",
+            [&functions[..], &about, &["module", "cgroup", "reason0", "reason1", "probe0", "mechanism1"]].concat(),
+        ),
+    ] {
+        let shown = texts(format, drawn(format, Target::Cgroup(hostile("cgroup")), &Selection::default())).join("\n");
+        for name in names {
+            assert!(
+                shown.contains(&format!("{name}\\u001b")) || shown.contains(&format!("{name}\\\\u001b")),
+                "{format}: {name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_summary_is_visible_characters_in_lines() {
+    for target in targets() {
+        let profile = build(&recording(target.clone()), &Selection::default());
+        let mut out = Vec::new();
+        summary(&profile, &mut out).expect("memory");
+        let out = text(out);
+        assert_eq!(hidden(&out.replace('\n', "")), None, "{out}");
+        let names = ["hostname", "remark0", "reason0", "probe0", "comm1", "function2"];
+        for name in names.iter().chain(matches!(target, Target::Cgroup(_)).then_some(&"cgroup")) {
+            assert!(out.contains(name), "{name}: {out}");
+        }
+        // No name begins a line of its own.
+        assert!(!out.lines().any(|line| line.starts_with('\\') || line.starts_with("</script>")), "{out}");
+    }
+}
+
+#[test]
+fn the_picture_is_valid_xml_whose_texts_are_the_names() {
+    let picture = text(drawn("svg", Target::All, &Selection::default()));
+    let options = roxmltree::ParsingOptions { allow_dtd: true, ..roxmltree::ParsingOptions::default() };
+    let document = roxmltree::Document::parse_with_options(&picture, options).expect("XML");
+    let titles: Vec<&str> =
+        document.descendants().filter(|node| node.has_tag_name("title")).filter_map(|node| node.text()).collect();
+    for part in [r"#_function2\u001b]0:title\u0007", r"\ufffe\uffff", r#"</script><!--<b a='b'>&amp:]]>"\:_7"#] {
+        assert!(titles.iter().any(|title| title.contains("function2") && title.contains(part)), "{part}: {titles:#?}");
+    }
+    assert!(document.descendants().all(|node| node.tag_name().name() != "b"), "no markup of a name's");
+}
+
+#[test]
+fn each_folded_line_is_a_stack_and_one_number() {
+    for line in text(drawn("folded", Target::All, &Selection::default())).lines() {
+        let (stack, count) = line.rsplit_once(' ').expect("a number");
+        assert!(count.parse::<u64>().is_ok(), "{line}");
+        assert!(stack.rsplit_once(' ').is_none_or(|(_, word)| word.parse::<f64>().is_err()), "{line}");
+        assert!(!line.starts_with("# ") && line.trim() == line, "{line}");
+    }
+}
+
+#[test]
+fn json_is_json() {
+    let file = drawn("speedscope", Target::All, &Selection::default());
+    let file: serde_json::Value = serde_json::from_slice(&file).expect("JSON");
+    let names: Vec<String> =
+        file["shared"]["frames"].as_array().expect("frames").iter().map(|frame| frame["name"].to_string()).collect();
+    assert!(names.iter().any(|name| name.contains("function2")), "{names:?}");
+}
+
+/// A stack of 500 frames, under each of many thread names.
+fn wide_and_deep(threads: u32) -> Recording {
+    let mut recording = recording(Target::All);
+    let frames: Vec<_> = (0..500)
+        .map(|number| {
+            let symbol = Some(Symbol { name: format!("{number:a>4000}"), offset: 0 });
+            recording.frames.push(Frame { location: Location::Kernel(Addr(1 << 20 | number)), symbol })
+        })
+        .collect();
+    let stack = recording.stacks.intern_all(frames);
+    recording.samples.clear();
+    for number in 0..threads {
+        let comm = format!("thread {number:x}");
+        let thread = recording.threads.push(Thread { pid: Pid(1), tid: Tid(number), comm });
+        let (time, value, kind) = (Nanos(0), Nanos(1_000_000), SampleKind::OnCpu);
+        recording.samples.push(Sample { time, cpu: CpuId(0), thread, stack, value, kind });
+    }
+    recording
+}
+
+#[test]
+fn stacks_that_are_short_in_a_recording_and_endless_in_a_report_are_refused_with_a_hint() {
+    // 300 MB as folded stacks.
+    let profile = build(&wide_and_deep(150), &Selection { probes: vec!["cpu".to_owned()], ..Selection::default() });
+    let error =
+        super::by_name("svg").expect("a format").sink.write(&profile, &mut std::io::sink()).expect_err("too much");
+    assert!(error.to_string().contains("256.0 MiB\nhint: "), "{error}");
+    // A chain of 499 callers with 140,000 callees: 70 million frames.
+    let mut recording = wide_and_deep(1);
+    let sample = recording.samples.pop().expect("a sample");
+    let chain = recording.stacks.get(sample.stack.expect("a stack")).parent;
+    for number in 0..140_000 {
+        let frame = recording.frames.intern(Location::Unmapped { pid: Pid(1), addr: Addr(number) });
+        recording.frames.set_symbol(frame, Symbol { name: format!("{number:x}"), offset: 0 });
+        let stack = Some(recording.stacks.intern(chain, frame));
+        recording.samples.push(Sample { stack, ..sample });
+    }
+    let profile = build(&recording, &Selection { probes: vec!["cpu".to_owned()], ..Selection::default() });
+    for format in ["folded", "svg", "speedscope", "pprof"] {
+        let sink = super::by_name(format).expect("a format").sink;
+        let error = sink.write(&profile, &mut std::io::sink()).expect_err(format).to_string();
+        assert!(error.contains("\nhint: "), "{error}");
+    }
+    super::by_name("html").expect("a format").sink.write(&profile, &mut std::io::sink()).expect("a tree");
+    summary(&profile, &mut std::io::sink()).expect("memory");
+}
