@@ -300,7 +300,7 @@ fn directory(dir: &Path) -> Directory {
 fn texts_are_cut_and_their_sum_is_bounded() {
     let long = "ä".repeat(1 << 20);
     let (_parent, dir) = written(&smallest());
-    std::fs::remove_file(dir.join(THREADS.file)).expect("the table");
+    fs::remove_file(dir.join(THREADS.file)).expect("the table");
     write_table(&directory(&dir), &THREADS, &[0_u32], |columns, first, rows| {
         columns.row_numbers("thread_id", first, rows.len())?;
         columns.u32("pid", rows.iter().copied())?;
@@ -316,7 +316,7 @@ fn texts_are_cut_and_their_sum_is_bounded() {
     // The same name of 4 KiB for every frame.
     let name = ByteArray::from("n".repeat(limits::NAME_BYTES).as_str());
     let rows: Vec<u64> = (0..60_000).collect();
-    std::fs::remove_file(dir.join(FRAMES.file)).expect("the table");
+    fs::remove_file(dir.join(FRAMES.file)).expect("the table");
     write_table(&directory(&dir), &FRAMES, &rows, |columns, first, rows| {
         columns.row_numbers("frame_id", first, rows.len())?;
         columns.text("kind", rows.iter().map(|_| ByteArray::from("kernel")))?;
