@@ -88,9 +88,12 @@ impl Case {
 impl Drop for Case {
     fn drop(&mut self) {
         for entry in fs::read_dir(self.host.at("/run/quell")).into_iter().flatten().flatten() {
-            let is_guard = entry.file_name().to_string_lossy().starts_with("guard-");
+            // Others are what a test has planted.
+            if !entry.file_name().to_string_lossy().starts_with("guard-") {
+                continue;
+            }
             let pid = fs::read_to_string(entry.path()).ok().and_then(|pid| pid.trim().parse::<i32>().ok());
-            let Some(pid) = pid.filter(|_| is_guard) else { continue };
+            let Some(pid) = pid else { continue };
             let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             if words.split(|&byte| byte == 0).any(|word| word == b"guard") {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);

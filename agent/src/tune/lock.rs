@@ -84,6 +84,9 @@ impl Lock {
     pub fn holder(root: &Root) -> Option<String> {
         let directory = root.existing_state_directory(RUNTIME).ok()??;
         let file = open_own(&directory, OsStr::new(FILE), OFlag::O_RDONLY).ok()??;
+        if is_loose(&file).unwrap_or(true) {
+            return None;
+        }
         match Flock::lock(file, FlockArg::LockSharedNonblock) {
             Err((file, Errno::EWOULDBLOCK)) => Some(written(file)),
             _ => None,
@@ -128,8 +131,7 @@ pub(super) fn claim(directory: &Directory, name: &OsStr, who: &str) -> Result<Re
     let failed = |source: io::Error| FileError::Io { operation: "lock", path: directory.path_of(name), source };
     loop {
         let file = match open_own(directory, name, OFlag::O_RDWR)? {
-            // One of an earlier version, which everybody could open: who has done so can lock it still.
-            Some(file) if file.metadata().map_err(failed)?.mode() & 0o077 != 0 => {
+            Some(file) if is_loose(&file).map_err(failed)? => {
                 if directory.names_file(name, &file) {
                     directory.remove_file(name)?;
                 }
@@ -154,6 +156,12 @@ pub(super) fn claim(directory: &Directory, name: &OsStr, who: &str) -> Result<Re
             Err((_, errno)) => return Err(failed(errno.into())),
         }
     }
+}
+
+/// Whether others than its owner could open a file, as those of earlier versions: who has done so can lock it still, and its lock
+/// says nothing.
+pub(super) fn is_loose(file: &File) -> io::Result<bool> {
+    Ok(file.metadata()?.mode() & 0o077 != 0)
 }
 
 /// Opens a regular file of root's or the caller's; `None` where there is none.

@@ -9,6 +9,7 @@ use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::unistd::Pid;
 
 use super::Errand;
+use super::release::is_at_work;
 use crate::host::Root;
 use crate::tune::lock;
 
@@ -43,6 +44,7 @@ impl Post {
 pub(super) fn manned(root: &Root, errand: &Errand) -> io::Result<Option<Pid>> {
     let Some(directory) = root.existing_state_directory(lock::RUNTIME)? else { return Ok(None) };
     let Some(file) = lock::open_own(&directory, &name(errand), OFlag::O_RDONLY)? else { return Ok(None) };
+    let is_loose = lock::is_loose(&file)?;
     match Flock::lock(file, FlockArg::LockSharedNonblock) {
         Ok(_) => Ok(None),
         Err((file, Errno::EWOULDBLOCK)) => {
@@ -51,7 +53,12 @@ pub(super) fn manned(root: &Root, errand: &Errand) -> io::Result<Option<Pid>> {
             let pid = text.strip_suffix('\n').and_then(|pid| pid.parse().ok());
             let path = directory.path_of(&name(errand));
             let unnamed = || io::Error::other(format!("{} is locked, and does not say by whom", path.display()));
-            pid.map(Pid::from_raw).map(Some).ok_or_else(unnamed)
+            let pid = pid.map(Pid::from_raw);
+            // Anybody may keep a file locked that anybody could open.
+            if is_loose && !pid.is_some_and(|pid| is_at_work(pid, errand)) {
+                return Ok(None);
+            }
+            pid.map(Some).ok_or_else(unnamed)
         }
         Err((_, errno)) => Err(errno.into()),
     }

@@ -72,7 +72,7 @@ pub(super) fn dismiss(root: &Root, errand: &Errand) -> Result<(), ReleaseError> 
 }
 
 /// Whether the number has not passed to another process.
-fn is_at_work(pid: Pid, errand: &Errand) -> bool {
+pub(super) fn is_at_work(pid: Pid, errand: &Errand) -> bool {
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words: Vec<_> = words.split(|&byte| byte == 0).collect();
     words.windows(2).any(|pair| pair == errand.words().each_ref().map(|word| word.as_bytes()))
