@@ -79,6 +79,7 @@ fn step(knob: &dyn Knob, target: &Target, now: &Value, wanted: Value) -> Step {
         stage: spec.stage,
         reason: "to see".to_owned(),
         optional: false,
+        processes: Vec::new(),
     }
 }
 
