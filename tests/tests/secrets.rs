@@ -6,7 +6,7 @@ use std::process::Stdio;
 use anyhow::Result;
 use nix::sys::stat::Mode;
 use quell_tests::agent::{Ended, Running, Workdir};
-use quell_tests::fake_host::{FakeHost, two_socket_intel};
+use quell_tests::fake_host::{FakeHost, small_vm};
 
 /// As in `/etc/shadow`; and a single line, of which the beginning may be shown.
 const SECRETS: &str =
@@ -45,7 +45,7 @@ fn a_file_of_a_tree_that_is_not_the_value_that_was_expected_is_not_shown() -> Re
         ),
         ("/proc/sys/kernel/watchdog_cpumask", "knob = \"sched.watchdog_cpumask\"\nvalue = \"0\""),
         ("/sys/kernel/mm/transparent_hugepage/enabled", "knob = \"memory.thp\"\nvalue = \"never\""),
-        ("/run/quell-fake/ethtool/eno1/rx-usecs", "knob = \"net.rx_usecs\"\non = \"eno1\"\nvalue = 8"),
+        ("/run/quell-fake/ethtool/eth0/rx-usecs", "knob = \"net.rx_usecs\"\non = \"eth0\"\nvalue = 8"),
         (
             "/run/quell-fake/units/x.service/enabled",
             "knob = \"unit.enabled\"\non = \"x.service\"\nvalue = \"disabled\"",
@@ -56,12 +56,16 @@ fn a_file_of_a_tree_that_is_not_the_value_that_was_expected_is_not_shown() -> Re
         ("/proc/sys/kernel/osrelease", "knob = \"memory.ksm\"\nvalue = 0"),
         ("/etc/default/grub", "knob = \"boot.parameter\"\non = \"root\"\nvalue = \"x\""),
     ] {
-        let host = two_socket_intel();
+        let host = small_vm();
         host.put(file, SECRETS);
         let ended = plan(&dir, &host, &profile(&dir, &setting(lines))?)?;
         is_silent(&ended);
         let said = format!("{}{}", ended.stdout, ended.stderr);
-        assert!(said.contains("3 lines") || !said.contains("could not understand"), "{file}: {said}");
+        assert!(
+            ["3 lines", "more than one line"].iter().any(|why| said.contains(why))
+                || !said.contains("could not understand"),
+            "{file}: {said}"
+        );
     }
     Ok(())
 }
@@ -75,7 +79,7 @@ fn of_a_long_value_64_characters_are_shown_and_nothing_that_steers_a_terminal() 
         ("/sys/devices/system/cpu/online", "knob = \"memory.ksm\"\nvalue = 0"),
         ("/proc/sys/kernel/osrelease", "knob = \"memory.ksm\"\nvalue = 0"),
     ] {
-        let host = two_socket_intel();
+        let host = small_vm();
         host.put(file, format!("\u{1b}]0;t\u{7}{}SECRET\n", "x".repeat(64)));
         let ended = plan(&dir, &host, &profile(&dir, &setting(lines))?)?;
         is_silent(&ended);
@@ -89,7 +93,7 @@ fn of_a_long_value_64_characters_are_shown_and_nothing_that_steers_a_terminal() 
 #[test]
 fn a_file_that_is_no_profile_is_not_shown() -> Result<()> {
     let dir = Workdir::new()?;
-    let host = two_socket_intel();
+    let host = small_vm();
     let secret = dir.path("shadow");
     let long = "s".repeat(100);
     let texts = [
@@ -123,7 +127,7 @@ fn a_file_that_is_no_profile_is_not_shown() -> Result<()> {
 #[test]
 fn a_profile_that_is_no_regular_file_or_too_large_is_refused_at_once() -> Result<()> {
     let dir = Workdir::new()?;
-    let host = two_socket_intel();
+    let host = small_vm();
     nix::unistd::mkfifo(&dir.path("fifo.toml"), Mode::S_IRWXU)?;
     fs::write(dir.path("large.toml"), vec![b'#'; (1 << 20) + 1])?;
     fs::write(dir.path("bytes.toml"), b"summary = \"\xff\"\n")?;

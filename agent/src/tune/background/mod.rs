@@ -4,6 +4,7 @@ mod post;
 mod release;
 
 use std::io;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -126,7 +127,7 @@ impl Errand {
             // post would be taken.
         }
         let mut command = Program::Quell.command().map_err(io::Error::other)?;
-        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+        command.arg0("quell").args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn()?;
         Ok(Started::Child(child))
     }

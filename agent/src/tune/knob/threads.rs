@@ -309,11 +309,15 @@ impl Attribute for Affinity {
         if !host.root.is_host() {
             // No kernel moves it in a tree.
             let file = format!("/proc/{}/status", thread.tid);
-            let status = host.root.read(&file)?;
-            let anew = |line: &str| {
-                if line.starts_with(ALLOWED) { format!("{ALLOWED}\t{cpus}\n") } else { format!("{line}\n") }
-            };
-            return host.root.write(&file, &status.lines().map(anew).collect::<String>());
+            let status = host.root.read_bytes(&file)?;
+            let mut anew = Vec::new();
+            for line in status.split_inclusive(|&byte| byte == b'\n') {
+                match line.starts_with(ALLOWED.as_bytes()) {
+                    true => anew.extend_from_slice(format!("{ALLOWED}\t{cpus}\n").as_bytes()),
+                    false => anew.extend_from_slice(line),
+                }
+            }
+            return fs::write(host.root.path(&file), anew);
         }
         let online = host.topology.online();
         if online.difference(cpus).is_empty() {
