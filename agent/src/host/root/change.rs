@@ -18,7 +18,8 @@ impl Root {
     ///
     /// # Errors
     /// Those of opening and writing; a kernel's refusal is the error of the write.
-    pub fn write(&self, absolute: &str, text: &str) -> io::Result<()> {
+    pub fn write(&self, absolute: &str, text: impl AsRef<[u8]>) -> io::Result<()> {
+        let text = text.as_ref();
         let mut file = match &self.tree {
             None => fs::OpenOptions::new().write(true).truncate(true).open(absolute)?,
             Some(tree) => {
@@ -27,8 +28,8 @@ impl Root {
                 file
             }
         };
-        let text = if text.is_empty() && self.is_host() { "\n" } else { text };
-        match file.write(text.as_bytes())? {
+        let text = if text.is_empty() && self.is_host() { b"\n" } else { text };
+        match file.write(text)? {
             written if written == text.len() => Ok(()),
             written => Err(io::Error::other(format!("only {written} of {} bytes were taken", text.len()))),
         }

@@ -317,7 +317,7 @@ impl Attribute for Affinity {
                     false => anew.extend_from_slice(line),
                 }
             }
-            return fs::write(host.root.path(&file), anew);
+            return host.root.write(&file, anew);
         }
         let online = host.topology.online();
         if online.difference(cpus).is_empty() {
