@@ -107,7 +107,7 @@ impl Knob for FileKnob {
                 }
                 Err(KnobError::Impossible {
                     value: value.clone(),
-                    why: format!("there is only {}", excerpt::quoted(known)),
+                    why: format!("there is only {}", excerpt::value(known)),
                 })
             }
             _ => Ok(value.clone()),

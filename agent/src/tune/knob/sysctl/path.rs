@@ -115,7 +115,7 @@ impl Knob for Named {
         if chosen(&known).is_some() && bracketed(&known).all(|(choice, _)| choice != wanted) {
             return Err(KnobError::Impossible {
                 value: value.clone(),
-                why: format!("there is only {}", excerpt::quoted(known)),
+                why: format!("there is only {}", excerpt::value(known)),
             });
         }
         Ok(Value::Text(wanted))
