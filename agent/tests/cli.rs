@@ -241,7 +241,9 @@ fn the_doctor_works_without_any_privilege_and_finds_that_out() {
     };
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stdout(&output).contains("with CAP_BPF and CAP_PERFMON"), "{}", stdout(&output));
-    assert!(stdout(&output).lines().all(|line| line.chars().count() <= 100), "{}", stdout(&output));
+    // A word is never broken: the list of capabilities is one.
+    let fits = |line: &str| line.chars().count() <= 100 || !line.trim_start().contains(' ');
+    assert!(stdout(&output).lines().all(fits), "{}", stdout(&output));
 }
 
 #[test]
