@@ -77,7 +77,7 @@ fn tree(user: &Unprivileged) -> Result<PathBuf> {
         ("sys/devices/system/cpu/present", "0-3\n"),
         ("sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n"),
         ("etc/quell/profiles/own.toml", PROFILE),
-        ("var/lib/quell/tune/1.journal", ""),
+        ("var/lib/quell/tune/0001.journal", ""),
         ("run/quell/tune.lock", ""),
     ] {
         let path = tree.join(path);
