@@ -122,7 +122,7 @@ pub fn journal(bytes: &[u8], tree: &Path) {
     let Ok(root) = Root::at(tree) else { return };
     let store = Store::of(&root);
     create(store.directory());
-    put(&store.directory().join("1.journal"), bytes);
+    put(&store.directory().join("0001.journal"), bytes);
     if let Ok(transactions) = store.transactions() {
         for transaction in &transactions.readable {
             let _ = (transaction.to_undo(), transaction.left().count(), transaction.confirm_by());

@@ -22,7 +22,8 @@ pub fn template() -> &'static Path {
 
 /// Whether a character is not shown as itself: C0 and C1 controls, bidirectional controls, line separators.
 pub fn is_hidden(one: char) -> bool {
-    one.is_control() || matches!(one, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    one.is_control()
+        || matches!(one, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// Whether XML 1.0 allows a character (production 2, Char).

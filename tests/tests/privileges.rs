@@ -77,7 +77,7 @@ fn tree(user: &Unprivileged) -> Result<PathBuf> {
         ("sys/devices/system/cpu/present", "0-3\n"),
         ("sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n"),
         ("etc/quell/profiles/own.toml", PROFILE),
-        ("var/lib/quell/tune/1.journal", ""),
+        ("var/lib/quell/tune/0001.journal", ""),
         ("run/quell/tune.lock", ""),
     ] {
         let path = tree.join(path);
@@ -259,7 +259,8 @@ fn a_command_has_none_of_the_files_capabilities() -> Result<()> {
     if !kernel::privileged(TEST) {
         return Ok(());
     }
-    let ended = Running::spawn(user.command().args(["record", "-o", "x.svg", "--", "cat", "/proc/self/status"]))?
+    // A recording rather than a page: so short a command may have no sample to draw.
+    let ended = Running::spawn(user.command().args(["record", "-o", "x.quell", "--", "cat", "/proc/self/status"]))?
         .wait()?
         .expect_code(0)?;
     let found = sets(&ended.stdout);
@@ -276,7 +277,7 @@ fn a_command_has_none_of_the_files_capabilities() -> Result<()> {
     let program = user.roots()?.join("program");
     fs::copy("/bin/true", &program)?;
     fs::set_permissions(&program, Permissions::from_mode(0o755))?;
-    for verb in [&["record", "-o", "y.svg", "--"][..], &["run", "--"]] {
+    for verb in [&["record", "-o", "y.quell", "--"][..], &["run", "--"]] {
         let output = user.command().args(verb).arg(&program).output()?;
         assert_ne!(output.status.code(), Some(0), "{verb:?} started a program that its caller may not reach");
     }
@@ -292,7 +293,7 @@ fn a_command_of_roots_is_as_if_root_had_started_it() -> Result<()> {
     }
     let dir = Workdir::new()?;
     let own = fs::read_to_string("/proc/self/status")?;
-    for verb in [&["record", "-o", "x.svg"][..], &["run"]] {
+    for verb in [&["record", "-o", "x.quell"][..], &["run"]] {
         let ended = dir.run([verb, &["--", "cat", "/proc/self/status"]].concat())?.expect_code(0)?;
         let (own, found) = (sets(&own), sets(&ended.stdout));
         for set in ["Inh", "Prm", "Eff", "Bnd", "Amb"] {
