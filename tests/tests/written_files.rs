@@ -96,7 +96,7 @@ fn a_file_that_another_user_has_made_is_refused_before_the_capture() -> Result<(
         let Some(shared) = Shared::new(TEST, sticky)? else { return Ok(()) };
         // The first attack of all: a page with set-id bits, which root's would have kept.
         shared.plant("echo old > quell.html; chmod 4777 quell.html")?;
-        let ended = shared.dir.run(["record", "-a"])?.expect_code(2)?;
+        let ended = shared.dir.run(["record", "-a", "-d", "1"])?.expect_code(2)?;
         assert!(
             ended.stderr.contains("quell.html is a file of ") && ended.stderr.contains("uid 65534"),
             "{}",
@@ -132,7 +132,7 @@ fn links_of_another_user_are_refused_wherever_they_stand() -> Result<()> {
         for output in ["middle/victim", "chain/new.folded", "./middle/../new.folded"] {
             shared.refuses(output, &["is a symbolic link of ", "uid 65534"])?;
         }
-        let ended = shared.dir.run(["record", "-a", "-o", "x.quell"])?.expect_code(2)?;
+        let ended = shared.dir.run(["record", "-a", "-d", "1", "-o", "x.quell"])?.expect_code(2)?;
         assert!(ended.stderr.contains("x.quell is a symbolic link of "), "{}", ended.stderr);
         assert_eq!(fs::read_to_string(&victim)?, "as it was");
         assert!(!private.path("new.folded").exists() && !shared.path("nowhere").exists());

@@ -204,10 +204,8 @@ impl Directory {
     /// A name that nobody can guess: `.STEM.RANDOM.tmp`.
     pub(crate) fn random_name(&self, stem: &OsStr) -> Result<OsString, FileError> {
         let random = next_random().map_err(|source| self.io("name", stem, source))?;
-        let stem = stem.as_bytes();
-        let mut name = b".".to_vec();
-        name.extend(&stem[..stem.len().min(LONGEST_STEM)]);
-        name.extend(format!(".{random:016x}.tmp").into_bytes());
+        let mut name = temporary_stem(stem);
+        name.extend(format!("{random:016x}{TEMPORARY}").into_bytes());
         Ok(OsString::from_vec(name))
     }
 
@@ -283,6 +281,17 @@ impl Directory {
             }
         }
         Ok(())
+    }
+
+    /// Removes temporary files of the caller's that were to take the place of a file, and whose process was killed. For those who
+    /// write this file under a lock: those of a process that is at work are the same to look at.
+    pub(crate) fn remove_leftovers(&self, name: &OsStr) {
+        for left in self.names().unwrap_or_default().iter().filter(|left| is_temporary(left, name)) {
+            let is_file = |entry: Entry| entry.kind() == super::Kind::File && entry.owner().is_caller();
+            if self.entry(left).is_ok_and(|entry| entry.is_some_and(is_file)) {
+                let _ = self.remove_file(left);
+            }
+        }
     }
 
     /// The names in it, in no order.
@@ -366,6 +375,22 @@ impl AsFd for Directory {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
     }
+}
+
+/// How a temporary name ends; before it come 16 hexadecimal digits.
+const TEMPORARY: &str = ".tmp";
+
+/// How the temporary names for a name begin.
+fn temporary_stem(name: &OsStr) -> Vec<u8> {
+    let name = name.as_bytes();
+    [b".", &name[..name.len().min(LONGEST_STEM)], b"."].concat()
+}
+
+/// Whether a name is a temporary one for another.
+fn is_temporary(temporary: &OsStr, name: &OsStr) -> bool {
+    let random = temporary.as_bytes().strip_prefix(temporary_stem(name).as_slice());
+    let random = random.and_then(|random| random.strip_suffix(TEMPORARY.as_bytes()));
+    random.is_some_and(|random| random.len() == 16 && random.iter().all(u8::is_ascii_hexdigit))
 }
 
 /// A path's directory and its last component.

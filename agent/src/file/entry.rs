@@ -73,11 +73,10 @@ impl Entry {
         self.stat.st_mode & 0o777
     }
 
-    /// How many names it has.
+    /// Whether it has no other name.
     #[must_use]
-    pub fn names(&self) -> u64 {
-        // The type differs by architecture.
-        u64::try_from(self.stat.st_nlink).unwrap_or(u64::MAX)
+    pub fn has_one_name(&self) -> bool {
+        self.stat.st_nlink == 1
     }
 
     /// Whether it is `/dev/null`: writing to it does nothing, whoever put it there.

@@ -72,7 +72,7 @@ impl Place {
                 // A file with another name elsewhere is replaced, not written.
                 Kind::File | Kind::Directory => entry.owner().is_caller(),
                 // Written as it is: one with another name may be somebody's for another purpose.
-                Kind::Fifo => entry.owner().is_caller() && entry.names() == 1,
+                Kind::Fifo => entry.owner().is_caller() && entry.has_one_name(),
                 Kind::CharacterDevice => entry.is_null_device(),
                 Kind::Link | Kind::Socket | Kind::BlockDevice => false,
             }

@@ -39,7 +39,7 @@ impl<'a> Replacement<'a> {
     /// The permissions cannot be set.
     pub fn keep_permissions(&self) -> Result<(), FileError> {
         let Some(old) = self.directory.entry(&self.name)? else { return Ok(()) };
-        let own = old.kind() == Kind::File && old.owner().is_caller() && old.names() == 1;
+        let own = old.kind() == Kind::File && old.owner().is_caller() && old.has_one_name();
         if own && self.directory.protects_the_callers_files() {
             let permissions = Permissions::from_mode(old.permissions());
             self.file.set_permissions(permissions).map_err(|source| self.directory.io("write", &self.name, source))?;

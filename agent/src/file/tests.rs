@@ -256,3 +256,17 @@ fn a_descriptor_is_duplicated_and_must_be_open_for_writing() {
     let number = std::os::fd::AsRawFd::as_raw_fd(&own);
     assert!(matches!(OutputFile::open(Path::new(&format!("/dev/fd/{number}"))), Err(FileError::Descriptor { .. })));
 }
+
+#[test]
+fn what_a_killed_writer_left_is_removed_and_nothing_that_is_called_alike() {
+    let (private, _) = directories();
+    let kept =
+        [".grub.tmp", ".grub.0123456789abcde.tmp", ".grub.0123456789abcdeg.tmp", ".grubs.0123456789abcdef.tmp", "grub"];
+    for name in kept.iter().chain(&[".grub.0123456789abcdef.tmp"]) {
+        fs::write(private.path().join(name), "").expect("a file");
+    }
+    fs::create_dir(private.path().join(".grub.1123456789abcdef.tmp")).expect("a directory");
+    Directory::open(private.path()).expect("a directory").remove_leftovers(OsStr::new("grub"));
+    assert!(kept.iter().all(|name| private.path().join(name).exists()));
+    assert_eq!(names(private.path()).len(), kept.len() + 1);
+}

@@ -11,7 +11,7 @@ use quell_tests::fake_host::small_vm;
 use crate::case::{Case, can_meddle};
 
 /// What changes files: killed before, at each of them.
-const CHANGES: &str = "write,fsync,fdatasync,ftruncate,mkdir,rename,unlink";
+const CHANGES: &str = "write,fsync,fdatasync,ftruncate,mkdir,mkdirat,rename,renameat2,unlink";
 
 #[test]
 fn killed_at_any_change_an_apply_is_recovered_to_the_byte() -> Result<()> {

@@ -84,10 +84,10 @@ fn who_comes_too_late_to_hold_it_holds_nothing() -> Result<()> {
     kill(Pid::from_raw(first), Signal::SIGKILL)?;
     turns::until("the first is gone", || Ok((!runs(first, "hold")).then_some(())))?;
     fs::remove_file(case.post("hold-0001"))?;
-    // Stopped when it has opened the file of its post.
+    // Stopped when it has opened the file of its post, before it has it locked: it tries that again.
     let post = case.post("hold-0001");
     let mut command = Command::new("strace");
-    command.args(["-qq", "-o", "/dev/null", "-e", "inject=openat:signal=STOP:when=1", "-P"]).arg(&post);
+    command.args(["-qq", "-o", "/dev/null", "-e", "inject=flock:error=EAGAIN:signal=STOP:when=1"]);
     let mut late = command.arg(agent::binary()?).args(case.words(&["hold", "1"])).spawn()?;
     turns::until("it opens its post", || Ok(post.exists().then_some(())))?;
     case.quell(&["rollback"])?.expect_code(0)?;

@@ -48,7 +48,8 @@ impl Root {
     }
 
     /// Replaces a file's bytes in one step: whoever reads it finds the old ones or the new ones. Where a link is in its place, the
-    /// file behind it is replaced. `prepare` gives the new file its attributes; else it is for its owner alone.
+    /// file behind it is replaced. `prepare` gives the new file its attributes; else it is for its owner alone. One process at a
+    /// time does this, the one that has the host's lock.
     ///
     /// # Errors
     /// Those of creating, writing, flushing and renaming; then the file is as it was.
@@ -66,6 +67,7 @@ impl Root {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             old => Some(old?),
         };
+        directory.remove_leftovers(&name);
         let replacement = Replacement::create(&directory, &name)?;
         prepare(old.as_ref(), replacement.file())?;
         replacement.file().write_all(bytes)?;
@@ -207,6 +209,7 @@ impl Root {
     pub fn write_state(&self, absolute: &str, bytes: &[u8]) -> io::Result<()> {
         let (directory, name) = split(absolute)?;
         let directory = self.state_directory(directory)?;
+        directory.remove_leftovers(name);
         let replacement = Replacement::create(&directory, name)?;
         replacement.file().write_all(bytes)?;
         replacement.commit()?;

@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 
 use super::Errand;
 use super::release::is_at_work;
+use crate::file::FileError;
 use crate::host::Root;
 use crate::tune::lock;
 
@@ -43,7 +44,12 @@ impl Post {
 /// Who is at a post; `None` where nobody is.
 pub(super) fn manned(root: &Root, errand: &Errand) -> io::Result<Option<Pid>> {
     let Some(directory) = root.existing_state_directory(lock::RUNTIME)? else { return Ok(None) };
-    let Some(file) = lock::open_own(&directory, &name(errand), OFlag::O_RDONLY)? else { return Ok(None) };
+    let file = match lock::open_own(&directory, &name(errand), OFlag::O_RDONLY) {
+        Ok(Some(file)) => file,
+        // What is no file is nobody's post.
+        Ok(None) | Err(FileError::Unsuitable { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
     let is_loose = lock::is_loose(&file)?;
     match Flock::lock(file, FlockArg::LockSharedNonblock) {
         Ok(_) => Ok(None),

@@ -68,6 +68,7 @@ impl OwnedBlock {
         }
         let remove = || {
             let (directory, name) = root.parent(file)?;
+            directory.remove_leftovers(&name);
             directory.remove_file(&name)?;
             Ok(directory.sync()?)
         };
