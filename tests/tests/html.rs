@@ -402,3 +402,22 @@ fn what_was_not_recorded_is_said() {
     let on = browser.open("");
     assert_eq!(on.text("view"), "No on-CPU samples in this capture: the cpu probe ran and took none.");
 }
+
+#[test]
+fn hostile_names_are_text_and_do_nothing() {
+    const HOSTILE: &str = "<img src=x onerror=\"document.title='owned'\">\u{202e}\u{1b}";
+    const SHOWN: &str = "<img src=x onerror=\"document.title='owned'\">\\u202e\\u001b";
+    let mut profile = profile();
+    profile.meta.host.hostname = HOSTILE.to_owned();
+    profile.threads[0].comm = HOSTILE.to_owned();
+    for frame in &mut profile.frames {
+        (frame.name, frame.module) = (format!("{}{HOSTILE}", frame.name), HOSTILE.to_owned());
+    }
+    let Some(browser) = Browser::new(&profile) else { return };
+    for view in ["functions", "threads", "wakes"] {
+        let page = browser.open(&format!("view={view}"));
+        assert!(page.text("capture").starts_with(SHOWN), "{}", page.text("capture"));
+        assert!(page.text("view").contains(SHOWN), "{view}: {}", page.text("view"));
+        assert!(!page.0.contains("<img") && !page.0.contains("<title>owned") && !page.0.contains('\u{202e}'), "{view}");
+    }
+}
