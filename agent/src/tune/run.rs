@@ -124,7 +124,7 @@ fn place(cpus: &CpuSet) -> Result<(), RunError> {
         if outside.is_empty() {
             let procs = format!("{group}/cgroup.procs");
             let hint = "entering the isolated partition takes root".to_owned();
-            Root::host().write(&procs, &std::process::id().to_string()).map_err(failed(what, Some(hint)))?;
+            Root::host().write(&procs, std::process::id().to_string()).map_err(failed(what, Some(hint)))?;
         } else if outside != *cpus {
             return Err(RunError::Partition { wanted: cpus.clone(), partition });
         }

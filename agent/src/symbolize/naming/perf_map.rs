@@ -128,7 +128,7 @@ mod tests {
         let found = names(&map(text.as_bytes()), &addresses).expect("readable");
         for (address, found) in addresses.iter().zip(found.names) {
             let covers = |(_, (start, size)): &(usize, &(u64, u64))| address >= start && address - start < *size;
-            let last = entries.iter().enumerate().filter(covers).last();
+            let last = entries.iter().enumerate().rfind(covers);
             assert_eq!(found, last.and_then(|(line, (start, _))| symbol(&format!("f{line}"), address - start)));
         }
     }

@@ -159,7 +159,7 @@ pub(super) fn read(host: &Host, irq: Irq) -> Result<Result<CpuSet, String>, Knob
 pub(super) fn write(host: &Host, irq: Irq, cpus: &CpuSet) -> Result<(), KnobError> {
     let file = file(irq);
     let path = host.root.display_path(&file);
-    match host.root.write(&file, &cpus.to_string()) {
+    match host.root.write(&file, cpus.to_string()) {
         Ok(()) => Ok(()),
         // write_irq_affinity, kernel/irq/proc.c: -EIO where the user may not set it, -EPERM from 6.12 on
         // (eb29369fa543).

@@ -132,7 +132,7 @@ impl Attribute for Membership {
             )));
         }
         let group = if path == "/" { mount.to_owned() } else { format!("{mount}{path}") };
-        host.root.write(&format!("{group}/cgroup.procs"), &thread.tid.to_string())?;
+        host.root.write(&format!("{group}/cgroup.procs"), thread.tid.to_string())?;
         if host.root.is_host() {
             return Ok(());
         }
@@ -145,7 +145,7 @@ impl Attribute for Membership {
             Some(line) => format!("{line}:{path}\n"),
             None => format!("{line}\n"),
         });
-        host.root.write(&file, &moved.collect::<String>())
+        host.root.write(&file, moved.collect::<String>())
     }
 }
 
