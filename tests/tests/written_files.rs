@@ -353,3 +353,52 @@ fn an_unfinished_report_that_is_exchanged_leads_nowhere() -> Result<()> {
     }
     Ok(())
 }
+
+/// Kernels before 5.6, and seccomp filters of container runtimes that do not know it.
+#[test]
+fn all_of_it_holds_where_openat2_is_refused() -> Result<()> {
+    const TEST: &str = "all_of_it_holds_where_openat2_is_refused";
+    let traced = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
+    if !traced.is_ok_and(|status| status.success()) {
+        kernel::skipped(TEST, "needs strace, and leave to trace");
+        return Ok(());
+    }
+    for errno in ["ENOSYS", "EPERM"] {
+        let Some(shared) = Shared::new(TEST, 0o1777)? else { return Ok(()) };
+        let private = Workdir::new()?;
+        fs::write(private.path("victim"), "as it was")?;
+        let folder = private.path("").display().to_string();
+        shared.plant(&format!("ln -s {folder}/victim link.folded; ln -s {folder} middle; echo > file.folded"))?;
+        let quell = |words: &[&str]| -> Result<Ended> {
+            let mut command = Command::new("strace");
+            command.args(["-qq", "-f", "-o", "/dev/null", "-e", &format!("inject=openat2:error={errno}")]);
+            command.arg(agent::binary()?).args(words).current_dir(shared.path("")).stdin(Stdio::null());
+            Running::spawn(&mut command)?.wait()
+        };
+        let small = small::path().display().to_string();
+        let report = |output: &str| quell(&["report", &small, "--format", "folded", "-o", output]);
+        report("own.folded")?.expect_code(0)?;
+        report("own.folded")?.expect_code(0)?;
+        assert_eq!(mode(&shared.path("own.folded"))?, 0o600);
+        for output in ["link.folded", "middle/victim", "file.folded"] {
+            let ended = report(output)?.expect_code(2)?;
+            assert!(ended.stderr.contains("uid 65534"), "{output}: {}", ended.stderr);
+        }
+        assert_eq!(fs::read_to_string(private.path("victim"))?, "as it was");
+        // Of a tree, which another crate resolves then.
+        let host = quell_tests::fake_host::small_vm();
+        let tree = host.path().display().to_string();
+        let before = host.read("/proc/sys/vm/swappiness");
+        let setting = "[[set]]\nknob = \"memory.swappiness\"\nvalue = 9\nreason = \"a test\"\n";
+        fs::write(shared.path("case.toml"), format!("summary = \"a test\"\n{setting}"))?;
+        quell(&["tune", "--root", &tree, "apply", "./case.toml", "--yes"])?.expect_code(0)?;
+        assert_eq!(host.read("/proc/sys/vm/swappiness").trim(), "9");
+        quell(&["tune", "--root", &tree, "rollback"])?.expect_code(0)?;
+        assert_eq!(host.read("/proc/sys/vm/swappiness").trim(), before.trim());
+        fs::remove_file(host.at("/proc/sys/vm/swappiness"))?;
+        symlink(private.path("victim"), host.at("/proc/sys/vm/swappiness"))?;
+        quell(&["tune", "--root", &tree, "apply", "./case.toml", "--yes"])?;
+        assert_eq!(fs::read_to_string(private.path("victim"))?, "as it was");
+    }
+    Ok(())
+}

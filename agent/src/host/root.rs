@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use nix::fcntl::AtFlags;
-use nix::unistd::{AccessFlags, access, faccessat};
+use nix::sys::statvfs::{FsFlags, fstatvfs};
+use nix::unistd::{AccessFlags, access};
 
 use tree::Tree;
 
@@ -179,16 +179,13 @@ impl Root {
     /// Whether a path is on a file system that is mounted read-only, which stops root too.
     #[must_use]
     pub fn is_read_only(&self, absolute: &str) -> bool {
-        // access(2) says so before it looks at modes (sb_permission, fs/namei.c).
-        let writable = match &self.tree {
-            None => access(absolute, AccessFlags::W_OK),
-            // By its directory's descriptor: an empty path takes faccessat2(2), of Linux 5.8.
-            Some(tree) => match tree.real(absolute).and_then(|real| tree.parent(&real)) {
-                Ok((parent, name)) => faccessat(&parent, name.as_os_str(), AccessFlags::W_OK, AtFlags::empty()),
-                Err(_) => return false,
-            },
-        };
-        writable == Err(Errno::EROFS)
+        match &self.tree {
+            // access(2) says so before it looks at modes (sb_permission, fs/namei.c).
+            None => access(absolute, AccessFlags::W_OK) == Err(Errno::EROFS),
+            Some(tree) => tree
+                .resolve(absolute)
+                .is_ok_and(|file| fstatvfs(&file).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY))),
+        }
     }
 
     /// What a symbolic link says.

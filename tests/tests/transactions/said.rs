@@ -233,7 +233,7 @@ fn root_is_not_told_to_be_root() -> Result<()> {
         return Ok(());
     }
     let case = Case::new()?;
-    let plan = case.meddled_at(&["plan", case.apply()[1]], "openat:error=EPERM", &[THIRD])?.expect_code(0)?;
+    let plan = case.meddled_at(&["plan", case.apply()[1]], "read:error=EPERM", &[THIRD])?.expect_code(0)?;
     let said = plan.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(said.contains("swappiness may not be changed: Operation not permitted"), "{said}");
     let is_root = nix::unistd::geteuid().is_root();
