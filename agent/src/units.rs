@@ -216,7 +216,7 @@ impl std::str::FromStr for CpuSet {
     type Err = CpuListError;
 
     fn from_str(list: &str) -> Result<Self, Self::Err> {
-        let bad = || CpuListError(list.trim().chars().take(64).collect());
+        let bad = || CpuListError(list.trim().chars().take(256).collect());
         let number = |text: &str| text.trim().parse::<u32>().map_err(|_| bad());
         let mut cpus = std::collections::BTreeSet::new();
         // A list may come from a file of any length. What nobody repeats this often is not a list.

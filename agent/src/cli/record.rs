@@ -122,8 +122,17 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     };
     let closing = Closing::begin(signals, ending)?;
     // Whatever naming costs or breaks, the capture is on disk.
-    let unnamed = write_unnamed(&recording, &outputs)?;
-    closing.captured_is_safe();
+    let unnamed = match write_unnamed(&recording, &outputs) {
+        Ok(unnamed) => {
+            closing.captured_is_safe();
+            unnamed
+        }
+        // It is tried again, with names, and said then. The other outputs may have room.
+        Err(error) => {
+            tracing::debug!("not written before it was named: {error:#}");
+            None
+        }
+    };
     recording.meta.symbols =
         symbolize::symbolize(&mut recording, &mut spaces, &prepared.kernel_symbols, &mut || closing.skips_naming());
     recording.meta.losses.truncated_user_stacks = symbolize::truncated_user_stacks(&recording);
