@@ -44,8 +44,9 @@ pub(super) fn prepare(outputs: &[Output]) -> anyhow::Result<Prepared> {
     let needs_override = outputs.iter().filter_map(Output::path).any(|path| !is_own_to_write(path));
     let to_write = if needs_override { capabilities(&[RECORD_TO_WRITE]) } else { Vec::new() };
     let capture = capabilities(&[RECORD]);
-    keep_only(&[capture.as_slice(), to_write.as_slice()].concat())?;
-    put_into_effect(&capture)?;
+    let to_attach = if perf_events_take_sys_admin() { vec![Capability::SysAdmin] } else { Vec::new() };
+    keep_only(&[capture.as_slice(), &to_write, &to_attach].concat())?;
+    put_into_effect(&[capture.as_slice(), &to_attach].concat())?;
     Ok(Prepared { statistics: statistics.flatten(), kernel_symbols, processes: Some(processes), to_write })
 }
 
@@ -58,6 +59,7 @@ impl Prepared {
     /// Once the probes are attached: only what the capture itself needs stays in effect. What its readers need stays
     /// permitted, since they are started anew when they have to be killed.
     pub(super) fn attached(&self) -> Result<(), PrivilegeError> {
+        keep_only(&[capabilities(&[RECORD]).as_slice(), &self.to_write].concat())?;
         put_into_effect(&[Capability::Bpf, Capability::Perfmon])
     }
 
@@ -69,6 +71,13 @@ impl Prepared {
 
 fn capabilities(needs: &[&[Need]]) -> Vec<Capability> {
     needs.iter().copied().flatten().map(|need| need.capability).collect()
+}
+
+/// Whether perf events take `CAP_SYS_ADMIN`, and `CAP_PERFMON` does not do: a patch of Debian's and Ubuntu's kernels knows
+/// levels above 2.
+fn perf_events_take_sys_admin() -> bool {
+    let level = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid");
+    level.is_ok_and(|level| level.trim().parse::<i32>().is_ok_and(|level| level > 2))
 }
 
 /// Whether the directory that a result goes to can surely be written without any capability.

@@ -92,6 +92,11 @@ pub const DOCTOR: &[Need] = &[
     need(Capability::DacReadSearch, Kept::WhileRunning, "look for tracefs"),
     need(Capability::Syslog, Kept::WhileRunning, "tell whether /proc/kallsyms shows addresses"),
     need(Capability::SysAdmin, Kept::WhileRunning, "try the kernel's BPF run-time statistics"),
+    need(
+        Capability::SysResource,
+        Kept::WhileRunning,
+        "raise the limit of locked memory, which counts BPF maps before 5.11",
+    ),
 ];
 
 const LOOKING: &[Need] = &[need(
