@@ -313,24 +313,89 @@ fn a_second_ctrl_c_skips_naming_and_loses_nothing() -> Result<()> {
         ensure!(!quell.has_ended()?, "it was over too soon to be seen");
         child(pid, "quell-namer").map_or(Ok(None), |found| Ok(found.map(drop)))
     })?;
+    let own = descendants(pid)?;
     quell.signal(Signal::SIGINT)?;
     quell.wait()?.expect_code(0)?;
     let recorded = Recorded::read(&dir.path("x.quell"))?;
     assert!(unnamed(&recorded).contains_key("naming was cut short"), "{:?}", unnamed(&recorded));
     assert!(dir.path("x.html").exists());
-    fixture_is_gone(pid)
+    are_gone(&own)
 }
 
-/// Nothing of quell runs on.
-fn fixture_is_gone(pid: i32) -> Result<()> {
-    turns::until("quell's children end with it", || {
-        let mut left = false;
-        for entry in fs::read_dir("/proc")?.flatten() {
-            let stat = fs::read(entry.path().join("stat")).unwrap_or_default();
-            let text = String::from_utf8_lossy(&stat);
-            let parent = text.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1));
-            left |= parent == Some(&pid.to_string());
+/// The processes that descend from one, with their names.
+fn descendants(of: i32) -> Result<BTreeMap<i32, String>> {
+    let mut found = BTreeMap::new();
+    let mut parents = vec![of];
+    while let Some(parent) = parents.pop() {
+        // One that has ended since has none.
+        let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+        for child in children.split_whitespace() {
+            let pid = child.parse()?;
+            found.insert(pid, fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default());
+            parents.push(pid);
         }
-        Ok((!left).then_some(()))
+    }
+    Ok(found)
+}
+
+/// None of these processes runs on.
+fn are_gone(processes: &BTreeMap<i32, String>) -> Result<()> {
+    assert!(!processes.is_empty());
+    turns::until("quell's children end with it", || {
+        let runs = |(pid, name): (&i32, &String)| {
+            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm == *name)
+        };
+        Ok((!processes.iter().any(runs)).then_some(()))
     })
+}
+
+#[test]
+fn quells_own_processes_are_in_no_capture() -> Result<()> {
+    if !can_run("quells_own_processes_are_in_no_capture") {
+        return Ok(());
+    }
+    let _alone = turns::alone();
+    let dir = open_to_all()?;
+    let mut burn = Fixture::start("burn", &["--seconds", "1"])?;
+    let quell = dir.spawn(FLAGS)?;
+    quell.captures()?;
+    // Who is sampled has its mappings read.
+    burn.go()?;
+    burn.finish::<Burned>()?;
+    let own = descendants(quell.pid()?.as_raw())?;
+    for name in ["quell-starter\n", "quell-reader\n", "quell-keeper\n"] {
+        assert!(own.values().any(|one| one == name), "{own:?}");
+    }
+    quell.signal(Signal::SIGINT)?;
+    quell.wait()?.expect_code(0)?;
+    let recorded = Recorded::read(&dir.path("x.quell"))?;
+    for (pid, name) in &own {
+        assert!(recorded.is_without(*pid), "{name}");
+    }
+    are_gone(&own)
+}
+
+#[test]
+fn sigterm_ends_a_capture_whose_reader_takes_nothing() -> Result<()> {
+    if !can_run("sigterm_ends_a_capture_whose_reader_takes_nothing") {
+        return Ok(());
+    }
+    let _alone = turns::alone();
+    let dir = open_to_all()?;
+    let pipe = dir.path("x.html");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU)?;
+    for others in [&[][..], &["-o", "y.quell"]] {
+        // Opened for both, so that neither this nor quell waits for the other; never read.
+        let reader = fs::File::options().read(true).write(true).open(&pipe)?;
+        let quell = dir.spawn([&["record", "-a", "-o", "x.html"], others].concat())?;
+        quell.captures()?;
+        let own = descendants(quell.pid()?.as_raw())?;
+        quell.signal(Signal::SIGTERM)?;
+        let ended = quell.wait()?.expect_code(143)?;
+        assert!(ended.stderr.contains("terminated before everything was written\nhint: "), "{}", ended.stderr);
+        are_gone(&own)?;
+        drop(reader);
+    }
+    Recorded::read(&dir.path("y.quell"))?;
+    Ok(())
 }

@@ -25,6 +25,17 @@ const METER: &[Allowed] = &[Allowed::Is(libc::SYS_bpf, 0, aya_obj::generated::bp
 
 const READER: &[Allowed] = &[Allowed::Any(libc::SYS_process_vm_readv)];
 
+/// Beside all that a reader may, which is a copy of it: making one, and the filter that takes this away again.
+const STARTER: &[Allowed] = &[
+    Allowed::Without(libc::SYS_clone, 0, (libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_NEWUSER) as u32),
+    Allowed::Any(libc::SYS_set_robust_list),
+    Allowed::Any(libc::SYS_wait4),
+    Allowed::Any(libc::SYS_socketpair),
+    Allowed::Any(libc::SYS_pidfd_open),
+    Allowed::Any(libc::SYS_prctl),
+    Allowed::Any(libc::SYS_seccomp),
+];
+
 const NAMER: &[Allowed] = &[
     Allowed::Any(libc::SYS_memfd_create),
     Allowed::Any(libc::SYS_ftruncate),
@@ -44,7 +55,7 @@ pub(super) fn confine(role: Role) -> Result<(), ChildError> {
             no_files(None);
             filter::allow_only(&[BASE, METER])
         }
-        Role::Reader => filter::allow_only(&[BASE, READING, READER]),
+        Role::Starter => filter::allow_only(&[BASE, READING, READER, STARTER]),
         Role::Keeper => {
             no_files(None);
             filter::allow_only(&[BASE, WAITING])
@@ -59,6 +70,14 @@ pub(super) fn confine(role: Role) -> Result<(), ChildError> {
             filter::allow_only(&[BASE, READING, NAMER])
         }
     }
+}
+
+/// Takes from a copy of the starter what a reader does not need.
+///
+/// # Errors
+/// As [`confine`].
+pub(super) fn confine_reader() -> Result<(), ChildError> {
+    filter::allow_only(&[BASE, READING, READER])
 }
 
 fn limit(resource: Resource, value: u64) -> Result<(), ChildError> {

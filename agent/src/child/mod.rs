@@ -2,7 +2,8 @@
 //!
 //! [`spawn`] executes `/proc/self/exe` with [`ARGUMENT`] and the name of a [`Role`]. The child's descriptor 0 is one end of a
 //! socket pair, and its only connection to the parent: its environment is empty, its other
-//! standard descriptors are `/dev/null`, and whatever else was inherited is closed. It ends when the parent does.
+//! standard descriptors are `/dev/null`, and whatever else was inherited is closed. It ends when the parent does. Readers alone are
+//! not executed but copies of the starter, since what they need is given up by then.
 //!
 //! `main` calls [`requested`] before it looks at the command line, and [`run`] where that names a role.
 
@@ -10,6 +11,7 @@ mod channel;
 mod confine;
 mod filter;
 mod meter;
+mod process;
 mod worker;
 
 use std::ffi::OsStr;
@@ -17,7 +19,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
@@ -27,6 +29,7 @@ use crate::{inspect, symbolize, sys};
 
 pub(crate) use channel::{Channel, Message};
 pub use meter::Meter;
+pub(crate) use process::Process;
 pub(crate) use worker::{CallError, Limits, Watch, Worker};
 
 /// The first argument of a child, before the name of its role.
@@ -37,8 +40,8 @@ pub const ARGUMENT: &str = "__child";
 pub enum Role {
     /// Turns the kernel's BPF run-time statistics on and off.
     Meter,
-    /// Reads other processes.
-    Reader,
+    /// Starts the processes that read other processes.
+    Starter,
     /// Holds their files open.
     Keeper,
     /// Names code.
@@ -47,14 +50,14 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 4] = [Self::Meter, Self::Reader, Self::Keeper, Self::Namer];
+    pub const ALL: [Self; 4] = [Self::Meter, Self::Starter, Self::Keeper, Self::Namer];
 
     /// The role's name on the command line, and the end of the process's name: `quell-meter`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Meter => "meter",
-            Self::Reader => "reader",
+            Self::Starter => "starter",
             Self::Keeper => "keeper",
             Self::Namer => "namer",
         }
@@ -68,7 +71,7 @@ impl Role {
 ///
 /// # Errors
 /// The socket pair or the process cannot be made, or `/proc` is not mounted.
-pub(crate) fn spawn(role: Role) -> io::Result<(Child, UnixStream)> {
+pub(crate) fn spawn(role: Role) -> io::Result<(Process, UnixStream)> {
     prctl::set_no_new_privs()?;
     let (ours, theirs) = UnixStream::pair()?;
     let process = Command::new("/proc/self/exe")
@@ -81,7 +84,8 @@ pub(crate) fn spawn(role: Role) -> io::Result<(Child, UnixStream)> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    Ok((process, ours))
+    // It is not waited for before its descriptor is open, so its id is still its own.
+    Ok((Process::open(process.id())?, ours))
 }
 
 /// The role that the command line asks for: `quell __child meter`. The arguments include the program's own name.
@@ -130,7 +134,7 @@ pub fn run(role: Role) -> ExitCode {
 fn serve(role: Role, socket: UnixStream) -> Result<(), ChildError> {
     let served = match role {
         Role::Meter => confine::confine(role).map(|()| meter::serve(socket)),
-        Role::Reader => confine::confine(role).map(|()| inspect::serve_reader(socket)),
+        Role::Starter => confine::confine(role).map(|()| inspect::serve_starter(socket)),
         Role::Keeper => {
             let keeper = inspect::Keeper::start();
             confine::confine(role).map(|()| keeper.serve(socket))
@@ -156,13 +160,27 @@ fn prepare(role: Role) -> Result<UnixStream, ChildError> {
         .as_fd()
         .try_clone_to_owned()
         .map_err(|source| ChildError::System { what: "take the connection", source })?;
+    // Its only descriptor, so that it closes when the child drops it: what else is at 0 to 2 is `/dev/null`.
+    nix::unistd::dup2_stdin(io::stdout()).map_err(system("close descriptor 0"))?;
     Ok(UnixStream::from(socket))
+}
+
+/// Makes of a copy of the starter a reader.
+///
+/// # Errors
+/// A system call failed, or the kernel does not take the seccomp filter.
+pub(crate) fn become_reader() -> Result<(), ChildError> {
+    let system = |what| move |errno: nix::errno::Errno| ChildError::System { what, source: errno.into() };
+    // A copy does not inherit it.
+    prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("follow the parent's end"))?;
+    prctl::set_name(c"quell-reader").map_err(system("set the process's name"))?;
+    confine::confine_reader()
 }
 
 fn process_name(role: Role) -> &'static std::ffi::CStr {
     match role {
         Role::Meter => c"quell-meter",
-        Role::Reader => c"quell-reader",
+        Role::Starter => c"quell-starter",
         Role::Keeper => c"quell-keeper",
         Role::Namer => c"quell-namer",
     }

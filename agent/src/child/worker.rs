@@ -7,7 +7,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::process::Child;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::channel::{Channel, Message};
-use super::{Role, spawn};
+use super::{Process, Role, spawn};
 
 /// How often a child that has not answered is looked at.
 const SLICE: Duration = Duration::from_millis(10);
@@ -50,7 +50,7 @@ pub(crate) enum CallError {
 /// A child process and the connection to it. Dropping it kills the child.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    child: Child,
+    process: Process,
     channel: Channel,
     /// CPU time of the child when its last request was sent.
     cpu_before: Duration,
@@ -62,9 +62,17 @@ impl Worker {
     /// # Errors
     /// The process cannot be started.
     pub(crate) fn start(role: Role, limit: usize) -> io::Result<Self> {
-        let (child, socket) = spawn(role)?;
+        let (process, socket) = spawn(role)?;
+        Self::new(process, socket, limit)
+    }
+
+    /// A child that runs already, at the other end of `socket`.
+    ///
+    /// # Errors
+    /// The socket cannot be set up.
+    pub(crate) fn new(process: Process, socket: UnixStream, limit: usize) -> io::Result<Self> {
         socket.set_write_timeout(Some(SEND))?;
-        Ok(Self { child, channel: Channel::new(socket, limit), cpu_before: Duration::ZERO })
+        Ok(Self { process, channel: Channel::new(socket, limit), cpu_before: Duration::ZERO })
     }
 
     /// Sends a request.
@@ -77,7 +85,7 @@ impl Worker {
         data: &[u8],
         descriptors: &[BorrowedFd<'_>],
     ) -> io::Result<()> {
-        self.cpu_before = state(self.child.id()).map_or(Duration::ZERO, |state| state.cpu);
+        self.cpu_before = state(self.process.id()).map_or(Duration::ZERO, |state| state.cpu);
         self.channel.send(head, data, descriptors)
     }
 
@@ -106,7 +114,7 @@ impl Worker {
             if cancelled() {
                 return Err(CallError::Cancelled);
             }
-            if watch.has_expired(self.child.id()) {
+            if watch.has_expired(self.process.id()) {
                 return Err(CallError::TimedOut);
             }
             wait_readable(self.channel.as_fd(), SLICE);
@@ -120,7 +128,7 @@ impl Worker {
 
     /// Whether the child has exceeded `watch`.
     pub(crate) fn has_expired(&self, watch: &mut Watch) -> bool {
-        watch.has_expired(self.child.id())
+        watch.has_expired(self.process.id())
     }
 
     /// A watch over what the child does from now on.
@@ -128,20 +136,20 @@ impl Worker {
         Watch::new(limits, self.cpu())
     }
 
+    /// The child's process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// CPU time that the child has used so far.
     pub(crate) fn cpu(&self) -> Duration {
-        state(self.child.id()).map_or(Duration::ZERO, |state| state.cpu)
+        state(self.process.id()).map_or(Duration::ZERO, |state| state.cpu)
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let begin = Instant::now();
-        while matches!(self.child.try_wait(), Ok(None)) && begin.elapsed() < REAP {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        self.process.end(REAP);
     }
 }
 
@@ -174,16 +182,14 @@ impl Watch {
             return false;
         }
         self.looked = now;
-        match state(child) {
-            Some(state) => {
-                // Most of a slice at most: the child may have been blocked only as it was looked at.
-                self.blocked += if state.runnable { Duration::ZERO } else { slice.min(2 * SLICE) };
-                self.blocked > self.limits.blocked
-                    || state.cpu.saturating_sub(self.cpu_before) > self.limits.cpu
-                    || self.begin.elapsed() > 10 * (self.limits.blocked + self.limits.cpu)
-            }
-            None => true,
-        }
+        // A child whose state is not to be seen counts as blocked: /proc may be mounted with hidepid=2, and the child have
+        // privileges that this process lacks. One that has ended has closed its connection.
+        let state = state(child).unwrap_or(State { runnable: false, cpu: Duration::ZERO });
+        // Most of a slice at most: the child may have been blocked only as it was looked at.
+        self.blocked += if state.runnable { Duration::ZERO } else { slice.min(2 * SLICE) };
+        self.blocked > self.limits.blocked
+            || state.cpu.saturating_sub(self.cpu_before) > self.limits.cpu
+            || self.begin.elapsed() > 10 * (self.limits.blocked + self.limits.cpu)
     }
 }
 
@@ -228,6 +234,6 @@ mod tests {
         sleeper.kill().and_then(|()| sleeper.wait()).expect("it ends");
         let mut watch = Watch::new(limits, Duration::ZERO);
         while !watch.has_expired(sleeper.id()) {}
-        assert_eq!(watch.blocked, Duration::ZERO);
+        assert!(watch.blocked > limits.blocked);
     }
 }

@@ -51,7 +51,7 @@ impl Closing {
         self.state.interrupted.load(Ordering::Relaxed) || self.state.terminated_for(NAMING)
     }
 
-    /// What was captured is on disk, named or not: from now on quell may end at any time.
+    /// What was captured is on disk, named or not, or nothing but pipes is to have it: from now on quell may end at any time.
     pub(crate) fn captured_is_safe(&self) {
         self.state.safe.store(true, Ordering::Relaxed);
     }
@@ -93,7 +93,7 @@ impl State {
 #[expect(clippy::exit, reason = "the main thread may be blocked for ever")]
 fn end(how: &str, code: i32) {
     tracing::warn!(
-        "{how} before everything was written: what is missing can be made from the recording with `quell report`"
+        "{how} before everything was written\nhint: `-o NAME.quell` keeps the capture, and `quell report NAME.quell` makes the rest"
     );
     std::process::exit(code);
 }

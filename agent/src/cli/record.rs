@@ -137,7 +137,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         symbolize::symbolize(&mut recording, &mut spaces, &prepared.kernel_symbols, &mut || closing.skips_naming());
     recording.meta.losses.truncated_user_stacks = symbolize::truncated_user_stacks(&recording);
     drop(spaces);
-    write(&recording, &outputs, unnamed.as_ref(), out)?;
+    write(&recording, &outputs, unnamed.as_ref(), &closing, out)?;
     after(running, ending, &arguments.command, &mut Shown::new(out))?;
     Ok(Outcome::Done)
 }
@@ -225,17 +225,26 @@ fn write(
     recording: &Recording,
     outputs: &[Output],
     unnamed: Option<&(&Output, Unnamed)>,
+    closing: &Closing,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let profile = build(recording, &Selection::default());
+    let (files, streams): (Vec<_>, Vec<_>) = outputs.iter().partition(|output| output.is_replaceable());
     let mut failed = None;
-    for output in outputs {
-        // The others are written all the same: the capture cannot be made again.
+    for output in files {
         let written = match unnamed {
             Some((first, unnamed)) if std::ptr::eq(*first, output) => output.write_named(unnamed, recording, &profile),
             _ => output.write(recording, &profile, out),
         };
+        // The others are written all the same: the capture cannot be made again.
         if let Err(error) = written {
+            failed.get_or_insert(error);
+        }
+    }
+    // The rest has readers, who may take their time: a signal ends quell, whatever they have.
+    closing.captured_is_safe();
+    for output in streams {
+        if let Err(error) = output.write(recording, &profile, out) {
             failed.get_or_insert(error);
         }
     }

@@ -29,6 +29,7 @@ pub(super) struct Prepared {
 
 /// Does what needs more than the capture does, and drops the rest for good.
 pub(super) fn prepare(outputs: &[Output]) -> anyhow::Result<Prepared> {
+    // The children inherit what they need as it is permitted.
     put_into_effect(&capabilities(&[RECORD_AT_START, RECORD_IF_GIVEN]))?;
     if Capabilities::permitted().has(Capability::SysResource) {
         // aya and perf_event_open would fail of it; EPERM and EINVAL then say so.
@@ -43,10 +44,12 @@ pub(super) fn prepare(outputs: &[Output]) -> anyhow::Result<Prepared> {
     let processes = Children::start().context("could not start the processes that read other processes")?;
     let needs_override = outputs.iter().filter_map(Output::path).any(|path| !is_own_to_write(path));
     let to_write = if needs_override { capabilities(&[RECORD_TO_WRITE]) } else { Vec::new() };
-    let capture = capabilities(&[RECORD]);
-    let to_attach = if perf_events_take_sys_admin() { vec![Capability::SysAdmin] } else { Vec::new() };
-    keep_only(&[capture.as_slice(), &to_write, &to_attach].concat())?;
-    put_into_effect(&[capture.as_slice(), &to_attach].concat())?;
+    let mut to_attach = [capabilities(&[RECORD]), vec![Capability::DacReadSearch]].concat();
+    if perf_events_take_sys_admin() {
+        to_attach.push(Capability::SysAdmin);
+    }
+    keep_only(&[to_attach.as_slice(), &to_write].concat())?;
+    put_into_effect(&to_attach)?;
     Ok(Prepared { statistics: statistics.flatten(), kernel_symbols, processes: Some(processes), to_write })
 }
 
@@ -56,11 +59,11 @@ impl Prepared {
         self.processes.take().context("the processes that read other processes were taken already")
     }
 
-    /// Once the probes are attached: only what the capture itself needs stays in effect. What its readers need stays
-    /// permitted, since they are started anew when they have to be killed.
+    /// Once the probes are attached: drops for good what only that needed.
     pub(super) fn attached(&self) -> Result<(), PrivilegeError> {
-        keep_only(&[capabilities(&[RECORD]).as_slice(), &self.to_write].concat())?;
-        put_into_effect(&[Capability::Bpf, Capability::Perfmon])
+        let capture = capabilities(&[RECORD]);
+        keep_only(&[capture.as_slice(), &self.to_write].concat())?;
+        put_into_effect(&capture)
     }
 
     /// Once everything is read: drops for good what only the capture needed.

@@ -135,7 +135,7 @@ impl Session {
             cpus: cpus.clone(),
             frequency: config.frequency,
             cgroup: match &config.target {
-                CaptureTarget::Cgroup { path, .. } => Some(path.clone()),
+                CaptureTarget::Cgroup { cgroup, .. } => Some(cgroup.directory.clone()),
                 _ => None,
             },
         };
@@ -214,7 +214,10 @@ impl Session {
 
     fn drain(&mut self) {
         let Self { rings, spaces, sorter, joiner, completed, .. } = self;
+        // As the programs leave out quell itself. Records of readers that were killed since stay.
+        let own = spaces.readers();
         rings.drain(|record| match event::header(record) {
+            Some(header) if own.contains(&Pid(header.tgid)) => {}
             Some(header) => {
                 let record = user_walk::completed(record, spaces, completed).unwrap_or(record);
                 sorter.push(Nanos(header.time), record);
@@ -367,8 +370,9 @@ impl Session {
     }
 
     fn add_totals(&mut self, threads: &[(Tid, ThreadState)]) {
+        let own = self.spaces.readers();
         for (tid, state) in threads {
-            if state.totals.iter().all(|total| total.count == 0) {
+            if state.totals.iter().all(|total| total.count == 0) || own.contains(&Pid(state.tgid)) {
                 continue;
             }
             let pid = Pid(state.tgid);
@@ -453,7 +457,7 @@ fn there_now(target: &CaptureTarget) -> Vec<Pid> {
     match target {
         CaptureTarget::All => host::processes(),
         CaptureTarget::Processes(pids) => host::family(pids),
-        CaptureTarget::Cgroup { path, .. } => host::processes_in(path),
+        CaptureTarget::Cgroup { cgroup, .. } => host::processes_in(&cgroup.directory),
         // It gets its code when it calls exec, which is reported.
         CaptureTarget::Command { .. } => Vec::new(),
     }

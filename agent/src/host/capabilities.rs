@@ -1,7 +1,7 @@
 //! What this process may do.
 
 /// A capability that quell has a use for (include/uapi/linux/capability.h).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Capability {
     /// Creates and replaces files whatever the permissions of their directories.
     DacOverride,

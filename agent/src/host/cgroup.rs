@@ -13,8 +13,10 @@ use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, FsType, statfs};
 const CGROUP1_SUPER_MAGIC: FsType = FsType(0x0027_e0eb);
 
 /// A cgroup of version 2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cgroup {
+    /// Its directory, without symbolic links: nobody but root changes what is there.
+    pub directory: PathBuf,
     /// What `bpf_get_current_ancestor_cgroup_id` returns for it: the inode of its directory, on a 64-bit kernel from
     /// 5.5 on (fs/kernfs, commit 40430452fd5d).
     pub id: u64,
@@ -77,7 +79,7 @@ pub fn cgroup(path: &Path) -> Result<Cgroup, CgroupError> {
         return Err(CgroupError::Namespace { path: path.to_owned() });
     }
     let level = level(&mounts, &directory).ok_or_else(|| CgroupError::NotACgroup { path: path.to_owned(), hint })?;
-    Ok(Cgroup { id: metadata.ino(), level })
+    Ok(Cgroup { directory, id: metadata.ino(), level })
 }
 
 /// `PROC_CGROUP_INIT_INO` of include/linux/proc_ns.h.
@@ -169,6 +171,20 @@ mod tests {
     }
 
     #[test]
+    fn the_directory_is_where_a_link_leads() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let process = procfs::process::Process::myself().expect("/proc");
+        let mounts = process.mountinfo().expect("the mounts");
+        let Some(mount) = mounts.iter().find(|mount| mount.fs_type == "cgroup2") else { return };
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&mount.mount_point, &link).expect("a link");
+        // In a cgroup namespace none is to be had.
+        if let Ok(found) = cgroup(&link) {
+            assert_eq!(found.directory, mount.mount_point);
+        }
+    }
+
+    #[test]
     fn mounted_roots_of_both_versions_are_told_apart() {
         let process = procfs::process::Process::myself().expect("/proc");
         for mount in process.mountinfo().expect("the mounts") {
@@ -177,7 +193,7 @@ mod tests {
                 ("cgroup", _) => assert!(matches!(found, Err(CgroupError::VersionOne { .. })), "{found:?}"),
                 // The root of a kernfs has the number 1 (fs/kernfs/dir.c).
                 ("cgroup2", "/") if !matches!(found, Err(CgroupError::Namespace { .. })) => {
-                    assert_eq!(found.ok(), Some(Cgroup { id: 1, level: 0 }));
+                    assert_eq!(found.map(|found| (found.id, found.level)).ok(), Some((1, 0)));
                 }
                 _ => {}
             }

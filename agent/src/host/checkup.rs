@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::privileges::table::{self, RECORD, RECORD_AT_START, RECORD_IF_GIVEN};
+use crate::privileges::table::{self, RECORD_IF_GIVEN};
 
 use super::{Capability, Features, KernelVersion, Support, lockdown};
 use crate::probe::{Availability, PROBES};
@@ -237,9 +237,8 @@ fn perf(features: &Features) -> Vec<Check> {
 fn privileges(features: &Features) -> Vec<Check> {
     let group = Group::Privileges;
     let capabilities = features.capabilities;
-    let mut checks: Vec<Check> = [RECORD, RECORD_AT_START, RECORD_IF_GIVEN]
-        .into_iter()
-        .flatten()
+    let mut checks: Vec<Check> = table::required()
+        .chain(RECORD_IF_GIVEN)
         .map(|need| {
             let (id, purpose) = (need.capability.name(), need.reason);
             if capabilities.has(need.capability) {

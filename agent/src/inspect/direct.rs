@@ -81,4 +81,8 @@ impl ProcessAccess for Direct {
     fn cpu(&self) -> Duration {
         Duration::ZERO
     }
+
+    fn processes(&self) -> Vec<Pid> {
+        Vec::new()
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use hashbrown::HashSet;
+
 use crate::child::Role;
 use crate::host::Capability;
 
@@ -23,6 +25,8 @@ pub enum Kept {
     AtStart,
     /// Until the capture or the probing is over.
     WhileRunning,
+    /// As long, by a child process alone.
+    InChild,
 }
 
 /// What a verb keeps of the capabilities that it was started with.
@@ -51,30 +55,36 @@ const fn need(capability: Capability, kept: Kept, reason: &'static str) -> Need 
     Need { capability, reason, kept }
 }
 
-/// What `quell record` needs.
+/// What `quell record` needs while it captures.
 pub const RECORD: &[Need] = &[
     need(Capability::Bpf, Kept::WhileRunning, "load BPF programs, make and read BPF maps"),
     need(Capability::Perfmon, Kept::WhileRunning, "open perf events of every process and attach programs"),
-    need(Capability::SysPtrace, Kept::WhileRunning, "read the mappings and the stacks of other users' processes"),
-    need(Capability::DacReadSearch, Kept::WhileRunning, "read other users' programs for their symbols"),
+];
+
+/// What its children need that read other processes. `CAP_SYS_PTRACE` is as good as root: they parse nothing.
+pub const RECORD_TO_READ: &[Need] = &[
+    need(Capability::SysPtrace, Kept::InChild, "read the mappings and the stacks of other users' processes"),
+    need(Capability::DacReadSearch, Kept::InChild, "read other users' programs for their symbols"),
     need(
         Capability::CheckpointRestore,
-        Kept::WhileRunning,
+        Kept::InChild,
         "open mapped files that were deleted or are in other mount namespaces",
     ),
 ];
 
 /// What `quell record` needs before the capture begins.
-pub const RECORD_AT_START: &[Need] =
-    &[need(Capability::Syslog, Kept::AtStart, "open /proc/kallsyms, which names kernel functions")];
+pub const RECORD_AT_START: &[Need] = &[
+    need(Capability::Syslog, Kept::AtStart, "open /proc/kallsyms, which names kernel functions"),
+    need(Capability::DacReadSearch, Kept::AtStart, "look up tracepoints in tracefs, which is root's"),
+];
 
 /// What `quell record` uses where it has it, and can do without.
 pub const RECORD_IF_GIVEN: &[Need] = &[
     need(Capability::SysResource, Kept::AtStart, "raise the limit of locked memory, which counts BPF maps before 5.11"),
     need(
         Capability::SysAdmin,
-        Kept::AtStart,
-        "turn the kernel's BPF run-time statistics on, which tell what a capture costs; a child process keeps it, and can do nothing else",
+        Kept::InChild,
+        "turn the kernel's BPF run-time statistics on, which tell what a capture costs; it can do nothing else",
     ),
 ];
 
@@ -131,9 +141,15 @@ pub fn of_verb(name: &str) -> Keeps {
     VERBS.iter().find(|line| line.verbs.contains(&name)).map_or(Keeps::Nothing, |line| line.keeps)
 }
 
+/// What `quell record` cannot do without, each capability once.
+pub fn required() -> impl Iterator<Item = &'static Need> {
+    let mut seen = HashSet::new();
+    [RECORD, RECORD_TO_READ, RECORD_AT_START].into_iter().flatten().filter(move |need| seen.insert(need.capability))
+}
+
 /// What `quell doctor` suggests to give the program's file.
 pub fn suggested() -> impl Iterator<Item = Capability> {
-    [RECORD, RECORD_AT_START].into_iter().flatten().map(|need| need.capability)
+    required().map(|need| need.capability)
 }
 
 /// Whether it is among those.
@@ -159,7 +175,7 @@ pub fn advice(program: &str) -> String {
 pub fn of_child(role: Role) -> &'static [Capability] {
     match role {
         Role::Meter => &[Capability::SysAdmin],
-        Role::Reader => &[Capability::SysPtrace, Capability::DacReadSearch, Capability::CheckpointRestore],
+        Role::Starter => &[Capability::SysPtrace, Capability::DacReadSearch, Capability::CheckpointRestore],
         Role::Keeper | Role::Namer => &[],
     }
 }
@@ -183,7 +199,9 @@ pub fn markdown() -> String {
             }
         }
         if verbs == "`record`" {
-            RECORD_AT_START.iter().for_each(|need| row(&mut text, &verbs, &kept(need, false), need.reason));
+            for need in RECORD_TO_READ.iter().chain(RECORD_AT_START) {
+                row(&mut text, &verbs, &kept(need, false), need.reason);
+            }
             for need in RECORD_IF_GIVEN.iter().chain(RECORD_TO_WRITE) {
                 row(&mut text, &verbs, &format!("{}, where it has it", kept(need, false)), need.reason);
             }
@@ -197,6 +215,7 @@ fn kept(need: &Need, of_caller: bool) -> String {
     match (need.kept, of_caller) {
         (_, true) => format!("`{name}`, but not its file's"),
         (Kept::AtStart, _) => format!("`{name}`, at its start"),
+        (Kept::InChild, _) => format!("`{name}`, in a child process"),
         (Kept::WhileRunning, _) => format!("`{name}`"),
     }
 }

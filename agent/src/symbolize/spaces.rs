@@ -252,6 +252,12 @@ impl AddressSpaces {
         self.access.unanswered()
     }
 
+    /// Quell's other processes, which read all this.
+    #[must_use]
+    pub fn readers(&self) -> Vec<Pid> {
+        self.access.processes()
+    }
+
     /// CPU time that quell's other processes used to read all this.
     #[must_use]
     pub fn cpu(&self) -> Duration {

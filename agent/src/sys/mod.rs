@@ -6,6 +6,7 @@ mod close_from;
 pub(crate) mod descriptors;
 pub(crate) mod ethtool;
 mod fd_passing;
+mod fork;
 mod gate;
 pub(crate) mod inherited;
 pub(crate) mod locked_exec;
@@ -18,6 +19,7 @@ pub(crate) mod xattr;
 
 pub(crate) use close_from::close_from;
 pub(crate) use fd_passing::{MAX_DESCRIPTORS, receive, send};
+pub(crate) use fork::{Fork, fork_alone};
 pub use gate::{Command, GateError, Gated};
 pub(crate) use perf_period::set_period;
 pub(crate) use secure_execution::is_secure_execution;
