@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CallError, Channel, Limits, Role, Worker};
 use crate::sys::bpf;
+use crate::units::Pid;
 
 /// How long an answer may take: the kernel patches its text on every CPU to turn the statistics on.
 const PATIENCE: Limits = Limits { blocked: Duration::from_secs(1), cpu: Duration::from_secs(1) };
@@ -39,6 +40,12 @@ impl Meter {
     /// The process cannot be started.
     pub fn start() -> io::Result<Self> {
         Worker::start(Role::Meter, MAX_MESSAGE).map(Self)
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn process(&self) -> Pid {
+        Pid(self.0.id())
     }
 
     /// Turns the statistics on until [`Self::disable`] or the end of this process.

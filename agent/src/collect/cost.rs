@@ -10,7 +10,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 
 use crate::child::Meter;
 use crate::probe::{BpfObject, RunStats};
-use crate::units::{Bytes, Nanos};
+use crate::units::{Bytes, Nanos, Pid};
 
 /// How long a window is.
 const WINDOW: Duration = Duration::from_millis(100);
@@ -38,6 +38,12 @@ impl CostMeter {
     #[must_use]
     pub fn new(statistics: Option<Meter>) -> Self {
         Self { statistics, open: None, next: Instant::now(), sums: HashMap::new(), last: HashMap::new() }
+    }
+
+    /// The process that turns the statistics on.
+    #[must_use]
+    pub fn process(&self) -> Option<Pid> {
+        self.statistics.as_ref().map(Meter::process)
     }
 
     /// Opens or closes a window when it is time; `true` when one has just been closed.

@@ -213,9 +213,8 @@ impl Session {
     }
 
     fn drain(&mut self) {
+        let own = self.own_processes();
         let Self { rings, spaces, sorter, joiner, completed, .. } = self;
-        // As the programs leave out quell itself. Records of readers that were killed since stay.
-        let own = spaces.readers();
         rings.drain(|record| match event::header(record) {
             Some(header) if own.contains(&Pid(header.tgid)) => {}
             Some(header) => {
@@ -228,6 +227,12 @@ impl Session {
         if let Some(mappings) = &mut self.mappings {
             mappings.drain(|time, event| self.pending.push((time, event)));
         }
+    }
+
+    /// Quell's other processes, which are left out as the programs leave out quell itself. What those did that had to be killed
+    /// stays.
+    fn own_processes(&self) -> Vec<Pid> {
+        self.spaces.readers().into_iter().chain(self.meter.process()).collect()
     }
 
     fn release(&mut self, until: Nanos) {
@@ -370,7 +375,7 @@ impl Session {
     }
 
     fn add_totals(&mut self, threads: &[(Tid, ThreadState)]) {
-        let own = self.spaces.readers();
+        let own = self.own_processes();
         for (tid, state) in threads {
             if state.totals.iter().all(|total| total.count == 0) || own.contains(&Pid(state.tgid)) {
                 continue;
