@@ -289,7 +289,7 @@ mod tests {
         let output = Output { status: ExitStatus::default(), stdout: first(&*flood), stderr: last(&*flood) };
         assert!(output.stdout.len() == OUTPUT && output.stdout.starts_with(b"first\n"));
         assert!(output.stderr.len() == OUTPUT);
-        assert!(output.why().ends_with("last \u{fffd}[31mwords"), "{}", output.why());
+        assert!(output.why().ends_with("last \\u001b[31mwords"), "{}", output.why());
     }
 
     #[test]

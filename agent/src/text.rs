@@ -19,9 +19,6 @@ use std::io::{self, Write};
 
 use serde_json::ser::{CharEscape, Formatter};
 
-/// The most characters of a file's content that an error quotes.
-const QUOTED: usize = 64;
-
 /// Whether a character is seen, as itself and in its place. Letters, signs and marks of all scripts are; controls, format
 /// characters, separators other than the space, private and unassigned code points are not.
 fn is_visible(letter: char) -> bool {
@@ -92,14 +89,6 @@ pub fn shown_lines(text: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn xml(text: &str) -> Cow<'_, str> {
     escaped(text, |letter| is_xml(letter) && is_visible(letter))
-}
-
-/// Content of a file in an error: its first 64 characters, in one line, between `` ` ``.
-#[must_use]
-pub fn quoted(content: &str) -> String {
-    let cut = content.char_indices().nth(QUOTED).map_or(content.len(), |(at, _)| at);
-    let rest = if cut < content.len() { "…" } else { "" };
-    format!("`{}{rest}`", shown(&content[..cut]))
 }
 
 /// A writer that escapes all but visible characters and line ends. What is no UTF-8 is escaped byte by byte, as U+0080 to U+00FF.
@@ -241,12 +230,6 @@ pub(crate) mod tests {
             assert!(xml(&text).chars().all(is_xml), "{letter:?}");
             assert_eq!(xml(&text), shown(&text), "{letter:?}");
         }
-    }
-
-    #[test]
-    fn a_quotation_is_short_whatever_is_quoted() {
-        assert_eq!(quoted("off\u{7}"), r"`off\u0007`");
-        assert!(quoted(&"\u{10ffff}".repeat(1 << 20)).len() <= 64 * 12 + 5);
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub(crate) struct Arguments {
     /// The format of every -o, whatever its ending
     #[arg(long, value_name = "FORMAT", requires = "output")]
     format: Option<String>,
-    /// Walk the stacks of every sleep, not of a sample: exact, and dear where threads switch often
+    /// Walk the stacks of every sleep, not of a sample: exact, and expensive where threads switch often
     #[arg(long)]
     every_event: bool,
     /// What the probes may cost, in percent of one CPU; sampling slows down to keep to it, 0 for no bound

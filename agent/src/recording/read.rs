@@ -14,12 +14,12 @@ use super::schema::{COUNTERS, FRAMES, OFF_CPU_COUNTERS, SAMPLES, STACKS, THREADS
 use super::source::{Directory, Source};
 use super::table_read::{Damage, Group, TableReader, quoted};
 use super::{META_FILE, RecordingError};
+use crate::excerpt;
 use crate::profile::{
     Frame, FrameId, FrameTable, Location, Meta, Module, ModuleId, ModuleTable, OffCpu, Reason, Recording,
     SCHEMA_VERSION, Sample, SampleKind, StackId, StackTable, Symbol, Thread, ThreadIdx, ThreadTable, ThreadTotals,
     Wake,
 };
-use crate::text;
 use crate::units::{Addr, CpuId, Nanos, Pid, Tid};
 
 /// Reads the recording in `dir`. Columns and counters that this version does not know are passed over.
@@ -66,12 +66,12 @@ fn read_meta(directory: &Directory, dir: &Path) -> Result<(Meta, Files), Recordi
     // An error of serde's quotes what it found, of any length.
     let malformed = |error: serde_json::Error| {
         let (line, column) = (error.line(), error.column());
-        damaged(format!("line {line}, column {column}: {}", text::quoted(&error.to_string())))
+        damaged(format!("line {line}, column {column}: {}", excerpt::message(error.to_string())))
     };
     // The version first: of a newer one nothing else is known.
     let version: Version = serde_json::from_slice(&text).map_err(malformed)?;
     if version.schema > SCHEMA_VERSION {
-        let quell = text::quoted(&version.quell);
+        let quell = excerpt::quoted(&version.quell);
         return Err(RecordingError::Newer { path: dir.to_owned(), quell, found: version.schema });
     }
     let checks: Checks = serde_json::from_slice(&text).map_err(malformed)?;

@@ -274,7 +274,7 @@ fn byte_array(reader: ColumnReader) -> Option<ColumnReaderImpl<parquet::data_typ
 
 /// A value from a file in an error.
 pub(super) fn quoted(value: &ByteArray) -> String {
-    crate::text::quoted(&String::from_utf8_lossy(value.data()))
+    crate::excerpt::quoted(value.data())
 }
 
 fn unsigned(name: &str, value: i64) -> Result<u64, Damage> {

@@ -88,6 +88,20 @@ fn no_link_leads_out_of_a_tree() {
 }
 
 #[test]
+fn a_hard_link_is_not_written_through() {
+    let case = Case::new();
+    fs::hard_link(case.at("outside/file"), case.at("tree/etc/hard")).expect("a link");
+    assert!(case.root.write("/etc/hard", "changed").is_err());
+    assert!(case.root.open_to_write("/etc/hard").is_err());
+    assert!(case.root.put("/etc/hard", "changed").is_err());
+    assert_eq!(case.outside(), OUTSIDE);
+    // A new file in its place is the tree's own.
+    case.root.replace_file("/etc/hard", b"changed", |_, _| Ok(())).expect("replaced");
+    assert_eq!(case.outside(), OUTSIDE);
+    assert_eq!(case.root.read("/etc/hard").expect("text"), "changed");
+}
+
+#[test]
 fn links_are_followed_as_the_tree_would_see_them() {
     let case = Case::new();
     fs::write(case.at("tree/inside/file"), "inside\n").expect("a file");

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use pathrs::flags::OpenFlags;
@@ -36,10 +36,14 @@ impl Tree {
         self.open_with(absolute, libc::O_PATH)
     }
 
-    /// A regular file, with the flags of open(2). Nothing else is waited for or touched.
+    /// A regular file, with the flags of open(2). Nothing else is waited for or touched. One that has several names is not opened
+    /// for writing: the tree's owner may have linked a file from outside into it, unless fs.protected_hardlinks forbids that.
     pub(super) fn open_file(&self, absolute: &str, flags: i32) -> io::Result<File> {
         let file = self.open_with(absolute, flags | libc::O_NONBLOCK)?;
         match file.metadata()? {
+            metadata if metadata.is_file() && metadata.nlink() > 1 && flags & libc::O_ACCMODE != libc::O_RDONLY => Err(
+                io::Error::other("it is a hard link to a file that has other names, which may lie outside of the tree"),
+            ),
             metadata if metadata.is_file() => Ok(file),
             metadata if metadata.is_dir() => Err(io::Error::from_raw_os_error(libc::EISDIR)),
             _ => Err(io::Error::other("it is not a regular file")),

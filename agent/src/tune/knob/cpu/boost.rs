@@ -125,7 +125,7 @@ mod tests {
             // As one file: what is written to the switch is the limit, as with a driver that sets both.
             let at = |path: &str| folder.path().join(path.trim_start_matches('/'));
             std::fs::create_dir_all(at(switch).parent().expect("a folder")).expect("a folder");
-            std::fs::hard_link(at(&limit), at(switch)).expect("a link");
+            std::os::unix::fs::symlink(&limit, at(switch)).expect("a link");
             let now = fake::value(&Boost, &host, &Target::Host);
             Boost.write(&host, &Target::Host, &Value::Switch(now == Value::Switch(false))).expect("write");
             assert_eq!(host.root.read(&limit).expect("read"), "1", "{limit}");

@@ -75,7 +75,7 @@ mod tests {
         let (folder, host) = fake::host(&[(ENABLED.0.path, choices), ("/proc/sys/vm/.keep", "")]);
         // As one file: what is written to the one changes the other, as khugepaged does.
         let at = |path: &str| folder.path().join(path.trim_start_matches('/'));
-        std::fs::hard_link(at(ENABLED.0.path), at(MIN_FREE)).expect("a link");
+        std::os::unix::fs::symlink(ENABLED.0.path, at(MIN_FREE)).expect("a link");
         ENABLED.write(&host, &Target::Host, &Value::Word("never".to_owned())).expect("write");
         assert_eq!(host.root.read(MIN_FREE).expect("read"), choices);
     }
