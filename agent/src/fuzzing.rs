@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::host::Root;
 use crate::profile::{Recording, Selection, build};
 use crate::report::{self, FORMATS};
-use crate::tune::journal::Store;
+use crate::tune::journal::{DIRECTORY as STORE, Store};
 use crate::tune::profile::TuningProfile;
 use crate::{recording, symbolize, tune};
 
@@ -121,8 +121,10 @@ pub fn text(bytes: &[u8], template: &Path) -> BTreeMap<&'static str, Vec<u8>> {
 pub fn journal(bytes: &[u8], tree: &Path) {
     let Ok(root) = Root::at(tree) else { return };
     let store = Store::of(&root);
-    create(store.directory());
-    put(&store.directory().join("0001.journal"), bytes);
+    if root.state_directory(STORE).is_err() {
+        return;
+    }
+    put(&tree.join(STORE.trim_start_matches('/')).join("0001.journal"), bytes);
     if let Ok(transactions) = store.transactions() {
         for transaction in &transactions.readable {
             let _ = (transaction.to_undo(), transaction.left().count(), transaction.confirm_by());

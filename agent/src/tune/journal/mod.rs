@@ -20,6 +20,8 @@ use super::{BootTime, Request, Step, Value};
 pub use error::JournalError;
 pub use file::Journal;
 pub use state::{Phase, StepState, ToUndo, Transaction};
+#[cfg(feature = "fuzzing")]
+pub(crate) use store::DIRECTORY;
 pub use store::{Store, Transactions};
 
 /// How records are written: 0 had wall-clock times in `confirm_by`.

@@ -17,7 +17,7 @@ use crate::host::Root;
 use crate::tune::lock::open_own;
 
 /// Where transactions are kept, from the host's root.
-const DIRECTORY: &str = "/var/lib/quell/tune";
+pub(crate) const DIRECTORY: &str = "/var/lib/quell/tune";
 const ENDING: &str = "journal";
 /// Far more than any transaction writes.
 const MOST: u64 = 1 << 30;

@@ -340,8 +340,8 @@ pub fn by_id(id: &str) -> Option<&'static dyn Knob> {
 #[cfg(feature = "fuzzing")]
 pub(crate) fn fuzz_processes(root: &crate::host::Root) {
     if let Ok(processes) = threads::processes(root) {
-        for process in &processes {
-            let _ = process.part();
+        for thread in &processes.threads {
+            let _ = thread.part();
         }
     }
     let _ = threads::threads_of(root, crate::units::Pid(10));
