@@ -363,7 +363,7 @@ fn quells_own_processes_are_in_no_capture() -> Result<()> {
     burn.go()?;
     burn.finish::<Burned>()?;
     let own = descendants(quell.pid()?.as_raw())?;
-    for name in ["quell-starter\n", "quell-reader\n", "quell-keeper\n"] {
+    for name in ["quell-readers\n", "quell-reader\n", "quell-keeper\n", "quell-namers\n"] {
         assert!(own.values().any(|one| one == name), "{own:?}");
     }
     quell.signal(Signal::SIGINT)?;

@@ -312,11 +312,7 @@ const DAC_OVERRIDE: u64 = 1 << 1;
 /// What a child of quell may hold: its process is named for its role.
 fn of_child(pid: &str) -> Result<u64> {
     let name = fs::read_to_string(format!("/proc/{pid}/comm"))?;
-    // A reader is a copy of the starter.
-    let role = match name.trim() {
-        "quell-reader" => Some(Role::Starter),
-        name => Role::ALL.into_iter().find(|role| name == format!("quell-{}", role.name())),
-    };
+    let role = Role::ALL.into_iter().find(|role| name.trim() == format!("quell-{}", role.name()));
     let kept = role.map(privileges::of_child).unwrap_or_default();
     Ok(kept.iter().fold(0, |mask, capability| mask | 1 << capability.number()))
 }

@@ -25,9 +25,10 @@ const METER: &[Allowed] = &[Allowed::Is(libc::SYS_bpf, 0, aya_obj::generated::bp
 
 const READER: &[Allowed] = &[Allowed::Any(libc::SYS_process_vm_readv)];
 
-/// Beside all that a reader may, which is a copy of it: making one, and the filter that takes this away again.
+/// Beside all that a copy may: making one, and the filter that takes this away again.
 const STARTER: &[Allowed] = &[
     Allowed::Without(libc::SYS_clone, 0, (libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_NEWUSER) as u32),
+    Allowed::Is(libc::SYS_unshare, 0, libc::CLONE_THREAD as u32),
     Allowed::Any(libc::SYS_set_robust_list),
     Allowed::Any(libc::SYS_wait4),
     Allowed::Any(libc::SYS_socketpair),
@@ -55,29 +56,24 @@ pub(super) fn confine(role: Role) -> Result<(), ChildError> {
             no_files(None);
             filter::allow_only(&[BASE, METER])
         }
-        Role::Starter => filter::allow_only(&[BASE, READING, READER, STARTER]),
+        Role::Readers => filter::allow_only(&[BASE, READING, READER, STARTER]),
+        Role::Reader => filter::allow_only(&[BASE, READING, READER]),
         Role::Keeper => {
             no_files(None);
             filter::allow_only(&[BASE, WAITING])
         }
-        Role::Namer => {
+        // What is inherited here is for the copies.
+        Role::Namers => {
             // If memory runs out, this is the first to go. Without the file it is as any other.
             let _ = fs::write("/proc/self/oom_score_adj", "1000");
             limit(Resource::RLIMIT_AS, NAMER_MEMORY)?;
             limit(Resource::RLIMIT_CPU, NAMER_CPU)?;
             limit(Resource::RLIMIT_FSIZE, NAMER_FILE)?;
             no_files(Some(DEBUG_FILES));
-            filter::allow_only(&[BASE, READING, NAMER])
+            filter::allow_only(&[BASE, READING, NAMER, STARTER])
         }
+        Role::Namer => filter::allow_only(&[BASE, READING, NAMER]),
     }
-}
-
-/// Takes from a copy of the starter what a reader does not need.
-///
-/// # Errors
-/// As [`confine`].
-pub(super) fn confine_reader() -> Result<(), ChildError> {
-    filter::allow_only(&[BASE, READING, READER])
 }
 
 fn limit(resource: Resource, value: u64) -> Result<(), ChildError> {

@@ -2,8 +2,8 @@
 //!
 //! [`spawn`] executes `/proc/self/exe` with [`ARGUMENT`] and the name of a [`Role`]. The child's descriptor 0 is one end of a
 //! socket pair, and its only connection to the parent: its environment is empty, its other
-//! standard descriptors are `/dev/null`, and whatever else was inherited is closed. It ends when the parent does. Readers alone are
-//! not executed but copies of the starter, since what they need is given up by then.
+//! standard descriptors are `/dev/null`, and whatever else was inherited is closed. It ends when the parent does. Those that may have
+//! to be started anew, when quell has no privileges any more, are copies of a [`Starter`].
 //!
 //! `main` calls [`requested`] before it looks at the command line, and [`run`] where that names a role.
 
@@ -12,6 +12,7 @@ mod confine;
 mod filter;
 mod meter;
 mod process;
+mod starter;
 mod worker;
 
 use std::ffi::OsStr;
@@ -30,6 +31,7 @@ use crate::{inspect, symbolize, sys};
 pub(crate) use channel::{Channel, Message};
 pub use meter::Meter;
 pub(crate) use process::Process;
+pub use starter::Starter;
 pub(crate) use worker::{CallError, Limits, Watch, Worker};
 
 /// The first argument of a child, before the name of its role.
@@ -40,25 +42,45 @@ pub const ARGUMENT: &str = "__child";
 pub enum Role {
     /// Turns the kernel's BPF run-time statistics on and off.
     Meter,
-    /// Starts the processes that read other processes.
-    Starter,
-    /// Holds their files open.
+    /// Holds files of other processes open.
     Keeper,
+    /// Starts readers.
+    Readers,
+    /// Reads other processes.
+    Reader,
+    /// Starts namers.
+    Namers,
     /// Names code.
     Namer,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 4] = [Self::Meter, Self::Starter, Self::Keeper, Self::Namer];
+    pub const ALL: [Self; 6] = [Self::Meter, Self::Keeper, Self::Readers, Self::Reader, Self::Namers, Self::Namer];
+
+    /// What the copies of a starter are.
+    fn copy(self) -> Option<Self> {
+        match self {
+            Self::Readers => Some(Self::Reader),
+            Self::Namers => Some(Self::Namer),
+            Self::Meter | Self::Keeper | Self::Reader | Self::Namer => None,
+        }
+    }
+
+    /// Whether it is a copy of a starter: no program that is executed.
+    fn is_copy(self) -> bool {
+        Self::ALL.into_iter().any(|starter| starter.copy() == Some(self))
+    }
 
     /// The role's name on the command line, and the end of the process's name: `quell-meter`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Meter => "meter",
-            Self::Starter => "starter",
             Self::Keeper => "keeper",
+            Self::Readers => "readers",
+            Self::Reader => "reader",
+            Self::Namers => "namers",
             Self::Namer => "namer",
         }
     }
@@ -95,7 +117,7 @@ pub fn requested<S: AsRef<OsStr>>(mut arguments: impl Iterator<Item = S>) -> Opt
         return None;
     }
     let name = arguments.next()?;
-    Role::ALL.into_iter().find(|role| role.name() == name.as_ref())
+    Role::ALL.into_iter().find(|role| !role.is_copy() && role.name() == name.as_ref())
 }
 
 /// Why a child ends before its task.
@@ -134,26 +156,27 @@ pub fn run(role: Role) -> ExitCode {
 fn serve(role: Role, socket: UnixStream) -> Result<(), ChildError> {
     let served = match role {
         Role::Meter => confine::confine(role).map(|()| meter::serve(socket)),
-        Role::Starter => confine::confine(role).map(|()| inspect::serve_starter(socket)),
         Role::Keeper => {
             let keeper = inspect::Keeper::start();
             confine::confine(role).map(|()| keeper.serve(socket))
         }
+        Role::Readers | Role::Namers => confine::confine(role).and_then(|()| starter::serve(role, socket)),
+        Role::Reader => confine::confine(role).map(|()| inspect::serve_reader(socket)),
         Role::Namer => confine::confine(role).map(|()| symbolize::serve_namer(socket)),
     };
     served?.map_err(|source| ChildError::System { what: "serve requests", source })
 }
 
-/// What every child does first.
+/// What every child that is executed does first.
 fn prepare(role: Role) -> Result<UnixStream, ChildError> {
-    let system = |what| move |errno: nix::errno::Errno| ChildError::System { what, source: errno.into() };
     if !prctl::get_no_new_privs().map_err(system("read no_new_privs"))? {
         return Err(ChildError::NotStartedByQuell);
     }
+    // Before its privileges go, which keep the caller from tracing it until then: it will hold what the caller may not open. Copies
+    // of it are born so. No core is dumped either.
+    prctl::set_dumpable(false).map_err(system("forbid tracing"))?;
     privileges::keep_only(privileges::of_child(role))?;
-    // Before the parent is looked for: if it ends in between, the channel does.
-    prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("follow the parent's end"))?;
-    prctl::set_name(process_name(role)).map_err(system("set the process's name"))?;
+    begin(role)?;
     sys::close_from(3).map_err(|source| ChildError::System { what: "close inherited descriptors", source })?;
     let stdin = io::stdin();
     let socket = stdin
@@ -165,23 +188,30 @@ fn prepare(role: Role) -> Result<UnixStream, ChildError> {
     Ok(UnixStream::from(socket))
 }
 
-/// Makes of a copy of the starter a reader.
-///
-/// # Errors
-/// A system call failed, or the kernel does not take the seccomp filter.
-pub(crate) fn become_reader() -> Result<(), ChildError> {
-    let system = |what| move |errno: nix::errno::Errno| ChildError::System { what, source: errno.into() };
-    // A copy does not inherit it.
+/// What a copy of a starter does, whose privileges it has.
+fn run_copy(role: Role, socket: UnixStream) -> Result<io::Result<()>, ChildError> {
+    begin(role)?;
+    serve(role, socket).map(Ok)
+}
+
+/// What is every process's own.
+fn begin(role: Role) -> Result<(), ChildError> {
+    // Before the parent is looked for: if it ends in between, the channel does.
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("follow the parent's end"))?;
-    prctl::set_name(c"quell-reader").map_err(system("set the process's name"))?;
-    confine::confine_reader()
+    prctl::set_name(process_name(role)).map_err(system("set the process's name"))
+}
+
+fn system(what: &'static str) -> impl Fn(nix::errno::Errno) -> ChildError {
+    move |errno| ChildError::System { what, source: errno.into() }
 }
 
 fn process_name(role: Role) -> &'static std::ffi::CStr {
     match role {
         Role::Meter => c"quell-meter",
-        Role::Starter => c"quell-starter",
         Role::Keeper => c"quell-keeper",
+        Role::Readers => c"quell-readers",
+        Role::Reader => c"quell-reader",
+        Role::Namers => c"quell-namers",
         Role::Namer => c"quell-namer",
     }
 }

@@ -76,30 +76,10 @@ impl Starter {
     }
 }
 
-/// What a starter does until its parent closes the connection; and what each copy does, which goes on from here as `copy`.
-pub(super) fn serve(copy: Role, socket: UnixStream) -> Result<io::Result<()>, ChildError> {
-    let mut parent = Channel::new(socket, MAX_MESSAGE);
-    let mut next = || -> io::Result<Option<UnixStream>> {
-        while parent.receive::<()>()?.is_some() {
-            forget_ended();
-            let (ours, theirs) = UnixStream::pair()?;
-            let opened = match sys::fork_alone() {
-                Ok(Fork::Child) => return Ok(Some(theirs)),
-                Ok(Fork::Parent(id)) => Process::open(id),
-                Err(error) => Err(error),
-            };
-            match opened {
-                Ok(process) => {
-                    parent.send(&Answer::Ok(process.id()), &[], &[ours.as_fd(), process.descriptor()])?;
-                }
-                Err(error) => {
-                    parent.send(&Answer::Err(error.raw_os_error().unwrap_or(libc::EAGAIN)), &[], &[])?;
-                }
-            }
-        }
-        Ok(None)
-    };
-    match next() {
+/// What a starter does until its parent closes the connection; and what each of its copies does, which go on from here.
+pub(super) fn serve(starter: Role, socket: UnixStream) -> Result<io::Result<()>, ChildError> {
+    let (Some(copy), mut parent) = (starter.copy(), Channel::new(socket, MAX_MESSAGE)) else { return Ok(Ok(())) };
+    match next_copy(&mut parent) {
         Ok(Some(connection)) => {
             // With a copy of the starter's connection open, quell would not see it close.
             drop(parent);
@@ -108,6 +88,24 @@ pub(super) fn serve(copy: Role, socket: UnixStream) -> Result<io::Result<()>, Ch
         Ok(None) => Ok(Ok(())),
         Err(error) => Ok(Err(error)),
     }
+}
+
+/// Makes copies as they are asked for. Returns in each of them, with its connection, and at the end in the starter.
+fn next_copy(parent: &mut Channel) -> io::Result<Option<UnixStream>> {
+    while parent.receive::<()>()?.is_some() {
+        forget_ended();
+        let (ours, theirs) = UnixStream::pair()?;
+        let copied = match sys::fork_alone() {
+            Ok(Fork::Child) => return Ok(Some(theirs)),
+            Ok(Fork::Parent(id)) => Process::open(id),
+            Err(error) => Err(error),
+        };
+        match copied {
+            Ok(process) => parent.send(&Answer::Ok(process.id()), &[], &[ours.as_fd(), process.descriptor()])?,
+            Err(error) => parent.send(&Answer::Err(error.raw_os_error().unwrap_or(libc::EAGAIN)), &[], &[])?,
+        }
+    }
+    Ok(None)
 }
 
 /// Children that have ended. Until then their ids are not used anew.

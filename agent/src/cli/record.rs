@@ -133,8 +133,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
             None
         }
     };
-    recording.meta.symbols =
-        symbolize::symbolize(&mut recording, &mut spaces, &prepared.kernel_symbols, &mut || closing.skips_naming());
+    recording.meta.symbols = prepared.name(&mut recording, &mut spaces, &mut || closing.skips_naming());
     recording.meta.losses.truncated_user_stacks = symbolize::truncated_user_stacks(&recording);
     drop(spaces);
     write(&recording, &outputs, unnamed.as_ref(), &closing, out)?;

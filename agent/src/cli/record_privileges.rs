@@ -13,14 +13,16 @@ use quell::inspect::Children;
 use quell::output::Output;
 use quell::privileges::table::{RECORD, RECORD_AT_START, RECORD_IF_GIVEN, RECORD_TO_WRITE};
 use quell::privileges::{Need, PrivilegeError, drop_all, keep_only, put_into_effect};
-use quell::symbolize::KernelSymbols;
+use quell::profile::{Recording, SymbolizeStats};
+use quell::symbolize::{AddressSpaces, KernelSymbols, Namers, symbolize};
 
 /// What has to be made before privileges are dropped.
 pub(super) struct Prepared {
     /// Turns the kernel's BPF statistics on; `None` without the privilege for that.
     pub(super) statistics: Option<Meter>,
-    /// The kernel's symbols.
-    pub(super) kernel_symbols: KernelSymbols,
+    kernel_symbols: KernelSymbols,
+    /// What names code.
+    namers: Namers,
     /// What reads other processes.
     processes: Option<Children>,
     /// What writing the results needs.
@@ -42,6 +44,7 @@ pub(super) fn prepare(outputs: &[Output]) -> anyhow::Result<Prepared> {
             .ok()
     });
     let processes = Children::start().context("could not start the processes that read other processes")?;
+    let namers = Namers::start().context("could not start the process that names code")?;
     let needs_override = outputs.iter().filter_map(Output::path).any(|path| !is_own_to_write(path));
     let to_write = if needs_override { capabilities(&[RECORD_TO_WRITE]) } else { Vec::new() };
     let mut to_attach = [capabilities(&[RECORD]), vec![Capability::DacReadSearch]].concat();
@@ -50,7 +53,7 @@ pub(super) fn prepare(outputs: &[Output]) -> anyhow::Result<Prepared> {
     }
     keep_only(&[to_attach.as_slice(), &to_write].concat())?;
     put_into_effect(&to_attach)?;
-    Ok(Prepared { statistics: statistics.flatten(), kernel_symbols, processes: Some(processes), to_write })
+    Ok(Prepared { statistics: statistics.flatten(), kernel_symbols, namers, processes: Some(processes), to_write })
 }
 
 impl Prepared {
@@ -64,6 +67,16 @@ impl Prepared {
         let capture = capabilities(&[RECORD]);
         keep_only(&[capture.as_slice(), &self.to_write].concat())?;
         put_into_effect(&capture)
+    }
+
+    /// Names what was captured.
+    pub(super) fn name(
+        &mut self,
+        recording: &mut Recording,
+        spaces: &mut AddressSpaces,
+        cancelled: &mut dyn FnMut() -> bool,
+    ) -> SymbolizeStats {
+        symbolize(recording, spaces, &self.kernel_symbols, &mut self.namers, cancelled)
     }
 
     /// Once everything is read: drops for good what only the capture needed.

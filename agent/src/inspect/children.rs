@@ -9,10 +9,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::protocol::{Keep, Reply, Request};
-use super::starter::Starter;
 use super::strikes::Strikes;
-use super::{FileNumber, MAX_MEMORY, MAX_REQUEST, Mapped, Owner, ProcessAccess, ToOpen, identity};
-use crate::child::{CallError, Limits, Message, Role, Watch, Worker};
+use super::{FileNumber, MAX_ANSWER, MAX_MEMORY, MAX_REQUEST, Mapped, Owner, ProcessAccess, ToOpen, identity};
+use crate::child::{CallError, Limits, Message, Role, Starter, Watch, Worker};
 use crate::units::{Addr, Pid};
 
 /// How long a reader may be blocked by what it reads, before anyone has had it wait. The kernel's own locks are held for
@@ -40,7 +39,7 @@ const MAX_FAILURES: u32 = 3;
 /// The child processes that read other processes, and hold their files open. Dropping it ends them.
 #[derive(Debug)]
 pub struct Children {
-    starter: Starter,
+    readers: Starter,
     keeper: Worker,
     reader: Lane,
     opener: Lane,
@@ -80,11 +79,11 @@ impl Children {
     /// A process cannot be started.
     pub fn start() -> io::Result<Self> {
         let mut keeper = Worker::start(Role::Keeper, MAX_REQUEST)?;
-        let mut starter = Starter::start()?;
+        let mut readers = Starter::start(Role::Readers, MAX_ANSWER)?;
         let mut reader = Lane::default();
-        reader.worker(&mut starter, &mut keeper)?;
+        reader.worker(&mut readers, &mut keeper)?;
         Ok(Self {
-            starter,
+            readers,
             keeper,
             reader,
             opener: Lane::default(),
@@ -103,7 +102,7 @@ impl Children {
             return Err(io::ErrorKind::TimedOut.into());
         }
         let limits = Limits { blocked: self.reading.patience(), cpu: CPU };
-        let worker = self.reader.worker(&mut self.starter, &mut self.keeper)?;
+        let worker = self.reader.worker(&mut self.readers, &mut self.keeper)?;
         let sent = worker.send(request, path, &[]).map_err(CallError::Failed);
         match sent.and_then(|()| worker.receive::<Reply>(limits, &mut || false)) {
             Ok(Message { head: Reply::Refused { errno }, .. }) => Err(io::Error::from_raw_os_error(errno)),
@@ -167,7 +166,7 @@ impl Children {
             }
             let sent = self
                 .opener
-                .worker(&mut self.starter, &mut self.keeper)
+                .worker(&mut self.readers, &mut self.keeper)
                 .and_then(|worker| worker.send(&waiting.request, &waiting.path, &[]));
             match sent {
                 Ok(()) => self.asked.push_back(waiting),
@@ -186,13 +185,13 @@ impl Children {
 }
 
 impl Lane {
-    fn worker(&mut self, starter: &mut Starter, keeper: &mut Worker) -> io::Result<&mut Worker> {
+    fn worker(&mut self, readers: &mut Starter, keeper: &mut Worker) -> io::Result<&mut Worker> {
         if self.worker.is_none() {
             if self.failures >= MAX_FAILURES {
                 return Err(io::Error::other("the children that read other processes could not be started"));
             }
             self.failures += 1;
-            let mut worker = starter.reader()?;
+            let mut worker = readers.child()?;
             let (hands, takes) = UnixStream::pair()?;
             keeper.send(&Keep::From, &[], &[takes.as_fd()])?;
             worker.send(&(), &[], &[hands.as_fd()])?;
@@ -279,11 +278,11 @@ impl ProcessAccess for Children {
 
     fn cpu(&self) -> Duration {
         let of = |lane: &Lane| lane.cpu + lane.worker.as_ref().map_or(Duration::ZERO, Worker::cpu);
-        of(&self.reader) + of(&self.opener) + self.starter.cpu() + self.keeper.cpu()
+        of(&self.reader) + of(&self.opener) + self.readers.cpu() + self.keeper.cpu()
     }
 
     fn processes(&self) -> Vec<Pid> {
         let readers = [&self.reader, &self.opener].into_iter().filter_map(|lane| lane.worker.as_ref()).map(Worker::id);
-        readers.chain([self.starter.id(), self.keeper.id()]).map(Pid).collect()
+        readers.chain([self.keeper.id()]).map(Pid).chain([self.readers.process()]).collect()
     }
 }

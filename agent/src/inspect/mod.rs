@@ -2,8 +2,8 @@
 //!
 //! Whoever is looked at may answer late or never, since a FUSE server or a userfaultfd(2) handler stands behind files
 //! and memory. So everything here is done by children that are killed when they do not answer ([`Children`]): a reader for
-//! what is needed at once, another that opens files, the starter that makes these two, and the keeper that holds the files. All of
-//! them parse nothing, which lets readers and starter have the privileges that it takes; quell itself needs none of those.
+//! what is needed at once, another that opens files, a starter of these two, and the keeper that holds the files. All of
+//! them parse nothing, which lets readers and their starter have the privileges that it takes; quell itself needs none of those.
 
 mod children;
 #[cfg(test)]
@@ -11,7 +11,6 @@ mod direct;
 mod keeper;
 mod protocol;
 mod reader;
-mod starter;
 mod strikes;
 
 use std::io;
@@ -24,7 +23,8 @@ pub use children::Children;
 pub(crate) use direct::Direct;
 pub(crate) use keeper::Keeper;
 pub(crate) use protocol::{FileNumber, Mapped, Owner};
-pub(crate) use starter::serve as serve_starter;
+pub(crate) use reader::serve as serve_reader;
+pub(crate) use strikes::Responsible;
 
 use crate::child::Channel;
 use crate::units::{Addr, Pid};

@@ -57,6 +57,8 @@ pub(crate) struct Mapped {
     pub(crate) start: u64,
     /// The address after the last.
     pub(crate) end: u64,
+    /// The device that its inode is on (major, minor), as the kernel lists it.
+    pub(crate) device: (u32, u32),
     /// Its inode, which tells it from another file at the same path.
     pub(crate) inode: u64,
 }

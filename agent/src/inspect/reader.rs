@@ -1,6 +1,7 @@
 //! The child that reads other processes. It has the privileges to, so it looks at nothing that they wrote: it opens,
 //! copies, and hands over.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSliceMut, Read as _};
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -10,6 +11,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::stat::{Mode, major, minor};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
@@ -93,49 +96,89 @@ pub(super) fn memory(pid: u32, address: u64, length: u32) -> io::Result<Vec<u8>>
 }
 
 /// By the mapping itself, which also reaches deleted files and other mount namespaces but needs `CAP_SYS_ADMIN` or
-/// `CAP_CHECKPOINT_RESTORE` (fs/proc/base.c, `proc_map_files_get_link`); else by path, if that is still the same file.
+/// `CAP_CHECKPOINT_RESTORE` (fs/proc/base.c, `proc_map_files_get_link`); else by path, which the process may have ended to see, if
+/// that is still the same file.
 pub(super) fn open_mapped(mapped: &Mapped, path: &[u8]) -> io::Result<File> {
-    let Mapped { pid, start, end, inode } = *mapped;
-    let path = Path::new(std::ffi::OsStr::from_bytes(path));
-    let same = |path: &Path| {
-        let file = open_regular(path, 0)?;
-        // The inode decides, not the device: stat and the kernel's lists of mappings show different ones on btrfs and
-        // overlayfs.
-        if file.metadata()?.ino() == inode { Ok(file) } else { Err(io::Error::from(io::ErrorKind::NotFound)) }
-    };
-    open_regular(&PathBuf::from(format!("/proc/{pid}/map_files/{start:x}-{end:x}")), 0)
-        .or_else(|_| {
-            let mut by_root = PathBuf::from(format!("/proc/{pid}/root"));
-            by_root.push(path.strip_prefix("/").unwrap_or(path));
-            same(&by_root)
-        })
-        // The process may have ended. Most live in the agent's own mount namespace.
-        .or_else(|_| same(path))
+    let Mapped { pid, start, end, .. } = *mapped;
+    open_regular(&PathBuf::from(format!("/proc/{pid}/map_files/{start:x}-{end:x}")))
+        .or_else(|_| open_by_path(&format!("/proc/{pid}/root"), mapped, path))
+        // Most live in the agent's own mount namespace.
+        .or_else(|_| open_by_path("/", mapped, path))
 }
 
-/// Anyone may create files in `/tmp`: only a map that belongs to the process's user, or to root, is opened.
+/// The path is what the process says, and the inode alone may be any file's: the device has to be the same too. Where the
+/// kernel lists another than stat(2) shows, as with btrfs and overlayfs, only what everybody may read is opened.
+fn open_by_path(root: &str, mapped: &Mapped, path: &[u8]) -> io::Result<File> {
+    let found = Place::below(root, path)?;
+    let metadata = found.descriptor.metadata()?;
+    let device = (major(metadata.dev()), minor(metadata.dev()));
+    let is_same = device == (u64::from(mapped.device.0), u64::from(mapped.device.1));
+    if metadata.ino() == mapped.inode && (is_same || found.is_public) { found.open() } else { Err(gone()) }
+}
+
+fn gone() -> io::Error {
+    io::ErrorKind::NotFound.into()
+}
+
+/// Anyone may create files in `/tmp`: only a map that belongs to the process's user is opened, or one of root's that is of this very
+/// process, and not of one with the same number in another PID namespace.
 pub(super) fn open_perf_map(pid: u32, inner: u32, owner: u32) -> io::Result<File> {
-    let path = format!("/proc/{pid}/root/tmp/perf-{inner}.map");
-    let file = open_regular(Path::new(&path), libc::O_NOFOLLOW)?;
-    match file.metadata()?.uid() {
-        uid if uid == owner || uid == 0 => Ok(file),
+    let found = Place::below(&format!("/proc/{pid}/root"), format!("tmp/perf-{inner}.map").as_bytes())?;
+    match found.descriptor.metadata()?.uid() {
+        uid if uid == owner || (uid == 0 && inner == pid) => found.open(),
         _ => Err(io::Error::from_raw_os_error(libc::EACCES)),
     }
 }
 
-/// Opens a regular file for reading. What else may be there (a FIFO, a device) is not touched, since opening it could
-/// block or act.
-fn open_regular(path: &Path, flags: i32) -> io::Result<File> {
-    let place = OpenOptions::new().read(true).custom_flags(libc::O_PATH | flags).open(path)?;
-    if !place.metadata()?.is_file() {
-        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+/// A file that was found and not opened yet.
+struct Place {
+    /// `O_PATH`.
+    descriptor: File,
+    /// Whether everybody may read it, and search the directories on the way to it.
+    is_public: bool,
+}
+
+impl Place {
+    /// By a path below a directory. No symbolic link is followed: whoever made one in another root meant it to lead elsewhere
+    /// than it would from here; and paths of mappings have none.
+    fn below(root: &str, path: &[u8]) -> io::Result<Self> {
+        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+        let mut found = File::from(open(root, flags | OFlag::O_DIRECTORY, Mode::empty())?);
+        let mut is_public = found.metadata()?.mode() & 0o001 != 0;
+        let mut names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).peekable();
+        while let Some(name) = names.next() {
+            if name == b".." {
+                return Err(gone());
+            }
+            found = openat(&found, OsStr::from_bytes(name), flags | OFlag::O_NOFOLLOW, Mode::empty())?.into();
+            let needed = if names.peek().is_some() { 0o001 } else { 0o004 };
+            is_public &= found.metadata()?.mode() & needed != 0;
+        }
+        Ok(Self { descriptor: found, is_public })
     }
-    // Non-blocking for the sake of leases (fcntl(2), F_SETLEASE), which their holder would have to give up first.
-    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(format!("/proc/self/fd/{}", place.as_raw_fd()))
+
+    /// Opens it for reading, if it is a regular file. What else may be there (a FIFO, a device) is not touched, since opening it
+    /// could block or act.
+    fn open(self) -> io::Result<File> {
+        if !self.descriptor.metadata()?.is_file() {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        let path = format!("/proc/self/fd/{}", self.descriptor.as_raw_fd());
+        // Non-blocking for the sake of leases (fcntl(2), F_SETLEASE), which their holder would have to give up first.
+        OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
+    }
+}
+
+/// Opens a regular file for reading, wherever its path leads.
+fn open_regular(path: &Path) -> io::Result<File> {
+    let descriptor = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)?;
+    Place { descriptor, is_public: false }.open()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -162,13 +205,54 @@ mod tests {
     fn what_is_no_regular_file_is_not_opened() {
         let folder = tempfile::tempdir().expect("a folder");
         let pipe = folder.path().join("pipe");
-        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("made");
+        nix::unistd::mkfifo(&pipe, Mode::S_IRWXU).expect("made");
         // To open it for reading would wait for a writer.
         for path in [pipe.as_path(), folder.path(), Path::new("/dev/zero")] {
-            assert!(open_regular(path, 0).is_err(), "{}", path.display());
+            assert!(open_regular(path).is_err(), "{}", path.display());
         }
         std::fs::write(folder.path().join("file"), "x").expect("written");
-        assert!(open_regular(&folder.path().join("file"), 0).is_ok());
+        assert!(open_regular(&folder.path().join("file")).is_ok());
+    }
+
+    fn mapped(path: &Path, device: Option<(u32, u32)>) -> Mapped {
+        let metadata = std::fs::metadata(path).expect("a file");
+        let own = (major(metadata.dev()) as u32, minor(metadata.dev()) as u32);
+        Mapped { pid: 0, start: 0, end: 0, device: device.unwrap_or(own), inode: metadata.ino() }
+    }
+
+    #[test]
+    fn by_its_path_a_file_is_opened_only_if_it_is_the_one_or_everybodys() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).expect("for its owner alone");
+        let path = folder.path().canonicalize().expect("a path").join("file");
+        std::fs::write(&path, "x").expect("written");
+        let open = |mapped: &Mapped, path: &Path| open_by_path("/", mapped, path.as_os_str().as_bytes());
+        assert!(open(&mapped(&path, None), &path).is_ok());
+        let other = Some((0, 4_095));
+        // Whatever its own mode: nobody gets there.
+        for mode in [0o600, 0o644] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("changed");
+            assert!(open(&mapped(&path, other), &path).is_err(), "{mode:o}");
+        }
+        assert!(open(&Mapped { inode: 1, ..mapped(&path, None) }, &path).is_err());
+        let public = Path::new("/usr/bin/env").canonicalize().expect("a program");
+        assert!(open(&mapped(&public, other), &public).is_ok());
+    }
+
+    #[test]
+    fn no_link_on_the_way_is_followed_and_no_way_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("directory")).expect("made");
+        std::fs::write(at("directory/file"), "x").expect("written");
+        std::os::unix::fs::symlink(at("directory"), at("link")).expect("a link");
+        std::os::unix::fs::symlink(at("directory/file"), at("directory/link")).expect("a link");
+        let root = folder.path().display().to_string();
+        let open = |path: &str| Place::below(&root, path.as_bytes()).and_then(Place::open);
+        assert!(open("directory/file").is_ok() && open("/directory//file").is_ok());
+        for path in ["link/file", "directory/link", "directory/../directory/file", "../etc/passwd", "directory", ""] {
+            assert!(open(path).is_err(), "{path}");
+        }
     }
 
     #[test]
@@ -178,10 +262,13 @@ mod tests {
         std::fs::write(&path, "1000 10 jitted\n").expect("/tmp is writable");
         let uid = nix::unistd::geteuid().as_raw();
         let opened = open_perf_map(own, own, uid);
+        // As if of a process with this number in another namespace, and another user.
+        let of_another = open_perf_map(own, own, uid + 1);
         let foreign = std::os::unix::fs::chown(&path, Some(12_345), None).is_ok();
         let refused = open_perf_map(own, own, uid);
         std::fs::remove_file(&path).expect("removed");
         assert!(opened.is_ok(), "{opened:?}");
+        assert_eq!(of_another.is_ok(), uid == 0, "root's, of this very process");
         // Only root can give a file away.
         assert!(refused.is_err() || !foreign);
     }

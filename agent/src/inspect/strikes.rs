@@ -15,9 +15,21 @@ const MAX_ALL: u32 = 64;
 
 /// Who is to answer for a process that does not: its user, or, of root's, the process alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Responsible {
+pub(crate) enum Responsible {
+    /// A user.
     User(u32),
+    /// A process.
     Process(Pid),
+}
+
+impl Responsible {
+    /// For a process.
+    pub(crate) fn of(pid: Pid) -> Self {
+        match identity(pid) {
+            Ok((user, _)) if user != 0 => Self::User(user),
+            _ => Self::Process(pid),
+        }
+    }
 }
 
 /// Counts requests without an answer. Each makes the next one's time shorter, so that all together take a bounded time.
@@ -43,7 +55,7 @@ impl Strikes {
     /// Counts a request without an answer.
     pub(super) fn strike(&mut self, pid: Pid) {
         self.all += 1;
-        *self.by.entry(responsible(pid)).or_default() += 1;
+        *self.by.entry(Responsible::of(pid)).or_default() += 1;
     }
 
     /// Whether nothing more is asked of a process.
@@ -51,7 +63,7 @@ impl Strikes {
         if self.all == 0 {
             return false;
         }
-        let who = responsible(pid);
+        let who = Responsible::of(pid);
         let out = |by: Responsible| self.by.get(&by).is_some_and(|strikes| *strikes >= MAX_STRIKES);
         // Of one process that did not answer, nothing else is asked either.
         out(who) || (self.all >= MAX_ALL && who != Responsible::Process(pid))
@@ -60,13 +72,6 @@ impl Strikes {
     /// Requests without an answer so far.
     pub(super) fn all(&self) -> u64 {
         u64::from(self.all)
-    }
-}
-
-fn responsible(pid: Pid) -> Responsible {
-    match identity(pid) {
-        Ok((user, _)) if user != 0 => Responsible::User(user),
-        _ => Responsible::Process(pid),
     }
 }
 

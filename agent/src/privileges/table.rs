@@ -175,8 +175,10 @@ pub fn advice(program: &str) -> String {
 pub fn of_child(role: Role) -> &'static [Capability] {
     match role {
         Role::Meter => &[Capability::SysAdmin],
-        Role::Starter => &[Capability::SysPtrace, Capability::DacReadSearch, Capability::CheckpointRestore],
-        Role::Keeper | Role::Namer => &[],
+        Role::Readers | Role::Reader => {
+            &[Capability::SysPtrace, Capability::DacReadSearch, Capability::CheckpointRestore]
+        }
+        Role::Keeper | Role::Namers | Role::Namer => &[],
     }
 }
 

@@ -164,7 +164,13 @@ impl ModuleFiles {
             // 32-bit code has a vDSO of its own, and only that can lie below 4 GiB.
             return Some(self.vdso(if mapping.start >> 32 == 0 { VDSO_32 } else { VDSO }, modules));
         }
-        let mapped = || Mapped { pid: pid.0, start: mapping.start, end: mapping.end, inode: identity.inode };
+        let mapped = || Mapped {
+            pid: pid.0,
+            start: mapping.start,
+            end: mapping.end,
+            device: identity.device,
+            inode: identity.inode,
+        };
         match self.index.get(identity) {
             Some(Some(id)) => {
                 let id = *id;
@@ -302,7 +308,12 @@ mod tests {
         }
 
         fn module(&mut self, path: &Path, inode: u64) -> Option<ModuleId> {
-            let identity = FileIdentity::new((1, 1), inode, path.as_os_str());
+            // That of the file, which may be gone.
+            let folder = path.parent().and_then(|folder| std::fs::metadata(folder).ok());
+            let device = folder.map_or((1, 1), |folder| {
+                (nix::sys::stat::major(folder.dev()) as u32, nix::sys::stat::minor(folder.dev()) as u32)
+            });
+            let identity = FileIdentity::new(device, inode, path.as_os_str());
             let file = (!identity.is_none()).then(|| Arc::new(KnownFile::new(identity, &self.budget)));
             let mapping = Mapping { start: 1 << 40, end: (1 << 40) + 4_096, offset: 0, file };
             self.now += 1;

@@ -10,6 +10,7 @@
 //! so whoever interns a frame that is not the innermost of its stack (of its kernel part and its user part each) must
 //! take [`call_site`] of the address first, for kernel frames as well as for user frames.
 
+mod allowance;
 mod budget;
 mod events;
 mod files;
@@ -26,8 +27,8 @@ pub use events::{MappingEvent, MappingEvents, MappingEventsError};
 pub use files::FileIdentity;
 pub use kernel_symbols::KernelSymbols;
 pub use maps::MappedRange;
-pub use naming::symbolize;
 pub(crate) use naming::{DEBUG_FILES, serve as serve_namer};
+pub use naming::{Namers, symbolize};
 pub use spaces::AddressSpaces;
 pub use truncated::truncated_user_stacks;
 

@@ -5,10 +5,11 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hashbrown::{HashMap, HashSet};
 
+use super::allowance::Allowance;
 use super::budget::{AFTER, Budget, MOST};
 use super::events::MappingEvent;
 use super::files::{FileIdentity, Holding, KnownFile, ModuleFiles};
@@ -47,6 +48,7 @@ pub struct AddressSpaces {
     now: u64,
     /// Tells processes apart that had the same number.
     next_serial: u64,
+    allowance: Allowance,
     sweep_at: usize,
     evicted: u64,
 }
@@ -119,6 +121,7 @@ impl AddressSpaces {
             access,
             budget: Budget::default(),
             now: 0,
+            allowance: Allowance::new(Instant::now()),
             next_serial: 0,
             sweep_at: SWEEP_FROM,
             evicted: 0,
@@ -246,10 +249,11 @@ impl AddressSpaces {
         self.evicted + self.files.evicted + self.files.refused
     }
 
-    /// Requests that other processes, or the files that they have mapped, did not answer in time.
+    /// Requests that other processes, or the files that they have mapped, did not answer in time, and those that were not made since
+    /// others for the same user had taken too long.
     #[must_use]
     pub fn unanswered(&self) -> u64 {
-        self.access.unanswered()
+        self.access.unanswered() + self.allowance.refused()
     }
 
     /// Quell's other processes, which read all this.
@@ -321,7 +325,9 @@ impl AddressSpaces {
     }
 
     fn read(&mut self, pid: Pid) {
-        let text = self.access.maps(pid).unwrap_or_default();
+        let begin = Instant::now();
+        let permitted = self.allowance.permits(pid, begin);
+        let text = if permitted { self.access.maps(pid).unwrap_or_default() } else { Vec::new() };
         let mappings: Vec<Mapping> = maps::executable(&text).iter().map(|range| self.mapping(range)).collect();
         let read = Mappings::of(mappings, &self.budget);
         if !self.spaces.contains_key(&pid) {
@@ -341,6 +347,7 @@ impl AddressSpaces {
             space.known = true;
         }
         self.keep_budget();
+        self.allowance.spend(pid, begin.elapsed());
     }
 
     fn mapping(&mut self, range: &MappedRange) -> Mapping {

@@ -10,7 +10,7 @@ use super::demangle::shortened;
 use super::protocol::{MAX_ANSWER, Names, Naming, encode};
 use super::reason::Unnamed;
 use super::{Effort, Namer};
-use crate::child::{CallError, Limits, Role, Worker};
+use crate::child::{CallError, Limits, Role, Starter, Worker};
 
 /// How long the child may take to be done with a file after it has answered: a FUSE server may never let it be closed.
 const PATIENCE: Limits = Limits { blocked: Duration::from_millis(200), cpu: Duration::from_secs(1) };
@@ -21,14 +21,33 @@ const MAX_FAILURES: u32 = 3;
 /// The longest build ID, in hexadecimal digits.
 const MAX_BUILD_ID: usize = 128;
 
+/// Starts the children that name code. It is made before privileges are dropped.
+#[derive(Debug)]
+pub struct Namers(Starter);
+
+impl Namers {
+    /// Starts the first of them, which starts the others.
+    ///
+    /// # Errors
+    /// The process cannot be started.
+    pub fn start() -> io::Result<Self> {
+        Starter::start(Role::Namers, MAX_ANSWER).map(Self)
+    }
+}
+
 /// A child that is started when it is needed, and anew when a file has been too much for it.
-#[derive(Debug, Default)]
-pub(crate) struct ConfinedNamer {
+#[derive(Debug)]
+pub(super) struct ConfinedNamer<'a> {
+    namers: &'a mut Namers,
     worker: Option<Worker>,
     failures: u32,
 }
 
-impl ConfinedNamer {
+impl<'a> ConfinedNamer<'a> {
+    pub(super) fn new(namers: &'a mut Namers) -> Self {
+        Self { namers, worker: None, failures: 0 }
+    }
+
     fn ask(
         &mut self,
         naming: Naming,
@@ -56,7 +75,7 @@ impl ConfinedNamer {
                 return Err(io::Error::other("the child that names code could not be started"));
             }
             self.failures += 1;
-            self.worker = Some(Worker::start(Role::Namer, MAX_ANSWER)?);
+            self.worker = Some(self.namers.0.child()?);
             self.failures = 0;
         }
         self.worker.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
@@ -70,6 +89,10 @@ impl ConfinedNamer {
         effort: Effort,
         cancelled: &mut dyn FnMut() -> bool,
     ) -> Names {
+        if let Err(error) = self.worker() {
+            tracing::debug!("the child that names code could not be started: {error}");
+            return Names { build_id: None, names: vec![Err(Unnamed::NoNamer); places.len()] };
+        }
         let why = match self.ask(naming, file, places, effort, cancelled) {
             // The child may say anything: it has read what others wrote.
             Ok(names) if is_plausible(&names, places.len()) => return names,
@@ -90,7 +113,7 @@ fn is_plausible(names: &Names, places: usize) -> bool {
     names.names.len() == places && names.build_id.as_ref().is_none_or(hexadecimal) && names.names.iter().all(short)
 }
 
-impl Namer for ConfinedNamer {
+impl Namer for ConfinedNamer<'_> {
     fn kernel(&mut self, kallsyms: &File, addresses: &[u64], cancelled: &mut dyn FnMut() -> bool) -> Names {
         self.name(Naming::Kernel, kallsyms, addresses, Effort::Great, cancelled)
     }

@@ -9,11 +9,11 @@ mod demangle;
 mod elf;
 mod namer;
 mod perf_map;
+mod places;
 mod protocol;
 mod reason;
 mod schedule;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -25,11 +25,13 @@ use blazesym::symbolize::source::{self, Source};
 use super::files::{Holding, VDSO, VDSO_32};
 use super::maps;
 use super::{AddressSpaces, KernelSymbols};
-use crate::profile::{FrameId, Location, ModuleId, Recording, Symbol, SymbolizeStats};
+use crate::profile::{FrameId, Location, Recording, Symbol, SymbolizeStats};
 use crate::units::{Addr, Pid};
 use confined::ConfinedNamer;
+pub use confined::Namers;
 pub(crate) use elf::DEBUG_FILES;
 pub(crate) use namer::serve;
+use places::Places;
 pub(crate) use protocol::{Names, Naming};
 pub(crate) use reason::Unnamed;
 pub(crate) use schedule::Effort;
@@ -40,6 +42,9 @@ pub(crate) const MAX_NAME: usize = 4_096;
 
 /// How long naming takes at most.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How many places of a file are named at once. The others come when every other file has had its turn.
+const MAX_PLACES: usize = 16_384;
 
 /// How many files are named in remarks, with the reason why they have no symbols.
 const MAX_REMARKS: usize = 8;
@@ -66,9 +71,10 @@ pub fn symbolize(
     recording: &mut Recording,
     spaces: &mut AddressSpaces,
     kernel: &KernelSymbols,
+    namers: &mut Namers,
     cancelled: &mut dyn FnMut() -> bool,
 ) -> SymbolizeStats {
-    name(recording, spaces, kernel.file(), &mut ConfinedNamer::default(), cancelled)
+    name(recording, spaces, kernel.file(), &mut ConfinedNamer::new(namers), cancelled)
 }
 
 fn name(
@@ -102,11 +108,11 @@ fn name(
         } else {
             match spaces.holding(module) {
                 Holding::Held { number, owner } => {
-                    let path = path.clone();
-                    schedule.add(
-                        owner,
-                        Job { naming: Naming::File, number, frames: frames.clone(), module: Some(module), path },
-                    );
+                    for (part, frames) in (0..).zip(frames.chunks(MAX_PLACES)) {
+                        let (frames, path) = (frames.to_vec(), path.clone());
+                        let job = Job { naming: Naming::File, number, part, frames, module: Some(module), path };
+                        schedule.add(owner, job);
+                    }
                     None
                 }
                 Holding::Refused(why) => Some(vec![Err(why); frames.len()]),
@@ -121,7 +127,7 @@ fn name(
         match spaces.perf_map(pid) {
             Some((number, owner)) => {
                 let path = PathBuf::from(format!("/tmp/perf-{pid}.map"));
-                schedule.add(owner, Job { naming: Naming::PerfMap, number, frames, module: None, path });
+                schedule.add(owner, Job { naming: Naming::PerfMap, number, part: 0, frames, module: None, path });
             }
             None => {
                 let why = |(_, addr): &(FrameId, u64)| Err(spaces.why_unmapped(pid, Addr(*addr)));
@@ -135,7 +141,9 @@ fn name(
             Turn::Leave(job) => (job.without(Unnamed::OwnerRefused), job),
             Turn::Read(job, _) if cancelled() => (job.without(Unnamed::Skipped), job),
             Turn::Read(job, effort) => {
+                let begin = Instant::now();
                 let names = ask(spaces, namer, &job, effort, &mut cancelled);
+                schedule.took(begin.elapsed());
                 if let Some(Err(why)) = names.names.first()
                     && schedule.failed(&job, effort, *why)
                 {
@@ -166,34 +174,6 @@ fn ask(
 
 type Named = Result<Symbol, Unnamed>;
 
-/// Frames, and where in their source they are.
-type Frames = Vec<(FrameId, u64)>;
-
-/// The frames that have no name, by what could name them.
-struct Places {
-    kernel: Frames,
-    modules: BTreeMap<ModuleId, Frames>,
-    unmapped: BTreeMap<Pid, Frames>,
-    stats: SymbolizeStats,
-}
-
-impl Places {
-    fn of(recording: &Recording) -> Self {
-        let (mut modules, mut unmapped) = (BTreeMap::<_, Frames>::new(), BTreeMap::<_, Frames>::new());
-        let (mut kernel, mut stats) = (Vec::new(), SymbolizeStats::default());
-        for (id, frame) in (0..).map(FrameId).zip(recording.frames.rows()) {
-            match &frame.location {
-                Location::Label(_) | Location::NamedLabel(_) => {}
-                _ if frame.symbol.is_some() => stats.named += 1,
-                Location::Kernel(addr) => kernel.push((id, addr.0)),
-                Location::Module { module, offset } => modules.entry(*module).or_default().push((id, *offset)),
-                Location::Unmapped { pid, addr } => unmapped.entry(*pid).or_default().push((id, addr.0)),
-            }
-        }
-        Self { kernel, modules, unmapped, stats }
-    }
-}
-
 struct Results<'a> {
     recording: &'a mut Recording,
     stats: SymbolizeStats,
@@ -215,7 +195,8 @@ impl Results<'_> {
 
     fn finish(&mut self, job: &Job, names: Names, spaces: &AddressSpaces) {
         if let Some(module) = job.module {
-            self.recording.modules.get_mut(module).build_id.clone_from(&names.build_id);
+            let known = &mut self.recording.modules.get_mut(module).build_id;
+            *known = known.take().or_else(|| names.build_id.clone());
         }
         if let Some(why) = names.names.iter().filter_map(|name| name.as_ref().err()).find(|why| why.blames_file()) {
             self.blamed.push((job.path.clone(), *why));

@@ -42,6 +42,8 @@ pub(crate) enum Unnamed {
     TooLarge,
     /// The process that read the file ended over it.
     Killed,
+    /// The process that reads files could not be started.
+    NoNamer,
     /// Opening or reading the file took too long.
     TimedOut,
     /// The file had to be closed, since too many were open.
@@ -106,6 +108,7 @@ impl fmt::Display for Unnamed {
             Self::PerfMapTooLarge => "perf map too large, not in what was read of it",
             Self::TooLarge => "symbols too large",
             Self::Killed => "file damaged, reading it failed",
+            Self::NoNamer => "the process that names code could not be started",
             Self::TimedOut => "reading the file timed out",
             Self::Evicted => "file closed, too many were open",
             Self::OwnerRefused => "file not read, others of its owner took too long",

@@ -1,8 +1,10 @@
 //! In which order files are read, and which are not read at all.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::reason::Unnamed;
 use super::{Names, Naming};
@@ -18,6 +20,9 @@ const TIMED_OUT: u32 = 4;
 /// Strikes for a file that ended the child that read it, which costs little.
 const KILLED: u32 = 1;
 
+/// How much time the files of one owner may take before those of all others have been tried, root's aside.
+const SHARE: Duration = Duration::from_secs(2);
+
 /// A file to be read.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Job {
@@ -25,7 +30,9 @@ pub(super) struct Job {
     pub(super) naming: Naming,
     /// Which.
     pub(super) number: FileNumber,
-    /// The frames in it, with their places.
+    /// Which part of its frames these are: of one with very many, each comes in its own turn.
+    pub(super) part: u32,
+    /// The frames, with their places.
     pub(super) frames: Vec<(FrameId, u64)>,
     /// The module that it is.
     pub(super) module: Option<ModuleId>,
@@ -59,7 +66,8 @@ pub(super) enum Turn {
 }
 
 /// Files by owner. Root's come first, then one file of each other owner in turn, users of containers last, since their
-/// numbers are high. Of one owner, files with more frames come first. What took too long is tried once more at the end.
+/// numbers are high. Of one owner, files with more frames come first. What took too long is tried once more at the end, root's
+/// first again; and there come the files of an owner whose others took [`SHARE`].
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     owners: BTreeMap<Owner, Files>,
@@ -72,27 +80,41 @@ struct Files {
     first: VecDeque<Job>,
     second: VecDeque<Job>,
     strikes: u32,
+    took: Duration,
 }
 
 impl Schedule {
     /// Adds a file.
     pub(super) fn add(&mut self, owner: Owner, job: Job) {
         let files = &mut self.owners.entry(owner).or_default().first;
-        let place = files.partition_point(|other| other.frames.len() >= job.frames.len());
+        let order = |job: &Job| (job.part, Reverse(job.frames.len()));
+        let place = files.partition_point(|other| order(other) <= order(&job));
         files.insert(place, job);
     }
 
     /// The next file.
     pub(super) fn next(&mut self) -> Option<Turn> {
-        let turn = match self.take(|files| files.first.pop_front()) {
+        let usual = |owner: &Owner, files: &mut Files| {
+            let in_share = owner.uid == 0 || files.took < SHARE;
+            if in_share { files.first.pop_front() } else { None }
+        };
+        let great = |_: &Owner, files: &mut Files| files.second.pop_front().or_else(|| files.first.pop_front());
+        let turn = match self.take(usual) {
             Some(job) => Turn::Read(job, Effort::Usual),
-            None => Turn::Read(self.take(|files| files.second.pop_front())?, Effort::Great),
+            None => Turn::Read(self.take(great)?, Effort::Great),
         };
         let is_out =
             self.last.and_then(|owner| self.owners.get(&owner)).is_some_and(|files| files.strikes >= MAX_STRIKES);
         match turn {
             Turn::Read(job, _) if is_out => Some(Turn::Leave(job)),
             turn => Some(turn),
+        }
+    }
+
+    /// Takes note of how long the file that came last took.
+    pub(super) fn took(&mut self, time: Duration) {
+        if let Some(files) = self.last.and_then(|owner| self.owners.get_mut(&owner)) {
+            files.took += time;
         }
     }
 
@@ -111,8 +133,8 @@ impl Schedule {
         again
     }
 
-    fn take(&mut self, take: impl Fn(&mut Files) -> Option<Job>) -> Option<Job> {
-        let next = |(owner, files): (&Owner, &mut Files)| Some((*owner, take(files)?));
+    fn take(&mut self, take: impl Fn(&Owner, &mut Files) -> Option<Job>) -> Option<Job> {
+        let next = |(owner, files): (&Owner, &mut Files)| Some((*owner, take(owner, files)?));
         let is_root = |(owner, _): &(&Owner, &mut Files)| owner.uid == 0;
         let after = self.last.map_or(Bound::Unbounded, Bound::Excluded);
         let root = self.owners.iter_mut().filter(is_root).find_map(next);
@@ -133,6 +155,7 @@ mod tests {
             let job = Job {
                 naming: Naming::File,
                 number: FileNumber(*number),
+                part: 0,
                 frames: Vec::new(),
                 module: None,
                 path: PathBuf::new(),
@@ -162,6 +185,36 @@ mod tests {
     fn root_s_files_come_first_and_the_others_in_turn() {
         let mut schedule = schedule(&[(1_000, 1), (1_000, 2), (1_000, 3), (0, 4), (0, 5), (33, 6)]);
         assert_eq!(order(&mut schedule, |_, _| None), [4, 5, 6, 1, 2, 3]);
+    }
+
+    #[test]
+    fn parts_of_a_file_wait_for_the_first_parts_of_others() {
+        let mut schedule = Schedule::default();
+        for (number, part, frames) in [(1, 0, 100), (1, 1, 100), (2, 0, 5), (3, 0, 50), (1, 2, 3)] {
+            let frames = (0..frames).map(|frame| (FrameId(frame), 0)).collect();
+            let (naming, path) = (Naming::File, PathBuf::new());
+            let job = Job { naming, number: FileNumber(number), part, frames, module: None, path };
+            schedule.add(Owner { uid: 0, device: 1 }, job);
+        }
+        assert_eq!(order(&mut schedule, |_, _| None), [1, 3, 2, 1, 1]);
+    }
+
+    #[test]
+    fn the_many_files_of_one_owner_leave_the_others_their_time() {
+        let files: Vec<(u32, u32)> =
+            (1..=100).map(|number| (1_000, number)).chain([(1_001, 1_000), (1_001, 1_001)]).collect();
+        let mut schedule = schedule(&files);
+        let mut order = Vec::new();
+        while let Some(turn) = schedule.next() {
+            let Turn::Read(job, effort) = turn else { panic!("{turn:?}") };
+            order.push((job.number.0, effort));
+            schedule.took(Duration::from_millis(900));
+        }
+        assert_eq!(order.len(), 102);
+        let usual: Vec<u32> =
+            order.iter().filter(|(_, effort)| *effort == Effort::Usual).map(|(number, _)| *number).collect();
+        // One after the other, until the share of each is used up.
+        assert_eq!(usual, [1, 1_000, 2, 1_001, 3]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::super::{FileIdentity, MappedRange, MappingEvent};
 use super::*;
 use crate::inspect::{Direct, receive_file};
 use crate::profile::{FrameTable, Meta, Module, ModuleTable, StackTable, ThreadTable};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 

@@ -1,0 +1,137 @@
+//! Which frames have no name, and in which order they are named.
+
+use std::collections::BTreeMap;
+
+use hashbrown::{HashMap, HashSet};
+
+use crate::profile::{FrameId, Location, ModuleId, OffCpu, Recording, SampleKind, StackId, SymbolizeStats};
+use crate::units::Pid;
+
+/// Frames, and where in their source they are.
+pub(super) type Frames = Vec<(FrameId, u64)>;
+
+/// The frames that have no name, by what could name them.
+pub(super) struct Places {
+    pub(super) kernel: Frames,
+    /// Those of each file, in the order in which they are to be named.
+    pub(super) modules: BTreeMap<ModuleId, Frames>,
+    pub(super) unmapped: BTreeMap<Pid, Frames>,
+    pub(super) stats: SymbolizeStats,
+}
+
+impl Places {
+    pub(super) fn of(recording: &Recording) -> Self {
+        let (mut modules, mut unmapped) = (BTreeMap::<_, Frames>::new(), BTreeMap::<_, Frames>::new());
+        let (mut kernel, mut stats) = (Vec::new(), SymbolizeStats::default());
+        for (id, frame) in (0..).map(FrameId).zip(recording.frames.rows()) {
+            match &frame.location {
+                Location::Label(_) | Location::NamedLabel(_) => {}
+                _ if frame.symbol.is_some() => stats.named += 1,
+                Location::Kernel(addr) => kernel.push((id, addr.0)),
+                Location::Module { module, offset } => modules.entry(*module).or_default().push((id, *offset)),
+                Location::Unmapped { pid, addr } => unmapped.entry(*pid).or_default().push((id, addr.0)),
+            }
+        }
+        let crowds = Crowds::of(recording);
+        for frames in modules.values_mut() {
+            frames.sort_by_cached_key(|(frame, _)| crowds.smallest(*frame));
+        }
+        Self { kernel, modules, unmapped, stats }
+    }
+}
+
+/// How many places in each file every process has. A process whose stacks are forged has as many as it likes, in
+/// everybody's libraries too: its places come after those of processes that have fewer.
+struct Crowds(HashMap<FrameId, u32>);
+
+impl Crowds {
+    fn of(recording: &Recording) -> Self {
+        let has = pairs(recording);
+        let module = |frame: FrameId| match recording.frames.get(frame).location {
+            Location::Module { module, .. } => Some(module),
+            _ => None,
+        };
+        let mut sizes: HashMap<(Pid, ModuleId), u32> = HashMap::new();
+        for (pid, frame) in &has {
+            if let Some(module) = module(*frame) {
+                *sizes.entry((*pid, module)).or_default() += 1;
+            }
+        }
+        let mut smallest: HashMap<FrameId, u32> = HashMap::new();
+        for (pid, frame) in has {
+            if let Some(size) = module(frame).and_then(|module| sizes.get(&(pid, module))) {
+                smallest.entry(frame).and_modify(|least| *least = (*least).min(*size)).or_insert(*size);
+            }
+        }
+        Self(smallest)
+    }
+
+    fn smallest(&self, frame: FrameId) -> u32 {
+        self.0.get(&frame).copied().unwrap_or(u32::MAX)
+    }
+}
+
+/// Every frame with every process that has it in a stack.
+fn pairs(recording: &Recording) -> HashSet<(Pid, FrameId)> {
+    let (mut seen, mut pairs) = (HashSet::new(), HashSet::new());
+    let mut take = |pid: Pid, stack: Option<StackId>| {
+        let mut at = stack;
+        while let Some(stack) = at.filter(|stack| seen.insert((pid, *stack))) {
+            let node = recording.stacks.get(stack);
+            pairs.insert((pid, node.frame));
+            at = node.parent;
+        }
+    };
+    for sample in &recording.samples {
+        take(recording.threads.get(sample.thread).pid, sample.stack);
+        if let SampleKind::OffCpu(OffCpu { wake: Some(wake), .. }) = &sample.kind {
+            take(recording.threads.get(wake.waker).pid, wake.stack);
+        }
+    }
+    pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{FrameTable, Meta, ModuleTable, Sample, StackTable, ThreadTable};
+    use crate::units::{CpuId, Nanos, Tid};
+
+    #[test]
+    fn the_places_of_a_forger_come_after_those_of_the_others() {
+        let mut recording = Recording {
+            meta: Meta::example(),
+            modules: ModuleTable::default(),
+            frames: FrameTable::default(),
+            stacks: StackTable::default(),
+            threads: ThreadTable::default(),
+            samples: Vec::new(),
+            totals: Vec::new(),
+        };
+        let module = recording.modules.push(crate::profile::Module { path: "/lib/libc.so".into(), build_id: None });
+        let mut sampled = |pid: u32, places: &[u64]| {
+            let frames: Vec<FrameId> = places
+                .iter()
+                .map(|offset| recording.frames.intern(Location::Module { module, offset: *offset }))
+                .collect();
+            let sample = Sample {
+                time: Nanos(0),
+                cpu: CpuId(0),
+                thread: recording.threads.intern(Pid(pid), Tid(pid), [0; 16]),
+                stack: recording.stacks.intern_all(frames),
+                value: Nanos(1),
+                kind: SampleKind::OnCpu,
+            };
+            recording.samples.push(sample);
+        };
+        // The forger comes first, and in the places of the others too.
+        sampled(1, &(0..500).collect::<Vec<_>>());
+        sampled(2, &[400, 1_000]);
+        sampled(3, &[300, 1_001, 1_002]);
+        let places = Places::of(&recording);
+        let order: Vec<u64> = places.modules[&module].iter().map(|(_, place)| *place).collect();
+        let mut first = order[..5].to_vec();
+        first.sort_unstable();
+        assert_eq!((first, order.len()), (vec![300, 400, 1_000, 1_001, 1_002], 503));
+    }
+}
