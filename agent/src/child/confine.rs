@@ -49,8 +49,6 @@ const NAMER: &[Allowed] = &[
 /// # Errors
 /// The kernel does not take the filter of system calls. Landlock (5.13) is used where there is one.
 pub(super) fn confine(role: Role) -> Result<(), ChildError> {
-    // What others wrote is not to be found in a file afterwards.
-    limit(Resource::RLIMIT_CORE, 0)?;
     match role {
         Role::Meter => {
             no_files(None);
@@ -74,6 +72,14 @@ pub(super) fn confine(role: Role) -> Result<(), ChildError> {
         }
         Role::Namer => filter::allow_only(&[BASE, READING, NAMER]),
     }
+}
+
+/// What others wrote is not to be found in a file afterwards.
+///
+/// # Errors
+/// The limit cannot be set.
+pub(super) fn forbid_cores() -> Result<(), ChildError> {
+    limit(Resource::RLIMIT_CORE, 0)
 }
 
 fn limit(resource: Resource, value: u64) -> Result<(), ChildError> {

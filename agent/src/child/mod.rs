@@ -173,8 +173,9 @@ fn prepare(role: Role) -> Result<UnixStream, ChildError> {
         return Err(ChildError::NotStartedByQuell);
     }
     // Before its privileges go, which keep the caller from tracing it until then: it will hold what the caller may not open. Copies
-    // of it are born so. No core is dumped either.
+    // of it are born so.
     prctl::set_dumpable(false).map_err(system("forbid tracing"))?;
+    confine::forbid_cores()?;
     privileges::keep_only(privileges::of_child(role))?;
     begin(role)?;
     sys::close_from(3).map_err(|source| ChildError::System { what: "close inherited descriptors", source })?;

@@ -76,13 +76,13 @@ impl Children {
     /// Starts them all; to be called before privileges are dropped.
     ///
     /// # Errors
-    /// A process cannot be started.
+    /// A process cannot be started, or does not work.
     pub fn start() -> io::Result<Self> {
         let mut keeper = Worker::start(Role::Keeper, MAX_REQUEST)?;
         let mut readers = Starter::start(Role::Readers, MAX_ANSWER)?;
         let mut reader = Lane::default();
         reader.worker(&mut readers, &mut keeper)?;
-        Ok(Self {
+        let mut children = Self {
             readers,
             keeper,
             reader,
@@ -94,7 +94,12 @@ impl Children {
             watch: None,
             opened: Vec::new(),
             next: 0,
-        })
+        };
+        // A reader that cannot do its work would leave everything unnamed.
+        match children.maps(Pid(std::process::id())) {
+            Err(error) if error.kind() != io::ErrorKind::TimedOut => Err(error),
+            _ => Ok(children),
+        }
     }
 
     fn ask(&mut self, pid: Pid, request: &Request, path: &[u8]) -> io::Result<Vec<u8>> {
