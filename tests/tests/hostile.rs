@@ -242,14 +242,10 @@ fn peak_memory(pid: i32) -> Result<u64> {
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
 }
 
-/// The pid of a child of quell by its name, once there is one.
+/// The pid of a process of quell's by its name, once there is one.
 fn child(of: i32, name: &str) -> Result<Option<i32>> {
-    for child in fs::read_to_string(format!("/proc/{of}/task/{of}/children"))?.split_whitespace() {
-        if fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|comm| comm.trim_end() == name) {
-            return Ok(Some(child.parse()?));
-        }
-    }
-    Ok(None)
+    let found = descendants(of)?.into_iter().find(|(_, comm)| comm.trim_end() == name);
+    Ok(found.map(|(pid, _)| pid))
 }
 
 #[test]

@@ -105,6 +105,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         max_overhead: (arguments.max_overhead > 0.0 && !arguments.every_event)
             .then_some(arguments.max_overhead / 100.0),
         statistics: prepared.statistics.take(),
+        own: vec![prepared.namers()],
         command_line: std::env::args().collect(),
     };
     let mut session = Session::start(config, prepared.take_processes()?)?;

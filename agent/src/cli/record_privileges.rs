@@ -15,6 +15,7 @@ use quell::privileges::table::{RECORD, RECORD_AT_START, RECORD_IF_GIVEN, RECORD_
 use quell::privileges::{Need, PrivilegeError, drop_all, keep_only, put_into_effect};
 use quell::profile::{Recording, SymbolizeStats};
 use quell::symbolize::{AddressSpaces, KernelSymbols, Namers, symbolize};
+use quell::units::Pid;
 
 /// What has to be made before privileges are dropped.
 pub(super) struct Prepared {
@@ -60,6 +61,11 @@ impl Prepared {
     /// What reads other processes.
     pub(super) fn take_processes(&mut self) -> anyhow::Result<Children> {
         self.processes.take().context("the processes that read other processes were taken already")
+    }
+
+    /// The process that starts those which name code.
+    pub(super) fn namers(&self) -> Pid {
+        self.namers.process()
     }
 
     /// Once the probes are attached: drops for good what only that needed.

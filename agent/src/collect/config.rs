@@ -48,6 +48,8 @@ pub struct CaptureConfig {
     pub max_overhead: Option<f64>,
     /// What turns the kernel's BPF statistics on; `None` where there is no privilege for that.
     pub statistics: Option<Meter>,
+    /// Processes of quell's that are left out, beside those that the capture knows.
+    pub own: Vec<Pid>,
     /// For [`Meta::command_line`].
     pub command_line: Vec<String>,
 }
@@ -103,6 +105,7 @@ pub(crate) fn settings_to_try(offsets: &TaskOffsets, helpers: &Helpers) -> Setti
         every_event: false,
         max_overhead: None,
         statistics: None,
+        own: Vec::new(),
         command_line: Vec::new(),
     };
     settings(&config, offsets, helpers, 0)

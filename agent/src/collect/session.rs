@@ -232,7 +232,8 @@ impl Session {
     /// Quell's other processes, which are left out as the programs leave out quell itself. What those did that had to be killed
     /// stays.
     fn own_processes(&self) -> Vec<Pid> {
-        self.spaces.readers().into_iter().chain(self.meter.process()).collect()
+        let own = self.spaces.readers().into_iter().chain(self.meter.process());
+        own.chain(self.config.own.iter().copied()).collect()
     }
 
     fn release(&mut self, until: Nanos) {

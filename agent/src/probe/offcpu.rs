@@ -135,6 +135,7 @@ mod tests {
             every_event: false,
             max_overhead: None,
             statistics: None,
+            own: Vec::new(),
             command_line: Vec::new(),
         };
         let btf = Btf::kernel().expect("BTF");

@@ -11,6 +11,7 @@ use super::protocol::{MAX_ANSWER, Names, Naming, encode};
 use super::reason::Unnamed;
 use super::{Effort, Namer};
 use crate::child::{CallError, Limits, Role, Starter, Worker};
+use crate::units::Pid;
 
 /// How long the child may take to be done with a file after it has answered: a FUSE server may never let it be closed.
 const PATIENCE: Limits = Limits { blocked: Duration::from_millis(200), cpu: Duration::from_secs(1) };
@@ -32,6 +33,12 @@ impl Namers {
     /// The process cannot be started.
     pub fn start() -> io::Result<Self> {
         Starter::start(Role::Namers, MAX_ANSWER).map(Self)
+    }
+
+    /// That process.
+    #[must_use]
+    pub fn process(&self) -> Pid {
+        self.0.process()
     }
 }
 
