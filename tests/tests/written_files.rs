@@ -402,3 +402,39 @@ fn all_of_it_holds_where_openat2_is_refused() -> Result<()> {
     }
     Ok(())
 }
+
+/// A limit is an error like a full disk, and no signal that ends quell between two names of a file.
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error_that_leaves_nothing_behind() -> Result<()> {
+    let dir = Workdir::new()?;
+    let limited = |words: &[&str]| -> Result<Ended> {
+        let mut command = Command::new("sh");
+        // Blocks of 512 bytes: less than a page, or a table of a recording, takes.
+        command.args(["-c", "ulimit -f 2; exec \"$0\" \"$@\""]).arg(agent::binary()?).args(words);
+        Running::spawn(command.current_dir(dir.path("")).stdin(Stdio::null()))?.wait()
+    };
+    let small = small::path().display().to_string();
+    for ending in ["html", "svg"] {
+        let ended = limited(&["report", &small, "-o", &format!("x.{ending}")])?.expect_code(2)?;
+        ensure!(ended.stderr.contains("File too large"), "{ending}: {}", ended.stderr);
+        assert_eq!(names(&dir.path(""))?, Vec::<PathBuf>::new(), "{ending}");
+    }
+    Ok(())
+}
+
+/// What quell does about that limit is not for the programs that it starts: they end of it as they always did.
+#[test]
+fn a_command_has_the_signals_that_its_caller_gave_quell() -> Result<()> {
+    const TEST: &str = "a_command_has_the_signals_that_its_caller_gave_quell";
+    if !kernel::privileged(TEST) {
+        return Ok(());
+    }
+    let dir = Workdir::new()?;
+    let ended =
+        dir.run(["record", "-o", "/dev/null", "--format", "folded", "--", "grep", "SigIgn", "/proc/self/status"])?;
+    let ended = ended.expect_code(0)?;
+    let ignored = ended.stdout.lines().find_map(|line| line.strip_prefix("SigIgn:")).context("no SigIgn")?;
+    let bit = 1 << (Signal::SIGXFSZ as u64 - 1);
+    assert_eq!(u64::from_str_radix(ignored.trim(), 16)? & bit, 0, "{ignored}");
+    Ok(())
+}

@@ -31,3 +31,5 @@ pub use output::OutputFile;
 pub use owner::Owner;
 pub use place::Place;
 pub use replacement::Replacement;
+
+pub use crate::sys::catch_file_size_signal;
