@@ -14,10 +14,12 @@
 mod directory;
 mod entry;
 mod error;
+mod exposure;
 mod open;
 mod output;
 mod owner;
 mod place;
+mod private;
 mod replacement;
 mod stream;
 #[cfg(test)]
@@ -27,9 +29,10 @@ mod walk;
 pub use directory::Directory;
 pub use entry::{Entry, Kind};
 pub use error::FileError;
-pub use output::OutputFile;
+pub use output::{OutputFile, WrittenFile};
 pub use owner::Owner;
 pub use place::Place;
+pub use private::PrivateDirectories;
 pub use replacement::Replacement;
 
 pub use crate::sys::catch_file_size_signal;
