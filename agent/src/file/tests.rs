@@ -215,10 +215,13 @@ fn kept_by(written: Result<(), FileError>, why: &str) -> PathBuf {
     }
 }
 
+/// Puts something in a place.
+type Take = fn(&Path);
+
 #[test]
 fn a_place_that_is_taken_meanwhile_costs_the_name_and_not_the_report() {
     let (private, shared) = directories();
-    let takes: [(&str, fn(&Path)); 3] = [
+    let takes: [(&str, Take); 3] = [
         ("is a directory of", |path| fs::create_dir(path).expect("a directory")),
         ("is a FIFO of", |path| mkfifo(path, Mode::S_IRWXU).expect("a FIFO")),
         ("is a socket of", |path| drop(std::os::unix::net::UnixListener::bind(path).expect("a socket"))),
