@@ -16,6 +16,8 @@ use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 fn main() -> ExitCode {
+    // Children too: they write to memory, which the limit counts as files. Without it a limit ends quell, which is no reason not to run.
+    let _ = quell::file::catch_file_size_signal();
     // A child of quell: nothing else is to run in it.
     if let Some(role) = quell::child::requested(std::env::args_os()) {
         return quell::child::run(role);

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::file::{FileError, OutputFile};
+use crate::file::{Directory, FileError, OutputFile, WrittenFile};
 use crate::profile::{Profile, Recording};
 use crate::recording::{self, Destination, RecordingError};
 use crate::report::{self, FORMATS, Format, ReportError};
@@ -148,24 +148,37 @@ impl Output {
         }
     }
 
-    /// Writes a capture whose code has no names yet.
+    /// Writes a capture whose code has no names yet. What is written may have another name than it should have; that is told by
+    /// [`write_named`](Self::write_named).
     ///
     /// # Errors
-    /// Those of [`Output::write`].
+    /// Those of [`Output::write`], but [`FileError::Kept`].
     pub fn write_unnamed(&self, recording: &Recording, profile: &Profile) -> Result<Unnamed, OutputError> {
-        match &self.place {
-            Place::Recording { destination, .. } => Ok(Unnamed(Some(recording::write_to(recording, destination)?))),
-            _ => self.write(recording, profile, &mut io::sink()).map(|()| Unnamed(None)),
-        }
+        Ok(match (&self.place, self.form) {
+            (Place::Recording { destination, .. }, _) => {
+                Unnamed::Recording(Box::new(recording::write_to(recording, destination)?))
+            }
+            (Place::File { path, file }, Form::Report(format)) => {
+                Unnamed::File(file.write(|out| draw(format, profile, out)).map_err(|stopped| stopped.at(path))?)
+            }
+            _ => return Err(OutputError::StdoutRecording),
+        })
     }
 
     /// Writes it again, in the same place, now that it has names.
     ///
     /// # Errors
     /// Those of [`Output::write`]; what was written without names stays then.
-    pub fn write_named(&self, unnamed: &Unnamed, recording: &Recording, profile: &Profile) -> Result<(), OutputError> {
-        match (&self.place, &unnamed.0) {
-            (Place::Recording { destination, .. }, Some(written)) => Ok(written.write_named(recording, destination)?),
+    pub fn write_named(&self, unnamed: Unnamed, recording: &Recording, profile: &Profile) -> Result<(), OutputError> {
+        match (&self.place, unnamed, self.form) {
+            (Place::Recording { destination, .. }, Unnamed::Recording(written), _) => {
+                written.write_named(recording, destination)?.in_place(destination)?;
+                Ok(())
+            }
+            (Place::File { path, file }, Unnamed::File(written), Form::Report(format)) => {
+                let written = file.write_again(written, |out| draw(format, profile, out));
+                Ok(written.map_err(|stopped| stopped.at(path))?.in_place(file)?)
+            }
             _ => self.write(recording, profile, &mut io::sink()),
         }
     }
@@ -174,7 +187,9 @@ impl Output {
     /// directory and renamed when it is whole. `stdout` is where `-o -` goes.
     ///
     /// # Errors
-    /// Writing fails; then there is nothing new at the path, and what was there is as it was.
+    /// Writing fails; then there is nothing new at the path, and what was there is as it was. Where it is only the path that cannot
+    /// be had any more, what was written has another name in the same directory, and the error ([`FileError::Kept`],
+    /// [`RecordingError::Kept`]) tells it.
     pub fn write(&self, recording: &Recording, profile: &Profile, stdout: &mut dyn Write) -> Result<(), OutputError> {
         match (&self.place, self.form) {
             (Place::Stdout, Form::Report(format)) => {
@@ -186,12 +201,22 @@ impl Output {
                 write_report(file, path, |out| format.sink.write(profile, out))
             }
             (Place::Recording { destination, .. }, Form::Recording) => {
-                recording::write_to(recording, destination)?;
+                recording::write_to(recording, destination)?.in_place(destination)?;
                 Ok(())
             }
             // `among` pairs them.
             (Place::File { .. }, Form::Recording) | (Place::Recording { .. }, Form::Report(_)) => unreachable!(),
         }
+    }
+
+    /// A recording in a directory of the caller's own, for a capture that has no other place any more.
+    ///
+    /// # Errors
+    /// No random number is to be had for its name.
+    pub fn recording_in(directory: Directory) -> Result<Self, OutputError> {
+        let destination = Destination::new_in(directory)?;
+        let path = destination.path().to_owned();
+        Ok(Self { place: Place::Recording { path, destination: Arc::new(destination) }, form: Form::Recording })
     }
 
     fn among(formats: &'static [Format], path: &Path, format: Option<&str>) -> Result<Self, OutputError> {
@@ -227,7 +252,20 @@ impl Output {
 
 /// What [`Output::write_unnamed`] has written.
 #[derive(Debug)]
-pub struct Unnamed(Option<recording::Written>);
+pub enum Unnamed {
+    /// A report.
+    File(WrittenFile),
+    /// A recording.
+    Recording(Box<recording::Written>),
+}
+
+impl OutputError {
+    /// Whether the result was written all the same, under another name.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        matches!(self, Self::File(FileError::Kept { .. }) | Self::Recording(RecordingError::Kept { .. }))
+    }
+}
 
 /// Formats that a profile is drawn in: all but the recording itself.
 fn drawn(formats: &[Format]) -> Vec<&'static str> {
@@ -261,16 +299,27 @@ impl From<io::Error> for Stopped {
     }
 }
 
+impl Stopped {
+    fn at(self, path: &Path) -> OutputError {
+        match self {
+            Self::Format(ReportError::Io(source)) => OutputError::Failed { path: path.to_owned(), source },
+            Self::Format(source) => OutputError::Report { path: path.to_owned(), source },
+            Self::File(error) => OutputError::File(error),
+        }
+    }
+}
+
+fn draw(format: &Format, profile: &Profile, out: &mut dyn Write) -> Result<(), Stopped> {
+    format.sink.write(profile, out).map_err(Stopped::Format)
+}
+
 fn write_report(
     file: &OutputFile,
     path: &Path,
     draw: impl FnOnce(&mut dyn Write) -> Result<(), ReportError>,
 ) -> Result<(), OutputError> {
-    file.write(|out| draw(out).map_err(Stopped::Format)).map_err(|stopped| match stopped {
-        Stopped::Format(ReportError::Io(source)) => OutputError::Failed { path: path.to_owned(), source },
-        Stopped::Format(source) => OutputError::Report { path: path.to_owned(), source },
-        Stopped::File(error) => OutputError::File(error),
-    })
+    let written = file.write(|out| draw(out).map_err(Stopped::Format)).map_err(|stopped| stopped.at(path))?;
+    Ok(written.in_place(file)?)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub mod hostile;
 pub mod kernel;
 pub mod machine;
 pub mod recorded;
+pub mod shared;
 pub mod small;
 pub mod support;
 mod syscall;

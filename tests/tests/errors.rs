@@ -196,8 +196,17 @@ fn a_full_disk_is_told_and_nothing_half_written_stays() -> Result<()> {
         }
         // Ends with its target.
         drop(waiting);
-        refused(quell.wait()?, "No space left on device")?;
+        let ended = quell.wait()?.expect_code(2)?;
+        assert!(ended.stderr.contains("No space left on device"), "{name}: {}", ended.stderr);
+        assert!(ended.stdout.contains("written: beside.svg"), "{name}: {}", ended.stdout);
+        kernel::nothing_left_behind()?;
         assert_eq!(names(&tmpfs.point)?, ["filler"], "{name}");
+        // The capture is not lost with its place.
+        let kept = names(&dir.path(""))?.into_iter().find(|name| name.starts_with("quell."));
+        let kept = kept.with_context(|| format!("{name}: no recording\n{}", ended.stderr))?;
+        assert!(ended.stderr.contains(&format!("the recording was written to {kept}")), "{name}: {}", ended.stderr);
+        Recorded::read(&dir.path(&kept))?;
+        fs::remove_dir_all(dir.path(&kept))?;
         // The other output has room.
         assert!(fs::read_to_string(dir.path("beside.svg"))?.contains("</svg>"), "{name}");
         fs::remove_file(dir.path("beside.svg"))?;

@@ -8,66 +8,11 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::Pid;
 use quell::recording;
 use quell_tests::agent::{self, Ended, Running, Workdir};
+use quell_tests::shared::{MALLORY, Shared};
 use quell_tests::{kernel, small};
-
-/// `nobody` of most systems: any user that is not root will do.
-const MALLORY: u32 = 65_534;
-
-/// A directory that everybody can write to, as `/tmp`, in one that everybody can enter.
-struct Shared {
-    dir: Workdir,
-}
-
-impl Shared {
-    /// `None`, said on stderr, where this test cannot be another user.
-    fn new(test: &str, mode: u32) -> Result<Option<Self>> {
-        if !geteuid().is_root() {
-            kernel::skipped(test, "needs root, to be another user too");
-            return Ok(None);
-        }
-        let dir = Workdir::new()?;
-        fs::set_permissions(dir.path(""), Permissions::from_mode(mode))?;
-        Ok(Some(Self { dir }))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path(name)
-    }
-
-    /// A script, as the other user, in the directory.
-    fn mallory(&self, script: &str) -> Command {
-        let mut command = Command::new("sh");
-        // The standard library leaves root's groups with the first of these two.
-        command.uid(MALLORY).gid(MALLORY).args(["-c", script]).current_dir(self.path("")).stdin(Stdio::null());
-        command
-    }
-
-    fn plant(&self, script: &str) -> Result<()> {
-        let status = self.mallory(script).status()?;
-        ensure!(status.success(), "the other user cannot do `{script}`");
-        Ok(())
-    }
-
-    /// A report, by root. One that hangs is killed, and fails the test by its exit code.
-    fn report(&self, output: &str) -> Result<Ended> {
-        let mut command = Command::new("timeout");
-        command.args(["--signal=KILL", "60"]).arg(agent::binary()?).arg("report").arg(small::path());
-        command.args(["--format", "folded", "-o", output]).current_dir(self.path("")).stdin(Stdio::null());
-        Running::spawn(&mut command)?.wait()
-    }
-
-    /// Fails unless quell refuses to write there, saying these words and what to do.
-    fn refuses(&self, output: &str, words: &[&str]) -> Result<()> {
-        let ended = self.report(output)?.expect_code(2)?;
-        for word in words.iter().chain(&["\nhint: "]) {
-            ensure!(ended.stderr.contains(word), "{output}: no `{word}` in {}", ended.stderr);
-        }
-        Ok(())
-    }
-}
 
 fn mode(path: &Path) -> Result<u32> {
     Ok(fs::symlink_metadata(path).with_context(|| path.display().to_string())?.mode() & 0o7777)
@@ -400,5 +345,41 @@ fn all_of_it_holds_where_openat2_is_refused() -> Result<()> {
         quell(&["tune", "--root", &tree, "apply", "./case.toml", "--yes"])?;
         assert_eq!(fs::read_to_string(private.path("victim"))?, "as it was");
     }
+    Ok(())
+}
+
+/// A limit is an error like a full disk, and no signal that ends quell between two names of a file.
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error_that_leaves_nothing_behind() -> Result<()> {
+    let dir = Workdir::new()?;
+    let limited = |words: &[&str]| -> Result<Ended> {
+        let mut command = Command::new("sh");
+        // Blocks of 512 bytes: less than a page, or a table of a recording, takes.
+        command.args(["-c", "ulimit -f 2; exec \"$0\" \"$@\""]).arg(agent::binary()?).args(words);
+        Running::spawn(command.current_dir(dir.path("")).stdin(Stdio::null()))?.wait()
+    };
+    let small = small::path().display().to_string();
+    for ending in ["html", "svg"] {
+        let ended = limited(&["report", &small, "-o", &format!("x.{ending}")])?.expect_code(2)?;
+        ensure!(ended.stderr.contains("File too large"), "{ending}: {}", ended.stderr);
+        assert_eq!(names(&dir.path(""))?, Vec::<PathBuf>::new(), "{ending}");
+    }
+    Ok(())
+}
+
+/// What quell does about that limit is not for the programs that it starts: they end of it as they always did.
+#[test]
+fn a_command_has_the_signals_that_its_caller_gave_quell() -> Result<()> {
+    const TEST: &str = "a_command_has_the_signals_that_its_caller_gave_quell";
+    if !kernel::privileged(TEST) {
+        return Ok(());
+    }
+    let dir = Workdir::new()?;
+    let ended =
+        dir.run(["record", "-o", "/dev/null", "--format", "folded", "--", "grep", "SigIgn", "/proc/self/status"])?;
+    let ended = ended.expect_code(0)?;
+    let ignored = ended.stdout.lines().find_map(|line| line.strip_prefix("SigIgn:")).context("no SigIgn")?;
+    let bit = 1 << (Signal::SIGXFSZ as u64 - 1);
+    assert_eq!(u64::from_str_radix(ignored.trim(), 16)? & bit, 0, "{ignored}");
     Ok(())
 }

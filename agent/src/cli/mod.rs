@@ -8,6 +8,7 @@ mod list;
 mod record;
 mod record_privileges;
 mod report;
+mod results;
 mod run;
 mod target;
 mod text;

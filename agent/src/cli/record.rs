@@ -8,19 +8,19 @@ use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use nix::sched::{CpuSet as NixCpuSet, sched_setaffinity};
 use quell::collect::{CaptureConfig, POLL, Session};
-use quell::output::{Form, Output, Unnamed};
+use quell::output::Output;
 use quell::probe;
-use quell::profile::{Recording, Selection, build};
 use quell::text::Shown;
 use quell::units::{CpuSet, Hertz, Nanos};
-use quell::{host, report, symbolize};
+use quell::{host, symbolize};
 
 use super::Outcome;
 use super::closing::Closing;
 use super::duration::duration;
 use super::ending::{Ending, Signals, Watch, deadline};
 use super::record_privileges;
-use super::report::{probe_names, say_written};
+use super::report::probe_names;
+use super::results::Results;
 use super::target::{Running, Target, pid};
 
 /// Captures where threads spend their time, on CPU and off
@@ -90,6 +90,7 @@ fn percent(text: &str) -> Result<f64, String> {
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let outputs = outputs(arguments)?;
+    let mut results = Results::prepare(&outputs);
     check_frequency(arguments.frequency)?;
     let signals = Signals::hold()?;
     let target = Target::resolve(&arguments.pid, arguments.cgroup.as_deref(), &arguments.command)?;
@@ -123,23 +124,19 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     };
     let closing = Closing::begin(signals, ending)?;
     // Whatever naming costs or breaks, the capture is on disk.
-    let unnamed = match write_unnamed(&recording, &outputs) {
-        Ok(unnamed) => {
-            closing.captured_is_safe();
-            unnamed
-        }
-        // It is tried again, with names, and said then. The other outputs may have room.
-        Err(error) => {
-            tracing::debug!("not written before it was named: {error:#}");
-            None
-        }
-    };
+    if results.write_unnamed(&recording) {
+        closing.captured_is_safe();
+    }
     recording.meta.symbols = prepared.name(&mut recording, &mut spaces, &mut || closing.skips_naming());
     recording.meta.losses.truncated_user_stacks = symbolize::truncated_user_stacks(&recording);
     drop(spaces);
-    write(&recording, &outputs, unnamed.as_ref(), &closing, out)?;
-    after(running, ending, &arguments.command, &mut Shown::new(out))?;
-    Ok(Outcome::Done)
+    let written = results.write(&recording, &closing, out);
+    after(running, ending, &arguments.command, &mut Shown::new(&mut *out))?;
+    if written.is_err() {
+        // The summary too: an error leaves behind what is buffered.
+        out.flush()?;
+    }
+    written.map(|()| Outcome::Done)
 }
 
 fn outputs(arguments: &Arguments) -> anyhow::Result<Vec<Output>> {
@@ -209,55 +206,6 @@ fn progress(duration: Option<Nanos>) -> ProgressBar {
         None => (ProgressBar::new_spinner(), "capturing {elapsed} {msg} (Ctrl-C ends it)"),
     };
     bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-/// Writes the recording, or where there is none among the outputs the first file, without names.
-fn write_unnamed<'a>(recording: &Recording, outputs: &'a [Output]) -> anyhow::Result<Option<(&'a Output, Unnamed)>> {
-    let is_recording = |output: &&Output| output.form() == Form::Recording;
-    let is_replaceable = |output: &&Output| output.is_replaceable();
-    let first = outputs.iter().find(is_recording).or_else(|| outputs.iter().find(is_replaceable));
-    let Some(first) = first else { return Ok(None) };
-    let profile = build(recording, &Selection::default());
-    Ok(Some((first, first.write_unnamed(recording, &profile)?)))
-}
-
-fn write(
-    recording: &Recording,
-    outputs: &[Output],
-    unnamed: Option<&(&Output, Unnamed)>,
-    closing: &Closing,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
-    let profile = build(recording, &Selection::default());
-    let (files, streams): (Vec<_>, Vec<_>) = outputs.iter().partition(|output| output.is_replaceable());
-    let mut failed = None;
-    for output in files {
-        let written = match unnamed {
-            Some((first, unnamed)) if std::ptr::eq(*first, output) => output.write_named(unnamed, recording, &profile),
-            _ => output.write(recording, &profile, out),
-        };
-        // The others are written all the same: the capture cannot be made again.
-        if let Err(error) = written {
-            failed.get_or_insert(error);
-        }
-    }
-    // The rest has readers, who may take their time: a signal ends quell, whatever they have.
-    closing.captured_is_safe();
-    for output in streams {
-        if let Err(error) = output.write(recording, &profile, out) {
-            failed.get_or_insert(error);
-        }
-    }
-    if let Some(error) = failed {
-        return Err(error.into());
-    }
-    let to_stdout = outputs.iter().any(|output| output.path().is_none());
-    if !to_stdout {
-        report::summary(&profile, out)?;
-        writeln!(out)?;
-        say_written(outputs, &mut Shown::new(out))?;
-    }
-    Ok(())
 }
 
 fn after(mut running: Running, ending: Ending, command: &[String], out: &mut dyn Write) -> anyhow::Result<()> {

@@ -15,8 +15,9 @@ use nix::sys::stat::{Mode, fstat, mkdirat};
 use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, linkat, unlinkat};
 
 use super::entry::{identity, owner};
+use super::exposure::Exposure;
 use super::open::{check_component, open};
-use super::walk::walk;
+use super::walk::{Walked, is_trusted, walk};
 use super::{Entry, FileError};
 use crate::sys::random::next_random;
 
@@ -26,6 +27,8 @@ const PRIVATE_DIRECTORY: Mode = Mode::S_IRWXU;
 
 /// The longest part of a name that a temporary one begins with: NAME_MAX is 255 bytes.
 const LONGEST_STEM: usize = 200;
+/// The longest part of a name that another one ends in: with the longest stem, a number and two dots it is within NAME_MAX.
+const LONGEST_ENDING: usize = 32;
 
 /// A directory by its descriptor: whatever becomes of the path that led to it, names are looked up in this one. Names are single
 /// components.
@@ -33,17 +36,19 @@ const LONGEST_STEM: usize = 200;
 pub struct Directory {
     descriptor: OwnedFd,
     path: PathBuf,
+    /// Who can make the same path lead to another directory.
+    exposure: Exposure,
 }
 
 impl Directory {
-    /// Opens a directory. Links on the way must belong to root or to the caller.
+    /// Opens a directory. Links on the way must belong to root or to the caller, and be where nobody else can have moved them.
     ///
     /// # Errors
     /// It does not exist, may not be entered, or a link of another user is on the way.
     pub fn open(path: &Path) -> Result<Self, FileError> {
-        let (descriptor, _) = walk(None, path)?;
+        let Walked { descriptor, exposure, .. } = walk(None, path)?;
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        Ok(Self { descriptor, path: path.to_owned() })
+        Ok(Self { descriptor, path: path.to_owned(), exposure })
     }
 
     /// Opens the directory that a path is in, and tells the path's last component.
@@ -59,13 +64,13 @@ impl Directory {
     pub(super) fn parent_from_here(&self, path: &Path) -> Result<(Self, OsString), FileError> {
         let (parent, name) = split(path)?;
         let own = self.descriptor.try_clone().map_err(|source| self.io("open", OsStr::new("."), source))?;
-        let (descriptor, path) = walk(Some((own, &self.path)), parent)?;
-        Ok((Self { descriptor, path }, name))
+        let Walked { descriptor, path, exposure } = walk(Some((own, &self.path)), parent)?;
+        Ok((Self { descriptor, path, exposure }, name))
     }
 
     /// Of a descriptor that is a directory's, as another resolver opened it; `path` is for errors.
     pub(crate) fn from_descriptor(descriptor: OwnedFd, path: PathBuf) -> Self {
-        Self { descriptor, path }
+        Self { descriptor, path, exposure: Exposure::default() }
     }
 
     /// The path that led here, for messages.
@@ -80,19 +85,25 @@ impl Directory {
         if self.path == Path::new(".") { PathBuf::from(name) } else { self.path.join(name) }
     }
 
-    /// Whether only root and the caller can create, remove or exchange names in it. Write permission of an access control list
-    /// shows in the group's bits (acl(5), CORRESPONDENCE BETWEEN ACL ENTRIES AND FILE PERMISSION BITS).
+    /// Whether only root and the caller can create, remove or exchange names in it, and make its path lead to another one.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
-        fstat(&self.descriptor).is_ok_and(|stat| owner(&stat).is_trusted() && stat.st_mode & 0o022 == 0)
+        self.exposure.is_empty() && fstat(&self.descriptor).is_ok_and(|stat| is_trusted(&stat))
     }
 
-    /// Whether nobody but root can move or remove what belongs to the caller: it [is trusted](Self::is_trusted), or has the
-    /// sticky bit and belongs to root or the caller, as `/tmp` does.
+    /// Whether a directory of the caller's in it was given its name by the caller or root: it [is trusted](Self::is_trusted), or
+    /// has the sticky bit and belongs to root or the caller, as `/tmp` does. Of a file this is not certain: who can remove it
+    /// elsewhere can move it to a directory with the sticky bit.
     #[must_use]
-    pub fn protects_the_callers_files(&self) -> bool {
-        let sticky = |stat: nix::sys::stat::FileStat| owner(&stat).is_trusted() && stat.st_mode & libc::S_ISVTX != 0;
-        self.is_trusted() || fstat(&self.descriptor).is_ok_and(sticky)
+    pub fn protects_the_callers_directories(&self) -> bool {
+        self.exposure.is_empty() && fstat(&self.descriptor).is_ok_and(|stat| Exposure::of(&stat).is_empty())
+    }
+
+    /// Whether the users who can make the path lead here could remove a file of the caller's from here anyway: by replacing one,
+    /// quell does nothing for them.
+    #[must_use]
+    pub fn is_exposed_to_its_writers_only(&self) -> bool {
+        fstat(&self.descriptor).is_ok_and(|stat| self.exposure.is_within(&Exposure::of(&stat)))
     }
 
     /// Whether the caller may create names in it.
@@ -216,7 +227,9 @@ impl Directory {
     pub fn open_directory(&self, name: &OsStr) -> Result<Self, FileError> {
         let opened = open(&self.descriptor, name, OFlag::O_PATH | OFlag::O_DIRECTORY, Mode::empty());
         let descriptor = opened.map_err(|errno| self.failed("open", name, errno))?;
-        Ok(Self { descriptor, path: self.path_of(name) })
+        let mut exposure = self.exposure.clone();
+        exposure.add(Exposure::of(&fstat(&self.descriptor).map_err(|errno| self.failed("look up", name, errno))?));
+        Ok(Self { descriptor, path: self.path_of(name), exposure })
     }
 
     /// Gives a file of this directory the same name in another one of the same file system, as one more link.
@@ -246,6 +259,30 @@ impl Directory {
         renameat2(&self.descriptor, from, &self.descriptor, to, flags)
     }
 
+    /// A name that nobody can guess, and that begins and ends like another one: `m.RANDOM.html` for `m.html`.
+    pub(crate) fn visible_name(&self, like: &OsStr) -> Result<OsString, FileError> {
+        Ok(visible_name(like, next_random().map_err(|source| self.io("name", like, source))?))
+    }
+
+    /// Renames to a [`visible_name`](Self::visible_name) that nothing has.
+    ///
+    /// # Errors
+    /// Those of renameat2(2).
+    pub(crate) fn rename_beside(&self, from: &OsStr, like: &OsStr) -> Result<OsString, FileError> {
+        loop {
+            let to = self.visible_name(like)?;
+            let renamed = match self.rename_with(from, &to, RenameFlags::RENAME_NOREPLACE) {
+                // A file system that cannot do it. Nobody else knows the name.
+                Err(Errno::EINVAL | Errno::ENOSYS) => self.rename_with(from, &to, RenameFlags::empty()),
+                renamed => renamed,
+            };
+            match renamed {
+                Err(Errno::EEXIST) => {}
+                renamed => return renamed.map(|()| to).map_err(|errno| self.failed("write", like, errno)),
+            }
+        }
+    }
+
     /// Removes a name that is not a directory's.
     ///
     /// # Errors
@@ -273,8 +310,16 @@ impl Directory {
     /// # Errors
     /// It cannot be listed, or a file not removed.
     pub fn remove_files(&self) -> Result<(), FileError> {
-        for name in self.names()? {
-            match self.remove_file(&name) {
+        self.remove_files_named(self.names()?.iter().map(OsString::as_os_str))
+    }
+
+    /// Removes files of these names. Those that are not there, or are directories, are left out.
+    ///
+    /// # Errors
+    /// A file cannot be removed.
+    pub fn remove_files_named<'a>(&self, names: impl IntoIterator<Item = &'a OsStr>) -> Result<(), FileError> {
+        for name in names {
+            match self.remove_file(name) {
                 // EISDIR on Linux, where POSIX has EPERM (unlink(2)); and who may write here may have been faster.
                 Err(error) if [io::ErrorKind::IsADirectory, io::ErrorKind::NotFound].contains(&error.kind()) => {}
                 result => result?,
@@ -327,6 +372,12 @@ impl Directory {
     #[must_use]
     pub fn names_file(&self, name: &OsStr, open: impl AsFd) -> bool {
         self.entry(name).is_ok_and(|entry| entry.is_some_and(|entry| entry.is_same_as(open)))
+    }
+
+    /// Its inode; 0 where that cannot be told.
+    #[must_use]
+    pub fn inode(&self) -> u64 {
+        fstat(&self.descriptor).map_or(0, |stat| stat.st_ino)
     }
 
     /// Whether it is the directory of another descriptor.
@@ -384,6 +435,18 @@ const TEMPORARY: &str = ".tmp";
 fn temporary_stem(name: &OsStr) -> Vec<u8> {
     let name = name.as_bytes();
     [b".", &name[..name.len().min(LONGEST_STEM)], b"."].concat()
+}
+
+/// A name like another one, with a number that nobody can guess: `m.0123456789abcdef.html` of `m.html`.
+pub(super) fn visible_name(like: &OsStr, random: u64) -> OsString {
+    let like = like.as_bytes();
+    // Formats are told by endings of more than one part: `pb.gz`.
+    let dot = like.iter().skip(1).position(|byte| *byte == b'.').map_or(like.len(), |at| at + 1);
+    let (stem, ending) = like.split_at(dot);
+    let ending = &ending[ending.len().saturating_sub(LONGEST_ENDING)..];
+    let number = format!(".{random:016x}").into_bytes();
+    let separator: &[u8] = if ending.is_empty() || ending.starts_with(b".") { b"" } else { b"." };
+    OsString::from_vec([&stem[..stem.len().min(LONGEST_STEM)], &number, separator, ending].concat())
 }
 
 /// Whether a name is a temporary one for another.

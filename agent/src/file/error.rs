@@ -35,6 +35,42 @@ pub enum FileError {
         /// Its owner.
         owner: Owner,
     },
+    /// A directory on the way to the file is a symbolic link of root or the caller, which another user can have moved there.
+    #[error(
+        "{} is a symbolic link of {owner}, and others may have moved it there: they can write to a directory that it is in\n\
+         hint: give the path that it leads to",
+        path.display()
+    )]
+    MovableLink {
+        /// The link.
+        path: PathBuf,
+        /// Its owner.
+        owner: Owner,
+    },
+    /// What is in the file's place is the caller's, but another user can have moved it there, and could not remove it.
+    #[error(
+        "{} is {kind} of {owner}, and others may have moved it there: they can write to a directory that it is in\n\
+         hint: choose another name, or a directory that only you can write to",
+        path.display()
+    )]
+    Movable {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        kind: Kind,
+        /// Its owner.
+        owner: Owner,
+    },
+    /// The file's place could not be had any more when it was whole. It was given another name.
+    #[error("{} was written in place of {}: {source}", kept.display(), path.display())]
+    Kept {
+        /// Where it is.
+        kept: PathBuf,
+        /// Where it should be.
+        path: PathBuf,
+        /// Why it is not.
+        source: Box<FileError>,
+    },
     /// Links lead to links without an end.
     #[error("could not open {}: more than {limit} symbolic links", path.display())]
     TooManyLinks {
@@ -88,6 +124,12 @@ pub enum FileError {
         path: PathBuf,
         /// How long it was waited for.
         seconds: u64,
+    },
+    /// A directory for temporary files in which others can move or remove those of the caller.
+    #[error("others can move or remove what is in {}", path.display())]
+    Unprotected {
+        /// The directory.
+        path: PathBuf,
     },
     /// A number that names no descriptor which this process was started with and may write to.
     #[error("file descriptor {number} is not open for writing\nhint: open it in the shell, as in {number}>FILE")]

@@ -1,5 +1,6 @@
 //! A file, a pipe or a device that a report is written to.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -9,8 +10,9 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{AtFlags, OFlag};
 use nix::unistd::{AccessFlags, faccessat};
 
+use super::replacement::Placed;
 use super::stream::Stream;
-use super::{Entry, FileError, Kind, Place, Replacement};
+use super::{Directory, Entry, FileError, Kind, Place, Replacement};
 use crate::sys::inherited::duplicate_writable;
 
 /// How long a FIFO may be without a reader: a shell starts both at once.
@@ -25,8 +27,20 @@ pub struct OutputFile {
 
 #[derive(Debug)]
 enum To {
-    Place(Place),
-    Descriptor { file: File, path: PathBuf },
+    File(Place),
+    /// A FIFO or a device.
+    Stream(Place),
+    Descriptor {
+        file: File,
+        path: PathBuf,
+    },
+}
+
+/// A report that was written.
+#[derive(Debug, Default)]
+pub struct WrittenFile {
+    /// Where it has another name than it should have: that one, and why.
+    beside: Option<(OsString, FileError)>,
 }
 
 impl OutputFile {
@@ -40,62 +54,129 @@ impl OutputFile {
             return Ok(Self { to: To::Descriptor { file: duplicate(number)?, path: path.to_owned() } });
         }
         let place = Place::open(path)?;
-        match place.occupant()? {
-            None => place.directory().check_writable()?,
-            Some(entry) => match entry.kind() {
-                Kind::File => place.directory().check_writable()?,
-                Kind::Fifo | Kind::CharacterDevice => {
-                    faccessat(place.directory(), place.name(), AccessFlags::W_OK, AtFlags::empty())
-                        .map_err(|errno| FileError::NotWritable { path: place.path(), source: errno.into() })?;
-                }
-                _ => return Err(place.unsuitable(&entry)),
-            },
+        match place.occupant()?.map(|entry| (entry.kind(), entry)) {
+            None | Some((Kind::File, _)) => {
+                place.directory().check_writable()?;
+                Ok(Self { to: To::File(place) })
+            }
+            Some((Kind::Fifo | Kind::CharacterDevice, _)) => {
+                faccessat(place.directory(), place.name(), AccessFlags::W_OK, AtFlags::empty())
+                    .map_err(|errno| FileError::NotWritable { path: place.path(), source: errno.into() })?;
+                Ok(Self { to: To::Stream(place) })
+            }
+            Some((_, entry)) => Err(place.unsuitable(&entry)),
         }
-        Ok(Self { to: To::Place(place) })
     }
 
     /// Whether what is written can be replaced afterwards: it is a file with a name.
     #[must_use]
     pub fn is_replaceable(&self) -> bool {
-        match &self.to {
-            To::Descriptor { .. } => false,
-            To::Place(place) => {
-                place.occupant().is_ok_and(|entry| entry.is_none_or(|entry| entry.kind() == Kind::File))
-            }
-        }
+        matches!(self.to, To::File(_))
     }
 
-    /// Writes the report. A file takes the place of the old one when it is whole; pipes and devices are written as they are.
+    /// Writes the report. A file takes the place of the old one when it is whole; pipes and devices are written as they are. Where
+    /// the place of a file cannot be had any more, it is given another name in the same directory:
+    /// [`WrittenFile::in_place`] tells.
     ///
     /// # Errors
-    /// Those of `draw`, and of writing; then there is nothing new in the place of a file, and what was there is as it was.
+    /// Those of `draw`, and of writing; then there is nothing new in the directory of a file, and what was there is as it was.
     pub fn write<E: From<FileError> + From<std::io::Error>>(
         &self,
         draw: impl FnOnce(&mut dyn Write) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let place = match &self.to {
+    ) -> Result<WrittenFile, E> {
+        match &self.to {
             To::Descriptor { file, path } => {
-                return write_stream(Stream { file: file.try_clone()?, path: path.clone() }, draw);
+                write_stream(Stream { file: file.try_clone()?, path: path.clone() }, draw)?;
             }
-            To::Place(place) => place,
-        };
-        match place.occupant()? {
-            Some(entry) if matches!(entry.kind(), Kind::Fifo | Kind::CharacterDevice) => {
-                let file = open_stream(place, &entry)?;
-                write_stream(Stream { file, path: place.path() }, draw)
-            }
-            Some(entry) if entry.kind() != Kind::File => Err(place.unsuitable(&entry).into()),
-            _ => {
-                let replacement = Replacement::create(place.directory(), place.name())?;
-                let mut out = BufWriter::new(replacement.file());
-                draw(&mut out)?;
-                out.flush()?;
-                drop(out);
-                replacement.keep_permissions()?;
-                Ok(replacement.commit()?)
+            To::Stream(place) => match place.occupant()? {
+                Some(entry) if matches!(entry.kind(), Kind::Fifo | Kind::CharacterDevice) => {
+                    let file = open_stream(place, &entry)?;
+                    write_stream(Stream { file, path: place.path() }, draw)?;
+                }
+                _ => return Err(FileError::Exchanged { path: place.path() }.into()),
+            },
+            To::File(place) => {
+                let replacement = drawn(place.directory(), place.name(), draw)?;
+                return Ok(match check_place(place) {
+                    Ok(()) => {
+                        replacement.keep_permissions()?;
+                        replacement.commit_or_keep()?
+                    }
+                    Err(reason) => replacement.keep(reason)?,
+                }
+                .into());
             }
         }
+        Ok(WrittenFile::default())
     }
+
+    /// Writes the report again, where it was written before.
+    ///
+    /// # Errors
+    /// Those of [`write`](Self::write); then the report that was written before stays.
+    pub fn write_again<E: From<FileError> + From<std::io::Error>>(
+        &self,
+        before: WrittenFile,
+        draw: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    ) -> Result<WrittenFile, E> {
+        match (&self.to, before.beside) {
+            (To::File(place), Some((name, reason))) => {
+                drawn(place.directory(), &name, draw)?.commit()?;
+                Ok(WrittenFile { beside: Some((name, reason)) })
+            }
+            _ => self.write(draw),
+        }
+    }
+
+    /// The path of a name beside this file's own.
+    fn beside(&self, name: &OsStr) -> (PathBuf, PathBuf) {
+        match &self.to {
+            To::File(place) | To::Stream(place) => (place.directory().path_of(name), place.path()),
+            To::Descriptor { path, .. } => (path.clone(), path.clone()),
+        }
+    }
+}
+
+impl WrittenFile {
+    /// Whether it has the name that was asked for.
+    ///
+    /// # Errors
+    /// [`FileError::Kept`], with the name that it has.
+    pub fn in_place(self, output: &OutputFile) -> Result<(), FileError> {
+        let Some((name, reason)) = self.beside else { return Ok(()) };
+        let (kept, path) = output.beside(&name);
+        Err(FileError::Kept { kept, path, source: Box::new(reason) })
+    }
+}
+
+impl From<Placed> for WrittenFile {
+    fn from(placed: Placed) -> Self {
+        match placed {
+            Placed::InPlace => Self::default(),
+            Placed::Beside { name, reason } => Self { beside: Some((name, reason)) },
+        }
+    }
+}
+
+/// Whether a file may still be put there.
+fn check_place(place: &Place) -> Result<(), FileError> {
+    match place.occupant()? {
+        Some(entry) if entry.kind() != Kind::File => Err(place.unsuitable(&entry)),
+        _ => Ok(()),
+    }
+}
+
+fn drawn<'a, E: From<FileError> + From<std::io::Error>>(
+    directory: &'a Directory,
+    name: &OsStr,
+    draw: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+) -> Result<Replacement<'a>, E> {
+    let replacement = Replacement::create(directory, name)?;
+    let mut out = BufWriter::new(replacement.file());
+    draw(&mut out)?;
+    out.flush()?;
+    drop(out);
+    Ok(replacement)
 }
 
 fn write_stream<E: From<FileError> + From<std::io::Error>>(

@@ -38,6 +38,11 @@ impl Place {
         Err(FileError::TooManyLinks { path: path.to_owned(), limit: MAX_LINKS })
     }
 
+    /// A name in a directory that is open already. A link there is not followed.
+    pub(crate) fn in_directory(directory: Directory, name: OsString) -> Self {
+        Self { directory, name }
+    }
+
     /// The directory.
     #[must_use]
     pub fn directory(&self) -> &Directory {
@@ -59,23 +64,33 @@ impl Place {
     /// What stands there now, if it may be replaced or written to as far as its owner goes.
     ///
     /// # Errors
-    /// Another user may have planted it.
+    /// Another user may have planted it, or moved it there.
     pub fn occupant(&self) -> Result<Option<Entry>, FileError> {
         let Some(entry) = self.directory.entry(&self.name)? else { return Ok(None) };
-        if self.trusts(&entry) { Ok(Some(entry)) } else { Err(self.planted(&entry)) }
+        match entry.kind() {
+            _ if self.directory.is_trusted() => Ok(Some(entry)),
+            Kind::CharacterDevice if entry.is_null_device() => Ok(Some(entry)),
+            // A file with another name elsewhere is replaced, not written.
+            Kind::File if entry.owner().is_caller() => {
+                self.unless_moved(entry, Directory::is_exposed_to_its_writers_only)
+            }
+            // Who can move a directory cannot remove what is in it.
+            Kind::Directory if entry.owner().is_caller() => {
+                self.unless_moved(entry, Directory::protects_the_callers_directories)
+            }
+            // Written as it is: one with another name may be somebody's for another purpose.
+            Kind::Fifo if entry.owner().is_caller() && entry.has_one_name() => {
+                self.unless_moved(entry, Directory::is_exposed_to_its_writers_only)
+            }
+            _ => Err(self.planted(&entry)),
+        }
     }
 
-    /// Whether nobody but root and the caller can have put something there.
-    fn trusts(&self, entry: &Entry) -> bool {
-        self.directory.is_trusted()
-            || match entry.kind() {
-                // A file with another name elsewhere is replaced, not written.
-                Kind::File | Kind::Directory => entry.owner().is_caller(),
-                // Written as it is: one with another name may be somebody's for another purpose.
-                Kind::Fifo => entry.owner().is_caller() && entry.has_one_name(),
-                Kind::CharacterDevice => entry.is_null_device(),
-                Kind::Link | Kind::Socket | Kind::BlockDevice => false,
-            }
+    fn unless_moved(&self, entry: Entry, is_safe: fn(&Directory) -> bool) -> Result<Option<Entry>, FileError> {
+        if is_safe(&self.directory) {
+            return Ok(Some(entry));
+        }
+        Err(FileError::Movable { path: self.path(), kind: entry.kind(), owner: entry.owner() })
     }
 
     fn planted(&self, entry: &Entry) -> FileError {

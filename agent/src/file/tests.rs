@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use nix::sys::stat::Mode;
@@ -22,12 +22,19 @@ fn directories() -> (TempDir, TempDir) {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), FileError> {
-    OutputFile::open(path)?.write(|out| -> Result<(), WriteError> { Ok(out.write_all(text.as_bytes())?) }).map_err(
-        |error| match error {
-            WriteError::File(error) => error,
-            WriteError::Io(error) => panic!("{error}"),
-        },
-    )
+    write_to(&OutputFile::open(path)?, text)
+}
+
+fn write_to(output: &OutputFile, text: &str) -> Result<(), FileError> {
+    let written = output.write(|out| -> Result<(), WriteError> { Ok(out.write_all(text.as_bytes())?) });
+    written.map_err(file_error)?.in_place(output)
+}
+
+fn file_error(error: WriteError) -> FileError {
+    match error {
+        WriteError::File(error) => error,
+        WriteError::Io(error) => panic!("{error}"),
+    }
 }
 
 #[derive(Debug)]
@@ -95,6 +102,11 @@ fn permissions_are_kept_but_no_set_id_bits_and_none_that_others_may_have_arrange
     let moved = shared.path().join("z.html");
     fs::write(&moved, "old").expect("a file");
     fs::set_permissions(&moved, Permissions::from_mode(0o666)).expect("chmod");
+    write(&moved, "new").expect("written");
+    assert_eq!(mode(&moved), 0o600);
+    // Into a directory with the sticky bit as well.
+    fs::set_permissions(shared.path(), Permissions::from_mode(0o1777)).expect("chmod");
+    fs::set_permissions(&moved, Permissions::from_mode(0o644)).expect("chmod");
     write(&moved, "new").expect("written");
     assert_eq!(mode(&moved), 0o600);
 }
@@ -181,18 +193,99 @@ fn a_place_that_was_exchanged_after_it_was_looked_at_is_looked_at_again() {
     let path = shared.path().join("x.svg");
     let output = OutputFile::open(&path).expect("a free name");
     symlink(&victim, &path).expect("a link");
-    let error = output.write(|out| -> Result<(), WriteError> { Ok(out.write_all(b"after")?) });
-    assert!(matches!(error, Err(WriteError::File(FileError::Planted { kind: Kind::Link, .. }))));
-    // While it is written: the link is replaced, not followed.
+    let kept = kept_by(write_to(&output, "after"), "is a symbolic link of");
+    assert_eq!((fs::read_to_string(&kept).expect("a file"), mode(&kept)), ("after".to_owned(), 0o600));
+    // While it is written: the link is left alone.
     fs::remove_file(&path).expect("removed");
     let output = OutputFile::open(&path).expect("a free name");
     let planted = output.write(|out| -> Result<(), WriteError> {
         symlink(&victim, &path).expect("a link");
         Ok(out.write_all(b"after")?)
     });
-    planted.expect("written");
-    assert!(!path.is_symlink());
+    kept_by(planted.expect("written").in_place(&output), "is a symbolic link of");
+    assert!(path.is_symlink());
     assert_eq!(fs::read_to_string(&victim).expect("a file"), "before");
+}
+
+/// Where a report is that could not have its place.
+fn kept_by(written: Result<(), FileError>, why: &str) -> PathBuf {
+    match written {
+        Err(FileError::Kept { kept, source, .. }) if source.to_string().contains(why) => kept,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Puts something in a place.
+type Take = fn(&Path);
+
+#[test]
+fn a_place_that_is_taken_meanwhile_costs_the_name_and_not_the_report() {
+    let (private, shared) = directories();
+    let takes: [(&str, Take); 3] = [
+        ("is a directory of", |path| fs::create_dir(path).expect("a directory")),
+        ("is a FIFO of", |path| mkfifo(path, Mode::S_IRWXU).expect("a FIFO")),
+        ("is a socket of", |path| drop(std::os::unix::net::UnixListener::bind(path).expect("a socket"))),
+    ];
+    for folder in [private.path(), shared.path()] {
+        for (number, (why, take)) in takes.iter().enumerate() {
+            let name = format!("{number}.pb.gz");
+            let output = OutputFile::open(&folder.join(&name)).expect("a free name");
+            take(&folder.join(&name));
+            let kept = kept_by(write_to(&output, "page"), why);
+            assert_eq!(fs::read_to_string(&kept).expect("a file"), "page");
+            let kept = kept.file_name().expect("a name").to_string_lossy().into_owned();
+            assert!(kept.starts_with(&format!("{number}.")) && kept.ends_with(".pb.gz"), "{kept}");
+        }
+        assert_eq!(names(folder).len(), 6, "{:?}", names(folder));
+    }
+    // Written again, with more in it: the same file.
+    let path = shared.path().join("again.html");
+    let output = OutputFile::open(&path).expect("a free name");
+    fs::create_dir(&path).expect("a directory");
+    let first = output.write(|out| -> Result<(), WriteError> { Ok(out.write_all(b"raw")?) }).expect("written");
+    let second = output.write_again(first, |out| -> Result<(), WriteError> { Ok(out.write_all(b"named")?) });
+    let kept = kept_by(second.expect("written").in_place(&output), "is a directory of");
+    assert_eq!(fs::read_to_string(kept).expect("a file"), "named");
+    assert_eq!(names(shared.path()).iter().filter(|name| name.starts_with("again.")).count(), 2);
+}
+
+#[test]
+fn a_name_beside_another_one_is_as_long_as_a_name_may_be_and_keeps_the_ending() {
+    let visible = |like: &str| directory::visible_name(OsStr::new(like), 0xab).to_string_lossy().into_owned();
+    assert_eq!(visible("m.html"), "m.00000000000000ab.html");
+    assert_eq!(visible("m.pb.gz"), "m.00000000000000ab.pb.gz");
+    assert_eq!(visible("m"), "m.00000000000000ab");
+    assert_eq!(visible(".html"), ".html.00000000000000ab");
+    assert_eq!(visible(&format!("{}.html", "x".repeat(250))).len(), 222);
+    assert!(visible(&format!("x.{}.html", "y".repeat(248))).ends_with("y.html"));
+    assert!(visible(&format!("{}.{}.svg", "x".repeat(120), "y".repeat(130))).len() <= 255);
+}
+
+#[test]
+fn what_can_be_moved_by_others_is_neither_followed_nor_replaced_nor_taken_as_an_example() {
+    let (private, shared) = directories();
+    // The directory is the caller's alone, and its name is everybody's.
+    let (inner, aside) = (shared.path().join("inner"), private.path().join("aside"));
+    for folder in [&inner, &aside] {
+        fs::create_dir(folder).expect("a directory");
+        fs::set_permissions(folder, Permissions::from_mode(0o755)).expect("chmod");
+    }
+    write(&inner.join("x.svg"), "page").expect("written");
+    let error = write(&inner.join("x.svg"), "more").expect_err("a file that others may mean").to_string();
+    assert!(error.contains("others may have moved it there") && error.contains("\nhint: "), "{error}");
+    symlink(&aside, inner.join("link")).expect("a link");
+    symlink(&aside, shared.path().join("link")).expect("a link");
+    for way in [inner.join("link/y.svg"), shared.path().join("link/y.svg"), inner.join("../link/y.svg")] {
+        assert!(matches!(write(&way, "page"), Err(FileError::MovableLink { .. })), "{}", way.display());
+    }
+    symlink(inner.join("link"), private.path().join("far")).expect("a link");
+    assert!(matches!(write(&private.path().join("far/y.svg"), "page"), Err(FileError::MovableLink { .. })));
+    assert_eq!(names(&aside), Vec::<String>::new());
+    // A directory with the sticky bit keeps directories where they are, but not links.
+    fs::set_permissions(shared.path(), Permissions::from_mode(0o1777)).expect("chmod");
+    write(&inner.join("x.svg"), "more").expect("replaced");
+    assert!(matches!(write(&shared.path().join("link/y.svg"), "page"), Err(FileError::MovableLink { .. })));
+    write(&inner.join("link/y.svg"), "page").expect("written");
 }
 
 #[test]
@@ -203,7 +296,7 @@ fn a_directory_that_is_moved_away_is_still_the_one_that_is_written() {
     let output = OutputFile::open(&before.join("x.svg")).expect("a free name");
     fs::rename(&before, &elsewhere).expect("moved");
     symlink("/nonexistent", &before).expect("a link");
-    output.write(|out| -> Result<(), WriteError> { Ok(out.write_all(b"page")?) }).expect("written");
+    write_to(&output, "page").expect("written");
     assert_eq!(fs::read_to_string(elsewhere.join("x.svg")).expect("a file"), "page");
 }
 

@@ -6,8 +6,10 @@ use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{FileStat, Mode, fstat};
 
+use super::entry::owner;
+use super::exposure::Exposure;
 use super::open::open;
 use super::{Entry, FileError, Kind};
 
@@ -16,19 +18,33 @@ pub(super) const MAX_LINKS: usize = 40;
 
 const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
-/// Opens the directory `path`, from `start` where it is relative. `shown` is the path of `start` in errors.
-pub(super) fn walk(start: Option<(OwnedFd, &Path)>, path: &Path) -> Result<(OwnedFd, PathBuf), FileError> {
+/// Where a walk has led.
+pub(super) struct Walked {
+    pub(super) descriptor: OwnedFd,
+    /// For errors.
+    pub(super) path: PathBuf,
+    /// Who can make the same path lead elsewhere. Those who can write to the directory itself are not among them.
+    pub(super) exposure: Exposure,
+}
+
+/// Opens the directory `path`, from `start` where it is relative. `shown` is the path of `start` in errors. Links are followed
+/// where nobody else can have put them, or moved them from where they were: a link of root's too leads somewhere that another user
+/// has chosen once that user has chosen its name.
+pub(super) fn walk(start: Option<(OwnedFd, &Path)>, path: &Path) -> Result<Walked, FileError> {
     let (mut current, mut shown) = match start {
         Some((descriptor, shown)) if path.is_relative() => (descriptor, shown.to_owned()),
         _ if path.is_absolute() => (root(path)?, PathBuf::from("/")),
         _ => (start_at(".", path)?, PathBuf::new()),
     };
+    let mut exposure = Exposure::default();
     let mut ahead: VecDeque<OsString> = components(path);
     let mut links = 0;
     while let Some(name) = ahead.pop_front() {
         let step = shown.join(&name);
         let failed =
             |errno: nix::errno::Errno| FileError::Io { operation: "open", path: step.clone(), source: errno.into() };
+        let directory = fstat(&current).map_err(failed)?;
+        exposure.add(Exposure::of(&directory));
         if name == OsStr::new("..") {
             current = openat(&current, "..", DIRECTORY, Mode::empty()).map_err(failed)?;
             shown = step;
@@ -42,6 +58,9 @@ pub(super) fn walk(start: Option<(OwnedFd, &Path)>, path: &Path) -> Result<(Owne
             }
             Kind::Link if !entry.owner().is_trusted() => {
                 return Err(FileError::ForeignLink { path: step, owner: entry.owner() });
+            }
+            Kind::Link if !(exposure.is_empty() && is_trusted(&directory)) => {
+                return Err(FileError::MovableLink { path: step, owner: entry.owner() });
             }
             Kind::Link => {
                 links += 1;
@@ -62,7 +81,12 @@ pub(super) fn walk(start: Option<(OwnedFd, &Path)>, path: &Path) -> Result<(Owne
     if shown.as_os_str().is_empty() {
         shown.push(".");
     }
-    Ok((current, shown))
+    Ok(Walked { descriptor: current, path: shown, exposure })
+}
+
+/// Whether only root and the caller can write to a directory.
+pub(super) fn is_trusted(directory: &FileStat) -> bool {
+    owner(directory).is_trusted() && directory.st_mode & 0o022 == 0
 }
 
 /// Where a link points to. Read from its descriptor: it is the link whose owner was looked at.

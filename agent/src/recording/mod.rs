@@ -84,6 +84,26 @@ pub enum RecordingError {
         /// What is in the way.
         path: PathBuf,
     },
+    /// A recording that would be replaced holds something that quell did not write.
+    #[error(
+        "{path} is not part of the recording {recording}, which would be replaced\nhint: move it away, or choose another name"
+    )]
+    OtherFile {
+        /// What is in the way.
+        path: PathBuf,
+        /// The recording that it is in.
+        recording: PathBuf,
+    },
+    /// The recording's place could not be had any more when it was whole. It was given another name.
+    #[error("{kept} was written in place of {path}: {source}")]
+    Kept {
+        /// Where it is.
+        kept: PathBuf,
+        /// Where it should be.
+        path: PathBuf,
+        /// Why it is not.
+        source: Box<RecordingError>,
+    },
     /// The name cannot be that of a directory: it is empty, or ends in `..`.
     #[error("`{path}` cannot name a recording; give a name such as app.quell")]
     BadName {

@@ -1,12 +1,16 @@
 //! Putting a directory in its place when it is whole, so that a kill at any moment leaves a whole one or none.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::RenameFlags;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
+use super::schema::{COUNTERS, FRAMES, SAMPLES, STACKS, THREADS};
 use super::{META_FILE, RecordingError};
 use crate::file::{Directory, FileError, Kind, Place};
 
@@ -37,20 +41,51 @@ impl Destination {
         Ok(destination)
     }
 
+    /// A new recording in a directory that is open already, under a name that nobody can guess.
+    ///
+    /// # Errors
+    /// No random number is to be had.
+    pub fn new_in(directory: Directory) -> Result<Self, RecordingError> {
+        let name = directory.visible_name(OsStr::new("quell.quell"))?;
+        let path = directory.path_of(&name);
+        Ok(Self { place: Place::in_directory(directory, name), path })
+    }
+
     /// As the user has called it.
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The recording that is there.
-    fn occupant(&self) -> Result<Option<Directory>, RecordingError> {
+    /// The recording that is there, if it may be replaced.
+    fn occupant(&self) -> Result<Option<Replaceable>, RecordingError> {
         let occupied = || RecordingError::Occupied { path: self.path.clone() };
-        let Some(entry) = self.place.occupant()? else { return Ok(None) };
+        let (entry, moved) = match self.place.occupant() {
+            Err(error @ FileError::Movable { .. }) => (self.directory().entry(self.name())?, Some(error)),
+            entry => (entry?, None),
+        };
+        let Some(entry) = entry else { return Ok(None) };
         if entry.kind() != Kind::Directory {
-            return Err(occupied());
+            return Err(moved.map_or_else(occupied, RecordingError::from));
         }
         let directory = self.directory().open_directory(self.name())?;
-        if entry.is_same_as(&directory) && is_recording(&directory) { Ok(Some(directory)) } else { Err(occupied()) }
+        if !entry.is_same_as(&directory) {
+            return Err(occupied());
+        }
+        let marks = Marks::of(&directory).ok_or_else(occupied)?;
+        // Who may rename directories here cannot have another one removed: each says where it was written.
+        if let Some(error) = moved.filter(|_| marks.written_as.as_ref() != Some(&self.written_as())) {
+            return Err(error.into());
+        }
+        let files = marks.into_files();
+        match directory.names()?.into_iter().find(|name| !files.contains(name)) {
+            Some(other) => Err(RecordingError::OtherFile { path: self.path.join(other), recording: self.path.clone() }),
+            None => Ok(Some(Replaceable { name: self.name().to_owned(), directory, files })),
+        }
+    }
+
+    /// Where a recording is that is written here.
+    pub(super) fn written_as(&self) -> WrittenAs {
+        WrittenAs { name: self.name().to_string_lossy().into_owned(), directory: self.directory().inode() }
     }
 
     fn directory(&self) -> &Directory {
@@ -60,9 +95,49 @@ impl Destination {
     fn name(&self) -> &OsStr {
         self.place.name()
     }
+
+    fn renaming_failed(&self, errno: Errno) -> RecordingError {
+        match errno {
+            Errno::EEXIST | Errno::ENOTEMPTY | Errno::ENOTDIR => RecordingError::Occupied { path: self.path.clone() },
+            errno => RecordingError::Write { path: self.path.clone(), source: errno.into() },
+        }
+    }
 }
 
-/// A directory under a random name beside its final one. Dropped before [`Staging::publish`], it is removed.
+/// A recording that another one may take the place of: its directory, held open, and the files that quell wrote into it.
+#[derive(Debug)]
+pub(super) struct Replaceable {
+    pub(super) name: OsString,
+    pub(super) directory: Directory,
+    pub(super) files: BTreeSet<OsString>,
+}
+
+impl Replaceable {
+    /// Removes it, where `name` still stands for it. What others have put into it stays, and it with that.
+    fn remove(&self, parent: &Directory, name: &OsStr) {
+        let mut result = self.directory.remove_files_named(self.files.iter().map(OsString::as_os_str));
+        if parent.names_file(name, &self.directory) {
+            result = result.and_then(|()| parent.remove_directory(name));
+        }
+        if let Err(error) = result {
+            tracing::warn!(
+                "could not remove the recording that was replaced, {}: {error}",
+                parent.path_of(name).display()
+            );
+        }
+    }
+}
+
+/// A recording that has a name.
+#[derive(Debug)]
+pub(super) struct Published {
+    pub(super) name: OsString,
+    pub(super) directory: Directory,
+    /// Why it does not have the name that it should have.
+    pub(super) reason: Option<RecordingError>,
+}
+
+/// A directory under a random name beside its final one. Dropped before it is published, it is removed.
 pub(super) struct Staging<'a> {
     destination: &'a Destination,
     name: OsString,
@@ -73,7 +148,6 @@ pub(super) struct Staging<'a> {
 impl<'a> Staging<'a> {
     /// Creates the directory.
     pub(super) fn new(destination: &'a Destination) -> Result<Self, RecordingError> {
-        destination.occupant()?;
         let (name, directory) = destination.directory().create_temporary_directory(destination.name())?;
         Ok(Self { destination, name, directory, is_published: false })
     }
@@ -83,113 +157,155 @@ impl<'a> Staging<'a> {
         &self.directory
     }
 
-    /// Renames the directory to its final name and removes the recording that was there. Its files must be synced already.
-    pub(super) fn publish(mut self) -> Result<Directory, RecordingError> {
+    /// Renames the directory to its final name and removes the recording that was there. Where that name cannot be had, it gets
+    /// one beside it that nothing has. Its files must be synced already.
+    pub(super) fn publish(self) -> Result<Published, RecordingError> {
         self.directory.sync()?;
-        let parent = self.destination.directory();
-        let old = self.destination.occupant()?;
-        match &old {
-            None => self.take_free_name()?,
-            Some(old) => self.exchange(old)?,
+        let destination = self.destination;
+        match destination.occupant().and_then(|old| self.take_name(old.as_ref())) {
+            Ok(()) => self.published(destination.name().to_owned(), None),
+            Err(reason) => self.keep(reason),
         }
+    }
+
+    /// Takes the place of a recording of this process's own. Where another process has moved that away, as
+    /// [`publish`](Self::publish).
+    pub(super) fn publish_over(self, earlier: &Replaceable) -> Result<Published, RecordingError> {
+        self.directory.sync()?;
+        if !self.parent().names_file(&earlier.name, &earlier.directory) {
+            return self.publish();
+        }
+        match self.exchange(earlier) {
+            Ok(()) => self.published(earlier.name.clone(), None),
+            Err(reason) => self.keep(reason),
+        }
+    }
+
+    /// Under a name beside the final one.
+    fn keep(self, reason: RecordingError) -> Result<Published, RecordingError> {
+        let name = self.parent().rename_beside(&self.name, self.destination.name())?;
+        self.published(name, Some(reason))
+    }
+
+    fn published(mut self, name: OsString, reason: Option<RecordingError>) -> Result<Published, RecordingError> {
         self.is_published = true;
-        if !parent.names_file(self.destination.name(), &self.directory) {
-            return Err(FileError::Exchanged { path: self.destination.path.clone() }.into());
+        let parent = self.destination.directory();
+        let exchanged = || FileError::Exchanged { path: parent.path_of(&name) };
+        if !parent.names_file(&name, &self.directory) {
+            return Err(exchanged().into());
         }
         parent.sync()?;
-        if let Some(old) = &old {
-            remove(parent, &self.name, old);
+        let directory = parent.open_directory(&name)?;
+        if directory.is_same_as(&self.directory) {
+            Ok(Published { name, directory, reason })
+        } else {
+            Err(exchanged().into())
         }
-        let published = parent.open_directory(self.destination.name())?;
-        if !published.is_same_as(&self.directory) {
-            return Err(FileError::Exchanged { path: self.destination.path.clone() }.into());
-        }
-        Ok(published)
     }
 
-    fn take_free_name(&self) -> Result<(), RecordingError> {
-        match self.rename(RenameFlags::RENAME_NOREPLACE) {
+    fn take_name(&self, old: Option<&Replaceable>) -> Result<(), RecordingError> {
+        if let Some(old) = old {
+            return self.exchange(old);
+        }
+        match self.rename(self.destination.name(), RenameFlags::RENAME_NOREPLACE) {
             // A file system that cannot do it: of a directory, a plain rename replaces an empty directory and nothing else.
-            Err(Errno::EINVAL | Errno::ENOSYS) => self.rename(RenameFlags::empty()),
+            Err(Errno::EINVAL | Errno::ENOSYS) => self.rename(self.destination.name(), RenameFlags::empty()),
             result => result,
         }
-        .map_err(|errno| self.failed(errno))
+        .map_err(|errno| self.destination.renaming_failed(errno))
     }
 
-    /// Takes the place of `old`, which is left under the temporary name.
-    fn exchange(&self, old: &Directory) -> Result<(), RecordingError> {
-        match self.rename(RenameFlags::RENAME_EXCHANGE) {
+    /// Takes the place of `old`, and removes it.
+    fn exchange(&self, old: &Replaceable) -> Result<(), RecordingError> {
+        match self.rename(&old.name, RenameFlags::RENAME_EXCHANGE) {
             Err(Errno::EINVAL | Errno::ENOSYS) => return self.rename_around(old),
-            result => result.map_err(|errno| self.failed(errno))?,
+            result => result.map_err(|errno| self.destination.renaming_failed(errno))?,
         }
-        if self.destination.directory().names_file(&self.name, old) {
-            return Ok(());
+        if !self.parent().names_file(&self.name, &old.directory) {
+            // Another one than was looked at: it goes back.
+            let _ = self.rename(&old.name, RenameFlags::RENAME_EXCHANGE);
+            return Err(RecordingError::Occupied { path: self.destination.path.clone() });
         }
-        // Another one than was looked at: it goes back.
-        let _ = self.rename(RenameFlags::RENAME_EXCHANGE);
-        Err(RecordingError::Occupied { path: self.destination.path.clone() })
-    }
-
-    /// Without an atomic exchange: for a moment neither stands under the name, but both are whole.
-    fn rename_around(&self, old: &Directory) -> Result<(), RecordingError> {
-        let (parent, name) = (self.destination.directory(), self.destination.name());
-        let aside = parent.random_name(name)?;
-        parent.rename(name, &aside)?;
-        if let Err(error) = parent.rename(&self.name, name) {
-            let _ = parent.rename(&aside, name);
-            return Err(error.into());
-        }
-        remove(parent, &aside, old);
+        old.remove(self.parent(), &self.name);
         Ok(())
     }
 
-    fn rename(&self, flags: RenameFlags) -> nix::Result<()> {
-        self.destination.directory().rename_with(&self.name, self.destination.name(), flags)
+    /// Without an atomic exchange: for a moment neither stands under the name, but both are whole.
+    fn rename_around(&self, old: &Replaceable) -> Result<(), RecordingError> {
+        let aside = self.parent().random_name(&old.name)?;
+        self.parent().rename(&old.name, &aside)?;
+        if let Err(error) = self.parent().rename(&self.name, &old.name) {
+            let _ = self.parent().rename(&aside, &old.name);
+            return Err(error.into());
+        }
+        old.remove(self.parent(), &aside);
+        Ok(())
     }
 
-    fn failed(&self, errno: Errno) -> RecordingError {
-        match errno {
-            Errno::EEXIST | Errno::ENOTEMPTY | Errno::ENOTDIR => {
-                RecordingError::Occupied { path: self.destination.path.clone() }
-            }
-            errno => RecordingError::Write { path: self.destination.path.clone(), source: errno.into() },
-        }
+    fn rename(&self, to: &OsStr, flags: RenameFlags) -> nix::Result<()> {
+        self.parent().rename_with(&self.name, to, flags)
+    }
+
+    fn parent(&self) -> &'a Directory {
+        self.destination.directory()
     }
 }
 
 impl Drop for Staging<'_> {
     fn drop(&mut self) {
-        if !self.is_published {
-            remove(self.destination.directory(), &self.name, &self.directory);
+        if self.is_published {
+            return;
+        }
+        let mut result = self.directory.remove_files_named(written_files());
+        if self.parent().names_file(&self.name, &self.directory) {
+            result = result.and_then(|()| self.parent().remove_directory(&self.name));
+        }
+        if let Err(error) = result {
+            tracing::warn!(
+                "could not remove an unfinished recording, {}: {error}",
+                self.parent().path_of(&self.name).display()
+            );
         }
     }
 }
 
-/// Whether a directory holds what [`super::write()`] writes.
-pub(super) fn is_recording(directory: &Directory) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Marks {
-        #[expect(dead_code, reason = "its presence is what counts")]
-        schema: u32,
-        #[expect(dead_code, reason = "its presence is what counts")]
-        quell: String,
-    }
-    let read = || -> io::Result<Vec<u8>> {
-        let mut text = Vec::new();
-        directory.open_file(OsStr::new(META_FILE))?.take(MOST_META).read_to_end(&mut text)?;
-        Ok(text)
-    };
-    read().is_ok_and(|meta| serde_json::from_slice::<Marks>(&meta).is_ok())
+/// The files that quell writes into a recording.
+pub(super) fn written_files() -> impl Iterator<Item = &'static OsStr> {
+    [SAMPLES.file, STACKS.file, FRAMES.file, THREADS.file, COUNTERS.file, META_FILE].into_iter().map(OsStr::new)
 }
 
-/// Removes a directory of files by its descriptor, and its name where that still stands for it. quell writes no directories into
-/// a recording: one that holds some is somebody's work, and stays.
-fn remove(parent: &Directory, name: &OsStr, directory: &Directory) {
-    let mut result = directory.remove_files();
-    if parent.names_file(name, directory) {
-        result = result.and_then(|()| parent.remove_directory(name));
+/// Under which name a recording was written, and in which directory. It may be somewhere else now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct WrittenAs {
+    name: String,
+    /// Its inode.
+    directory: u64,
+}
+
+/// What tells a recording from another directory, and what quell wrote into it.
+#[derive(Deserialize)]
+struct Marks {
+    #[expect(dead_code, reason = "its presence is what counts")]
+    schema: u32,
+    #[expect(dead_code, reason = "its presence is what counts")]
+    quell: String,
+    #[serde(default)]
+    files: BTreeMap<String, IgnoredAny>,
+    #[serde(default)]
+    written_as: Option<WrittenAs>,
+}
+
+impl Marks {
+    /// `None` of a directory that is no recording.
+    fn of(directory: &Directory) -> Option<Self> {
+        let mut text = Vec::new();
+        directory.open_file(OsStr::new(META_FILE)).ok()?.take(MOST_META).read_to_end(&mut text).ok()?;
+        serde_json::from_slice(&text).ok()
     }
-    if let Err(error) = result {
-        tracing::warn!("could not remove {}: {error}", parent.path_of(name).display());
+
+    /// The files that it says it has, which are in it and nowhere else.
+    fn into_files(self) -> BTreeSet<OsString> {
+        let names = self.files.into_keys().filter(|name| !name.contains('/') && name != ".." && name != ".");
+        names.map(OsString::from).chain([OsString::from(META_FILE)]).collect()
     }
 }

@@ -10,7 +10,7 @@ use parquet::errors::ParquetError;
 use serde::Serialize;
 
 use super::check::FileCheck;
-use super::replace::{Destination, Staging};
+use super::replace::{Destination, Published, Replaceable, Staging, WrittenAs, written_files};
 use super::schema::{COUNTERS, FRAMES, OFF_CPU_COUNTERS, SAMPLES, STACKS, THREADS, Table, frame_kind, sample_kind};
 use super::table_write::{Columns, write_table};
 use super::{META_FILE, RecordingError};
@@ -29,45 +29,67 @@ use crate::profile::{Frame, Location, Meta, OffCpu, Reason, Recording, Sample, S
 /// # Panics
 /// Where an identifier in `recording` has no row in its table.
 pub fn write(recording: &Recording, dir: &Path) -> Result<Written, RecordingError> {
-    write_to(recording, &Destination::open(dir)?)
+    let destination = Destination::open(dir)?;
+    write_to(recording, &destination)?.in_place(&destination)
 }
 
-/// As [`write`], to a place that was looked at before.
+/// As [`write`], to a place that was looked at before. Where that cannot be had any more, the recording is given another name in
+/// the same directory: [`Written::in_place`] tells.
 ///
 /// # Errors
-/// Those of [`write`].
+/// The system refuses to write; then nothing is left behind.
 ///
 /// # Panics
 /// As [`write`].
 pub fn write_to(recording: &Recording, destination: &Destination) -> Result<Written, RecordingError> {
     let staging = Staging::new(destination)?;
-    let files = write_files(recording, staging.directory(), destination.path(), None)?;
-    Ok(Written { directory: staging.publish()?, files })
+    let files = write_files(recording, staging.directory(), destination, None)?;
+    Ok(Written::new(staging.publish()?, files))
 }
 
 /// A recording that was written: its directory, held open, and what each of its tables is.
 #[derive(Debug)]
 pub struct Written {
-    directory: Directory,
+    directory: Replaceable,
+    reason: Option<RecordingError>,
     files: BTreeMap<&'static str, FileCheck>,
 }
 
 impl Written {
+    fn new(published: Published, files: BTreeMap<&'static str, FileCheck>) -> Self {
+        let Published { name, directory, reason } = published;
+        let written = written_files().map(OsStr::to_owned).collect();
+        Self { directory: Replaceable { name, directory, files: written }, reason, files }
+    }
+
+    /// Whether it has the name that was asked for.
+    ///
+    /// # Errors
+    /// [`RecordingError::Kept`], with the name that it has.
+    pub fn in_place(self, destination: &Destination) -> Result<Self, RecordingError> {
+        let Self { directory, reason, files } = self;
+        let Some(reason) = reason else { return Ok(Self { directory, reason: None, files }) };
+        let kept = destination.path().with_file_name(&directory.name);
+        Err(RecordingError::Kept { kept, path: destination.path().to_owned(), source: Box::new(reason) })
+    }
+
     /// Writes the recording again, in its own place, now that its code has names. Tables that naming does not change are
     /// taken over as they are.
     ///
     /// # Errors
-    /// Those of [`write()`]; the recording without names stays then.
-    pub fn write_named(&self, recording: &Recording, destination: &Destination) -> Result<(), RecordingError> {
+    /// Those of [`write_to`]; the recording without names stays then.
+    pub fn write_named(self, recording: &Recording, destination: &Destination) -> Result<Self, RecordingError> {
         let staging = Staging::new(destination)?;
-        write_files(recording, staging.directory(), destination.path(), Some(self))?;
-        staging.publish().map(drop)
+        let files = write_files(recording, staging.directory(), destination, Some(&self))?;
+        let mut named = Self::new(staging.publish_over(&self.directory)?, files);
+        named.reason = named.reason.or(self.reason);
+        Ok(named)
     }
 
     /// Gives a table to another directory, where the file system can do that.
     fn hand_over(&self, table: &Table, to: &Directory) -> Option<FileCheck> {
         let check = self.files.get(table.file)?;
-        self.directory.link_into(OsStr::new(table.file), to).ok().map(|()| *check)
+        self.directory.directory.link_into(OsStr::new(table.file), to).ok().map(|()| *check)
     }
 }
 
@@ -77,14 +99,16 @@ struct MetaFile<'a> {
     #[serde(flatten)]
     meta: &'a Meta,
     files: &'a BTreeMap<&'static str, FileCheck>,
+    written_as: WrittenAs,
 }
 
 fn write_files(
     recording: &Recording,
     staging: &Directory,
-    dir: &Path,
+    destination: &Destination,
     earlier: Option<&Written>,
 ) -> Result<BTreeMap<&'static str, FileCheck>, RecordingError> {
+    let dir = destination.path();
     let texts = Texts::new(recording);
     let mut files = BTreeMap::new();
     let mut add = |table: &'static Table, write: &dyn Fn() -> Result<FileCheck, ParquetError>| {
@@ -102,7 +126,7 @@ fn write_files(
     add(&FRAMES, &|| write_frames(recording, &texts, staging))?;
     add(&THREADS, &|| write_threads(recording, &texts, staging))?;
     add(&COUNTERS, &|| write_counters(recording, &texts, staging))?;
-    let meta = serde_json::to_vec_pretty(&MetaFile { meta: &recording.meta, files: &files })
+    let meta = serde_json::to_vec_pretty(&MetaFile { meta: &recording.meta, files: &files, written_as: destination.written_as() })
         .map_err(|error| RecordingError::Encode { path: dir.join(META_FILE), why: error.to_string() })?;
     // Last: a directory without it is no recording.
     let mut file = staging.create_file(OsStr::new(META_FILE))?;

@@ -6,6 +6,7 @@ mod close_from;
 pub(crate) mod descriptors;
 pub(crate) mod ethtool;
 mod fd_passing;
+mod file_size_signal;
 mod fork;
 mod gate;
 pub(crate) mod inherited;
@@ -19,6 +20,7 @@ pub(crate) mod xattr;
 
 pub(crate) use close_from::close_from;
 pub(crate) use fd_passing::{MAX_DESCRIPTORS, receive, send};
+pub use file_size_signal::catch_file_size_signal;
 pub(crate) use fork::{Fork, fork_alone};
 pub use gate::{Command, GateError, Gated};
 pub(crate) use perf_period::set_period;

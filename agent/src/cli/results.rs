@@ -1,0 +1,139 @@
+//! Writing what was captured. The capture cannot be made again, so nothing that others do to a place costs more than that place.
+
+use std::io::Write;
+
+use quell::file::PrivateDirectories;
+use quell::output::{Form, Output, OutputError, Unnamed};
+use quell::profile::{Profile, Recording, Selection, build};
+use quell::report;
+use quell::text::Shown;
+
+use super::closing::Closing;
+use super::report::say_written;
+
+/// The results of a capture, and where they go.
+pub(super) struct Results<'a> {
+    outputs: &'a [Output],
+    /// What is to have the recording where an output cannot be written.
+    private: Option<PrivateDirectories>,
+    /// What was written before the code had names.
+    unnamed: Option<(Place<'a>, Unnamed)>,
+}
+
+/// What was written first.
+enum Place<'a> {
+    Output(&'a Output),
+    Private(Output),
+}
+
+impl<'a> Results<'a> {
+    /// To be made before the capture begins: others may change directories meanwhile.
+    pub(super) fn prepare(outputs: &'a [Output]) -> Self {
+        Self { outputs, private: Some(PrivateDirectories::open()), unnamed: None }
+    }
+
+    /// Writes the recording, or where there is none among the outputs the first file, without names. Where its place cannot be
+    /// written to any more, the recording goes to a private directory. Whether that has been done, and what was captured is safe.
+    pub(super) fn write_unnamed(&mut self, recording: &Recording) -> bool {
+        let is_recording = |output: &&Output| output.form() == Form::Recording;
+        let is_replaceable = |output: &&Output| output.is_replaceable();
+        let first = self.outputs.iter().find(is_recording).or_else(|| self.outputs.iter().find(is_replaceable));
+        let profile = build(recording, &Selection::default());
+        if let Some(first) = first {
+            match first.write_unnamed(recording, &profile) {
+                Ok(unnamed) => self.unnamed = Some((Place::Output(first), unnamed)),
+                // It is tried again, with names, and said then.
+                Err(error) => {
+                    tracing::debug!("not written before it was named: {error:#}");
+                    self.write_privately(recording, &profile);
+                }
+            }
+        }
+        first.is_none() || self.unnamed.is_some()
+    }
+
+    /// Writes all outputs, those that readers may keep waiting last, and the summary.
+    ///
+    /// # Errors
+    /// The last of those that occurred; the others are logged. Everything else is written all the same.
+    pub(super) fn write(mut self, recording: &Recording, closing: &Closing, out: &mut dyn Write) -> anyhow::Result<()> {
+        let profile = build(recording, &Selection::default());
+        let (files, streams): (Vec<_>, Vec<_>) = self.outputs.iter().partition(|output| output.is_replaceable());
+        let mut written = Vec::new();
+        let mut failed = Vec::new();
+        let mut first = match self.unnamed.take() {
+            Some((Place::Output(first), unnamed)) => Some((first, unnamed)),
+            private => {
+                self.unnamed = private;
+                None
+            }
+        };
+        for output in files {
+            let result = match first.take_if(|(first, _)| std::ptr::eq(*first, output)) {
+                Some((_, unnamed)) => output.write_named(unnamed, recording, &profile),
+                None => output.write(recording, &profile, out),
+            };
+            match result {
+                Ok(()) => written.push(output),
+                Err(error) => failed.push((output, error)),
+            }
+        }
+        self.keep_recording(recording, &profile, &failed);
+        // The rest has readers, who may take their time: a signal ends quell, whatever they have.
+        closing.captured_is_safe();
+        for output in streams {
+            match output.write(recording, &profile, out) {
+                Ok(()) => written.push(output),
+                Err(error) => failed.push((output, error)),
+            }
+        }
+        self.keep_recording(recording, &profile, &failed);
+        if self.outputs.iter().all(|output| output.path().is_some()) {
+            report::summary(&profile, out)?;
+            writeln!(out)?;
+            say_written(written, &mut Shown::new(out))?;
+        }
+        let Some((_, last)) = failed.pop() else { return Ok(()) };
+        for (_, error) in failed {
+            tracing::error!("{:#}", anyhow::Error::from(error));
+        }
+        Err(last.into())
+    }
+
+    /// Sees to it that the recording is somewhere, where an output is nowhere.
+    fn keep_recording(&mut self, recording: &Recording, profile: &Profile, failed: &[(&Output, OutputError)]) {
+        let is_written = |output: &Output| {
+            output.form() == Form::Recording
+                && failed.iter().all(|(one, error)| !std::ptr::eq(*one, output) || error.is_kept())
+        };
+        // The reader of a pipe that takes no more has seen enough.
+        let is_lost = |(output, error): &(&Output, OutputError)| {
+            !error.is_kept() && (output.is_replaceable() || matches!(error, OutputError::File(_)))
+        };
+        if failed.iter().any(is_lost) && !self.outputs.iter().any(is_written) && self.unnamed.is_none() {
+            self.write_privately(recording, profile);
+        }
+        if let Some((Place::Private(output), unnamed)) = self.unnamed.take() {
+            if let Err(error) = output.write_named(unnamed, recording, profile) {
+                tracing::warn!("{:#}", anyhow::Error::from(error));
+            }
+            let path = output.path().unwrap_or(std::path::Path::new("")).display().to_string();
+            tracing::warn!("the recording was written to {path}\nhint: `quell report {path}` makes the rest of it");
+        }
+    }
+
+    /// Writes the recording where nobody else can interfere.
+    fn write_privately(&mut self, recording: &Recording, profile: &Profile) {
+        for directory in self.private.take().into_iter().flat_map(PrivateDirectories::directories) {
+            let written = Output::recording_in(directory)
+                .and_then(|output| output.write_unnamed(recording, profile).map(|unnamed| (output, unnamed)));
+            match written {
+                Ok((output, unnamed)) => {
+                    self.unnamed = Some((Place::Private(output), unnamed));
+                    return;
+                }
+                Err(error) => tracing::debug!("not written: {:#}", anyhow::Error::from(error)),
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! A directory that root and another user share.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, ensure};
+use nix::unistd::geteuid;
+
+use crate::agent::{self, Ended, Running, Workdir};
+use crate::{kernel, small};
+
+/// `nobody` of most systems: any user that is not root will do.
+pub const MALLORY: u32 = 65_534;
+
+/// A directory that everybody can write to, as `/tmp`, in one that everybody can enter.
+#[derive(Debug)]
+pub struct Shared {
+    /// The directory.
+    pub dir: Workdir,
+}
+
+impl Shared {
+    /// `None`, said on stderr, where this test cannot be another user.
+    pub fn new(test: &str, mode: u32) -> Result<Option<Self>> {
+        if !geteuid().is_root() {
+            kernel::skipped(test, "needs root, to be another user too");
+            return Ok(None);
+        }
+        let dir = Workdir::new()?;
+        fs::set_permissions(dir.path(""), Permissions::from_mode(mode))?;
+        Ok(Some(Self { dir }))
+    }
+
+    /// The path of a name in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path(name)
+    }
+
+    /// A script, as the other user, in the directory.
+    pub fn mallory(&self, script: &str) -> Command {
+        let mut command = Command::new("sh");
+        // The standard library leaves root's groups with the first of these two.
+        command.uid(MALLORY).gid(MALLORY).args(["-c", script]).current_dir(self.path("")).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a script as the other user, in the directory.
+    pub fn plant(&self, script: &str) -> Result<()> {
+        let status = self.mallory(script).status()?;
+        ensure!(status.success(), "the other user cannot do `{script}`");
+        Ok(())
+    }
+
+    /// A report, by root. One that hangs is killed, and fails the test by its exit code.
+    pub fn report(&self, output: &str) -> Result<Ended> {
+        let mut command = Command::new("timeout");
+        command.args(["--signal=KILL", "60"]).arg(agent::binary()?).arg("report").arg(small::path());
+        command.args(["--format", "folded", "-o", output]).current_dir(self.path("")).stdin(Stdio::null());
+        Running::spawn(&mut command)?.wait()
+    }
+
+    /// Fails unless quell refuses to write there, saying these words and what to do.
+    pub fn refuses(&self, output: &str, words: &[&str]) -> Result<()> {
+        let ended = self.report(output)?.expect_code(2)?;
+        for word in words.iter().chain(&["\nhint: "]) {
+            ensure!(ended.stderr.contains(word), "{output}: no `{word}` in {}", ended.stderr);
+        }
+        Ok(())
+    }
+}
