@@ -12,6 +12,7 @@ mod elsewhere;
 mod held;
 mod journals;
 mod parts;
+mod privileged;
 mod processes;
 mod prompt;
 mod refused;

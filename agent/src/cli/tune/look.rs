@@ -1,6 +1,6 @@
 //! The verbs of `quell tune` that only look.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use anyhow::bail;
@@ -8,7 +8,7 @@ use quell::host::{Host, Root};
 use quell::tune::journal::{Phase, StepState, Store, Transaction, TransactionId, Transactions};
 use quell::tune::knob;
 use quell::tune::profile::{Condition, DIRECTORY, SHIPPED, TuningProfile};
-use quell::tune::{self, BootTime, Lock, Request, Step, Target, Verdict, Verified, in_force, nearest};
+use quell::tune::{self, BootTime, Leftover, Lock, Request, Step, Verdict, Verified, in_force, leftovers, nearest};
 
 use super::{boot, now, text, unfinished};
 use crate::cli::Outcome;
@@ -104,17 +104,10 @@ pub(super) fn status(root: Root, out: &mut dyn Write) -> anyhow::Result<Outcome>
     for transaction in transactions.iter().filter(complete) {
         line(transaction, &host.boot, at_work.as_deref(), out)?;
     }
-    let mut left: BTreeSet<(&str, &Target)> = BTreeSet::new();
-    for transaction in &transactions {
-        for (step, before, why) in transaction.left() {
-            // What it was before the first of them is what it is to be again.
-            if !left.insert((&step.knob, &step.target)) {
-                continue;
-            }
-            let (id, on) = (transaction.id, text::on(&[&step.target]));
-            let (knob, before) = (&step.knob, before.whole());
-            writeln!(out, "{id}  left when it was undone: {knob}{on} was {before}: {}", wrapped(why, 4))?;
-        }
+    let left = leftovers(&transactions);
+    for Leftover { transaction, step, before, why } in &left {
+        let (id, on, before) = (transaction.id, text::on(&[&step.target]), before.whole());
+        writeln!(out, "{id}  left when it was undone: {}{on} was {before}: {}", step.knob, wrapped(why, 4))?;
     }
     let quiet = left.is_empty() && unfinished.is_none() && at_work.is_none() && broken.is_empty();
     if quiet && !transactions.iter().any(|transaction| complete(&transaction)) {
