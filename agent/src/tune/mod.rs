@@ -12,6 +12,7 @@ mod interruption;
 pub mod journal;
 pub mod knob;
 mod leftover;
+pub mod limits;
 mod lock;
 mod matched_process;
 mod namespaces;

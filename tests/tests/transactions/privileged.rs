@@ -198,8 +198,8 @@ fn a_process_that_has_what_it_may_take_by_itself_keeps_it() -> Result<()> {
     let Some(case) = Case::new(TEST, "quell-k")? else { return Ok(()) };
     case.apply("fifo:3")?;
     // Of the same user, from elsewhere.
-    let mut own = Command::new("prlimit");
-    own.args(["--rtprio=3:3", "setpriv", "--reuid", &MALLORY.to_string(), "--clear-groups", "sh", "-c"]);
+    let mut own = Command::new("setpriv");
+    own.args(["--reuid", &MALLORY.to_string(), "--clear-groups", "--inh-caps=+sys_nice", "--ambient-caps=+sys_nice", "sh", "-c"]);
     own.arg("chrt -f -p 2 $$ && echo done && exec sleep 600").process_group(0).stdout(Stdio::piped());
     let mut own = own.spawn()?;
     let from = BufReader::new(own.stdout.take().context("stdout")?);

@@ -11,7 +11,7 @@ use quell::host::{Host, Root};
 use quell::tune::background::{BackgroundError, Errand, release};
 use quell::tune::journal::{Record, Store, TransactionId, Transactions};
 use quell::tune::knob::Lifetime;
-use quell::tune::{self, Applied, BootTime, Holder, Lock, Plan, Step, Terms, Unless, Unwound, in_force, ready};
+use quell::tune::{self, limits, Applied, BootTime, Holder, Lock, Plan, Step, Terms, Unless, Unwound, in_force, ready};
 use quell::units::Nanos;
 
 use super::{Chosen, ask, must_be_finished, now, planned, text};
@@ -52,6 +52,8 @@ pub(super) struct Recover {
 }
 
 pub(super) fn apply(root: &Root, arguments: &Apply, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    // Before anything is written: a limit that is reached in the middle ends this process.
+    limits::raise().context("nothing was changed")?;
     // What another is at work on would look as if it had been cut short.
     Lock::free(root)?;
     let store = Store::of(root);
@@ -161,7 +163,15 @@ fn hold(root: &Root, id: TransactionId) -> Result<(), BackgroundError> {
     Errand::Hold(id).start(root)
 }
 
+/// Raises limits as far as they may be, for what is to be tried all the same.
+fn raise_limits() {
+    if let Err(error) = limits::raise() {
+        tracing::warn!("{error}");
+    }
+}
+
 pub(super) fn confirm(root: &Root, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    raise_limits();
     let _lock = Lock::take(root, "confirming")?;
     let store = Store::of(root);
     let transactions = store.transactions()?.readable;
@@ -185,6 +195,7 @@ pub(super) fn confirm(root: &Root, out: &mut dyn Write) -> anyhow::Result<Outcom
 }
 
 pub(super) fn rollback(root: &Root, arguments: &Rollback, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    raise_limits();
     let store = Store::of(root);
     let _lock = Lock::take(root, "rolling back")?;
     let host = Host::read(root.clone())?;
@@ -213,6 +224,7 @@ fn must_be_there(transactions: &Transactions, id: TransactionId) -> anyhow::Resu
 }
 
 pub(super) fn recover(root: &Root, arguments: &Recover, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    raise_limits();
     let store = Store::of(root);
     let _lock = Lock::take(root, "recovering")?;
     let host = Host::read(root.clone())?;
