@@ -44,7 +44,7 @@ pub use lock::{Lock, LockError};
 pub use matched_process::MatchedProcess;
 pub use namespaces::Namespaces;
 pub use plan::{Plan, Skipped, Step, Surveyed, plan, survey};
-pub use planned::planned;
+pub use planned::{check, planned};
 pub use policy::{Policy, PolicyError};
 pub use range::{End, Range, RangeError};
 pub use ready::{Blocked, ready};

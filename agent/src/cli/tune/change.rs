@@ -11,10 +11,11 @@ use quell::host::{Host, Root};
 use quell::tune::background::{BackgroundError, Errand, release};
 use quell::tune::journal::{Record, Store, TransactionId, Transactions};
 use quell::tune::knob::Lifetime;
+use quell::tune::profile::TuningProfile;
 use quell::tune::{self, limits, Applied, BootTime, Holder, Lock, Plan, Step, Terms, Unless, Unwound, in_force, ready};
 use quell::units::Nanos;
 
-use super::{Chosen, ask, must_be_finished, now, planned, text};
+use super::{Chosen, ask, must_be_finished, now, text};
 use crate::cli::text::counted;
 use crate::cli::{Outcome, duration};
 
@@ -60,10 +61,14 @@ pub(super) fn apply(root: &Root, arguments: &Apply, out: &mut dyn Write) -> anyh
     let transactions = store.transactions()?;
     must_be_finished(&transactions.readable, &super::boot(root)?)?;
     ready(transactions)?;
+    // Nobody is kept waiting for what a profile may take to be read.
+    let profile = TuningProfile::load_for(&arguments.chosen.profile, root)?;
+    let (given, host) = (arguments.chosen.given(), Host::read(root.clone())?);
     let agreed = if arguments.yes {
+        tune::check(&host, &profile, &given)?;
         None
     } else {
-        let Some(agreed) = ask::agreed(root, &arguments.chosen, out)? else {
+        let Some(agreed) = ask::agreed(tune::planned(&host, &profile, &given)?, out)? else {
             writeln!(out, "nothing was changed")?;
             return Ok(Outcome::Found);
         };
@@ -72,7 +77,7 @@ pub(super) fn apply(root: &Root, arguments: &Apply, out: &mut dyn Write) -> anyh
     let lock = Lock::take(root, &format!("applying {}", arguments.chosen.profile))?;
     let host = Host::read(root.clone())?;
     must_be_finished(&store.transactions()?.readable, &host.boot)?;
-    let plan = planned(&host, &arguments.chosen)?;
+    let plan = tune::planned(&host, &profile, &given)?;
     let plan = match &agreed {
         Some(agreed) => ask::as_agreed(agreed, plan)?,
         None => {
