@@ -9,6 +9,7 @@ use super::knob::Reading;
 use super::owner::{Fate, fate};
 use super::{Step, Target, Value, background, knob};
 use crate::host::Host;
+use crate::text::shown;
 
 /// What is done about a value that is neither what it was before nor what the transaction made it: somebody changed it since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +86,8 @@ pub enum Kept {
 
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} on {}, which was {}", self.knob, self.target, self.before.whole())
+        let what = format!("{} on {}, which was {}", self.knob, self.target, self.before.whole());
+        f.write_str(&shown(&what))
     }
 }
 
@@ -268,7 +270,7 @@ fn revoked(host: &Host, journal: &Journal, steps: &[usize]) -> BTreeMap<usize, S
 fn remains(host: &Host, undo: &ToUndo) -> Option<String> {
     let Step { knob, target, wanted, .. } = &undo.step;
     match knob::by_id(knob)?.remainder(host, target, &undo.before, wanted) {
-        Ok(remainder) => remainder.map(|words| format!("{knob} on {target}: {words}")),
+        Ok(remainder) => remainder.map(|words| shown(&format!("{knob} on {target}: {words}")).into_owned()),
         Err(error) => Some(format!("{knob} on {target}: what else took it over cannot be told: {error}")),
     }
 }

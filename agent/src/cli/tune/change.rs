@@ -8,6 +8,7 @@ use std::os::fd::AsFd as _;
 
 use anyhow::{Context as _, bail};
 use quell::host::{Host, Root};
+use quell::text::shown;
 use quell::tune::background::{BackgroundError, Errand, release};
 use quell::tune::journal::{Record, Store, TransactionId, Transactions};
 use quell::tune::knob::Lifetime;
@@ -16,7 +17,7 @@ use quell::tune::{self, limits, Applied, BootTime, Holder, Lock, Plan, Step, Ter
 use quell::units::Nanos;
 
 use super::{Chosen, ask, must_be_finished, now, text};
-use crate::cli::text::counted;
+use crate::cli::text::{counted, line, wrapped_lines};
 use crate::cli::{Outcome, duration};
 
 #[derive(clap::Args, Debug)]
@@ -113,14 +114,15 @@ fn report(plan: &Plan, applied: &Applied, within: Option<Nanos>) -> Result<Strin
     let mut text = String::new();
     for (step, why) in &applied.refused {
         let step = &plan.steps[*step];
-        writeln!(text, "refused, and left as it was: {} on {}: {why}", step.knob, step.target)?;
+        let what = format!("{} on {}", step.knob, step.target);
+        writeln!(text, "refused, and left as it was: {}: {}", shown(&what), wrapped_lines(why, 4))?;
     }
     for (step, now, start) in &applied.changed {
         let Step { knob, target, .. } = &plan.steps[*step];
-        writeln!(
-            text,
+        let line = format!(
             "changed by somebody while this began: {knob} on {target} from {start} to {now}; undoing ends at {start}"
-        )?;
+        );
+        writeln!(text, "{}", shown(&line))?;
     }
     let set = plan.steps.len() - applied.refused.len();
     writeln!(text, "transaction {}: {} set, each read back", applied.id, counted(set, "value"))?;
@@ -146,7 +148,7 @@ fn besides(store: &Store, host: &Host, applied: TransactionId) -> String {
         others.entry(value.transaction.id).or_insert((&value.transaction.profile, 0)).1 += 1;
     }
     let lines = others.into_iter().map(|(id, (profile, count))| {
-        format!("still in force besides: {} of {profile}, transaction {id}\n", counted(count, "value"))
+        format!("still in force besides: {} of {}, transaction {id}\n", counted(count, "value"), shown(profile))
     });
     lines.collect()
 }
@@ -189,7 +191,7 @@ pub(super) fn confirm(root: &Root, out: &mut dyn Write) -> anyhow::Result<Outcom
         waiting.into_iter().partition(|transaction| transaction.is_overdue(&boot, now));
     for transaction in punctual {
         store.resume(transaction.id)?.append(Record::Confirmed)?;
-        writeln!(out, "confirmed: transaction {}, {}", transaction.id, transaction.profile)?;
+        line(out, format_args!("confirmed: transaction {}, {}", transaction.id, transaction.profile))?;
     }
     if let Some(late) = late.first() {
         // What was confirmed is said before the error of what was not.
@@ -251,7 +253,7 @@ fn told(unwound: &Unwound, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         let undone = match result {
             Ok(undone) => undone,
             Err(error) => {
-                writeln!(out, "transaction {id} not undone: {error}")?;
+                writeln!(out, "transaction {id} not undone: {}", wrapped_lines(&error.to_string(), 2))?;
                 outcome = Outcome::Found;
                 continue;
             }
@@ -265,16 +267,16 @@ fn told(unwound: &Unwound, out: &mut dyn Write) -> anyhow::Result<Outcome> {
             counted(restored, "value")
         )?;
         for (why, left) in undone.left_by_reason() {
-            writeln!(out, "  left as it is: {why}")?;
+            writeln!(out, "  left as it is: {}", wrapped_lines(why, 4))?;
             for left in left {
-                writeln!(out, "    {left}")?;
+                line(out, format_args!("    {left}"))?;
             }
         }
         for remains in &undone.remains {
-            writeln!(out, "  stays: {remains}")?;
+            writeln!(out, "  stays: {}", wrapped_lines(remains, 4))?;
         }
         if let Some(error) = &undone.unrecorded {
-            writeln!(out, "  put back; not recorded: {error}")?;
+            writeln!(out, "  put back; not recorded: {}", wrapped_lines(&error.to_string(), 4))?;
         }
         if !undone.left.is_empty() || undone.unrecorded.is_some() {
             outcome = Outcome::Found;
