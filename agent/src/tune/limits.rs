@@ -20,7 +20,13 @@ const MIB: u64 = 1 << 20;
 
 const LIMITS: [Limit; 6] = [
     // SIGXFSZ and SIGXCPU, which end a process.
-    Limit { resource: Resource::RLIMIT_FSIZE, name: "RLIMIT_FSIZE", option: "-f", least: 64 * MIB, most: RLIM_INFINITY },
+    Limit {
+        resource: Resource::RLIMIT_FSIZE,
+        name: "RLIMIT_FSIZE",
+        option: "-f",
+        least: 64 * MIB,
+        most: RLIM_INFINITY,
+    },
     Limit { resource: Resource::RLIMIT_CPU, name: "RLIMIT_CPU", option: "-t", least: 60, most: RLIM_INFINITY },
     // Failures of any allocation or opening.
     Limit { resource: Resource::RLIMIT_AS, name: "RLIMIT_AS", option: "-v", least: 512 * MIB, most: RLIM_INFINITY },

@@ -27,8 +27,7 @@ pub(super) fn fate(host: &Host, undo: &ToUndo, transaction: &Transaction, unless
     let now = now.as_ref().and_then(Reading::value).map(|now| of_the_step(undo, now));
     let now = now.as_ref();
     let meets = |now: &Value, wanted: &Value| knob.is_some_and(|knob| knob.meets(now, wanted));
-    let granted =
-        |now: &Value| knob.is_some_and(|knob| knob.is_granted(now, &undo.before, &undo.step.wanted));
+    let granted = |now: &Value| knob.is_some_and(|knob| knob.is_granted(now, &undo.before, &undo.step.wanted));
     let since = |now: Option<&Value>| {
         let to = now.map_or_else(String::new, |now| format!(" to {now}"));
         let id = transaction.id.0;
@@ -184,7 +183,8 @@ mod tests {
     #[test]
     fn what_is_left_of_a_privilege_is_the_transactions_whoever_has_lowered_it() {
         let theirs = each(&[("a", 5), ("b", 7), ("c", 8)]);
-        let is_granted = |now: &Value| now.parts().is_some_and(|parts| parts.values().any(|now| *now == Value::Integer(7)));
+        let is_granted =
+            |now: &Value| now.parts().is_some_and(|parts| parts.values().any(|now| *now == Value::Integer(7)));
         let mut undo = undo_of_parts();
         let others = Whose::Partly(["a".to_owned(), "c".to_owned()].into());
         assert_eq!(whose(&undo, &theirs, Value::meets, is_granted), others);

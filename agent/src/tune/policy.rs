@@ -315,9 +315,13 @@ mod tests {
         ] {
             assert!(is_left(now, granted), "{now} of {granted}");
         }
-        for (now, granted) in
-            [("fifo:4", "fifo:3"), ("rr:3", "fifo:3"), ("other:-11", "other:-10"), ("other:0", "fifo:3"), ("idle", "other:-1")]
-        {
+        for (now, granted) in [
+            ("fifo:4", "fifo:3"),
+            ("rr:3", "fifo:3"),
+            ("other:-11", "other:-10"),
+            ("other:0", "fifo:3"),
+            ("idle", "other:-1"),
+        ] {
             assert!(!is_left(now, granted), "{now} of {granted}");
         }
         assert!(policy("fifo:2").exceeds(policy("fifo:1")) && !policy("other:5").exceeds(policy("batch:0")));

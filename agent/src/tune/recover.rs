@@ -123,12 +123,14 @@ fn goes_with(store: &Store, undone: TransactionId, back: &[PutBack], unwound: &m
     if back.is_empty() {
         return;
     }
-    let is_back =
-        |knob: &str, target: &Target, value: &Value| back.iter().any(|back| back.covers(knob, target, value));
+    let is_back = |knob: &str, target: &Target, value: &Value| back.iter().any(|back| back.covers(knob, target, value));
     // What cannot be read or written stays as it is, and is said to be left.
     for later in store.transactions().map(|known| known.readable).unwrap_or_default() {
-        let left: Vec<usize> =
-            later.left_steps().filter(|(_, step)| is_back(&step.knob, &step.target, &step.now)).map(|(index, _)| index).collect();
+        let left: Vec<usize> = later
+            .left_steps()
+            .filter(|(_, step)| is_back(&step.knob, &step.target, &step.now))
+            .map(|(index, _)| index)
+            .collect();
         if later.id <= undone || left.is_empty() {
             continue;
         }

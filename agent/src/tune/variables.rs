@@ -44,7 +44,10 @@ impl Variables {
             if !texts.contains_key(name) && !AUTOMATIC.contains(&name.as_str()) {
                 let known: BTreeSet<_> = texts.keys().map(String::as_str).chain(AUTOMATIC).collect();
                 let known = known.into_iter().collect::<Vec<_>>().join(", ");
-                return Err(wrong(name, format!("the profile has no variable {}; it has {}", excerpt::quoted(name), shown(&known))));
+                return Err(wrong(
+                    name,
+                    format!("the profile has no variable {}; it has {}", excerpt::quoted(name), shown(&known)),
+                ));
             }
             texts.insert(name.clone(), text.clone());
         }
@@ -121,7 +124,11 @@ impl Variables {
             && let Some(absent) = value.split_whitespace().find(|name| !host.nics.iter().any(|nic| nic.name == *name))
         {
             let names: Vec<&str> = host.nics.iter().map(|nic| nic.name.as_str()).collect();
-            return Err(format!("there is no network interface {}; there are: {}", excerpt::name(absent), names.join(" ")));
+            return Err(format!(
+                "there is no network interface {}; there are: {}",
+                excerpt::name(absent),
+                names.join(" ")
+            ));
         }
         way.pop();
         budget.take(value.len())?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::knob::{self, Knob};
-use super::profile::{ALL_EXPANDED, Budget, RULES, WANTED, WORDS, Place, ProfileError, Setting, TuningProfile};
+use super::profile::{ALL_EXPANDED, Budget, Place, ProfileError, RULES, Setting, TuningProfile, WANTED, WORDS};
 use super::{Scope, Target, Value, ValueError, Variables};
 use crate::excerpt;
 use crate::host::Host;
@@ -151,14 +151,16 @@ fn chosen(knob: &dyn Knob, host: &Host, on: &str) -> Result<Vec<Target>, String>
         }
         Scope::Node => {
             let nodes = host.topology.nodes();
-            let numbers = numbers().map_err(|_| format!("{} is no list of NUMA nodes, as in 0-1", excerpt::quoted(on)))?;
+            let numbers =
+                numbers().map_err(|_| format!("{} is no list of NUMA nodes, as in 0-1", excerpt::quoted(on)))?;
             match numbers.iter().find(|number| !nodes.contains_key(&NodeId(**number))) {
                 Some(absent) => Err(format!("there is no NUMA node {absent}")),
                 None => Ok(numbers.into_iter().map(|number| Target::Node(NodeId(number))).collect()),
             }
         }
         Scope::Irq => {
-            let numbers = numbers().map_err(|_| format!("{} is no list of interrupts, as in 24-31", excerpt::quoted(on)))?;
+            let numbers =
+                numbers().map_err(|_| format!("{} is no list of interrupts, as in 24-31", excerpt::quoted(on)))?;
             Ok(numbers.into_iter().map(|number| Target::Irq(Irq(number))).collect())
         }
         Scope::Nic => words()

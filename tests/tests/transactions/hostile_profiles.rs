@@ -47,7 +47,8 @@ fn a_profile_that_includes_two_that_include_two_is_refused() -> Result<()> {
 
 #[test]
 fn files_that_are_large_together_are_refused() -> Result<()> {
-    let case = Case::on(small_vm(), "include = [\"./a.toml\", \"./a.toml\", \"./a.toml\", \"./a.toml\", \"./a.toml\"]\n")?;
+    let case =
+        Case::on(small_vm(), "include = [\"./a.toml\", \"./a.toml\", \"./a.toml\", \"./a.toml\", \"./a.toml\"]\n")?;
     fs::write(case.dir.path("a.toml"), format!("summary = \"a\"\n#{}\n", "x".repeat(1_000_000)))?;
     let path = case.apply()[1].to_owned();
     let said = case.quell(&["plan", &path])?.expect_code(2)?.stderr;
@@ -99,9 +100,8 @@ fn more_settings_than_anybody_writes_are_refused_and_as_many_as_there_may_be_are
 
 #[test]
 fn patterns_without_number_or_length_are_refused() -> Result<()> {
-    let rule = |on: &str| {
-        format!("[[set]]\nknob = \"process.cpus\"\non = \"{on}\"\nvalue = \"0\"\nreason = \"a test\"\n")
-    };
+    let rule =
+        |on: &str| format!("[[set]]\nknob = \"process.cpus\"\non = \"{on}\"\nvalue = \"0\"\nreason = \"a test\"\n");
     let words = |from: usize, count: usize| {
         (from..from + count).map(|number| format!("*a*a*a*b{number}")).collect::<Vec<_>>().join(" ")
     };

@@ -38,7 +38,8 @@ impl Shell {
         let (to, from) = (child.stdin.take().context("stdin")?, child.stdout.take().context("stdout")?);
         let mut shell = Self { child, to, from: BufReader::new(from) };
         // Whatever this test runs with.
-        let status = Command::new("renice").args(["-n", "0", "-p", &shell.pid().to_string()]).stdout(Stdio::null()).status()?;
+        let status =
+            Command::new("renice").args(["-n", "0", "-p", &shell.pid().to_string()]).stdout(Stdio::null()).status()?;
         ensure!(status.success(), "renice: {status}");
         shell.run(&format!("printf %s {name} >/proc/$$/comm; echo ready"))?;
         Ok(shell)
@@ -199,11 +200,20 @@ fn a_process_that_has_what_it_may_take_by_itself_keeps_it() -> Result<()> {
     case.apply("fifo:3")?;
     // Of the same user, from elsewhere.
     let mut own = Command::new("setpriv");
-    own.args(["--reuid", &MALLORY.to_string(), "--clear-groups", "--inh-caps=+sys_nice", "--ambient-caps=+sys_nice", "sh", "-c"]);
+    own.args([
+        "--reuid",
+        &MALLORY.to_string(),
+        "--clear-groups",
+        "--inh-caps=+sys_nice",
+        "--ambient-caps=+sys_nice",
+        "sh",
+        "-c",
+    ]);
     own.arg("chrt -f -p 2 $$ && echo done && exec sleep 600").process_group(0).stdout(Stdio::piped());
     let mut own = own.spawn()?;
     let from = BufReader::new(own.stdout.take().context("stdout")?);
-    let mut shell = Shell { to: Command::new("true").stdin(Stdio::piped()).spawn()?.stdin.context("stdin")?, child: own, from };
+    let mut shell =
+        Shell { to: Command::new("true").stdin(Stdio::piped()).spawn()?.stdin.context("stdin")?, child: own, from };
     let mut said = String::new();
     shell.from.read_line(&mut said)?;
     assert_eq!(said, "done\n");

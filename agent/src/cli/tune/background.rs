@@ -10,7 +10,7 @@ use quell::privileges;
 use quell::tune::background::{self, Errand, Post};
 use quell::tune::journal::{JournalError, Phase, StepState, Store, TransactionId};
 use quell::tune::knob::{self, Held, Lifetime, Reading};
-use quell::tune::{self, limits, BootTime, Kept, Lock, UndoError, Unless, Unwound};
+use quell::tune::{self, BootTime, Kept, Lock, UndoError, Unless, Unwound, limits};
 
 use crate::cli::Outcome;
 

@@ -13,7 +13,7 @@ use quell::tune::background::{BackgroundError, Errand, release};
 use quell::tune::journal::{Record, Store, TransactionId, Transactions};
 use quell::tune::knob::Lifetime;
 use quell::tune::profile::TuningProfile;
-use quell::tune::{self, limits, Applied, BootTime, Holder, Lock, Plan, Step, Terms, Unless, Unwound, in_force, ready};
+use quell::tune::{self, Applied, BootTime, Holder, Lock, Plan, Step, Terms, Unless, Unwound, in_force, limits, ready};
 use quell::units::Nanos;
 
 use super::{Chosen, ask, must_be_finished, now, text};

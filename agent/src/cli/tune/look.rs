@@ -59,11 +59,11 @@ pub(super) fn show(root: &Root, name: &str, out: &mut dyn Write) -> anyhow::Resu
 /// People ask for what a plan names: a knob, or what it is set on.
 fn unknown_knob(root: &Root, id: &str) -> String {
     if root.has(&format!("/proc/sys/{}", id.replace('.', "/"))) {
-        return format!("`{id}` is what the knob `sysctl` is set on: `quell tune explain sysctl`");
+        return format!("`{}` is what the knob `sysctl` is set on: `quell tune explain sysctl`", shown(id));
     }
     let near = nearest(id, knob::knobs().into_iter().map(|knob| knob.spec().id));
     let near = near.map_or_else(String::new, |near| format!(", did you mean `{near}`?"));
-    format!("no knob `{id}`{near}: `quell list knobs` shows them")
+    format!("no knob `{}`{near}: `quell list knobs` shows them", shown(id))
 }
 
 pub(super) fn explain(root: &Root, id: &str, out: &mut dyn Write) -> anyhow::Result<Outcome> {
@@ -158,7 +158,12 @@ pub(super) fn history(root: &Root, out: &mut dyn Write) -> anyhow::Result<Outcom
     Ok(if broken.is_empty() { Outcome::Done } else { Outcome::Found })
 }
 
-fn transaction_line(transaction: &Transaction, boot: &str, at_work: Option<&str>, out: &mut dyn Write) -> std::io::Result<()> {
+fn transaction_line(
+    transaction: &Transaction,
+    boot: &str,
+    at_work: Option<&str>,
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
     let clock = BootTime::now();
     let state = match transaction.phase {
         Phase::Applying | Phase::Undoing if at_work.is_some() => "being changed now".to_owned(),
@@ -221,7 +226,16 @@ fn told(verified: &[Verified], out: &mut dyn Write) -> std::io::Result<()> {
             Verdict::Absent { why } => format!("absent: {why}"),
             Verdict::Unknown { why } => format!("cannot be told: {why}"),
         };
-        writeln!(out, "{}: {}", shown(&format!("{}{on}", value.knob)), wrapped_lines(&what, 4))?;
+        writeln!(
+            out,
+            "{}: {}",
+            shown(&format!("{}{on}", value.knob)),
+            match &value.verdict {
+                // An error, which may have a hint.
+                Verdict::Unknown { .. } => wrapped_lines(&what, 4),
+                _ => wrapped(&what, 4),
+            }
+        )?;
     }
     writeln!(out, "{}", summary(verified))
 }

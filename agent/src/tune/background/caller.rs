@@ -74,7 +74,8 @@ fn mount_of(mounts: &str, hierarchy: &str) -> Option<PathBuf> {
             "" => kind == "cgroup2",
             controllers => {
                 // Those of the file are in the order of the kernel's, as the options are, among others.
-                kind == "cgroup" && controllers.split(',').all(|wanted| options.split(',').any(|option| option == wanted))
+                kind == "cgroup"
+                    && controllers.split(',').all(|wanted| options.split(',').any(|option| option == wanted))
             }
         };
         // A path with an escaped character is none of a hierarchy that any system mounts.

@@ -113,7 +113,8 @@ impl Errand {
         if shared.is_empty() || !nix::unistd::geteuid().is_root() {
             return;
         }
-        let shared: Vec<String> = shared.iter().map(|path| excerpt::path(path.as_os_str().as_encoded_bytes())).collect();
+        let shared: Vec<String> =
+            shared.iter().map(|path| excerpt::path(path.as_os_str().as_encoded_bytes())).collect();
         tracing::warn!(
             "process {pid} (`quell tune {}`) could not leave the cgroup {}: whoever controls that can stop or kill it\n\
              hint: apply from a shell outside of it, or see to it that it is root's alone",

@@ -31,7 +31,10 @@ pub enum KnobError {
         why: &'static str,
     },
     /// Its file is not writable for anybody, so not for root either.
-    #[error("{} is read-only, for root too: this kernel lacks what it would set, such as a hardware counter", line_of(path))]
+    #[error(
+        "{} is read-only, for root too: this kernel lacks what it would set, such as a hardware counter",
+        line_of(path)
+    )]
     Fixed {
         /// What was to be written.
         path: PathBuf,

@@ -99,11 +99,14 @@ impl<'a> Grant<'a> {
     fn holders(&self, host: &Host) -> Result<Vec<Holder>, KnobError> {
         let listed = threads::processes(&host.root)?.threads;
         let mut family = self.family(&listed, self.roots(&listed));
-        let orphans: Vec<(Thread, Value)> =
-            listed.iter().filter(|process| !family.contains_key(&process.tid)).filter_map(|process| {
+        let orphans: Vec<(Thread, Value)> = listed
+            .iter()
+            .filter(|process| !family.contains_key(&process.tid))
+            .filter_map(|process| {
                 let is_orphan = self.is_orphan(host, process);
                 is_orphan.then(|| (process.clone(), self.least()))
-            }).collect();
+            })
+            .collect();
         if !orphans.is_empty() {
             family.extend(self.family(&listed, orphans));
         }
@@ -135,8 +138,9 @@ impl<'a> Grant<'a> {
 
     /// The processes that were given it, each with what its first thread had.
     fn roots(&self, listed: &[Thread]) -> Vec<(Thread, Value)> {
-        let is_matched =
-            |process: &Thread| self.processes.iter().any(|known| (known.pid.0, known.start) == (process.tid.0, process.start));
+        let is_matched = |process: &Thread| {
+            self.processes.iter().any(|known| (known.pid.0, known.start) == (process.tid.0, process.start))
+        };
         let roots = listed.iter().filter_map(|process| match self.before.get(&process.part()) {
             Some(former) => Some((process.clone(), former.clone())),
             None => is_matched(process).then(|| (process.clone(), self.least())),
@@ -181,7 +185,8 @@ impl<'a> Grant<'a> {
             return false;
         }
         let Ok(means) = Means::read(&host.root, process) else { return false };
-        let users: BTreeSet<u32> = self.processes.iter().flat_map(MatchedProcess::users).filter(|user| *user != 0).collect();
+        let users: BTreeSet<u32> =
+            self.processes.iter().flat_map(MatchedProcess::users).filter(|user| *user != 0).collect();
         let is_akin = !users.is_empty() && (means.is_elsewhere || !means.users.is_disjoint(&users));
         is_akin && holding.iter().any(|(_, policy)| !means.may_take(*policy))
     }

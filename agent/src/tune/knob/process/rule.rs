@@ -432,7 +432,9 @@ impl Knob for Rule {
         let (Value::Each(now), Value::Each(before)) = (now, before) else { return false };
         let is_policy = self.spec.id == POLICY.spec.id;
         is_policy
-            && now.iter().any(|(part, now)| before.get(part).is_some_and(|before| heirs::is_granted(now, before, wanted)))
+            && now
+                .iter()
+                .any(|(part, now)| before.get(part).is_some_and(|before| heirs::is_granted(now, before, wanted)))
     }
 
     fn revoke(
