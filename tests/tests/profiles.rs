@@ -105,7 +105,8 @@ fn the_docs_tell_how_to_write_one() {
     for example in examples {
         let (_folder, profile) = load(&[("a.toml", example)]);
         let profile = profile.expect("a profile");
-        assert!(profile.uses("nics") && profile.uses("log_disk") && !profile.uses("isolated"), "{profile:?}");
+        let used = profile.used();
+        assert!(used.contains("nics") && used.contains("log_disk") && !used.contains("isolated"), "{profile:?}");
         let fake = small_vm();
         let variables = Variables::resolve(&fake.host(), &profile.variables, &BTreeMap::new()).expect("variables");
         wants(&profile, &fake.host(), &variables).expect("wants");

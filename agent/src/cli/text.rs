@@ -1,10 +1,28 @@
 //! Text for terminals.
 
+use std::fmt;
+use std::io::{self, Write};
+
+use quell::text::shown;
+
 /// The widest line.
 const COLUMNS: usize = 100;
 
-/// Breaks `text` between words so that no line goes past column 100 where each begins at column `indent`.
+/// Writes one line, whatever is in it: text of others that would end it, and begin another, is escaped.
+pub(crate) fn line(out: &mut dyn Write, line: fmt::Arguments<'_>) -> io::Result<()> {
+    writeln!(out, "{}", shown(&line.to_string()))
+}
+
+/// A message that may have several lines, such as an error with a hint: each is wrapped, and none begins before column `indent`.
+pub(crate) fn wrapped_lines(text: &str, indent: usize) -> String {
+    let lines: Vec<String> = text.lines().map(|line| wrapped(line, indent)).collect();
+    lines.join(&format!("\n{:indent$}", ""))
+}
+
+/// Breaks one line of `text` between words so that no line goes past column 100 where each begins at column `indent`. Line ends that the
+/// text brings are escaped.
 pub(crate) fn wrapped(text: &str, indent: usize) -> String {
+    let text = shown(text);
     let mut lines = String::new();
     let mut column = indent;
     for word in text.split(' ') {
@@ -31,6 +49,15 @@ pub(crate) fn counted(count: usize, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_line_begins_with_text_of_others() {
+        assert_eq!(wrapped("a\n\nb", 4), r"a\u000a\u000ab");
+        assert_eq!(wrapped_lines("a\nhint: b", 4), "a\n    hint: b");
+        let mut out = Vec::new();
+        line(&mut out, format_args!("{} is", "a\nb\r")).expect("memory");
+        assert_eq!(String::from_utf8_lossy(&out), "a\\u000ab\\u000d is\n");
+    }
 
     #[test]
     fn lines_break_between_words_before_column_100() {

@@ -16,6 +16,7 @@ use nix::unistd::Uid;
 
 use crate::file::{Directory, FileError, Owner};
 use crate::host::Root;
+use crate::text;
 
 /// Where quell keeps what lasts as long as the boot, from the host's root. For root alone: who can open a file can lock it too
 /// (flock(2) asks for no permission).
@@ -60,7 +61,7 @@ impl Lock {
     /// # Errors
     /// Somebody has it, or the file cannot be used.
     pub fn take(root: &Root, purpose: &str) -> Result<Self, LockError> {
-        let who = format!("process {}, {purpose}", std::process::id());
+        let who = format!("process {}, {}", std::process::id(), text::shown(purpose));
         match root.state_directory(RUNTIME).and_then(|directory| claim(&directory, OsStr::new(FILE), &who)) {
             Ok(Ok(file)) => {
                 *own() = file.try_clone().ok();
@@ -97,7 +98,8 @@ impl Lock {
 fn written(file: File) -> String {
     let mut holder = Vec::new();
     let _ = file.take(LONGEST_HOLDER).read_to_end(&mut holder);
-    String::from_utf8_lossy(&holder).trim().to_owned()
+    // It names the profile.
+    text::shown(String::from_utf8_lossy(&holder).trim()).into_owned()
 }
 
 impl Drop for Lock {

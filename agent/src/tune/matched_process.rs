@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::shown;
 use crate::units::Pid;
 
 /// A process that a rule matches, as the plan names it. Its texts are cleaned: they may be shown.
@@ -51,8 +52,9 @@ impl MatchedProcess {
 /// `812 (redis-server) of redis, /usr/bin/redis-server`.
 impl fmt::Display for MatchedProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}) of {}", self.pid, self.name, self.user)?;
-        self.executable.as_ref().map_or(Ok(()), |executable| write!(f, ", {executable}"))
+        // Cleaned when they were read of a process; a journal may have others.
+        write!(f, "{} ({}) of {}", self.pid, shown(&self.name), shown(&self.user))?;
+        self.executable.as_ref().map_or(Ok(()), |executable| write!(f, ", {}", shown(executable)))
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) fn fate(host: &Host, undo: &ToUndo, transaction: &Transaction, unless
     let now = now.as_ref().and_then(Reading::value).map(|now| of_the_step(undo, now));
     let now = now.as_ref();
     let meets = |now: &Value, wanted: &Value| knob.is_some_and(|knob| knob.meets(now, wanted));
+    let granted = |now: &Value| knob.is_some_and(|knob| knob.is_granted(now, &undo.before, &undo.step.wanted));
     let since = |now: Option<&Value>| {
         let to = now.map_or_else(String::new, |now| format!(" to {now}"));
         let id = transaction.id.0;
@@ -43,11 +44,12 @@ pub(super) fn fate(host: &Host, undo: &ToUndo, transaction: &Transaction, unless
             if kept && now.is_some_and(survived) { Fate::Ours } else { Fate::Gone }
         }
         _ if unless == Unless::Never => Fate::Ours,
-        (_, now) if undo.theirs => Fate::Theirs(since(now)),
+        // Before an earlier undoing: what it found to be somebody's was no privilege, or is one since.
+        (_, now) if undo.theirs && !now.is_some_and(&granted) => Fate::Theirs(since(now)),
         (_, None) if !undo.their_parts.is_empty() => Fate::Partly(undo.their_parts.clone(), since(None)),
         // What cannot be read, or is not there now, is nobody's value; putting it back says what is wrong.
         (_, None) => Fate::Ours,
-        (_, Some(now)) => match whose(undo, now, meets) {
+        (_, Some(now)) => match whose(undo, now, meets, granted) {
             Whose::Ours => Fate::Ours,
             Whose::Theirs => Fate::Theirs(since(Some(now))),
             Whose::Partly(parts) => {
@@ -75,8 +77,14 @@ enum Whose {
     Partly(Parts),
 }
 
-/// Whether the transaction made it so, or it is as before: of a value with parts, each.
-fn whose(undo: &ToUndo, now: &Value, meets: impl Fn(&Value, &Value) -> bool) -> Whose {
+/// Whether the transaction made it so, or it is as before, or it is what is left of a privilege that the transaction granted: of a
+/// value with parts, each.
+fn whose(
+    undo: &ToUndo,
+    now: &Value,
+    meets: impl Fn(&Value, &Value) -> bool,
+    granted: impl Fn(&Value) -> bool,
+) -> Whose {
     let known =
         [Some(&undo.before), undo.after.as_ref(), undo.left.as_ref(), Some(&undo.step.now), Some(&undo.step.wanted)];
     let known = || known.into_iter().flatten();
@@ -95,7 +103,9 @@ fn whose(undo: &ToUndo, now: &Value, meets: impl Fn(&Value, &Value) -> bool) -> 
         let of_parts = known().filter(|known| known.parts().is_some_and(|parts| parts.contains_key(part)));
         undo.half_written || of_parts.map(one).any(|known| meets(&one(now), &known))
     };
-    let is_theirs = |part: &&String| undo.their_parts.contains(*part) || !is_known(part);
+    let is_granted = |part: &str| granted(&now.of_parts(&|name| name == part));
+    let is_changed = |part: &str| undo.their_parts.contains(part) || !is_known(part);
+    let is_theirs = |part: &&String| is_changed(part) && !is_granted(part);
     let (theirs, ours): (Vec<&String>, Vec<&String>) = parts.partition(is_theirs);
     match (theirs.is_empty(), ours.is_empty()) {
         (true, _) => Whose::Ours,
@@ -136,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_value_is_the_transactions_only_where_it_made_it_or_found_it() {
-        let whose = |undo: &ToUndo, now| whose(undo, &Value::Integer(now), Value::eq);
+        let whose = |undo: &ToUndo, now| whose(undo, &Value::Integer(now), Value::eq, |_| false);
         for known in [60, 50, 10, 9] {
             assert_eq!(whose(&undo(Some(9), false), known), Whose::Ours, "{known}");
         }
@@ -161,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_part_that_somebody_set_makes_no_other_theirs() {
-        let whose = |undo: &ToUndo, now: &[(&str, i64)]| whose(undo, &each(now), Value::meets);
+        let whose = |undo: &ToUndo, now: &[(&str, i64)]| whose(undo, &each(now), Value::meets, |_| false);
         let theirs = |parts: &[&str]| Whose::Partly(parts.iter().map(|part| (*part).to_owned()).collect());
         let undo = undo_of_parts();
         assert_eq!(whose(&undo, &[("a", 1), ("b", 7), ("c", 1)]), theirs(&["b"]));
@@ -171,11 +181,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_of_a_privilege_is_the_transactions_whoever_has_lowered_it() {
+        let theirs = each(&[("a", 5), ("b", 7), ("c", 8)]);
+        let is_granted =
+            |now: &Value| now.parts().is_some_and(|parts| parts.values().any(|now| *now == Value::Integer(7)));
+        let mut undo = undo_of_parts();
+        let others = Whose::Partly(["a".to_owned(), "c".to_owned()].into());
+        assert_eq!(whose(&undo, &theirs, Value::meets, is_granted), others);
+        undo.their_parts = ["b".to_owned()].into();
+        assert_eq!(whose(&undo, &theirs, Value::meets, is_granted), others, "whatever an earlier undoing found");
+    }
+
+    #[test]
     fn parts_that_an_undoing_found_to_be_somebodys_stay_theirs() {
         let mut undo = undo_of_parts();
         undo.half_written = true;
         undo.their_parts = ["b".to_owned()].into();
-        let whose = whose(&undo, &each(&[("a", 5), ("b", 1), ("c", 1)]), Value::meets);
+        let whose = whose(&undo, &each(&[("a", 5), ("b", 1), ("c", 1)]), Value::meets, |_| false);
         assert_eq!(whose, Whose::Partly(undo.their_parts.clone()));
     }
 
@@ -184,6 +206,6 @@ mod tests {
         let mut undo = undo_of_parts();
         undo.step.lifetime = Lifetime::NextBoot;
         let now = each(&[("a", 1), ("b", 7), ("c", 1)]);
-        assert_eq!(whose(&undo, &now, Value::meets), Whose::Theirs);
+        assert_eq!(whose(&undo, &now, Value::meets, |_| false), Whose::Theirs);
     }
 }

@@ -16,13 +16,24 @@ pub fn planned(host: &Host, profile: &TuningProfile, given: &BTreeMap<String, St
     let host = &foreseen(host, profile);
     let variables = Variables::resolve(host, &profile.variables, given)?;
     let (wants, inapplicable) = wants(profile, host, &variables)?;
-    let shown = variables.iter().filter(|(name, _)| profile.uses(name) || given.contains_key(*name));
+    let used = profile.used();
+    let shown = variables.iter().filter(|(name, _)| used.contains(name) || given.contains_key(*name));
     let shown = shown.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let mut plan = plan(&profile.name, shown, survey(host, wants), inapplicable)?;
-    if profile.uses(ISOLATED) {
+    if used.contains(ISOLATED) {
         plan.remarks.splice(..0, remarks(host, &variables));
     }
     Ok(plan)
+}
+
+/// Whether a profile could be planned on a host, without a look at what is set there: for whoever is about to lock it.
+///
+/// # Errors
+/// It wants what no plan for this host has.
+pub fn check(host: &Host, profile: &TuningProfile, given: &BTreeMap<String, String>) -> Result<(), ProfileError> {
+    let host = &foreseen(host, profile);
+    let variables = Variables::resolve(host, &profile.variables, given)?;
+    wants(profile, host, &variables).map(drop)
 }
 
 const ISOLATED: &str = "isolated";

@@ -144,7 +144,62 @@ impl fmt::Display for Policy {
     }
 }
 
+/// What a policy gives a thread that takes `CAP_SYS_NICE` to get, and none to keep: more is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Privilege {
+    /// Nothing: any thread may take this policy.
+    None,
+    /// A nice value so far below 0.
+    Nice(u32),
+    /// A real-time priority.
+    RealTime(u32),
+    /// Before every other thread.
+    Deadline,
+}
+
 impl Policy {
+    fn privilege(self) -> Privilege {
+        match self.class {
+            Class::Fair(_, nice) if nice < 0 => Privilege::Nice(nice.unsigned_abs()),
+            Class::Fair(..) => Privilege::None,
+            Class::RealTime(_, priority) => Privilege::RealTime(priority),
+            Class::Deadline { .. } => Privilege::Deadline,
+        }
+    }
+
+    /// Whether threads need a privilege to take it.
+    pub(crate) fn is_privileged(self) -> bool {
+        self.privilege() > Privilege::None
+    }
+
+    /// Whether it gives a thread more than `other` does.
+    pub(crate) fn exceeds(self, other: Self) -> bool {
+        self.privilege() > other.privilege()
+    }
+
+    /// Whether a thread that was given `granted` has this policy still, or has made it of that without any privilege: a thread may
+    /// lower its priority and raise its nice value, and may not change between `fifo` and `rr` (user_check_sched_setscheduler,
+    /// kernel/sched/syscalls.c).
+    pub(crate) fn is_left_of(self, granted: Self) -> bool {
+        let is_same_kind = match (self.class, granted.class) {
+            (Class::RealTime(this, _), Class::RealTime(other, _)) => this == other,
+            (Class::Fair(..), Class::Fair(..)) | (Class::Deadline { .. }, Class::Deadline { .. }) => true,
+            _ => false,
+        };
+        is_same_kind && self.is_privileged() && !self.exceeds(granted)
+    }
+
+    /// Whether a thread with these limits may take it by itself: `RLIMIT_RTPRIO`, and `RLIMIT_NICE`, which is 20 less the nice value
+    /// (getrlimit(2)).
+    pub(crate) fn is_within(self, real_time: u64, nice: u64) -> bool {
+        match self.privilege() {
+            Privilege::None => true,
+            Privilege::Nice(below) => u64::from(20 + below) <= nice,
+            Privilege::RealTime(priority) => u64::from(priority) <= real_time,
+            Privilege::Deadline => false,
+        }
+    }
+
     /// That of a thread.
     pub(crate) fn of(tid: Tid) -> io::Result<Self> {
         let attr = sched::attributes(tid)?;
@@ -246,6 +301,32 @@ mod tests {
         ]) {
             assert!(wrong.parse::<Policy>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_is_left_of_a_granted_policy_is_known_from_what_was_never_granted() {
+        let policy = |text: &str| text.parse::<Policy>().expect("a policy");
+        let is_left = |now: &str, granted: &str| policy(now).is_left_of(policy(granted));
+        for (now, granted) in [
+            ("fifo:3", "fifo:3"),
+            ("fifo:1+reset-on-fork", "fifo:3"),
+            ("other:-9", "other:-10"),
+            ("batch:-1", "other:-10"),
+        ] {
+            assert!(is_left(now, granted), "{now} of {granted}");
+        }
+        for (now, granted) in [
+            ("fifo:4", "fifo:3"),
+            ("rr:3", "fifo:3"),
+            ("other:-11", "other:-10"),
+            ("other:0", "fifo:3"),
+            ("idle", "other:-1"),
+        ] {
+            assert!(!is_left(now, granted), "{now} of {granted}");
+        }
+        assert!(policy("fifo:2").exceeds(policy("fifo:1")) && !policy("other:5").exceeds(policy("batch:0")));
+        assert!(policy("fifo:2").is_within(2, 0) && !policy("fifo:2").is_within(1, 40));
+        assert!(policy("other:-5").is_within(0, 25) && !policy("other:-5").is_within(99, 24));
     }
 
     /// Sets policies on a thread of its own, and reads them back: from 6.12 on with the slice, which nothing else says.

@@ -3,8 +3,8 @@
 use super::in_force::to_recover;
 use super::journal::{JournalError, Phase, Record, Store, Transaction, TransactionId, Transactions};
 use super::namespaces::Namespaces;
-use super::undo::{Undone, Unless, undo};
-use super::{BootTime, Target};
+use super::undo::{PutBack, Undone, Unless, undo};
+use super::{BootTime, Target, Value};
 use crate::host::Host;
 
 /// A transaction that was not undone.
@@ -119,15 +119,18 @@ fn unwind(
 
 /// Forgets what later transactions had left where this one has put values back: what they found was of its making, and is not to
 /// come back.
-fn goes_with(store: &Store, undone: TransactionId, back: &[(String, Target)], unwound: &mut Unwound) {
+fn goes_with(store: &Store, undone: TransactionId, back: &[PutBack], unwound: &mut Unwound) {
     if back.is_empty() {
         return;
     }
-    let is_back = |knob: &str, target: &Target| back.iter().any(|(known, on)| known == knob && on == target);
+    let is_back = |knob: &str, target: &Target, value: &Value| back.iter().any(|back| back.covers(knob, target, value));
     // What cannot be read or written stays as it is, and is said to be left.
     for later in store.transactions().map(|known| known.readable).unwrap_or_default() {
-        let left: Vec<usize> =
-            later.left_steps().filter(|(_, step)| is_back(&step.knob, &step.target)).map(|(index, _)| index).collect();
+        let left: Vec<usize> = later
+            .left_steps()
+            .filter(|(_, step)| is_back(&step.knob, &step.target, &step.now))
+            .map(|(index, _)| index)
+            .collect();
         if later.id <= undone || left.is_empty() {
             continue;
         }
@@ -139,7 +142,7 @@ fn goes_with(store: &Store, undone: TransactionId, back: &[(String, Target)], un
         let told = unwound.iter_mut().filter(|(id, _)| *id == later.id).filter_map(|(_, result)| result.as_mut().ok());
         for told in told {
             let before = told.left.len();
-            told.left.retain(|left| !is_back(&left.knob, &left.target));
+            told.left.retain(|left| !is_back(&left.knob, &left.target, &left.before));
             told.restored += before - told.left.len();
         }
     }

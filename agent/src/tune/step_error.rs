@@ -8,12 +8,13 @@ use super::knob::{KnobError, Reading};
 use super::{Step, Target, Value};
 use crate::excerpt;
 use crate::host::HostError;
+use crate::text::shown;
 
 /// A step that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
     /// It could not be read or set.
-    #[error("{knob} on {target}: {source}")]
+    #[error("{} on {}: {source}", shown(knob), shown(&target.to_string()))]
     Knob {
         /// The knob.
         knob: String,
@@ -23,7 +24,7 @@ pub enum StepError {
         source: KnobError,
     },
     /// Values were written, and do not count yet.
-    #[error("{knob}: {source}")]
+    #[error("{}: {source}", shown(knob))]
     Settle {
         /// The knob.
         knob: String,
@@ -31,7 +32,12 @@ pub enum StepError {
         source: KnobError,
     },
     /// It was set without an error, and is something else.
-    #[error("{knob} on {target}: {} was written without an error, and it is {now}", excerpt::quoted(wanted.to_string()))]
+    #[error(
+        "{} on {}: {} was written without an error, and it is {now}",
+        shown(knob),
+        shown(&target.to_string()),
+        excerpt::quoted(wanted.to_string())
+    )]
     Ignored {
         /// The knob.
         knob: String,
@@ -44,7 +50,9 @@ pub enum StepError {
     },
     /// It was as wanted when it was set, and something that came later changes it, again and again.
     #[error(
-        "{knob} on {target}: it was set to {}, and has been changed to {now} twice since, by a later step or by others",
+        "{} on {}: it was set to {}, and has been changed to {now} twice since, by a later step or by others",
+        shown(knob),
+        shown(&target.to_string()),
         excerpt::quoted(wanted.to_string())
     )]
     Moved {

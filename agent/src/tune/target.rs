@@ -73,7 +73,10 @@ impl Scope {
 
 /// A text that names no target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no target: write host, `cpu 3`, `node 0`, `irq 24`, `nic eth0` or `name ...`")]
+#[error(
+    "{} is no target: write host, `cpu 3`, `node 0`, `irq 24`, `nic eth0` or `name ...`",
+    crate::excerpt::quoted(_0)
+)]
 pub struct TargetError(String);
 
 impl fmt::Display for Target {

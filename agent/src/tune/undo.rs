@@ -1,5 +1,6 @@
 //! Putting back what a transaction changed, in reverse.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::interruption::Interruptions;
@@ -8,6 +9,7 @@ use super::knob::Reading;
 use super::owner::{Fate, fate};
 use super::{Step, Target, Value, background, knob};
 use crate::host::Host;
+use crate::text::shown;
 
 /// What is done about a value that is neither what it was before nor what the transaction made it: somebody changed it since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +35,29 @@ pub struct Undone {
     pub remains: Vec<String>,
     /// Why the journal does not say all of this, if so: it will be tried again, and found done.
     pub unrecorded: Option<JournalError>,
-    /// The knobs, each with its target, whose values are as before.
-    pub(super) back: Vec<(String, Target)>,
+    /// The values that are as before.
+    pub(super) back: Vec<PutBack>,
+}
+
+/// A value that is as before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PutBack {
+    knob: String,
+    target: Target,
+    /// What it is.
+    before: Value,
+}
+
+impl PutBack {
+    /// Whether it is the same value: of one with parts, whether all of them are among those of this. A rule that is applied twice may be
+    /// about other processes each time.
+    pub(super) fn covers(&self, knob: &str, target: &Target, value: &Value) -> bool {
+        let has_parts = match (self.before.parts(), value.parts()) {
+            (Some(own), Some(parts)) => parts.keys().all(|part| own.contains_key(part)),
+            _ => true,
+        };
+        self.knob == knob && self.target == *target && has_parts
+    }
 }
 
 /// A value that was not put back.
@@ -63,7 +86,8 @@ pub enum Kept {
 
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} on {}, which was {}", self.knob, self.target, self.before.whole())
+        let what = format!("{} on {}, which was {}", self.knob, self.target, self.before.whole());
+        f.write_str(&shown(&what))
     }
 }
 
@@ -149,6 +173,7 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
             Round::Start => put_back(host, journal, undo, &undo.step.now, unless),
         },
     );
+    let inherited = revoked(host, journal, &here);
     let (mut unsettled, mut refused) = (Vec::new(), Vec::new());
     for (undo, back) in rest.into_iter().zip(backs) {
         match back {
@@ -170,6 +195,10 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
         if theirs.iter().any(|theirs| theirs.undo.index == undo.index) {
             continue;
         }
+        if let Some(why) = inherited.get(&undo.index) {
+            undone.left(journal, undo, why.clone());
+            continue;
+        }
         if undo.step.lifetime.outlives_boot() {
             // Not undone before it is settled too, even where it was as before: a crash may have come between the two.
             unsettled.push(undo);
@@ -179,6 +208,15 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
     }
     settle(host, journal, unsettled, &mut undone);
     for Theirs { undo, parts, why } in theirs {
+        if let Some(inherited) = inherited.get(&undo.index) {
+            // Kept by the kernel as well, for now: another try may do better.
+            let why = format!("{why}; and {inherited}");
+            if !refused.contains(&undo.index) {
+                journal.note(Record::Left { step: undo.index, why: why.clone(), now: None, parts });
+            }
+            undone.name(undo, why, Kept::Refused);
+            continue;
+        }
         // A step of this transaction had moved it, and was cut before that was seen: putting that one back has moved it back.
         if is_as_at_the_start(host, &undo) {
             undone.unchanged += 1;
@@ -195,7 +233,12 @@ pub fn undo(host: &Host, journal: &mut Journal, why: &str, unless: Unless) -> Un
     journal.note(Record::Closed);
     let steps = here.into_iter().filter_map(|index| journal.transaction().steps.get(index));
     let back = steps.filter(|(_, state)| *state == StepState::Undone);
-    undone.back = back.map(|(step, _)| (step.knob.clone(), step.target.clone())).collect();
+    let back = back.map(|(step, _)| PutBack {
+        knob: step.knob.clone(),
+        target: step.target.clone(),
+        before: step.now.clone(),
+    });
+    undone.back = back.collect();
     undone.unrecorded = journal.take_unrecorded();
     undone
 }
@@ -208,11 +251,26 @@ struct Theirs {
     why: String,
 }
 
+/// Takes the privileges that steps have granted from all that has inherited them. By the step, who has them still.
+fn revoked(host: &Host, journal: &Journal, steps: &[usize]) -> BTreeMap<usize, String> {
+    let to_undo = journal.transaction().to_undo();
+    let steps = to_undo.iter().filter(|undo| steps.contains(&undo.index));
+    let still = steps.filter_map(|ToUndo { index, step, before, .. }| {
+        let knob = knob::by_id(&step.knob)?;
+        let why = match knob.revoke(host, before, &step.wanted, &step.processes) {
+            Ok(still) => still?,
+            Err(error) => format!("who has inherited it cannot be told: {error}"),
+        };
+        Some((*index, why))
+    });
+    still.collect()
+}
+
 /// What putting a value back will not undo.
 fn remains(host: &Host, undo: &ToUndo) -> Option<String> {
     let Step { knob, target, wanted, .. } = &undo.step;
     match knob::by_id(knob)?.remainder(host, target, &undo.before, wanted) {
-        Ok(remainder) => remainder.map(|words| format!("{knob} on {target}: {words}")),
+        Ok(remainder) => remainder.map(|words| shown(&format!("{knob} on {target}: {words}")).into_owned()),
         Err(error) => Some(format!("{knob} on {target}: what else took it over cannot be told: {error}")),
     }
 }

@@ -2,14 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::profile::{ProfileError, Variable};
+use super::profile::{ALL_EXPANDED, Budget, DEPTH, EXPANDED, ProfileError, Variable};
 use crate::excerpt;
 use crate::host::{Host, Nic};
+use crate::text::shown;
 use crate::units::{CpuId, CpuListError, CpuSet, Megabits, NodeId};
 
 /// The values of variables on a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Variables(BTreeMap<String, String>);
+
+/// The names of the variables that a text uses.
+pub(super) fn names(text: &str) -> impl Iterator<Item = &str> {
+    text.split("${").skip(1).filter_map(|rest| Some(rest.split_once('}')?.0))
+}
 
 /// Whether a text uses no variable.
 pub(super) fn uses_none(text: &str) -> bool {
@@ -38,16 +44,20 @@ impl Variables {
             if !texts.contains_key(name) && !AUTOMATIC.contains(&name.as_str()) {
                 let known: BTreeSet<_> = texts.keys().map(String::as_str).chain(AUTOMATIC).collect();
                 let known = known.into_iter().collect::<Vec<_>>().join(", ");
-                return Err(wrong(name, format!("the profile has no variable `{name}`; it has {known}")));
+                return Err(wrong(
+                    name,
+                    format!("the profile has no variable {}; it has {}", excerpt::quoted(name), shown(&known)),
+                ));
             }
             texts.insert(name.clone(), text.clone());
         }
+        let budget = Budget::new("bytes of variables' values", ALL_EXPANDED);
         let mut known = Self::default();
         let mut names: BTreeSet<String> = texts.keys().cloned().collect();
         names.extend(AUTOMATIC.map(str::to_owned));
         // `housekeeping` depends on what `isolated` is, whoever says it.
         for name in AUTOMATIC.map(str::to_owned).into_iter().chain(names) {
-            known.define(&name, &texts, host, &mut Vec::new()).map_err(|why| wrong(&name, why))?;
+            known.define(&name, &texts, host, &mut Vec::new(), &budget).map_err(|why| wrong(&name, why))?;
         }
         let cpus = |name: &str| known.0.get(name).and_then(|text| text.parse::<CpuSet>().ok()).unwrap_or_default();
         let (isolated, housekeeping) = (cpus("isolated"), cpus("housekeeping"));
@@ -68,35 +78,39 @@ impl Variables {
         texts: &BTreeMap<String, String>,
         host: &Host,
         way: &mut Vec<String>,
+        budget: &Budget,
     ) -> Result<String, String> {
         if let Some(value) = self.0.get(name) {
             return Ok(value.clone());
         }
         way.push(name.to_owned());
         if way[..way.len() - 1].contains(&way[way.len() - 1]) {
-            return Err(format!("a variable uses itself: {}", way.join(" > ")));
+            return Err(format!("a variable uses itself: {}", shown(&way.join(" > "))));
+        }
+        if way.len() > DEPTH {
+            return Err(format!("more than {DEPTH} variables use each other in a row"));
         }
         let value = match texts.get(name) {
-            Some(text) if text != "auto" => substitute(text, |used| self.define(used, texts, host, way))?,
+            Some(text) if text != "auto" => substitute(text, |used| self.define(used, texts, host, way, budget))?,
             _ => match name {
                 "isolated" => {
-                    let nics = self.define("nics", texts, host, way)?;
+                    let nics = self.define("nics", texts, host, way, budget)?;
                     isolated(host, &nics.split_whitespace().collect::<Vec<_>>()).to_string()
                 }
                 "housekeeping" => {
-                    let isolated = self.define("isolated", texts, host, way)?;
+                    let isolated = self.define("isolated", texts, host, way, budget)?;
                     let isolated: CpuSet = isolated.parse().map_err(|error| format!("isolated: {error}"))?;
                     host.topology.online().difference(&isolated).to_string()
                 }
                 "queue_cpus" => {
-                    let housekeeping = self.define("housekeeping", texts, host, way)?;
-                    let isolated = self.define("isolated", texts, host, way)?;
+                    let housekeeping = self.define("housekeeping", texts, host, way, budget)?;
+                    let isolated = self.define("isolated", texts, host, way, budget)?;
                     let cpus =
                         |name: &str, text: &str| text.parse::<CpuSet>().map_err(|error| format!("{name}: {error}"));
                     near(host, &cpus("housekeeping", &housekeeping)?, &cpus("isolated", &isolated)?).to_string()
                 }
                 "nics" => nics(host).join(" "),
-                _ => return Err(format!("there is no variable `{name}`")),
+                _ => return Err(no_variable(name)),
             },
         };
         if CPUS.contains(&name) {
@@ -110,9 +124,14 @@ impl Variables {
             && let Some(absent) = value.split_whitespace().find(|name| !host.nics.iter().any(|nic| nic.name == *name))
         {
             let names: Vec<&str> = host.nics.iter().map(|nic| nic.name.as_str()).collect();
-            return Err(format!("there is no network interface {absent}; there are: {}", names.join(" ")));
+            return Err(format!(
+                "there is no network interface {}; there are: {}",
+                excerpt::name(absent),
+                names.join(" ")
+            ));
         }
         way.pop();
+        budget.take(value.len())?;
         self.0.insert(name.to_owned(), value.clone());
         Ok(value)
     }
@@ -122,15 +141,13 @@ impl Variables {
     /// # Errors
     /// It uses one that is not defined.
     pub fn expand(&self, text: &str) -> Result<String, String> {
-        substitute(text, |name| self.0.get(name).cloned().ok_or_else(|| format!("there is no variable `{name}`")))
+        substitute(text, |name| self.0.get(name).cloned().ok_or_else(|| no_variable(name)))
     }
 
     /// The first variable of a text that is empty on this host, as `isolated` is on one that has no CPU to spare.
     #[must_use]
-    pub fn empty_in(&self, text: &str) -> Option<&str> {
-        self.iter()
-            .find(|(name, value)| value.is_empty() && text.contains(&format!("${{{name}}}")))
-            .map(|(name, _)| name)
+    pub fn empty_in<'a>(&self, text: &'a str) -> Option<&'a str> {
+        names(text).find(|name| self.0.get(*name).is_some_and(String::is_empty))
     }
 
     /// Names and values.
@@ -145,6 +162,10 @@ const AUTOMATIC: [&str; 4] = ["nics", "isolated", "housekeeping", "queue_cpus"];
 /// Of them, those that are CPUs, whoever gives the value.
 const CPUS: [&str; 3] = ["isolated", "housekeeping", "queue_cpus"];
 
+fn no_variable(name: &str) -> String {
+    format!("there is no variable {}", excerpt::quoted(name))
+}
+
 fn substitute(text: &str, mut value: impl FnMut(&str) -> Result<String, String>) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = text;
@@ -154,8 +175,15 @@ fn substitute(text: &str, mut value: impl FnMut(&str) -> Result<String, String>)
         out += before;
         out += &value(name)?;
         rest = after;
+        if out.len() > EXPANDED {
+            break;
+        }
     }
-    Ok(out + rest)
+    out += rest;
+    if out.len() > EXPANDED {
+        return Err(format!("with its variables it is longer than {EXPANDED} bytes"));
+    }
+    Ok(out)
 }
 
 /// The CPUs to keep free: whole cores on one node, that of these network cards where they tell it, half of the node's and

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use super::knob::{self, Knob};
-use super::profile::{Place, ProfileError, Setting, TuningProfile};
+use super::profile::{ALL_EXPANDED, Budget, Place, ProfileError, RULES, Setting, TuningProfile, WANTED, WORDS};
 use super::{Scope, Target, Value, ValueError, Variables};
+use crate::excerpt;
 use crate::host::Host;
 use crate::units::{CpuId, CpuSet, Irq, NodeId};
 
@@ -47,6 +48,9 @@ pub fn wants(
     let (mut wants, mut inapplicable): (Vec<Option<Want>>, Vec<Inapplicable>) = (Vec::new(), Vec::new());
     // Where the want of a target is: a large host has thousands.
     let mut place: HashMap<(&'static str, Target), usize> = HashMap::new();
+    let expanded = Budget::new("bytes of what is set, with the values of variables", ALL_EXPANDED);
+    let wanted = Budget::new("bytes of what is wanted of all targets, with the reasons", WANTED);
+    let rules = Budget::new("rules for processes", RULES);
     for setting in &profile.settings {
         if let Some(why) = setting.condition.unmet(host) {
             inapplicable.push(Inapplicable { knob: setting.knob, why });
@@ -60,6 +64,8 @@ pub fn wants(
         let knob = knob::by_id(setting.knob).ok_or_else(|| key(setting, "on", "there is no such knob".to_owned()))?;
         let expand = |part: &str, text: &str| variables.expand(text).map_err(|why| key(setting, part, why));
         let value = expand("value", &setting.value)?;
+        let mut length = value.len();
+        expanded.take(length).map_err(|why| key(setting, "value", why))?;
         let value = knob::parse(knob, &value).map_err(|error| wrong(setting, error))?;
         if let Value::Cpus(cpus) = &value
             && let Err(why) = host.topology.has(cpus)
@@ -74,12 +80,19 @@ pub fn wants(
             None => knob.targets(host),
             Some(on) => {
                 let on = expand("on", on)?;
+                expanded.take(on.len()).map_err(|why| key(setting, "on", why))?;
+                length += on.len();
                 chosen(knob, host, &on).map_err(|why| key(setting, "on", why))?
             }
         };
+        length += setting.reason.len() + setting.at.file.as_os_str().len();
+        wanted.take(length.saturating_mul(targets.len())).map_err(|why| key(setting, "on", why))?;
+        if knob.may_end() {
+            rules.take(targets.len()).map_err(|why| key(setting, "on", why))?;
+        }
         if targets.is_empty() {
             let why = match &setting.on {
-                Some(on) => format!("`{on}` is nothing here"),
+                Some(on) => format!("{} is nothing here", excerpt::quoted(on)),
                 None => format!("this host has no {} for it", knob.spec().scope.name()),
             };
             inapplicable.push(Inapplicable { knob: setting.knob, why });
@@ -113,6 +126,9 @@ fn wrong(setting: &Setting, source: ValueError) -> ProfileError {
 /// The targets that `on` names, in the words of the knob's scope.
 fn chosen(knob: &dyn Knob, host: &Host, on: &str) -> Result<Vec<Target>, String> {
     let words = || on.split_whitespace();
+    if words().nth(WORDS).is_some() {
+        return Err(format!("more than {WORDS} words"));
+    }
     let numbers = || on.parse::<CpuSet>().map(|set| set.iter().map(|CpuId(number)| number).collect::<Vec<u32>>());
     match knob.spec().scope {
         Scope::Host => Err("it is set on the host as a whole: leave `on` out".to_owned()),
@@ -123,7 +139,7 @@ fn chosen(knob: &dyn Knob, host: &Host, on: &str) -> Result<Vec<Target>, String>
                 .map(|name| match names.contains(&name) {
                     true => Ok(Target::Name(name.to_owned())),
                     false if names.is_empty() => Err(format!("this host has no {what}")),
-                    false => Err(format!("there is no {what} {name}; there are: {}", names.join(" "))),
+                    false => Err(format!("there is no {what} {}; there are: {}", excerpt::name(name), names.join(" "))),
                 })
                 .collect()
         }
@@ -135,14 +151,16 @@ fn chosen(knob: &dyn Knob, host: &Host, on: &str) -> Result<Vec<Target>, String>
         }
         Scope::Node => {
             let nodes = host.topology.nodes();
-            let numbers = numbers().map_err(|_| format!("`{on}` is no list of NUMA nodes, as in 0-1"))?;
+            let numbers =
+                numbers().map_err(|_| format!("{} is no list of NUMA nodes, as in 0-1", excerpt::quoted(on)))?;
             match numbers.iter().find(|number| !nodes.contains_key(&NodeId(**number))) {
                 Some(absent) => Err(format!("there is no NUMA node {absent}")),
                 None => Ok(numbers.into_iter().map(|number| Target::Node(NodeId(number))).collect()),
             }
         }
         Scope::Irq => {
-            let numbers = numbers().map_err(|_| format!("`{on}` is no list of interrupts, as in 24-31"))?;
+            let numbers =
+                numbers().map_err(|_| format!("{} is no list of interrupts, as in 24-31", excerpt::quoted(on)))?;
             Ok(numbers.into_iter().map(|number| Target::Irq(Irq(number))).collect())
         }
         Scope::Nic => words()
@@ -150,7 +168,7 @@ fn chosen(knob: &dyn Knob, host: &Host, on: &str) -> Result<Vec<Target>, String>
                 let known = host.nics.iter().any(|nic| nic.name == name);
                 known.then(|| Target::Nic(name.to_owned())).ok_or_else(|| {
                     let names: Vec<_> = host.nics.iter().map(|nic| nic.name.as_str()).collect();
-                    format!("there is no network interface {name}; there are: {}", names.join(" "))
+                    format!("there is no network interface {}; there are: {}", excerpt::name(name), names.join(" "))
                 })
             })
             .collect(),

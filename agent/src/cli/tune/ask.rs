@@ -3,16 +3,14 @@
 use std::io::{self, BufRead as _, IsTerminal as _, Write};
 
 use anyhow::bail;
-use quell::host::{Host, Root};
 use quell::tune::knob::{self, Knob};
 use quell::tune::{MatchedProcess, Plan, Step, Target, Value};
 
-use super::{Chosen, planned, text};
+use super::text;
 
 /// Shows what would be changed, and asks on a terminal; `None` where the answer is no. Nothing is locked meanwhile: who is asked
 /// may have gone.
-pub(super) fn agreed(root: &Root, chosen: &Chosen, out: &mut dyn Write) -> anyhow::Result<Option<Plan>> {
-    let plan = planned(&Host::read(root.clone())?, chosen)?;
+pub(super) fn agreed(plan: Plan, out: &mut dyn Write) -> anyhow::Result<Option<Plan>> {
     text::plan(&plan, out)?;
     if plan.steps.is_empty() {
         return Ok(Some(plan));

@@ -10,7 +10,7 @@ use quell::privileges;
 use quell::tune::background::{self, Errand, Post};
 use quell::tune::journal::{JournalError, Phase, StepState, Store, TransactionId};
 use quell::tune::knob::{self, Held, Lifetime, Reading};
-use quell::tune::{self, BootTime, Kept, Lock, UndoError, Unless, Unwound};
+use quell::tune::{self, BootTime, Kept, Lock, UndoError, Unless, Unwound, limits};
 
 use crate::cli::Outcome;
 
@@ -32,9 +32,19 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// So often what refused is tried again: longer than a driver or a link takes to start anew.
 const TRIES: u32 = 60;
 
+/// Leaves the caller's session, and the limits that it may leave.
+fn begin() -> anyhow::Result<()> {
+    background::detach()?;
+    if let Err(error) = limits::raise() {
+        // What is to be undone is to be tried all the same.
+        tracing::warn!("{error}");
+    }
+    Ok(())
+}
+
 /// Undoes what is not confirmed by then. What was confirmed is none of its business.
 pub(super) fn guard(root: &Root, arguments: &Guard) -> anyhow::Result<Outcome> {
-    background::detach()?;
+    begin()?;
     let until = BootTime(arguments.until);
     let errand = Errand::Guard(until);
     let post = Post::take(root, &errand)?;
@@ -90,7 +100,7 @@ fn undo(
 
 /// Sets again what lasts only while it is held, and holds it until it is told to end.
 pub(super) fn hold(root: &Root, arguments: &Hold) -> anyhow::Result<Outcome> {
-    background::detach()?;
+    begin()?;
     // Before any other thread: it is to wait for them, not to die of them.
     let mut ending = SigSet::empty();
     ending.add(Signal::SIGTERM);

@@ -8,14 +8,16 @@ use std::os::fd::AsFd as _;
 
 use anyhow::{Context as _, bail};
 use quell::host::{Host, Root};
+use quell::text::shown;
 use quell::tune::background::{BackgroundError, Errand, release};
 use quell::tune::journal::{Record, Store, TransactionId, Transactions};
 use quell::tune::knob::Lifetime;
-use quell::tune::{self, Applied, BootTime, Holder, Lock, Plan, Step, Terms, Unless, Unwound, in_force, ready};
+use quell::tune::profile::TuningProfile;
+use quell::tune::{self, Applied, BootTime, Holder, Lock, Plan, Step, Terms, Unless, Unwound, in_force, limits, ready};
 use quell::units::Nanos;
 
-use super::{Chosen, ask, must_be_finished, now, planned, text};
-use crate::cli::text::counted;
+use super::{Chosen, ask, must_be_finished, now, text};
+use crate::cli::text::{counted, line, wrapped_lines};
 use crate::cli::{Outcome, duration};
 
 #[derive(clap::Args, Debug)]
@@ -52,16 +54,22 @@ pub(super) struct Recover {
 }
 
 pub(super) fn apply(root: &Root, arguments: &Apply, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    // Before anything is written: a limit that is reached in the middle ends this process.
+    limits::raise().context("nothing was changed")?;
     // What another is at work on would look as if it had been cut short.
     Lock::free(root)?;
     let store = Store::of(root);
     let transactions = store.transactions()?;
     must_be_finished(&transactions.readable, &super::boot(root)?)?;
     ready(transactions)?;
+    // Nobody is kept waiting for what a profile may take to be read.
+    let profile = TuningProfile::load_for(&arguments.chosen.profile, root)?;
+    let (given, host) = (arguments.chosen.given(), Host::read(root.clone())?);
     let agreed = if arguments.yes {
+        tune::check(&host, &profile, &given)?;
         None
     } else {
-        let Some(agreed) = ask::agreed(root, &arguments.chosen, out)? else {
+        let Some(agreed) = ask::agreed(tune::planned(&host, &profile, &given)?, out)? else {
             writeln!(out, "nothing was changed")?;
             return Ok(Outcome::Found);
         };
@@ -70,7 +78,7 @@ pub(super) fn apply(root: &Root, arguments: &Apply, out: &mut dyn Write) -> anyh
     let lock = Lock::take(root, &format!("applying {}", arguments.chosen.profile))?;
     let host = Host::read(root.clone())?;
     must_be_finished(&store.transactions()?.readable, &host.boot)?;
-    let plan = planned(&host, &arguments.chosen)?;
+    let plan = tune::planned(&host, &profile, &given)?;
     let plan = match &agreed {
         Some(agreed) => ask::as_agreed(agreed, plan)?,
         None => {
@@ -106,14 +114,15 @@ fn report(plan: &Plan, applied: &Applied, within: Option<Nanos>) -> Result<Strin
     let mut text = String::new();
     for (step, why) in &applied.refused {
         let step = &plan.steps[*step];
-        writeln!(text, "refused, and left as it was: {} on {}: {why}", step.knob, step.target)?;
+        let what = format!("{} on {}", step.knob, step.target);
+        writeln!(text, "refused, and left as it was: {}: {}", shown(&what), wrapped_lines(why, 4))?;
     }
     for (step, now, start) in &applied.changed {
         let Step { knob, target, .. } = &plan.steps[*step];
-        writeln!(
-            text,
+        let line = format!(
             "changed by somebody while this began: {knob} on {target} from {start} to {now}; undoing ends at {start}"
-        )?;
+        );
+        writeln!(text, "{}", shown(&line))?;
     }
     let set = plan.steps.len() - applied.refused.len();
     writeln!(text, "transaction {}: {} set, each read back", applied.id, counted(set, "value"))?;
@@ -139,7 +148,7 @@ fn besides(store: &Store, host: &Host, applied: TransactionId) -> String {
         others.entry(value.transaction.id).or_insert((&value.transaction.profile, 0)).1 += 1;
     }
     let lines = others.into_iter().map(|(id, (profile, count))| {
-        format!("still in force besides: {} of {profile}, transaction {id}\n", counted(count, "value"))
+        format!("still in force besides: {} of {}, transaction {id}\n", counted(count, "value"), shown(profile))
     });
     lines.collect()
 }
@@ -161,7 +170,15 @@ fn hold(root: &Root, id: TransactionId) -> Result<(), BackgroundError> {
     Errand::Hold(id).start(root)
 }
 
+/// Raises limits as far as they may be, for what is to be tried all the same.
+fn raise_limits() {
+    if let Err(error) = limits::raise() {
+        tracing::warn!("{error}");
+    }
+}
+
 pub(super) fn confirm(root: &Root, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    raise_limits();
     let _lock = Lock::take(root, "confirming")?;
     let store = Store::of(root);
     let transactions = store.transactions()?.readable;
@@ -174,7 +191,7 @@ pub(super) fn confirm(root: &Root, out: &mut dyn Write) -> anyhow::Result<Outcom
         waiting.into_iter().partition(|transaction| transaction.is_overdue(&boot, now));
     for transaction in punctual {
         store.resume(transaction.id)?.append(Record::Confirmed)?;
-        writeln!(out, "confirmed: transaction {}, {}", transaction.id, transaction.profile)?;
+        line(out, format_args!("confirmed: transaction {}, {}", transaction.id, transaction.profile))?;
     }
     if let Some(late) = late.first() {
         // What was confirmed is said before the error of what was not.
@@ -185,6 +202,7 @@ pub(super) fn confirm(root: &Root, out: &mut dyn Write) -> anyhow::Result<Outcom
 }
 
 pub(super) fn rollback(root: &Root, arguments: &Rollback, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    raise_limits();
     let store = Store::of(root);
     let _lock = Lock::take(root, "rolling back")?;
     let host = Host::read(root.clone())?;
@@ -213,6 +231,7 @@ fn must_be_there(transactions: &Transactions, id: TransactionId) -> anyhow::Resu
 }
 
 pub(super) fn recover(root: &Root, arguments: &Recover, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    raise_limits();
     let store = Store::of(root);
     let _lock = Lock::take(root, "recovering")?;
     let host = Host::read(root.clone())?;
@@ -234,7 +253,7 @@ fn told(unwound: &Unwound, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         let undone = match result {
             Ok(undone) => undone,
             Err(error) => {
-                writeln!(out, "transaction {id} not undone: {error}")?;
+                writeln!(out, "transaction {id} not undone: {}", wrapped_lines(&error.to_string(), 2))?;
                 outcome = Outcome::Found;
                 continue;
             }
@@ -248,16 +267,16 @@ fn told(unwound: &Unwound, out: &mut dyn Write) -> anyhow::Result<Outcome> {
             counted(restored, "value")
         )?;
         for (why, left) in undone.left_by_reason() {
-            writeln!(out, "  left as it is: {why}")?;
+            writeln!(out, "  left as it is: {}", wrapped_lines(why, 4))?;
             for left in left {
-                writeln!(out, "    {left}")?;
+                line(out, format_args!("    {left}"))?;
             }
         }
         for remains in &undone.remains {
-            writeln!(out, "  stays: {remains}")?;
+            writeln!(out, "  stays: {}", wrapped_lines(remains, 4))?;
         }
         if let Some(error) = &undone.unrecorded {
-            writeln!(out, "  put back; not recorded: {error}")?;
+            writeln!(out, "  put back; not recorded: {}", wrapped_lines(&error.to_string(), 4))?;
         }
         if !undone.left.is_empty() || undone.unrecorded.is_some() {
             outcome = Outcome::Found;

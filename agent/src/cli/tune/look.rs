@@ -1,18 +1,19 @@
 //! The verbs of `quell tune` that only look.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use anyhow::bail;
 use quell::host::{Host, Root};
+use quell::text::shown;
 use quell::tune::journal::{Phase, StepState, Store, Transaction, TransactionId, Transactions};
 use quell::tune::knob;
 use quell::tune::profile::{Condition, DIRECTORY, SHIPPED, TuningProfile};
-use quell::tune::{self, BootTime, Lock, Request, Step, Target, Verdict, Verified, in_force, nearest};
+use quell::tune::{self, BootTime, Leftover, Lock, Request, Step, Verdict, Verified, in_force, leftovers, nearest};
 
 use super::{boot, now, text, unfinished};
 use crate::cli::Outcome;
-use crate::cli::text::wrapped;
+use crate::cli::text::{line, wrapped, wrapped_lines};
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Verify {
@@ -29,8 +30,8 @@ pub(super) fn list(root: &Root, out: &mut dyn Write) -> anyhow::Result<Outcome> 
     names.dedup();
     for name in names {
         match TuningProfile::load_for(name, root) {
-            Ok(profile) => writeln!(out, "{name:<18}{}", wrapped(&profile.summary, 18))?,
-            Err(error) => writeln!(out, "{name:<18}broken: {error}")?,
+            Ok(profile) => writeln!(out, "{:<18}{}", shown(name), wrapped(&profile.summary, 18))?,
+            Err(error) => writeln!(out, "{:<18}broken: {}", shown(name), wrapped_lines(&error.to_string(), 18))?,
         }
     }
     Ok(Outcome::Done)
@@ -38,14 +39,14 @@ pub(super) fn list(root: &Root, out: &mut dyn Write) -> anyhow::Result<Outcome> 
 
 pub(super) fn show(root: &Root, name: &str, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let profile = TuningProfile::load_for(name, root)?;
-    writeln!(out, "{}: {}\n", profile.name, wrapped(&profile.summary, profile.name.len() + 2))?;
+    writeln!(out, "{}: {}\n", shown(&profile.name), wrapped(&profile.summary, profile.name.len() + 2))?;
     for (name, variable) in &profile.variables {
-        writeln!(out, "{name} = {}", variable.text)?;
+        line(out, format_args!("{name} = {}", variable.text))?;
     }
     for setting in &profile.settings {
         let on = setting.on.as_ref().map_or_else(String::new, |on| format!(" on {on}"));
         let optional = if setting.optional { " (optional)" } else { "" };
-        writeln!(out, "{}{on} = {}{optional}", setting.knob, setting.value)?;
+        line(out, format_args!("{}{on} = {}{optional}", setting.knob, setting.value))?;
         if setting.condition != Condition::default() {
             // Reasons begin with such words too.
             writeln!(out, "    {}", wrapped(&format!("(only {})", setting.condition), 4))?;
@@ -58,11 +59,11 @@ pub(super) fn show(root: &Root, name: &str, out: &mut dyn Write) -> anyhow::Resu
 /// People ask for what a plan names: a knob, or what it is set on.
 fn unknown_knob(root: &Root, id: &str) -> String {
     if root.has(&format!("/proc/sys/{}", id.replace('.', "/"))) {
-        return format!("`{id}` is what the knob `sysctl` is set on: `quell tune explain sysctl`");
+        return format!("`{}` is what the knob `sysctl` is set on: `quell tune explain sysctl`", shown(id));
     }
     let near = nearest(id, knob::knobs().into_iter().map(|knob| knob.spec().id));
     let near = near.map_or_else(String::new, |near| format!(", did you mean `{near}`?"));
-    format!("no knob `{id}`{near}: `quell list knobs` shows them")
+    format!("no knob `{}`{near}: `quell list knobs` shows them", shown(id))
 }
 
 pub(super) fn explain(root: &Root, id: &str, out: &mut dyn Write) -> anyhow::Result<Outcome> {
@@ -92,29 +93,23 @@ pub(super) fn status(root: Root, out: &mut dyn Write) -> anyhow::Result<Outcome>
     let host = Host::read(root)?;
     let unfinished = unfinished(&transactions, &host.boot);
     for (id, error) in &broken {
-        writeln!(out, "transaction {id} cannot be read: {error}")?;
+        writeln!(out, "transaction {id} cannot be read: {}", wrapped_lines(&error.to_string(), 4))?;
     }
     match (&at_work, &unfinished) {
         // What is unfinished may be what is being done.
-        (Some(who), _) => writeln!(out, "being changed now: {who}")?,
+        (Some(who), _) => line(out, format_args!("being changed now: {who}"))?,
         (None, Some(why)) => writeln!(out, "{why}")?,
         (None, None) => {}
     }
     let complete = |transaction: &&Transaction| matches!(transaction.phase, Phase::Complete { .. });
     for transaction in transactions.iter().filter(complete) {
-        line(transaction, &host.boot, at_work.as_deref(), out)?;
+        transaction_line(transaction, &host.boot, at_work.as_deref(), out)?;
     }
-    let mut left: BTreeSet<(&str, &Target)> = BTreeSet::new();
-    for transaction in &transactions {
-        for (step, before, why) in transaction.left() {
-            // What it was before the first of them is what it is to be again.
-            if !left.insert((&step.knob, &step.target)) {
-                continue;
-            }
-            let (id, on) = (transaction.id, text::on(&[&step.target]));
-            let (knob, before) = (&step.knob, before.whole());
-            writeln!(out, "{id}  left when it was undone: {knob}{on} was {before}: {}", wrapped(why, 4))?;
-        }
+    let left = leftovers(&transactions);
+    for Leftover { transaction, step, before, why } in &left {
+        let (id, on, before) = (transaction.id, text::on(&[&step.target]), before.whole());
+        let what = format!("{}{on} was {before}", step.knob);
+        writeln!(out, "{id}  left when it was undone: {}: {}", shown(&what), wrapped_lines(why, 4))?;
     }
     let quiet = left.is_empty() && unfinished.is_none() && at_work.is_none() && broken.is_empty();
     if quiet && !transactions.iter().any(|transaction| complete(&transaction)) {
@@ -131,8 +126,8 @@ pub(super) fn status(root: Root, out: &mut dyn Write) -> anyhow::Result<Outcome>
         gone.map(|(value, _)| (value.transaction.id, asked_for(value.transaction).to_string())).collect();
     let mut lines: Vec<&String> = gone.values().collect();
     lines.dedup();
-    for line in lines {
-        writeln!(out, "the host has booted since: `{line}` sets again what went with the boot")?;
+    for request in lines {
+        line(out, format_args!("the host has booted since: `{request}` sets again what went with the boot"))?;
     }
     if drifted > 0 && gone.is_empty() {
         writeln!(out, "`quell tune verify` shows the others")?;
@@ -155,15 +150,20 @@ pub(super) fn history(root: &Root, out: &mut dyn Write) -> anyhow::Result<Outcom
         writeln!(out, "no transactions in {}", store.display_path().display())?;
     }
     for transaction in &readable {
-        line(transaction, &boot, at_work.as_deref(), out)?;
+        transaction_line(transaction, &boot, at_work.as_deref(), out)?;
     }
     for (id, error) in &broken {
-        writeln!(out, "{id}  cannot be read: {error}")?;
+        writeln!(out, "{id}  cannot be read: {}", wrapped_lines(&error.to_string(), 4))?;
     }
     Ok(if broken.is_empty() { Outcome::Done } else { Outcome::Found })
 }
 
-fn line(transaction: &Transaction, boot: &str, at_work: Option<&str>, out: &mut dyn Write) -> std::io::Result<()> {
+fn transaction_line(
+    transaction: &Transaction,
+    boot: &str,
+    at_work: Option<&str>,
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
     let clock = BootTime::now();
     let state = match transaction.phase {
         Phase::Applying | Phase::Undoing if at_work.is_some() => "being changed now".to_owned(),
@@ -178,7 +178,8 @@ fn line(transaction: &Transaction, boot: &str, at_work: Option<&str>, out: &mut 
         Phase::Closed => format!("undone{}", text::but_for(transaction.left().count())),
     };
     let (id, profile, age) = (transaction.id, &transaction.profile, now().saturating_sub(transaction.time));
-    writeln!(out, "{id}  {profile:<18} {:>5} steps, {}: {state}", transaction.steps.len(), text::ago(age))
+    let steps = transaction.steps.len();
+    line(out, format_args!("{id}  {profile:<18} {steps:>5} steps, {}: {state}", text::ago(age)))
 }
 
 /// What a transaction of an earlier boot is.
@@ -225,7 +226,16 @@ fn told(verified: &[Verified], out: &mut dyn Write) -> std::io::Result<()> {
             Verdict::Absent { why } => format!("absent: {why}"),
             Verdict::Unknown { why } => format!("cannot be told: {why}"),
         };
-        writeln!(out, "{}{on}: {}", value.knob, wrapped(&what, 4))?;
+        writeln!(
+            out,
+            "{}: {}",
+            shown(&format!("{}{on}", value.knob)),
+            match &value.verdict {
+                // An error, which may have a hint.
+                Verdict::Unknown { .. } => wrapped_lines(&what, 4),
+                _ => wrapped(&what, 4),
+            }
+        )?;
     }
     writeln!(out, "{}", summary(verified))
 }

@@ -186,8 +186,7 @@ fn told_first(root: &Root) {
 
 /// What a profile would change on a host.
 fn planned(host: &Host, chosen: &Chosen) -> anyhow::Result<Plan> {
-    let profile = TuningProfile::load_for(&chosen.profile, &host.root)?;
-    Ok(tune::planned(host, &profile, &chosen.given())?)
+    Ok(tune::planned(host, &TuningProfile::load_for(&chosen.profile, &host.root)?, &chosen.given())?)
 }
 
 /// What must be dealt with first, in words.

@@ -3,30 +3,32 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 
+use quell::text::shown;
 use quell::tune::knob::{self, Lifetime, Risk};
 use quell::tune::{Plan, Step, Target};
 use quell::units::{CpuId, CpuSet};
 
-use crate::cli::text::wrapped;
+use crate::cli::text::{line, wrapped, wrapped_lines};
 
 /// A plan as a difference: each knob with what it is and what it would be, and why.
 pub(super) fn plan(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "profile    {}", plan.profile)?;
+    line(out, format_args!("profile    {}", plan.profile))?;
     for (name, value) in &plan.variables {
-        writeln!(out, "{name:<10} {}", if value.is_empty() { "(none)" } else { value })?;
+        line(out, format_args!("{name:<10} {}", if value.is_empty() { "(none)" } else { value }))?;
     }
     for remark in &plan.remarks {
-        writeln!(out, "note       {}", wrapped(remark, 11))?;
+        writeln!(out, "note       {}", wrapped_lines(remark, 11))?;
     }
     let mut told: Vec<&str> = Vec::new();
     for group in groups(&plan.steps) {
         let step = group[0];
         let targets: Vec<&Target> = group.iter().map(|step| &step.target).collect();
-        writeln!(out, "\n{}{}  [{}]", step.knob, on(&targets), lifetime(step.lifetime))?;
-        writeln!(out, "  - {}", step.now.brief())?;
+        writeln!(out)?;
+        line(out, format_args!("{}{}  [{}]", step.knob, on(&targets), lifetime(step.lifetime)))?;
+        line(out, format_args!("  - {}", step.now.brief()))?;
         let wanted =
             knob::by_id(&step.knob).map_or_else(|| step.wanted.to_string(), |knob| knob.in_words(&step.wanted));
-        writeln!(out, "  + {wanted}")?;
+        line(out, format_args!("  + {wanted}"))?;
         writeln!(out, "    {}", wrapped(&step.reason, 4))?;
         for process in group.iter().flat_map(|step| &step.processes) {
             writeln!(out, "    process {}", wrapped(&process.to_string(), 12))?;
@@ -46,14 +48,16 @@ pub(super) fn plan(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     if !plan.skipped.is_empty() {
         writeln!(out, "\nleft out")?;
         let mut lines: Vec<(&str, &str, Vec<&Target>)> = Vec::new();
+        let mut place: HashMap<(&str, &str), usize> = HashMap::new();
         for skipped in &plan.skipped {
-            match lines.iter_mut().find(|line| line.0 == skipped.knob && line.1 == skipped.why) {
+            let at = *place.entry((skipped.knob, &skipped.why)).or_insert(lines.len());
+            match lines.get_mut(at) {
                 Some(line) => line.2.extend(&skipped.target),
                 None => lines.push((skipped.knob, &skipped.why, skipped.target.iter().collect())),
             }
         }
         for (knob, why, targets) in lines {
-            writeln!(out, "  {knob}{}: {}", on(&targets), wrapped(why, 4))?;
+            writeln!(out, "  {knob}{}: {}", shown(&on(&targets)), wrapped_lines(why, 4))?;
         }
     }
     writeln!(out, "\n{}", summary(plan))

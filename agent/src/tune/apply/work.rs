@@ -185,6 +185,11 @@ impl<'a> Work<'a> {
             return Ok(());
         }
         knob.restore(&self.host, &step.target, before).map_err(|error| error.to_string())?;
+        match knob.revoke(&self.host, before, &step.wanted, &step.processes) {
+            Ok(None) => {}
+            Ok(Some(still)) => return Err(still),
+            Err(error) => return Err(error.to_string()),
+        }
         match read() {
             Ok(now) if is_met(&now) => Ok(()),
             Ok(now) => Err(format!("`{before}` was written without an error, and it is {}", in_words(now))),

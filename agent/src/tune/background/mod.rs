@@ -1,5 +1,6 @@
 //! Processes that outlive the command that starts them: one that keeps files open, one that undoes what nobody confirms.
 
+mod caller;
 mod post;
 mod release;
 
@@ -9,9 +10,12 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::unistd::Pid;
+
 use super::BootTime;
 use super::journal::TransactionId;
 use super::namespaces::Namespaces;
+use crate::excerpt;
 use crate::host::Root;
 use crate::program::{self, Program};
 
@@ -72,10 +76,14 @@ impl Errand {
             };
         }
         let mut started = self.spawn(root).map_err(|error| failed(error.to_string()))?;
+        if let Started::Child(child) = &started {
+            caller::leave(Pid::from_raw(child.id().cast_signed()));
+        }
         let begin = Instant::now();
         let why = loop {
             // An error may be of the moment in which it takes its post.
-            if let Ok(Some(_)) = post::manned(root, self) {
+            if let Ok(Some(pid)) = post::manned(root, self) {
+                self.tell_shared(pid);
                 return Ok(());
             }
             if let Started::Child(child) = &mut started
@@ -99,6 +107,22 @@ impl Errand {
         Err(failed(why))
     }
 
+    /// Says whose cgroups it is still in. Who is not root could end it anyway.
+    fn tell_shared(&self, pid: Pid) {
+        let shared = caller::shared(pid);
+        if shared.is_empty() || !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let shared: Vec<String> =
+            shared.iter().map(|path| excerpt::path(path.as_os_str().as_encoded_bytes())).collect();
+        tracing::warn!(
+            "process {pid} (`quell tune {}`) could not leave the cgroup {}: whoever controls that can stop or kill it\n\
+             hint: apply from a shell outside of it, or see to it that it is root's alone",
+            self.words().join(" "),
+            shared.join(", ")
+        );
+    }
+
     fn spawn(&self, root: &Root) -> io::Result<Started> {
         let mut arguments = vec!["tune".to_owned()];
         if !root.is_host() {
@@ -113,7 +137,7 @@ impl Errand {
             && Namespaces::own().is_some_and(|own| Namespaces::of("1") == Some(own))
             && let Some(program) = program::own_path().as_ref().and_then(|path| path.to_str())
         {
-            let mut words = vec!["--quiet", "--collect", "--property=Type=exec"];
+            let mut words = vec!["--quiet", "--collect", "--property=Type=exec", "--property=OOMScoreAdjust=-1000"];
             if matches!(self, Self::Guard(_)) {
                 words.extend(["--property=Restart=on-failure", "--property=RestartSec=1"]);
             }

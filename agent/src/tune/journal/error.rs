@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::excerpt;
 use crate::file::FileError;
 
 /// A journal that cannot be read or written.
@@ -47,9 +48,10 @@ pub enum JournalError {
     },
     /// A whole record that this version does not know.
     #[error(
-        "{} was written by quell {version}, and this version does not understand line {line}: {why}; undo it with that one; \
+        "{} was written by quell {}, and this version does not understand line {line}: {why}; undo it with that one; \
          original values that can be read: {known}",
-        path.display()
+        path.display(),
+        excerpt::value(version)
     )]
     Foreign {
         /// The file.

@@ -5,7 +5,7 @@ use super::identity::{card, device, interface};
 use super::sysctl;
 use super::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Running};
 use crate::host::Host;
-use crate::tune::{Scope, Target, Value, ValueError};
+use crate::tune::{MatchedProcess, Scope, Target, Value, ValueError};
 
 /// A knob, and what its targets are the names of.
 pub(super) struct Bound {
@@ -127,6 +127,20 @@ impl Knob for Bound {
         wanted: &Value,
     ) -> Result<Option<String>, KnobError> {
         self.knob.remainder(host, target, inner(before), wanted)
+    }
+
+    fn is_granted(&self, now: &Value, before: &Value, wanted: &Value) -> bool {
+        self.knob.is_granted(inner(now), inner(before), inner(wanted))
+    }
+
+    fn revoke(
+        &self,
+        host: &Host,
+        before: &Value,
+        wanted: &Value,
+        processes: &[MatchedProcess],
+    ) -> Result<Option<String>, KnobError> {
+        self.knob.revoke(host, inner(before), inner(wanted), processes)
     }
 
     fn file(&self, target: &Target) -> Option<String> {

@@ -1,10 +1,11 @@
 //! Why a knob cannot be read or set.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::excerpt;
 use crate::host::lockdown;
+use crate::text::shown;
 use crate::tune::matched_process::listed as listed_processes;
 use crate::tune::{MatchedProcess, Target, Value};
 
@@ -12,7 +13,7 @@ use crate::tune::{MatchedProcess, Target, Value};
 #[derive(Debug, thiserror::Error)]
 pub enum KnobError {
     /// No permission.
-    #[error("{} may not be changed: {source}; run as root", path.display())]
+    #[error("{} may not be changed: {source}; run as root", line_of(path))]
     Permission {
         /// What was to be read or written.
         path: PathBuf,
@@ -20,7 +21,7 @@ pub enum KnobError {
         source: io::Error,
     },
     /// No permission, for root.
-    #[error("{} may not be changed: {source}; root is refused too{why}", path.display())]
+    #[error("{} may not be changed: {source}; root is refused too{why}", line_of(path))]
     Denied {
         /// What was to be read or written.
         path: PathBuf,
@@ -30,19 +31,22 @@ pub enum KnobError {
         why: &'static str,
     },
     /// Its file is not writable for anybody, so not for root either.
-    #[error("{} is read-only, for root too: this kernel lacks what it would set, such as a hardware counter", path.display())]
+    #[error(
+        "{} is read-only, for root too: this kernel lacks what it would set, such as a hardware counter",
+        line_of(path)
+    )]
     Fixed {
         /// What was to be written.
         path: PathBuf,
     },
     /// It is mounted read-only.
-    #[error("{} is mounted read-only, as in a container: set it on the host", path.display())]
+    #[error("{} is mounted read-only, as in a container: set it on the host", line_of(path))]
     ReadOnly {
         /// What was to be written.
         path: PathBuf,
     },
     /// The kernel or driver does not take it.
-    #[error("{} does not take {}: {source}", path.display(), excerpt::quoted(value))]
+    #[error("{} does not take {}: {source}", line_of(path), excerpt::quoted(value))]
     Refused {
         /// What was to be written.
         path: PathBuf,
@@ -52,7 +56,7 @@ pub enum KnobError {
         source: io::Error,
     },
     /// It cannot be read.
-    #[error("could not read {}: {source}", path.display())]
+    #[error("could not read {}: {source}", line_of(path))]
     Read {
         /// What.
         path: PathBuf,
@@ -60,7 +64,7 @@ pub enum KnobError {
         source: io::Error,
     },
     /// It holds something else than it should.
-    #[error("could not understand {}: {}", path.display(), excerpt::message(why))]
+    #[error("could not understand {}: {}", line_of(path), excerpt::message(why))]
     Understand {
         /// What.
         path: PathBuf,
@@ -68,7 +72,7 @@ pub enum KnobError {
         why: String,
     },
     /// The kernel keeps it to itself: found out by trying.
-    #[error("{} is managed by the kernel: {why}", path.display())]
+    #[error("{} is managed by the kernel: {why}", line_of(path))]
     Managed {
         /// What was to be written.
         path: PathBuf,
@@ -93,9 +97,10 @@ pub enum KnobError {
     },
     /// A rule that does not say whose processes it is for matches those of different users.
     #[error(
-        "`{on}` matches processes of different users: {}\nhint: name the user or the cgroup, as in `{}`",
+        "{} matches processes of different users: {}\nhint: name the user or the cgroup, as in {}",
+        excerpt::quoted(on),
         listed_processes(processes),
-        with_user(on, "NAME")
+        excerpt::quoted(with_user(on, "NAME"))
     )]
     Users {
         /// What the rule is on.
@@ -105,7 +110,8 @@ pub enum KnobError {
     },
     /// Processes of other users than those of the plan match since.
     #[error(
-        "processes of other users match `{on}` since it was planned: {}\nhint: look at `quell tune plan`, and name the user or the cgroup",
+        "processes of other users match {} since it was planned: {}\nhint: look at `quell tune plan`, and name the user or the cgroup",
+        excerpt::quoted(on),
         listed_processes(processes)
     )]
     Newcomers {
@@ -144,7 +150,7 @@ pub enum KnobError {
     #[error("this version of quell does not know it")]
     Unknown,
     /// A journal names a target that the knob does not have.
-    #[error("it has nothing to do with `{target}`")]
+    #[error("it has nothing to do with {}", excerpt::quoted(target.to_string()))]
     Target {
         /// The target.
         target: Target,
@@ -157,6 +163,11 @@ pub enum KnobError {
         /// Why.
         why: String,
     },
+}
+
+/// A path in one line: a journal may name any.
+fn line_of(path: &Path) -> String {
+    shown(&path.display().to_string()).into_owned()
 }
 
 /// `ENOTSUPP`, include/linux/errno.h: the kernel's own, which no library has words for. It is the answer of

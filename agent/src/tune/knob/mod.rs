@@ -213,6 +213,27 @@ pub trait Knob: Sync {
         Ok(None)
     }
 
+    /// Whether `now` is a privilege that was granted by setting what was `wanted` where there was `before`. It is put back, whoever has
+    /// changed it since: a process may give up some of a privilege by itself, and would keep the rest.
+    fn is_granted(&self, _now: &Value, _before: &Value, _wanted: &Value) -> bool {
+        false
+    }
+
+    /// Takes a privilege that setting what was `wanted` has granted from all that can only have inherited it, once `before` is put
+    /// back. Who has it still, and why, in words; `None` where nobody has.
+    ///
+    /// # Errors
+    /// It cannot be told who has it.
+    fn revoke(
+        &self,
+        _host: &Host,
+        _before: &Value,
+        _wanted: &Value,
+        _processes: &[MatchedProcess],
+    ) -> Result<Option<String>, KnobError> {
+        Ok(None)
+    }
+
     /// Whether there is any use in trying to set it, as far as that can be told without trying and without being root.
     ///
     /// # Errors

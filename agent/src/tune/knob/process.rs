@@ -1,5 +1,6 @@
 //! Rules for the processes that run now: by name, executable, user and cgroup.
 
+mod heirs;
 mod identity;
 mod memory;
 mod rule;

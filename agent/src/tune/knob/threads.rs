@@ -69,9 +69,14 @@ impl Thread {
         format!("{}@{}", self.tid, self.start)
     }
 
+    /// Whether it is the kernel's own.
+    pub(super) fn is_kernel_thread(&self) -> bool {
+        self.flags & PF_KTHREAD != 0
+    }
+
     /// Whether it is a kernel thread that may be moved: those of one CPU may not.
     pub(super) fn is_movable_kernel_thread(&self) -> bool {
-        self.flags & PF_KTHREAD != 0 && self.flags & PF_NO_SETAFFINITY == 0
+        self.is_kernel_thread() && self.flags & PF_NO_SETAFFINITY == 0
     }
 }
 
@@ -156,7 +161,7 @@ pub(super) trait Attribute {
 }
 
 /// What a thread has; `None` where it has ended.
-fn get(host: &Host, thread: &Thread, attribute: &dyn Attribute) -> Result<Option<Value>, KnobError> {
+pub(super) fn get(host: &Host, thread: &Thread, attribute: &dyn Attribute) -> Result<Option<Value>, KnobError> {
     match attribute.get(host, thread) {
         Ok(value) => Ok(Some(value)),
         Err(error) if has_ended(&error) => Ok(None),
@@ -265,7 +270,8 @@ fn changes(
     Ok(changes)
 }
 
-fn set(host: &Host, thread: &Thread, attribute: &dyn Attribute, value: &Value) -> Result<(), KnobError> {
+/// Gives a thread a value; nothing where it has ended.
+pub(super) fn set(host: &Host, thread: &Thread, attribute: &dyn Attribute, value: &Value) -> Result<(), KnobError> {
     match attribute.set(host, thread, value) {
         Err(error) if !has_ended(&error) => Err(KnobError::from_write(path(thread), value.to_string(), error)),
         Err(_) => Ok(()),

@@ -5,9 +5,10 @@ use std::fmt;
 use serde::Deserialize;
 
 use crate::host::{Host, KernelVersion, Vendor};
+use crate::text::shown;
 
 /// What must be so on a host for a setting to be planned; what is not said does not matter.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Condition {
     /// Whether it is a virtual machine.
@@ -27,7 +28,7 @@ pub struct Condition {
 }
 
 /// As profiles write a vendor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VendorName {
     /// Intel.
@@ -37,7 +38,7 @@ pub enum VendorName {
 }
 
 /// A kernel version, from text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Version(KernelVersion);
 
@@ -84,7 +85,7 @@ impl Condition {
             .or_else(|| count(self.cpus, host.topology.online().len(), "CPUs"))
             .or_else(|| count(self.nodes, host.topology.nodes().len(), "NUMA nodes"))
             .or(kernel)
-            .or_else(|| driver.map(|driver| format!("no network interface has the driver {driver}")))
+            .or_else(|| driver.map(|driver| format!("no network interface has the driver {}", shown(driver))))
     }
 }
 
@@ -103,7 +104,7 @@ impl fmt::Display for Condition {
             cpus.map(|cpus| format!("with {cpus} CPUs or more")),
             nodes.map(|nodes| format!("with {nodes} NUMA nodes or more")),
             kernel.map(|Version(kernel)| format!("on kernels from {kernel} on")),
-            driver.as_ref().map(|driver| format!("with a network interface of the driver {driver}")),
+            driver.as_ref().map(|driver| format!("with a network interface of the driver {}", shown(driver))),
         ];
         f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
     }

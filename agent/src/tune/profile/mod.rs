@@ -1,19 +1,22 @@
 //! Profiles: what a host is wanted to be, as data.
 
+mod bounds;
 mod condition;
 mod folder;
 mod parse;
 mod shipped;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::ValueError;
+use super::{ValueError, variables};
 use crate::excerpt;
 use crate::host::Root;
+use crate::text::shown;
 use folder::Folder;
 
+pub(super) use bounds::{ALL_EXPANDED, Budget, DEPTH, EXPANDED, RULES, WANTED, WORDS};
 pub(super) use parse::is_path;
 
 pub use condition::Condition;
@@ -73,7 +76,7 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.file.display(), self.line, self.key)
+        write!(f, "{}:{}: {}", path(&self.file), self.line, shown(&self.key))
     }
 }
 
@@ -81,7 +84,13 @@ impl fmt::Display for Place {
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     /// There is none of this name.
-    #[error("{}no profile `{name}`{}: there are {}, or give the path of a file", included(from.as_deref()), likely(near.as_deref()), known.join(", "))]
+    #[error(
+        "{}no profile `{}`{}: there are {}, or give the path of a file",
+        included(from.as_deref()),
+        shown(name),
+        likely(near.as_deref()),
+        shown(&known.join(", "))
+    )]
     Unknown {
         /// Where it is included; `None` where it was asked for itself.
         from: Option<Box<Place>>,
@@ -93,7 +102,7 @@ pub enum ProfileError {
         known: Vec<String>,
     },
     /// A file cannot be read.
-    #[error("could not read the profile {}", file.display())]
+    #[error("could not read the profile {}", path(file))]
     Read {
         /// The file.
         file: PathBuf,
@@ -101,7 +110,7 @@ pub enum ProfileError {
         source: std::io::Error,
     },
     /// It is no TOML, or has keys that profiles do not have.
-    #[error("{}:{line}: {why}", file.display())]
+    #[error("{}:{line}: {why}", path(file))]
     Syntax {
         /// The file.
         file: PathBuf,
@@ -111,7 +120,7 @@ pub enum ProfileError {
         why: String,
     },
     /// A profile includes itself, by whatever way.
-    #[error("{at}: {} includes itself: {}", way.first().map_or("", String::as_str), way.join(" > "))]
+    #[error("{at}: {} includes itself: {}", way.first().map_or_else(String::new, |name| shown(name).into_owned()), shown(&way.join(" > ")))]
     Cycle {
         /// Where.
         at: Place,
@@ -155,7 +164,7 @@ pub enum ProfileError {
         why: String,
     },
     /// A variable cannot have what the command line gives it.
-    #[error("--set {name}: {why}")]
+    #[error("--set {}: {why}", shown(name))]
     Given {
         /// The variable.
         name: String,
@@ -170,7 +179,12 @@ fn included(from: Option<&Place>) -> String {
 
 /// The end of a message about a name that is not known.
 fn likely(near: Option<&str>) -> String {
-    near.map_or_else(String::new, |near| format!(", did you mean `{near}`?"))
+    near.map_or_else(String::new, |near| format!(", did you mean `{}`?", shown(near)))
+}
+
+/// A path in one line.
+fn path(path: &Path) -> String {
+    shown(&path.display().to_string()).into_owned()
 }
 
 /// Where profiles of the host's own are, before the shipped ones.
@@ -193,12 +207,10 @@ impl TuningProfile {
         parse::load(name, &Folder::Host(root.clone(), DIRECTORY.to_owned()))
     }
 
-    /// Whether what it sets is in terms of a variable.
+    /// The variables that what it sets is in terms of.
     #[must_use]
-    pub fn uses(&self, variable: &str) -> bool {
-        let name = format!("${{{variable}}}");
-        self.settings
-            .iter()
-            .any(|setting| setting.value.contains(&name) || setting.on.as_ref().is_some_and(|on| on.contains(&name)))
+    pub fn used(&self) -> BTreeSet<&str> {
+        let texts = self.settings.iter().flat_map(|setting| setting.on.iter().chain([&setting.value]));
+        texts.flat_map(|text| variables::names(text)).collect()
     }
 }

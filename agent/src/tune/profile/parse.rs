@@ -1,12 +1,13 @@
 //! Reading profiles: TOML, with the line of whatever is wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::{Spanned, Value as Toml};
 
+use super::bounds::{self, Budget};
 use super::folder::Folder;
 use super::{Condition, Place, ProfileError, SHIPPED, Setting, TuningProfile, Variable};
 use crate::excerpt;
@@ -45,11 +46,37 @@ struct Set {
 struct Source {
     file: PathBuf,
     text: String,
+    /// Where its lines end.
+    ends: Vec<usize>,
+}
+
+/// What there may be of each, in all files.
+struct Budgets {
+    files: Budget,
+    text: Budget,
+    settings: Budget,
+    variables: Budget,
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self {
+            files: Budget::new("files, counted each time that they are included", bounds::FILES),
+            text: Budget::new("bytes in all its files", bounds::TEXT),
+            settings: Budget::new("settings", bounds::SETTINGS),
+            variables: Budget::new("variables", bounds::VARIABLES),
+        }
+    }
 }
 
 impl Source {
+    fn new(file: PathBuf, text: String) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+        Self { file, text, ends }
+    }
+
     fn line(&self, offset: usize) -> usize {
-        1 + self.text.as_bytes().iter().take(offset).filter(|&&byte| byte == b'\n').count()
+        1 + self.ends.partition_point(|&end| end < offset)
     }
 
     fn place<T>(&self, of: &Spanned<T>, key: &str) -> Place {
@@ -82,7 +109,7 @@ pub(super) fn load(name: &str, folder: &Folder) -> Result<TuningProfile, Profile
         variables: BTreeMap::new(),
         settings: Vec::new(),
     };
-    read_into(&mut profile, name, folder, &mut Vec::new(), None)?;
+    read_into(&mut profile, name, folder, &mut Vec::new(), None, &Budgets::default())?;
     Ok(profile)
 }
 
@@ -93,15 +120,24 @@ fn read_into(
     folder: &Folder,
     way: &mut Vec<String>,
     from: Option<&Place>,
+    budgets: &Budgets,
 ) -> Result<(), ProfileError> {
     let key = profile_name(name);
+    let bounded = |result: Result<(), String>, file: &Path| {
+        let at = || from.cloned().unwrap_or(Place { file: file.to_owned(), line: 1, key: "include".to_owned() });
+        result.map_err(|why| ProfileError::Key { at: at(), why })
+    };
+    bounded(budgets.files.take(1), Path::new(name))?;
     if let Some(begin) = way.iter().position(|included| *included == key) {
         let at = from.cloned().unwrap_or(Place { file: name.into(), line: 1, key: "include".to_owned() });
         return Err(ProfileError::Cycle { at, way: way[begin..].iter().cloned().chain([key]).collect() });
     }
     way.push(key);
     let source = source(name, folder, from)?;
+    bounded(budgets.text.take(source.text.len()), &source.file)?;
     let file = source.parse()?;
+    bounded(budgets.settings.take(file.set.len()), &source.file)?;
+    bounded(budgets.variables.take(file.variables.len()), &source.file)?;
     // Relative to the file that includes it, as people expect of a path.
     let beside = match (is_path(name), from) {
         (true, None) => Folder::Named(PathBuf::new()).beside(name),
@@ -110,7 +146,7 @@ fn read_into(
     };
     for include in &file.include {
         let at = source.place(include, "include");
-        read_into(profile, include.get_ref(), &beside, way, Some(&at))?;
+        read_into(profile, include.get_ref(), &beside, way, Some(&at), budgets)?;
     }
     way.pop();
     profile.summary = file.summary;
@@ -119,16 +155,17 @@ fn read_into(
         profile.variables.insert(name, Variable { text: text(value.get_ref(), &at)?, at });
     }
     let mut own: Vec<Setting> = Vec::new();
+    let mut lines: HashMap<(&'static str, Option<String>, Condition), usize> = HashMap::new();
     for set in file.set {
         let setting = setting(&source, set)?;
-        let same = |other: &Setting| other.knob == setting.knob && other.on == setting.on;
-        if let Some(first) = own.iter().find(|other| same(other) && other.condition == setting.condition) {
-            return Err(ProfileError::Twice { at: setting.at, knob: setting.knob, line: first.at.line });
+        let key = (setting.knob, setting.on.clone(), setting.condition.clone());
+        if let Some(line) = lines.insert(key, setting.at.line) {
+            return Err(ProfileError::Twice { at: setting.at, knob: setting.knob, line });
         }
         own.push(setting);
     }
-    let replaced = |old: &Setting| own.iter().any(|new| new.knob == old.knob && new.on == old.on);
-    profile.settings.retain(|old| !replaced(old));
+    let replaced: HashSet<(&str, Option<&str>)> = own.iter().map(|new| (new.knob, new.on.as_deref())).collect();
+    profile.settings.retain(|old| !replaced.contains(&(old.knob, old.on.as_deref())));
     profile.settings.extend(own);
     Ok(())
 }
@@ -199,12 +236,12 @@ fn source(name: &str, folder: &Folder, from: Option<&Place>) -> Result<Source, P
         (false, _) => folder.read(&format!("{name}.toml")),
     };
     match text {
-        Ok(text) => Ok(Source { file, text }),
+        Ok(text) => Ok(Source::new(file, text)),
         Err(error) if !is_path(name) && error.kind() == io::ErrorKind::NotFound => {
             let Some((name, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) else {
                 return Err(unknown(name, folder, from));
             };
-            Ok(Source { file: format!("{name}.toml").into(), text: (*text).to_owned() })
+            Ok(Source::new(format!("{name}.toml").into(), (*text).to_owned()))
         }
         Err(source) => Err(ProfileError::Read { file, source }),
     }

@@ -116,7 +116,7 @@ fn ended_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 }
 
 /// The real and the effective user of `/proc/PID/status` (proc_pid_status(5)).
-fn uids(status: &[u8]) -> Option<(u32, u32)> {
+pub(super) fn uids(status: &[u8]) -> Option<(u32, u32)> {
     let line = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
     let mut numbers = std::str::from_utf8(line).ok()?.split_ascii_whitespace().map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 
+use super::heirs::{self, Grant};
 use super::identity::{Executable, Identity};
 use super::selector::{Selector, is_group};
 use crate::excerpt;
@@ -427,6 +428,28 @@ impl Knob for Rule {
         threads::restore(host, || self.all(host, target), self.attribute, before)
     }
 
+    fn is_granted(&self, now: &Value, before: &Value, wanted: &Value) -> bool {
+        let (Value::Each(now), Value::Each(before)) = (now, before) else { return false };
+        let is_policy = self.spec.id == POLICY.spec.id;
+        is_policy
+            && now
+                .iter()
+                .any(|(part, now)| before.get(part).is_some_and(|before| heirs::is_granted(now, before, wanted)))
+    }
+
+    fn revoke(
+        &self,
+        host: &Host,
+        before: &Value,
+        wanted: &Value,
+        processes: &[MatchedProcess],
+    ) -> Result<Option<String>, KnobError> {
+        match Grant::of(before, wanted, processes) {
+            Some(grant) if self.spec.id == POLICY.spec.id => grant.revoke(host),
+            _ => Ok(None),
+        }
+    }
+
     /// What a process has its children have.
     fn remainder(
         &self,
@@ -436,6 +459,10 @@ impl Knob for Rule {
         wanted: &Value,
     ) -> Result<Option<String>, KnobError> {
         let Value::Each(parts) = before else { return Ok(None) };
+        if self.spec.id == POLICY.spec.id && Grant::of(before, wanted, &[]).is_some() {
+            // It does not stay: it is revoked.
+            return Ok(None);
+        }
         let mut since = Vec::new();
         for thread in self.of_processes(host, family(host, target, parts)?)?.threads {
             if !parts.contains_key(&thread.part()) && threads::has(host, &thread, self.attribute, wanted)? {

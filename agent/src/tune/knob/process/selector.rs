@@ -19,12 +19,19 @@ pub(super) struct Selector {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern(String);
 
+/// The longest text, in bytes.
+const LONGEST: usize = 1024;
+
 /// What a part may begin with.
 const KEYS: [&str; 4] = ["name", "exe", "user", "cgroup"];
 
 impl Selector {
     /// Reads `name=redis*,user=redis`, a plain name, or a plain cgroup.
     pub(super) fn parse(on: &str) -> Result<Self, String> {
+        // A pattern is compared with the paths of all executables, which others may have made long.
+        if on.len() > LONGEST {
+            return Err(format!("it is longer than {LONGEST} bytes"));
+        }
         let key_of =
             |part: &str| KEYS.into_iter().find(|key| part.strip_prefix(key).is_some_and(|rest| rest.starts_with('=')));
         // Names may have commas.
@@ -93,6 +100,10 @@ impl Pattern {
     /// Whether all of `text` is as this says.
     pub(super) fn matches(&self, text: &[u8]) -> bool {
         let pattern = self.0.as_bytes();
+        // Soon for most: each byte of the pattern takes one of the text, but for `*`.
+        if pattern.iter().filter(|&&byte| byte != b'*').count() > text.len() {
+            return false;
+        }
         // Where to go on with one byte more for the last `*`: there is no need to go back beyond it.
         let (mut at, mut of, mut star) = (0, 0, None);
         while of < text.len() {
