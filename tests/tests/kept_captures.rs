@@ -136,6 +136,28 @@ fn a_recording_that_others_have_moved_is_not_replaced() -> Result<()> {
 }
 
 #[test]
+fn in_a_directory_of_another_user_a_recording_is_replaced_by_the_next_of_its_name_only() -> Result<()> {
+    const TEST: &str = "in_a_directory_of_another_user_a_recording_is_replaced_by_the_next_of_its_name_only";
+    for mode in [0o755, 0o777] {
+        let Some(shared) = Shared::new(TEST, mode)? else { return Ok(()) };
+        chown(shared.path(""), Some(MALLORY), Some(MALLORY))?;
+        let write = |name: &str| recording::write(&small::recording(), &shared.path(name));
+        write("x.quell")?;
+        // As `sudo quell record` does in its caller's own directory, again and again.
+        write("x.quell")?;
+        shared.plant("mv x.quell y.quell; mkdir elsewhere")?;
+        assert!(write("y.quell").is_err(), "{mode:o}");
+        shared.plant("mv y.quell x.quell")?;
+        write("x.quell")?;
+        // The same name in another directory.
+        shared.plant("mv x.quell elsewhere")?;
+        assert!(write("elsewhere/x.quell").is_err(), "{mode:o}");
+        recording::read(&shared.path("elsewhere/x.quell"))?;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_path_that_others_have_redirected_leads_to_no_file_of_roots() -> Result<()> {
     const TEST: &str = "a_path_that_others_have_redirected_leads_to_no_file_of_roots";
     let Some(shared) = Shared::new(TEST, 0o777)? else { return Ok(()) };

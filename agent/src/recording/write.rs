@@ -126,8 +126,12 @@ fn write_files(
     add(&FRAMES, &|| write_frames(recording, &texts, staging))?;
     add(&THREADS, &|| write_threads(recording, &texts, staging))?;
     add(&COUNTERS, &|| write_counters(recording, &texts, staging))?;
-    let meta = serde_json::to_vec_pretty(&MetaFile { meta: &recording.meta, files: &files, written_as: destination.written_as() })
-        .map_err(|error| RecordingError::Encode { path: dir.join(META_FILE), why: error.to_string() })?;
+    let meta = serde_json::to_vec_pretty(&MetaFile {
+        meta: &recording.meta,
+        files: &files,
+        written_as: destination.written_as(),
+    })
+    .map_err(|error| RecordingError::Encode { path: dir.join(META_FILE), why: error.to_string() })?;
     // Last: a directory without it is no recording.
     let mut file = staging.create_file(OsStr::new(META_FILE))?;
     let written = file.write_all(&meta).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all());
