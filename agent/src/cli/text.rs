@@ -13,6 +13,12 @@ pub(crate) fn line(out: &mut dyn Write, line: fmt::Arguments<'_>) -> io::Result<
     writeln!(out, "{}", shown(&line.to_string()))
 }
 
+/// A message that may have several lines, such as an error with a hint, as it is: none but the first begins before column `indent`.
+pub(crate) fn indented(text: &str, indent: usize) -> String {
+    let lines: Vec<_> = text.lines().map(shown).collect();
+    lines.join(&format!("\n{:indent$}", ""))
+}
+
 /// A message that may have several lines, such as an error with a hint: each is wrapped, and none begins before column `indent`.
 pub(crate) fn wrapped_lines(text: &str, indent: usize) -> String {
     let lines: Vec<String> = text.lines().map(|line| wrapped(line, indent)).collect();
@@ -53,7 +59,9 @@ mod tests {
     #[test]
     fn no_line_begins_with_text_of_others() {
         assert_eq!(wrapped("a\n\nb", 4), r"a\u000a\u000ab");
-        assert_eq!(wrapped_lines("a\nhint: b", 4), "a\n    hint: b");
+        for lines in [wrapped_lines("a\nhint: b\r", 4), indented("a\nhint: b\r", 4)] {
+            assert_eq!(lines, "a\n    hint: b\\u000d");
+        }
         let mut out = Vec::new();
         line(&mut out, format_args!("{} is", "a\nb\r")).expect("memory");
         assert_eq!(String::from_utf8_lossy(&out), "a\\u000ab\\u000d is\n");

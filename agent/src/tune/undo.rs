@@ -357,7 +357,7 @@ fn put_back(host: &Host, journal: &mut Journal, undo: &ToUndo, before: &Value, u
         // What a crash left half written may be nothing that can be read.
         Err(why) if !undo.half_written && unless == Unless::Changed => return Err(why),
         Ok(Reading::Absent(_)) if knob.may_end() => return Ok(Back::Already),
-        Ok(Reading::Absent(why)) => return Err(format!("it is gone: {why}")),
+        Ok(Reading::Absent(why)) => return Err(format!("it is gone: {}", shown(&why))),
         Ok(Reading::Value(now)) if knob.meets(&now, before) => return Ok(Back::Already),
         Err(_) | Ok(Reading::Value(_)) => {}
     }
@@ -366,7 +366,7 @@ fn put_back(host: &Host, journal: &mut Journal, undo: &ToUndo, before: &Value, u
     match read()? {
         Reading::Value(now) if knob.meets(&now, before) => Ok(Back::Restored),
         Reading::Value(now) => Err(format!("it was written without an error, and it is {now}")),
-        Reading::Absent(why) => Err(format!("it is gone: {why}")),
+        Reading::Absent(why) => Err(format!("it is gone: {}", shown(&why))),
     }
 }
 

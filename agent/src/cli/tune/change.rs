@@ -17,7 +17,7 @@ use quell::tune::{self, Applied, BootTime, Holder, Lock, Plan, Step, Terms, Unle
 use quell::units::Nanos;
 
 use super::{Chosen, ask, must_be_finished, now, text};
-use crate::cli::text::{counted, line, wrapped_lines};
+use crate::cli::text::{counted, indented, line};
 use crate::cli::{Outcome, duration};
 
 #[derive(clap::Args, Debug)]
@@ -115,7 +115,7 @@ fn report(plan: &Plan, applied: &Applied, within: Option<Nanos>) -> Result<Strin
     for (step, why) in &applied.refused {
         let step = &plan.steps[*step];
         let what = format!("{} on {}", step.knob, step.target);
-        writeln!(text, "refused, and left as it was: {}: {}", shown(&what), wrapped_lines(why, 4))?;
+        writeln!(text, "refused, and left as it was: {}: {}", shown(&what), indented(why, 4))?;
     }
     for (step, now, start) in &applied.changed {
         let Step { knob, target, .. } = &plan.steps[*step];
@@ -253,7 +253,7 @@ fn told(unwound: &Unwound, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         let undone = match result {
             Ok(undone) => undone,
             Err(error) => {
-                writeln!(out, "transaction {id} not undone: {}", wrapped_lines(&error.to_string(), 2))?;
+                writeln!(out, "transaction {id} not undone: {}", indented(&error.to_string(), 2))?;
                 outcome = Outcome::Found;
                 continue;
             }
@@ -267,16 +267,16 @@ fn told(unwound: &Unwound, out: &mut dyn Write) -> anyhow::Result<Outcome> {
             counted(restored, "value")
         )?;
         for (why, left) in undone.left_by_reason() {
-            writeln!(out, "  left as it is: {}", wrapped_lines(why, 4))?;
+            writeln!(out, "  left as it is: {}", indented(why, 4))?;
             for left in left {
                 line(out, format_args!("    {left}"))?;
             }
         }
         for remains in &undone.remains {
-            writeln!(out, "  stays: {}", wrapped_lines(remains, 4))?;
+            writeln!(out, "  stays: {}", indented(remains, 4))?;
         }
         if let Some(error) = &undone.unrecorded {
-            writeln!(out, "  put back; not recorded: {}", wrapped_lines(&error.to_string(), 4))?;
+            writeln!(out, "  put back; not recorded: {}", indented(&error.to_string(), 4))?;
         }
         if !undone.left.is_empty() || undone.unrecorded.is_some() {
             outcome = Outcome::Found;

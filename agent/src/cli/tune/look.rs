@@ -13,7 +13,7 @@ use quell::tune::{self, BootTime, Leftover, Lock, Request, Step, Verdict, Verifi
 
 use super::{boot, now, text, unfinished};
 use crate::cli::Outcome;
-use crate::cli::text::{line, wrapped, wrapped_lines};
+use crate::cli::text::{indented, line, wrapped, wrapped_lines};
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Verify {
@@ -31,7 +31,7 @@ pub(super) fn list(root: &Root, out: &mut dyn Write) -> anyhow::Result<Outcome> 
     for name in names {
         match TuningProfile::load_for(name, root) {
             Ok(profile) => writeln!(out, "{:<18}{}", shown(name), wrapped(&profile.summary, 18))?,
-            Err(error) => writeln!(out, "{:<18}broken: {}", shown(name), wrapped_lines(&error.to_string(), 18))?,
+            Err(error) => writeln!(out, "{:<18}broken: {}", shown(name), indented(&error.to_string(), 18))?,
         }
     }
     Ok(Outcome::Done)
@@ -93,7 +93,7 @@ pub(super) fn status(root: Root, out: &mut dyn Write) -> anyhow::Result<Outcome>
     let host = Host::read(root)?;
     let unfinished = unfinished(&transactions, &host.boot);
     for (id, error) in &broken {
-        writeln!(out, "transaction {id} cannot be read: {}", wrapped_lines(&error.to_string(), 4))?;
+        writeln!(out, "transaction {id} cannot be read: {}", indented(&error.to_string(), 4))?;
     }
     match (&at_work, &unfinished) {
         // What is unfinished may be what is being done.
@@ -153,7 +153,7 @@ pub(super) fn history(root: &Root, out: &mut dyn Write) -> anyhow::Result<Outcom
         transaction_line(transaction, &boot, at_work.as_deref(), out)?;
     }
     for (id, error) in &broken {
-        writeln!(out, "{id}  cannot be read: {}", wrapped_lines(&error.to_string(), 4))?;
+        writeln!(out, "{id}  cannot be read: {}", indented(&error.to_string(), 4))?;
     }
     Ok(if broken.is_empty() { Outcome::Done } else { Outcome::Found })
 }
