@@ -147,9 +147,9 @@ fn what_a_step_that_was_cut_had_moved_is_nobody_elses() -> Result<()> {
     let case = Case::new()?;
     // One value under two names.
     fs::remove_file(case.at(SECOND))?;
-    std::os::unix::fs::symlink(FIRST, case.at(SECOND))?;
+    std::os::unix::fs::symlink("../../vm/stat_interval", case.at(SECOND))?;
     let before = case.host.snapshot();
-    let cut = case.meddled_at(&case.apply(), "write:signal=KILL:when=1", &[SECOND])?;
+    let cut = case.meddled_at(&case.apply(), "write:signal=KILL:when=2", &[FIRST])?;
     assert_ne!(cut.code, Some(0));
     // It was written, and nothing looked at the first again.
     case.host.put(SECOND, "55");
