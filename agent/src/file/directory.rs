@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -374,10 +374,11 @@ impl Directory {
         self.entry(name).is_ok_and(|entry| entry.is_some_and(|entry| entry.is_same_as(open)))
     }
 
-    /// Its inode; 0 where that cannot be told.
+    /// Where it is now, from the root, without links (proc_pid_fd(5)); `None` where it was removed.
     #[must_use]
-    pub fn inode(&self) -> u64 {
-        fstat(&self.descriptor).map_or(0, |stat| stat.st_ino)
+    pub fn real_path(&self) -> Option<PathBuf> {
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", self.descriptor.as_raw_fd())).ok()?;
+        fstat(&self.descriptor).is_ok_and(|stat| stat.st_nlink > 0).then_some(path)
     }
 
     /// Whether it is the directory of another descriptor.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::RenameFlags;
+use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
 
 use super::schema::{COUNTERS, FRAMES, SAMPLES, STACKS, THREADS};
 use super::{META_FILE, RecordingError};
@@ -73,7 +73,7 @@ impl Destination {
         }
         let marks = Marks::of(&directory).ok_or_else(occupied)?;
         // Who may rename directories here cannot have another one removed: each says where it was written.
-        if let Some(error) = moved.filter(|_| marks.written_as.as_ref() != Some(&self.written_as())) {
+        if let Some(error) = moved.filter(|_| marks.written_as.is_none() || marks.written_as != self.written_as()) {
             return Err(error.into());
         }
         let files = marks.into_files();
@@ -83,9 +83,9 @@ impl Destination {
         }
     }
 
-    /// Where a recording is that is written here.
-    pub(super) fn written_as(&self) -> WrittenAs {
-        WrittenAs { name: self.name().to_string_lossy().into_owned(), directory: self.directory().inode() }
+    /// The path of a recording that is written here, from the root and without links.
+    pub(super) fn written_as(&self) -> Option<String> {
+        self.directory().real_path()?.join(self.name()).into_os_string().into_string().ok()
     }
 
     fn directory(&self) -> &Directory {
@@ -274,14 +274,6 @@ pub(super) fn written_files() -> impl Iterator<Item = &'static OsStr> {
     [SAMPLES.file, STACKS.file, FRAMES.file, THREADS.file, COUNTERS.file, META_FILE].into_iter().map(OsStr::new)
 }
 
-/// Under which name a recording was written, and in which directory. It may be somewhere else now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct WrittenAs {
-    name: String,
-    /// Its inode.
-    directory: u64,
-}
-
 /// What tells a recording from another directory, and what quell wrote into it.
 #[derive(Deserialize)]
 struct Marks {
@@ -291,8 +283,9 @@ struct Marks {
     quell: String,
     #[serde(default)]
     files: BTreeMap<String, IgnoredAny>,
+    /// Where it was written. It may be somewhere else now.
     #[serde(default)]
-    written_as: Option<WrittenAs>,
+    written_as: Option<String>,
 }
 
 impl Marks {

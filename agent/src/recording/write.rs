@@ -10,7 +10,7 @@ use parquet::errors::ParquetError;
 use serde::Serialize;
 
 use super::check::FileCheck;
-use super::replace::{Destination, Published, Replaceable, Staging, WrittenAs, written_files};
+use super::replace::{Destination, Published, Replaceable, Staging, written_files};
 use super::schema::{COUNTERS, FRAMES, OFF_CPU_COUNTERS, SAMPLES, STACKS, THREADS, Table, frame_kind, sample_kind};
 use super::table_write::{Columns, write_table};
 use super::{META_FILE, RecordingError};
@@ -99,7 +99,8 @@ struct MetaFile<'a> {
     #[serde(flatten)]
     meta: &'a Meta,
     files: &'a BTreeMap<&'static str, FileCheck>,
-    written_as: WrittenAs,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    written_as: Option<String>,
 }
 
 fn write_files(

@@ -6,7 +6,7 @@ use anyhow::Result;
 use quell::tune::journal::Phase;
 use quell_tests::fake_host::two_socket_intel;
 
-use crate::case::{Case, FIRST, SECOND, THIRD, can_meddle};
+use crate::case::{Case, SECOND, THIRD, can_meddle};
 
 #[test]
 fn a_refused_step_is_as_before_or_undone_whatever_cannot_be_read() -> Result<()> {
