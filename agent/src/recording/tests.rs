@@ -395,8 +395,13 @@ fn a_recording_with_something_else_in_it_is_not_replaced() {
 fn a_recording_is_not_replaced_where_others_can_have_moved_it() {
     let (parent, dir) = written(&smallest());
     fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o777)).expect("chmod");
-    let error = write(&smallest(), &dir).expect_err("a recording that others may mean").to_string();
+    // Where it was written it is the one that is meant; under another name it may not be.
+    write(&smallest(), &dir).expect("replaced");
+    let elsewhere = parent.path().join("z.quell");
+    fs::rename(&dir, &elsewhere).expect("moved");
+    let error = write(&smallest(), &elsewhere).expect_err("a recording that others may mean").to_string();
     assert!(error.contains("others may have moved it there") && error.contains("\nhint: "), "{error}");
+    fs::rename(&elsewhere, &dir).expect("moved back");
     // One that is moved there meanwhile, before it is named and afterwards.
     let destination = Destination::open(&parent.path().join("y.quell")).expect("a free name");
     fs::rename(&dir, parent.path().join("y.quell")).expect("moved");
