@@ -16,6 +16,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::path::Path;
 
 use serde_json::ser::{CharEscape, Formatter};
 
@@ -83,6 +84,12 @@ pub fn shown(text: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn shown_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |letter| letter == '\n' || is_visible(letter))
+}
+
+/// A path as a name, in one line.
+#[must_use]
+pub fn shown_path(path: &Path) -> String {
+    shown(&path.display().to_string()).into_owned()
 }
 
 /// Text that any XML document may hold, and that shows as what it is. `&` and `<` are left to the XML writer.

@@ -154,17 +154,20 @@ pub fn run(role: Role) -> ExitCode {
 }
 
 fn serve(role: Role, socket: UnixStream) -> Result<(), ChildError> {
-    let served = match role {
-        Role::Meter => confine::confine(role).map(|()| meter::serve(socket)),
+    match role {
+        Role::Meter => confine::confine(role).and_then(|()| meter::serve(socket).map_err(unserved)),
         Role::Keeper => {
             let keeper = inspect::Keeper::start();
-            confine::confine(role).map(|()| keeper.serve(socket))
+            confine::confine(role).and_then(|()| keeper.serve(socket).map_err(unserved))
         }
         Role::Readers | Role::Namers => confine::confine(role).and_then(|()| starter::serve(role, socket)),
-        Role::Reader => confine::confine(role).map(|()| inspect::serve_reader(socket)),
-        Role::Namer => confine::confine(role).map(|()| symbolize::serve_namer(socket)),
-    };
-    served?.map_err(|source| ChildError::System { what: "serve requests", source })
+        Role::Reader => confine::confine(role).and_then(|()| inspect::serve_reader(socket).map_err(unserved)),
+        Role::Namer => confine::confine(role).and_then(|()| symbolize::serve_namer(socket).map_err(unserved)),
+    }
+}
+
+fn unserved(source: io::Error) -> ChildError {
+    ChildError::System { what: "serve requests", source }
 }
 
 /// What every child that is executed does first.
@@ -190,9 +193,9 @@ fn prepare(role: Role) -> Result<UnixStream, ChildError> {
 }
 
 /// What a copy of a starter does, whose privileges it has.
-fn run_copy(role: Role, socket: UnixStream) -> Result<io::Result<()>, ChildError> {
+fn run_copy(role: Role, socket: UnixStream) -> Result<(), ChildError> {
     begin(role)?;
-    serve(role, socket).map(Ok)
+    serve(role, socket)
 }
 
 /// What is every process's own.

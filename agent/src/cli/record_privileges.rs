@@ -32,7 +32,6 @@ pub(super) struct Prepared {
 
 /// Does what needs more than the capture does, and drops the rest for good.
 pub(super) fn prepare(outputs: &[Output]) -> anyhow::Result<Prepared> {
-    // The children inherit what they need as it is permitted.
     put_into_effect(&capabilities(&[RECORD_AT_START, RECORD_IF_GIVEN]))?;
     if Capabilities::permitted().has(Capability::SysResource) {
         // aya and perf_event_open would fail of it; EPERM and EINVAL then say so.

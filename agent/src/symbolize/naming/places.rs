@@ -93,22 +93,15 @@ fn pairs(recording: &Recording) -> HashSet<(Pid, FrameId)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::recording;
     use super::*;
-    use crate::profile::{FrameTable, Meta, ModuleTable, Sample, StackTable, ThreadTable};
+    use crate::profile::{Module, Sample};
     use crate::units::{CpuId, Nanos, Tid};
 
     #[test]
     fn the_places_of_a_forger_come_after_those_of_the_others() {
-        let mut recording = Recording {
-            meta: Meta::example(),
-            modules: ModuleTable::default(),
-            frames: FrameTable::default(),
-            stacks: StackTable::default(),
-            threads: ThreadTable::default(),
-            samples: Vec::new(),
-            totals: Vec::new(),
-        };
-        let module = recording.modules.push(crate::profile::Module { path: "/lib/libc.so".into(), build_id: None });
+        let mut recording = recording();
+        let module = recording.modules.push(Module { path: "/lib/libc.so".into(), build_id: None });
         let mut sampled = |pid: u32, places: &[u64]| {
             let frames: Vec<FrameId> = places
                 .iter()

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-fn recording() -> Recording {
+/// One with nothing in it.
+pub(super) fn recording() -> Recording {
     Recording {
         meta: Meta::example(),
         modules: ModuleTable::default(),

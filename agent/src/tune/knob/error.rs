@@ -1,11 +1,11 @@
 //! Why a knob cannot be read or set.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::excerpt;
 use crate::host::lockdown;
-use crate::text::shown;
+use crate::text::shown_path;
 use crate::tune::matched_process::listed as listed_processes;
 use crate::tune::{MatchedProcess, Target, Value};
 
@@ -13,7 +13,7 @@ use crate::tune::{MatchedProcess, Target, Value};
 #[derive(Debug, thiserror::Error)]
 pub enum KnobError {
     /// No permission.
-    #[error("{} may not be changed: {source}; run as root", line_of(path))]
+    #[error("{} may not be changed: {source}; run as root", shown_path(path))]
     Permission {
         /// What was to be read or written.
         path: PathBuf,
@@ -21,7 +21,7 @@ pub enum KnobError {
         source: io::Error,
     },
     /// No permission, for root.
-    #[error("{} may not be changed: {source}; root is refused too{why}", line_of(path))]
+    #[error("{} may not be changed: {source}; root is refused too{why}", shown_path(path))]
     Denied {
         /// What was to be read or written.
         path: PathBuf,
@@ -33,20 +33,20 @@ pub enum KnobError {
     /// Its file is not writable for anybody, so not for root either.
     #[error(
         "{} is read-only, for root too: this kernel lacks what it would set, such as a hardware counter",
-        line_of(path)
+        shown_path(path)
     )]
     Fixed {
         /// What was to be written.
         path: PathBuf,
     },
     /// It is mounted read-only.
-    #[error("{} is mounted read-only, as in a container: set it on the host", line_of(path))]
+    #[error("{} is mounted read-only, as in a container: set it on the host", shown_path(path))]
     ReadOnly {
         /// What was to be written.
         path: PathBuf,
     },
     /// The kernel or driver does not take it.
-    #[error("{} does not take {}: {source}", line_of(path), excerpt::quoted(value))]
+    #[error("{} does not take {}: {source}", shown_path(path), excerpt::quoted(value))]
     Refused {
         /// What was to be written.
         path: PathBuf,
@@ -56,7 +56,7 @@ pub enum KnobError {
         source: io::Error,
     },
     /// It cannot be read.
-    #[error("could not read {}: {source}", line_of(path))]
+    #[error("could not read {}: {source}", shown_path(path))]
     Read {
         /// What.
         path: PathBuf,
@@ -64,7 +64,7 @@ pub enum KnobError {
         source: io::Error,
     },
     /// It holds something else than it should.
-    #[error("could not understand {}: {}", line_of(path), excerpt::message(why))]
+    #[error("could not understand {}: {}", shown_path(path), excerpt::message(why))]
     Understand {
         /// What.
         path: PathBuf,
@@ -72,7 +72,7 @@ pub enum KnobError {
         why: String,
     },
     /// The kernel keeps it to itself: found out by trying.
-    #[error("{} is managed by the kernel: {why}", line_of(path))]
+    #[error("{} is managed by the kernel: {why}", shown_path(path))]
     Managed {
         /// What was to be written.
         path: PathBuf,
@@ -163,11 +163,6 @@ pub enum KnobError {
         /// Why.
         why: String,
     },
-}
-
-/// A path in one line: a journal may name any.
-fn line_of(path: &Path) -> String {
-    shown(&path.display().to_string()).into_owned()
 }
 
 /// `ENOTSUPP`, include/linux/errno.h: the kernel's own, which no library has words for. It is the answer of

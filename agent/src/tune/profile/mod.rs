@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use super::{ValueError, variables};
 use crate::excerpt;
 use crate::host::Root;
-use crate::text::shown;
+use crate::text::{shown, shown_path};
 use folder::Folder;
 
 pub(super) use bounds::{ALL_EXPANDED, Budget, DEPTH, EXPANDED, RULES, WANTED, WORDS};
@@ -76,7 +76,7 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", path(&self.file), self.line, shown(&self.key))
+        write!(f, "{}:{}: {}", shown_path(&self.file), self.line, shown(&self.key))
     }
 }
 
@@ -102,7 +102,7 @@ pub enum ProfileError {
         known: Vec<String>,
     },
     /// A file cannot be read.
-    #[error("could not read the profile {}", path(file))]
+    #[error("could not read the profile {}", shown_path(file))]
     Read {
         /// The file.
         file: PathBuf,
@@ -110,7 +110,7 @@ pub enum ProfileError {
         source: std::io::Error,
     },
     /// It is no TOML, or has keys that profiles do not have.
-    #[error("{}:{line}: {why}", path(file))]
+    #[error("{}:{line}: {why}", shown_path(file))]
     Syntax {
         /// The file.
         file: PathBuf,
@@ -180,11 +180,6 @@ fn included(from: Option<&Place>) -> String {
 /// The end of a message about a name that is not known.
 fn likely(near: Option<&str>) -> String {
     near.map_or_else(String::new, |near| format!(", did you mean `{}`?", shown(near)))
-}
-
-/// A path in one line.
-fn path(path: &Path) -> String {
-    shown(&path.display().to_string()).into_owned()
 }
 
 /// Where profiles of the host's own are, before the shipped ones.
