@@ -88,8 +88,14 @@ impl Running {
             if self.has_ended()? {
                 bail!("quell ended before its capture began");
             }
-            // It waits for the first time when all is attached and begun: for the end of the capture.
-            let waits = || fs::read_to_string(format!("/proc/{pid}/syscall")).is_ok_and(|call| polls(&call));
+            // With its probes attached it lets go of the capability that attaching took. It has waited for children before, so
+            // that it waits says something only afterwards: it has come to its main loop, or to what that calls.
+            let task = format!("/proc/{pid}");
+            let read = |file: &str| fs::read_to_string(format!("{task}/{file}"));
+            let waits = || {
+                read("status").is_ok_and(|status| !may_attach(&status))
+                    && read("syscall").is_ok_and(|call| polls(&call))
+            };
             let at_work = |name: &String| ["quell_cpu", "quell_waking"].contains(&name.as_str());
             Ok((waits() && kernel::held_by(pid)?.iter().any(at_work)).then_some(()))
         })
@@ -126,6 +132,13 @@ fn polls(call: &str) -> bool {
     #[cfg(not(target_arch = "x86_64"))]
     const POLL: [libc::c_long; 1] = [libc::SYS_ppoll];
     call.split(' ').next().and_then(|number| number.parse().ok()).is_some_and(|number| POLL.contains(&number))
+}
+
+/// Whether a process has `CAP_DAC_READ_SEARCH` (bit 2), by its `/proc/PID/status`. `quell record` keeps it until its probes are
+/// attached, since Debian's tracefs can be read by root alone.
+fn may_attach(status: &str) -> bool {
+    let permitted = status.lines().find_map(|line| line.strip_prefix("CapPrm:"));
+    permitted.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 << 2 != 0)
 }
 
 impl Drop for Running {
