@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use quell_tests::agent::Workdir;
 use quell_tests::fixture::{Burned, Fixture};
 use quell_tests::hostile::{self, Hostile, HostileElf, section, symbols};
@@ -208,7 +209,42 @@ fn a_sleeper_whose_memory_never_comes_does_not_hold_up_the_capture() -> Result<(
     };
     let (recorded, _) = captured(&dir)?;
     drop(stalled);
+    // It is not asked for: to touch it would leave a reader behind that nobody can kill.
+    assert_eq!(recorded.recording.meta.losses.unanswered, 0);
+    kernel::nothing_left_behind()
+}
+
+#[test]
+fn readers_that_hang_are_replaced_and_their_requests_counted() -> Result<()> {
+    if !can_run("readers_that_hang_are_replaced_and_their_requests_counted") {
+        return Ok(());
+    }
+    let _alone = turns::alone();
+    let dir = open_to_all()?;
+    let quell = dir.spawn(FLAGS)?;
+    quell.captures()?;
+    let pid = quell.pid()?.as_raw();
+    let readers: Vec<i32> = descendants(pid)?
+        .into_iter()
+        .filter(|(_, comm)| comm.trim_end() == "quell-reader")
+        .map(|(pid, _)| pid)
+        .collect();
+    ensure!(!readers.is_empty(), "no reader");
+    for reader in &readers {
+        kill(Pid::from_raw(*reader), Signal::SIGSTOP)?;
+    }
+    let mut burn = Fixture::start("burn", &["--seconds", "2"])?;
+    burn.go()?;
+    let burned: Burned = burn.finish()?;
+    turns::until("a reader that hangs is ended", || {
+        let there = descendants(pid)?;
+        Ok(readers.iter().any(|reader| !there.contains_key(reader)).then_some(()))
+    })?;
+    quell.signal(Signal::SIGINT)?;
+    quell.wait()?.expect_code(0)?;
+    let recorded = Recorded::read(&dir.path("x.quell"))?;
     assert!(recorded.recording.meta.losses.unanswered > 0);
+    assert!(recorded.burning(burned.pid).samples > 10);
     kernel::nothing_left_behind()
 }
 

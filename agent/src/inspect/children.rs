@@ -114,12 +114,10 @@ impl Children {
             Ok(message) => Ok(message.data),
             Err(error) => {
                 self.reader.discard();
+                self.reading.strike(pid);
                 Err(match error {
                     CallError::Failed(error) => error,
-                    CallError::TimedOut | CallError::Cancelled => {
-                        self.reading.strike(pid);
-                        io::ErrorKind::TimedOut.into()
-                    }
+                    CallError::TimedOut | CallError::Cancelled => io::ErrorKind::TimedOut.into(),
                 })
             }
         }
@@ -133,10 +131,7 @@ impl Children {
             let limits = Limits { blocked: self.opening.patience(), cpu: CPU };
             let watch = self.watch.get_or_insert_with(|| worker.watch(limits));
             let answer = match worker.try_receive::<Reply>() {
-                Ok(None) if worker.has_expired(watch) => {
-                    self.opening.strike(first.pid);
-                    Err(io::ErrorKind::TimedOut.into())
-                }
+                Ok(None) if worker.has_expired(watch) => Err(io::ErrorKind::TimedOut.into()),
                 Ok(None) => return,
                 Ok(Some(Message { head: Reply::Opened(owner), .. })) => Ok(Ok(owner)),
                 Ok(Some(Message { head: Reply::Refused { errno }, .. })) => {
@@ -148,6 +143,7 @@ impl Children {
             self.watch = None;
             let answer = answer.unwrap_or_else(|error| {
                 self.opener.discard();
+                self.opening.strike(first.pid);
                 Err(error)
             });
             if let Some(Waiting { number, .. }) = self.asked.pop_front() {

@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, major, minor};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, SysconfVar, sysconf};
 
 use super::protocol::{Handed, Mapped, Owner, Reply, Request};
 use super::{MAX_MAPS, MAX_MEMORY, MAX_REQUEST};
@@ -76,16 +76,20 @@ pub(super) fn maps(pid: u32) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Memory from `address` on: as much as can be read without a gap.
+/// Memory from `address` on: as much as is resident, without a gap.
+///
+/// To touch a page that is not resident would fault it in for its process, and would wait for whoever provides it: a file
+/// system in user space, or a holder of a userfaultfd, may take for ever, and this child could not be killed meanwhile.
+/// A page that goes between the look and the copy leads there still, which [`strikes`](super::strikes) bounds.
 pub(super) fn memory(pid: u32, address: u64, length: u32) -> io::Result<Vec<u8>> {
+    let page = page_size();
+    let mut bytes = vec![0; resident(pid, address, length.min(MAX_MEMORY), page)? as usize];
+    let end = address + bytes.len() as u64;
     // A transfer ends only between elements (process_vm_readv(2)), hence one for each page.
-    const PAGE: u64 = 4_096;
-    let end = address.saturating_add(u64::from(length.min(MAX_MEMORY)));
-    let mut bytes = vec![0; (end - address) as usize];
     let mut pieces = Vec::new();
     let mut at = address;
     while at < end {
-        let next = (at / PAGE + 1).saturating_mul(PAGE).min(end);
+        let next = (at / page + 1).saturating_mul(page).min(end);
         pieces.push(RemoteIoVec { base: at as usize, len: (next - at) as usize });
         at = next;
     }
@@ -93,6 +97,40 @@ pub(super) fn memory(pid: u32, address: u64, length: u32) -> io::Result<Vec<u8>>
     let read = process_vm_readv(pid, &mut [IoSliceMut::new(&mut bytes)], &pieces)?;
     bytes.truncate(read);
     Ok(bytes)
+}
+
+/// How many of `length` bytes are resident from `address` on: an entry of 64 bits for each page, of which the highest says so
+/// (Documentation/admin-guide/mm/pagemap.rst; Linux 2.6.25). All of them where the kernel has no such file.
+///
+/// # Errors
+/// `EFAULT` where the first one is not.
+fn resident(pid: u32, address: u64, length: u32, page: u64) -> io::Result<u64> {
+    const PRESENT: u64 = 1 << 63;
+    let length = u64::from(length).min(u64::MAX - address);
+    let first = address / page;
+    let pages = (address + length).div_ceil(page) - first;
+    let file = match File::open(format!("/proc/{pid}/pagemap")) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && Path::new(&format!("/proc/{pid}/maps")).exists() => {
+            return Ok(length);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut entries = vec![0; pages as usize * 8];
+    // Short where the address space ends.
+    let read = file.read_at(&mut entries, first * 8)?;
+    let present = |entry: &[u8]| entry.try_into().is_ok_and(|entry| u64::from_ne_bytes(entry) & PRESENT != 0);
+    let count = entries[..read].chunks_exact(8).take_while(|entry| present(entry)).count() as u64;
+    match (first + count).saturating_mul(page).saturating_sub(address).min(length) {
+        0 => Err(Errno::EFAULT.into()),
+        bytes => Ok(bytes),
+    }
+}
+
+/// By sysconf(3), which makes no system call.
+fn page_size() -> u64 {
+    let size = sysconf(SysconfVar::PAGE_SIZE);
+    size.ok().flatten().and_then(|size| u64::try_from(size).ok()).unwrap_or(4_096)
 }
 
 /// By the mapping itself, which also reaches deleted files and other mount namespaces but needs `CAP_SYS_ADMIN` or
@@ -197,8 +235,20 @@ mod tests {
         let stack = std::fs::read_to_string("/proc/self/maps").expect("maps");
         let range = stack.lines().find(|line| line.ends_with("[stack]")).and_then(|line| line.split(' ').next());
         let end = range.and_then(|range| u64::from_str_radix(range.split_once('-')?.1, 16).ok()).expect("a stack");
-        let read = memory(std::process::id(), end - 5_000, 20_000).expect("its end");
-        assert_eq!(read.len(), 5_000);
+        let read = memory(std::process::id(), end - 1_000, 20_000).expect("its end, with the environment");
+        assert_eq!(read.len(), 1_000);
+    }
+
+    #[test]
+    fn a_page_that_is_not_resident_is_left_alone() {
+        // More than malloc(3) ever takes from memory that it had before.
+        const FRESH: usize = 64 << 20;
+        let mut bytes: Vec<u8> = Vec::with_capacity(FRESH);
+        bytes.push(1);
+        let (own, address) = (std::process::id(), bytes.as_ptr() as u64);
+        assert_eq!(memory(own, address, 1).ok(), Some(vec![1]));
+        let untouched = memory(own, address + FRESH as u64 / 2, 8);
+        assert_eq!(untouched.expect_err("not resident").raw_os_error(), Some(libc::EFAULT));
     }
 
     #[test]

@@ -100,7 +100,7 @@ pub struct Losses {
     /// Processes and files that were forgotten for want of memory: their code may lack names.
     #[serde(default)]
     pub evicted: u64,
-    /// Processes and files that did not answer in time: their code may lack names, and sleepers their user stacks.
+    /// Reads of memory, mappings and files without an answer in time, or whose reader died: their code may lack names, and sleepers their user stacks.
     #[serde(default)]
     pub unanswered: u64,
 }
@@ -121,7 +121,7 @@ impl Losses {
             (self.unknown_records, "unknown records", "unknown record"),
             (self.lost_mappings, "code mappings lost", "code mapping lost"),
             (self.evicted, "processes and files forgotten, memory limit", "process or file forgotten, memory limit"),
-            (self.unanswered, "reads of processes timed out", "read of a process timed out"),
+            (self.unanswered, "reads of processes without an answer", "read of a process without an answer"),
         ]
         .map(|(count, name, of_one)| Loss { count, name, of_one })
     }
