@@ -1,13 +1,13 @@
 //! From the path of a cgroup to what eBPF programs compare.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, FsType, statfs};
+
+use super::{Mount, mounts};
 
 /// `CGROUP_SUPER_MAGIC` of include/uapi/linux/magic.h: version 1.
 const CGROUP1_SUPER_MAGIC: FsType = FsType(0x0027_e0eb);
@@ -67,7 +67,8 @@ pub fn cgroup(path: &Path) -> Result<Cgroup, CgroupError> {
     let read = |source: io::Error| CgroupError::Read { path: path.to_owned(), source };
     let directory = path.canonicalize().map_err(read)?;
     let metadata = directory.metadata().map_err(read)?;
-    let mounts = mounts(&fs::read("/proc/self/mountinfo").map_err(read)?);
+    let mut mounts = mounts(&fs::read("/proc/self/mountinfo").map_err(read)?);
+    mounts.retain(|mount| mount.kind == b"cgroup2");
     let hint =
         mounts.first().map(|mount| format!("; version 2 is mounted at {}", mount.point.display())).unwrap_or_default();
     match statfs(&directory).map_err(|errno| read(errno.into()))?.filesystem_type() {
@@ -85,37 +86,6 @@ pub fn cgroup(path: &Path) -> Result<Cgroup, CgroupError> {
 /// `PROC_CGROUP_INIT_INO` of include/linux/proc_ns.h.
 const INITIAL_NAMESPACE: u64 = 0xEFFF_FFFB;
 
-struct Mount {
-    point: PathBuf,
-    /// What of the hierarchy is mounted there; `/` for all of it.
-    root: PathBuf,
-}
-
-/// The mounts of version 2 in `/proc/self/mountinfo` (proc_pid_mountinfo(5)). Paths are bytes, with some of them in octal: what a
-/// container or a user's mount is called is no reason not to find the others.
-fn mounts(info: &[u8]) -> Vec<Mount> {
-    let mount = |line: &[u8]| {
-        let mut words = line.split(|&byte| byte == b' ');
-        let (root, point) = (words.nth(3)?, words.next()?);
-        // Of optional fields there are any number, up to a hyphen.
-        words.by_ref().find(|word| *word == b"-")?;
-        (words.next()? == b"cgroup2").then(|| Mount { point: unescaped(point), root: unescaped(root) })
-    };
-    info.split(|&byte| byte == b'\n').filter_map(mount).collect()
-}
-
-/// A path in which `\\040` stands for a space (mangle_path, fs/seq_file.c).
-fn unescaped(text: &[u8]) -> PathBuf {
-    let (mut path, mut rest) = (Vec::new(), text);
-    while let Some((&byte, after)) = rest.split_first() {
-        let code = after.get(..3).filter(|_| byte == b'\\').and_then(|code| std::str::from_utf8(code).ok());
-        let escaped = code.and_then(|code| u8::from_str_radix(code, 8).ok());
-        path.push(escaped.unwrap_or(byte));
-        rest = if escaped.is_some() { &after[3..] } else { after };
-    }
-    PathBuf::from(OsString::from_vec(path))
-}
-
 fn level(mounts: &[Mount], directory: &Path) -> Option<u32> {
     // The innermost mount is the one that a path goes through.
     let mount = mounts
@@ -132,21 +102,8 @@ mod tests {
     use super::*;
 
     fn mount(point: &str, root: &str) -> Mount {
-        Mount { point: PathBuf::from(point), root: PathBuf::from(root) }
-    }
-
-    #[test]
-    fn mounts_are_found_whatever_others_are_called() {
-        let info = b"30 1 0:26 / /sys rw - sysfs sysfs rw\n\
-            31 30 0:27 / /mnt/\xff\xfe rw shared:1 - tmpfs tmpfs rw\n\
-            32 30 0:28 /a\\040b /sys/fs/cgr\\134oup rw shared:9 master:1 - cgroup2 cgroup2 rw\n\
-            33 30 0:28 / /mnt/k\xc3 rw - cgroup2 none rw\n\nbroken\n";
-        let found = mounts(info);
-        let expected = [("/sys/fs/cgr\\oup".into(), "/a b".into()), (unescaped(b"/mnt/k\xc3"), PathBuf::from("/"))];
-        assert_eq!(
-            found.into_iter().map(|mount| (mount.point, mount.root)).collect::<Vec<(PathBuf, PathBuf)>>(),
-            expected
-        );
+        let (point, root) = (PathBuf::from(point), PathBuf::from(root));
+        Mount { point, root, kind: b"cgroup2".to_vec(), options: Vec::new() }
     }
 
     #[test]

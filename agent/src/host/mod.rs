@@ -10,6 +10,7 @@ mod features;
 mod helpers;
 mod kernel_version;
 pub(crate) mod lockdown;
+mod mounts;
 mod nics;
 mod offsets;
 mod perf;
@@ -35,6 +36,7 @@ pub use checkup::{Check, Checkup, Group, ProbeState, ProbeVerdict, Status, check
 pub use features::{Features, Mechanisms, Support};
 pub use helpers::Helpers;
 pub use kernel_version::{KernelVersion, KernelVersionError};
+pub(crate) use mounts::{Mount, mounts};
 pub use nics::{Nic, nics};
 pub use offsets::{MissingField, TaskOffsets, offsets};
 pub use perf::PerfEvents;

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::Pid;
 
+use crate::host::{Mount, mounts};
+
 /// A cgroup of a process, of one hierarchy: a line of `/proc/PID/cgroup` (cgroups(7)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Membership {
@@ -18,8 +20,7 @@ struct Membership {
 /// Takes a process that was just started out of the caller's cgroups, into the root of each hierarchy, and from the top of the list of
 /// those that are killed for memory. What is refused is left: [`shared`] tells.
 pub(super) fn leave(pid: Pid) {
-    let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let mounts = String::from_utf8_lossy(&mounts).into_owned();
+    let mounts = mounts(&fs::read("/proc/self/mountinfo").unwrap_or_default());
     for own in memberships(pid).unwrap_or_default() {
         if own.path == Path::new("/") {
             continue;
@@ -60,34 +61,25 @@ fn membership(line: &str) -> Option<Membership> {
     Some(Membership { hierarchy: fields.next()?.to_owned(), path: fields.next()?.into() })
 }
 
-/// Where the root of a hierarchy is mounted (proc_pid_mountinfo(5)).
-fn mount_of(mounts: &str, hierarchy: &str) -> Option<PathBuf> {
-    mounts.lines().find_map(|line| {
-        let (place, rest) = line.split_once(" - ")?;
-        let (root, point) = {
-            let mut fields = place.split(' ').skip(3);
-            (fields.next()?, fields.next()?)
-        };
-        let mut rest = rest.split(' ');
-        let (kind, options) = (rest.next()?, rest.nth(1)?);
-        let is_it = match hierarchy {
-            "" => kind == "cgroup2",
-            controllers => {
-                // Those of the file are in the order of the kernel's, as the options are, among others.
-                kind == "cgroup"
-                    && controllers.split(',').all(|wanted| options.split(',').any(|option| option == wanted))
-            }
-        };
-        // A path with an escaped character is none of a hierarchy that any system mounts.
-        (is_it && root == "/" && !point.contains('\\')).then(|| PathBuf::from(point))
-    })
+/// Where the root of a hierarchy is mounted.
+fn mount_of<'a>(mounts: &'a [Mount], hierarchy: &str) -> Option<&'a Path> {
+    let is_it = |mount: &&Mount| match hierarchy {
+        "" => mount.kind == b"cgroup2",
+        // Those of the file are in the order of the kernel's, as the options are, among others.
+        controllers => {
+            let has =
+                |wanted: &str| mount.options.split(|byte| *byte == b',').any(|option| option == wanted.as_bytes());
+            mount.kind == b"cgroup" && controllers.split(',').all(has)
+        }
+    };
+    mounts.iter().find(|mount| mount.root == Path::new("/") && is_it(mount)).map(|mount| mount.point.as_path())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const MOUNTS: &str = "\
+    const MOUNTS: &[u8] = b"\
 24 18 0:22 / /proc rw - proc proc rw
 30 24 0:26 /user.slice /other rw,nosuid - cgroup2 cgroup2 rw
 31 24 0:26 / /sys/fs/cgroup/unified rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate
@@ -98,14 +90,15 @@ mod tests {
 
     #[test]
     fn the_root_of_each_hierarchy_is_found_by_what_a_process_says_of_it() {
-        let mount = |line: &str| mount_of(MOUNTS, &membership(line).expect("a line").hierarchy);
+        let mounts = mounts(MOUNTS);
+        let mount = |line: &str| mount_of(&mounts, &membership(line).expect("a line").hierarchy);
         for (line, path) in [
             ("0::/user.slice/a:b", "/sys/fs/cgroup/unified"),
             ("1:name=systemd:/x", "/sys/fs/cgroup/systemd"),
             ("4:cpu,cpuacct:/x", "/sys/fs/cgroup/cpu,cpuacct"),
             ("5:cpuset:/x", "/sys/fs/cgroup/cpuset"),
         ] {
-            assert_eq!(mount(line), Some(PathBuf::from(path)), "{line}");
+            assert_eq!(mount(line), Some(Path::new(path)), "{line}");
         }
         assert_eq!(mount("9:memory:/x"), None, "it is not mounted");
         assert_eq!(membership("0::/a:b").map(|group| group.path), Some(PathBuf::from("/a:b")));
