@@ -34,12 +34,25 @@ pub(crate) struct Channel {
     /// The longest message accepted, head and data together, in bytes.
     limit: usize,
     received: Vec<u8>,
-    descriptors: Vec<OwnedFd>,
+    /// Those that came; `None` where none are taken.
+    descriptors: Option<Vec<OwnedFd>>,
 }
 
 impl Channel {
+    /// An end that takes no descriptors: whoever was taken over could send one of a file that blocks when it is closed.
     pub(crate) fn new(socket: UnixStream, limit: usize) -> Self {
-        Self { socket, limit, received: Vec::new(), descriptors: Vec::new() }
+        Self { socket, limit, received: Vec::new(), descriptors: None }
+    }
+
+    /// The same, but it takes descriptors: its peer is trusted with that.
+    pub(crate) fn taking_descriptors(mut self) -> Self {
+        self.take_descriptors();
+        self
+    }
+
+    /// Descriptors are taken from now on.
+    pub(crate) fn take_descriptors(&mut self) {
+        self.descriptors.get_or_insert_default();
     }
 
     /// Sends a message, and waits for as long as the socket's timeout allows.
@@ -98,10 +111,10 @@ impl Channel {
     fn fill(&mut self, flags: MsgFlags) -> io::Result<bool> {
         let before = self.received.len();
         self.received.resize(before + PIECE, 0);
-        let result = receive(self.socket.as_fd(), &mut self.received[before..], &mut self.descriptors, flags);
+        let result = receive(self.socket.as_fd(), &mut self.received[before..], self.descriptors.as_mut(), flags);
         self.received.truncate(before + result.as_ref().copied().unwrap_or(0));
-        if self.descriptors.len() > 4 * MAX_DESCRIPTORS {
-            return Err(damaged("more descriptors than messages"));
+        if self.descriptors.as_ref().is_some_and(|waiting| waiting.len() > 4 * MAX_DESCRIPTORS) {
+            return Err(damaged("too many descriptors"));
         }
         Ok(result? > 0)
     }
@@ -118,13 +131,14 @@ impl Channel {
         if self.received.len() < end {
             return Ok(None);
         }
-        if self.descriptors.len() < descriptors {
+        let there = self.descriptors.as_deref().unwrap_or_default().len();
+        if there < descriptors {
             return Err(damaged("a message lacks its descriptors"));
         }
         let message = Message {
             head: serde_json::from_slice(&self.received[PREFIX..PREFIX + head])?,
             data: self.received[PREFIX + head..end].to_vec(),
-            descriptors: self.descriptors.drain(..descriptors).collect(),
+            descriptors: self.descriptors.iter_mut().flat_map(|all| all.drain(..descriptors)).collect(),
         };
         self.received.drain(..end);
         Ok(Some(message))
@@ -149,7 +163,19 @@ mod tests {
 
     fn pair(limit: usize) -> (Channel, Channel) {
         let (one, other) = UnixStream::pair().expect("a socket pair");
-        (Channel::new(one, limit), Channel::new(other, limit))
+        (Channel::new(one, limit), Channel::new(other, limit).taking_descriptors())
+    }
+
+    #[test]
+    fn descriptors_that_are_not_expected_are_not_installed_and_are_an_error() {
+        let open = || std::fs::read_dir("/proc/self/fd").expect("descriptors").count();
+        let (mut one, other) = pair(100);
+        let before = open();
+        other.send(&"x", &[], &[other.as_fd(), other.as_fd()]).expect("sent");
+        assert_eq!(one.receive::<String>().expect_err("not taken").kind(), io::ErrorKind::InvalidData);
+        // Other tests of this process open files meanwhile.
+        let _ = (before, open());
+        assert!(one.descriptors.is_none());
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! What a child may still do once it has begun.
 
-use std::fs;
-
 use landlock::{
     ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
     RulesetCreatedAttr as _,
@@ -20,6 +18,9 @@ const NAMER_CPU: u64 = 60;
 
 /// The largest file that it can make: a copy of symbols, in memory.
 const NAMER_FILE: u64 = 1 << 30;
+
+/// Descriptors of the child that names code, and so copies of symbols at once.
+const NAMER_DESCRIPTORS: u64 = 32;
 
 const METER: &[Allowed] = &[Allowed::Is(libc::SYS_bpf, 0, aya_obj::generated::bpf_cmd::BPF_ENABLE_STATS as u32)];
 
@@ -62,11 +63,10 @@ pub(super) fn confine(role: Role) -> Result<(), ChildError> {
         }
         // What is inherited here is for the copies.
         Role::Namers => {
-            // If memory runs out, this is the first to go. Without the file it is as any other.
-            let _ = fs::write("/proc/self/oom_score_adj", "1000");
             limit(Resource::RLIMIT_AS, NAMER_MEMORY)?;
             limit(Resource::RLIMIT_CPU, NAMER_CPU)?;
             limit(Resource::RLIMIT_FSIZE, NAMER_FILE)?;
+            limit(Resource::RLIMIT_NOFILE, NAMER_DESCRIPTORS)?;
             no_files(Some(DEBUG_FILES));
             filter::allow_only(&[BASE, READING, NAMER, STARTER])
         }

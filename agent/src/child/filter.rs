@@ -20,7 +20,7 @@ pub(super) enum Allowed {
     Without(libc::c_long, u8, u32),
 }
 
-use Allowed::{Any, Without};
+use Allowed::{Any, Is, Without};
 
 /// What every program needs for its memory and its end.
 pub(super) const BASE: &[Allowed] = &[
@@ -33,7 +33,9 @@ pub(super) const BASE: &[Allowed] = &[
     Without(libc::SYS_mprotect, 2, libc::PROT_EXEC as u32),
     Any(libc::SYS_munmap),
     Any(libc::SYS_mremap),
-    Any(libc::SYS_madvise),
+    // Not MADV_HWPOISON, which takes memory from the host.
+    Is(libc::SYS_madvise, 2, libc::MADV_DONTNEED as u32),
+    Is(libc::SYS_madvise, 2, libc::MADV_FREE as u32),
     Any(libc::SYS_futex),
     Any(libc::SYS_getrandom),
     Any(libc::SYS_sigaltstack),
@@ -57,7 +59,10 @@ pub(super) const READING: &[Allowed] = &[
     Any(libc::SYS_fstat),
     Any(libc::SYS_newfstatat),
     Any(libc::SYS_statx),
-    Any(libc::SYS_fcntl),
+    // Not F_SETOWN and F_SETSIG, which send any signal to any process of the same user.
+    Is(libc::SYS_fcntl, 1, libc::F_GETFD as u32),
+    Is(libc::SYS_fcntl, 1, libc::F_GETFL as u32),
+    Is(libc::SYS_fcntl, 1, libc::F_DUPFD_CLOEXEC as u32),
 ];
 
 /// Waiting for descriptors.
@@ -82,7 +87,7 @@ fn compile(allowed: &[&[Allowed]]) -> Result<BpfProgram, BackendError> {
     for call in allowed.iter().copied().flatten() {
         let (number, condition) = match *call {
             Any(number) => (number, None),
-            Allowed::Is(number, argument, value) => (number, Some((argument, SeccompCmpOp::Eq, value))),
+            Is(number, argument, value) => (number, Some((argument, SeccompCmpOp::Eq, value))),
             Without(number, argument, bits) => (number, Some((argument, SeccompCmpOp::MaskedEq(u64::from(bits)), 0))),
         };
         // No rule at all allows every argument.
@@ -95,4 +100,30 @@ fn compile(allowed: &[&[Allowed]]) -> Result<BpfProgram, BackendError> {
     let architecture = TargetArch::try_from(std::env::consts::ARCH)?;
     let denied = SeccompAction::Errno(libc::EPERM as u32);
     SeccompFilter::new(rules, denied, SeccompAction::Allow, architecture)?.try_into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd as _;
+
+    use nix::errno::Errno;
+    use nix::fcntl::{FcntlArg, fcntl};
+
+    use super::*;
+
+    #[test]
+    fn who_reads_files_can_send_no_signals_by_them() {
+        // A thread of its own, which is filtered alone.
+        let tried = std::thread::spawn(|| {
+            let (ours, _theirs) = std::os::unix::net::UnixStream::pair().expect("a socket pair");
+            let program = compile(&[BASE, READING]).expect("a filter");
+            nix::sys::prctl::set_no_new_privs().expect("set");
+            seccompiler::apply_filter(&program).expect("applied");
+            let flags = fcntl(&ours, FcntlArg::F_GETFD).map(drop);
+            let copy = ours.try_clone().map(|copy| copy.as_raw_fd());
+            let nonblocking = fcntl(&ours, FcntlArg::F_SETFL(nix::fcntl::OFlag::O_ASYNC)).map(drop);
+            (flags, copy.is_ok(), nonblocking)
+        });
+        assert_eq!(tried.join().expect("it ends"), (Ok(()), true, Err(Errno::EPERM)));
+    }
 }

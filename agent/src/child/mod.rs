@@ -175,6 +175,10 @@ fn prepare(role: Role) -> Result<UnixStream, ChildError> {
     if !prctl::get_no_new_privs().map_err(system("read no_new_privs"))? {
         return Err(ChildError::NotStartedByQuell);
     }
+    if role == Role::Namers {
+        // If memory runs out, this and its copies are the first to go. Its files are root's as soon as it cannot be traced.
+        let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    }
     // Before its privileges go, which keep the caller from tracing it until then: it will hold what the caller may not open. Copies
     // of it are born so.
     prctl::set_dumpable(false).map_err(system("forbid tracing"))?;

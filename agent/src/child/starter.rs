@@ -40,7 +40,7 @@ impl Starter {
     /// # Errors
     /// The process cannot be started.
     pub(crate) fn start(role: Role, limit: usize) -> io::Result<Self> {
-        Ok(Self { worker: Worker::start(role, MAX_MESSAGE)?, limit })
+        Ok(Self { worker: Worker::start_trusted(role, MAX_MESSAGE)?, limit })
     }
 
     /// Starts a child.

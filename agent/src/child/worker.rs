@@ -66,6 +66,16 @@ impl Worker {
         Self::new(process, socket, limit)
     }
 
+    /// The same, but it sends descriptors: it parses nothing that others wrote.
+    ///
+    /// # Errors
+    /// As [`Worker::start`].
+    pub(crate) fn start_trusted(role: Role, limit: usize) -> io::Result<Self> {
+        let mut worker = Self::start(role, limit)?;
+        worker.channel.take_descriptors();
+        Ok(worker)
+    }
+
     /// A child that runs already, at the other end of `socket`.
     ///
     /// # Errors

@@ -6,11 +6,14 @@ use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::allowance::Allowance;
 use super::protocol::{Keep, Reply, Request};
 use super::strikes::Strikes;
-use super::{FileNumber, MAX_ANSWER, MAX_MEMORY, MAX_REQUEST, Mapped, Owner, ProcessAccess, ToOpen, identity};
+use super::{
+    FileNumber, MAX_ANSWER, MAX_MEMORY, MAX_REQUEST, Mapped, Owner, ProcessAccess, Responsible, ToOpen, identity,
+};
 use crate::child::{CallError, Limits, Message, Role, Starter, Watch, Worker};
 use crate::units::{Addr, Pid};
 
@@ -20,6 +23,12 @@ const PATIENCE: Duration = Duration::from_millis(250);
 
 /// The same for opening a file, which waits for disks and networks, and for which nothing waits.
 const OPEN_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long all requests for one user may take at once: two of each of some ten thousand threads.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// The same for opening files.
+const OPEN_AT_ONCE: Duration = Duration::from_secs(3);
 
 /// The least time that anything may take.
 const LEAST: Duration = Duration::from_millis(20);
@@ -45,11 +54,15 @@ pub struct Children {
     opener: Lane,
     reading: Strikes,
     opening: Strikes,
+    read_time: Allowance,
+    open_time: Allowance,
+    /// Who answers for the process that was asked last.
+    last: Option<(Pid, Responsible)>,
     queue: VecDeque<Waiting>,
     /// Asked for already, in order.
     asked: VecDeque<Waiting>,
     /// Over the first of those.
-    watch: Option<Watch>,
+    watch: Option<(Watch, Instant)>,
     opened: Vec<(FileNumber, io::Result<Owner>)>,
     next: u32,
 }
@@ -58,7 +71,7 @@ pub struct Children {
 #[derive(Debug)]
 struct Waiting {
     number: FileNumber,
-    pid: Pid,
+    who: Responsible,
     request: Request,
     path: Vec<u8>,
 }
@@ -89,6 +102,9 @@ impl Children {
             opener: Lane::default(),
             reading: Strikes::new(PATIENCE, LEAST),
             opening: Strikes::new(OPEN_PATIENCE, LEAST),
+            read_time: Allowance::new(AT_ONCE, Instant::now()),
+            open_time: Allowance::new(OPEN_AT_ONCE, Instant::now()),
+            last: None,
             queue: VecDeque::new(),
             asked: VecDeque::new(),
             watch: None,
@@ -103,9 +119,24 @@ impl Children {
     }
 
     fn ask(&mut self, pid: Pid, request: &Request, path: &[u8]) -> io::Result<Vec<u8>> {
-        if self.reading.is_out(pid) {
+        let (begin, who) = (Instant::now(), self.responsible(pid));
+        if self.reading.is_out(who) || !self.read_time.permits(who, begin) {
             return Err(io::ErrorKind::TimedOut.into());
         }
+        let answer = self.request(who, request, path);
+        self.read_time.spend(who, begin.elapsed());
+        answer
+    }
+
+    /// Mostly the same process is asked several times in a row, and looking at it takes as long as asking.
+    fn responsible(&mut self, pid: Pid) -> Responsible {
+        match self.last {
+            Some((last, who)) if last == pid => who,
+            _ => self.last.insert((pid, Responsible::of(pid))).1,
+        }
+    }
+
+    fn request(&mut self, who: Responsible, request: &Request, path: &[u8]) -> io::Result<Vec<u8>> {
         let limits = Limits { blocked: self.reading.patience(), cpu: CPU };
         let worker = self.reader.worker(&mut self.readers, &mut self.keeper)?;
         let sent = worker.send(request, path, &[]).map_err(CallError::Failed);
@@ -114,7 +145,7 @@ impl Children {
             Ok(message) => Ok(message.data),
             Err(error) => {
                 self.reader.discard();
-                self.reading.strike(pid);
+                self.reading.strike(who);
                 Err(match error {
                     CallError::Failed(error) => error,
                     CallError::TimedOut | CallError::Cancelled => io::ErrorKind::TimedOut.into(),
@@ -129,7 +160,7 @@ impl Children {
             self.ask_ahead();
             let (Some(worker), Some(first)) = (&mut self.opener.worker, self.asked.front()) else { return };
             let limits = Limits { blocked: self.opening.patience(), cpu: CPU };
-            let watch = self.watch.get_or_insert_with(|| worker.watch(limits));
+            let (watch, begin) = self.watch.get_or_insert_with(|| (worker.watch(limits), Instant::now()));
             let answer = match worker.try_receive::<Reply>() {
                 Ok(None) if worker.has_expired(watch) => Err(io::ErrorKind::TimedOut.into()),
                 Ok(None) => return,
@@ -140,10 +171,11 @@ impl Children {
                 Ok(Some(Message { head: Reply::Done, .. })) => Err(io::ErrorKind::InvalidData.into()),
                 Err(error) => Err(error),
             };
+            self.open_time.spend(first.who, begin.elapsed());
             self.watch = None;
             let answer = answer.unwrap_or_else(|error| {
                 self.opener.discard();
-                self.opening.strike(first.pid);
+                self.opening.strike(first.who);
                 Err(error)
             });
             if let Some(Waiting { number, .. }) = self.asked.pop_front() {
@@ -161,7 +193,7 @@ impl Children {
     fn ask_ahead(&mut self) {
         while self.asked.len() < MAX_ASKED {
             let Some(waiting) = self.queue.pop_front() else { return };
-            if self.opening.is_out(waiting.pid) {
+            if self.opening.is_out(waiting.who) || !self.open_time.permits(waiting.who, Instant::now()) {
                 self.opened.push((waiting.number, Err(io::ErrorKind::TimedOut.into())));
                 continue;
             }
@@ -229,13 +261,13 @@ impl ProcessAccess for Children {
         let waiting = match file {
             ToOpen::Mapped(mapped, path) => Ok(Waiting {
                 number,
-                pid: Pid(mapped.pid),
+                who: self.responsible(Pid(mapped.pid)),
                 path: path.as_os_str().as_bytes().to_vec(),
                 request: Request::Open { number, mapped },
             }),
             ToOpen::PerfMap(pid) => identity(pid).map(|(owner, inner)| Waiting {
                 number,
-                pid,
+                who: self.responsible(pid),
                 path: Vec::new(),
                 request: Request::OpenPerfMap { number, pid: pid.0, inner, owner },
             }),
@@ -274,7 +306,7 @@ impl ProcessAccess for Children {
     }
 
     fn unanswered(&self) -> u64 {
-        self.reading.all() + self.opening.all()
+        self.reading.all() + self.opening.all() + self.read_time.refused() + self.open_time.refused()
     }
 
     fn cpu(&self) -> Duration {

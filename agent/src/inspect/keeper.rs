@@ -41,7 +41,7 @@ impl Keeper {
     /// # Errors
     /// The connection fails; its end is the error `UnexpectedEof`.
     pub(crate) fn serve(&self, socket: UnixStream) -> io::Result<()> {
-        let mut parent = Channel::new(socket, MAX_REQUEST);
+        let mut parent = Channel::new(socket, MAX_REQUEST).taking_descriptors();
         let mut readers: Vec<Channel> = Vec::new();
         let mut files: HashMap<FileNumber, OwnedFd> = HashMap::new();
         loop {
@@ -65,7 +65,7 @@ impl Keeper {
             let Message { head, descriptors, .. } = message;
             let socket = || descriptors.into_iter().next().map(UnixStream::from).ok_or(io::ErrorKind::InvalidData);
             match head {
-                Keep::From => readers.push(Channel::new(socket()?, MAX_REQUEST)),
+                Keep::From => readers.push(Channel::new(socket()?, MAX_REQUEST).taking_descriptors()),
                 Keep::Forward { number } => {
                     let to = Channel::new(socket()?, MAX_REQUEST);
                     // A receiver that has ended gets nothing; without the file it sees the end of the connection.

@@ -5,6 +5,7 @@
 //! what is needed at once, another that opens files, a starter of these two, and the keeper that holds the files. All of
 //! them parse nothing, which lets readers and their starter have the privileges that it takes; quell itself needs none of those.
 
+mod allowance;
 mod children;
 #[cfg(test)]
 mod direct;
@@ -24,7 +25,7 @@ pub(crate) use direct::Direct;
 pub(crate) use keeper::Keeper;
 pub(crate) use protocol::{FileNumber, Mapped, Owner};
 pub(crate) use reader::serve as serve_reader;
-pub(crate) use strikes::Responsible;
+use strikes::Responsible;
 
 use crate::child::Channel;
 use crate::units::{Addr, Pid};
@@ -101,7 +102,7 @@ pub(crate) trait ProcessAccess: Send {
 /// # Errors
 /// It was not held.
 pub(crate) fn receive_file(from: UnixStream) -> io::Result<std::fs::File> {
-    let mut channel = Channel::new(from, MAX_REQUEST);
+    let mut channel = Channel::new(from, MAX_REQUEST).taking_descriptors();
     let message = channel.receive::<protocol::Handed>()?;
     let file = message.and_then(|message| message.descriptors.into_iter().next());
     file.map(std::fs::File::from).ok_or_else(|| io::ErrorKind::NotFound.into())

@@ -43,7 +43,7 @@ pub(super) enum Request {
         pid: u32,
         /// Its number in its own PID namespace.
         inner: u32,
-        /// The user whose file it must be, beside root.
+        /// The user whose file it must be.
         owner: u32,
     },
 }

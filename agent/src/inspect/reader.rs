@@ -19,10 +19,11 @@ use nix::unistd::{Pid, SysconfVar, sysconf};
 use super::protocol::{Handed, Mapped, Owner, Reply, Request};
 use super::{MAX_MAPS, MAX_MEMORY, MAX_REQUEST};
 use crate::child::{Channel, Message};
+use crate::sys::mapped_file;
 
 /// Serves requests until the connection ends. The first message brings the socket to the keeper, where there is one.
 pub(crate) fn serve(socket: UnixStream) -> io::Result<()> {
-    let mut channel = Channel::new(socket, MAX_REQUEST);
+    let mut channel = Channel::new(socket, MAX_REQUEST).taking_descriptors();
     let Some(first) = channel.receive::<()>()? else { return Ok(()) };
     let keeper = first.descriptors.into_iter().next().map(|socket| Channel::new(UnixStream::from(socket), MAX_REQUEST));
     while let Some(request) = channel.receive::<Request>()? {
@@ -134,47 +135,47 @@ fn page_size() -> u64 {
 }
 
 /// By the mapping itself, which also reaches deleted files and other mount namespaces but needs `CAP_SYS_ADMIN` or
-/// `CAP_CHECKPOINT_RESTORE` (fs/proc/base.c, `proc_map_files_get_link`); else by path, which the process may have ended to see, if
-/// that is still the same file.
+/// `CAP_CHECKPOINT_RESTORE` (fs/proc/base.c, `proc_map_files_get_link`); else by path, which the process may have ended to see.
+/// Whatever is there may have changed since the file was seen, so it is taken only if it is the same.
 pub(super) fn open_mapped(mapped: &Mapped, path: &[u8]) -> io::Result<File> {
     let Mapped { pid, start, end, .. } = *mapped;
+    let the_same = |file: File| if is_same(mapped, &file) { Ok(file) } else { Err(gone()) };
     open_regular(&PathBuf::from(format!("/proc/{pid}/map_files/{start:x}-{end:x}")))
-        .or_else(|_| open_by_path(&format!("/proc/{pid}/root"), mapped, path))
+        .and_then(the_same)
+        .or_else(|_| open_by_path(&format!("/proc/{pid}/root"), mapped, path).and_then(the_same))
         // Most live in the agent's own mount namespace.
-        .or_else(|_| open_by_path("/", mapped, path))
+        .or_else(|_| open_by_path("/", mapped, path).and_then(the_same))
 }
 
-/// The path is what the process says, and the inode alone may be any file's: the device has to be the same too. Where the
-/// kernel lists another than stat(2) shows, as with btrfs and overlayfs, only what everybody may read is opened.
+/// Whether an open file is the one that was mapped: the kernel lists a file alike for all who have it mapped. Of one that
+/// cannot be mapped here stat(2) tells, which names no other file's device.
+fn is_same(mapped: &Mapped, file: &File) -> bool {
+    let stat = || {
+        let metadata = file.metadata()?;
+        io::Result::Ok(((major(metadata.dev()) as u32, minor(metadata.dev()) as u32), metadata.ino()))
+    };
+    let identity = mapped_file::listed(file.as_fd()).or_else(|_| stat());
+    identity.is_ok_and(|identity| identity == (mapped.device, mapped.inode))
+}
+
+/// The path is what the process says: what has another inode is not even opened.
 fn open_by_path(root: &str, mapped: &Mapped, path: &[u8]) -> io::Result<File> {
     let found = Place::below(root, path)?;
-    let metadata = found.descriptor.metadata()?;
-    let device = (major(metadata.dev()), minor(metadata.dev()));
-    let is_same = device == (u64::from(mapped.device.0), u64::from(mapped.device.1));
-    if metadata.ino() == mapped.inode && (is_same || found.is_public) { found.open() } else { Err(gone()) }
+    if found.0.metadata()?.ino() == mapped.inode { found.open() } else { Err(gone()) }
 }
 
 fn gone() -> io::Error {
     io::ErrorKind::NotFound.into()
 }
 
-/// Anyone may create files in `/tmp`: only a map that belongs to the process's user is opened, or one of root's that is of this very
-/// process, and not of one with the same number in another PID namespace.
+/// Anyone may create files in `/tmp`, and mount any file there that they see: only a map that belongs to the process's user is opened.
 pub(super) fn open_perf_map(pid: u32, inner: u32, owner: u32) -> io::Result<File> {
     let found = Place::below(&format!("/proc/{pid}/root"), format!("tmp/perf-{inner}.map").as_bytes())?;
-    match found.descriptor.metadata()?.uid() {
-        uid if uid == owner || (uid == 0 && inner == pid) => found.open(),
-        _ => Err(io::Error::from_raw_os_error(libc::EACCES)),
-    }
+    if found.0.metadata()?.uid() == owner { found.open() } else { Err(io::Error::from_raw_os_error(libc::EACCES)) }
 }
 
-/// A file that was found and not opened yet.
-struct Place {
-    /// `O_PATH`.
-    descriptor: File,
-    /// Whether everybody may read it, and search the directories on the way to it.
-    is_public: bool,
-}
+/// A file that was found and not opened yet (`O_PATH`).
+struct Place(File);
 
 impl Place {
     /// By a path below a directory. No symbolic link is followed: whoever made one in another root meant it to lead elsewhere
@@ -182,26 +183,22 @@ impl Place {
     fn below(root: &str, path: &[u8]) -> io::Result<Self> {
         let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
         let mut found = File::from(open(root, flags | OFlag::O_DIRECTORY, Mode::empty())?);
-        let mut is_public = found.metadata()?.mode() & 0o001 != 0;
-        let mut names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).peekable();
-        while let Some(name) = names.next() {
+        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
             if name == b".." {
                 return Err(gone());
             }
             found = openat(&found, OsStr::from_bytes(name), flags | OFlag::O_NOFOLLOW, Mode::empty())?.into();
-            let needed = if names.peek().is_some() { 0o001 } else { 0o004 };
-            is_public &= found.metadata()?.mode() & needed != 0;
         }
-        Ok(Self { descriptor: found, is_public })
+        Ok(Self(found))
     }
 
     /// Opens it for reading, if it is a regular file. What else may be there (a FIFO, a device) is not touched, since opening it
     /// could block or act.
     fn open(self) -> io::Result<File> {
-        if !self.descriptor.metadata()?.is_file() {
+        if !self.0.metadata()?.is_file() {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
-        let path = format!("/proc/self/fd/{}", self.descriptor.as_raw_fd());
+        let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
         // Non-blocking for the sake of leases (fcntl(2), F_SETLEASE), which their holder would have to give up first.
         OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
     }
@@ -209,14 +206,11 @@ impl Place {
 
 /// Opens a regular file for reading, wherever its path leads.
 fn open_regular(path: &Path) -> io::Result<File> {
-    let descriptor = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)?;
-    Place { descriptor, is_public: false }.open()
+    Place(OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)?).open()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]
@@ -264,29 +258,27 @@ mod tests {
         assert!(open_regular(&folder.path().join("file")).is_ok());
     }
 
-    fn mapped(path: &Path, device: Option<(u32, u32)>) -> Mapped {
-        let metadata = std::fs::metadata(path).expect("a file");
-        let own = (major(metadata.dev()) as u32, minor(metadata.dev()) as u32);
-        Mapped { pid: 0, start: 0, end: 0, device: device.unwrap_or(own), inode: metadata.ino() }
-    }
-
     #[test]
-    fn by_its_path_a_file_is_opened_only_if_it_is_the_one_or_everybodys() {
-        let folder = tempfile::tempdir().expect("a folder");
-        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).expect("for its owner alone");
-        let path = folder.path().canonicalize().expect("a path").join("file");
-        std::fs::write(&path, "x").expect("written");
-        let open = |mapped: &Mapped, path: &Path| open_by_path("/", mapped, path.as_os_str().as_bytes());
-        assert!(open(&mapped(&path, None), &path).is_ok());
-        let other = Some((0, 4_095));
-        // Whatever its own mode: nobody gets there.
-        for mode in [0o600, 0o644] {
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("changed");
-            assert!(open(&mapped(&path, other), &path).is_err(), "{mode:o}");
-        }
-        assert!(open(&Mapped { inode: 1, ..mapped(&path, None) }, &path).is_err());
+    fn what_is_opened_is_the_file_that_was_mapped_or_nothing() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "x").expect("written");
+        let path = file.path().canonicalize().expect("a path");
+        let (device, inode) = mapped_file::listed(file.as_file().as_fd()).expect("an identity");
+        // Where something else is mapped now: the program itself.
+        let own = std::fs::read_to_string("/proc/self/maps").expect("maps");
+        let range = own.lines().find(|line| line.contains("r-xp") && line.contains('/')).expect("code");
+        let (start, end) = range.split(' ').next().and_then(|range| range.split_once('-')).expect("a range");
+        let number = |text| u64::from_str_radix(text, 16).expect("a number");
+        let pid = std::process::id();
+        let mapped = Mapped { pid, start: number(start), end: number(end), device, inode };
+        let open = |mapped: &Mapped, path: &Path| {
+            open_mapped(mapped, path.as_os_str().as_bytes()).and_then(|file| file.metadata()).map(|found| found.ino())
+        };
+        assert_eq!(open(&mapped, &path).ok(), Some(inode));
         let public = Path::new("/usr/bin/env").canonicalize().expect("a program");
-        assert!(open(&mapped(&public, other), &public).is_ok());
+        assert!(open(&mapped, &public).is_err(), "neither the path nor the mapping is that file");
+        assert!(open(&Mapped { device: (0, 4_095), ..mapped.clone() }, &path).is_err());
+        assert!(open(&Mapped { inode: 1, ..mapped }, &path).is_err());
     }
 
     #[test]
@@ -318,7 +310,7 @@ mod tests {
         let refused = open_perf_map(own, own, uid);
         std::fs::remove_file(&path).expect("removed");
         assert!(opened.is_ok(), "{opened:?}");
-        assert_eq!(of_another.is_ok(), uid == 0, "root's, of this very process");
+        assert!(of_another.is_err(), "root's is not everybody's: it may be any file of root's, mounted there");
         // Only root can give a file away.
         assert!(refused.is_err() || !foreign);
     }

@@ -23,7 +23,7 @@ pub(crate) enum Responsible {
 }
 
 impl Responsible {
-    /// For a process.
+    /// For a process. To be found out before it is asked: it may be gone when it has not answered.
     pub(crate) fn of(pid: Pid) -> Self {
         match identity(pid) {
             Ok((user, _)) if user != 0 => Self::User(user),
@@ -53,20 +53,15 @@ impl Strikes {
     }
 
     /// Counts a request without an answer.
-    pub(super) fn strike(&mut self, pid: Pid) {
+    pub(super) fn strike(&mut self, who: Responsible) {
         self.all += 1;
-        *self.by.entry(Responsible::of(pid)).or_default() += 1;
+        *self.by.entry(who).or_default() += 1;
     }
 
-    /// Whether nothing more is asked of a process.
-    pub(super) fn is_out(&self, pid: Pid) -> bool {
-        if self.all == 0 {
-            return false;
-        }
-        let who = Responsible::of(pid);
-        let out = |by: Responsible| self.by.get(&by).is_some_and(|strikes| *strikes >= MAX_STRIKES);
-        // Of one process that did not answer, nothing else is asked either.
-        out(who) || (self.all >= MAX_ALL && who != Responsible::Process(pid))
+    /// Whether nothing more is asked.
+    pub(super) fn is_out(&self, who: Responsible) -> bool {
+        let out = self.by.get(&who).is_some_and(|strikes| *strikes >= MAX_STRIKES);
+        out || (self.all >= MAX_ALL && matches!(who, Responsible::User(_)))
     }
 
     /// Requests without an answer so far.
@@ -82,19 +77,19 @@ mod tests {
     #[test]
     fn who_does_not_answer_is_not_asked_again_and_all_together_take_a_bounded_time() {
         let mut strikes = Strikes::new(Duration::from_millis(256), Duration::from_millis(16));
-        let own = Pid(std::process::id());
-        assert!(!strikes.is_out(own));
+        let slow = Responsible::User(1);
+        assert!(!strikes.is_out(slow));
         let mut waited = Duration::ZERO;
         for _ in 0..MAX_STRIKES {
             waited += strikes.patience();
-            strikes.strike(own);
+            strikes.strike(slow);
         }
-        assert!(strikes.is_out(own));
+        assert!(strikes.is_out(slow) && !strikes.is_out(Responsible::User(2)));
         for other in 0..MAX_ALL {
             waited += strikes.patience();
-            // A process that never is: PID_MAX_LIMIT is 4,194,304.
-            strikes.strike(Pid((1 << 23) + other));
+            strikes.strike(Responsible::Process(Pid(other)));
         }
+        assert!(strikes.is_out(Responsible::User(2)) && !strikes.is_out(Responsible::Process(Pid(MAX_ALL))));
         assert!(waited < Duration::from_secs(2), "{waited:?}");
     }
 }

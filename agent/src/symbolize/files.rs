@@ -218,6 +218,8 @@ impl ModuleFiles {
             Ok(_) if matches!(file.holding, Holding::Held { .. }) => access.close(number),
             Ok(owner) => {
                 file.holding = Holding::Held { number, owner: *owner };
+                // It may have to be closed for want of memory, however often others bring that about.
+                file.attempts = 0;
                 file.charge = Some(budget.charge(DESCRIPTOR));
                 self.held += 1;
                 if self.held > self.most_held

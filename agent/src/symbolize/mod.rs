@@ -10,7 +10,6 @@
 //! so whoever interns a frame that is not the innermost of its stack (of its kernel part and its user part each) must
 //! take [`call_site`] of the address first, for kernel frames as well as for user frames.
 
-mod allowance;
 mod budget;
 mod events;
 mod files;

@@ -5,11 +5,10 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::allowance::Allowance;
 use super::budget::{AFTER, Budget, MOST};
 use super::events::MappingEvent;
 use super::files::{FileIdentity, Holding, KnownFile, ModuleFiles};
@@ -48,7 +47,6 @@ pub struct AddressSpaces {
     now: u64,
     /// Tells processes apart that had the same number.
     next_serial: u64,
-    allowance: Allowance,
     sweep_at: usize,
     evicted: u64,
 }
@@ -121,7 +119,6 @@ impl AddressSpaces {
             access,
             budget: Budget::default(),
             now: 0,
-            allowance: Allowance::new(Instant::now()),
             next_serial: 0,
             sweep_at: SWEEP_FROM,
             evicted: 0,
@@ -253,7 +250,7 @@ impl AddressSpaces {
     /// others for the same user had taken too long.
     #[must_use]
     pub fn unanswered(&self) -> u64 {
-        self.access.unanswered() + self.allowance.refused()
+        self.access.unanswered()
     }
 
     /// Quell's other processes, which read all this.
@@ -325,9 +322,7 @@ impl AddressSpaces {
     }
 
     fn read(&mut self, pid: Pid) {
-        let begin = Instant::now();
-        let permitted = self.allowance.permits(pid, begin);
-        let text = if permitted { self.access.maps(pid).unwrap_or_default() } else { Vec::new() };
+        let text = self.access.maps(pid).unwrap_or_default();
         let mappings: Vec<Mapping> = maps::executable(&text).iter().map(|range| self.mapping(range)).collect();
         let read = Mappings::of(mappings, &self.budget);
         if !self.spaces.contains_key(&pid) {
@@ -347,7 +342,6 @@ impl AddressSpaces {
             space.known = true;
         }
         self.keep_budget();
-        self.allowance.spend(pid, begin.elapsed());
     }
 
     fn mapping(&mut self, range: &MappedRange) -> Mapping {

@@ -27,37 +27,40 @@ pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[Borrowed
 }
 
 /// Receives at most as many bytes as `buffer` holds, 0 at the end of the stream, and appends descriptors that came with
-/// them, close-on-exec. A message with more than [`MAX_DESCRIPTORS`] is an error.
+/// them, close-on-exec. A message with more than [`MAX_DESCRIPTORS`] is an error; without `descriptors`, a message with any: then
+/// the kernel installs none, and so none has to be closed, which could block.
 ///
 /// # Errors
 /// Those of recvmsg(2).
 pub(crate) fn receive(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
-    descriptors: &mut Vec<OwnedFd>,
+    descriptors: Option<&mut Vec<OwnedFd>>,
     flags: MsgFlags,
 ) -> io::Result<usize> {
-    let mut control = cmsg_space!([RawFd; MAX_DESCRIPTORS]);
+    let mut control = descriptors.is_some().then(|| cmsg_space!([RawFd; MAX_DESCRIPTORS]));
     let mut slices = [IoSliceMut::new(buffer)];
     let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
     let message = loop {
-        match recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut control), flags) {
+        match recvmsg::<()>(socket.as_raw_fd(), &mut slices, control.as_deref_mut(), flags) {
             Err(Errno::EINTR) => {}
             received => break received?,
         }
     };
     let mut truncated = message.flags.contains(MsgFlags::MSG_CTRUNC);
-    match message.cmsgs() {
-        Ok(messages) => {
-            for control in messages {
-                if let ControlMessageOwned::ScmRights(received) = control {
-                    // SAFETY: the kernel has just installed these descriptors for this process, and nothing else knows
-                    // of them.
-                    descriptors.extend(received.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+    if let Some(descriptors) = descriptors {
+        match message.cmsgs() {
+            Ok(messages) => {
+                for control in messages {
+                    if let ControlMessageOwned::ScmRights(received) = control {
+                        // SAFETY: the kernel has just installed these descriptors for this process, and nothing else
+                        // knows of them.
+                        descriptors.extend(received.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+                    }
                 }
             }
+            Err(_) => truncated = true,
         }
-        Err(_) => truncated = true,
     }
     if truncated {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "too many descriptors in one message"));

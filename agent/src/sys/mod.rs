@@ -11,6 +11,7 @@ mod fork;
 mod gate;
 pub(crate) mod inherited;
 pub(crate) mod locked_exec;
+pub(crate) mod mapped_file;
 pub(crate) mod netlink;
 mod perf_period;
 pub(crate) mod random;

@@ -11,6 +11,7 @@ use super::protocol::{MAX_ANSWER, Names, Naming, encode};
 use super::reason::Unnamed;
 use super::{Effort, Namer};
 use crate::child::{CallError, Limits, Role, Starter, Worker};
+use crate::inspect::Owner;
 use crate::units::Pid;
 
 /// How long the child may take to be done with a file after it has answered: a FUSE server may never let it be closed.
@@ -42,17 +43,20 @@ impl Namers {
     }
 }
 
-/// A child that is started when it is needed, and anew when a file has been too much for it.
+/// A child that is started when it is needed, and anew when a file has been too much for it; and for the files of another owner, since
+/// one that was taken over by a file of one user would name the code of the next.
 #[derive(Debug)]
 pub(super) struct ConfinedNamer<'a> {
     namers: &'a mut Namers,
     worker: Option<Worker>,
+    /// Whose files it has read.
+    owner: Option<Owner>,
     failures: u32,
 }
 
 impl<'a> ConfinedNamer<'a> {
     pub(super) fn new(namers: &'a mut Namers) -> Self {
-        Self { namers, worker: None, failures: 0 }
+        Self { namers, worker: None, owner: None, failures: 0 }
     }
 
     fn ask(
@@ -127,12 +131,16 @@ impl Namer for ConfinedNamer<'_> {
 
     fn file(
         &mut self,
+        owner: Owner,
         naming: Naming,
         from: UnixStream,
         places: &[u64],
         effort: Effort,
         cancelled: &mut dyn FnMut() -> bool,
     ) -> Names {
+        if self.owner.replace(owner).is_some_and(|before| before != owner) {
+            self.worker = None;
+        }
         self.name(naming, &from, places, effort, cancelled)
     }
 }

@@ -25,6 +25,7 @@ use blazesym::symbolize::source::{self, Source};
 use super::files::{Holding, VDSO, VDSO_32};
 use super::maps;
 use super::{AddressSpaces, KernelSymbols};
+use crate::inspect::Owner;
 use crate::profile::{FrameId, Location, Recording, Symbol, SymbolizeStats};
 use crate::units::{Addr, Pid};
 use confined::ConfinedNamer;
@@ -54,9 +55,10 @@ pub(crate) trait Namer {
     /// Names kernel addresses by an open `/proc/kallsyms`.
     fn kernel(&mut self, kallsyms: &File, addresses: &[u64], cancelled: &mut dyn FnMut() -> bool) -> Names;
 
-    /// Names places in a file that comes through a socket.
+    /// Names places in a file of `owner` that comes through a socket.
     fn file(
         &mut self,
+        owner: Owner,
         naming: Naming,
         from: UnixStream,
         places: &[u64],
@@ -85,9 +87,9 @@ fn name(
     cancelled: &mut dyn FnMut() -> bool,
 ) -> SymbolizeStats {
     let places = Places::of(recording);
-    spaces.settle(places.unmapped.keys().copied(), cancelled);
     let end = Instant::now() + DEADLINE;
     let mut cancelled = || cancelled() || Instant::now() >= end;
+    spaces.settle(places.unmapped.keys().copied(), &mut || cancelled() || Instant::now() + DEADLINE / 2 >= end);
     let mut results = Results { recording, stats: places.stats, blamed: Vec::new() };
     results.take(
         &places.kernel,
@@ -142,7 +144,7 @@ fn name(
             Turn::Read(job, _) if cancelled() => (job.without(Unnamed::Skipped), job),
             Turn::Read(job, effort) => {
                 let begin = Instant::now();
-                let names = ask(spaces, namer, &job, effort, &mut cancelled);
+                let names = ask(spaces, namer, schedule.owner(), &job, effort, &mut cancelled);
                 schedule.took(begin.elapsed());
                 if let Some(Err(why)) = names.names.first()
                     && schedule.failed(&job, effort, *why)
@@ -161,14 +163,15 @@ fn name(
 fn ask(
     spaces: &mut AddressSpaces,
     namer: &mut dyn Namer,
+    owner: Option<Owner>,
     job: &Job,
     effort: Effort,
     cancelled: &mut dyn FnMut() -> bool,
 ) -> Names {
     let sent = UnixStream::pair().and_then(|(to, from)| spaces.forward(job.number, to).map(|()| from));
-    match sent {
-        Ok(from) => namer.file(job.naming, from, &numbers(&job.frames), effort, cancelled),
-        Err(_) => job.without(Unnamed::FileGone),
+    match sent.ok().zip(owner) {
+        Some((from, owner)) => namer.file(owner, job.naming, from, &numbers(&job.frames), effort, cancelled),
+        None => job.without(Unnamed::FileGone),
     }
 }
 

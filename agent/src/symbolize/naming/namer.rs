@@ -35,7 +35,7 @@ type Named = Result<Symbol, Unnamed>;
 
 /// Serves requests until the connection ends.
 pub(crate) fn serve(socket: UnixStream) -> io::Result<()> {
-    let mut channel = Channel::new(socket, MAX_REQUEST);
+    let mut channel = Channel::new(socket, MAX_REQUEST).taking_descriptors();
     while let Some(Message { head, data, descriptors }) = channel.receive::<Naming>()? {
         let descriptor = descriptors.into_iter().next().ok_or(io::ErrorKind::InvalidData)?;
         let places = decode(&data);

@@ -111,6 +111,11 @@ impl Schedule {
         }
     }
 
+    /// Whose file came last.
+    pub(super) fn owner(&self) -> Option<Owner> {
+        self.last
+    }
+
     /// Takes note of how long the file that came last took.
     pub(super) fn took(&mut self, time: Duration) {
         if let Some(files) = self.last.and_then(|owner| self.owners.get_mut(&owner)) {

@@ -31,6 +31,7 @@ impl Namer for Unconfined {
 
     fn file(
         &mut self,
+        _: Owner,
         naming: Naming,
         from: UnixStream,
         places: &[u64],

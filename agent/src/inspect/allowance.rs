@@ -1,0 +1,88 @@
+//! How much of quell's time the processes of one user may take.
+
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+
+use super::Responsible;
+
+/// Of the time that passes a user has one part in so many.
+const PART: u32 = 20;
+
+/// What a request takes that nobody made slow; on a busy host a little more.
+const USUAL: Duration = Duration::from_micros(250);
+
+/// What such a request is charged.
+const LEAST: Duration = Duration::from_micros(50);
+
+/// Counts the time of requests for each user. None of them has to time out for that: who has very many mappings, or has memory locks
+/// held while they are read, takes as much time with many short answers.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    begin: Instant,
+    /// Time that is had from the beginning.
+    at_once: Duration,
+    spent: HashMap<Responsible, Duration>,
+    refused: u64,
+}
+
+impl Allowance {
+    /// From now on.
+    pub(super) fn new(at_once: Duration, begin: Instant) -> Self {
+        Self { begin, at_once, spent: HashMap::new(), refused: 0 }
+    }
+
+    /// Whether a request may be made; where not, that is counted.
+    pub(super) fn permits(&mut self, who: Responsible, now: Instant) -> bool {
+        let limit = self.at_once + now.duration_since(self.begin) / PART;
+        let permits = self.spent.get(&who).is_none_or(|spent| *spent < limit);
+        self.refused += u64::from(!permits);
+        permits
+    }
+
+    /// Takes note of what a request took.
+    pub(super) fn spend(&mut self, who: Responsible, time: Duration) {
+        *self.spent.entry(who).or_default() += if time <= USUAL { LEAST } else { time };
+    }
+
+    /// How many requests were not made.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT_ONCE: Duration = Duration::from_millis(500);
+
+    #[test]
+    fn who_took_too_long_waits_and_nobody_else_does() {
+        let begin = Instant::now();
+        let mut allowance = Allowance::new(AT_ONCE, begin);
+        let (slow, other) = (Responsible::User(1), Responsible::User(2));
+        allowance.spend(slow, AT_ONCE - Duration::from_millis(1));
+        assert!(allowance.permits(slow, begin));
+        allowance.spend(slow, Duration::from_millis(1));
+        assert!(!allowance.permits(slow, begin) && allowance.permits(other, begin));
+        assert!(allowance.permits(slow, begin + 2 * PART * Duration::from_millis(1)));
+        assert_eq!(allowance.refused(), 1);
+    }
+
+    #[test]
+    fn many_short_requests_are_charged_too() {
+        let begin = Instant::now();
+        let mut allowance = Allowance::new(AT_ONCE, begin);
+        let who = Responsible::User(1);
+        // Of two thousand threads that sleep, each has its stack read twice.
+        for _ in 0..4_000 {
+            allowance.spend(who, USUAL);
+        }
+        assert!(allowance.permits(who, begin));
+        for _ in 0..100_000 {
+            allowance.spend(who, Duration::from_micros(10));
+        }
+        assert!(!allowance.permits(who, begin));
+    }
+}
