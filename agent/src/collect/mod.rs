@@ -12,6 +12,7 @@ pub mod join;
 pub mod order;
 pub mod rings;
 mod session;
+mod shares;
 pub mod stacks;
 pub mod user_walk;
 

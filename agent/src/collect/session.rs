@@ -434,6 +434,7 @@ impl Session {
             no_user_stack: counts.no_user_stack,
             truncated_user_stacks: 0,
             deep_stacks: self.joiner.stacks.deep,
+            cut_stacks: self.joiner.stacks.cut,
             unmatched_sleeps: self.joiner.unmatched,
             unknown_records: self.joiner.unknown,
             lost_mappings: self.mappings.as_ref().map_or(0, MappingEvents::lost),

@@ -9,11 +9,18 @@ use hashbrown::{HashMap, HashTable};
 use quell_ebpf_common::MAX_FRAMES;
 
 use super::event::RawStacks;
-use crate::profile::{FrameId, FrameTable, Location, ModuleTable, StackId, StackTable};
+use super::shares::Shares;
+use crate::profile::{Frame, FrameId, FrameTable, Location, ModuleTable, StackId, StackNode, StackTable};
 use crate::symbolize::{AddressSpaces, call_site};
 use crate::units::{Addr, Pid};
 
+/// What a frame or a node takes beside itself: its row is indexed by what it is.
+const INDEXED: usize = 2;
+
 /// Interned stacks, and the raw ones that they came from.
+///
+/// They take 1 GiB at most, of the second half of which each user gets as much as that leaves to others. Of a stack beyond that only the
+/// innermost frame is kept, which is counted.
 #[derive(Default)]
 pub struct StackInterner {
     /// Code locations.
@@ -22,8 +29,11 @@ pub struct StackInterner {
     pub stacks: StackTable,
     /// Samples with a stack at the limit of [`MAX_FRAMES`].
     pub deep: u64,
+    /// Samples of whose stacks only the innermost frame is kept, for want of memory.
+    pub cut: u64,
     /// How often each process called exec: its addresses mean something else from then on.
     generations: HashMap<Pid, u32>,
+    shares: Shares,
     seen: HashTable<Seen>,
     raw: Vec<u64>,
     user: Vec<FrameId>,
@@ -70,7 +80,21 @@ impl StackInterner {
         if let Some(seen) = known {
             return Some(seen.stack);
         }
+        if !self.shares.permit(pid) {
+            self.cut += 1;
+            let innermost = match (raw.kernel, raw.user) {
+                ([first, ..], _) => RawStacks { kernel: std::slice::from_ref(first), user: &[] },
+                ([], [first, ..]) => RawStacks { kernel: &[], user: std::slice::from_ref(first) },
+                ([], []) => raw,
+            };
+            return self.intern_new(pid, innermost, spaces, modules);
+        }
+        let before = (self.frames.rows().len(), self.stacks.rows().len());
         let stack = self.intern_new(pid, raw, spaces, modules)?;
+        let (frames, nodes) = (self.frames.rows().len() - before.0, self.stacks.rows().len() - before.1);
+        let rows = INDEXED * (frames * size_of::<Frame>() + nodes * size_of::<StackNode>());
+        let seen = size_of::<Seen>() + (raw.kernel.len() + raw.user.len()) * size_of::<u64>();
+        self.shares.charge(pid, (rows + seen) as u64);
         let start = self.raw.len();
         self.raw.extend_from_slice(raw.kernel);
         self.raw.extend_from_slice(raw.user);
@@ -109,4 +133,25 @@ impl StackInterner {
 /// The innermost address is where the code is; all others are where it returns to.
 fn code_address(address: u64, depth: usize) -> Addr {
     if depth == 0 { Addr(address) } else { call_site(Addr(address)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn past_the_limit_the_innermost_frame_is_kept_and_that_is_counted() {
+        let mut interner = StackInterner { shares: Shares::of(4_096), ..StackInterner::default() };
+        let mut spaces = AddressSpaces::new(Box::new(crate::inspect::Direct::default()));
+        let mut depth = |process: u32, addresses: &[u64]| {
+            let raw = RawStacks { kernel: addresses, user: &[] };
+            let stack = interner.intern(Pid(process), raw, &mut spaces, &mut ModuleTable::default());
+            (interner.stacks.frames(stack.expect("a stack")).count(), interner.cut)
+        };
+        let stack = |from: u64| -> Vec<u64> { (from..from + 50).map(|word| 0xffff_ffff_8100_0000 + word).collect() };
+        assert_eq!(depth(0, &stack(0)), (50, 0));
+        assert_eq!(depth(0, &stack(100)), (1, 1));
+        // What is known already costs nothing more.
+        assert_eq!(depth(0, &stack(0)), (50, 1));
+    }
 }

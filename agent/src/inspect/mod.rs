@@ -108,6 +108,11 @@ pub(crate) fn receive_file(from: UnixStream) -> io::Result<std::fs::File> {
     file.map(std::fs::File::from).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
+/// The real user of a process; `None` where it has ended.
+pub(crate) fn user_of(pid: Pid) -> Option<u32> {
+    identity(pid).ok().map(|(user, _)| user)
+}
+
 /// The real user of a process and its number in its own PID namespace, from `/proc/PID/status`, which the kernel
 /// answers by itself.
 fn identity(pid: Pid) -> io::Result<(u32, u32)> {

@@ -91,6 +91,9 @@ pub struct Losses {
     pub truncated_user_stacks: u64,
     /// Stacks at the limit of 127 frames.
     pub deep_stacks: u64,
+    /// Stacks of which only the innermost frame was kept, since stacks took too much memory.
+    #[serde(default)]
+    pub cut_stacks: u64,
     /// Sampled sleeps whose beginning or end was lost.
     pub unmatched_sleeps: u64,
     /// Records that this version does not know.
@@ -108,7 +111,7 @@ pub struct Losses {
 impl Losses {
     /// Each kind with its count and the name people see.
     #[must_use]
-    pub fn named(&self) -> [Loss; 12] {
+    pub fn named(&self) -> [Loss; 13] {
         [
             (self.ring_full, "samples lost, ring full", "sample lost, ring full"),
             (self.thread_table_full, "threads lost, table full", "thread lost, table full"),
@@ -117,6 +120,7 @@ impl Losses {
             (self.no_user_stack, "samples without a user stack", "sample without a user stack"),
             (self.truncated_user_stacks, "user stacks that look truncated", "user stack that looks truncated"),
             (self.deep_stacks, "stacks cut at 127 frames", "stack cut at 127 frames"),
+            (self.cut_stacks, "stacks cut to one frame, memory limit", "stack cut to one frame, memory limit"),
             (self.unmatched_sleeps, "sleeps without beginning or end", "sleep without beginning or end"),
             (self.unknown_records, "unknown records", "unknown record"),
             (self.lost_mappings, "code mappings lost", "code mapping lost"),

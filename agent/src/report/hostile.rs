@@ -59,6 +59,7 @@ fn meta(target: Target) -> Meta {
             no_user_stack: u64::MAX,
             truncated_user_stacks: u64::MAX,
             deep_stacks: u64::MAX,
+            cut_stacks: u64::MAX,
             unmatched_sleeps: u64::MAX,
             unknown_records: u64::MAX,
             lost_mappings: u64::MAX,

@@ -23,7 +23,7 @@ struct Head<'a> {
     /// The part of the time that is here, in words; `None` for all of it.
     part: Option<String>,
     /// Name, number, and the name behind that number.
-    losses: [(&'static str, u64, &'static str); 12],
+    losses: [(&'static str, u64, &'static str); 13],
     buckets: u16,
     bucket_nanos: u64,
     light_chains: usize,

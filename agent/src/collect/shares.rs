@@ -1,0 +1,84 @@
+//! How much memory the stacks of a capture may take.
+
+use hashbrown::HashMap;
+
+use crate::inspect;
+use crate::units::Pid;
+
+/// All stacks together, in bytes.
+const MOST: u64 = 1 << 30;
+
+/// Memory that stacks use, from half of the limit on by user. Whoever forges stacks makes a new one with each sample, and would have quell
+/// killed for want of memory, with all that was captured.
+#[derive(Debug)]
+pub(super) struct Shares {
+    most: u64,
+    used: u64,
+    /// The users of processes; `None` of those that had ended.
+    users: HashMap<Pid, Option<u32>>,
+    by: HashMap<Option<u32>, u64>,
+    user_of: fn(Pid) -> Option<u32>,
+}
+
+impl Default for Shares {
+    fn default() -> Self {
+        Self { most: MOST, used: 0, users: HashMap::new(), by: HashMap::new(), user_of: inspect::user_of }
+    }
+}
+
+impl Shares {
+    /// Whether a process may use more. Past half of the limit its user may use as much as that leaves to the others.
+    pub(super) fn permit(&mut self, pid: Pid) -> bool {
+        self.used < self.most / 2 || {
+            let user = self.user(pid);
+            let own = self.by.get(&user).copied().unwrap_or_default();
+            own < self.most.saturating_sub(self.used)
+        }
+    }
+
+    /// Takes note of what a process uses more, in bytes.
+    pub(super) fn charge(&mut self, pid: Pid, bytes: u64) {
+        self.used += bytes;
+        if self.used >= self.most / 2 {
+            let user = self.user(pid);
+            *self.by.entry(user).or_default() += bytes;
+        }
+    }
+
+    fn user(&mut self, pid: Pid) -> Option<u32> {
+        *self.users.entry(pid).or_insert_with(|| (self.user_of)(pid))
+    }
+
+    /// For tests: with another limit, and a user for each hundred processes.
+    #[cfg(test)]
+    pub(super) fn of(most: u64) -> Self {
+        Self { most, user_of: |pid| Some(pid.0 / 100), ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_who_takes_all_that_can_be_had_leaves_as_much_for_others() {
+        const LIMIT: u64 = 1 << 20;
+        let mut shares = Shares::of(LIMIT);
+        let mut take_all = |pid| {
+            let mut taken = 0;
+            while shares.permit(Pid(pid)) {
+                shares.charge(Pid(pid), 64);
+                taken += 64;
+            }
+            taken
+        };
+        let first = take_all(1);
+        assert!((3 * LIMIT / 4..3 * LIMIT / 4 + 128).contains(&first), "{first}");
+        for pid in 2..100 {
+            assert_eq!(take_all(pid), 0, "of the same user");
+        }
+        let second = take_all(100);
+        assert!((LIMIT / 8 - 128..LIMIT / 8 + 128).contains(&second), "{second}");
+        assert!(shares.used <= LIMIT, "{}", shares.used);
+    }
+}
