@@ -54,7 +54,7 @@ fn what_cannot_be_captured_is_refused_and_leaves_nothing() -> Result<()> {
         (&["-a", "-d", "-5"], "`-5` is not a duration"),
         (&["-a", "-F", "4000000000"], "above this kernel's limit"),
         (&["-a", "--probe", "cpu,wishes"], "wishes"),
-        (&["-a", "-d", "0"], "no time at all"),
+        (&["-a", "-d", "0"], "longer than zero"),
         (&["-a", "-o", "x.xyz"], "the ending of x.xyz"),
         (&["-a", "-o", "absent/x.svg"], "absent"),
         (&["-a", "-o", "file/x.quell"], "could not open file: Not a directory"),

@@ -26,7 +26,7 @@ const METER: &[Allowed] = &[Allowed::Is(libc::SYS_bpf, 0, aya_obj::generated::bp
 
 const READER: &[Allowed] = &[Allowed::Any(libc::SYS_process_vm_readv)];
 
-/// Beside all that a copy may: making one, and the filter that takes this away again.
+/// What a starter may do in addition to its copies: fork a copy, and install the copy's stricter filter.
 const STARTER: &[Allowed] = &[
     Allowed::Without(libc::SYS_clone, 0, (libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_NEWUSER) as u32),
     Allowed::Is(libc::SYS_unshare, 0, libc::CLONE_THREAD as u32),

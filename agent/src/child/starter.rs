@@ -1,10 +1,10 @@
 //! Children that start others.
 //!
-//! Readers and namers have to be killed and started anew. Executing quell for that would not do: what a reader needs is as
-//! good as root (`CAP_SYS_PTRACE`), and quell, which parses what others wrote, does not keep it; and a program that has just been executed
-//! without capabilities may be traced by its user (ptrace(2), "Ptrace access mode checking"), who has fewer rights than a file
-//! with capabilities gives. So a starter for each is executed at the beginning, and makes copies of itself. It parses nothing but quell's
-//! requests.
+//! Readers and namers may have to be killed and restarted. quell cannot execute itself for that, for two reasons. A
+//! reader needs `CAP_SYS_PTRACE`, which is equivalent to root, and quell does not keep it, because it parses what
+//! others wrote. And a user may trace a program just executed without capabilities (ptrace(2), "Ptrace access mode
+//! checking"), although that user has fewer rights than a file with capabilities gives. So one starter for each kind is
+//! executed at the beginning, and forks copies of itself. It parses only quell's requests.
 
 use std::io;
 use std::os::fd::AsFd as _;

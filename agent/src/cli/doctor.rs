@@ -10,7 +10,7 @@ use quell::privileges;
 use super::Outcome;
 use super::text::wrapped;
 
-/// Shows what this kernel and host let quell do, found out by trying
+/// Tests what this kernel and host let quell do
 ///
 /// Each mechanism is tried by loading and attaching a program that does nothing, and quell's own programs are loaded;
 /// nothing stays behind. Each `no` says what to do about it. Exits with 0 where every probe works, if only in part, and with 1 where one does not.

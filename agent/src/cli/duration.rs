@@ -28,7 +28,7 @@ pub(crate) fn time(text: &str) -> Result<Nanos, String> {
 /// Shows what was given and what is accepted.
 pub(crate) fn duration(text: &str) -> Result<Nanos, String> {
     match time(text)? {
-        Nanos(0) => Err(format!("`{text}` is no time at all; {ACCEPTED}")),
+        Nanos(0) => Err(format!("the duration must be longer than zero, not `{text}`; {ACCEPTED}")),
         some => Ok(some),
     }
 }

@@ -1,4 +1,4 @@
-//! What ends a capture: its time is up, its target has ended, or somebody says so.
+//! What ends a capture: its time is up, its target has ended, or SIGINT or SIGTERM arrives.
 
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt as _;

@@ -16,7 +16,7 @@ use super::text::wrapped;
 pub(crate) struct Arguments {
     /// What to list
     what: What,
-    /// For programs: knobs only
+    /// Print JSON; for knobs only
     #[arg(long)]
     json: bool,
 }

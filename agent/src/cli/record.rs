@@ -25,8 +25,8 @@ use super::target::{Running, Target, pid};
 
 /// Captures where threads spend their time, on CPU and off
 ///
-/// Without a target it captures every thread (-a). Without -o it writes quell.html and the recording quell.quell, over those of
-/// the last capture.
+/// Without a target it captures every thread (-a). Without -o it writes quell.html and the recording quell.quell, and
+/// overwrites those of the previous capture.
 /// Ctrl-C ends the capture early and still writes it.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -56,11 +56,11 @@ pub(crate) struct Arguments {
     /// How long: 500ms, 10s, 1m30s; a bare number is seconds. Without it, until Ctrl-C or until the target ends
     #[arg(short, long, value_name = "DURATION", value_parser = duration, allow_negative_numbers = true)]
     duration: Option<Nanos>,
-    /// Write here, in the format that the ending tells: .html, .svg, .quell (the recording) and more, see `quell list
+    /// Write to this file, in the format of its extension: .html, .svg, .quell (the recording) and more, see `quell list
     /// formats`; may be given several times
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
-    /// The format of every -o, whatever its ending
+    /// The format of every -o, whatever its file extension
     #[arg(long, value_name = "FORMAT", requires = "output")]
     format: Option<String>,
     /// Walk the stacks of every sleep, not of a sample: exact, and expensive where threads switch often

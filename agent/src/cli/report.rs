@@ -41,10 +41,10 @@ pub(crate) struct Arguments {
     /// Only before this time after the start of the capture
     #[arg(long, value_name = "TIME", value_parser = duration, allow_negative_numbers = true)]
     until: Option<Nanos>,
-    /// The format of every -o, whatever its ending; `quell list formats` shows them
+    /// The format of every -o, whatever its file extension; `quell list formats` shows them
     #[arg(long, value_name = "FORMAT", requires = "output")]
     format: Option<String>,
-    /// Write here, in the format that the ending tells; - is stdout and needs --format; may be given several times
+    /// Write to this file, in the format of its extension; - is stdout and needs --format; may be given several times
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
 }
@@ -110,7 +110,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     let recording = recording::read(&arguments.recording)?;
     let profile = build(&recording, &selection);
     if profile.samples.is_empty() && !recording.samples.is_empty() {
-        tracing::warn!("nothing was chosen: {}", contents(&recording));
+        tracing::warn!("no sample matches the selection: {}", contents(&recording));
     }
     if outputs.is_empty() {
         report::summary(&profile, out)?;

@@ -118,7 +118,7 @@ impl<'a> Results<'a> {
                 tracing::warn!("{:#}", anyhow::Error::from(error));
             }
             let path = output.path().unwrap_or(std::path::Path::new("")).display().to_string();
-            tracing::warn!("the recording was written to {path}\nhint: `quell report {path}` makes the rest of it");
+            tracing::warn!("the recording was written to {path}\nhint: `quell report {path} -o FILE` writes the rest");
         }
     }
 

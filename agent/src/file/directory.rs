@@ -91,9 +91,10 @@ impl Directory {
         self.exposure.is_empty() && fstat(&self.descriptor).is_ok_and(|stat| is_trusted(&stat))
     }
 
-    /// Whether a directory of the caller's in it was given its name by the caller or root: it [is trusted](Self::is_trusted), or
-    /// has the sticky bit and belongs to root or the caller, as `/tmp` does. Of a file this is not certain: who can remove it
-    /// elsewhere can move it to a directory with the sticky bit.
+    /// Whether only the caller or root can have moved a directory of the caller here: this directory
+    /// [is trusted](Self::is_trusted), or has the sticky bit and belongs to root or the caller, as `/tmp` does. This
+    /// does not hold for a file: a user who can remove it from another directory can move it into one with the sticky
+    /// bit.
     #[must_use]
     pub fn protects_the_callers_directories(&self) -> bool {
         self.exposure.is_empty() && fstat(&self.descriptor).is_ok_and(|stat| Exposure::of(&stat).is_empty())
@@ -328,8 +329,8 @@ impl Directory {
         Ok(())
     }
 
-    /// Removes temporary files of the caller's that were to take the place of a file, and whose process was killed. For those who
-    /// write this file under a lock: those of a process that is at work are the same to look at.
+    /// Removes the caller's temporary files for `name` that a killed process has left. Only for callers that write
+    /// `name` under a lock: the temporary files of a running process look the same.
     pub(crate) fn remove_leftovers(&self, name: &OsStr) {
         for left in self.names().unwrap_or_default().iter().filter(|left| is_temporary(left, name)) {
             let is_file = |entry: Entry| entry.kind() == super::Kind::File && entry.owner().is_caller();
@@ -393,7 +394,7 @@ impl Directory {
     /// Makes sure that it is for its owner alone, who is root or the caller.
     ///
     /// # Errors
-    /// It belongs to somebody else, or its permissions cannot be changed though they have to be.
+    /// It belongs to another user, or its permissions need a change that fails.
     pub fn make_private(&self) -> Result<(), FileError> {
         let io = |errno: Errno| FileError::Io { operation: "restrict", path: self.path.clone(), source: errno.into() };
         let stat = fstat(&self.descriptor).map_err(io)?;
@@ -441,7 +442,7 @@ fn temporary_stem(name: &OsStr) -> Vec<u8> {
 /// A name like another one, with a number that nobody can guess: `m.0123456789abcdef.html` of `m.html`.
 pub(super) fn visible_name(like: &OsStr, random: u64) -> OsString {
     let like = like.as_bytes();
-    // Formats are told by endings of more than one part: `pb.gz`.
+    // Some formats have a file extension of more than one part: `pb.gz`.
     let dot = like.iter().skip(1).position(|byte| *byte == b'.').map_or(like.len(), |at| at + 1);
     let (stem, ending) = like.split_at(dot);
     let ending = &ending[ending.len().saturating_sub(LONGEST_ENDING)..];

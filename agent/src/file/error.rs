@@ -143,7 +143,7 @@ pub enum FileError {
         /// The path.
         path: PathBuf,
     },
-    /// A file or directory that quell keeps its state in belongs to somebody else.
+    /// A file or directory that quell keeps its state in belongs to another user.
     #[error("{} belongs to {owner}, who could change it\nhint: remove it, or give it to root", path.display())]
     ForeignState {
         /// The file or directory.

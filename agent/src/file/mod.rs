@@ -10,7 +10,7 @@
 //! |---|---|
 //! | nothing | a new file takes it by rename |
 //! | a regular file of the caller's | it is replaced, unless others who could not remove it can have moved it there |
-//! | a recording of the caller's with nothing else in it | it is replaced, unless others can have moved it there (the sticky bit prevents that) |
+//! | a recording of the caller's with nothing else in it | it is replaced; if others can have moved it there (no sticky bit), only at the path where it was written |
 //! | a FIFO of the caller's, or the null device | it is written, without blocking on a missing reader |
 //! | anything else, in a directory that only the caller (or root) can write to | links of the caller's or root's are followed, FIFOs and character devices are written, files replaced |
 //! | anything else | an error that says what it is and whose |

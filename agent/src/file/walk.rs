@@ -27,9 +27,9 @@ pub(super) struct Walked {
     pub(super) exposure: Exposure,
 }
 
-/// Opens the directory `path`, from `start` where it is relative. `shown` is the path of `start` in errors. Links are followed
-/// where nobody else can have put them, or moved them from where they were: a link of root's too leads somewhere that another user
-/// has chosen once that user has chosen its name.
+/// Opens the directory `path`, relative to `start` if it is relative; errors show the path given with `start`. A link
+/// is followed only if no other user can have created it or moved it there: by moving even a link of root's to another
+/// name, a user chooses where that name leads.
 pub(super) fn walk(start: Option<(OwnedFd, &Path)>, path: &Path) -> Result<Walked, FileError> {
     let (mut current, mut shown) = match start {
         Some((descriptor, shown)) if path.is_relative() => (descriptor, shown.to_owned()),

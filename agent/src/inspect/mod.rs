@@ -1,9 +1,10 @@
 //! Other processes, seen from outside: their mappings, memory, and the files that they have mapped.
 //!
-//! Whoever is looked at may answer late or never, since a FUSE server or a userfaultfd(2) handler stands behind files
-//! and memory. So everything here is done by children that are killed when they do not answer ([`Children`]): a reader for
-//! what is needed at once, another that opens files, a starter of these two, and the keeper that holds the files. All of
-//! them parse nothing, which lets readers and their starter have the privileges that it takes; quell itself needs none of those.
+//! An access to another process may take long or never return, because a FUSE server or a userfaultfd(2) handler may be
+//! behind its files and memory. So child processes do the accesses, and are killed on a timeout ([`Children`]): one
+//! reader for urgent requests, another that opens files, a starter that forks these two, and the keeper that holds the
+//! files. None of them parses anything, so readers and their starter can have the privileges for this; quell itself
+//! needs none.
 
 mod allowance;
 mod children;
@@ -52,7 +53,7 @@ pub(crate) enum ToOpen<'a> {
     PerfMap(Pid),
 }
 
-/// Access to other processes. Nothing here takes longer than a fraction of a second.
+/// Access to other processes. Every call has a time limit, and the limit shrinks with each timeout.
 pub(crate) trait ProcessAccess: Send {
     /// The text of `/proc/PID/maps`, at most its first 8 MiB.
     ///

@@ -7,13 +7,13 @@ use hashbrown::HashMap;
 use super::identity;
 use crate::units::Pid;
 
-/// After so many requests without an answer nothing more is asked of the same.
+/// Timeouts after which no more requests are sent for the same user, or for the same process of root.
 const MAX_STRIKES: u32 = 3;
 
-/// After so many in all, nothing more is asked of any but root's processes: whoever has many users can be many.
+/// Timeouts of all users after which only root's processes get requests: one attacker may control many user IDs.
 const MAX_ALL: u32 = 64;
 
-/// Who is to answer for a process that does not: its user, or, of root's, the process alone.
+/// To whom a timeout is charged: the user of the process, or, if that is root, only the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Responsible {
     /// A user.

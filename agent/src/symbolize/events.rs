@@ -136,7 +136,7 @@ impl MappingEvents {
         self.pending.drain(..ready).for_each(|(time, event)| each(time, event));
     }
 
-    /// How many reports found no room in a ring since the beginning.
+    /// How many reports were lost since the beginning: no room in a ring, or not understood.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.lost

@@ -171,7 +171,7 @@ impl AddressSpaces {
     /// `/proc`. An address that no mapping holds has the list read again, but only at the 1st, 2nd, 4th, 8th, ... such
     /// address of a process, so that stray addresses do not turn into a reading for each sample.
     ///
-    /// An address that no current mapping holds is looked for in what the process had mapped before its last exec.
+    /// An address that no current mapping holds is looked up in what was mapped before the last exec or the last reading.
     pub fn locate(&mut self, pid: Pid, addr: Addr, modules: &mut ModuleTable) -> Location {
         self.code_at(pid, addr, modules).unwrap_or(Location::Unmapped { pid, addr })
     }

@@ -68,6 +68,7 @@ impl<'a> ConfinedNamer<'a> {
         cancelled: &mut dyn FnMut() -> bool,
     ) -> Result<Names, CallError> {
         let limits = match effort {
+            Effort::Little => Limits { blocked: Duration::from_millis(250), cpu: Duration::from_millis(250) },
             Effort::Usual => Limits { blocked: Duration::from_millis(500), cpu: Duration::from_secs(1) },
             Effort::Great => Limits { blocked: Duration::from_secs(2), cpu: Duration::from_secs(6) },
         };

@@ -47,10 +47,12 @@ impl Job {
     }
 }
 
-/// How much a file may cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How much a file may cost. One that takes longer is tried again with the next, when all others have had their turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Effort {
     /// What nearly all files can be named with.
+    Little,
+    /// What large programs need.
     Usual,
     /// What the largest need.
     Great,
@@ -66,8 +68,8 @@ pub(super) enum Turn {
 }
 
 /// Files by owner. Root's come first, then one file of each other owner in turn, users of containers last, since their
-/// numbers are high. Of one owner, files with more frames come first. What took too long is tried once more at the end, root's
-/// first again; and there come the files of an owner whose others took [`SHARE`].
+/// numbers are high. Of one owner, files with more frames come first. What took too long is tried again after all others, root's
+/// first again; and at the end come the files of an owner whose others took [`SHARE`].
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     owners: BTreeMap<Owner, Files>,
@@ -77,8 +79,9 @@ pub(super) struct Schedule {
 
 #[derive(Debug, Default)]
 struct Files {
-    first: VecDeque<Job>,
-    second: VecDeque<Job>,
+    little: VecDeque<Job>,
+    usual: VecDeque<Job>,
+    great: VecDeque<Job>,
     strikes: u32,
     took: Duration,
 }
@@ -86,7 +89,7 @@ struct Files {
 impl Schedule {
     /// Adds a file.
     pub(super) fn add(&mut self, owner: Owner, job: Job) {
-        let files = &mut self.owners.entry(owner).or_default().first;
+        let files = &mut self.owners.entry(owner).or_default().little;
         let order = |job: &Job| (job.part, Reverse(job.frames.len()));
         let place = files.partition_point(|other| order(other) <= order(&job));
         files.insert(place, job);
@@ -94,14 +97,22 @@ impl Schedule {
 
     /// The next file.
     pub(super) fn next(&mut self) -> Option<Turn> {
-        let usual = |owner: &Owner, files: &mut Files| {
-            let in_share = owner.uid == 0 || files.took < SHARE;
-            if in_share { files.first.pop_front() } else { None }
+        let in_share = |owner: &Owner, files: &Files| owner.uid == 0 || files.took < SHARE;
+        let little = |owner: &Owner, files: &mut Files| {
+            if in_share(owner, files) { files.little.pop_front() } else { None }
         };
-        let great = |_: &Owner, files: &mut Files| files.second.pop_front().or_else(|| files.first.pop_front());
-        let turn = match self.take(usual) {
-            Some(job) => Turn::Read(job, Effort::Usual),
-            None => Turn::Read(self.take(great)?, Effort::Great),
+        let usual = |owner: &Owner, files: &mut Files| {
+            if in_share(owner, files) { files.usual.pop_front() } else { None }
+        };
+        let rest = |_: &Owner, files: &mut Files| {
+            [&mut files.great, &mut files.usual, &mut files.little].into_iter().find_map(VecDeque::pop_front)
+        };
+        let turn = if let Some(job) = self.take(little) {
+            Turn::Read(job, Effort::Little)
+        } else if let Some(job) = self.take(usual) {
+            Turn::Read(job, Effort::Usual)
+        } else {
+            Turn::Read(self.take(rest)?, Effort::Great)
         };
         let is_out =
             self.last.and_then(|owner| self.owners.get(&owner)).is_some_and(|files| files.strikes >= MAX_STRIKES);
@@ -126,16 +137,17 @@ impl Schedule {
     /// Takes note of why the file that came last has no names; `true` where it comes again.
     pub(super) fn failed(&mut self, job: &Job, effort: Effort, why: Unnamed) -> bool {
         let Some(files) = self.last.and_then(|owner| self.owners.get_mut(&owner)) else { return false };
-        match why {
-            Unnamed::TimedOut => files.strikes += TIMED_OUT,
-            Unnamed::Killed => files.strikes += KILLED,
+        match (why, effort) {
+            (Unnamed::TimedOut, Effort::Little) => files.usual.push_back(job.clone()),
+            (Unnamed::TimedOut, Effort::Usual) => {
+                files.strikes += TIMED_OUT;
+                files.great.push_back(job.clone());
+            }
+            (Unnamed::TimedOut, Effort::Great) => files.strikes += TIMED_OUT,
+            (Unnamed::Killed, _) => files.strikes += KILLED,
             _ => {}
         }
-        let again = why == Unnamed::TimedOut && effort == Effort::Usual;
-        if again {
-            files.second.push_back(job.clone());
-        }
-        again
+        why == Unnamed::TimedOut && effort < Effort::Great
     }
 
     fn take(&mut self, take: impl Fn(&Owner, &mut Files) -> Option<Job>) -> Option<Job> {
@@ -216,17 +228,17 @@ mod tests {
             schedule.took(Duration::from_millis(900));
         }
         assert_eq!(order.len(), 102);
-        let usual: Vec<u32> =
-            order.iter().filter(|(_, effort)| *effort == Effort::Usual).map(|(number, _)| *number).collect();
+        let first: Vec<u32> =
+            order.iter().filter(|(_, effort)| *effort == Effort::Little).map(|(number, _)| *number).collect();
         // One after the other, until the share of each is used up.
-        assert_eq!(usual, [1, 1_000, 2, 1_001, 3]);
+        assert_eq!(first, [1, 1_000, 2, 1_001, 3]);
     }
 
     #[test]
     fn a_large_file_is_tried_again_when_all_others_are_done() {
         let mut schedule = schedule(&[(0, 1), (0, 2), (1_000, 3)]);
-        let slow = |number, effort| (number == 1 && effort == Effort::Usual).then_some(Unnamed::TimedOut);
-        assert_eq!(order(&mut schedule, slow), [1, 2, 3, 1]);
+        let slow = |number, effort| (number == 1 && effort < Effort::Great).then_some(Unnamed::TimedOut);
+        assert_eq!(order(&mut schedule, slow), [1, 2, 3, 1, 1]);
     }
 
     #[test]
@@ -234,7 +246,7 @@ mod tests {
         let files: Vec<(u32, u32)> = (1..=100).map(|number| (1_000, number)).chain([(1_001, 1_000)]).collect();
         let hostile = |number, _| (number < 1_000).then_some(Unnamed::TimedOut);
         let order = order(&mut schedule(&files), hostile);
-        assert_eq!(order.iter().filter(|number| (1..1_000).contains(*number)).count(), 3, "{order:?}");
+        assert_eq!(order.iter().filter(|number| (1..1_000).contains(*number)).count(), 103, "{order:?}");
         assert_eq!(order.iter().position(|number| *number == 1_000), Some(1), "{order:?}");
         assert_eq!(order.iter().filter(|number| **number < 0).count(), 100, "{order:?}");
     }
