@@ -48,7 +48,7 @@ const NAMER: &[Allowed] = &[
 /// Takes from this process, for good, what its role does not need. Its capabilities were dropped before.
 ///
 /// # Errors
-/// The kernel does not take the filter of system calls. Landlock (5.13) is used where there is one.
+/// A limit cannot be set, or the kernel does not take the filter of system calls. Landlock (5.13) is used where there is one.
 pub(super) fn confine(role: Role) -> Result<(), ChildError> {
     match role {
         Role::Meter => {

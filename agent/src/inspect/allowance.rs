@@ -15,6 +15,9 @@ const USUAL: Duration = Duration::from_micros(250);
 /// What such a request is charged.
 const LEAST: Duration = Duration::from_micros(50);
 
+/// From how many on those are forgotten that took next to nothing: each process of root's has an entry of its own.
+const MANY: usize = 4_096;
+
 /// Counts the time of requests for each user. None of them has to time out for that: who has very many mappings, or has memory locks
 /// held while they are read, takes as much time with many short answers.
 #[derive(Debug)]
@@ -23,13 +26,14 @@ pub(super) struct Allowance {
     /// Time that is had from the beginning.
     at_once: Duration,
     spent: HashMap<Responsible, Duration>,
+    sweep_at: usize,
     refused: u64,
 }
 
 impl Allowance {
     /// From now on.
     pub(super) fn new(at_once: Duration, begin: Instant) -> Self {
-        Self { begin, at_once, spent: HashMap::new(), refused: 0 }
+        Self { begin, at_once, spent: HashMap::new(), sweep_at: MANY, refused: 0 }
     }
 
     /// Whether a request may be made; where not, that is counted.
@@ -43,6 +47,11 @@ impl Allowance {
     /// Takes note of what a request took.
     pub(super) fn spend(&mut self, who: Responsible, time: Duration) {
         *self.spent.entry(who).or_default() += if time <= USUAL { LEAST } else { time };
+        if self.spent.len() > self.sweep_at {
+            let much = self.at_once / 100;
+            self.spent.retain(|_, spent| *spent > much);
+            self.sweep_at = MANY.max(2 * self.spent.len());
+        }
     }
 
     /// How many requests were not made.
@@ -54,6 +63,7 @@ impl Allowance {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::Pid;
 
     const AT_ONCE: Duration = Duration::from_millis(500);
 
@@ -84,5 +94,11 @@ mod tests {
             allowance.spend(who, Duration::from_micros(10));
         }
         assert!(!allowance.permits(who, begin));
+        // Nor is that forgotten for the sake of many others, which are.
+        for number in 0..100_000 {
+            allowance.spend(Responsible::Process(Pid(number)), USUAL);
+        }
+        assert!(!allowance.permits(who, begin));
+        assert!(allowance.spent.len() <= MANY, "{}", allowance.spent.len());
     }
 }

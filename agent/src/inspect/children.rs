@@ -33,7 +33,7 @@ const OPEN_AT_ONCE: Duration = Duration::from_secs(3);
 /// The least time that anything may take.
 const LEAST: Duration = Duration::from_millis(20);
 
-/// CPU time that one request may take: the kernel prints some million mappings in it.
+/// CPU time that one request may take: ten times what the longest list of mappings takes.
 const CPU: Duration = Duration::from_secs(2);
 
 /// How many files may wait to be opened. More are refused.

@@ -88,7 +88,8 @@ pub const RECORD_IF_GIVEN: &[Need] = &[
     ),
 ];
 
-/// What `quell record` keeps, not in effect, where a result goes to a directory that user root may not write.
+/// What `quell record` keeps until its results are written, if one goes to a directory that user root may not write. It is not in
+/// effect before the capture has ended.
 pub const RECORD_TO_WRITE: &[Need] = &[need(
     Capability::DacOverride,
     Kept::WhileRunning,

@@ -55,8 +55,8 @@ pub enum MappingEvent {
 pub enum MappingEventsError {
     /// Not allowed.
     #[error(
-        "perf_event_open refused to report new code on CPU {cpu}; give the agent CAP_PERFMON, or lower \
-         /proc/sys/kernel/perf_event_paranoid to 0"
+        "perf_event_open was refused on CPU {cpu}; run quell as root, or with CAP_PERFMON, and with CAP_SYS_ADMIN if \
+         kernel.perf_event_paranoid is above 2"
     )]
     Permission {
         /// The CPU.
