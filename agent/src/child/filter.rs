@@ -121,8 +121,9 @@ mod tests {
             seccompiler::apply_filter(&program).expect("applied");
             let flags = fcntl(&ours, FcntlArg::F_GETFD).map(drop);
             let copy = ours.try_clone().map(|copy| copy.as_raw_fd());
-            let nonblocking = fcntl(&ours, FcntlArg::F_SETFL(nix::fcntl::OFlag::O_ASYNC)).map(drop);
-            (flags, copy.is_ok(), nonblocking)
+            // The first half of it: to be sent a signal when there is something to read.
+            let signals = fcntl(&ours, FcntlArg::F_SETFL(nix::fcntl::OFlag::O_ASYNC)).map(drop);
+            (flags, copy.is_ok(), signals)
         });
         assert_eq!(tried.join().expect("it ends"), (Ok(()), true, Err(Errno::EPERM)));
     }

@@ -13,7 +13,7 @@ const MAX_STRIKES: u32 = 3;
 /// Timeouts of all users after which only root's processes get requests: one attacker may control many user IDs.
 const MAX_ALL: u32 = 64;
 
-/// To whom a timeout is charged: the user of the process, or, if that is root, only the process.
+/// Who answers for a timeout: the user of the process, or, if that is root, the process alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Responsible {
     /// A user.

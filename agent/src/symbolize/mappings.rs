@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::budget::{Budget, Charge};
-use super::files::KnownFile;
+use super::known_files::KnownFile;
 
 /// The most mappings kept of one process: the kernel's own default limit (`vm.max_map_count`, 65,530) rounded up.
 const MAX_MAPPINGS: usize = 1 << 16;

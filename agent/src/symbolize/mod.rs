@@ -16,6 +16,7 @@ mod files;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod kernel_symbols;
+mod known_files;
 mod mappings;
 mod maps;
 mod naming;

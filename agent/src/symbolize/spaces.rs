@@ -11,7 +11,8 @@ use hashbrown::{HashMap, HashSet};
 
 use super::budget::{AFTER, Budget, MOST};
 use super::events::MappingEvent;
-use super::files::{FileIdentity, Holding, KnownFile, ModuleFiles};
+use super::files::{Holding, ModuleFiles};
+use super::known_files::KnownFiles;
 use super::mappings::{Mapping, Mappings};
 use super::maps::{self, MappedRange};
 use super::naming::Unnamed;
@@ -75,36 +76,6 @@ enum PerfMap {
     Opening,
     Held(FileNumber, Owner),
     TimedOut,
-}
-
-/// Files that some process has mapped, each once.
-#[derive(Default)]
-struct KnownFiles {
-    files: HashMap<FileIdentity, Arc<KnownFile>>,
-    sweep_at: usize,
-}
-
-impl KnownFiles {
-    fn get(&mut self, identity: &FileIdentity, budget: &Budget) -> Option<Arc<KnownFile>> {
-        if identity.is_none() {
-            return None;
-        }
-        if let Some(known) = self.files.get(identity) {
-            return Some(known.clone());
-        }
-        if self.files.len() >= self.sweep_at {
-            self.sweep();
-        }
-        let file = Arc::new(KnownFile::new(identity.clone(), budget));
-        self.files.insert(identity.clone(), file.clone());
-        Some(file)
-    }
-
-    /// Forgets the files that nobody has mapped any more.
-    fn sweep(&mut self) {
-        self.files.retain(|_, file| Arc::strong_count(file) > 1);
-        self.sweep_at = (2 * self.files.len()).max(1_024);
-    }
 }
 
 impl AddressSpaces {

@@ -87,9 +87,9 @@ fn name(
     cancelled: &mut dyn FnMut() -> bool,
 ) -> SymbolizeStats {
     let places = Places::of(recording);
-    let end = Instant::now() + DEADLINE;
-    let mut cancelled = || cancelled() || Instant::now() >= end;
-    spaces.settle(places.unmapped.keys().copied(), &mut || cancelled() || Instant::now() + DEADLINE / 2 >= end);
+    let begin = Instant::now();
+    spaces.settle(places.unmapped.keys().copied(), &mut || cancelled() || begin.elapsed() >= DEADLINE / 2);
+    let mut cancelled = || cancelled() || begin.elapsed() >= DEADLINE;
     let mut results = Results { recording, stats: places.stats, blamed: Vec::new() };
     results.take(
         &places.kernel,

@@ -79,9 +79,8 @@ pub(super) struct Schedule {
 
 #[derive(Debug, Default)]
 struct Files {
-    little: VecDeque<Job>,
-    usual: VecDeque<Job>,
-    great: VecDeque<Job>,
+    /// By the effort that comes next, the least first.
+    waiting: [VecDeque<Job>; 3],
     strikes: u32,
     took: Duration,
 }
@@ -89,7 +88,7 @@ struct Files {
 impl Schedule {
     /// Adds a file.
     pub(super) fn add(&mut self, owner: Owner, job: Job) {
-        let files = &mut self.owners.entry(owner).or_default().little;
+        let files = &mut self.owners.entry(owner).or_default().waiting[Effort::Little as usize];
         let order = |job: &Job| (job.part, Reverse(job.frames.len()));
         let place = files.partition_point(|other| order(other) <= order(&job));
         files.insert(place, job);
@@ -97,22 +96,19 @@ impl Schedule {
 
     /// The next file.
     pub(super) fn next(&mut self) -> Option<Turn> {
-        let in_share = |owner: &Owner, files: &Files| owner.uid == 0 || files.took < SHARE;
-        let little = |owner: &Owner, files: &mut Files| {
-            if in_share(owner, files) { files.little.pop_front() } else { None }
+        let mut in_share = |effort: Effort| {
+            let job = self.take(|owner, files| {
+                let is_in = owner.uid == 0 || files.took < SHARE;
+                if is_in { files.waiting[effort as usize].pop_front() } else { None }
+            });
+            job.map(|job| Turn::Read(job, effort))
         };
-        let usual = |owner: &Owner, files: &mut Files| {
-            if in_share(owner, files) { files.usual.pop_front() } else { None }
-        };
-        let rest = |_: &Owner, files: &mut Files| {
-            [&mut files.great, &mut files.usual, &mut files.little].into_iter().find_map(VecDeque::pop_front)
-        };
-        let turn = if let Some(job) = self.take(little) {
-            Turn::Read(job, Effort::Little)
-        } else if let Some(job) = self.take(usual) {
-            Turn::Read(job, Effort::Usual)
-        } else {
-            Turn::Read(self.take(rest)?, Effort::Great)
+        let turn = match in_share(Effort::Little).or_else(|| in_share(Effort::Usual)) {
+            Some(turn) => turn,
+            None => {
+                let rest = |_: &Owner, files: &mut Files| files.waiting.iter_mut().rev().find_map(VecDeque::pop_front);
+                Turn::Read(self.take(rest)?, Effort::Great)
+            }
         };
         let is_out =
             self.last.and_then(|owner| self.owners.get(&owner)).is_some_and(|files| files.strikes >= MAX_STRIKES);
@@ -138,16 +134,16 @@ impl Schedule {
     pub(super) fn failed(&mut self, job: &Job, effort: Effort, why: Unnamed) -> bool {
         let Some(files) = self.last.and_then(|owner| self.owners.get_mut(&owner)) else { return false };
         match (why, effort) {
-            (Unnamed::TimedOut, Effort::Little) => files.usual.push_back(job.clone()),
-            (Unnamed::TimedOut, Effort::Usual) => {
-                files.strikes += TIMED_OUT;
-                files.great.push_back(job.clone());
-            }
-            (Unnamed::TimedOut, Effort::Great) => files.strikes += TIMED_OUT,
+            // Large files are no fault of anybody's.
+            (Unnamed::TimedOut, Effort::Little) => {}
+            (Unnamed::TimedOut, _) => files.strikes += TIMED_OUT,
             (Unnamed::Killed, _) => files.strikes += KILLED,
             _ => {}
         }
-        why == Unnamed::TimedOut && effort < Effort::Great
+        let next = files.waiting.get_mut(effort as usize + 1).filter(|_| why == Unnamed::TimedOut);
+        let again = next.is_some();
+        next.into_iter().for_each(|next| next.push_back(job.clone()));
+        again
     }
 
     fn take(&mut self, take: impl Fn(&Owner, &mut Files) -> Option<Job>) -> Option<Job> {
