@@ -1,13 +1,14 @@
 //! quell finds what makes a Linux host slow.
 //!
-//! A capture flows one way: a [`probe`] writes records into rings, [`collect`] orders and joins them into a
+//! A capture flows one way: a [`probe`] writes records into rings, [`capture`] orders them and has the probe join them into a
 //! [`profile::Recording`], [`symbolize`] names its code, [`profile::build`] weighs it, and [`report`] draws it.
 
 #![deny(missing_docs)]
 
 mod bounded;
+pub mod bpf;
+pub mod capture;
 pub mod child;
-pub mod collect;
 mod excerpt;
 pub mod file;
 #[cfg(feature = "fuzzing")]

@@ -147,6 +147,14 @@ macro_rules! plain_display {
 }
 plain_display!(CpuId, NodeId, Irq, Pid, Tid);
 
+impl Addr {
+    /// An address inside the call that returns to this one: the byte before it.
+    #[must_use]
+    pub fn call_site(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+}
+
 impl fmt::Display for Addr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#x}", self.0)

@@ -22,8 +22,6 @@ const NAMER_FILE: u64 = 1 << 30;
 /// Descriptors of the child that names code, and so copies of symbols at once.
 const NAMER_DESCRIPTORS: u64 = 32;
 
-const METER: &[Allowed] = &[Allowed::Is(libc::SYS_bpf, 0, aya_obj::generated::bpf_cmd::BPF_ENABLE_STATS as u32)];
-
 const READER: &[Allowed] = &[Allowed::Any(libc::SYS_process_vm_readv)];
 
 /// What a starter may do in addition to its copies: fork a copy, and install the copy's stricter filter.
@@ -51,10 +49,6 @@ const NAMER: &[Allowed] = &[
 /// A limit cannot be set, or the kernel does not take the filter of system calls. Landlock (5.13) is used where there is one.
 pub(super) fn confine(role: Role) -> Result<(), ChildError> {
     match role {
-        Role::Meter => {
-            no_files(None);
-            filter::allow_only(&[BASE, METER])
-        }
         Role::Readers => filter::allow_only(&[BASE, READING, READER, STARTER]),
         Role::Reader => filter::allow_only(&[BASE, READING, READER]),
         Role::Keeper => {

@@ -10,7 +10,6 @@
 mod channel;
 mod confine;
 mod filter;
-mod meter;
 mod process;
 mod starter;
 mod worker;
@@ -29,7 +28,6 @@ use crate::privileges::{self, PrivilegeError};
 use crate::{inspect, symbolize, sys};
 
 pub(crate) use channel::{Channel, Message};
-pub use meter::Meter;
 pub(crate) use process::Process;
 pub use starter::Starter;
 pub(crate) use worker::{CallError, Limits, Watch, Worker};
@@ -40,8 +38,6 @@ pub const ARGUMENT: &str = "__child";
 /// What a child process is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Turns the kernel's BPF run-time statistics on and off.
-    Meter,
     /// Holds files of other processes open.
     Keeper,
     /// Starts readers.
@@ -56,14 +52,14 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 6] = [Self::Meter, Self::Keeper, Self::Readers, Self::Reader, Self::Namers, Self::Namer];
+    pub const ALL: [Self; 5] = [Self::Keeper, Self::Readers, Self::Reader, Self::Namers, Self::Namer];
 
     /// What the copies of a starter are.
     fn copy(self) -> Option<Self> {
         match self {
             Self::Readers => Some(Self::Reader),
             Self::Namers => Some(Self::Namer),
-            Self::Meter | Self::Keeper | Self::Reader | Self::Namer => None,
+            Self::Keeper | Self::Reader | Self::Namer => None,
         }
     }
 
@@ -72,11 +68,10 @@ impl Role {
         Self::ALL.into_iter().any(|starter| starter.copy() == Some(self))
     }
 
-    /// The role's name on the command line, and the end of the process's name: `quell-meter`.
+    /// The role's name on the command line, and the end of the process's name: `quell-keeper`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Meter => "meter",
             Self::Keeper => "keeper",
             Self::Readers => "readers",
             Self::Reader => "reader",
@@ -110,7 +105,7 @@ pub(crate) fn spawn(role: Role) -> io::Result<(Process, UnixStream)> {
     Ok((Process::open(process.id())?, ours))
 }
 
-/// The role that the command line asks for: `quell __child meter`. The arguments include the program's own name.
+/// The role that the command line asks for: `quell __child keeper`. The arguments include the program's own name.
 #[must_use]
 pub fn requested<S: AsRef<OsStr>>(mut arguments: impl Iterator<Item = S>) -> Option<Role> {
     if arguments.nth(1)?.as_ref() != ARGUMENT {
@@ -155,7 +150,6 @@ pub fn run(role: Role) -> ExitCode {
 
 fn serve(role: Role, socket: UnixStream) -> Result<(), ChildError> {
     match role {
-        Role::Meter => confine::confine(role).and_then(|()| meter::serve(socket).map_err(unserved)),
         Role::Keeper => {
             let keeper = inspect::Keeper::start();
             confine::confine(role).and_then(|()| keeper.serve(socket).map_err(unserved))
@@ -215,7 +209,6 @@ fn system(what: &'static str) -> impl Fn(nix::errno::Errno) -> ChildError {
 
 fn process_name(role: Role) -> &'static std::ffi::CStr {
     match role {
-        Role::Meter => c"quell-meter",
         Role::Keeper => c"quell-keeper",
         Role::Readers => c"quell-readers",
         Role::Reader => c"quell-reader",
@@ -230,12 +223,12 @@ mod tests {
 
     #[test]
     fn a_role_is_asked_for_by_the_first_two_arguments_alone() {
-        assert_eq!(requested(["quell", "__child", "meter"].iter()), Some(Role::Meter));
+        assert_eq!(requested(["quell", "__child", "keeper"].iter()), Some(Role::Keeper));
         for other in [
             &["quell"][..],
             &["quell", "__child"],
             &["quell", "__child", "root"],
-            &["quell", "list", "__child", "meter"],
+            &["quell", "list", "__child", "keeper"],
         ] {
             assert_eq!(requested(other.iter()), None, "{other:?}");
         }

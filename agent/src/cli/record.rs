@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use nix::sched::{CpuSet as NixCpuSet, sched_setaffinity};
-use quell::collect::{CaptureConfig, POLL, Session};
+use quell::capture::{CaptureConfig, POLL, Session};
 use quell::output::Output;
 use quell::probe;
 use quell::text::Shown;
@@ -105,7 +105,6 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         every_event: arguments.every_event,
         max_overhead: (arguments.max_overhead > 0.0 && !arguments.every_event)
             .then_some(arguments.max_overhead / 100.0),
-        statistics: prepared.statistics.take(),
         own: vec![prepared.namers()],
         command_line: std::env::args().collect(),
     };

@@ -7,7 +7,6 @@ use std::path::Path;
 use anyhow::Context as _;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::unistd::{getegid, geteuid};
-use quell::child::Meter;
 use quell::host::{Capabilities, Capability};
 use quell::inspect::Children;
 use quell::output::Output;
@@ -19,8 +18,6 @@ use quell::units::Pid;
 
 /// What has to be made before privileges are dropped.
 pub(super) struct Prepared {
-    /// Turns the kernel's BPF statistics on; `None` without the privilege for that.
-    pub(super) statistics: Option<Meter>,
     kernel_symbols: KernelSymbols,
     /// What names code.
     namers: Namers,
@@ -38,11 +35,6 @@ pub(super) fn prepare(outputs: &[Output]) -> anyhow::Result<Prepared> {
         let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
     }
     let kernel_symbols = KernelSymbols::open();
-    let statistics = Capabilities::permitted().has(Capability::SysAdmin).then(|| {
-        Meter::start()
-            .inspect_err(|error| tracing::warn!("could not start the process that measures programs: {error}"))
-            .ok()
-    });
     let processes = Children::start().context("could not start the processes that read other processes")?;
     let namers = Namers::start().context("could not start the process that names code")?;
     let needs_override = outputs.iter().filter_map(Output::path).any(|path| !is_own_to_write(path));
@@ -53,7 +45,7 @@ pub(super) fn prepare(outputs: &[Output]) -> anyhow::Result<Prepared> {
     }
     keep_only(&[to_attach.as_slice(), &to_write].concat())?;
     put_into_effect(&to_attach)?;
-    Ok(Prepared { statistics: statistics.flatten(), kernel_symbols, namers, processes: Some(processes), to_write })
+    Ok(Prepared { kernel_symbols, namers, processes: Some(processes), to_write })
 }
 
 impl Prepared {

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use quell::collect::{CaptureTarget, Command, Gated};
+use quell::capture::{CaptureTarget, Command, Gated};
 use quell::host;
 use quell::units::Pid;
 

@@ -69,9 +69,6 @@ impl Verdict {
         if features.jit == Some(false) {
             self.miss("BPF programs are interpreted, which costs several times as much");
         }
-        if !features.run_time_statistics.is_yes() {
-            self.miss("the cost of the programs is not measured");
-        }
         if !features.initial_pid_namespace {
             self.miss("this PID namespace numbers processes differently from the kernel");
         }

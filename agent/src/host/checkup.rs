@@ -193,14 +193,6 @@ fn bpf(features: &Features) -> Vec<Check> {
     let program = |id, support, unsupported: &str| tried(features, (id, group), support, TRACING, unsupported);
     let map = |id, support, version| tried(features, (id, group), support, &[Capability::Bpf], &from(version));
     let mechanisms = &features.mechanisms;
-    let statistics = match &features.run_time_statistics {
-        Support::Forbidden(why) => check(
-            "run-time-statistics",
-            group,
-            Err((why.clone(), "run as root, or: sysctl kernel.bpf_stats_enabled=1".to_owned())),
-        ),
-        support => tried(features, ("run-time-statistics", group), support, &[], &from("5.8")),
-    };
     vec![
         program("tp_btf", &mechanisms.tp_btf, "boot a kernel from 5.5 on, built with BTF"),
         program("raw_tracepoint", &mechanisms.raw_tracepoint, &from("4.17")),
@@ -212,7 +204,6 @@ fn bpf(features: &Features) -> Vec<Check> {
         map("ring-buffer", &features.ring_buffer, "5.8"),
         map("task-storage", &features.task_storage, "5.11"),
         program("task_pt_regs", &features.helpers.task_pt_regs, &from("5.15")),
-        statistics,
     ]
 }
 

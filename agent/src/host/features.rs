@@ -113,8 +113,6 @@ pub struct Features {
     pub helpers: Helpers,
     /// What the kernel made of quell's own programs, by probe.
     pub programs: Vec<Tried>,
-    /// Counting of the programs' run time (5.8, commit d46edd671a14).
-    pub run_time_statistics: Support,
     /// Perf events.
     pub perf: PerfEvents,
     /// Addresses of kernel functions in `/proc/kallsyms`.
@@ -175,7 +173,6 @@ impl Features {
             task_storage: map(MapType::TaskStorage),
             helpers,
             programs,
-            run_time_statistics: run_time_statistics(),
             perf: PerfEvents::detect(&cpus, &perf_program),
             kernel_symbols: kernel_symbols(),
             tracefs: tracefs(),
@@ -238,13 +235,6 @@ fn attached(program: io::Result<OwnedFd>, link: impl FnOnce(BorrowedFd<'_>) -> i
         Err(error) => Support::refused("loading", &error),
         Ok(program) => Support::of("attaching", link(program.as_fd())),
     }
-}
-
-fn run_time_statistics() -> Support {
-    if super::number("/proc/sys/kernel/bpf_stats_enabled") == Some(1) {
-        return Support::Yes;
-    }
-    Support::of("enabling", bpf::enable_run_time_statistics().map(drop))
 }
 
 fn map(kind: MapType) -> Support {
@@ -354,7 +344,6 @@ pub(crate) mod tests {
                     .iter()
                     .map(|probe| Tried { probe: probe.spec().name, programs: Availability::Ready })
                     .collect(),
-                run_time_statistics: Support::Yes,
                 perf: PerfEvents {
                     cpu_clock: Support::Yes,
                     cycles: Support::Yes,
@@ -390,7 +379,6 @@ pub(crate) mod tests {
                 ring_buffer: refused(),
                 task_storage: refused(),
                 helpers: Helpers { task_pt_regs: refused(), current_ancestor_cgroup_id: refused() },
-                run_time_statistics: refused(),
                 perf: PerfEvents { cpu_clock: refused(), cycles: refused(), program: refused(), ..Self::all().perf },
                 kernel_symbols: Support::Forbidden("/proc/kallsyms hides the addresses".to_owned()),
                 tracefs: Support::Forbidden("/sys/kernel/tracing may not be read".to_owned()),

@@ -31,6 +31,12 @@ use strikes::Responsible;
 use crate::child::Channel;
 use crate::units::{Addr, Pid};
 
+/// Reads the memory of other processes while they live.
+pub trait ProcessMemory {
+    /// Up to `length` bytes from `address` on; fewer where the memory that is resident ends. `None` where none can be read.
+    fn read(&mut self, pid: Pid, address: Addr, length: u32) -> Option<Vec<u8>>;
+}
+
 /// How much of `/proc/PID/maps` is read, in bytes: the 65,530 mappings that a process may have by default
 /// (`vm.max_map_count`), at 128 bytes each.
 const MAX_MAPS: u64 = 8 << 20;

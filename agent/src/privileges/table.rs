@@ -79,14 +79,11 @@ pub const RECORD_AT_START: &[Need] = &[
 ];
 
 /// What `quell record` uses where it has it, and can do without.
-pub const RECORD_IF_GIVEN: &[Need] = &[
-    need(Capability::SysResource, Kept::AtStart, "raise the limit of locked memory, which counts BPF maps before 5.11"),
-    need(
-        Capability::SysAdmin,
-        Kept::InChild,
-        "turn the kernel's BPF run-time statistics on, which tell what a capture costs; it can do nothing else",
-    ),
-];
+pub const RECORD_IF_GIVEN: &[Need] = &[need(
+    Capability::SysResource,
+    Kept::AtStart,
+    "raise the limit of locked memory, which counts BPF maps before 5.11",
+)];
 
 /// What `quell record` keeps until its results are written, if one goes to a directory that user root may not write. It is not in
 /// effect before the capture has ended.
@@ -102,7 +99,6 @@ pub const DOCTOR: &[Need] = &[
     need(Capability::Perfmon, Kept::WhileRunning, "attach them"),
     need(Capability::DacReadSearch, Kept::WhileRunning, "look for tracefs"),
     need(Capability::Syslog, Kept::WhileRunning, "tell whether /proc/kallsyms shows addresses"),
-    need(Capability::SysAdmin, Kept::WhileRunning, "try the kernel's BPF run-time statistics"),
     need(
         Capability::SysResource,
         Kept::WhileRunning,
@@ -172,7 +168,6 @@ pub fn advice(program: &str) -> String {
 #[must_use]
 pub fn of_child(role: Role) -> &'static [Capability] {
     match role {
-        Role::Meter => &[Capability::SysAdmin],
         Role::Readers | Role::Reader => {
             &[Capability::SysPtrace, Capability::DacReadSearch, Capability::CheckpointRestore]
         }

@@ -1,33 +1,51 @@
-//! What quell can capture: one file for each probe, one line for each in [`PROBES`].
+//! What quell can capture: a folder for each probe, and a line for each in the list that the eBPF programs go by too
+//! (`quell_ebpf_common::probes!`).
+//!
+//! A probe's folder holds what it is, how it is attached, and how its records become samples. What its programs do, and what
+//! both sides share, is in its folder of `ebpf/programs`.
 
 mod availability;
-mod cpu;
-mod object;
-mod offcpu;
 mod trial;
 
-use std::io;
 use std::path::PathBuf;
 
-use aya::maps::MapError;
-
 pub use availability::Availability;
-pub use object::{BpfObject, Link, RunStats, memory_of};
 pub use trial::{Tried, try_programs};
 
-use crate::collect::SamplingRates;
+pub use crate::bpf::ProbeError;
+use crate::bpf::{BpfObject, Hook, Record};
 use crate::host::{self, Features};
-use crate::units::{CpuSet, Hertz};
+use crate::inspect::ProcessMemory;
+use crate::recording::{CodeLocator, RecordingBuilder};
+use crate::units::{CpuSet, Hertz, Nanos, Pid};
+
+macro_rules! declare {
+    ($($probe:ident = $number:literal,)+) => {
+        $(mod $probe;)+
+
+        /// Every probe, in the order that `quell list probes` shows.
+        pub static PROBES: &[&dyn Probe] = &[$(&$probe::Probe),+];
+
+        const _: () = {
+            $(assert!($probe::NUMBER == $number, "a probe has one number");)+
+        };
+    };
+}
+quell_ebpf_common::probes!(declare);
 
 /// What a probe is.
 #[derive(Clone, Copy, Debug)]
 pub struct ProbeSpec {
     /// What `--probe` takes.
     pub name: &'static str,
+    /// Its number in records, from 1 on.
+    pub number: u16,
     /// One line for `quell list probes`.
     pub doc: &'static str,
     /// The events that its programs run on.
     pub events: &'static [&'static str],
+    /// The hooks that it needs.
+    pub hooks: &'static [Hook],
     /// The first kernel that it works on.
     pub kernel: &'static str,
     /// What it costs, in words.
@@ -41,6 +59,8 @@ pub struct ProbeConfig {
     pub cpus: CpuSet,
     /// CPU sampling frequency.
     pub frequency: Hertz,
+    /// Whether to sample every event, whatever that costs.
+    pub every_event: bool,
     /// The cgroup whose processes are captured, if only one's are.
     pub cgroup: Option<PathBuf>,
 }
@@ -63,130 +83,73 @@ pub trait Probe: Sync {
     ///
     /// # Errors
     /// [`ProbeError::Refused`] for a program that it cannot do without.
-    fn load(&self, object: &mut BpfObject) -> Result<Availability, ProbeError>;
+    fn load(&self, object: &mut BpfObject) -> Result<Availability, ProbeError> {
+        self.spec().hooks.iter().try_for_each(|hook| object.load_hook(*hook))?;
+        Ok(Availability::Ready)
+    }
 
     /// Begins to write records into the rings, by programs that were loaded.
     ///
     /// # Errors
-    /// Any [`ProbeError`]; whatever was attached by then is detached.
-    fn attach(&self, object: &mut BpfObject, config: &ProbeConfig) -> Result<Box<dyn Attached>, ProbeError>;
+    /// Any [`ProbeError`].
+    fn start(&self, object: &mut BpfObject, config: &ProbeConfig) -> Result<Box<dyn RunningProbe>, ProbeError>;
 }
 
-/// A probe at work. Dropping it detaches it.
-pub trait Attached {
+/// A probe at work. Dropping it detaches what it alone attached.
+pub trait RunningProbe {
     /// How it is attached, as users know it: `perf_event cpu-clock`.
     fn mechanism(&self) -> String;
 
-    /// Its programs, with what each counts as an event.
-    fn programs(&self) -> &'static [ProgramEvents];
-
-    /// Writes what only shows at the beginning; the capture's time counts from just before this.
+    /// Records what only shows at the beginning; the capture's time counts from just before this.
     ///
     /// # Errors
     /// Any [`ProbeError`].
     fn begin(&mut self, object: &mut BpfObject) -> Result<(), ProbeError>;
 
-    /// Takes other sampling rates.
+    /// Adds to a record what has to be read while its thread still stands there, as soon as it is out of its ring. Returns `false`
+    /// where the record lacks nothing; else the whole of it is in `words`.
+    fn complete(&self, _record: &Record<'_>, _memory: &mut dyn ProcessMemory, _words: &mut Vec<u64>) -> bool {
+        false
+    }
+
+    /// Takes the next of its records, in order of time.
     ///
     /// # Errors
-    /// The kernel's.
-    fn set_rates(&mut self, rates: SamplingRates) -> io::Result<()>;
+    /// [`BadRecord`] for one that is not understood.
+    fn decode(
+        &mut self,
+        record: &Record<'_>,
+        out: &mut RecordingBuilder,
+        code: &mut dyn CodeLocator,
+    ) -> Result<(), BadRecord>;
 
-    /// Writes what only shows at the end, and detaches.
+    /// Records what only shows at the end, while the programs of all hooks still run.
     ///
     /// # Errors
-    /// Any [`ProbeError`]; it is detached all the same.
-    fn finish(self: Box<Self>, object: &mut BpfObject) -> Result<(), ProbeError>;
+    /// Any [`ProbeError`].
+    fn stop(&mut self, object: &mut BpfObject) -> Result<(), ProbeError>;
+
+    /// Adds what is left once every record has been taken: totals, and what went on at `end`. Processes in `own` are quell's,
+    /// and left out.
+    ///
+    /// # Errors
+    /// Any [`ProbeError`].
+    fn finish(
+        self: Box<Self>,
+        object: &BpfObject,
+        end: Nanos,
+        own: &[Pid],
+        out: &mut RecordingBuilder,
+    ) -> Result<(), ProbeError>;
 }
 
-/// One program of a probe, and its events.
-#[derive(Clone, Copy)]
-pub struct ProgramEvents {
-    /// The program in the object.
-    pub program: &'static str,
-    /// What the event is called in reports.
-    pub event: &'static str,
-    /// How many there were.
-    pub count: fn(&quell_ebpf_common::Counts) -> u64,
-}
-
-/// Every probe, in the order that `quell list probes` shows.
-pub static PROBES: &[&dyn Probe] = &[&cpu::Cpu, &offcpu::OffCpu];
+/// A record that its probe does not understand: it is counted and left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a record is damaged, or of an unknown kind")]
+pub struct BadRecord;
 
 /// The probe of this name.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static dyn Probe> {
     PROBES.iter().copied().find(|probe| probe.spec().name == name)
-}
-
-impl ProbeError {
-    /// In one line: of the verifier's log only what it says last of the program.
-    #[must_use]
-    pub fn brief(&self) -> String {
-        match self {
-            Self::Refused { program, why, log } => {
-                let said = log.lines().last().map(|line| format!(": {}", line.trim())).unwrap_or_default();
-                format!("the kernel refused program {program}: {why}{said}")
-            }
-            other => other.to_string(),
-        }
-    }
-}
-
-/// Why a probe does not work.
-#[derive(Debug, thiserror::Error)]
-pub enum ProbeError {
-    /// A capability is missing.
-    #[error("not permitted: {0} is needed; run as root or grant it (`quell doctor` tells what is missing)")]
-    Permission(&'static str),
-    /// The kernel has no BTF.
-    #[error(
-        "cannot read the kernel's BTF at /sys/kernel/btf/vmlinux ({0}); a kernel built with CONFIG_DEBUG_INFO_BTF is needed"
-    )]
-    Btf(String),
-    /// The kernel's BTF lacks a field.
-    #[error(transparent)]
-    Field(#[from] host::MissingField),
-    /// The object could not be loaded.
-    #[error("the kernel refused quell's maps")]
-    Object(#[source] Box<aya::EbpfError>),
-    /// The kernel refused a program.
-    #[error("the kernel refused program {program}: {why}{}{log}", if log.is_empty() { "" } else { "\n" })]
-    Refused {
-        /// The program.
-        program: &'static str,
-        /// What the kernel said.
-        why: String,
-        /// The verifier's last lines.
-        log: String,
-    },
-    /// The kernel refused a program because it is locked down.
-    #[error(
-        "the kernel is locked down (confidentiality) and refused program {program}, which reads kernel memory: {}",
-        host::lockdown::REMEDY
-    )]
-    LockedDown {
-        /// The program.
-        program: &'static str,
-    },
-    /// A perf event could not be opened.
-    #[error("perf_event_open failed on CPU {cpu}: {source}")]
-    PerfEvent {
-        /// Where.
-        cpu: crate::units::CpuId,
-        /// Why.
-        source: io::Error,
-    },
-    /// A sampling rate could not be changed.
-    #[error("could not change a sampling rate")]
-    Rates(#[source] io::Error),
-    /// The task iterator failed.
-    #[error("could not walk the tasks")]
-    Iterator(#[source] io::Error),
-    /// A map could not be read or written.
-    #[error("could not access a BPF map")]
-    Map(#[from] MapError),
-    /// The object lacks a program or map that the agent knows: the two were not built together.
-    #[error("the eBPF object has no {0}; rebuild it with `cargo xtask ebpf`")]
-    Missing(&'static str),
 }

@@ -1,7 +1,7 @@
 //! Having the kernel check quell's own programs, without a capture.
 
-use super::{Availability, BpfObject, PROBES, Probe};
-use crate::collect::settings_to_try;
+use super::{Availability, PROBES, Probe};
+use crate::bpf::{BpfObject, Maps, Scope, Threads, settings};
 use crate::host::{Btf, Helpers, TaskOffsets};
 
 /// What the kernel made of the programs of a probe.
@@ -16,7 +16,10 @@ pub struct Tried {
 /// Loads the programs of each probe as a capture of every thread does, and attaches none. Nothing stays behind.
 #[must_use]
 pub fn try_programs(kernel: &Btf, offsets: &TaskOffsets, helpers: &Helpers) -> Vec<Tried> {
-    let mut object = BpfObject::load(kernel, settings_to_try(offsets, helpers), 1, 1).map_err(|error| error.brief());
+    let probes = PROBES.iter().fold(0, |bits, probe| bits | 1 << probe.spec().number);
+    let scope = Scope { threads: Threads::All, cpus: None, probes, paced: true };
+    let settings = settings(&scope, offsets, helpers, 1);
+    let mut object = BpfObject::load(kernel, settings, Maps { threads: 1, cpus: 1 }).map_err(|error| error.brief());
     let tried = |probe: &&'static dyn Probe| {
         let programs = match &mut object {
             Ok(object) => probe.load(object).unwrap_or_else(|error| Availability::Unavailable(error.brief())),

@@ -167,27 +167,27 @@ impl SymbolizeStats {
     }
 }
 
-/// A change of the sampling rates by the governor.
+/// A change of a probe's sampling by rate control.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RateChange {
+pub struct ScaleChange {
     /// From the start of the capture.
     pub time: Nanos,
-    /// The cost that was measured, as a share of one CPU.
-    pub measured: f64,
-    /// CPU sampling interval from then on.
-    pub cpu_interval: Nanos,
-    /// Off-CPU sampling interval from then on: one sample for each such time spent off CPU.
-    pub offcpu_interval: Nanos,
+    /// The probe.
+    pub probe: String,
+    /// What its probabilities are multiplied by from then on, on the CPU where that is least: 1 for full sampling.
+    pub scale: f64,
 }
 
-/// What the governor was asked for and did.
+/// What rate control was asked for and did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Governing {
     /// The budget, as a share of one CPU; `None` where there was none.
     pub budget: Option<f64>,
-    /// What it did, in order.
-    pub changes: Vec<RateChange>,
-    /// Whether the budget could not be kept even at the lowest rates.
+    /// The most that counting took in a tenth of a second, as a share of one CPU.
+    pub counting: f64,
+    /// How much sampling was slowed down, in order of time; small changes are left out.
+    pub changes: Vec<ScaleChange>,
+    /// Whether counting alone took more than the budget.
     pub over_budget: bool,
 }
 

@@ -17,7 +17,7 @@ pub use build::{Selection, build};
 pub use frame::{Frame, FrameId, FrameTable, Location, Module, ModuleId, ModuleTable, Symbol};
 pub(crate) use kernel_frames::begins_interrupt;
 pub use meta::{
-    Cost, Governing, HostFacts, Loss, Losses, Meta, ProbeCost, RateChange, SCHEMA_VERSION, SymbolizeStats, Target,
+    Cost, Governing, HostFacts, Loss, Losses, Meta, ProbeCost, SCHEMA_VERSION, ScaleChange, SymbolizeStats, Target,
 };
 pub use recording::{
     OffCpu, Reason, Recording, Sample, SampleKind, Thread, ThreadIdx, ThreadTable, ThreadTotals, Wake,

@@ -18,6 +18,7 @@
 //! A recording is written under a hidden, random name, synced, and renamed when it is whole; `meta.json` holds each
 //! file's size and checksum, so that a damaged file is an error and never a wrong figure.
 
+mod builder;
 mod check;
 mod footer;
 #[cfg(test)]
@@ -35,6 +36,7 @@ mod tests;
 mod thrift;
 mod write;
 
+pub use builder::{CodeLocator, RecordingBuilder, StackInterner};
 pub use read::read;
 pub use replace::Destination;
 pub use write::{Written, write, write_to};

@@ -358,24 +358,29 @@ fn governor(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
     const SHOWN: usize = 5;
     let governing = &meta.governing;
     let Some(budget) = governing.budget else { return Ok(()) };
-    let changes = governing.changes.len();
     let kept = kept(budget, governing.over_budget, meta.cost.of_programs(meta.duration));
-    let text = format!("budget {:.2} % of one CPU for the probes{kept}; rates changed: {changes}", 100.0 * budget);
+    let counting =
+        nonzero(governing.counting).map_or(String::new(), |share| format!(", {:.2} % for counting", 100.0 * share));
+    let text = format!("budget {:.2} % of one CPU for the probes{counting}{kept}", 100.0 * budget);
     line("governor", &text, out)?;
     for change in governing.changes.iter().take(SHOWN) {
-        let text = format!(
-            "at {}: cost {:.2} %; then a CPU sample each {}, an off-CPU sample each {}",
-            change.time,
-            100.0 * change.measured,
-            change.cpu_interval,
-            change.offcpu_interval
-        );
+        let text = format!("at {}: {} sampling at {}", change.time, change.probe, part(change.scale));
         line("", &text, out)?;
     }
+    let changes = governing.changes.len();
     if changes > SHOWN {
         line("", &format!("and {} more", changes - SHOWN), out)?;
     }
     Ok(())
+}
+
+fn nonzero(share: f64) -> Option<f64> {
+    (share > 0.0).then_some(share)
+}
+
+/// A factor of probabilities: `full rate`, `1/8 of the full rate`.
+fn part(scale: f64) -> String {
+    if scale > 0.99 { "the full rate".to_owned() } else { format!("1/{:.0} of the full rate", 1.0 / scale.max(1e-9)) }
 }
 
 /// Whether a budget was kept over the whole capture, as closely as percentages are shown.

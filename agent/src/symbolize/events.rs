@@ -255,7 +255,7 @@ mod tests {
             let mut steps = seen.remove(&pid).unwrap_or_default();
             steps.retain(|step| *step != "library");
             assert_eq!(steps, ["fork", "exec", "program", "exit"], "process {pid}");
-            let Location::Module { module, .. } = spaces.locate(pid, programs[&pid], &mut modules) else {
+            let Some(Location::Module { module, .. }) = spaces.locate_code(pid, programs[&pid], &mut modules) else {
                 panic!("process {pid} is forgotten");
             };
             assert_eq!(modules.get(module).name(), "true");

@@ -31,11 +31,3 @@ pub(crate) use naming::{DEBUG_FILES, serve as serve_namer};
 pub use naming::{Namers, symbolize};
 pub use spaces::AddressSpaces;
 pub use truncated::truncated_user_stacks;
-
-use crate::units::Addr;
-
-/// An address inside the call that returns to `return_address`: the byte before it.
-#[must_use]
-pub fn call_site(return_address: Addr) -> Addr {
-    Addr(return_address.0.saturating_sub(1))
-}

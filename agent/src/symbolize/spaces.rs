@@ -16,8 +16,9 @@ use super::known_files::KnownFiles;
 use super::mappings::{Mapping, Mappings};
 use super::maps::{self, MappedRange};
 use super::naming::Unnamed;
-use crate::inspect::{FileNumber, Owner, ProcessAccess, ToOpen};
+use crate::inspect::{FileNumber, Owner, ProcessAccess, ProcessMemory, ToOpen};
 use crate::profile::{Location, ModuleId, ModuleTable};
+use crate::recording::CodeLocator;
 use crate::units::{Addr, Pid};
 
 /// How many ended processes are remembered, since samples of them may still be on their way.
@@ -29,7 +30,7 @@ const SWEEP_FROM: usize = 8_192;
 /// The executable mappings of every process that was seen.
 ///
 /// What it knows comes from two sources: [`apply`](Self::apply) follows the kernel's reports, and
-/// [`locate`](Self::locate) has `/proc/PID/maps` read when it meets a process for the first time. Without reports it
+/// [`locate_code`](Self::locate_code) has `/proc/PID/maps` read when it meets a process for the first time. Without reports it
 /// still works, but misses processes that end before they are looked at.
 ///
 /// Mappings, files and descriptors take 64 MiB at most, all processes together. Past that the processes and files go in
@@ -135,40 +136,6 @@ impl AddressSpaces {
         self.keep_budget();
     }
 
-    /// Where `addr` of a process is. For a frame that is not the innermost of its stack, pass
-    /// [`call_site`](super::call_site) of its return address.
-    ///
-    /// A known process costs two hash look-ups and one binary search. An unknown one is looked up in
-    /// `/proc`. An address that no mapping holds has the list read again, but only at the 1st, 2nd, 4th, 8th, ... such
-    /// address of a process, so that stray addresses do not turn into a reading for each sample.
-    ///
-    /// An address that no current mapping holds is looked up in what was mapped before the last exec or the last reading.
-    pub fn locate(&mut self, pid: Pid, addr: Addr, modules: &mut ModuleTable) -> Location {
-        self.code_at(pid, addr, modules).unwrap_or(Location::Unmapped { pid, addr })
-    }
-
-    /// As [`AddressSpaces::locate`], but `None` for an address that no executable mapping holds: no code is there, so
-    /// it was never a return address.
-    pub fn code_at(&mut self, pid: Pid, addr: Addr, modules: &mut ModuleTable) -> Option<Location> {
-        self.now += 1;
-        match self.spaces.get_mut(&pid) {
-            Some(space) => {
-                space.last_used = self.now;
-                if let Some(found) = space.find(addr).cloned() {
-                    return Some(self.location(&found, pid, addr, modules));
-                }
-                space.misses = space.misses.saturating_add(1);
-                if !space.misses.is_power_of_two() {
-                    return None;
-                }
-            }
-            None => self.sweep(),
-        }
-        self.read(pid);
-        let found = self.spaces.get(&pid)?.find(addr).cloned()?;
-        Some(self.location(&found, pid, addr, modules))
-    }
-
     /// Takes note of the files that were opened meanwhile. To be called now and then; waits for `patience` at most where
     /// files are still being opened.
     pub fn poll(&mut self, patience: Duration) {
@@ -201,14 +168,6 @@ impl AddressSpaces {
         while self.access.is_opening() && !cancelled() {
             self.poll(Duration::from_millis(10));
         }
-    }
-
-    /// Memory of a process from `address` on, up to where it cannot be read.
-    ///
-    /// # Errors
-    /// It may not be read, is not there, or does not answer.
-    pub(crate) fn memory(&mut self, pid: Pid, address: Addr, length: u32) -> io::Result<Vec<u8>> {
-        self.access.memory(pid, address, length)
     }
 
     /// Processes and files that were forgotten for want of memory.
@@ -404,6 +363,41 @@ impl Space {
     }
 }
 
+impl CodeLocator for AddressSpaces {
+    /// For a frame that is not the innermost of its stack, pass the [`call_site`](Addr::call_site) of its return address.
+    ///
+    /// A known process costs two hash look-ups and one binary search. An unknown one is looked up in
+    /// `/proc`. An address that no mapping holds has the list read again, but only at the 1st, 2nd, 4th, 8th, ... such
+    /// address of a process, so that stray addresses do not turn into a reading for each sample.
+    ///
+    /// An address that no current mapping holds is looked up in what was mapped before the last exec or the last reading.
+    fn locate_code(&mut self, pid: Pid, addr: Addr, modules: &mut ModuleTable) -> Option<Location> {
+        self.now += 1;
+        match self.spaces.get_mut(&pid) {
+            Some(space) => {
+                space.last_used = self.now;
+                if let Some(found) = space.find(addr).cloned() {
+                    return Some(self.location(&found, pid, addr, modules));
+                }
+                space.misses = space.misses.saturating_add(1);
+                if !space.misses.is_power_of_two() {
+                    return None;
+                }
+            }
+            None => self.sweep(),
+        }
+        self.read(pid);
+        let found = self.spaces.get(&pid)?.find(addr).cloned()?;
+        Some(self.location(&found, pid, addr, modules))
+    }
+}
+
+impl ProcessMemory for AddressSpaces {
+    fn read(&mut self, pid: Pid, address: Addr, length: u32) -> Option<Vec<u8>> {
+        self.access.memory(pid, address, length).ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::FileIdentity;
@@ -442,8 +436,8 @@ mod tests {
         }
 
         fn locate(&mut self, pid: Pid, addr: u64) -> Option<(String, u64)> {
-            match self.spaces.locate(pid, Addr(addr), &mut self.modules) {
-                Location::Module { module, offset } => Some((self.modules.get(module).name().to_owned(), offset)),
+            match self.spaces.locate_code(pid, Addr(addr), &mut self.modules) {
+                Some(Location::Module { module, offset }) => Some((self.modules.get(module).name().to_owned(), offset)),
                 _ => None,
             }
         }
@@ -530,7 +524,7 @@ mod tests {
         let own = Pid(std::process::id());
         let mut test = Test::new(&[]);
         let here = Addr(at as fn(&str, u64) -> Option<(String, u64)> as usize as u64);
-        let Location::Module { module, offset } = test.spaces.locate(own, here, &mut test.modules) else {
+        let Some(Location::Module { module, offset }) = test.spaces.locate_code(own, here, &mut test.modules) else {
             panic!("{here} is in no module");
         };
         let exe = std::env::current_exe().expect("known");

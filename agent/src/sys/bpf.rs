@@ -56,18 +56,6 @@ pub(crate) fn link_iterator(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     unsafe { descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attributes) }
 }
 
-/// Has the kernel count runs and run time of every program until the result is closed (5.8, commit d46edd671a14).
-///
-/// # Errors
-/// What the kernel says.
-pub(crate) fn enable_run_time_statistics() -> io::Result<OwnedFd> {
-    let mut attributes = zeroed();
-    // BPF_STATS_RUN_TIME
-    attributes.enable_stats.type_ = 0;
-    // SAFETY: the command gives a descriptor; no addresses are in it.
-    unsafe { descriptor(bpf_cmd::BPF_ENABLE_STATS, &mut attributes) }
-}
-
 /// An instruction on register 0 with the immediate 0.
 fn instruction(code: u32) -> bpf_insn {
     // SAFETY: `bpf_insn` is integers only.

@@ -1,4 +1,5 @@
-//! What quell's eBPF programs and its user side agree on: ring records, map values and load-time settings.
+//! What quell's eBPF programs and its user side agree on, beside what each probe declares in its own folder: how records
+//! begin, what is kept of threads and CPUs, and what the programs are told when they are loaded.
 //!
 //! Every type is `#[repr(C)]` without padding (asserted at compile time by [`abi!`]), in the byte order of the host.
 //! `u32` stands where a `bool` would leave holes. Times are `CLOCK_MONOTONIC` nanoseconds
@@ -7,66 +8,17 @@
 #![no_std]
 #![deny(missing_docs)]
 
-/// Declares ABI structs: fixed layout, no padding, and for the user side byte casts and map access.
-macro_rules! abi {
-    ($($(#[$doc:meta])* pub struct $name:ident { $($(#[$field_doc:meta])* pub $field:ident: $ty:ty,)* } size $size:literal)*) => {
-        $(
-            $(#[$doc])*
-            #[repr(C)]
-            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-            #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
-            pub struct $name { $($(#[$field_doc])* pub $field: $ty,)* }
+#[cfg(feature = "user")]
+#[doc(hidden)]
+pub use {aya, bytemuck};
 
-            const _: () = {
-                assert!(size_of::<$name>() == $size, "the size of an ABI type is part of the ABI");
-                assert!($(size_of::<$ty>() +)* 0 == $size, "an ABI type has no padding");
-                assert!(align_of::<$name>() <= 8, "the ring buffer aligns records to 8 bytes");
-            };
+mod abi;
+pub mod pace;
+mod probes;
+mod record;
 
-            #[cfg(feature = "user")]
-            #[allow(unsafe_code, reason = "aya copies map values as bytes and asks for this marker")]
-            const _: () = {
-                // SAFETY: `repr(C)`, integers only, no padding (asserted above): every bit pattern is valid.
-                unsafe impl aya::Pod for $name {}
-            };
-        )*
-    };
-}
-
-/// The most frames walked in one stack: the kernel's own default limit (`sysctl kernel.perf_event_max_stack`, 127).
-pub const MAX_FRAMES: usize = 127;
-
-/// Bytes of one walked stack at its deepest.
-pub const STACK_BYTES: usize = MAX_FRAMES * 8;
-
-/// [`SleepStart::odds`] of a sleep that is sampled for certain.
-pub const CERTAIN: u32 = u32::MAX;
-
-/// [`ThreadState::predicted`] before the first sleep: there is no prediction, so the sleep is sampled.
-pub const NO_PREDICTION: u32 = u32::MAX;
-
-/// How many sleeps of a thread are sampled for certain before its predictions are relied on: the first ones are often short
-/// and say little of what follows.
-pub const FIRST_SLEEPS: u32 = 8;
-
-/// The least odds (of 2^32) a sleep is sampled with, 1 in 512, whatever the governor says: above zero, or the estimate would
-/// be biased; and not far below, or a long sleep that nobody expected would be found so seldom that the samples at hand
-/// do not show the error that its absence makes.
-pub const LEAST_ODDS: u32 = 1 << 23;
-
-/// What kind of record a ring entry holds: [`Header::kind`].
-pub mod kind {
-    /// A [`CpuSample`](super::CpuSample).
-    pub const CPU_SAMPLE: u32 = 1;
-    /// A [`SleepStart`](super::SleepStart).
-    pub const SLEEP_START: u32 = 2;
-    /// A [`Wake`](super::Wake).
-    pub const WAKE: u32 = 3;
-    /// A [`SleepEnd`](super::SleepEnd).
-    pub const SLEEP_END: u32 = 4;
-    /// A [`ThreadExit`](super::ThreadExit).
-    pub const THREAD_EXIT: u32 = 5;
-}
+pub use probes::PROBES;
+pub use record::{Header, MAX_FRAMES, STACK_BYTES, Stacks};
 
 /// Why a thread left the CPU.
 pub mod reason {
@@ -90,107 +42,25 @@ pub mod target {
     pub const CGROUP: u32 = 2;
 }
 
+/// The events that programs run on, by their element of the per-CPU array `HOOKS`.
+pub mod hook {
+    /// A sampling interrupt of a perf event.
+    pub const INTERRUPT: u32 = 0;
+    /// `sched_switch`.
+    pub const SWITCH: u32 = 1;
+    /// `sched_waking`.
+    pub const WAKING: u32 = 2;
+    /// How many there are.
+    pub const COUNT: u32 = 3;
+    /// One run in so many is timed.
+    pub const TIMED: u64 = 64;
+}
+
+/// How many ids of threads and processes `SEEN_THREADS` and `SEEN_TARGETS` tell apart; those that differ by a multiple of it
+/// share an element.
+pub const SEEN_IDS: u32 = 1 << 17;
+
 abi! {
-    /// How every ring record begins.
-    pub struct Header {
-        /// One of [`kind`].
-        pub kind: u32,
-        /// The CPU that wrote the record.
-        pub cpu: u32,
-        /// When, `CLOCK_MONOTONIC` nanoseconds.
-        pub time: u64,
-        /// The thread that the record is about.
-        pub tid: u32,
-        /// Its process.
-        pub tgid: u32,
-    } size 24
-
-    /// Two walked stacks. The frames follow the record that holds this, innermost first, 8 bytes each: first the
-    /// kernel's, then the user's.
-    pub struct Stacks {
-        /// Bytes of kernel frames, or a negative errno.
-        pub kernel: i32,
-        /// Bytes of user frames, or a negative errno (`-EFAULT` for a kernel thread).
-        pub user: i32,
-    } size 8
-
-    /// A timer or counter interrupt that found a thread running.
-    pub struct CpuSample {
-        /// The thread that ran.
-        pub header: Header,
-        /// Its name.
-        pub comm: [u8; 16],
-        /// The time this sample stands for, in nanoseconds: that since the CPU's last interrupt where the thread has run
-        /// throughout, else the sampling interval in force.
-        pub interval: u64,
-        /// Where it ran.
-        pub stacks: Stacks,
-    } size 56
-
-    /// A sampled thread leaves the CPU.
-    pub struct SleepStart {
-        /// The thread that leaves.
-        pub header: Header,
-        /// Its name.
-        pub comm: [u8; 16],
-        /// The number of this sleep among those of its thread.
-        pub seq: u32,
-        /// One of [`reason`].
-        pub reason: u32,
-        /// The odds, of 2^32, that this sleep had of being sampled; [`CERTAIN`] is exactly 1.
-        pub odds: u32,
-        /// 1 where the task iterator walked the thread instead of its own context switch; then `user_regs` holds
-        /// what is needed to walk its user stack from outside.
-        pub walked: u32,
-        /// Instruction pointer, stack pointer and frame pointer in user mode, for a walked thread; else 0.
-        pub user_regs: [u64; 3],
-        /// Where it stands.
-        pub stacks: Stacks,
-    } size 88
-
-    /// A thread in a sampled sleep is woken. The header names the waker: the thread that ran on this CPU, which is
-    /// only a bystander where the wake-up came from an interrupt (its kernel stack shows it).
-    pub struct Wake {
-        /// The waker.
-        pub header: Header,
-        /// The waker's name.
-        pub comm: [u8; 16],
-        /// The thread that is woken.
-        pub woken_tid: u32,
-        /// Which of its sleeps ends: [`SleepStart::seq`].
-        pub woken_seq: u32,
-        /// The number of the waker's own last sleep, 0 for none known.
-        pub waker_seq: u32,
-        /// Always 0: keeps the next field aligned.
-        pub pad: u32,
-        /// Where the waker runs.
-        pub stacks: Stacks,
-    } size 64
-
-    /// A thread comes back onto a CPU after a sampled sleep.
-    pub struct SleepEnd {
-        /// The thread that comes back.
-        pub header: Header,
-        /// How long it was off the CPU, in nanoseconds.
-        pub duration: u64,
-        /// How long of that it was runnable and waited for a CPU, in nanoseconds (run-queue latency).
-        pub runqueue: u64,
-        /// As in its [`SleepStart`].
-        pub seq: u32,
-        /// As in its [`SleepStart`].
-        pub reason: u32,
-    } size 48
-
-    /// A thread has ended; its exact totals.
-    pub struct ThreadExit {
-        /// The thread.
-        pub header: Header,
-        /// Its last name.
-        pub comm: [u8; 16],
-        /// Its sleeps, by [`reason`].
-        pub totals: [Total; 3],
-    } size 88
-
     /// A count and a sum.
     pub struct Total {
         /// How many.
@@ -199,68 +69,92 @@ abi! {
         pub nanos: u64,
     } size 16
 
-    /// What is kept for each thread, in the hash map `THREADS` by tid.
+    /// What is kept of each captured thread, in the hash map `THREADS` by tid. The hook on `sched_switch` keeps the first
+    /// part for all probes, the rest is the off-CPU probe's.
     pub struct ThreadState {
-        /// When it left the CPU; 0 while it runs.
+        /// When it left the CPU; 0 while it runs. For a sleep whose stack was walked, the time of the walk later.
         pub out_since: u64,
         /// When it was last woken.
         pub woken_at: u64,
-        /// Exact totals of its ended sleeps by [`reason`].
-        pub totals: [Total; 3],
+        /// What walking its waker's stack has added to the sleep that goes on, in nanoseconds.
+        pub delayed: u64,
         /// Its process.
         pub tgid: u32,
         /// How many sleeps have begun.
         pub seq: u32,
-        /// Odds of the sleep that goes on, 0 where it is not sampled.
-        pub odds: u32,
-        /// Reason of the sleep that goes on.
+        /// [`reason`] of the sleep that goes on.
         pub reason: u32,
+        /// The CPU that it left.
+        pub cpu: u32,
+        /// Its name when it was first seen.
+        pub comm: [u8; 16],
+        /// Exact totals of its ended sleeps by [`reason`].
+        pub totals: [Total; 3],
         /// Expected length of the next sleep by [`reason`], in nanoseconds: a maximum of the past ones
         /// that decays.
         pub predicted: [u32; 3],
+        /// Probability of the sleep that goes on, in units of 2^-32; 0 where it is not sampled.
+        pub odds: u32,
         /// State of its random numbers (xorshift32), never 0: cheaper than a helper call for each sleep.
         pub random: u32,
-        /// Its name when it was first seen.
-        pub comm: [u8; 16],
-    } size 112
+        /// Always 0: keeps the size a multiple of 8.
+        pub pad: u32,
+    } size 128
 
-    /// What the user side may change while programs run: element 0 of the array `RATES`.
-    pub struct Rates {
-        /// Odds (of 2^32) of sampling a sleep, for each nanosecond of its expected length.
-        pub odds_per_nano: u32,
-        /// The least odds; [`CERTAIN`] samples every sleep.
-        pub least_odds: u32,
-        /// The time one CPU sample stands for, in nanoseconds.
-        pub cpu_interval: u64,
-    } size 16
+    /// What sampling costs one probe on one CPU: element `cpu * PROBES + probe` of the array `PACES`. What it may cost in a
+    /// window, in nanoseconds, is the same element of the array `ALLOWANCES`, which the user side writes.
+    pub struct Pace {
+        /// When the window began.
+        pub window: u64,
+        /// Nanoseconds that samples have taken in this window. Other CPUs add what a waker's stack costs.
+        pub spent: u64,
+        /// Samples taken so far.
+        pub samples: u64,
+        /// Nanoseconds that they took altogether.
+        pub nanos: u64,
+        /// What probabilities are multiplied by, in units of 2^-32.
+        pub scale: u32,
+        /// Always 0.
+        pub pad: u32,
+        /// Keeps neighbours in cache lines of their own.
+        pub unused: [u64; 3],
+    } size 64
 
-    /// What the programs count, on each CPU: element 0 of the per-CPU array `COUNTS`.
-    pub struct Counts {
-        /// Context switches seen.
+    /// How often the program of a hook ran on one CPU, and what that costs.
+    pub struct HookRuns {
+        /// Runs.
+        pub runs: u64,
+        /// Runs that were timed: one in [`hook::TIMED`], unless it sampled.
+        pub timed: u64,
+        /// Nanoseconds that those took.
+        pub nanos: u64,
+    } size 24
+
+    /// What the last sampling interrupt of a CPU found: element 0 of the per-CPU array `LAST_INTERRUPT`.
+    pub struct LastInterrupt {
+        /// When, in nanoseconds; 0 before the first.
+        pub time: u64,
+        /// How often the thread had left a CPU by then.
         pub switches: u64,
-        /// Wake-ups seen.
-        pub wakes: u64,
-        /// Sleeps of captured threads that ended.
-        pub sleeps: u64,
-        /// Sleeps that were sampled.
-        pub sampled_sleeps: u64,
-        /// CPU interrupts seen, of any thread.
-        pub interrupts: u64,
-        /// ... of these, on an idle CPU.
+        /// The thread.
+        pub tid: u64,
+        /// Interrupts that found the CPU idle, so far.
         pub idle: u64,
-        /// ... of these, of captured threads.
-        pub cpu_samples: u64,
+    } size 32
+
+    /// What could not be recorded, on each CPU: element 0 of the per-CPU array `LOSSES`.
+    pub struct Lost {
         /// Records that found no room in the ring.
-        pub lost_records: u64,
+        pub records: u64,
         /// Threads that found no room in `THREADS`: neither sampled nor in the exact totals.
-        pub lost_threads: u64,
+        pub threads: u64,
         /// Children of targets that found no room in `TARGETS`.
-        pub lost_targets: u64,
+        pub targets: u64,
         /// Kernel stacks that could not be walked.
-        pub no_kernel_stack: u64,
+        pub kernel_stacks: u64,
         /// User stacks of user threads that could not be walked.
-        pub no_user_stack: u64,
-    } size 96
+        pub user_stacks: u64,
+    } size 40
 
     /// What is fixed when the programs are loaded: the read-only global `SETTINGS`.
     pub struct Settings {
@@ -276,6 +170,10 @@ abi! {
         pub cgroup_id: u64,
         /// A bit for each CPU up to 1023; higher ones are not captured under `some_cpus`.
         pub cpus: [u64; 16],
+        /// A bit for each probe that is on, by its number.
+        pub probes: u32,
+        /// 1 where [`Pace::scale`] counts, 0 where sampling may cost anything.
+        pub paced: u32,
         /// Offset of `task_struct::pid`.
         pub task_pid: u32,
         /// Offset of `task_struct::tgid`.
@@ -307,12 +205,12 @@ abi! {
         /// Where a thread's user registers are without `bpf_task_pt_regs`: the offset of `task_struct::stack`, and that of
         /// `pt_regs` from the address there. Both 0 where the helper exists or they are not known.
         pub stack_regs: [u32; 2],
-        /// Which of `RINGS` the task iterators write to: none of a CPU's.
+        /// Which of `RINGS` the task iterator writes to: none of a CPU's.
         pub walk_ring: u32,
         /// Offset of the CPU that a task runs on, or ran on last: `task_struct::thread_info.cpu`, or `task_struct::cpu`
         /// before 5.16.
         pub task_cpu: u32,
         /// Offsets of `task_struct::nvcsw` and `nivcsw`: how often a thread has left the CPU, by its own will and not.
         pub task_switches: [u32; 2],
-    } size 248
+    } size 256
 }

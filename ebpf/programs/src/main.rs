@@ -1,22 +1,27 @@
 //! quell's eBPF programs: what runs inside the kernel.
 //!
-//! - [`cpu`]: a timer or counter interrupt samples what runs.
-//! - [`sched`]: context switches, wake-ups and forks: off-CPU time.
-//! - [`walk`]: an iterator over all tasks: those that sleep when a capture begins or ends.
-//!
-//! Each writes records of `quell_ebpf_common` into the ring of its CPU ([`record`]).
+//! There is one program for each [hook]: it finds out what every probe needs to know of the event and calls those
+//! probes that are on. A probe is a folder: what it does at which hook, and in `abi.rs` what it shares with the user
+//! side. Records go into the ring of their CPU ([`record`]). [`pace`] keeps sampling within what it may cost.
 
 #![no_std]
 #![no_main]
 
-mod cpu;
+mod hook;
 mod maps;
+mod pace;
+mod random;
 mod record;
-mod sched;
 mod settings;
+mod target;
 mod task;
+mod thread;
 mod value;
-mod walk;
+
+macro_rules! probe_modules {
+    ($($probe:ident = $number:literal,)+) => { $(mod $probe;)+ };
+}
+quell_ebpf_common::probes!(probe_modules);
 
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo) -> ! {

@@ -1,14 +1,14 @@
-//! Every map. The user side sets the sizes that depend on the host before it loads them.
+//! The maps that all probes share. The user side sets the sizes that depend on the host before it loads them.
 
 use aya_ebpf::{
     btf_maps::{Array, ArrayOfMaps, HashMap, PerCpuArray, RingBuf},
     macros::btf_map,
 };
-use quell_ebpf_common::{Counts, Rates, ThreadState};
+use quell_ebpf_common::{HookRuns, LastInterrupt, Lost, PROBES, Pace, SEEN_IDS, ThreadState, hook};
 
-use crate::{cpu::Found, record::Scratch, value::Value};
+use crate::{record::Scratch, value::Value};
 
-/// A ring for each CPU: one ring shared by many producers collapses under contention. And one for the task iterators.
+/// A ring for each CPU: one ring shared by many producers collapses under contention. And one for the task iterator.
 #[btf_map]
 pub static RINGS: ArrayOfMaps<RingBuf<u8, 4096>, 1024> = ArrayOfMaps::new();
 
@@ -16,51 +16,80 @@ pub static RINGS: ArrayOfMaps<RingBuf<u8, 4096>, 1024> = ArrayOfMaps::new();
 #[btf_map]
 pub static THREADS: HashMap<u32, ThreadState, 65536> = HashMap::new();
 
+/// By the id of a thread modulo [`SEEN_IDS`]: 0 if no such thread has ever entered `THREADS`. Asking it costs a load, where
+/// `THREADS` costs a walk through a table of megabytes. A word for each id, since kernels before 5.12 cannot set a bit
+/// atomically.
+#[btf_map]
+pub static SEEN_THREADS: Array<u64, { SEEN_IDS as usize }> = Array::new();
+
+/// The same for processes and `TARGETS`. The user side sets an element before it adds a target.
+#[btf_map]
+pub static SEEN_TARGETS: Array<u64, { SEEN_IDS as usize }> = Array::new();
+
 /// The processes that are captured, by tgid, under `target::PROCESSES`, until they are freed.
 #[btf_map]
 pub static TARGETS: HashMap<u32, u32, 65536> = HashMap::new();
 
-/// Element 0: what the governor adapts.
+/// What sampling costs, by CPU and probe: element `cpu * PROBES + probe`.
 #[btf_map]
-pub static RATES: Array<Rates, 1> = Array::new();
+pub static PACES: Array<Pace, { 1024 * PROBES as usize }> = Array::new();
 
-/// Element 0: what was counted on each CPU.
+/// Nanoseconds that it may cost in each window, by CPU and probe in the same way.
 #[btf_map]
-pub static COUNTS: PerCpuArray<Counts, 1> = PerCpuArray::new();
+pub static ALLOWANCES: Array<u64, { 1024 * PROBES as usize }> = Array::new();
+
+/// How often the programs ran, by hook.
+#[btf_map]
+pub static HOOKS: PerCpuArray<HookRuns, { hook::COUNT as usize }> = PerCpuArray::new();
+
+/// Element 0: what found no room.
+#[btf_map]
+pub static LOSSES: PerCpuArray<Lost, 1> = PerCpuArray::new();
 
 /// Element 0: what the last sampling interrupt of each CPU found.
 #[btf_map]
-pub static FOUND: PerCpuArray<Found, 1> = PerCpuArray::new();
+pub static LAST_INTERRUPT: PerCpuArray<LastInterrupt, 1> = PerCpuArray::new();
 
 /// Where records with stacks are put together, an element for each kind of program: one may interrupt another.
 #[btf_map]
 pub static SCRATCH: PerCpuArray<Scratch, 4> = PerCpuArray::new();
 
-/// This CPU's counters.
+/// How often this CPU ran the program of a hook.
 #[inline(always)]
-pub fn counts() -> Option<Value<Counts>> {
+pub fn hook_runs(hook: u32) -> Option<Value<HookRuns>> {
     // SAFETY: an array's element.
-    COUNTS.get_ptr_mut(0).map(|counts| unsafe { Value::new(counts) })
+    HOOKS.get_ptr_mut(hook).map(|runs| unsafe { Value::new(runs) })
+}
+
+/// What this CPU lost.
+#[inline(always)]
+pub fn losses() -> Option<Value<Lost>> {
+    // SAFETY: an array's element.
+    LOSSES.get_ptr_mut(0).map(|lost| unsafe { Value::new(lost) })
 }
 
 /// What this CPU's last sampling interrupt found.
 #[inline(always)]
-pub fn found() -> Option<Value<Found>> {
+pub fn last_interrupt() -> Option<Value<LastInterrupt>> {
     // SAFETY: an array's element.
-    FOUND.get_ptr_mut(0).map(|found| unsafe { Value::new(found) })
+    LAST_INTERRUPT.get_ptr_mut(0).map(|last| unsafe { Value::new(last) })
 }
 
-/// What the governor adapts. The user side replaces all of it at once, by a copy that is not atomic: one field may be
-/// new before another is, and where the kernel copies by bytes a part of one.
+/// An array of marks, by id.
+type Seen = Array<u64, { SEEN_IDS as usize }>;
+
+/// Whether an id may be in the table that `seen` is kept for.
 #[inline(always)]
-pub fn rates() -> Option<Value<Rates>> {
-    // SAFETY: an array's element.
-    RATES.get_ptr_mut(0).map(|rates| unsafe { Value::new(rates) })
+pub fn was_seen(seen: &Seen, id: u32) -> bool {
+    // SAFETY: an array's element; volatile, since other CPUs store it.
+    seen.get_ptr(id & (SEEN_IDS - 1)).is_some_and(|mark| unsafe { mark.read_volatile() } != 0)
 }
 
-/// What is kept under a thread's id.
+/// Marks an id that is about to enter that table.
 #[inline(always)]
-pub fn thread(tid: u32) -> Option<Value<ThreadState>> {
-    // SAFETY: an element of a preallocated hash map.
-    THREADS.get_ptr_mut(tid).map(|thread| unsafe { Value::new(thread) })
+pub fn mark_seen(seen: &Seen, id: u32) {
+    if let Some(mark) = seen.get_ptr_mut(id & (SEEN_IDS - 1)) {
+        // SAFETY: as above.
+        unsafe { mark.write_volatile(1) };
+    }
 }

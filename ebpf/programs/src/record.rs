@@ -9,7 +9,7 @@ use aya_ebpf::{
 use quell_ebpf_common::{Header, STACK_BYTES, Stacks};
 
 use crate::{
-    maps::{RINGS, SCRATCH, counts},
+    maps::{RINGS, SCRATCH, losses},
     settings::setting,
     value::count,
 };
@@ -26,8 +26,8 @@ pub struct Scratch {
 /// Which element of `SCRATCH` a program uses: those that may interrupt one another have one each.
 #[derive(Clone, Copy)]
 pub enum Slot {
-    /// CPU samples (hard interrupt or NMI).
-    Cpu = 0,
+    /// Sampling interrupts, which may be NMIs.
+    Interrupt = 0,
     /// Context switches.
     Switch = 1,
     /// Wake-ups.
@@ -42,25 +42,26 @@ pub trait WithStacks: Copy {
     fn set_stacks(&mut self, stacks: Stacks);
 }
 
+/// Implements [`WithStacks`] for a record whose field `stacks` is its last.
 macro_rules! with_stacks {
     ($($record:ident),+) => {
-        $(impl WithStacks for quell_ebpf_common::$record {
+        $(impl $crate::record::WithStacks for $record {
             #[inline(always)]
-            fn set_stacks(&mut self, stacks: Stacks) {
+            fn set_stacks(&mut self, stacks: quell_ebpf_common::Stacks) {
                 self.stacks = stacks;
             }
         })+
     };
 }
-with_stacks!(CpuSample, SleepStart, Wake);
+pub(crate) use with_stacks;
 
 /// No stacks yet.
 pub const NO_STACKS: Stacks = Stacks { kernel: 0, user: 0 };
 
-/// A header for what happens now, here.
+/// The header of a record of this CPU, of a probe's kind.
 #[inline(always)]
-pub fn header(kind: u32, time: u64, tid: u32, tgid: u32) -> Header {
-    Header { kind, cpu: cpu(), time, tid, tgid }
+pub fn header((probe, kind): (u16, u16), time: u64, tid: u32, tgid: u32) -> Header {
+    Header { probe, kind, cpu: cpu(), time, tid, tgid }
 }
 
 /// This CPU.
@@ -110,12 +111,12 @@ pub fn send_walked<R: WithStacks>(slot: Slot, mut record: R, walk: impl Fn(*mut 
     let kernel_bytes = bounded(kernel);
     let user = walk(at(size_of::<R>() + kernel_bytes).cast(), true);
     let user_bytes = bounded(user);
-    if let Some(counts) = counts() {
+    if let Some(lost) = losses() {
         if kernel < 0 {
-            count!(counts.no_kernel_stack);
+            count!(lost.kernel_stacks);
         }
         if user < 0 && user != EFAULT {
-            count!(counts.no_user_stack);
+            count!(lost.user_stacks);
         }
     }
     record.set_stacks(Stacks { kernel: kernel as i32, user: user as i32 });
@@ -140,7 +141,7 @@ pub fn send_plain<R: Copy>(record: &R) -> bool {
 fn ring(slot: Slot) -> u32 {
     match slot {
         Slot::Walk => setting!(walk_ring),
-        Slot::Cpu | Slot::Switch | Slot::Wake => cpu(),
+        Slot::Interrupt | Slot::Switch | Slot::Wake => cpu(),
     }
 }
 
@@ -159,9 +160,9 @@ fn send(ring: u32, bytes: *const u8, length: usize) -> bool {
         None => -1,
     };
     if sent != 0
-        && let Some(counts) = counts()
+        && let Some(lost) = losses()
     {
-        count!(counts.lost_records);
+        count!(lost.records);
     }
     sent == 0
 }

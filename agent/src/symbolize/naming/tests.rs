@@ -73,7 +73,8 @@ fn a_function_of_a_live_process_is_named() {
     let mut spaces = AddressSpaces::new(Box::new(Direct::default()));
     let here = Addr(a_function_of_this_test as fn() -> u64 as usize as u64 + 2);
     assert_eq!(a_function_of_this_test(), 42);
-    let location = spaces.locate(Pid(std::process::id()), here, &mut recording.modules);
+    let location =
+        spaces.locate_code(Pid(std::process::id()), here, &mut recording.modules).expect("this code is mapped");
     let frame = recording.frames.intern(location);
 
     let stats = named(&mut recording, &mut spaces);

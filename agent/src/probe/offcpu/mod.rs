@@ -1,34 +1,59 @@
 //! Off-CPU time by the scheduler's tracepoints.
 
-use std::io;
+#[path = "../../../../ebpf/programs/src/offcpu/abi.rs"]
+#[allow(unreachable_pub, reason = "the programs include this file too")]
+mod abi;
+mod sleeps;
+mod user_walk;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
 
-use super::{Attached, Availability, BpfObject, Link, Probe, ProbeConfig, ProbeError, ProbeSpec, ProgramEvents};
-use crate::collect::SamplingRates;
+use quell_ebpf_common::ThreadState;
+
+use super::{Availability, BadRecord, ProbeConfig, ProbeError, ProbeSpec, RunningProbe};
+use crate::bpf::{BpfObject, Hook, Record};
 use crate::host::{self, Features};
+use crate::inspect::ProcessMemory;
+use crate::profile::ThreadTotals;
+use crate::recording::{CodeLocator, RecordingBuilder};
+use crate::units::{Nanos, Pid, Tid};
+use sleeps::Sleeps;
+
+/// Its number in records.
+pub(super) const NUMBER: u16 = abi::PROBE;
 
 /// The probe `offcpu`.
-pub(super) struct OffCpu;
+pub(super) struct Probe;
 
 static SPEC: ProbeSpec = ProbeSpec {
     name: "offcpu",
+    number: NUMBER,
     doc: "where threads wait, why, and who wakes them: every context switch counted, stacks sampled without bias",
     events: &["tp_btf sched_switch", "tp_btf sched_waking", "iter/task"],
+    // Switches before wake-ups: whoever is woken was seen to sleep.
+    hooks: &[Hook::Switch, Hook::Waking],
     kernel: "5.10",
-    cost: "about 0.1 to 0.3 us per context switch",
+    cost: "about 0.1 us per context switch, 2 to 6 us per sampled sleep",
 };
 
-static PROGRAMS: &[ProgramEvents] = &[
-    ProgramEvents { program: "quell_switch", event: "context switch", count: |counts| counts.switches },
-    ProgramEvents { program: "quell_waking", event: "wake-up", count: |counts| counts.wakes },
-];
+/// The mean time off CPU between two samples of a thread, where nothing slows sampling down: a sleep that is expected to
+/// last this long or longer is sampled for certain.
+const INTERVAL: Nanos = Nanos(1_000_000);
+
+/// The least probability of a sleep, 1 in 512, in units of 2^-32, where nothing slows sampling down. Above zero, or the
+/// estimate would be biased; and not far below, or a long sleep that nobody expected would be found so seldom that the
+/// samples at hand do not show the error that its absence makes.
+const LEAST_ODDS: u32 = 1 << 23;
 
 /// The walks over the threads that sleep, at the beginning and at the end.
 const FIRST: &str = "quell_walk_first";
 const LAST: &str = "quell_walk_last";
 const WALKS: [&str; 2] = [FIRST, LAST];
 
-impl Probe for OffCpu {
+impl super::Probe for Probe {
     fn spec(&self) -> &'static ProbeSpec {
         &SPEC
     }
@@ -38,8 +63,7 @@ impl Probe for OffCpu {
     }
 
     fn load(&self, object: &mut BpfObject) -> Result<Availability, ProbeError> {
-        object.load_tracepoint("quell_switch", "sched_switch")?;
-        object.load_tracepoint("quell_waking", "sched_waking")?;
+        SPEC.hooks.iter().try_for_each(|hook| object.load_hook(*hook))?;
         let walks = WALKS.map(|walk| object.load_iterator(walk));
         Ok(match walks.into_iter().find_map(Result::err) {
             Some(why) => Availability::Degraded(format!("threads that sleep throughout are missing: {}", why.brief())),
@@ -47,21 +71,30 @@ impl Probe for OffCpu {
         })
     }
 
-    fn attach(&self, object: &mut BpfObject, config: &ProbeConfig) -> Result<Box<dyn Attached>, ProbeError> {
-        // Switches before wake-ups before the walk: whoever the walk finds asleep is seen when it wakes.
-        let links = vec![object.attach_tracepoint("quell_switch")?, object.attach_tracepoint("quell_waking")?];
+    fn start(&self, object: &mut BpfObject, config: &ProbeConfig) -> Result<Box<dyn RunningProbe>, ProbeError> {
+        object.set("OFFCPU_RATES", 0, rates(config.every_event))?;
+        SPEC.hooks.iter().try_for_each(|hook| object.attach_hook(*hook))?;
         // Where one was not accepted, `load` has said so.
         let walks = WALKS.into_iter().all(|walk| object.has_loaded(walk));
-        Ok(Box::new(Waiting { links, walks, cgroup: config.cgroup.clone() }))
+        Ok(Box::new(Waiting { walks, cgroup: config.cgroup.clone(), sleeps: Sleeps::default() }))
     }
 }
 
+/// How often the programs sample sleeps.
+fn rates(every_event: bool) -> abi::Rates {
+    if every_event {
+        return abi::Rates { odds_per_nano: abi::CERTAIN, least_odds: abi::CERTAIN };
+    }
+    let odds_per_nano = u32::try_from((1u64 << 32) / INTERVAL.0).unwrap_or(abi::CERTAIN);
+    abi::Rates { odds_per_nano, least_odds: LEAST_ODDS }
+}
+
 struct Waiting {
-    links: Vec<Link>,
     /// Whether the threads can be walked.
     walks: bool,
     /// Whose processes to walk, where the kernel cannot tell for a thread that does not run.
     cgroup: Option<PathBuf>,
+    sleeps: Sleeps,
 }
 
 impl Waiting {
@@ -78,31 +111,92 @@ impl Waiting {
     }
 }
 
-impl Attached for Waiting {
+impl RunningProbe for Waiting {
     fn mechanism(&self) -> String {
         "tp_btf sched_switch, sched_waking".to_owned()
-    }
-
-    fn programs(&self) -> &'static [ProgramEvents] {
-        PROGRAMS
     }
 
     fn begin(&mut self, object: &mut BpfObject) -> Result<(), ProbeError> {
         self.walk(object, FIRST)
     }
 
-    fn set_rates(&mut self, _rates: SamplingRates) -> io::Result<()> {
-        // The programs read them from the map.
-        Ok(())
+    fn complete(&self, record: &Record<'_>, memory: &mut dyn ProcessMemory, words: &mut Vec<u64>) -> bool {
+        user_walk::complete(record, memory, words)
     }
 
-    fn finish(mut self: Box<Self>, object: &mut BpfObject) -> Result<(), ProbeError> {
+    fn decode(
+        &mut self,
+        record: &Record<'_>,
+        out: &mut RecordingBuilder,
+        code: &mut dyn CodeLocator,
+    ) -> Result<(), BadRecord> {
+        match record.header.kind {
+            abi::SLEEP_START => {
+                let (start, raw) = record.with_stacks(|start: &abi::SleepStart| start.stacks).ok_or(BadRecord)?;
+                self.sleeps.start(start, raw, out, code)
+            }
+            abi::WAKE => {
+                let (wake, raw) = record.with_stacks(|wake: &abi::Wake| wake.stacks).ok_or(BadRecord)?;
+                self.sleeps.wake(wake, raw, out, code);
+                Ok(())
+            }
+            abi::SLEEP_END => {
+                self.sleeps.end(record.plain().ok_or(BadRecord)?, out);
+                Ok(())
+            }
+            abi::THREAD_EXIT => {
+                self.sleeps.thread_exit(record.plain().ok_or(BadRecord)?, out);
+                Ok(())
+            }
+            _ => Err(BadRecord),
+        }
+    }
+
+    fn stop(&mut self, object: &mut BpfObject) -> Result<(), ProbeError> {
         // While switches are seen: whoever runs now and never left the CPU was not asleep when the first walk entered it,
         // and did not wake up only just now.
-        let walked = self.walk(object, LAST);
-        self.links.clear();
-        walked
+        self.walk(object, LAST)
     }
+
+    fn finish(
+        mut self: Box<Self>,
+        object: &BpfObject,
+        end: Nanos,
+        own: &[Pid],
+        out: &mut RecordingBuilder,
+    ) -> Result<(), ProbeError> {
+        let threads = object.threads()?;
+        let asleep: BTreeMap<Tid, u32> =
+            threads.iter().filter(|(_, state)| state.out_since != 0).map(|(tid, state)| (*tid, state.seq)).collect();
+        self.sleeps.finish(end, |tid| asleep.get(&tid).copied(), out);
+        add_totals(&threads, own, out);
+        Ok(())
+    }
+}
+
+/// The totals of the threads that live still.
+fn add_totals(threads: &[(Tid, ThreadState)], own: &[Pid], out: &mut RecordingBuilder) {
+    for (tid, state) in threads {
+        let pid = Pid(state.tgid);
+        if state.totals.iter().all(|total| total.count == 0) || own.contains(&pid) {
+            continue;
+        }
+        let comm = current_comm(pid, *tid).unwrap_or(state.comm);
+        let thread = out.thread(pid, *tid, comm);
+        out.totals.push(ThreadTotals {
+            thread,
+            count: state.totals.map(|total| total.count),
+            time: state.totals.map(|total| Nanos(total.nanos)),
+        });
+    }
+}
+
+fn current_comm(pid: Pid, tid: Tid) -> Option<[u8; 16]> {
+    let mut comm = [0; 16];
+    let length = File::open(format!("/proc/{pid}/task/{tid}/comm")).ok()?.read(&mut comm).ok()?;
+    // The file ends in a line feed.
+    comm[length.saturating_sub(1)..].fill(0);
+    Some(comm)
 }
 
 #[cfg(test)]
@@ -116,9 +210,9 @@ mod tests {
     use nix::sched::{CpuSet, sched_setaffinity};
 
     use super::*;
-    use crate::collect::{CaptureConfig, CaptureTarget, settings};
+    use crate::bpf::{Maps, Scope, Threads, settings};
     use crate::host::{Btf, Capabilities, Capability, Helpers};
-    use crate::units::{CpuId, Hertz, Pid, Tid};
+    use crate::units::{CpuId, Pid, Tid};
 
     /// The object for a capture of this process alone; `None` where it may not be loaded.
     fn object() -> Option<BpfObject> {
@@ -127,22 +221,13 @@ mod tests {
             return None;
         }
         let own = Pid(std::process::id());
-        let config = CaptureConfig {
-            target: CaptureTarget::Processes(vec![own]),
-            cpus: None,
-            probes: vec![&OffCpu],
-            frequency: Hertz(1),
-            every_event: false,
-            max_overhead: None,
-            statistics: None,
-            own: Vec::new(),
-            command_line: Vec::new(),
-        };
+        let scope =
+            Scope { threads: Threads::Targets, cpus: None, probes: 1 << NUMBER, paced: false };
         let btf = Btf::kernel().expect("BTF");
         let offsets = host::offsets(&btf).expect("a kernel that quell knows");
         let settings =
-            quell_ebpf_common::Settings { self_tgid: 0, ..settings(&config, &offsets, &Helpers::detect(), 0) };
-        let mut object = BpfObject::load(&btf, settings, 1 << 14, 1).expect("it loads");
+            quell_ebpf_common::Settings { self_tgid: 0, ..settings(&scope, &offsets, &Helpers::detect(), 1) };
+        let mut object = BpfObject::load(&btf, settings, Maps { threads: 1 << 14, cpus: 1 }).expect("it loads");
         object.add_target(own).expect("there is room");
         Some(object)
     }

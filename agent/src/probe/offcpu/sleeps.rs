@@ -1,14 +1,12 @@
-//! From ordered records to samples: a sleep's beginning, wake-up and end are joined by thread and number.
+//! From records to samples: a sleep's beginning, wake-up and end are joined by thread and number.
 
 use hashbrown::HashMap;
-use quell_ebpf_common::{CERTAIN, SleepEnd, ThreadExit};
 
-use super::event::Event;
-use super::stacks::StackInterner;
-use crate::profile::{
-    ModuleTable, OffCpu, Reason, Sample, SampleKind, StackId, ThreadIdx, ThreadTable, ThreadTotals, Wake,
-};
-use crate::symbolize::AddressSpaces;
+use super::abi::{CERTAIN, SleepEnd, SleepStart, ThreadExit, Wake as WakeRecord};
+use crate::bpf::RawStacks;
+use crate::probe::BadRecord;
+use crate::profile::{OffCpu, Reason, Sample, SampleKind, StackId, ThreadIdx, ThreadTotals, Wake};
+use crate::recording::{CodeLocator, RecordingBuilder};
 use crate::units::{CpuId, Nanos, Pid, Tid};
 
 /// A sampled sleep that goes on.
@@ -25,164 +23,123 @@ struct Sleeping {
     walked: bool,
 }
 
-/// Joins records to samples. Takes them in order of time.
-pub struct Joiner {
-    /// Code.
-    pub stacks: StackInterner,
-    /// Files with code.
-    pub modules: ModuleTable,
-    /// Threads.
-    pub threads: ThreadTable,
-    /// What was joined so far.
-    pub samples: Vec<Sample>,
-    /// Exact totals of threads that have ended.
-    pub totals: Vec<ThreadTotals>,
-    /// Sampled sleeps whose beginning or end never came.
-    pub unmatched: u64,
-    /// Records that were not understood.
-    pub unknown: u64,
-    begin: Nanos,
+/// The sampled sleeps that go on. Takes records in order of time.
+#[derive(Default)]
+pub(super) struct Sleeps {
     sleeping: HashMap<Tid, Sleeping>,
     /// The last sampled sleep of each thread that ended: its number and its row.
-    last_sleep: HashMap<Tid, (u32, u32)>,
+    last: HashMap<Tid, (u32, u32)>,
 }
 
-impl Joiner {
-    /// Times count from `begin`; `modules` are the files of code that are known already.
-    #[must_use]
-    pub fn new(begin: Nanos, modules: ModuleTable) -> Self {
-        Self {
-            stacks: StackInterner::default(),
-            modules,
-            threads: ThreadTable::default(),
-            samples: Vec::new(),
-            totals: Vec::new(),
-            unmatched: 0,
-            unknown: 0,
-            begin,
-            sleeping: HashMap::new(),
-            last_sleep: HashMap::new(),
-        }
+impl Sleeps {
+    /// A thread leaves its CPU.
+    pub(super) fn start(
+        &mut self,
+        start: &SleepStart,
+        raw: RawStacks<'_>,
+        out: &mut RecordingBuilder,
+        code: &mut dyn CodeLocator,
+    ) -> Result<(), BadRecord> {
+        let pid = Pid(start.header.tgid);
+        let sleeping = Sleeping {
+            seq: start.seq,
+            start: Nanos(start.header.time),
+            cpu: CpuId(start.header.cpu),
+            reason: Reason::from_abi(start.reason).ok_or(BadRecord)?,
+            thread: out.thread(pid, Tid(start.header.tid), start.comm),
+            probability: probability(start.odds),
+            stack: out.stack(pid, raw, code),
+            wake: None,
+            walked: start.walked == 1,
+        };
+        let before = self.sleeping.insert(Tid(start.header.tid), sleeping);
+        out.unmatched += u64::from(before.is_some_and(|before| !before.walked));
+        Ok(())
     }
 
-    /// Takes the next record.
-    pub fn take(&mut self, event: Option<Event<'_>>, spaces: &mut AddressSpaces) {
-        match event {
-            Some(Event::CpuSample(sample, raw)) => {
-                let pid = Pid(sample.header.tgid);
-                let thread = self.threads.intern(pid, Tid(sample.header.tid), sample.comm);
-                let stack = self.stacks.intern(pid, raw, spaces, &mut self.modules);
-                self.samples.push(Sample {
-                    time: Nanos(sample.header.time).since(self.begin),
-                    cpu: CpuId(sample.header.cpu),
-                    thread,
-                    stack,
-                    value: Nanos(sample.interval),
-                    kind: SampleKind::OnCpu,
-                });
-            }
-            Some(Event::SleepStart(start, raw)) => {
-                let (Some(reason), pid) = (Reason::from_abi(start.reason), Pid(start.header.tgid)) else {
-                    self.unknown += 1;
-                    return;
-                };
-                let thread = self.threads.intern(pid, Tid(start.header.tid), start.comm);
-                let sleeping = Sleeping {
-                    seq: start.seq,
-                    start: Nanos(start.header.time),
-                    cpu: CpuId(start.header.cpu),
-                    thread,
-                    reason,
-                    probability: probability(start.odds),
-                    stack: self.stacks.intern(pid, raw, spaces, &mut self.modules),
-                    wake: None,
-                    walked: start.walked == 1,
-                };
-                let before = self.sleeping.insert(Tid(start.header.tid), sleeping);
-                self.unmatched += u64::from(before.is_some_and(|before| !before.walked));
-            }
-            Some(Event::Wake(wake, raw)) => {
-                let Some(woken) = self.sleeping.get_mut(&Tid(wake.woken_tid)) else { return };
-                if woken.seq != wake.woken_seq {
-                    return;
-                }
-                let (pid, tid) = (Pid(wake.header.tgid), Tid(wake.header.tid));
-                woken.wake = Some(Wake {
-                    waker: self.threads.intern(pid, tid, wake.comm),
-                    stack: self.stacks.intern(pid, raw, spaces, &mut self.modules),
-                    waker_sleep: self
-                        .last_sleep
-                        .get(&tid)
-                        .filter(|(seq, _)| *seq == wake.waker_seq)
-                        .map(|(_, row)| *row),
-                });
-            }
-            Some(Event::SleepEnd(end)) => self.sleep_end(end),
-            Some(Event::ThreadExit(exit)) => self.thread_exit(exit),
-            None => self.unknown += 1,
+    /// A thread is woken.
+    pub(super) fn wake(
+        &mut self,
+        wake: &WakeRecord,
+        raw: RawStacks<'_>,
+        out: &mut RecordingBuilder,
+        code: &mut dyn CodeLocator,
+    ) {
+        let Some(woken) = self.sleeping.get_mut(&Tid(wake.woken_tid)) else { return };
+        if woken.seq != wake.woken_seq {
+            return;
         }
-    }
-
-    fn sleep_end(&mut self, end: &SleepEnd) {
-        let tid = Tid(end.header.tid);
-        match self.sleeping.remove(&tid) {
-            Some(sleep) if sleep.seq == end.seq => {
-                let row = u32::try_from(self.samples.len()).unwrap_or(u32::MAX);
-                self.last_sleep.insert(tid, (sleep.seq, row));
-                self.push_sleep(&sleep, Nanos(end.duration), Nanos(end.runqueue), false);
-            }
-            Some(_) | None => self.unmatched += 1,
-        }
-    }
-
-    fn push_sleep(&mut self, sleep: &Sleeping, duration: Nanos, runqueue: Nanos, still: bool) {
-        self.samples.push(Sample {
-            time: sleep.start.since(self.begin),
-            cpu: sleep.cpu,
-            thread: sleep.thread,
-            stack: sleep.stack,
-            value: duration,
-            kind: SampleKind::OffCpu(OffCpu {
-                reason: sleep.reason,
-                // Every sleep that goes on at the end is recorded, by the switch or by the task iterator.
-                probability: if still { 1.0 } else { sleep.probability },
-                runqueue,
-                still,
-                wake: sleep.wake,
-            }),
+        let (pid, tid) = (Pid(wake.header.tgid), Tid(wake.header.tid));
+        woken.wake = Some(Wake {
+            waker: out.thread(pid, tid, wake.comm),
+            stack: out.stack(pid, raw, code),
+            waker_sleep: self.last.get(&tid).filter(|(seq, _)| *seq == wake.waker_seq).map(|(_, row)| *row),
         });
     }
 
-    fn thread_exit(&mut self, exit: &ThreadExit) {
+    /// A thread comes back onto a CPU.
+    pub(super) fn end(&mut self, end: &SleepEnd, out: &mut RecordingBuilder) {
+        let tid = Tid(end.header.tid);
+        match self.sleeping.remove(&tid) {
+            Some(sleep) if sleep.seq == end.seq => {
+                let row = out.push(sleep.sample(Nanos(end.duration), Nanos(end.runqueue), false, out.begin()));
+                self.last.insert(tid, (sleep.seq, row));
+            }
+            Some(_) | None => out.unmatched += 1,
+        }
+    }
+
+    /// A thread has ended.
+    pub(super) fn thread_exit(&mut self, exit: &ThreadExit, out: &mut RecordingBuilder) {
         let tid = Tid(exit.header.tid);
-        let thread = self.threads.intern(Pid(exit.header.tgid), tid, exit.comm);
-        self.totals.push(ThreadTotals {
+        let thread = out.thread(Pid(exit.header.tgid), tid, exit.comm);
+        out.totals.push(ThreadTotals {
             thread,
             count: exit.totals.map(|total| total.count),
             time: exit.totals.map(|total| Nanos(total.nanos)),
         });
         self.sleeping.remove(&tid);
-        self.last_sleep.remove(&tid);
+        self.last.remove(&tid);
     }
 
     /// Turns the sleeps that go on at `end` into samples. `goes_on` says of a thread which of its sleeps does, by the
     /// kernel's table.
-    pub fn finish(&mut self, end: Nanos, goes_on: impl Fn(Tid) -> Option<u32>) {
+    pub(super) fn finish(&mut self, end: Nanos, goes_on: impl Fn(Tid) -> Option<u32>, out: &mut RecordingBuilder) {
         let mut rest: Vec<(Tid, Sleeping)> = self.sleeping.drain().collect();
         rest.sort_unstable_by_key(|(tid, sleep)| (sleep.start, *tid));
         for (tid, sleep) in rest {
             if goes_on(tid) == Some(sleep.seq) {
-                let duration = end.since(sleep.start.max(self.begin));
+                let duration = end.since(sleep.start.max(out.begin()));
                 let runqueue = if sleep.reason == Reason::Preempted { duration } else { Nanos(0) };
-                self.push_sleep(&sleep, duration, runqueue, true);
+                out.push(sleep.sample(duration, runqueue, true, out.begin()));
             } else if !sleep.walked {
-                self.unmatched += 1;
+                out.unmatched += 1;
             }
         }
     }
 }
 
-/// Odds of 2^32 as a probability.
+impl Sleeping {
+    fn sample(&self, duration: Nanos, runqueue: Nanos, ongoing: bool, begin: Nanos) -> Sample {
+        Sample {
+            time: self.start.since(begin),
+            cpu: self.cpu,
+            thread: self.thread,
+            stack: self.stack,
+            value: duration,
+            kind: SampleKind::OffCpu(OffCpu {
+                reason: self.reason,
+                // Every sleep that goes on at the end is recorded, by the switch or by the task iterator.
+                probability: if ongoing { 1.0 } else { self.probability },
+                runqueue,
+                still: ongoing,
+                wake: self.wake,
+            }),
+        }
+    }
+}
+
+/// A probability in units of 2^-32.
 fn probability(odds: u32) -> f64 {
     if odds == CERTAIN { 1.0 } else { f64::from(odds) / 4_294_967_296.0 }
 }

@@ -1,16 +1,18 @@
 //! The eBPF object: loaded once for a capture, with the settings that it needs on this kernel.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::programs::{BtfTracePoint, Iter, PerfEvent, ProgramError, links::FdLink};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
-use quell_ebpf_common::{Counts, Rates, Settings, ThreadState};
+use bytemuck::Pod;
+use quell_ebpf_common::{HookRuns, Lost, PROBES, Pace, SEEN_IDS, Settings, ThreadState, pace::FULL};
 
-use super::ProbeError;
+use super::{Hook, ProbeError};
 use crate::host::{self, lockdown};
-use crate::units::{Bytes, Pid, Tid};
+use crate::units::{Bytes, CpuId, Pid, Tid};
 
 /// The committed object, aligned as the ELF reader wants it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("QUELL_BPF_OBJECT"));
@@ -24,49 +26,106 @@ struct SettingsBytes(Settings);
 pub struct BpfObject {
     ebpf: Ebpf,
     btf: Btf,
+    hooks: BTreeMap<Hook, FdLink>,
+    following: Vec<FdLink>,
 }
 
-/// A program attached to the kernel. Dropping it detaches it.
-pub type Link = FdLink;
+/// How large the maps are that depend on the host.
+#[derive(Clone, Copy, Debug)]
+pub struct Maps {
+    /// Entries in the thread table.
+    pub threads: u32,
+    /// CPUs that may come online.
+    pub cpus: u32,
+}
 
 impl BpfObject {
-    /// Creates the maps for the kernel with this BTF, with `threads` entries in the thread table and room for `rings` rings. Programs are loaded as probes attach them.
+    /// Creates the maps for the kernel with this BTF. Programs are loaded as probes need them.
     ///
     /// # Errors
     /// [`ProbeError::Btf`] where aya does not understand the kernel's BTF, [`ProbeError::Object`] where the kernel refuses a map.
-    pub fn load(kernel: &host::Btf, settings: Settings, threads: u32, rings: u32) -> Result<Self, ProbeError> {
+    pub fn load(kernel: &host::Btf, settings: Settings, maps: Maps) -> Result<Self, ProbeError> {
         // Not from the file once more: sysfs gives out megabytes by the page.
         let btf =
             Btf::parse(kernel.blob(), Endianness::default()).map_err(|error| ProbeError::Btf(error.to_string()))?;
+        let probes = settings.probes;
         let settings = SettingsBytes(settings);
+        let cells = maps.cpus.saturating_mul(PROBES).max(1);
         let ebpf = EbpfLoader::new()
             .btf(Some(&btf))
             .override_global("SETTINGS", &settings.0, true)
-            .map_max_entries("RINGS", rings)
-            .map_max_entries("THREADS", threads)
+            // A ring for each CPU, and one for the task iterator.
+            .map_max_entries("RINGS", maps.cpus + 1)
+            .map_max_entries("THREADS", maps.threads)
+            .map_max_entries("PACES", cells)
+            .map_max_entries("ALLOWANCES", cells)
             .load(OBJECT)
             .map_err(object_error)?;
-        Ok(Self { ebpf, btf })
+        let mut object = Self { ebpf, btf, hooks: BTreeMap::new(), following: Vec::new() };
+        for cpu in 0..maps.cpus {
+            for probe in (0..PROBES).filter(|probe| probes >> probe & 1 == 1) {
+                object.set("PACES", cell(CpuId(cpu), probe), UNLIMITED)?;
+                object.set("ALLOWANCES", cell(CpuId(cpu), probe), u64::MAX)?;
+            }
+        }
+        Ok(object)
     }
 
-    /// Loads program `name` for the BTF tracepoint `tracepoint`, unless another probe needed it already; so do the others.
+    /// Has the kernel check and load the program of a hook, unless another probe had it loaded already.
     ///
     /// # Errors
     /// [`ProbeError::Refused`] with the verifier's last lines.
-    pub fn load_tracepoint(&mut self, name: &'static str, tracepoint: &'static str) -> Result<(), ProbeError> {
-        let program = self.ebpf.program_mut(name).ok_or(ProbeError::Missing(name))?;
-        let program: &mut BtfTracePoint = program.try_into().map_err(|_| ProbeError::Missing(name))?;
-        if program.fd().is_ok() {
+    pub fn load_hook(&mut self, hook: Hook) -> Result<(), ProbeError> {
+        let name = hook.program();
+        if self.has_loaded(name) {
             return Ok(());
         }
-        program.load(tracepoint, &self.btf).map_err(|error| refused(name, error))
+        match hook.tracepoint() {
+            Some(tracepoint) => self.load_tracepoint(name, tracepoint),
+            None => {
+                let program: &mut PerfEvent = self.program(name)?;
+                program.load().map_err(|error| refused(name, error))
+            }
+        }
     }
 
-    /// Attaches program `name` to the BTF tracepoint that it was loaded for.
+    /// Attaches the program of a tracepoint's hook, unless another probe had it attached already. It stays attached until
+    /// [`detach`](Self::detach).
     ///
     /// # Errors
     /// [`ProbeError::Refused`].
-    pub fn attach_tracepoint(&mut self, name: &'static str) -> Result<Link, ProbeError> {
+    pub fn attach_hook(&mut self, hook: Hook) -> Result<(), ProbeError> {
+        if !self.hooks.contains_key(&hook) {
+            let link = self.attach_tracepoint(hook.program())?;
+            self.hooks.insert(hook, link);
+        }
+        Ok(())
+    }
+
+    /// Loads and attaches a program that keeps track of who is a target.
+    ///
+    /// # Errors
+    /// [`ProbeError::Refused`].
+    pub fn follow(&mut self, program: &'static str, tracepoint: &'static str) -> Result<(), ProbeError> {
+        self.load_tracepoint(program, tracepoint)?;
+        let link = self.attach_tracepoint(program)?;
+        self.following.push(link);
+        Ok(())
+    }
+
+    /// Detaches every program that was attached to a tracepoint.
+    pub fn detach(&mut self) {
+        self.hooks.clear();
+        self.following.clear();
+    }
+
+    fn load_tracepoint(&mut self, name: &'static str, tracepoint: &'static str) -> Result<(), ProbeError> {
+        let program = self.ebpf.program_mut(name).ok_or(ProbeError::Missing(name))?;
+        let program: &mut BtfTracePoint = program.try_into().map_err(|_| ProbeError::Missing(name))?;
+        program.load(tracepoint, &self.btf).map_err(|error| refused(name, error))
+    }
+
+    fn attach_tracepoint(&mut self, name: &'static str) -> Result<FdLink, ProbeError> {
         let refused = |error| refused(name, error);
         let program: &mut BtfTracePoint = self.program(name)?;
         let id = program.attach().map_err(refused)?;
@@ -74,23 +133,12 @@ impl BpfObject {
         Ok(link.into())
     }
 
-    /// Loads a perf-event program.
-    ///
-    /// # Errors
-    /// [`ProbeError::Refused`] with the verifier's last lines.
-    pub fn load_perf_event(&mut self, name: &'static str) -> Result<(), ProbeError> {
-        let program: &mut PerfEvent = self.program(name)?;
-        if program.fd().is_ok() {
-            return Ok(());
-        }
-        program.load().map_err(|error| refused(name, error))
-    }
-
-    /// The descriptor of a perf-event program that was loaded, which stays open as long as the object.
+    /// The descriptor of the program of [`Hook::Interrupt`], which was loaded; it stays open as long as the object.
     ///
     /// # Errors
     /// [`ProbeError::Refused`].
-    pub fn perf_event(&mut self, name: &'static str) -> Result<RawFd, ProbeError> {
+    pub fn interrupt_program(&mut self) -> Result<RawFd, ProbeError> {
+        let name = Hook::Interrupt.program();
         let program: &mut PerfEvent = self.program(name)?;
         Ok(program.fd().map_err(|error| refused(name, error))?.as_fd().as_raw_fd())
     }
@@ -137,31 +185,74 @@ impl BpfObject {
         self.ebpf.take_map("RINGS").ok_or(ProbeError::Missing("RINGS"))
     }
 
-    /// Sets the sampling rates.
-    ///
-    /// # Errors
-    /// [`ProbeError::Map`].
-    pub fn set_rates(&mut self, rates: Rates) -> Result<(), ProbeError> {
-        let mut map = Array::<_, Rates>::try_from(self.map_mut("RATES")?)?;
-        Ok(map.set(0, rates, 0)?)
-    }
-
     /// Adds a process to those that are captured.
     ///
     /// # Errors
     /// [`ProbeError::Map`].
     pub fn add_target(&mut self, pid: Pid) -> Result<(), ProbeError> {
+        // The mark first: who does not see it does not look for the process.
+        self.set("SEEN_TARGETS", pid.0 & (SEEN_IDS - 1), 1u64)?;
         let mut map = HashMap::<_, u32, u32>::try_from(self.map_mut("TARGETS")?)?;
         Ok(map.insert(pid.0, 1, 0)?)
     }
 
-    /// What the programs counted, summed over the CPUs.
+    /// Sets an element of an array.
+    ///
+    /// # Errors
+    /// [`ProbeError::Map`]; [`ProbeError::Missing`] for an array that the object does not have.
+    pub fn set<T: aya::Pod>(&mut self, array: &'static str, element: u32, value: T) -> Result<(), ProbeError> {
+        let mut map = Array::<_, T>::try_from(self.map_mut(array)?)?;
+        Ok(map.set(element, value, 0)?)
+    }
+
+    /// An element of a per-CPU array, for each CPU that may come online.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn per_cpu<T: aya::Pod>(&self, array: &'static str, element: u32) -> Result<Vec<T>, ProbeError> {
+        let map = PerCpuArray::<_, T>::try_from(self.map(array)?)?;
+        Ok(map.get(&element, 0)?.iter().copied().collect())
+    }
+
+    /// How often the program of a hook ran, on all CPUs, and what the runs took that were timed.
     ///
     /// # Errors
     /// [`ProbeError::Map`].
-    pub fn counts(&self) -> Result<Vec<Counts>, ProbeError> {
-        let map = PerCpuArray::<_, Counts>::try_from(self.map("COUNTS")?)?;
-        Ok(map.get(&0, 0)?.iter().copied().collect())
+    pub fn runs(&self, hook: Hook) -> Result<HookRuns, ProbeError> {
+        Ok(sum(&self.runs_by_cpu(hook)?))
+    }
+
+    /// The same for each CPU that may come online.
+    ///
+    /// # Errors
+    /// [`ProbeError::Map`].
+    pub fn runs_by_cpu(&self, hook: Hook) -> Result<Vec<HookRuns>, ProbeError> {
+        self.per_cpu("HOOKS", hook.element())
+    }
+
+    /// What found no room, on all CPUs.
+    ///
+    /// # Errors
+    /// [`ProbeError::Map`].
+    pub fn lost(&self) -> Result<Lost, ProbeError> {
+        Ok(sum(&self.per_cpu::<Lost>("LOSSES", 0)?))
+    }
+
+    /// What sampling has cost a probe on a CPU, and how much it is slowed down there.
+    ///
+    /// # Errors
+    /// [`ProbeError::Map`].
+    pub fn pace(&self, cpu: CpuId, probe: u32) -> Result<Pace, ProbeError> {
+        let map = Array::<_, Pace>::try_from(self.map("PACES")?)?;
+        Ok(map.get(&cell(cpu, probe), 0)?)
+    }
+
+    /// Sets what sampling may cost a probe on a CPU, in nanoseconds of each window (`quell_ebpf_common::pace`).
+    ///
+    /// # Errors
+    /// [`ProbeError::Map`].
+    pub fn set_allowance(&mut self, cpu: CpuId, probe: u32, nanos: u64) -> Result<(), ProbeError> {
+        self.set("ALLOWANCES", cell(cpu, probe), nanos)
     }
 
     /// Every thread in the kernel's table.
@@ -172,18 +263,6 @@ impl BpfObject {
         let map = HashMap::<_, u32, ThreadState>::try_from(self.map("THREADS")?)?;
         // A thread may end while its entry is read: then the exit record has its totals.
         Ok(map.iter().filter_map(Result::ok).map(|(tid, state)| (Tid(tid), state)).collect())
-    }
-
-    /// Run time and run count of each loaded program, by name. Both stand still unless the kernel's BPF statistics are on.
-    #[must_use]
-    pub fn run_stats(&self) -> Vec<(String, RunStats)> {
-        self.ebpf
-            .programs()
-            .filter_map(|(name, program)| {
-                let info = program.info().ok()?;
-                Some((name.to_owned(), RunStats { nanos: info.run_time().as_nanos() as u64, count: info.run_count() }))
-            })
-            .collect()
     }
 
     /// Kernel memory of the maps, without the rings.
@@ -210,18 +289,29 @@ impl BpfObject {
     }
 }
 
-/// What the kernel's BPF statistics say of a program.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RunStats {
-    /// Nanoseconds in the program.
-    pub nanos: u64,
-    /// Runs.
-    pub count: u64,
+/// A pace that nothing slows down.
+const UNLIMITED: Pace = Pace { window: 0, spent: 0, samples: 0, nanos: 0, scale: FULL, pad: 0, unused: [0; 3] };
+
+/// The element of `PACES` and `ALLOWANCES` for a CPU and a probe.
+fn cell(CpuId(cpu): CpuId, probe: u32) -> u32 {
+    cpu * PROBES + probe
+}
+
+/// The sum over CPUs of a struct of counters, word by word.
+fn sum<T: Pod>(cpus: &[T]) -> T {
+    let mut sum = T::zeroed();
+    for cpu in cpus {
+        let words: &[u64] = bytemuck::cast_slice(std::slice::from_ref(cpu));
+        for (total, word) in bytemuck::cast_slice_mut::<T, u64>(std::slice::from_mut(&mut sum)).iter_mut().zip(words) {
+            *total = total.wrapping_add(*word);
+        }
+    }
+    sum
 }
 
 /// Kernel memory of a map, from `memlock` in its fdinfo (kernel/bpf/syscall.c `bpf_map_show_fdinfo`).
 #[must_use]
-pub fn memory_of(map: &MapData) -> Option<u64> {
+pub(super) fn memory_of(map: &MapData) -> Option<u64> {
     let fd = map.fd().as_fd().as_raw_fd();
     let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
     info.lines().find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok())
@@ -243,7 +333,9 @@ fn object_error(error: EbpfError) -> ProbeError {
     }
 }
 
-pub(super) fn is_permission(error: &std::io::Error) -> bool {
+/// Whether an error is for want of privileges.
+#[must_use]
+pub fn is_permission(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::PermissionDenied
 }
 

@@ -8,10 +8,10 @@ use std::hash::{BuildHasher, RandomState};
 use hashbrown::{HashMap, HashTable};
 use quell_ebpf_common::MAX_FRAMES;
 
-use super::event::RawStacks;
+use super::CodeLocator;
 use super::shares::Shares;
+use crate::bpf::RawStacks;
 use crate::profile::{Frame, FrameId, FrameTable, Location, ModuleTable, StackId, StackNode, StackTable};
-use crate::symbolize::{AddressSpaces, call_site};
 use crate::units::{Addr, Pid};
 
 /// What a frame or a node takes beside itself: its row is indexed by what it is.
@@ -61,7 +61,7 @@ impl StackInterner {
         &mut self,
         pid: Pid,
         raw: RawStacks<'_>,
-        spaces: &mut AddressSpaces,
+        code: &mut dyn CodeLocator,
         modules: &mut ModuleTable,
     ) -> Option<StackId> {
         if raw.kernel.len() >= MAX_FRAMES || raw.user.len() >= MAX_FRAMES {
@@ -87,10 +87,10 @@ impl StackInterner {
                 ([], [first, ..]) => RawStacks { kernel: &[], user: std::slice::from_ref(first) },
                 ([], []) => raw,
             };
-            return self.intern_new(pid, innermost, spaces, modules);
+            return self.intern_new(pid, innermost, code, modules);
         }
         let before = (self.frames.rows().len(), self.stacks.rows().len());
-        let stack = self.intern_new(pid, raw, spaces, modules)?;
+        let stack = self.intern_new(pid, raw, code, modules)?;
         let (frames, nodes) = (self.frames.rows().len() - before.0, self.stacks.rows().len() - before.1);
         let rows = INDEXED * (frames * size_of::<Frame>() + nodes * size_of::<StackNode>());
         let seen = size_of::<Seen>() + (raw.kernel.len() + raw.user.len()) * size_of::<u64>();
@@ -107,7 +107,7 @@ impl StackInterner {
         &mut self,
         pid: Pid,
         raw: RawStacks<'_>,
-        spaces: &mut AddressSpaces,
+        code: &mut dyn CodeLocator,
         modules: &mut ModuleTable,
     ) -> Option<StackId> {
         // Code without frame pointers uses that register for something else, and what is walked from there on is no stack.
@@ -115,7 +115,7 @@ impl StackInterner {
         self.user.clear();
         for (depth, address) in raw.user.iter().enumerate() {
             let addr = code_address(*address, depth);
-            match spaces.code_at(pid, addr, modules) {
+            match code.locate_code(pid, addr, modules) {
                 Some(location) => self.user.push(self.frames.intern(location)),
                 None if depth == 0 => self.user.push(self.frames.intern(Location::Unmapped { pid, addr })),
                 None => break,
@@ -132,7 +132,7 @@ impl StackInterner {
 
 /// The innermost address is where the code is; all others are where it returns to.
 fn code_address(address: u64, depth: usize) -> Addr {
-    if depth == 0 { Addr(address) } else { call_site(Addr(address)) }
+    if depth == 0 { Addr(address) } else { Addr(address).call_site() }
 }
 
 #[cfg(test)]

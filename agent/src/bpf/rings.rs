@@ -3,7 +3,7 @@
 use aya::maps::{ArrayOfMaps, Map, MapData, MapError, RingBuf};
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF;
 
-use crate::probe::memory_of;
+use super::object::memory_of;
 use crate::units::{Bytes, CpuId, CpuSet};
 
 /// The rings of all CPUs together take at most this much, unless there are so many CPUs that [`LEAST`] each is more.

@@ -3,10 +3,11 @@
 //! The task iterator gives the registers only. The memory that they point to is read as soon as the record is out of the
 //! ring: the thread may wake up at any time, and its stack is another then.
 
-use quell_ebpf_common::{MAX_FRAMES, SleepStart, Stacks};
+use quell_ebpf_common::{MAX_FRAMES, Stacks};
 
-use super::event::{self, Event};
-use crate::symbolize::AddressSpaces;
+use super::abi::{SLEEP_START, SleepStart};
+use crate::bpf::Record;
+use crate::inspect::ProcessMemory;
 use crate::units::{Addr, Pid};
 
 /// How much of a stack is read at once, in bytes: most stacks are shorter.
@@ -15,21 +16,24 @@ const PIECE: u32 = 16 << 10;
 /// How many pieces are read of one stack. Frames that are far apart are in pieces of their own.
 const MAX_PIECES: usize = 16;
 
-/// The record of a thread that the task iterator found asleep, with the user stack that it lacks, in `words`; `None` for
-/// any other record. It begins at an 8-byte boundary.
-pub fn completed<'a>(record: &[u8], spaces: &mut AddressSpaces, words: &'a mut Vec<u64>) -> Option<&'a [u8]> {
-    let Some(Event::SleepStart(start, raw)) = event::parse(record) else { return None };
+/// Puts the record of a thread that the task iterator found asleep into `words`, with the user stack that it lacks; `false`
+/// for any other record.
+pub(super) fn complete(record: &Record<'_>, memory: &mut dyn ProcessMemory, words: &mut Vec<u64>) -> bool {
+    if record.header.kind != SLEEP_START {
+        return false;
+    }
+    let Some((start, raw)) = record.with_stacks(|start: &SleepStart| start.stacks) else { return false };
     if start.walked == 0 {
-        return None;
+        return false;
     }
     let mut user = Vec::new();
     let pid = Pid(start.header.tgid);
-    walk(&mut Stack::new(|address| spaces.memory(pid, address, PIECE).ok()), start.user_regs, &mut user);
+    walk(&mut Stack::new(|address| memory.read(pid, address, PIECE)), start.user_regs, &mut user);
     let stacks = Stacks { user: (user.len() * 8) as i32, ..start.stacks };
     *words = bytemuck::pod_collect_to_vec(bytemuck::bytes_of(&SleepStart { stacks, ..*start }));
     words.extend_from_slice(raw.kernel);
     words.extend_from_slice(&user);
-    Some(bytemuck::cast_slice(words))
+    true
 }
 
 /// Appends the return addresses of a sleeping thread, innermost first. Stops where memory cannot be read or the chain of

@@ -1,31 +1,40 @@
 //! CPU sampling by perf events: hardware cycles where there is a PMU, else the CPU clock.
 
+#[path = "../../../../ebpf/programs/src/cpu/abi.rs"]
+#[allow(unreachable_pub, reason = "the programs include this file too")]
+mod abi;
+
 use std::io;
 
 use perf_event::events::{Hardware, Software};
 use perf_event::{Builder, Counter};
+use quell_ebpf_common::LastInterrupt;
+use quell_ebpf_common::pace::FULL;
 
-use super::{Attached, Availability, BpfObject, Probe, ProbeConfig, ProbeError, ProbeSpec, ProgramEvents};
-use crate::collect::SamplingRates;
+use super::{Availability, BadRecord, ProbeConfig, ProbeError, ProbeSpec, RunningProbe};
+use crate::bpf::{BpfObject, Hook, Record, is_permission};
 use crate::host::{self, Features};
-use crate::sys;
-use crate::units::{CpuId, CpuSet, Hertz, Nanos};
+use crate::profile::{Sample, SampleKind};
+use crate::recording::{CodeLocator, RecordingBuilder};
+use crate::units::{CpuId, CpuSet, Hertz, Nanos, Pid, Tid};
+
+/// Its number in records.
+pub(super) const NUMBER: u16 = abi::PROBE;
 
 /// The probe `cpu`.
-pub(super) struct Cpu;
+pub(super) struct Probe;
 
 static SPEC: ProbeSpec = ProbeSpec {
     name: "cpu",
+    number: NUMBER,
     doc: "where threads run: user and kernel stacks, sampled on every CPU",
     events: &["perf_event cycles", "perf_event cpu-clock"],
+    hooks: &[Hook::Interrupt],
     kernel: "5.10",
     cost: "about 10 us per sample, 99 samples a second on each busy CPU",
 };
 
-static PROGRAMS: &[ProgramEvents] =
-    &[ProgramEvents { program: "quell_cpu", event: "interrupt", count: |counts| counts.interrupts }];
-
-impl Probe for Cpu {
+impl super::Probe for Probe {
     fn spec(&self) -> &'static ProbeSpec {
         &SPEC
     }
@@ -34,16 +43,11 @@ impl Probe for Cpu {
         host::cpu(features)
     }
 
-    fn load(&self, object: &mut BpfObject) -> Result<Availability, ProbeError> {
-        object.load_perf_event("quell_cpu")?;
-        Ok(Availability::Ready)
-    }
-
-    fn attach(&self, object: &mut BpfObject, config: &ProbeConfig) -> Result<Box<dyn Attached>, ProbeError> {
-        let program = object.perf_event("quell_cpu")?;
+    fn start(&self, object: &mut BpfObject, config: &ProbeConfig) -> Result<Box<dyn RunningProbe>, ProbeError> {
+        let program = object.interrupt_program()?;
         let (clock, mut events) = match open(Clock::Cycles, config.frequency, &config.cpus) {
             Ok(events) => (Clock::Cycles, events),
-            Err(ProbeError::PerfEvent { source, .. }) if !super::object::is_permission(&source) => {
+            Err(ProbeError::PerfEvent { source, .. }) if !is_permission(&source) => {
                 (Clock::CpuClock, open(Clock::CpuClock, config.frequency, &config.cpus)?)
             }
             Err(error) => return Err(error),
@@ -51,7 +55,7 @@ impl Probe for Cpu {
         for (cpu, event) in &mut events {
             event.set_bpf(program).map_err(|source| perf_error(*cpu, source))?;
         }
-        Ok(Box::new(Sampling { clock, events }))
+        Ok(Box::new(Sampling { clock, events, interval: config.frequency.interval() }))
     }
 }
 
@@ -86,7 +90,7 @@ fn open(clock: Clock, frequency: Hertz, cpus: &CpuSet) -> Result<Vec<(CpuId, Cou
 }
 
 fn perf_error(cpu: CpuId, source: io::Error) -> ProbeError {
-    if super::object::is_permission(&source) {
+    if is_permission(&source) {
         return ProbeError::Permission("CAP_PERFMON (or CAP_SYS_ADMIN, or kernel.perf_event_paranoid below 1)");
     }
     ProbeError::PerfEvent { cpu, source }
@@ -95,18 +99,16 @@ fn perf_error(cpu: CpuId, source: io::Error) -> ProbeError {
 struct Sampling {
     clock: Clock,
     events: Vec<(CpuId, Counter)>,
+    /// The sampling interval.
+    interval: Nanos,
 }
 
-impl Attached for Sampling {
+impl RunningProbe for Sampling {
     fn mechanism(&self) -> String {
         match self.clock {
             Clock::Cycles => "perf_event cycles".to_owned(),
             Clock::CpuClock => "perf_event cpu-clock (no PMU)".to_owned(),
         }
-    }
-
-    fn programs(&self) -> &'static [ProgramEvents] {
-        PROGRAMS
     }
 
     fn begin(&mut self, _object: &mut BpfObject) -> Result<(), ProbeError> {
@@ -116,21 +118,59 @@ impl Attached for Sampling {
         Ok(())
     }
 
-    fn set_rates(&mut self, rates: SamplingRates) -> io::Result<()> {
-        for (_, event) in &self.events {
-            let period = match self.clock {
-                Clock::Cycles => (Nanos::SECOND.0 / rates.cpu_interval.0.max(1)).max(1),
-                Clock::CpuClock => rates.cpu_interval.0,
-            };
-            sys::set_period(event, period)?;
+    fn decode(
+        &mut self,
+        record: &Record<'_>,
+        out: &mut RecordingBuilder,
+        code: &mut dyn CodeLocator,
+    ) -> Result<(), BadRecord> {
+        if record.header.kind != abi::CPU_SAMPLE {
+            return Err(BadRecord);
         }
+        let (sample, raw) = record.with_stacks(|sample: &abi::CpuSample| sample.stacks).ok_or(BadRecord)?;
+        let pid = Pid(sample.header.tgid);
+        let ran = if sample.ran == 0 { self.interval } else { Nanos(sample.ran) };
+        let sample = Sample {
+            time: out.since_begin(Nanos(sample.header.time)),
+            cpu: CpuId(sample.header.cpu),
+            thread: out.thread(pid, Tid(sample.header.tid), sample.comm),
+            stack: out.stack(pid, raw, code),
+            // MERGE: value: ran.0, probability: probability(sample.odds)
+            value: Nanos((ran.0 as f64 / probability(sample.odds)) as u64),
+            kind: SampleKind::OnCpu,
+        };
+        out.push(sample);
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>, _object: &mut BpfObject) -> Result<(), ProbeError> {
+    fn stop(&mut self, _object: &mut BpfObject) -> Result<(), ProbeError> {
         for (cpu, event) in &mut self.events {
             event.disable().map_err(|source| perf_error(*cpu, source))?;
         }
         Ok(())
     }
+
+    fn finish(
+        self: Box<Self>,
+        object: &BpfObject,
+        end: Nanos,
+        _own: &[Pid],
+        out: &mut RecordingBuilder,
+    ) -> Result<(), ProbeError> {
+        let runs = object.runs_by_cpu(Hook::Interrupt)?;
+        let last = object.per_cpu::<LastInterrupt>("LAST_INTERRUPT", 0)?;
+        // What a CPU that was never idle had: an idle one may have no interrupts at all.
+        let when_busy = (out.since_begin(end).0 as f64 / self.interval.0.max(1) as f64).max(1.0);
+        for (cpu, _) in &self.events {
+            let (Some(runs), Some(last)) = (runs.get(cpu.0 as usize), last.get(cpu.0 as usize)) else { continue };
+            let busy = runs.runs.saturating_sub(last.idle) as f64;
+            out.idle.insert(*cpu, (1.0 - busy / when_busy).clamp(0.0, 1.0));
+        }
+        Ok(())
+    }
+}
+
+/// A probability in units of 2^-32; [`FULL`] is exactly 1.
+fn probability(odds: u32) -> f64 {
+    if odds == FULL { 1.0 } else { f64::from(odds) / 4_294_967_296.0 }
 }

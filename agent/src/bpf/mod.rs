@@ -1,0 +1,15 @@
+//! The loaded eBPF object: its programs, rings, settings and tables, which all probes share.
+
+mod error;
+mod hook;
+mod object;
+mod record;
+mod rings;
+mod settings;
+
+pub use error::ProbeError;
+pub use hook::Hook;
+pub use object::{BpfObject, Maps, is_permission};
+pub use record::{RawStacks, Record};
+pub use rings::Rings;
+pub use settings::{Scope, Threads, settings};

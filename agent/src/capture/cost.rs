@@ -1,0 +1,128 @@
+//! What the capture costs, measured while it runs.
+//!
+//! The programs time one run in 64 themselves, and every sample that they take. The kernel's BPF statistics would need
+//! `CAP_SYS_ADMIN`, and patch the kernel's text on every CPU whenever they are turned on or off.
+
+use nix::sys::resource::{UsageWho, getrusage};
+use quell_ebpf_common::HookRuns;
+
+use super::rate::{Spent, share};
+use crate::bpf::{BpfObject, Hook, ProbeError};
+use crate::units::{Bytes, CpuId, CpuSet, Nanos};
+
+/// What the programs have cost so far, and what that was when the last interval began.
+pub struct CostMeter {
+    cpus: CpuSet,
+    /// The numbers of the probes that run.
+    probes: Vec<u16>,
+    last: Totals,
+}
+
+/// What has been counted up to a moment.
+#[derive(Clone, Debug, Default)]
+struct Totals {
+    time: Nanos,
+    hooks: Vec<HookRuns>,
+    /// Nanoseconds of samples, and how much they are slowed down, by CPU and probe.
+    paces: Vec<(u64, u32)>,
+}
+
+/// What the programs cost over an interval, as shares of one CPU.
+#[derive(Clone, Debug)]
+pub struct Interval {
+    /// Counting: what runs at each event, whether it is sampled or not.
+    pub counting: f64,
+    /// Sampling, by CPU and probe.
+    pub spent: Vec<Spent>,
+}
+
+impl CostMeter {
+    /// A meter whose first interval begins at `now`.
+    #[must_use]
+    pub fn new(cpus: CpuSet, probes: Vec<u16>, now: Nanos) -> Self {
+        let cells = cpus.len() * probes.len();
+        let last = Totals { time: now, hooks: vec![NO_RUNS; Hook::ALL.len()], paces: vec![(0, u32::MAX); cells] };
+        Self { cpus, probes, last }
+    }
+
+    /// What the programs cost since the last call.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn interval(&mut self, object: &BpfObject, now: Nanos) -> Result<Interval, ProbeError> {
+        let totals = self.totals(object, now)?;
+        let elapsed = now.since(self.last.time);
+        let mut counting = 0.0;
+        for (runs, before) in totals.hooks.iter().zip(&self.last.hooks) {
+            // All runs so far: an interval has few that were timed.
+            counting += share(runs.runs.saturating_sub(before.runs), mean(runs).unwrap_or(0.0), elapsed);
+        }
+        let cells = self.cpus.iter().flat_map(|cpu| self.probes.iter().map(move |probe| (cpu, *probe)));
+        let spent = cells
+            .zip(totals.paces.iter().zip(&self.last.paces))
+            .map(|((cpu, probe), ((nanos, scale), (before, _)))| Spent {
+                cpu,
+                probe,
+                share: share(nanos.saturating_sub(*before), 1.0, elapsed),
+                limited: *scale != u32::MAX,
+            })
+            .collect();
+        self.last = totals;
+        Ok(Interval { counting, spent })
+    }
+
+    fn totals(&self, object: &BpfObject, time: Nanos) -> Result<Totals, ProbeError> {
+        let hooks = Hook::ALL.into_iter().map(|hook| object.runs(hook)).collect::<Result<_, _>>()?;
+        let mut paces = Vec::with_capacity(self.last.paces.len());
+        for cpu in self.cpus.iter() {
+            for probe in &self.probes {
+                let pace = object.pace(cpu, (*probe).into())?;
+                paces.push((pace.nanos, pace.scale));
+            }
+        }
+        Ok(Totals { time, hooks, paces })
+    }
+
+    /// How many samples a probe took, and the nanoseconds that they took altogether.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn samples(&self, object: &BpfObject, probe: u16) -> Result<(u64, u64), ProbeError> {
+        let mut sum = (0, 0);
+        for cpu in self.cpus.iter() {
+            let pace = object.pace(cpu, probe.into())?;
+            sum = (sum.0 + pace.samples, sum.1 + pace.nanos);
+        }
+        Ok(sum)
+    }
+
+    /// How much a probe's sampling is slowed down where it is most, as the factor of its probabilities.
+    #[must_use]
+    pub fn scale(&self, probe: u16) -> f64 {
+        let cells = self.cpus.iter().flat_map(|cpu: CpuId| self.probes.iter().map(move |probe| (cpu, *probe)));
+        let scales = cells.zip(&self.last.paces).filter(|((_, of), _)| *of == probe).map(|(_, (_, scale))| *scale);
+        f64::from(scales.min().unwrap_or(u32::MAX)) / f64::from(u32::MAX)
+    }
+}
+
+const NO_RUNS: HookRuns = HookRuns { runs: 0, timed: 0, nanos: 0 };
+
+/// Mean nanoseconds of a run that took no sample; `None` where none was timed.
+#[must_use]
+pub fn mean(runs: &HookRuns) -> Option<f64> {
+    (runs.timed > 0).then(|| runs.nanos as f64 / runs.timed as f64)
+}
+
+/// CPU time and peak memory of this process so far.
+#[must_use]
+pub fn agent_usage() -> (Nanos, Bytes) {
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return (Nanos(0), Bytes(0)) };
+    let nanos = |time: nix::sys::time::TimeVal| {
+        (time.tv_sec() as u64).saturating_mul(1_000_000_000) + (time.tv_usec() as u64) * 1_000
+    };
+    (
+        Nanos(nanos(usage.user_time()) + nanos(usage.system_time())),
+        // In KiB, getrusage(2).
+        Bytes(u64::try_from(usage.max_rss()).unwrap_or(0) * 1_024),
+    )
+}

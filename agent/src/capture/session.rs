@@ -1,0 +1,542 @@
+//! A capture from attach to recording.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use quell_ebpf_common::{Lost, PROBES};
+
+use super::config::{CaptureConfig, CaptureTarget, thread_table_size};
+use super::cost::{CostMeter, agent_usage, mean};
+use super::order::{SLACK, Sorter};
+use super::rate::{self, divide};
+use crate::bpf::{BpfObject, Maps, ProbeError, Record, Rings, settings};
+use crate::host::{self, Btf, Helpers};
+use crate::inspect::Children;
+use crate::probe::{Availability, Probe, ProbeConfig, RunningProbe};
+use crate::profile::{
+    Cost, Governing, HostFacts, Losses, Meta, ProbeCost, Recording, SCHEMA_VERSION, ScaleChange, SymbolizeStats, Target,
+};
+use crate::recording::RecordingBuilder;
+use crate::symbolize::{AddressSpaces, MappingEvent, MappingEvents};
+use crate::units::{Bytes, CpuId, CpuSet, Nanos, Pid};
+
+/// How often the budget is divided anew.
+const DIVISION: Nanos = Nanos(100_000_000);
+
+/// How long a change of scale is not recorded again, unless it is a large one.
+const QUIET: Nanos = Nanos(1_000_000_000);
+
+/// Why a capture did not begin or end well.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// The host could not be read.
+    #[error(transparent)]
+    Host(#[from] host::HostError),
+    /// None of the probes works.
+    #[error("probe {probe}: {source}")]
+    Probe {
+        /// The probe.
+        probe: &'static str,
+        /// Why.
+        source: ProbeError,
+    },
+    /// The object or a program that every probe needs.
+    #[error(transparent)]
+    Object(#[from] ProbeError),
+    /// A CPU that is not there.
+    #[error("CPU {0} is not online; the CPUs of this host are {1}")]
+    NoSuchCpu(CpuId, CpuSet),
+}
+
+/// A probe at work.
+struct Running {
+    probe: &'static dyn Probe,
+    at_work: Box<dyn RunningProbe>,
+    /// The scale that was recorded last, and when.
+    scale: (f64, Nanos),
+}
+
+/// A capture that goes on. Dropping it detaches everything.
+pub struct Session {
+    config: CaptureConfig,
+    object: BpfObject,
+    rings: Rings,
+    running: Vec<Running>,
+    mappings: Option<MappingEvents>,
+    pending: Vec<(Nanos, MappingEvent)>,
+    spaces: AddressSpaces,
+    sorter: Sorter,
+    /// The record at hand, where something had to be added to it.
+    completed: Vec<u64>,
+    builder: RecordingBuilder,
+    /// Records that were not understood.
+    unknown: u64,
+    meter: CostMeter,
+    governing: Governing,
+    last_division: Nanos,
+    begin_realtime: Nanos,
+    usage_before: Nanos,
+    cpus: CpuSet,
+    host: HostFacts,
+    remarks: Vec<String>,
+}
+
+impl Session {
+    /// Loads and starts the probes; `processes` reads what the captured processes have mapped. Those that the kernel refuses are left
+    /// out with a remark, as long as one works.
+    ///
+    /// # Errors
+    /// Any [`CaptureError`]; nothing stays attached.
+    pub fn start(config: CaptureConfig, processes: Children) -> Result<Self, CaptureError> {
+        let host = host::facts()?;
+        let cpus = captured_cpus(&config, &host)?;
+        let mut remarks = Vec::new();
+        let possible = host.cpus.iter().last().map_or(1, |cpu| cpu.0 + 1);
+        let mut object = load(&config, possible)?;
+        let rings = Rings::create(object.take_rings()?, &host.cpus, possible).map_err(ProbeError::Map)?;
+        follow_targets(&mut object, &config.target)?;
+        let mappings = match MappingEvents::open(&host.cpus) {
+            Ok(mappings) => Some(mappings),
+            Err(error) => {
+                remarks.push(format!("code of processes that live only briefly may stay unnamed: {error}"));
+                None
+            }
+        };
+        let usage_before = agent_usage().0;
+        let probe_config = ProbeConfig {
+            cpus: cpus.clone(),
+            frequency: config.frequency,
+            every_event: config.every_event,
+            cgroup: match &config.target {
+                CaptureTarget::Cgroup { cgroup, .. } => Some(cgroup.directory.clone()),
+                _ => None,
+            },
+        };
+        let mut spaces = AddressSpaces::new(Box::new(processes));
+        // After reports of mappings have begun, so that none is missed; before the first sample, since whoever is in it may
+        // have ended when the sample is read.
+        for pid in targets_now(&config.target) {
+            spaces.preload(pid);
+        }
+        // Nothing is known of what sampling will cost: all begin with equal parts of the budget.
+        let budget = config.max_overhead;
+        let mut meter =
+            CostMeter::new(cpus.clone(), config.probes.iter().map(|probe| probe.spec().number).collect(), now());
+        set_allowances(&mut object, &mut meter, budget, now())?;
+        let started = start_probes(&config.probes, &mut object, &probe_config, &mut remarks)?;
+        // Loading takes a while: the capture begins when everything is attached. What was seen before counts as seen now.
+        let (begin, begin_realtime) = (now(), clock(ClockId::CLOCK_REALTIME));
+        let running = begin_probes(started, &mut object, begin, &mut remarks)?;
+        let meter = CostMeter::new(cpus.clone(), running.iter().map(|one| one.probe.spec().number).collect(), begin);
+        let governing = Governing { budget, ..Governing::default() };
+        let mut session = Self {
+            config,
+            object,
+            rings,
+            running,
+            mappings,
+            pending: Vec::new(),
+            spaces,
+            sorter: Sorter::default(),
+            completed: Vec::new(),
+            builder: RecordingBuilder::new(begin),
+            unknown: 0,
+            meter,
+            governing,
+            last_division: begin,
+            begin_realtime,
+            usage_before,
+            cpus,
+            host,
+            remarks,
+        };
+        // Whoever was found asleep may not be for long.
+        session.drain();
+        Ok(session)
+    }
+
+    /// What there is to say so far: probes that were left out, and why.
+    #[must_use]
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+
+    /// Samples so far.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.builder.samples.len()
+    }
+
+    /// Reads what has come in, and divides the budget when it is time. To be called every [`POLL`](super::POLL) or so.
+    ///
+    /// # Errors
+    /// Where a map cannot be read or written.
+    pub fn poll(&mut self) -> Result<(), CaptureError> {
+        let before = now();
+        self.drain();
+        self.release(Nanos(before.0.saturating_sub(SLACK.0)));
+        self.spaces.poll(Duration::ZERO);
+        if before.since(self.last_division) >= DIVISION {
+            self.last_division = before;
+            self.govern(before)?;
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self) {
+        let own = self.own_processes();
+        let Self { rings, spaces, sorter, running, unknown, completed, .. } = self;
+        rings.drain(|bytes| {
+            let Some(record) = Record::new(bytes) else {
+                *unknown += 1;
+                return;
+            };
+            if own.contains(&Pid(record.header.tgid)) {
+                return;
+            }
+            let time = Nanos(record.header.time);
+            match running_of(running, record.header.probe) {
+                Some(running) if running.at_work.complete(&record, spaces, completed) => {
+                    sorter.push(time, bytemuck::cast_slice(completed));
+                }
+                _ => sorter.push(time, bytes),
+            }
+        });
+        // After the samples: the mapping that a sample needs was reported before it was taken.
+        if let Some(mappings) = &mut self.mappings {
+            mappings.drain(|time, event| self.pending.push((time, event)));
+        }
+    }
+
+    /// Quell's other processes, which are left out as the programs leave out quell itself. What those did that had to be killed
+    /// stays.
+    fn own_processes(&self) -> Vec<Pid> {
+        self.spaces.readers().into_iter().chain(self.config.own.iter().copied()).collect()
+    }
+
+    fn release(&mut self, until: Nanos) {
+        let Self { sorter, builder, running, spaces, pending, unknown, .. } = self;
+        pending.sort_by_key(|(time, _)| *time);
+        let ready = pending.partition_point(|(time, _)| *time <= until);
+        let mut mappings = pending.drain(..ready).peekable();
+        sorter.release(until, |bytes| {
+            let Some(record) = Record::new(bytes) else { return };
+            while let Some((_, event)) = mappings.next_if(|(at, _)| at.0 <= record.header.time) {
+                map(builder, spaces, &event);
+            }
+            let decoded = running_of(running, record.header.probe)
+                .map(|running| running.at_work.decode(&record, builder, spaces));
+            *unknown += u64::from(!matches!(decoded, Some(Ok(()))));
+        });
+        for (_, event) in mappings {
+            map(builder, spaces, &event);
+        }
+    }
+
+    fn govern(&mut self, now: Nanos) -> Result<(), CaptureError> {
+        let Some(budget) = self.config.max_overhead else { return Ok(()) };
+        let counting = set_allowances(&mut self.object, &mut self.meter, Some(budget), now)?;
+        self.governing.counting = self.governing.counting.max(counting);
+        if !self.governing.over_budget
+            && let Some(sufficient) = rate::sufficient_budget(budget, counting)
+        {
+            self.governing.over_budget = true;
+            tracing::warn!(
+                "counting events alone takes {:.1} % of one CPU, above --max-overhead {}; stacks are sampled within {:.2} %\n\
+                 hint: --max-overhead {:.1} allows for it; --probe cpu, --pid or --cpu captures less",
+                100.0 * counting,
+                100.0 * budget,
+                100.0 * budget * rate::LEAST_PART,
+                100.0 * sufficient,
+            );
+        }
+        let begin = self.builder.begin();
+        for running in &mut self.running {
+            let spec = running.probe.spec();
+            let scale = self.meter.scale(spec.number);
+            let (last, at) = running.scale;
+            let factor = scale / last;
+            let large = !(0.1..10.0).contains(&factor);
+            if large || !(0.5..2.0).contains(&factor) && now.since(at) >= QUIET {
+                running.scale = (scale, now);
+                let change = ScaleChange { time: now.since(begin), probe: spec.name.to_owned(), scale };
+                self.governing.changes.push(change);
+            }
+        }
+        Ok(())
+    }
+
+    /// Detaches everything and puts the recording together; its frames have no names yet, but `AddressSpaces` knows where
+    /// to find them.
+    ///
+    /// # Errors
+    /// Where the kernel's tables cannot be read.
+    pub fn finish(mut self) -> Result<(Recording, AddressSpaces), CaptureError> {
+        let end = now();
+        for running in &mut self.running {
+            if let Err(error) = running.at_work.stop(&mut self.object) {
+                self.remarks.push(format!(
+                    "probe {}: what went on at the end was not seen: {error}",
+                    running.probe.spec().name
+                ));
+            }
+        }
+        self.object.detach();
+        self.drain();
+        // Reports younger than the start of a drain wait for the next one.
+        self.drain();
+        self.release(Nanos(u64::MAX));
+        let duration = end.since(self.builder.begin());
+        let cost = self.cost(duration)?;
+        let own = self.own_processes();
+        for running in std::mem::take(&mut self.running) {
+            let probe = running.probe.spec().name;
+            running
+                .at_work
+                .finish(&self.object, end, &own, &mut self.builder)
+                .map_err(|source| CaptureError::Probe { probe, source })?;
+        }
+        let losses = self.losses(&self.object.lost()?);
+        let builder = self.builder;
+        let meta = Meta {
+            schema: SCHEMA_VERSION,
+            quell: env!("CARGO_PKG_VERSION").to_owned(),
+            command_line: self.config.command_line,
+            target: match self.config.target {
+                CaptureTarget::All => Target::All,
+                CaptureTarget::Processes(pids) => Target::Processes(pids),
+                CaptureTarget::Cgroup { path, .. } => Target::Cgroup(path.display().to_string()),
+                CaptureTarget::Command { words, .. } => Target::Command(words),
+            },
+            start_monotonic: builder.begin(),
+            idle: builder.idle,
+            cpus: self.cpus,
+            host: self.host,
+            start_realtime: self.begin_realtime,
+            duration,
+            frequency: self.config.frequency.0,
+            every_event: self.config.every_event,
+            remarks: self.remarks,
+            exit_code: None,
+            cost,
+            losses,
+            symbols: SymbolizeStats::default(),
+            governing: self.governing,
+        };
+        let recording = Recording {
+            meta,
+            modules: builder.modules,
+            frames: builder.stacks.frames,
+            stacks: builder.stacks.stacks,
+            threads: builder.threads,
+            samples: builder.samples,
+            totals: builder.totals,
+        };
+        Ok((recording, self.spaces))
+    }
+
+    fn cost(&self, duration: Nanos) -> Result<Cost, CaptureError> {
+        let mut probes = Vec::new();
+        let mut nanos = 0.0;
+        let mut counted = BTreeSet::new();
+        for running in &self.running {
+            let spec = running.probe.spec();
+            let mut row = |mechanism: String, events: u64, mean: Option<f64>| {
+                nanos += mean.unwrap_or(0.0) * events as f64;
+                probes.push(ProbeCost { probe: spec.name.to_owned(), mechanism, events, nanos_per_event: mean });
+            };
+            // A hook that several probes need is told with the first.
+            for hook in spec.hooks.iter().filter(|hook| counted.insert(**hook)) {
+                let runs = self.object.runs(*hook)?;
+                row(format!("{}: {}", running.at_work.mechanism(), hook.event()), runs.runs, mean(&runs));
+            }
+            let (samples, nanos) = self.meter.samples(&self.object, spec.number)?;
+            row("stack walks".to_owned(), samples, (samples > 0).then(|| nanos as f64 / samples as f64));
+        }
+        let (usage, agent_memory) = agent_usage();
+        let children = Nanos::from(self.spaces.cpu());
+        let agent_cpu = Nanos(usage.since(self.usage_before).0 + children.0);
+        Ok(Cost {
+            probes,
+            agent_cpu,
+            cpu_share: (nanos + agent_cpu.0 as f64) / (duration.0.max(1) as f64),
+            map_memory: Bytes(self.object.map_memory().0 + self.rings.memory.0),
+            agent_memory,
+        })
+    }
+
+    fn losses(&self, lost: &Lost) -> Losses {
+        Losses {
+            ring_full: lost.records,
+            thread_table_full: lost.threads,
+            targets_full: lost.targets,
+            no_kernel_stack: lost.kernel_stacks,
+            no_user_stack: lost.user_stacks,
+            truncated_user_stacks: 0,
+            deep_stacks: self.builder.stacks.deep,
+            cut_stacks: self.builder.stacks.cut,
+            unmatched_sleeps: self.builder.unmatched,
+            unknown_records: self.unknown,
+            lost_mappings: self.mappings.as_ref().map_or(0, MappingEvents::lost),
+            evicted: self.spaces.evicted(),
+            unanswered: self.spaces.unanswered(),
+        }
+    }
+}
+
+/// The CPUs that are captured.
+fn captured_cpus(config: &CaptureConfig, host: &HostFacts) -> Result<CpuSet, CaptureError> {
+    let Some(asked) = &config.cpus else { return Ok(host.cpus.clone()) };
+    match asked.iter().find(|cpu| !host.cpus.contains(*cpu)) {
+        Some(absent) => Err(CaptureError::NoSuchCpu(absent, host.cpus.clone())),
+        None => Ok(asked.clone()),
+    }
+}
+
+fn load(config: &CaptureConfig, possible: u32) -> Result<BpfObject, CaptureError> {
+    let btf = Btf::kernel().map_err(|error| ProbeError::Btf(error.to_string()))?;
+    let offsets = host::offsets(&btf).map_err(ProbeError::Field)?;
+    let settings = settings(&config.scope(), &offsets, &Helpers::detect(), possible);
+    Ok(BpfObject::load(&btf, settings, Maps { threads: thread_table_size(), cpus: possible })?)
+}
+
+/// Has the programs keep track of who is a target.
+fn follow_targets(object: &mut BpfObject, target: &CaptureTarget) -> Result<(), ProbeError> {
+    if matches!(target, CaptureTarget::All | CaptureTarget::Cgroup { .. }) {
+        return Ok(());
+    }
+    object.follow("quell_free", "sched_process_free")?;
+    object.follow("quell_fork", "sched_process_fork")?;
+    match target {
+        CaptureTarget::Processes(pids) => add_families(object, pids),
+        _ => object.follow("quell_exec", "sched_process_exec"),
+    }
+}
+
+/// Divides the budget by what the last interval cost. Returns what counting took, as a share of one CPU.
+fn set_allowances(
+    object: &mut BpfObject,
+    meter: &mut CostMeter,
+    budget: Option<f64>,
+    now: Nanos,
+) -> Result<f64, ProbeError> {
+    let Some(budget) = budget else { return Ok(0.0) };
+    let interval = meter.interval(object, now)?;
+    for allowance in divide(budget, interval.counting, &interval.spent) {
+        object.set_allowance(allowance.cpu, allowance.probe.into(), allowance.nanos)?;
+    }
+    Ok(interval.counting)
+}
+
+fn running_of(running: &mut [Running], probe: u16) -> Option<&mut Running> {
+    debug_assert!(u32::from(probe) < PROBES);
+    running.iter_mut().find(|running| running.probe.spec().number == probe)
+}
+
+/// Makes targets of processes and of those that descend from them. From then on the kernel adds what a target starts; what one started
+/// before it was added is found by looking again.
+fn add_families(object: &mut BpfObject, pids: &[Pid]) -> Result<(), ProbeError> {
+    let mut known: BTreeSet<Pid> = BTreeSet::new();
+    loop {
+        let new: Vec<Pid> = host::family(pids).into_iter().filter(|pid| known.insert(*pid)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        for pid in new {
+            object.add_target(pid)?;
+        }
+    }
+}
+
+/// The processes that a capture will see from its beginning.
+fn targets_now(target: &CaptureTarget) -> Vec<Pid> {
+    match target {
+        CaptureTarget::All => host::processes(),
+        CaptureTarget::Processes(pids) => host::family(pids),
+        CaptureTarget::Cgroup { cgroup, .. } => host::processes_in(&cgroup.directory),
+        // It gets its code when it calls exec, which is reported.
+        CaptureTarget::Command { .. } => Vec::new(),
+    }
+}
+
+fn map(builder: &mut RecordingBuilder, spaces: &mut AddressSpaces, event: &MappingEvent) {
+    if let MappingEvent::Exec { pid } = event {
+        builder.stacks.exec(*pid);
+    }
+    spaces.apply(event);
+}
+
+/// A probe whose programs run.
+type Started = (&'static dyn Probe, Box<dyn RunningProbe>);
+
+/// Loads and starts the probes that work here. The others are left out with a remark, as long as one works.
+fn start_probes(
+    probes: &[&'static dyn Probe],
+    object: &mut BpfObject,
+    config: &ProbeConfig,
+    remarks: &mut Vec<String>,
+) -> Result<Vec<Started>, CaptureError> {
+    let start = |probe: &'static dyn Probe, object: &mut BpfObject| {
+        let loaded = probe.load(object)?;
+        Ok((loaded, probe.start(object, config)?))
+    };
+    let mut started = Vec::new();
+    let mut failures = Vec::new();
+    for probe in probes {
+        let name = probe.spec().name;
+        match start(*probe, object) {
+            Ok((loaded, at_work)) => {
+                if let Availability::Degraded(why) = loaded {
+                    remarks.push(format!("probe {name}: {why}"));
+                }
+                started.push((*probe, at_work));
+            }
+            Err(source) => failures.push((name, source)),
+        }
+    }
+    left_out(&mut failures, started.is_empty(), remarks)?;
+    Ok(started)
+}
+
+/// Has the probes record what goes on now. One that cannot is left out, like one that cannot be started.
+fn begin_probes(
+    started: Vec<Started>,
+    object: &mut BpfObject,
+    begin: Nanos,
+    remarks: &mut Vec<String>,
+) -> Result<Vec<Running>, CaptureError> {
+    let mut running = Vec::new();
+    let mut failures = Vec::new();
+    for (probe, mut at_work) in started {
+        match at_work.begin(object) {
+            Ok(()) => running.push(Running { probe, at_work, scale: (1.0, begin) }),
+            Err(source) => failures.push((probe.spec().name, source)),
+        }
+    }
+    left_out(&mut failures, running.is_empty(), remarks)?;
+    Ok(running)
+}
+
+/// Remarks on probes that failed; an error where no probe is left.
+fn left_out(
+    failures: &mut Vec<(&'static str, ProbeError)>,
+    none_works: bool,
+    remarks: &mut Vec<String>,
+) -> Result<(), CaptureError> {
+    if none_works && let Some((probe, source)) = failures.pop() {
+        return Err(CaptureError::Probe { probe, source });
+    }
+    remarks.extend(failures.iter().map(|(probe, why)| format!("probe {probe} was left out: {why}")));
+    Ok(())
+}
+
+fn now() -> Nanos {
+    clock(ClockId::CLOCK_MONOTONIC)
+}
+
+fn clock(id: ClockId) -> Nanos {
+    clock_gettime(id).map_or(Nanos(0), |time| {
+        Nanos(u64::try_from(time.tv_sec()).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec()).unwrap_or(0))
+    })
+}

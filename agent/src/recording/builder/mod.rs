@@ -1,0 +1,84 @@
+//! Putting a recording together while it is captured: what every probe adds to.
+
+mod shares;
+mod stacks;
+
+use std::collections::BTreeMap;
+
+pub use stacks::StackInterner;
+
+use crate::bpf::RawStacks;
+use crate::profile::{Location, ModuleTable, Sample, StackId, ThreadIdx, ThreadTable, ThreadTotals};
+use crate::units::{Addr, CpuId, Nanos, Pid, Tid};
+
+/// Tells in which file the code of a process lies, while the process lives.
+pub trait CodeLocator {
+    /// The file and offset of an address in `pid`; `None` where no code is known to be. New files enter `modules`.
+    fn locate_code(&mut self, pid: Pid, addr: Addr, modules: &mut ModuleTable) -> Option<Location>;
+}
+
+/// A recording that grows.
+pub struct RecordingBuilder {
+    /// Code.
+    pub stacks: StackInterner,
+    /// Files with code.
+    pub modules: ModuleTable,
+    /// Threads.
+    pub threads: ThreadTable,
+    /// Samples in the order in which they ended.
+    pub samples: Vec<Sample>,
+    /// Exact totals.
+    pub totals: Vec<ThreadTotals>,
+    /// Records without the record that they belong to.
+    pub unmatched: u64,
+    /// Share of the capture that each CPU was idle.
+    pub idle: BTreeMap<CpuId, f64>,
+    /// When the capture began, on the clock of the records.
+    begin: Nanos,
+}
+
+impl RecordingBuilder {
+    /// Of a capture that begins at `begin`, on the clock of the records.
+    #[must_use]
+    pub fn new(begin: Nanos) -> Self {
+        Self {
+            stacks: StackInterner::default(),
+            modules: ModuleTable::default(),
+            threads: ThreadTable::default(),
+            samples: Vec::new(),
+            totals: Vec::new(),
+            unmatched: 0,
+            idle: BTreeMap::new(),
+            begin,
+        }
+    }
+
+    /// When the capture began, on the clock of the records.
+    #[must_use]
+    pub fn begin(&self) -> Nanos {
+        self.begin
+    }
+
+    /// A moment on the clock of the records, from the beginning of the capture; 0 for an earlier one.
+    #[must_use]
+    pub fn since_begin(&self, time: Nanos) -> Nanos {
+        time.since(self.begin)
+    }
+
+    /// The row of a thread under a name (NUL-terminated).
+    pub fn thread(&mut self, pid: Pid, tid: Tid, comm: [u8; 16]) -> ThreadIdx {
+        self.threads.intern(pid, tid, comm)
+    }
+
+    /// The stack of a record of process `pid`; `None` where no frame was walked.
+    pub fn stack(&mut self, pid: Pid, raw: RawStacks<'_>, code: &mut dyn CodeLocator) -> Option<StackId> {
+        self.stacks.intern(pid, raw, code, &mut self.modules)
+    }
+
+    /// Adds a sample. Returns its row.
+    pub fn push(&mut self, sample: Sample) -> u32 {
+        let row = u32::try_from(self.samples.len()).unwrap_or(u32::MAX);
+        self.samples.push(sample);
+        row
+    }
+}

@@ -1,0 +1,73 @@
+//! Rate control: what sampling costs on each CPU, and how it is kept within what it may cost.
+//!
+//! A probe samples an event with a base probability of its own, which is multiplied by the [`Pace::scale`](crate::Pace::scale) of its CPU.
+//! The scale follows what the samples of the last window took: it depends on the past only and travels with the
+//! sample, so the estimate stays unbiased.
+
+use core::cmp::{max, min};
+
+/// How long a window is: 2^25 ns, some 34 ms. A window whose samples have taken their whole allowance ends at once.
+pub const WINDOW_SHIFT: u32 = 25;
+
+/// [`Pace::scale`](crate::Pace::scale) without a limit: 1.
+pub const FULL: u32 = u32::MAX;
+
+/// The smallest scale, 2^-22: low enough for any load, and high enough to be doubled.
+pub const LOWEST: u32 = 1 << 10;
+
+/// The scale for the next window, when the last one lasted `elapsed` nanoseconds and sampling took `spent` of them. Per
+/// full window it may take `allowance`. The scale falls to a sixteenth at most and doubles at most.
+#[inline(always)]
+#[must_use]
+pub fn next_scale(scale: u32, spent: u64, elapsed: u64, allowance: u64) -> u32 {
+    // A day: past it the product would overflow.
+    let elapsed = min(elapsed, 1 << 46);
+    let allowed = (min(allowance, 1 << WINDOW_SHIFT) >> 3) * (elapsed >> 10) >> (WINDOW_SHIFT - 13);
+    let scale = u64::from(scale);
+    let next = if spent > allowed {
+        max(scale * (max(allowed, spent >> 4) >> 2) / max(spent >> 2, 1), scale >> 4)
+    } else if spent >= allowed >> 1 {
+        scale * (allowed >> 2) / max(spent >> 2, 1)
+    } else {
+        scale << 1
+    };
+    min(max(next, LOWEST as u64), FULL as u64) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: u64 = 1 << WINDOW_SHIFT;
+
+    #[test]
+    fn a_window_that_took_what_it_may_changes_nothing_much() {
+        for allowance in [10_000, 80_000, 1 << 20] {
+            let next = next_scale(1 << 20, allowance, WINDOW, allowance);
+            let ratio = f64::from(next) / f64::from(1u32 << 20);
+            assert!((0.98..1.02).contains(&ratio), "{allowance}: {ratio}");
+        }
+    }
+
+    #[test]
+    fn the_scale_follows_the_ratio_of_what_was_allowed_to_what_was_spent() {
+        let ratio =
+            |spent: u64, elapsed: u64| f64::from(next_scale(1 << 24, spent, elapsed, 80_000)) / f64::from(1u32 << 24);
+        assert!((ratio(160_000, WINDOW) - 0.5).abs() < 0.01);
+        assert!((ratio(80_000, WINDOW / 4) - 0.25).abs() < 0.01, "{}", ratio(80_000, WINDOW / 4));
+        assert!((ratio(60_000, WINDOW) - 80.0 / 60.0).abs() < 0.02);
+        assert!((ratio(80_000, 1) - 1.0 / 16.0).abs() < 0.001, "it falls to a sixteenth at most");
+        assert!((ratio(0, WINDOW) - 2.0).abs() < 0.001, "it doubles at most");
+    }
+
+    #[test]
+    fn the_scale_stays_within_its_bounds() {
+        assert_eq!(next_scale(FULL, 0, WINDOW, 80_000), FULL);
+        assert_eq!(next_scale(LOWEST, 1 << 40, 1, 0), LOWEST);
+        assert_eq!(next_scale(LOWEST, 0, u64::MAX, u64::MAX), LOWEST << 1);
+        assert_eq!(
+            next_scale(FULL, u64::MAX >> 20, u64::MAX, u64::MAX),
+            next_scale(FULL, u64::MAX >> 20, 1 << 46, u64::MAX)
+        );
+    }
+}

@@ -1,0 +1,228 @@
+//! Context switches and wake-ups: when threads leave their CPU, why, and when they come back.
+
+use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext};
+use quell_ebpf_common::{ThreadState, hook, reason};
+
+use super::{SamplingTime, account, switch_in, switch_out, thread_end, waking};
+use crate::{
+    maps::THREADS,
+    record,
+    settings::setting,
+    target::{captures_cpu, captures_current},
+    task::{Leaving, Task},
+    thread::{by_id, enter_current, known},
+    value::{Value, load, store},
+};
+
+/// A captured thread leaves its CPU. Its state holds the number and the reason of the sleep that begins.
+pub struct SwitchOut<'a> {
+    /// For helpers.
+    pub ctx: &'a BtfTracePointContext,
+    /// When.
+    pub now: u64,
+    /// The thread.
+    pub tid: u32,
+    /// Its process.
+    pub tgid: u32,
+    /// Its state.
+    pub thread: Value<ThreadState>,
+    /// One of [`reason`].
+    pub reason: u32,
+}
+
+/// A captured thread comes back onto a CPU. Its state is still that of the sleep.
+pub struct SwitchIn {
+    /// When.
+    pub now: u64,
+    /// The thread.
+    pub tid: u32,
+    /// Its state.
+    pub thread: Value<ThreadState>,
+    /// One of [`reason`].
+    pub reason: u32,
+    /// How long it was off the CPU, in nanoseconds, without what walking stacks has added to it.
+    pub duration: u64,
+}
+
+/// A captured thread that sleeps is woken by another.
+pub struct Waking<'a> {
+    /// For helpers.
+    pub ctx: &'a BtfTracePointContext,
+    /// When.
+    pub now: u64,
+    /// The thread that is woken.
+    pub woken_tid: u32,
+    /// Its state.
+    pub woken: Value<ThreadState>,
+    /// The thread that runs here, which wakes it unless an interrupt does.
+    pub waker_tid: u32,
+    /// Its process.
+    pub waker_tgid: u32,
+}
+
+/// A captured thread has ended, or its id was given to another.
+pub struct ThreadEnd {
+    /// When.
+    pub now: u64,
+    /// The thread.
+    pub tid: u32,
+    /// Its last name.
+    pub comm: [u8; 16],
+    /// Its state.
+    pub thread: Value<ThreadState>,
+}
+
+/// `sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)`,
+/// include/trace/events/sched.h; the last argument since 5.18.
+#[btf_tracepoint(function = "sched_switch")]
+pub fn quell_switch(ctx: BtfTracePointContext) -> i32 {
+    let now = record::now();
+    // SAFETY: both are tasks, which the kernel holds while it switches.
+    let (prev, next) = unsafe { (Task::new(ctx.arg(1)), Task::new(ctx.arg(2))) };
+    let sampling = leave(&ctx, prev, now).unwrap_or(0) + arrive(next, now).unwrap_or(0);
+    account(hook::SWITCH, now, sampling);
+    0
+}
+
+#[inline(always)]
+fn leave(ctx: &BtfTracePointContext, prev: Task, now: u64) -> Option<SamplingTime> {
+    let tid = prev.tid();
+    if tid == 0 {
+        return None;
+    }
+    let tgid = prev.tgid();
+    let state = if setting!(switch_has_prev_state) == 1 { u64::from(ctx.arg::<u32>(3)) } else { prev.state() };
+    let reason = match prev.leaving(ctx.arg::<u64>(0) & 1 == 1, state) {
+        Leaving::For(reason) => reason,
+        // Asks nobody whether the thread is captured: it is if it is known.
+        Leaving::Dead => return end(prev, tid, tgid, now),
+    };
+    if !captures_current(tgid) || !captures_cpu(record::cpu()) {
+        return None;
+    }
+    let thread = match by_id(tid) {
+        Some(thread) if load!(thread.tgid) == tgid => thread,
+        other => {
+            if let Some(thread) = other {
+                // Of another thread that had this id, whose end was not seen.
+                let comm = load!(thread.comm);
+                thread_end(&ThreadEnd { now, tid, comm, thread });
+            }
+            enter_current(tid, tgid)?
+        }
+    };
+    let mut sampling = end_unseen(thread, tid, now);
+    // Only the CPU that switches a thread writes its state, but for its waker, who stores `woken_at` and `delayed`, and for
+    // the last walk. A waker on another CPU may see some of these stores and not the others: the thread is about to sleep
+    // then, and what he sends names a sleep that nobody looks for.
+    store!(thread.seq, load!(thread.seq).wrapping_add(1));
+    store!(thread.reason, reason);
+    store!(thread.cpu, record::cpu());
+    store!(thread.delayed, 0);
+    store!(thread.out_since, now);
+    let walk = switch_out(&SwitchOut { ctx, now, tid, tgid, thread, reason });
+    if walk != 0 {
+        // What a sleep lasts must not depend on whether it was sampled.
+        store!(thread.out_since, now + walk);
+    }
+    sampling += walk;
+    Some(sampling)
+}
+
+/// The thread's last switch.
+#[inline(always)]
+fn end(task: Task, tid: u32, tgid: u32, now: u64) -> Option<SamplingTime> {
+    let thread = known(tid, tgid)?;
+    let sampling = end_unseen(thread, tid, now);
+    let comm = task.comm();
+    if thread_end(&ThreadEnd { now, tid, comm, thread }) {
+        let _ = THREADS.remove(tid);
+    } else {
+        // The user side finds the totals in the map in the end.
+        store!(thread.out_since, 0);
+        store!(thread.comm, comm);
+    }
+    Some(sampling)
+}
+
+#[inline(always)]
+fn arrive(next: Task, now: u64) -> Option<SamplingTime> {
+    let tid = next.tid();
+    if tid == 0 {
+        return None;
+    }
+    let thread = known(tid, next.tgid())?;
+    if load!(thread.out_since) == 0 {
+        return None;
+    }
+    Some(end_sleep(thread, tid, now))
+}
+
+/// Ends the last sleep of a thread that leaves the CPU, should the switch that ended it not have been shown: some kernels
+/// of virtual machines hide the switches from their supervisor's threads. What it ran for since is taken for sleep.
+#[inline(always)]
+fn end_unseen(thread: Value<ThreadState>, tid: u32, now: u64) -> SamplingTime {
+    // Number 0 was entered by the iterator, perhaps after its end; that of one which runs on is struck by the last walk.
+    if load!(thread.out_since) == 0 || load!(thread.seq) == 0 {
+        return 0;
+    }
+    end_sleep(thread, tid, now)
+}
+
+#[inline(always)]
+fn end_sleep(thread: Value<ThreadState>, tid: u32, now: u64) -> SamplingTime {
+    let since = load!(thread.out_since);
+    let out = now.saturating_sub(since);
+    // What a waker's walk has added is not the thread's; it cannot be more than all.
+    let duration = out.saturating_sub(load!(thread.delayed));
+    let reason = load!(thread.reason);
+    let sampling = switch_in(&SwitchIn { now, tid, thread, reason, duration });
+    store!(thread.out_since, 0);
+    sampling
+}
+
+/// `sched_waking(struct task_struct *p)`: in the waker's context, or in that of the thread that an interrupt found.
+#[btf_tracepoint(function = "sched_waking")]
+pub fn quell_waking(ctx: BtfTracePointContext) -> i32 {
+    let now = record::now();
+    // SAFETY: the task that is woken.
+    let task = unsafe { Task::new(ctx.arg(0)) };
+    let sampling = wake(&ctx, task, now).unwrap_or(0);
+    account(hook::WAKING, now, sampling);
+    0
+}
+
+#[inline(always)]
+fn wake(ctx: &BtfTracePointContext, task: Task, now: u64) -> Option<SamplingTime> {
+    let woken_tid = task.tid();
+    let woken = known(woken_tid, task.tgid())?;
+    // It may be about to leave its CPU still, or be on its way back already: woken by another.
+    if load!(woken.out_since) == 0 {
+        return None;
+    }
+    let id = bpf_get_current_pid_tgid();
+    let (waker_tgid, waker_tid) = ((id >> 32) as u32, id as u32);
+    // One that wakes itself does not sleep. It does so with interrupts on (try_to_wake_up, kernel/sched/core.c), which may come
+    // here too: only from 6.1 on (commit 05b24ff9b2cf) a program does not interrupt itself.
+    if woken_tid == waker_tid {
+        return None;
+    }
+    store!(woken.woken_at, now);
+    let walk = waking(&Waking { ctx, now, woken_tid, woken, waker_tid, waker_tgid });
+    if walk != 0 {
+        store!(woken.woken_at, now + walk);
+        store!(woken.delayed, walk);
+    }
+    Some(walk)
+}
+
+/// How long a thread that comes back at `now` was runnable and waited for a CPU, in nanoseconds.
+#[inline(always)]
+pub fn runqueue(event: &SwitchIn) -> u64 {
+    let thread = event.thread;
+    if event.reason == reason::PREEMPTED {
+        return event.duration;
+    }
+    let woken_at = load!(thread.woken_at);
+    if woken_at > load!(thread.out_since) { event.now.saturating_sub(woken_at) } else { 0 }
+}

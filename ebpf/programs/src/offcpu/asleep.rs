@@ -1,0 +1,75 @@
+//! Sleeps that began before the capture, or end after it: where their threads stand.
+
+use aya_ebpf::helpers::generated::bpf_get_task_stack;
+use quell_ebpf_common::{Header, STACK_BYTES, ThreadState};
+
+use super::abi::{CERTAIN, PROBE, SLEEP_START, SleepStart};
+use crate::{
+    hook::Sleeper,
+    record::{self, EFAULT, NO_STACKS, Slot},
+    thread::{self, by_id, known, never_seen},
+    value::load,
+};
+
+/// `BPF_NOEXIST`: a context switch that came first knows better.
+const NO_EXIST: u64 = 1;
+
+/// Enters a thread that sleeps at the beginning as one whose sleep begins now, and records where it stands.
+#[inline(always)]
+pub fn enter(sleeper: &Sleeper) -> Option<()> {
+    let Sleeper { task, reason, cpu } = *sleeper;
+    let tid = task.tid();
+    if by_id(tid).is_some() {
+        return None;
+    }
+    let now = record::now();
+    let asleep =
+        ThreadState { out_since: now, seq: 0, odds: CERTAIN, reason, cpu, ..never_seen(task.tgid(), task.comm()) };
+    thread::enter(tid, &asleep, NO_EXIST)?;
+    send(sleeper, now, 0, reason);
+    Some(())
+}
+
+/// Records where a thread stands whose sleep goes on at the end, unless it was sampled when it began.
+#[inline(always)]
+pub fn record(sleeper: &Sleeper) -> Option<()> {
+    let task = sleeper.task;
+    let thread = known(task.tid(), task.tgid())?;
+    // Should it wake meanwhile, its sleep has ended unsampled, and the user side drops the record: it does not go on.
+    let since = load!(thread.out_since);
+    if since != 0 && load!(thread.odds) == 0 {
+        send(sleeper, since, load!(thread.seq), load!(thread.reason));
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn send(sleeper: &Sleeper, since: u64, seq: u32, reason: u32) {
+    let task = sleeper.task;
+    let start = SleepStart {
+        header: Header {
+            probe: PROBE,
+            kind: SLEEP_START,
+            // Where it sleeps, not where the iterator happens to run.
+            cpu: sleeper.cpu,
+            time: since,
+            tid: task.tid(),
+            tgid: task.tgid(),
+        },
+        comm: task.comm(),
+        seq,
+        reason,
+        odds: CERTAIN,
+        walked: 1,
+        user_regs: sleeper.user_regs(),
+        stacks: NO_STACKS,
+    };
+    record::send_walked(Slot::Walk, start, |frames, user_stack| {
+        if user_stack {
+            // Another process's memory is out of reach here; the user side walks it by `user_regs`.
+            return EFAULT;
+        }
+        // SAFETY: `frames` has room for `STACK_BYTES`; the task is the iterator's, which holds a reference.
+        unsafe { bpf_get_task_stack(task.as_ptr().cast_mut().cast(), frames, STACK_BYTES as u32, 0) }
+    });
+}

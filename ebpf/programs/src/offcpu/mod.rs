@@ -1,0 +1,217 @@
+//! Off-CPU time: every context switch is accounted, some are sampled.
+//!
+//! A sleep's stack can only be walked as it begins, when its length is not known. So the probability of walking it comes
+//! from a prediction: the decaying maximum of the thread's past sleeps for the same reason. It is never zero and
+//! travels with the sample, so the estimate stays unbiased however bad the prediction is; a good one lowers its
+//! variance. A maximum rather than a mean: what makes the variance is a long sleep that was taken for a short one.
+
+mod abi;
+mod asleep;
+
+use aya_ebpf::{
+    EbpfContext,
+    btf_maps::Array,
+    helpers::bpf_get_current_comm,
+    macros::btf_map,
+};
+use quell_ebpf_common::{ThreadState, reason};
+
+use crate::{
+    hook::{Callbacks, Sleeper, SamplingTime, SwitchIn, SwitchOut, ThreadEnd, Waking, runqueue},
+    pace,
+    random::next_random,
+    record::{self, NO_STACKS, OwnFrames, Slot, with_stacks},
+    thread::{NO_PREDICTION, known},
+    value::{Value, load, store},
+};
+use abi::{CERTAIN, PROBE, Rates, SLEEP_END, SLEEP_START, SleepEnd, SleepStart, THREAD_EXIT, ThreadExit, WAKE, Wake};
+
+with_stacks!(SleepStart, Wake);
+
+/// Element 0: how often sleeps are sampled.
+#[btf_map]
+pub static OFFCPU_RATES: Array<Rates, 1> = Array::new();
+
+/// How many sleeps of a thread are sampled as long ones: the first ones are often short and say little of what follows.
+const FIRST_SLEEPS: u32 = 8;
+
+/// Its number in records.
+pub const NUMBER: u32 = PROBE as u32;
+
+/// The probe `offcpu`.
+pub struct Probe;
+
+impl Callbacks for Probe {
+    #[inline(always)]
+    fn switch_out(event: &SwitchOut<'_>) -> SamplingTime {
+        start_sleep(event).unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn switch_in(event: &SwitchIn) -> SamplingTime {
+        end_sleep(event)
+    }
+
+    #[inline(always)]
+    fn waking(event: &Waking<'_>) -> SamplingTime {
+        sample_wake(event)
+    }
+
+    #[inline(always)]
+    fn thread_end(event: &ThreadEnd) -> bool {
+        let ThreadEnd { now, tid, comm, thread } = *event;
+        let header = record::header((PROBE, THREAD_EXIT), now, tid, load!(thread.tgid));
+        record::send_plain(&ThreadExit { header, comm, totals: load!(thread.totals) })
+    }
+
+    #[inline(always)]
+    fn asleep_at_start(event: &Sleeper) {
+        asleep::enter(event);
+    }
+
+    #[inline(always)]
+    fn asleep_at_end(event: &Sleeper) {
+        asleep::record(event);
+    }
+}
+
+#[inline(always)]
+fn start_sleep(event: &SwitchOut<'_>) -> Option<SamplingTime> {
+    let thread = event.thread;
+    let odds = odds(thread, event)?;
+    let sampled = odds == CERTAIN || draw(thread) < odds;
+    store!(thread.odds, if sampled { odds } else { 0 });
+    if !sampled {
+        return None;
+    }
+    let start = SleepStart {
+        header: record::header((PROBE, SLEEP_START), event.now, event.tid, event.tgid),
+        comm: bpf_get_current_comm().unwrap_or_default(),
+        seq: load!(thread.seq),
+        reason: event.reason,
+        odds,
+        walked: 0,
+        user_regs: [0; 3],
+        stacks: NO_STACKS,
+    };
+    let before = record::now();
+    record::send_with_stacks(Slot::Switch, OwnFrames::One, event.ctx.as_ptr(), start);
+    Some(pace::charge(NUMBER, record::cpu(), before))
+}
+
+/// The probability of sampling the sleep that begins, in units of 2^-32: what its expected length asks for, and what
+/// sampling may cost.
+#[inline(always)]
+fn odds(thread: Value<ThreadState>, event: &SwitchOut<'_>) -> Option<u32> {
+    // SAFETY: an array's element.
+    let rates = OFFCPU_RATES.get_ptr_mut(0).map(|rates| unsafe { Value::<Rates>::new(rates) })?;
+    let least = load!(rates.least_odds);
+    if least == CERTAIN {
+        return Some(CERTAIN);
+    }
+    let per_nano = load!(rates.odds_per_nano);
+    let predicted = predicted(thread, event.reason);
+    let scale = u64::from(pace::scale(NUMBER, event.now));
+    // Of the first sleeps nothing is known: they count as just long enough to be certain, as far as the pace allows.
+    let wanted = if load!(thread.seq) <= FIRST_SLEEPS || predicted == NO_PREDICTION {
+        1 << 32
+    } else {
+        u64::from(predicted) * u64::from(per_nano)
+    };
+    // Below 2^64 each: `wanted` is below 2^45, since `per_nano` is below 2^13. The length counts before the bound of 1:
+    // where the pace is slow, a long sleep is still certain when a short one is not.
+    let odds = (wanted >> 13) * scale >> 19;
+    let floor = u64::from(least) * scale >> 32;
+    let odds = if odds > floor { odds } else { floor };
+    Some(if odds >= u64::from(CERTAIN) {
+        CERTAIN
+    } else if odds == 0 {
+        1
+    } else {
+        odds as u32
+    })
+}
+
+/// The next of a thread's random numbers.
+#[inline(always)]
+fn draw(thread: Value<ThreadState>) -> u32 {
+    let next = next_random(load!(thread.random));
+    store!(thread.random, next);
+    next
+}
+
+#[inline(always)]
+fn predicted(thread: Value<ThreadState>, reason: u32) -> u32 {
+    // A match rather than an index: the verifier of 5.10 follows it without help.
+    match reason {
+        reason::BLOCKED => load!(thread.predicted[0]),
+        reason::PREEMPTED => load!(thread.predicted[1]),
+        _ => load!(thread.predicted[2]),
+    }
+}
+
+#[inline(always)]
+fn end_sleep(event: &SwitchIn) -> SamplingTime {
+    let SwitchIn { now, tid, thread, reason, duration } = *event;
+    match reason {
+        reason::BLOCKED => add!(thread, 0, duration),
+        reason::PREEMPTED => add!(thread, 1, duration),
+        _ => add!(thread, 2, duration),
+    }
+    if load!(thread.odds) == 0 {
+        return 0;
+    }
+    let end = SleepEnd {
+        header: record::header((PROBE, SLEEP_END), now, tid, load!(thread.tgid)),
+        duration,
+        runqueue: runqueue(event),
+        seq: load!(thread.seq),
+        reason,
+    };
+    let before = record::now();
+    record::send_plain(&end);
+    pace::charge(NUMBER, load!(thread.cpu), before)
+}
+
+/// Adds a sleep to the totals of its reason, and to what the next one is expected to be. The index is a literal: the
+/// verifier of 5.10 follows it without help.
+macro_rules! add {
+    ($thread:ident, $reason:literal, $duration:ident) => {{
+        store!($thread.totals[$reason].count, load!($thread.totals[$reason].count) + 1);
+        store!($thread.totals[$reason].nanos, load!($thread.totals[$reason].nanos) + $duration);
+        store!($thread.predicted[$reason], expected(load!($thread.predicted[$reason]), $duration));
+    }};
+}
+use add;
+
+/// How long the next sleep is expected to be: as long as this one, or as `predicted` before, which decays.
+#[inline(always)]
+fn expected(predicted: u32, duration: u64) -> u32 {
+    // One below the sentinel: 4.29 s, far beyond any length that is sampled for certain.
+    let length = if duration >= u64::from(NO_PREDICTION) { NO_PREDICTION - 1 } else { duration as u32 };
+    if predicted == NO_PREDICTION || length >= predicted { length } else { predicted - ((predicted - length) >> 4) }
+}
+
+#[inline(always)]
+fn sample_wake(event: &Waking<'_>) -> SamplingTime {
+    let Waking { ctx, now, woken_tid, woken, waker_tid, waker_tgid } = *event;
+    if load!(woken.odds) == 0 {
+        return 0;
+    }
+    let waker_seq = match known(waker_tid, waker_tgid) {
+        Some(waker) => load!(waker.seq),
+        None => 0,
+    };
+    let wake = Wake {
+        header: record::header((PROBE, WAKE), now, waker_tid, waker_tgid),
+        comm: bpf_get_current_comm().unwrap_or_default(),
+        woken_tid,
+        woken_seq: load!(woken.seq),
+        waker_seq,
+        pad: 0,
+        stacks: NO_STACKS,
+    };
+    let before = record::now();
+    record::send_with_stacks(Slot::Wake, OwnFrames::One, ctx.as_ptr(), wake);
+    pace::charge(NUMBER, load!(woken.cpu), before)
+}

@@ -1,0 +1,59 @@
+//! Rate control on this CPU; how it works is told in `quell_ebpf_common::pace`.
+
+use quell_ebpf_common::{
+    PROBES, Pace,
+    pace::{FULL, WINDOW_SHIFT, next_scale},
+};
+
+use crate::{
+    maps::{ALLOWANCES, PACES},
+    record,
+    settings::setting,
+    value::{Value, load, store},
+};
+
+/// A probability of 1, in units of 2^-32.
+pub const CERTAIN: u32 = FULL;
+
+/// The scale of a probe's probabilities on this CPU at `now`, in units of 2^-32.
+#[inline(always)]
+pub fn scale(probe: u32, now: u64) -> u32 {
+    if setting!(paced) == 0 {
+        return FULL;
+    }
+    let index = record::cpu() * PROBES + probe;
+    let (Some(pace), Some(allowance)) = (pace(index), ALLOWANCES.get(index)) else { return FULL };
+    let allowance = *allowance;
+    let elapsed = now.wrapping_sub(load!(pace.window));
+    let spent = load!(pace.spent);
+    let scale = load!(pace.scale);
+    if elapsed >> WINDOW_SHIFT == 0 && spent < allowance {
+        return scale;
+    }
+    let next = next_scale(scale, spent, elapsed, allowance);
+    store!(pace.window, now);
+    store!(pace.spent, 0);
+    store!(pace.scale, next);
+    next
+}
+
+/// Charges a sample that began at `start` and has just been taken to a probe on `cpu`: not always this one, since the
+/// walk of a waker's stack belongs to the sample that the sleeper's CPU chose. Returns the nanoseconds that it took.
+#[inline(always)]
+pub fn charge(probe: u32, cpu: u32, start: u64) -> u64 {
+    let nanos = record::now().wrapping_sub(start);
+    if let Some(pace) = pace(cpu.wrapping_mul(PROBES).wrapping_add(probe)) {
+        // What another CPU adds between the load and the store is lost: so little that an atomic addition is not worth its
+        // price, and BPF programs before 5.12 have but one kind of it.
+        store!(pace.spent, load!(pace.spent) + nanos);
+        store!(pace.nanos, load!(pace.nanos) + nanos);
+        store!(pace.samples, load!(pace.samples) + 1);
+    }
+    nanos
+}
+
+#[inline(always)]
+fn pace(index: u32) -> Option<Value<Pace>> {
+    // SAFETY: an array's element.
+    PACES.get_ptr_mut(index).map(|pace| unsafe { Value::new(pace) })
+}

@@ -1,0 +1,139 @@
+//! Who is captured.
+
+use aya_ebpf::{
+    helpers::{bpf_get_current_task, bpf_probe_read_kernel, generated::bpf_get_current_ancestor_cgroup_id},
+    macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
+use quell_ebpf_common::target;
+
+use crate::{
+    maps::{SEEN_TARGETS, TARGETS, losses, mark_seen, was_seen},
+    settings::{SETTINGS, setting},
+    task::Task,
+    value::count,
+};
+
+/// Whether the current thread, of process `tgid`, is captured.
+#[inline(always)]
+pub fn captures_current(tgid: u32) -> bool {
+    if tgid == setting!(self_tgid) {
+        return false;
+    }
+    match setting!(target) {
+        target::ALL => true,
+        target::CGROUP => {
+            let level = setting!(cgroup_level);
+            let id = if setting!(cgroup_ids[0]) == 0 {
+                // SAFETY: a helper call; any level will do.
+                unsafe { bpf_get_current_ancestor_cgroup_id(level as i32) }
+            } else {
+                ancestor_cgroup_id(level).unwrap_or(0)
+            };
+            id == setting!(cgroup_id)
+        }
+        _ => is_target(tgid),
+    }
+}
+
+/// What `bpf_get_current_ancestor_cgroup_id` returns, for kernels that do not give it to tracing programs: the id, at
+/// `level` below the root, of the current thread's cgroup or the one that it lies in (`cgroup_ancestor`,
+/// include/linux/cgroup.h); `None` where its cgroup is not that deep.
+#[inline(always)]
+fn ancestor_cgroup_id(level: u32) -> Option<u64> {
+    // SAFETY: a helper call without arguments.
+    let task = unsafe { bpf_get_current_task() } as *const u8;
+    let css_set: *const u8 = read(task, setting!(cgroup_ids[0]))?;
+    let cgroup: *const u8 = read(css_set, setting!(cgroup_ids[1]))?;
+    let depth: u32 = read(cgroup, setting!(cgroup_ids[2]))?;
+    if depth < level {
+        return None;
+    }
+    read(cgroup, setting!(cgroup_ids[3]) + level * 8)
+}
+
+/// Reads kernel memory at `offset` from `base`.
+#[inline(always)]
+fn read<T: Copy>(base: *const u8, offset: u32) -> Option<T> {
+    // SAFETY: the helper checks the address and fails rather than faults.
+    unsafe { bpf_probe_read_kernel(base.wrapping_add(offset as usize).cast::<T>()) }.ok()
+}
+
+/// Whether process `tgid` is captured, for a thread that is not the current one. The user side keeps `TARGETS` filled
+/// for cgroups too while it walks.
+#[inline(always)]
+pub fn captures_process(tgid: u32) -> bool {
+    tgid != setting!(self_tgid) && (setting!(target) == target::ALL || is_target(tgid))
+}
+
+/// Whether process `tgid` is in `TARGETS`.
+#[inline(always)]
+pub fn is_target(tgid: u32) -> bool {
+    was_seen(&SEEN_TARGETS, tgid) && TARGETS.get_ptr(tgid).is_some()
+}
+
+/// Whether what happens on `cpu` is captured.
+#[inline(always)]
+pub fn captures_cpu(cpu: u32) -> bool {
+    if setting!(some_cpus) == 0 {
+        return true;
+    }
+    if cpu >= 1024 {
+        return false;
+    }
+    let word = (cpu >> 6) as usize & 15;
+    // SAFETY: `word` is within the 16 words; a read of an initialized static.
+    let bits = unsafe { core::ptr::read_volatile((&raw const SETTINGS.cpus).cast::<u64>().add(word)) };
+    bits >> (cpu & 63) & 1 == 1
+}
+/// Makes a target of a process.
+#[inline(always)]
+fn add(tgid: u32) {
+    mark_seen(&SEEN_TARGETS, tgid);
+    if TARGETS.insert(tgid, 1, 0).is_err()
+        && let Some(lost) = losses()
+    {
+        count!(lost.targets);
+    }
+}
+
+/// `sched_process_fork(struct task_struct *parent, struct task_struct *child)`: children of targets are targets.
+#[btf_tracepoint(function = "sched_process_fork")]
+pub fn quell_fork(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: both are tasks; the child does not run yet.
+    let (parent, child) = unsafe { (Task::new(ctx.arg(0)), Task::new(ctx.arg(1))) };
+    if is_target(parent.tgid()) {
+        add(child.tgid());
+    }
+    0
+}
+
+/// `sched_process_free(struct task_struct *p)`: a target is one no longer, or a stranger would be that is given its id.
+///
+/// Not at `sched_process_exit`, after which the threads of a process go on running and waiting. A task is freed a grace
+/// period of RCU after it was reaped and has left the CPU for good (`put_task_struct_rcu_user`, kernel/exit.c, 5.4), and
+/// a process's first thread is reaped after all others (`wait_consider_task`, `release_task`). Its id may be given out
+/// anew within that grace period, should all others be given out in it.
+#[btf_tracepoint(function = "sched_process_free")]
+pub fn quell_free(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: a task whose memory is given back after this.
+    let task = unsafe { Task::new(ctx.arg(0)) };
+    let tgid = task.tgid();
+    if task.tid() == tgid {
+        // Most processes are no targets.
+        let _ = TARGETS.remove(tgid);
+    }
+    0
+}
+
+/// `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`: the command that quell
+/// started is a target from its exec on; before, it is still a copy of the agent.
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn quell_exec(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the task that executes.
+    let tgid = unsafe { Task::new(ctx.arg(0)) }.tgid();
+    if tgid == setting!(command_tgid) {
+        add(tgid);
+    }
+    0
+}
