@@ -49,13 +49,17 @@ impl<'a> Record<'a> {
 }
 
 #[cfg(test)]
+#[allow(unreachable_pub, reason = "as the programs declare their records")]
 mod tests {
     use super::*;
 
     quell_ebpf_common::abi! {
-        struct Walked {
-            header: Header,
-            stacks: Stacks,
+        /// A record with stacks.
+        pub struct Walked {
+            /// Its header.
+            pub header: Header,
+            /// Its stacks.
+            pub stacks: Stacks,
         } size 32
     }
 

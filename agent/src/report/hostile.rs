@@ -9,7 +9,7 @@ use std::io::Read as _;
 use super::{FORMATS, pprof, summary};
 use crate::profile::{
     Cost, Frame, FrameTable, Governing, HostFacts, Location, Losses, Meta, Module, ModuleTable, OffCpu, ProbeCost,
-    RateChange, Reason, Recording, Sample, SampleKind, Selection, StackTable, Symbol, SymbolizeStats, Target, Thread,
+    Reason, Recording, Sample, SampleKind, ScaleChange, Selection, StackTable, Symbol, SymbolizeStats, Target, Thread,
     ThreadTable, ThreadTotals, Wake, build,
 };
 use crate::text::tests::{HOSTILE, hidden};
@@ -72,12 +72,8 @@ fn meta(target: Target) -> Meta {
         },
         governing: Governing {
             budget: Some(-f64::MAX),
-            changes: vec![RateChange {
-                time: Nanos(u64::MAX),
-                measured: f64::MAX,
-                cpu_interval: Nanos(u64::MAX),
-                offcpu_interval: Nanos(0),
-            }],
+            counting: f64::NAN,
+            changes: vec![ScaleChange { time: Nanos(u64::MAX), probe: hostile("scaled"), scale: -f64::MAX }],
             over_budget: true,
         },
     }

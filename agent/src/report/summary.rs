@@ -364,7 +364,7 @@ fn governor(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
     let text = format!("budget {:.2} % of one CPU for the probes{counting}{kept}", 100.0 * budget);
     line("governor", &text, out)?;
     for change in governing.changes.iter().take(SHOWN) {
-        let text = format!("at {}: {} sampling at {}", change.time, change.probe, part(change.scale));
+        let text = format!("at {}: {} sampling at {}", change.time, clean(&change.probe), part(change.scale));
         line("", &text, out)?;
     }
     let changes = governing.changes.len();
@@ -450,7 +450,7 @@ fn fit(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{Losses, NamedFrame, ProbeCost, RateChange, StackTable, Thread, ThreadIdx, ThreadTotals};
+    use crate::profile::{Losses, NamedFrame, ProbeCost, ScaleChange, StackTable, Thread, ThreadIdx, ThreadTotals};
     use crate::units::{Bytes, CpuId, Pid, Tid};
 
     struct Maker {
@@ -562,12 +562,9 @@ mod tests {
         meta.symbols.named = 900;
         meta.symbols.unnamed = [("no symbols in the file".to_owned(), 12)].into();
         meta.governing.budget = Some(0.01);
-        meta.governing.changes = vec![RateChange {
-            time: Nanos(250_000_000),
-            measured: 0.014,
-            cpu_interval: Nanos(20_200_000),
-            offcpu_interval: Nanos(2_000_000),
-        }];
+        meta.governing.counting = 0.002;
+        meta.governing.changes =
+            vec![ScaleChange { time: Nanos(250_000_000), probe: "offcpu".to_owned(), scale: 0.125 }];
         meta.remarks = vec!["cpu: no hardware cycle counter, a timer samples instead".to_owned()];
         insta::assert_snapshot!(maker.text());
     }

@@ -203,6 +203,7 @@ mod tests {
     use super::super::AddressSpaces;
     use super::*;
     use crate::profile::{Location, ModuleTable};
+    use crate::recording::CodeLocator as _;
     use std::collections::{HashMap, HashSet};
     use std::process::Command;
 

@@ -146,20 +146,22 @@ fn probability(odds: u32) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use quell_ebpf_common::{Header, SleepStart, Stacks, kind, reason};
+    use quell_ebpf_common::{Header, Stacks, reason};
 
-    use super::super::event::RawStacks;
+    use super::super::abi::{PROBE, SLEEP_END, SLEEP_START, WAKE};
     use super::*;
+    use crate::profile::{Location, ModuleTable};
+    use crate::units::Addr;
 
     const NO_FRAMES: RawStacks<'_> = RawStacks { kernel: &[0xffff_ffff_8100_0000], user: &[] };
 
-    fn header(kind: u32, time: u64, tid: u32) -> Header {
-        Header { kind, cpu: 0, time, tid, tgid: tid }
+    fn header(kind: u16, time: u64, tid: u32) -> Header {
+        Header { probe: PROBE, kind, cpu: 0, time, tid, tgid: tid }
     }
 
     fn start(time: u64, tid: u32, seq: u32, odds: u32) -> SleepStart {
         SleepStart {
-            header: header(kind::SLEEP_START, time, tid),
+            header: header(SLEEP_START, time, tid),
             comm: [b'a'; 16],
             seq,
             reason: reason::BLOCKED,
@@ -171,13 +173,13 @@ mod tests {
     }
 
     fn end(time: u64, tid: u32, seq: u32, duration: u64) -> SleepEnd {
-        let header = header(kind::SLEEP_END, time, tid);
+        let header = header(SLEEP_END, time, tid);
         SleepEnd { header, duration, runqueue: 1, seq, reason: reason::BLOCKED }
     }
 
-    fn wake(time: u64, waker: u32, waker_seq: u32, woken: u32, woken_seq: u32) -> quell_ebpf_common::Wake {
-        quell_ebpf_common::Wake {
-            header: header(kind::WAKE, time, waker),
+    fn wake(time: u64, waker: u32, waker_seq: u32, woken: u32, woken_seq: u32) -> WakeRecord {
+        WakeRecord {
+            header: header(WAKE, time, waker),
             comm: [b'w'; 16],
             woken_tid: woken,
             woken_seq,
@@ -187,13 +189,31 @@ mod tests {
         }
     }
 
-    fn joined(events: &[Event<'_>]) -> Joiner {
-        let mut joiner = Joiner::new(Nanos(1_000), ModuleTable::default());
-        let mut spaces = AddressSpaces::new(Box::new(crate::inspect::Direct::default()));
-        for event in events {
-            joiner.take(Some(*event), &mut spaces);
+    /// Knows no code of processes.
+    struct NoCode;
+
+    impl CodeLocator for NoCode {
+        fn locate_code(&mut self, _: Pid, _: Addr, _: &mut ModuleTable) -> Option<Location> {
+            None
         }
-        joiner
+    }
+
+    enum Event {
+        Start(SleepStart),
+        Wake(WakeRecord),
+        End(SleepEnd),
+    }
+
+    fn joined(events: &[Event]) -> (Sleeps, RecordingBuilder) {
+        let (mut sleeps, mut out) = (Sleeps::default(), RecordingBuilder::new(Nanos(1_000)));
+        for event in events {
+            match event {
+                Event::Start(start) => sleeps.start(start, NO_FRAMES, &mut out, &mut NoCode).expect("a known reason"),
+                Event::Wake(wake) => sleeps.wake(wake, NO_FRAMES, &mut out, &mut NoCode),
+                Event::End(end) => sleeps.end(end, &mut out),
+            }
+        }
+        (sleeps, out)
     }
 
     fn off(sample: &Sample) -> OffCpu {
@@ -205,63 +225,63 @@ mod tests {
 
     #[test]
     fn a_sleep_is_its_beginning_joined_to_its_end() {
-        let joiner = joined(&[
-            Event::SleepStart(&start(1_500, 7, 3, 1 << 31), NO_FRAMES),
-            Event::SleepEnd(&end(1_900, 7, 3, 400)),
+        let (_, out) = joined(&[
+            Event::Start(start(1_500, 7, 3, 1 << 31)),
+            Event::End(end(1_900, 7, 3, 400)),
         ]);
-        assert_eq!(joiner.samples.len(), 1);
-        assert_eq!((joiner.samples[0].time, joiner.samples[0].value), (Nanos(500), Nanos(400)));
-        assert_eq!(off(&joiner.samples[0]).probability, 0.5);
-        assert_eq!(joiner.unmatched, 0);
+        assert_eq!(out.samples.len(), 1);
+        assert_eq!((out.samples[0].time, out.samples[0].value), (Nanos(500), Nanos(400)));
+        assert_eq!(off(&out.samples[0]).probability, 0.5);
+        assert_eq!(out.unmatched, 0);
     }
 
     #[test]
     fn a_beginning_or_an_end_alone_is_counted_and_makes_no_sample() {
-        let mut joiner = joined(&[
-            Event::SleepStart(&start(1_500, 7, 3, CERTAIN), NO_FRAMES),
-            Event::SleepEnd(&end(1_900, 7, 4, 400)),
-            Event::SleepStart(&start(2_000, 8, 1, CERTAIN), NO_FRAMES),
+        let (mut sleeps, mut out) = joined(&[
+            Event::Start(start(1_500, 7, 3, CERTAIN)),
+            Event::End(end(1_900, 7, 4, 400)),
+            Event::Start(start(2_000, 8, 1, CERTAIN)),
         ]);
-        joiner.finish(Nanos(3_000), |_| None);
-        assert!(joiner.samples.is_empty());
-        assert_eq!(joiner.unmatched, 2);
+        sleeps.finish(Nanos(3_000), |_| None, &mut out);
+        assert!(out.samples.is_empty());
+        assert_eq!(out.unmatched, 2);
     }
 
     #[test]
     fn a_wake_chain_goes_on_through_the_wakers_own_last_sleep() {
-        let joiner = joined(&[
-            Event::SleepStart(&start(1_100, 1, 5, CERTAIN), NO_FRAMES),
-            Event::SleepStart(&start(1_200, 2, 9, CERTAIN), NO_FRAMES),
-            Event::Wake(&wake(1_300, 3, 0, 2, 9), NO_FRAMES),
-            Event::SleepEnd(&end(1_310, 2, 9, 110)),
-            Event::Wake(&wake(1_400, 2, 9, 1, 5), NO_FRAMES),
-            Event::SleepEnd(&end(1_410, 1, 5, 310)),
+        let (_, out) = joined(&[
+            Event::Start(start(1_100, 1, 5, CERTAIN)),
+            Event::Start(start(1_200, 2, 9, CERTAIN)),
+            Event::Wake(wake(1_300, 3, 0, 2, 9)),
+            Event::End(end(1_310, 2, 9, 110)),
+            Event::Wake(wake(1_400, 2, 9, 1, 5)),
+            Event::End(end(1_410, 1, 5, 310)),
         ]);
-        let last = off(&joiner.samples[1]).wake.expect("it was woken");
-        assert_eq!(joiner.threads.get(last.waker).tid, Tid(2));
+        let last = off(&out.samples[1]).wake.expect("it was woken");
+        assert_eq!(out.threads.get(last.waker).tid, Tid(2));
         assert_eq!(last.waker_sleep, Some(0));
-        let first = off(&joiner.samples[0]).wake.expect("it was woken");
-        assert_eq!((joiner.threads.get(first.waker).tid, first.waker_sleep), (Tid(3), None));
+        let first = off(&out.samples[0]).wake.expect("it was woken");
+        assert_eq!((out.threads.get(first.waker).tid, first.waker_sleep), (Tid(3), None));
     }
 
     #[test]
     fn a_chain_does_not_go_on_through_an_older_sleep_of_the_waker() {
-        let joiner = joined(&[
-            Event::SleepStart(&start(1_100, 2, 9, CERTAIN), NO_FRAMES),
-            Event::SleepEnd(&end(1_200, 2, 9, 100)),
-            Event::SleepStart(&start(1_300, 1, 5, CERTAIN), NO_FRAMES),
+        let (_, out) = joined(&[
+            Event::Start(start(1_100, 2, 9, CERTAIN)),
+            Event::End(end(1_200, 2, 9, 100)),
+            Event::Start(start(1_300, 1, 5, CERTAIN)),
             // The waker slept once more since, unsampled: its number is 10 by now.
-            Event::Wake(&wake(1_400, 2, 10, 1, 5), NO_FRAMES),
-            Event::SleepEnd(&end(1_410, 1, 5, 110)),
+            Event::Wake(wake(1_400, 2, 10, 1, 5)),
+            Event::End(end(1_410, 1, 5, 110)),
         ]);
-        assert_eq!(off(&joiner.samples[1]).wake.expect("it was woken").waker_sleep, None);
+        assert_eq!(off(&out.samples[1]).wake.expect("it was woken").waker_sleep, None);
     }
 
     #[test]
     fn a_sleep_that_goes_on_at_the_end_lasts_until_then() {
-        let mut joiner = joined(&[Event::SleepStart(&start(1_500, 7, 3, 1 << 20), NO_FRAMES)]);
-        joiner.finish(Nanos(5_000), |tid| (tid == Tid(7)).then_some(3));
-        assert_eq!(joiner.samples[0].value, Nanos(3_500));
-        assert_eq!((off(&joiner.samples[0]).still, off(&joiner.samples[0]).probability), (true, 1.0));
+        let (mut sleeps, mut out) = joined(&[Event::Start(start(1_500, 7, 3, 1 << 20))]);
+        sleeps.finish(Nanos(5_000), |tid| (tid == Tid(7)).then_some(3), &mut out);
+        assert_eq!(out.samples[0].value, Nanos(3_500));
+        assert_eq!((off(&out.samples[0]).still, off(&out.samples[0]).probability), (true, 1.0));
     }
 }

@@ -92,11 +92,13 @@ impl<R: FnMut(Addr) -> Option<Vec<u8>>> Stack<R> {
 
 #[cfg(test)]
 mod tests {
-    use quell_ebpf_common::{CERTAIN, Header, kind, reason};
+    use quell_ebpf_common::{Header, reason};
 
-    use super::super::event::RawStacks;
+    use super::super::abi::{CERTAIN, PROBE};
     use super::*;
+    use crate::bpf::RawStacks;
     use crate::inspect::Direct;
+    use crate::symbolize::AddressSpaces;
 
     /// Three frames as a function prologue leaves them, the caller's frame pointer and then the return address; and the
     /// registers of a thread that stands there.
@@ -108,7 +110,7 @@ mod tests {
 
     fn start(walked: u32, user_regs: [u64; 3]) -> SleepStart {
         SleepStart {
-            header: Header { kind: kind::SLEEP_START, cpu: 0, time: 1, tid: 2, tgid: std::process::id() },
+            header: Header { probe: PROBE, kind: SLEEP_START, cpu: 0, time: 1, tid: 2, tgid: std::process::id() },
             comm: [b'a'; 16],
             seq: 0,
             reason: reason::BLOCKED,
@@ -130,13 +132,16 @@ mod tests {
         };
         let mut words = Vec::new();
         let mut spaces = AddressSpaces::new(Box::new(Direct::default()));
-        let whole =
-            completed(bytemuck::cast_slice(&record(1)), &mut spaces, &mut words).expect("it lacks the user stack");
+        let mut completed = |record: &[u64], words: &mut Vec<u64>| {
+            complete(&Record::new(bytemuck::cast_slice(record)).expect("a header"), &mut spaces, words)
+        };
+        assert!(completed(&record(1), &mut words), "it lacks the user stack");
         std::hint::black_box(&memory);
-        let Some(Event::SleepStart(completed_start, stacks)) = event::parse(whole) else { panic!("the same record") };
-        assert_eq!((completed_start.header, completed_start.user_regs), (start(1, regs).header, regs));
+        let whole = Record::new(bytemuck::cast_slice(&words)).expect("the same record");
+        let (start_again, stacks) = whole.with_stacks(|start: &SleepStart| start.stacks).expect("the same record");
+        assert_eq!((start_again.header, start_again.user_regs), (start(1, regs).header, regs));
         assert_eq!(stacks, RawStacks { kernel: &[0xb, 0xc], user: &[0xaaaa, 0x1111, 0x2222] });
-        assert_eq!(completed(bytemuck::cast_slice(&record(0)), &mut spaces, &mut Vec::new()), None);
+        assert!(!completed(&record(0), &mut Vec::new()));
     }
 
     /// Memory by address, and how often it was read.

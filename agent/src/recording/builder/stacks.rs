@@ -139,13 +139,20 @@ fn code_address(address: u64, depth: usize) -> Addr {
 mod tests {
     use super::*;
 
+    struct NoCode;
+
+    impl CodeLocator for NoCode {
+        fn locate_code(&mut self, _: Pid, _: Addr, _: &mut ModuleTable) -> Option<Location> {
+            None
+        }
+    }
+
     #[test]
     fn past_the_limit_the_innermost_frame_is_kept_and_that_is_counted() {
         let mut interner = StackInterner { shares: Shares::of(4_096), ..StackInterner::default() };
-        let mut spaces = AddressSpaces::new(Box::new(crate::inspect::Direct::default()));
         let mut depth = |process: u32, addresses: &[u64]| {
             let raw = RawStacks { kernel: addresses, user: &[] };
-            let stack = interner.intern(Pid(process), raw, &mut spaces, &mut ModuleTable::default());
+            let stack = interner.intern(Pid(process), raw, &mut NoCode, &mut ModuleTable::default());
             (interner.stacks.frames(stack.expect("a stack")).count(), interner.cut)
         };
         let stack = |from: u64| -> Vec<u64> { (from..from + 50).map(|word| 0xffff_ffff_8100_0000 + word).collect() };

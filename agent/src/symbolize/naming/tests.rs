@@ -4,6 +4,7 @@ use super::super::{FileIdentity, MappedRange, MappingEvent};
 use super::*;
 use crate::inspect::{Direct, receive_file};
 use crate::profile::{FrameTable, Meta, Module, ModuleTable, StackTable, ThreadTable};
+use crate::recording::CodeLocator as _;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -103,7 +104,7 @@ fn a_process_that_is_gone_is_named_from_its_deleted_file() {
 
     let mut recording = recording();
     let mut spaces = AddressSpaces::new(Box::new(Direct::default()));
-    let location = spaces.locate(child.pid(), Addr(address), &mut recording.modules);
+    let location = spaces.locate_code(child.pid(), Addr(address), &mut recording.modules).expect("this code is mapped");
     let frame = recording.frames.intern(location);
     drop(child);
     drop(folder);
@@ -165,9 +166,10 @@ fn code_made_at_run_time_is_named_by_its_perf_map_even_when_both_are_gone() {
     spaces.apply(&MappingEvent::Exec { pid });
     spaces.apply(&MappingEvent::Mapped { pid, range });
     for addr in [0x1_0010, 0x1_0200, 0x3_0000] {
-        let location = spaces.locate(pid, Addr(addr), &mut recording.modules);
-        assert_eq!(location, Location::Unmapped { pid, addr: Addr(addr) });
-        recording.frames.intern(location);
+        let unmapped = Location::Unmapped { pid, addr: Addr(addr) };
+        let location = spaces.locate_code(pid, Addr(addr), &mut recording.modules);
+        assert!(location.is_none_or(|location| location == unmapped));
+        recording.frames.intern(unmapped);
     }
     drop(child);
     std::fs::remove_file(&path).expect("removed");
