@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
-use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, Stack};
 use aya::programs::{BtfTracePoint, Iter, PerfEvent, ProgramError, links::FdLink};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
 use bytemuck::Pod;
-use quell_ebpf_common::{HookRuns, Lost, PROBES, Pace, SEEN_IDS, Settings, ThreadState, pace::FULL};
+use quell_ebpf_common::{HookRuns, INDEXED, Lost, PROBES, Pace, SEEN_IDS, Settings, ThreadState, pace::FULL};
 
 use super::{Hook, ProbeError};
 use crate::host::{self, lockdown};
@@ -33,8 +33,10 @@ pub struct BpfObject {
 /// How large the maps are that depend on the host.
 #[derive(Clone, Copy, Debug)]
 pub struct Maps {
-    /// Entries in the thread table.
+    /// Threads that are captured at a time.
     pub threads: u32,
+    /// Ids that a thread may have: `kernel.pid_max`.
+    pub ids: u32,
     /// CPUs that may come online.
     pub cpus: u32,
 }
@@ -57,11 +59,17 @@ impl BpfObject {
             // A ring for each CPU, and one for the task iterator.
             .map_max_entries("RINGS", maps.cpus + 1)
             .map_max_entries("THREADS", maps.threads)
+            .map_max_entries("FREE_THREADS", maps.threads)
+            .map_max_entries("INDEX", maps.ids.div_ceil(INDEXED).max(1))
             .map_max_entries("PACES", cells)
             .map_max_entries("ALLOWANCES", cells)
             .load(OBJECT)
             .map_err(object_error)?;
         let mut object = Self { ebpf, btf, hooks: BTreeMap::new(), following: Vec::new() };
+        let mut free = Stack::<_, u32>::try_from(object.map_mut("FREE_THREADS")?)?;
+        for element in (0..maps.threads).rev() {
+            free.push(element, 0)?;
+        }
         for cpu in 0..maps.cpus {
             for probe in (0..PROBES).filter(|probe| probes >> probe & 1 == 1) {
                 object.set("PACES", cell(CpuId(cpu), probe), UNLIMITED)?;
@@ -260,9 +268,14 @@ impl BpfObject {
     /// # Errors
     /// [`ProbeError::Map`].
     pub fn threads(&self) -> Result<Vec<(Tid, ThreadState)>, ProbeError> {
-        let map = HashMap::<_, u32, ThreadState>::try_from(self.map("THREADS")?)?;
-        // A thread may end while its entry is read: then the exit record has its totals.
-        Ok(map.iter().filter_map(Result::ok).map(|(tid, state)| (Tid(tid), state)).collect())
+        let map = Array::<_, ThreadState>::try_from(self.map("THREADS")?)?;
+        // A thread may end while its element is read: then the exit record has its totals.
+        Ok(map
+            .iter()
+            .filter_map(Result::ok)
+            .filter(|state| state.tid != 0)
+            .map(|state| (Tid(state.tid), state))
+            .collect())
     }
 
     /// Kernel memory of the maps, without the rings.
@@ -319,7 +332,9 @@ pub(super) fn memory_of(map: &MapData) -> Option<u64> {
 
 fn map_data(map: &Map) -> Option<&MapData> {
     match map {
-        Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::ArrayOfMaps(data) => Some(data),
+        Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::Stack(data) | Map::ArrayOfMaps(data) => {
+            Some(data)
+        }
         _ => None,
     }
 }

@@ -75,3 +75,11 @@ pub(super) fn thread_table_size() -> u32 {
         .unwrap_or(4096);
     threads.saturating_mul(4).next_power_of_two().clamp(1 << 14, 1 << 20)
 }
+
+/// How many ids threads may have: `kernel.pid_max`, at most 2^22 (`PID_MAX_LIMIT`, include/linux/threads.h). One that is raised during
+/// a capture leaves out the threads beyond.
+pub(super) fn thread_ids() -> u32 {
+    const MOST: u32 = 1 << 22;
+    let limit = std::fs::read_to_string("/proc/sys/kernel/pid_max");
+    limit.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(MOST).min(MOST)
+}

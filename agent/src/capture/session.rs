@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use quell_ebpf_common::{Lost, PROBES};
 
-use super::config::{CaptureConfig, CaptureTarget, thread_table_size};
+use super::config::{CaptureConfig, CaptureTarget, thread_ids, thread_table_size};
 use super::cost::{CostMeter, agent_usage, mean};
 use super::order::{SLACK, Sorter};
 use super::rate::{self, divide};
@@ -398,7 +398,7 @@ fn load(config: &CaptureConfig, possible: u32) -> Result<BpfObject, CaptureError
     let btf = Btf::kernel().map_err(|error| ProbeError::Btf(error.to_string()))?;
     let offsets = host::offsets(&btf).map_err(ProbeError::Field)?;
     let settings = settings(&config.scope(), &offsets, &Helpers::detect(), possible);
-    Ok(BpfObject::load(&btf, settings, Maps { threads: thread_table_size(), cpus: possible })?)
+    Ok(BpfObject::load(&btf, settings, Maps { threads: thread_table_size(), ids: thread_ids(), cpus: possible })?)
 }
 
 /// Has the programs keep track of who is a target.

@@ -19,7 +19,8 @@ pub fn try_programs(kernel: &Btf, offsets: &TaskOffsets, helpers: &Helpers) -> V
     let probes = PROBES.iter().fold(0, |bits, probe| bits | 1 << probe.spec().number);
     let scope = Scope { threads: Threads::All, cpus: None, probes, paced: true };
     let settings = settings(&scope, offsets, helpers, 1);
-    let mut object = BpfObject::load(kernel, settings, Maps { threads: 1, cpus: 1 }).map_err(|error| error.brief());
+    let mut object =
+        BpfObject::load(kernel, settings, Maps { threads: 1, ids: 1, cpus: 1 }).map_err(|error| error.brief());
     let tried = |probe: &&'static dyn Probe| {
         let programs = match &mut object {
             Ok(object) => probe.load(object).unwrap_or_else(|error| Availability::Unavailable(error.brief())),

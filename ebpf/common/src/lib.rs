@@ -56,9 +56,11 @@ pub mod hook {
     pub const TIMED: u64 = 64;
 }
 
-/// How many ids of threads and processes `SEEN_THREADS` and `SEEN_TARGETS` tell apart; those that differ by a multiple of it
-/// share an element.
+/// How many ids of processes `SEEN_TARGETS` tells apart; those that differ by a multiple of it share an element.
 pub const SEEN_IDS: u32 = 1 << 17;
+
+/// How many ids of threads an element of `INDEX` is for: a cache line.
+pub const INDEXED: u32 = 16;
 
 abi! {
     /// A count and a sum.
@@ -69,8 +71,9 @@ abi! {
         pub nanos: u64,
     } size 16
 
-    /// What is kept of each captured thread, in the hash map `THREADS` by tid. The hook on `sched_switch` keeps the first
-    /// part for all probes, the rest is the off-CPU probe's.
+    /// What is kept of each captured thread: an element of the array `THREADS`, which `INDEX` finds by the thread's id. The
+    /// hook on `sched_switch` keeps the first part for all probes, the rest is the off-CPU probe's. What every event needs is
+    /// in the first cache line.
     pub struct ThreadState {
         /// When it left the CPU; 0 while it runs. For a sleep whose stack was walked, the time of the walk later.
         pub out_since: u64,
@@ -78,6 +81,8 @@ abi! {
         pub woken_at: u64,
         /// What walking its waker's stack has added to the sleep that goes on, in nanoseconds.
         pub delayed: u64,
+        /// The thread; 0 for an element that is free.
+        pub tid: u32,
         /// Its process.
         pub tgid: u32,
         /// How many sleeps have begun.
@@ -86,19 +91,17 @@ abi! {
         pub reason: u32,
         /// The CPU that it left.
         pub cpu: u32,
-        /// Its name when it was first seen.
-        pub comm: [u8; 16],
-        /// Exact totals of its ended sleeps by [`reason`].
-        pub totals: [Total; 3],
+        /// Probability of the sleep that goes on, in units of 2^-32; 0 where it is not sampled.
+        pub odds: u32,
         /// Expected length of the next sleep by [`reason`], in nanoseconds: a maximum of the past ones
         /// that decays.
         pub predicted: [u32; 3],
-        /// Probability of the sleep that goes on, in units of 2^-32; 0 where it is not sampled.
-        pub odds: u32,
         /// State of its random numbers (xorshift32), never 0: cheaper than a helper call for each sleep.
         pub random: u32,
-        /// Always 0: keeps the size a multiple of 8.
-        pub pad: u32,
+        /// Exact totals of its ended sleeps by [`reason`].
+        pub totals: [Total; 3],
+        /// Its name when it was first seen.
+        pub comm: [u8; 16],
     } size 128
 
     /// What sampling costs one probe on one CPU: element `cpu * PROBES + probe` of the array `PACES`. What it may cost in a

@@ -1,28 +1,35 @@
 //! The maps that all probes share. The user side sets the sizes that depend on the host before it loads them.
 
 use aya_ebpf::{
-    btf_maps::{Array, ArrayOfMaps, HashMap, PerCpuArray, RingBuf},
+    btf_maps::{Array, ArrayOfMaps, HashMap, PerCpuArray, RingBuf, Stack},
     macros::btf_map,
 };
-use quell_ebpf_common::{HookRuns, LastInterrupt, Lost, PROBES, Pace, SEEN_IDS, ThreadState, hook};
+use quell_ebpf_common::{HookRuns, INDEXED, LastInterrupt, Lost, PROBES, Pace, SEEN_IDS, ThreadState, hook};
 
 use crate::{record::Scratch, value::Value};
+
+/// `BPF_F_MMAPABLE` (5.5): the elements begin at a page, so that none of 64 or 128 bytes takes one more cache line than it must.
+const ALIGNED: usize = 1 << 10;
 
 /// A ring for each CPU: one ring shared by many producers collapses under contention. And one for the task iterator.
 #[btf_map]
 pub static RINGS: ArrayOfMaps<RingBuf<u8, 4096>, 1024> = ArrayOfMaps::new();
 
-/// Each captured thread by its tid. Preallocated, so that an insert from `sched_switch` never allocates.
+/// The element of `THREADS` for each thread, by its id: one more than the number of the element, or 0. A hash map would take
+/// several cache lines for each event, where this takes one that neighbours share.
 #[btf_map]
-pub static THREADS: HashMap<u32, ThreadState, 65536> = HashMap::new();
+pub static INDEX: Array<[u32; INDEXED as usize], { (1 << 22) / INDEXED as usize }, ALIGNED> = Array::new();
 
-/// By the id of a thread modulo [`SEEN_IDS`]: 0 if no such thread has ever entered `THREADS`. Asking it costs a load, where
-/// `THREADS` costs a walk through a table of megabytes. A word for each id, since kernels before 5.12 cannot set a bit
-/// atomically.
+/// The captured threads.
 #[btf_map]
-pub static SEEN_THREADS: Array<u64, { SEEN_IDS as usize }> = Array::new();
+pub static THREADS: Array<ThreadState, 65536, ALIGNED> = Array::new();
 
-/// The same for processes and `TARGETS`. The user side sets an element before it adds a target.
+/// The elements of `THREADS` that are free. The user side fills it.
+#[btf_map]
+pub static FREE_THREADS: Stack<u32, 65536> = Stack::new();
+
+/// By the id of a process modulo [`SEEN_IDS`]: 0 if no such process has ever entered `TARGETS`. Asking it costs a load, where
+/// `TARGETS` costs a walk through a hash table. The user side sets an element before it adds a target.
 #[btf_map]
 pub static SEEN_TARGETS: Array<u64, { SEEN_IDS as usize }> = Array::new();
 
@@ -32,7 +39,7 @@ pub static TARGETS: HashMap<u32, u32, 65536> = HashMap::new();
 
 /// What sampling costs, by CPU and probe: element `cpu * PROBES + probe`.
 #[btf_map]
-pub static PACES: Array<Pace, { 1024 * PROBES as usize }> = Array::new();
+pub static PACES: Array<Pace, { 1024 * PROBES as usize }, ALIGNED> = Array::new();
 
 /// Nanoseconds that it may cost in each window, by CPU and probe in the same way.
 #[btf_map]
@@ -75,20 +82,17 @@ pub fn last_interrupt() -> Option<Value<LastInterrupt>> {
     LAST_INTERRUPT.get_ptr_mut(0).map(|last| unsafe { Value::new(last) })
 }
 
-/// An array of marks, by id.
-type Seen = Array<u64, { SEEN_IDS as usize }>;
-
-/// Whether an id may be in the table that `seen` is kept for.
+/// Whether a process may be in `TARGETS`.
 #[inline(always)]
-pub fn was_seen(seen: &Seen, id: u32) -> bool {
+pub fn may_be_target(tgid: u32) -> bool {
     // SAFETY: an array's element; volatile, since other CPUs store it.
-    seen.get_ptr(id & (SEEN_IDS - 1)).is_some_and(|mark| unsafe { mark.read_volatile() } != 0)
+    SEEN_TARGETS.get_ptr(tgid & (SEEN_IDS - 1)).is_some_and(|mark| unsafe { mark.read_volatile() } != 0)
 }
 
-/// Marks an id that is about to enter that table.
+/// Marks a process that is about to enter `TARGETS`.
 #[inline(always)]
-pub fn mark_seen(seen: &Seen, id: u32) {
-    if let Some(mark) = seen.get_ptr_mut(id & (SEEN_IDS - 1)) {
+pub fn mark_target(tgid: u32) {
+    if let Some(mark) = SEEN_TARGETS.get_ptr_mut(tgid & (SEEN_IDS - 1)) {
         // SAFETY: as above.
         unsafe { mark.write_volatile(1) };
     }

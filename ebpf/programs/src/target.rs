@@ -8,7 +8,7 @@ use aya_ebpf::{
 use quell_ebpf_common::target;
 
 use crate::{
-    maps::{SEEN_TARGETS, TARGETS, losses, mark_seen, was_seen},
+    maps::{TARGETS, losses, mark_target, may_be_target},
     settings::{SETTINGS, setting},
     task::Task,
     value::count,
@@ -69,7 +69,7 @@ pub fn captures_process(tgid: u32) -> bool {
 /// Whether process `tgid` is in `TARGETS`.
 #[inline(always)]
 pub fn is_target(tgid: u32) -> bool {
-    was_seen(&SEEN_TARGETS, tgid) && TARGETS.get_ptr(tgid).is_some()
+    may_be_target(tgid) && TARGETS.get_ptr(tgid).is_some()
 }
 
 /// Whether what happens on `cpu` is captured.
@@ -89,7 +89,7 @@ pub fn captures_cpu(cpu: u32) -> bool {
 /// Makes a target of a process.
 #[inline(always)]
 fn add(tgid: u32) {
-    mark_seen(&SEEN_TARGETS, tgid);
+    mark_target(tgid);
     if TARGETS.insert(tgid, 1, 0).is_err()
         && let Some(lost) = losses()
     {

@@ -1,11 +1,11 @@
 //! What is kept of each captured thread.
 
 use aya_ebpf::helpers::{bpf_get_current_comm, generated::bpf_get_prandom_u32};
-use quell_ebpf_common::{ThreadState, Total};
+use quell_ebpf_common::{INDEXED, ThreadState, Total};
 
 use crate::{
-    maps::{SEEN_THREADS, THREADS, losses, mark_seen, was_seen},
-    value::{Value, count, load},
+    maps::{FREE_THREADS, INDEX, THREADS, losses},
+    value::{Value, count, load, store},
 };
 
 /// [`ThreadState::predicted`] before the first sleep.
@@ -22,51 +22,85 @@ pub fn known(tid: u32, tgid: u32) -> Option<Value<ThreadState>> {
 /// What is kept under a thread's id, of whichever thread.
 #[inline(always)]
 pub fn by_id(tid: u32) -> Option<Value<ThreadState>> {
-    if !was_seen(&SEEN_THREADS, tid) {
+    // SAFETY: a word of an array's element; volatile, since other CPUs store it.
+    let number = unsafe { entry(tid)?.read_volatile() };
+    if number == 0 {
         return None;
     }
-    // SAFETY: an element of a preallocated hash map.
-    THREADS.get_ptr_mut(tid).map(|thread| unsafe { Value::new(thread) })
+    let thread = element(number - 1)?;
+    // It may have been given to another thread meanwhile, where its own has just ended.
+    if load!(thread.tid) == tid { Some(thread) } else { None }
 }
 
-/// Enters the state of a thread, with the flags of `bpf_map_update_elem`; `None` where there is no room, or the flags forbid it.
-#[inline(always)]
-pub fn enter(tid: u32, state: &ThreadState, flags: u64) -> Option<()> {
-    // Before the state: who finds the state finds the mark.
-    mark_seen(&SEEN_THREADS, tid);
-    THREADS.insert(tid, state, flags).ok()
-}
-
-/// The current thread's state, new: it was never seen before.
+/// Enters the current thread, which was never seen before.
 #[inline(always)]
 pub fn enter_current(tid: u32, tgid: u32) -> Option<Value<ThreadState>> {
-    let new = never_seen(tgid, bpf_get_current_comm().unwrap_or_default());
-    if enter(tid, &new, 0).is_none() {
+    let new = never_seen(tid, tgid, bpf_get_current_comm().unwrap_or_default());
+    let thread = enter(&new);
+    if thread.is_none() {
         let lost = losses()?;
         count!(lost.threads);
-        return None;
     }
-    // SAFETY: an element of a preallocated hash map.
-    THREADS.get_ptr_mut(tid).map(|thread| unsafe { Value::new(thread) })
+    thread
+}
+
+/// Enters the state of a thread that has none; `None` where there is no room.
+#[inline(always)]
+pub fn enter(state: &ThreadState) -> Option<Value<ThreadState>> {
+    let entry = entry(state.tid)?;
+    let number = FREE_THREADS.pop().ok().flatten()?;
+    let thread = element(number)?;
+    // SAFETY: an element of an array that is this program's alone: no other finds its number.
+    unsafe { thread.as_ptr().write(*state) };
+    // SAFETY: as in `by_id`.
+    unsafe { entry.write_volatile(number + 1) };
+    Some(thread)
+}
+
+/// Forgets a thread that has ended.
+#[inline(always)]
+pub fn remove(tid: u32, thread: Value<ThreadState>) -> Option<()> {
+    let entry = entry(tid)?;
+    // SAFETY: as in `by_id`.
+    let number = unsafe { entry.read_volatile() };
+    store!(thread.tid, 0);
+    // SAFETY: as in `by_id`.
+    unsafe { entry.write_volatile(0) };
+    FREE_THREADS.push(number.checked_sub(1)?, 0).ok()
 }
 
 /// A thread that was never seen to sleep.
 #[inline(always)]
-pub fn never_seen(tgid: u32, comm: [u8; 16]) -> ThreadState {
+pub fn never_seen(tid: u32, tgid: u32, comm: [u8; 16]) -> ThreadState {
     ThreadState {
         out_since: 0,
         woken_at: 0,
         delayed: 0,
+        tid,
         tgid,
         seq: 0,
         reason: 0,
         cpu: 0,
-        comm,
-        totals: [Total { count: 0, nanos: 0 }; 3],
-        predicted: [NO_PREDICTION; 3],
         odds: 0,
+        predicted: [NO_PREDICTION; 3],
         // SAFETY: a helper call without arguments. Zero is the one seed that the sequence does not leave.
         random: unsafe { bpf_get_prandom_u32() } | 1,
-        pad: 0,
+        totals: [Total { count: 0, nanos: 0 }; 3],
+        comm,
     }
+}
+
+/// The word of a thread in `INDEX`.
+#[inline(always)]
+fn entry(tid: u32) -> Option<*mut u32> {
+    let line = INDEX.get_ptr_mut(tid / INDEXED)?;
+    let word = (tid & (INDEXED - 1)) as usize;
+    // SAFETY: the word is one of the element's; the verifier checks it.
+    Some(unsafe { line.cast::<u32>().add(word) })
+}
+
+#[inline(always)]
+fn element(number: u32) -> Option<Value<ThreadState>> {
+    // SAFETY: an array's element.
+    THREADS.get_ptr_mut(number).map(|thread| unsafe { Value::new(thread) })
 }

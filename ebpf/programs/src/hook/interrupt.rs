@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use quell_ebpf_common::hook;
 
-use super::{SamplingTime, account, interrupt};
+use super::{SamplingTime, begin, end, interrupt};
 use crate::{
     maps::last_interrupt,
     record,
@@ -33,9 +33,9 @@ pub struct Interrupt<'a> {
 /// On each perf event.
 #[perf_event]
 pub fn quell_interrupt(ctx: PerfEventContext) -> u32 {
-    let now = record::now();
-    let sampling = handle(&ctx, now).unwrap_or(0);
-    account(hook::INTERRUPT, now, sampling);
+    let begun = begin(hook::INTERRUPT);
+    let sampling = handle(&ctx, record::now()).unwrap_or(0);
+    end(hook::INTERRUPT, begun, sampling);
     0
 }
 

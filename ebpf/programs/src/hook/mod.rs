@@ -8,12 +8,12 @@ pub use interrupt::Interrupt;
 pub use sched::{SwitchIn, SwitchOut, ThreadEnd, Waking, runqueue};
 pub use walk::Sleeper;
 
-use quell_ebpf_common::hook;
+use quell_ebpf_common::{ThreadState, hook};
 
 use crate::{
     maps, record,
     settings::setting,
-    value::{load, store},
+    value::{Value, load, store},
 };
 
 /// Nanoseconds that sampling took; 0 where nothing was sampled.
@@ -38,6 +38,13 @@ pub trait Callbacks {
     #[inline(always)]
     fn switch_in(_event: &SwitchIn) -> SamplingTime {
         0
+    }
+
+    /// Whether a sleep that is about to end is to be told to [`waking`](Self::waking), and when it was woken to
+    /// [`switch_in`](Self::switch_in).
+    #[inline(always)]
+    fn follows_wake(_thread: Value<ThreadState>) -> bool {
+        false
     }
 
     /// A captured thread that sleeps is woken.
@@ -92,6 +99,13 @@ macro_rules! dispatch {
         }
 
         #[inline(always)]
+        fn follows_wake(thread: Value<ThreadState>) -> bool {
+            let mut follows = false;
+            $(if is_on($number) { follows |= <crate::$probe::Probe as Callbacks>::follows_wake(thread); })+
+            follows
+        }
+
+        #[inline(always)]
         fn waking(event: &Waking<'_>) -> SamplingTime {
             let mut nanos = 0;
             $(if is_on($number) { nanos += <crate::$probe::Probe as Callbacks>::waking(event); })+
@@ -122,15 +136,24 @@ macro_rules! dispatch {
 }
 quell_ebpf_common::probes!(dispatch);
 
-/// Counts a run of a hook's program that began at `start`, and times one in [`hook::TIMED`]. One that sampled is not
-/// timed: its cost is the sample's ([`crate::pace`]).
+/// Counts a run of a hook's program. Returns when it began for the one run in [`hook::TIMED`] that is timed: reading the clock
+/// takes as long as all else that an event of an uncaptured thread needs.
 #[inline(always)]
-fn account(hook: u32, start: u64, sampling: SamplingTime) {
-    let Some(runs) = maps::hook_runs(hook) else { return };
+fn begin(hook: u32) -> Option<u64> {
+    let runs = maps::hook_runs(hook)?;
     let count = load!(runs.runs) + 1;
     store!(runs.runs, count);
-    if count & (hook::TIMED - 1) == 0 && sampling == 0 {
+    (count & (hook::TIMED - 1) == 0).then(record::now)
+}
+
+/// Takes the time of a run that is timed. One that sampled is left out: its cost is the sample's ([`crate::pace`]).
+#[inline(always)]
+fn end(hook: u32, begun: Option<u64>, sampling: SamplingTime) {
+    if let Some(begun) = begun
+        && sampling == 0
+        && let Some(runs) = maps::hook_runs(hook)
+    {
         store!(runs.timed, load!(runs.timed) + 1);
-        store!(runs.nanos, load!(runs.nanos) + record::now().wrapping_sub(start));
+        store!(runs.nanos, load!(runs.nanos) + record::now().wrapping_sub(begun));
     }
 }

@@ -1,16 +1,15 @@
 //! Context switches and wake-ups: when threads leave their CPU, why, and when they come back.
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext};
-use quell_ebpf_common::{ThreadState, hook, reason};
+use quell_ebpf_common::{ThreadState, hook, reason, target};
 
-use super::{SamplingTime, account, switch_in, switch_out, thread_end, waking};
+use super::{SamplingTime, begin, end, follows_wake, switch_in, switch_out, thread_end, waking};
 use crate::{
-    maps::THREADS,
     record,
     settings::setting,
     target::{captures_cpu, captures_current},
     task::{Leaving, Task},
-    thread::{by_id, enter_current, known},
+    thread::{by_id, enter_current, known, remove},
     value::{Value, load, store},
 };
 
@@ -76,37 +75,72 @@ pub struct ThreadEnd {
 /// include/trace/events/sched.h; the last argument since 5.18.
 #[btf_tracepoint(function = "sched_switch")]
 pub fn quell_switch(ctx: BtfTracePointContext) -> i32 {
-    let now = record::now();
+    let begun = begin(hook::SWITCH);
     // SAFETY: both are tasks, which the kernel holds while it switches.
     let (prev, next) = unsafe { (Task::new(ctx.arg(1)), Task::new(ctx.arg(2))) };
-    let sampling = leave(&ctx, prev, now).unwrap_or(0) + arrive(next, now).unwrap_or(0);
-    account(hook::SWITCH, now, sampling);
+    let (leaving, arriving) = (leaving(&ctx, prev), arriving(next));
+    if leaving.is_some() || arriving.is_some() {
+        let now = record::now();
+        let mut sampling = 0;
+        // The one that arrives first: what walking the other's stack takes is not its sleep.
+        if let Some(thread) = arriving {
+            sampling += end_sleep(thread, next.tid(), now);
+        }
+        if let Some(leaving) = leaving {
+            sampling += leave(&ctx, prev, leaving, now + sampling).unwrap_or(0);
+        }
+        end(hook::SWITCH, begun, sampling);
+        return 0;
+    }
+    end(hook::SWITCH, begun, 0);
     0
 }
 
+/// A captured thread that leaves its CPU: why, and its state if it was seen before.
+struct Departure {
+    why: Leaving,
+    thread: Option<Value<ThreadState>>,
+}
+
 #[inline(always)]
-fn leave(ctx: &BtfTracePointContext, prev: Task, now: u64) -> Option<SamplingTime> {
+fn leaving(ctx: &BtfTracePointContext, prev: Task) -> Option<Departure> {
     let tid = prev.tid();
     if tid == 0 {
         return None;
     }
     let tgid = prev.tgid();
-    let state = if setting!(switch_has_prev_state) == 1 { u64::from(ctx.arg::<u32>(3)) } else { prev.state() };
-    let reason = match prev.leaving(ctx.arg::<u64>(0) & 1 == 1, state) {
-        Leaving::For(reason) => reason,
-        // Asks nobody whether the thread is captured: it is if it is known.
-        Leaving::Dead => return end(prev, tid, tgid, now),
+    let thread = by_id(tid);
+    let is_own = match thread {
+        Some(thread) => load!(thread.tgid) == tgid,
+        None => false,
     };
-    if !captures_current(tgid) || !captures_cpu(record::cpu()) {
-        return None;
-    }
-    let thread = match by_id(tid) {
+    let state = if setting!(switch_has_prev_state) == 1 { u64::from(ctx.arg::<u32>(3)) } else { prev.state() };
+    let why = prev.leaving(ctx.arg::<u64>(0) & 1 == 1, state);
+    let captured = match why {
+        // Asks nobody whether the thread is captured: it is if it is known.
+        Leaving::Dead => is_own,
+        // A target is one until it is freed.
+        Leaving::For(_) if is_own && setting!(target) == target::PROCESSES => captures_cpu(record::cpu()),
+        Leaving::For(_) => captures_current(tgid) && captures_cpu(record::cpu()),
+    };
+    captured.then_some(Departure { why, thread })
+}
+
+#[inline(always)]
+fn leave(ctx: &BtfTracePointContext, prev: Task, leaving: Departure, now: u64) -> Option<SamplingTime> {
+    let (tid, tgid) = (prev.tid(), prev.tgid());
+    let reason = match leaving.why {
+        Leaving::For(reason) => reason,
+        Leaving::Dead => return last_switch(prev, leaving.thread?, now),
+    };
+    let thread = match leaving.thread {
         Some(thread) if load!(thread.tgid) == tgid => thread,
         other => {
             if let Some(thread) = other {
                 // Of another thread that had this id, whose end was not seen.
                 let comm = load!(thread.comm);
                 thread_end(&ThreadEnd { now, tid, comm, thread });
+                remove(tid, thread);
             }
             enter_current(tid, tgid)?
         }
@@ -129,14 +163,14 @@ fn leave(ctx: &BtfTracePointContext, prev: Task, now: u64) -> Option<SamplingTim
     Some(sampling)
 }
 
-/// The thread's last switch.
+/// The last switch of a thread, from which it does not come back.
 #[inline(always)]
-fn end(task: Task, tid: u32, tgid: u32, now: u64) -> Option<SamplingTime> {
-    let thread = known(tid, tgid)?;
+fn last_switch(task: Task, thread: Value<ThreadState>, now: u64) -> Option<SamplingTime> {
+    let tid = task.tid();
     let sampling = end_unseen(thread, tid, now);
     let comm = task.comm();
     if thread_end(&ThreadEnd { now, tid, comm, thread }) {
-        let _ = THREADS.remove(tid);
+        remove(tid, thread);
     } else {
         // The user side finds the totals in the map in the end.
         store!(thread.out_since, 0);
@@ -145,17 +179,15 @@ fn end(task: Task, tid: u32, tgid: u32, now: u64) -> Option<SamplingTime> {
     Some(sampling)
 }
 
+/// The state of a captured thread whose sleep ends.
 #[inline(always)]
-fn arrive(next: Task, now: u64) -> Option<SamplingTime> {
+fn arriving(next: Task) -> Option<Value<ThreadState>> {
     let tid = next.tid();
     if tid == 0 {
         return None;
     }
     let thread = known(tid, next.tgid())?;
-    if load!(thread.out_since) == 0 {
-        return None;
-    }
-    Some(end_sleep(thread, tid, now))
+    if load!(thread.out_since) == 0 { None } else { Some(thread) }
 }
 
 /// Ends the last sleep of a thread that leaves the CPU, should the switch that ended it not have been shown: some kernels
@@ -184,20 +216,20 @@ fn end_sleep(thread: Value<ThreadState>, tid: u32, now: u64) -> SamplingTime {
 /// `sched_waking(struct task_struct *p)`: in the waker's context, or in that of the thread that an interrupt found.
 #[btf_tracepoint(function = "sched_waking")]
 pub fn quell_waking(ctx: BtfTracePointContext) -> i32 {
-    let now = record::now();
+    let begun = begin(hook::WAKING);
     // SAFETY: the task that is woken.
     let task = unsafe { Task::new(ctx.arg(0)) };
-    let sampling = wake(&ctx, task, now).unwrap_or(0);
-    account(hook::WAKING, now, sampling);
+    let sampling = wake(&ctx, task).unwrap_or(0);
+    end(hook::WAKING, begun, sampling);
     0
 }
 
 #[inline(always)]
-fn wake(ctx: &BtfTracePointContext, task: Task, now: u64) -> Option<SamplingTime> {
+fn wake(ctx: &BtfTracePointContext, task: Task) -> Option<SamplingTime> {
     let woken_tid = task.tid();
     let woken = known(woken_tid, task.tgid())?;
     // It may be about to leave its CPU still, or be on its way back already: woken by another.
-    if load!(woken.out_since) == 0 {
+    if load!(woken.out_since) == 0 || !follows_wake(woken) {
         return None;
     }
     let id = bpf_get_current_pid_tgid();
@@ -207,6 +239,7 @@ fn wake(ctx: &BtfTracePointContext, task: Task, now: u64) -> Option<SamplingTime
     if woken_tid == waker_tid {
         return None;
     }
+    let now = record::now();
     store!(woken.woken_at, now);
     let walk = waking(&Waking { ctx, now, woken_tid, woken, waker_tid, waker_tgid });
     if walk != 0 {

@@ -11,9 +11,6 @@ use crate::{
     value::load,
 };
 
-/// `BPF_NOEXIST`: a context switch that came first knows better.
-const NO_EXIST: u64 = 1;
-
 /// Enters a thread that sleeps at the beginning as one whose sleep begins now, and records where it stands.
 #[inline(always)]
 pub fn enter(sleeper: &Sleeper) -> Option<()> {
@@ -23,9 +20,11 @@ pub fn enter(sleeper: &Sleeper) -> Option<()> {
         return None;
     }
     let now = record::now();
-    let asleep =
-        ThreadState { out_since: now, seq: 0, odds: CERTAIN, reason, cpu, ..never_seen(task.tgid(), task.comm()) };
-    thread::enter(tid, &asleep, NO_EXIST)?;
+    let new = never_seen(tid, task.tgid(), task.comm());
+    let asleep = ThreadState { out_since: now, seq: 0, odds: CERTAIN, reason, cpu, ..new };
+    // A context switch that comes at this very moment may enter the thread too: then both entries count, and one of its
+    // sleeps lacks its beginning or end.
+    thread::enter(&asleep)?;
     send(sleeper, now, 0, reason);
     Some(())
 }

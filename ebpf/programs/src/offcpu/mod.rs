@@ -53,6 +53,11 @@ impl Callbacks for Probe {
     }
 
     #[inline(always)]
+    fn follows_wake(thread: Value<ThreadState>) -> bool {
+        load!(thread.odds) != 0
+    }
+
+    #[inline(always)]
     fn waking(event: &Waking<'_>) -> SamplingTime {
         sample_wake(event)
     }
