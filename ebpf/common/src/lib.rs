@@ -88,9 +88,11 @@ abi! {
         /// How many sleeps have begun.
         pub seq: u32,
         /// [`reason`] of the sleep that goes on.
-        pub reason: u32,
+        pub reason: u16,
         /// The CPU that it left.
-        pub cpu: u32,
+        pub cpu: u16,
+        /// Where its wake-up is awaited: one more than the element of `AWAITED` that counts it, or 0.
+        pub awaited: u32,
         /// Probability of the sleep that goes on, in units of 2^-32; 0 where it is not sampled.
         pub odds: u32,
         /// Expected length of the next sleep by [`reason`], in nanoseconds: a maximum of the past ones

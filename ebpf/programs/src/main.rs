@@ -6,7 +6,10 @@
 
 #![no_std]
 #![no_main]
+// For one instruction that `core` has no function for: see `filter`.
+#![feature(asm_experimental_arch)]
 
+mod filter;
 mod hook;
 mod maps;
 mod pace;

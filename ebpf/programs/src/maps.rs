@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use quell_ebpf_common::{HookRuns, INDEXED, LastInterrupt, Lost, PROBES, Pace, SEEN_IDS, ThreadState, hook};
 
-use crate::{record::Scratch, value::Value};
+use crate::{filter, record::Scratch, value::Value};
 
 /// `BPF_F_MMAPABLE` (5.5): the elements begin at a page, so that none of 64 or 128 bytes takes one more cache line than it must.
 const ALIGNED: usize = 1 << 10;
@@ -27,6 +27,10 @@ pub static THREADS: Array<ThreadState, 65536, ALIGNED> = Array::new();
 /// The elements of `THREADS` that are free. The user side fills it.
 #[btf_map]
 pub static FREE_THREADS: Stack<u32, 65536> = Stack::new();
+
+/// How many awaited threads there are, by a hash of their address ([`crate::filter`]).
+#[btf_map]
+pub static AWAITED: Array<u64, { filter::COUNTERS as usize }, ALIGNED> = Array::new();
 
 /// By the id of a process modulo [`SEEN_IDS`]: 0 if no such process has ever entered `TARGETS`. Asking it costs a load, where
 /// `TARGETS` costs a walk through a hash table. The user side sets an element before it adds a target.

@@ -81,6 +81,7 @@ pub fn never_seen(tid: u32, tgid: u32, comm: [u8; 16]) -> ThreadState {
         seq: 0,
         reason: 0,
         cpu: 0,
+        awaited: 0,
         odds: 0,
         predicted: [NO_PREDICTION; 3],
         // SAFETY: a helper call without arguments. Zero is the one seed that the sequence does not leave.

@@ -5,15 +5,15 @@ mod sched;
 mod walk;
 
 pub use interrupt::Interrupt;
-pub use sched::{SwitchIn, SwitchOut, ThreadEnd, Waking, runqueue};
+pub use sched::{SwitchIn, SwitchOut, ThreadEnd, Waking, await_wake, runqueue};
 pub use walk::Sleeper;
 
-use quell_ebpf_common::{ThreadState, hook};
+use quell_ebpf_common::hook;
 
 use crate::{
     maps, record,
     settings::setting,
-    value::{Value, load, store},
+    value::{load, store},
 };
 
 /// Nanoseconds that sampling took; 0 where nothing was sampled.
@@ -40,14 +40,7 @@ pub trait Callbacks {
         0
     }
 
-    /// Whether a sleep that is about to end is to be told to [`waking`](Self::waking), and when it was woken to
-    /// [`switch_in`](Self::switch_in).
-    #[inline(always)]
-    fn follows_wake(_thread: Value<ThreadState>) -> bool {
-        false
-    }
-
-    /// A captured thread that sleeps is woken.
+    /// A thread is woken whose wake-up a probe awaits ([`await_wake`]).
     #[inline(always)]
     fn waking(_event: &Waking<'_>) -> SamplingTime {
         0
@@ -96,13 +89,6 @@ macro_rules! dispatch {
             let mut nanos = 0;
             $(if is_on($number) { nanos += <crate::$probe::Probe as Callbacks>::switch_in(event); })+
             nanos
-        }
-
-        #[inline(always)]
-        fn follows_wake(thread: Value<ThreadState>) -> bool {
-            let mut follows = false;
-            $(if is_on($number) { follows |= <crate::$probe::Probe as Callbacks>::follows_wake(thread); })+
-            follows
         }
 
         #[inline(always)]

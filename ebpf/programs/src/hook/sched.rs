@@ -1,11 +1,13 @@
 //! Context switches and wake-ups: when threads leave their CPU, why, and when they come back.
 
-use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    EbpfContext, helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext,
+};
 use quell_ebpf_common::{ThreadState, hook, reason, target};
 
-use super::{SamplingTime, begin, end, follows_wake, switch_in, switch_out, thread_end, waking};
+use super::{SamplingTime, begin, end, switch_in, switch_out, thread_end, waking};
 use crate::{
-    record,
+    filter, record,
     settings::setting,
     target::{captures_cpu, captures_current},
     task::{Leaving, Task},
@@ -150,8 +152,8 @@ fn leave(ctx: &BtfTracePointContext, prev: Task, leaving: Departure, now: u64) -
     // the last walk. A waker on another CPU may see some of these stores and not the others: the thread is about to sleep
     // then, and what he sends names a sleep that nobody looks for.
     store!(thread.seq, load!(thread.seq).wrapping_add(1));
-    store!(thread.reason, reason);
-    store!(thread.cpu, record::cpu());
+    store!(thread.reason, reason as u16);
+    store!(thread.cpu, record::cpu() as u16);
     store!(thread.delayed, 0);
     store!(thread.out_since, now);
     let walk = switch_out(&SwitchOut { ctx, now, tid, tgid, thread, reason });
@@ -161,6 +163,17 @@ fn leave(ctx: &BtfTracePointContext, prev: Task, leaving: Departure, now: u64) -
     }
     sampling += walk;
     Some(sampling)
+}
+
+/// Has the wake-up that ends the sleep of a thread told to the probes ([`Callbacks::waking`](super::Callbacks::waking)). Others
+/// cost next to nothing. `address` is that of its `task_struct`.
+#[inline(always)]
+pub fn await_wake(thread: Value<ThreadState>, address: u64) {
+    if load!(thread.awaited) == 0 {
+        let counter = filter::counter(address);
+        filter::enter(counter);
+        store!(thread.awaited, counter + 1);
+    }
 }
 
 /// The last switch of a thread, from which it does not come back.
@@ -207,7 +220,12 @@ fn end_sleep(thread: Value<ThreadState>, tid: u32, now: u64) -> SamplingTime {
     let out = now.saturating_sub(since);
     // What a waker's walk has added is not the thread's; it cannot be more than all.
     let duration = out.saturating_sub(load!(thread.delayed));
-    let reason = load!(thread.reason);
+    let reason = load!(thread.reason).into();
+    let awaited = load!(thread.awaited);
+    if awaited != 0 {
+        filter::leave(awaited - 1);
+        store!(thread.awaited, 0);
+    }
     let sampling = switch_in(&SwitchIn { now, tid, thread, reason, duration });
     store!(thread.out_since, 0);
     sampling
@@ -217,9 +235,14 @@ fn end_sleep(thread: Value<ThreadState>, tid: u32, now: u64) -> SamplingTime {
 #[btf_tracepoint(function = "sched_waking")]
 pub fn quell_waking(ctx: BtfTracePointContext) -> i32 {
     let begun = begin(hook::WAKING);
-    // SAFETY: the task that is woken.
-    let task = unsafe { Task::new(ctx.arg(0)) };
-    let sampling = wake(&ctx, task).unwrap_or(0);
+    // SAFETY: the first word of the context is the tracepoint's first argument.
+    let address = unsafe { filter::address(ctx.as_ptr().cast()) };
+    let mut sampling = 0;
+    if filter::is_awaited(filter::counter(address)) {
+        // SAFETY: the task that is woken.
+        let task = unsafe { Task::new(ctx.arg(0)) };
+        sampling = wake(&ctx, task).unwrap_or(0);
+    }
     end(hook::WAKING, begun, sampling);
     0
 }
@@ -229,7 +252,7 @@ fn wake(ctx: &BtfTracePointContext, task: Task) -> Option<SamplingTime> {
     let woken_tid = task.tid();
     let woken = known(woken_tid, task.tgid())?;
     // It may be about to leave its CPU still, or be on its way back already: woken by another.
-    if load!(woken.out_since) == 0 || !follows_wake(woken) {
+    if load!(woken.out_since) == 0 || load!(woken.awaited) == 0 {
         return None;
     }
     let id = bpf_get_current_pid_tgid();

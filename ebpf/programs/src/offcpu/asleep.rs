@@ -5,7 +5,7 @@ use quell_ebpf_common::{Header, STACK_BYTES, ThreadState};
 
 use super::abi::{CERTAIN, PROBE, SLEEP_START, SleepStart};
 use crate::{
-    hook::Sleeper,
+    hook::{Sleeper, await_wake},
     record::{self, EFAULT, NO_STACKS, Slot},
     thread::{self, by_id, known, never_seen},
     value::load,
@@ -14,17 +14,18 @@ use crate::{
 /// Enters a thread that sleeps at the beginning as one whose sleep begins now, and records where it stands.
 #[inline(always)]
 pub fn enter(sleeper: &Sleeper) -> Option<()> {
-    let Sleeper { task, reason, cpu } = *sleeper;
+    let Sleeper { task, reason, cpu, address } = *sleeper;
     let tid = task.tid();
     if by_id(tid).is_some() {
         return None;
     }
     let now = record::now();
     let new = never_seen(tid, task.tgid(), task.comm());
-    let asleep = ThreadState { out_since: now, seq: 0, odds: CERTAIN, reason, cpu, ..new };
+    let asleep = ThreadState { out_since: now, seq: 0, odds: CERTAIN, reason: reason as u16, cpu: cpu as u16, ..new };
     // A context switch that comes at this very moment may enter the thread too: then both entries count, and one of its
     // sleeps lacks its beginning or end.
-    thread::enter(&asleep)?;
+    let thread = thread::enter(&asleep)?;
+    await_wake(thread, address);
     send(sleeper, now, 0, reason);
     Some(())
 }
@@ -37,7 +38,7 @@ pub fn record(sleeper: &Sleeper) -> Option<()> {
     // Should it wake meanwhile, its sleep has ended unsampled, and the user side drops the record: it does not go on.
     let since = load!(thread.out_since);
     if since != 0 && load!(thread.odds) == 0 {
-        send(sleeper, since, load!(thread.seq), load!(thread.reason));
+        send(sleeper, since, load!(thread.seq), load!(thread.reason).into());
     }
     Some(())
 }

@@ -11,13 +11,13 @@ mod asleep;
 use aya_ebpf::{
     EbpfContext,
     btf_maps::Array,
-    helpers::bpf_get_current_comm,
+    helpers::{bpf_get_current_comm, bpf_get_current_task},
     macros::btf_map,
 };
 use quell_ebpf_common::{ThreadState, reason};
 
 use crate::{
-    hook::{Callbacks, Sleeper, SamplingTime, SwitchIn, SwitchOut, ThreadEnd, Waking, runqueue},
+    hook::{await_wake, Callbacks, Sleeper, SamplingTime, SwitchIn, SwitchOut, ThreadEnd, Waking, runqueue},
     pace,
     random::next_random,
     record::{self, NO_STACKS, OwnFrames, Slot, with_stacks},
@@ -50,11 +50,6 @@ impl Callbacks for Probe {
     #[inline(always)]
     fn switch_in(event: &SwitchIn) -> SamplingTime {
         end_sleep(event)
-    }
-
-    #[inline(always)]
-    fn follows_wake(thread: Value<ThreadState>) -> bool {
-        load!(thread.odds) != 0
     }
 
     #[inline(always)]
@@ -99,6 +94,9 @@ fn start_sleep(event: &SwitchOut<'_>) -> Option<SamplingTime> {
         user_regs: [0; 3],
         stacks: NO_STACKS,
     };
+    // Before the walk, during which it may be woken already. The thread that leaves is still the current one.
+    // SAFETY: a helper call without arguments.
+    await_wake(thread, unsafe { bpf_get_current_task() });
     let before = record::now();
     record::send_with_stacks(Slot::Switch, OwnFrames::One, event.ctx.as_ptr(), start);
     Some(pace::charge(NUMBER, record::cpu(), before))
@@ -175,7 +173,7 @@ fn end_sleep(event: &SwitchIn) -> SamplingTime {
     };
     let before = record::now();
     record::send_plain(&end);
-    pace::charge(NUMBER, load!(thread.cpu), before)
+    pace::charge(NUMBER, load!(thread.cpu).into(), before)
 }
 
 /// Adds a sleep to the totals of its reason, and to what the next one is expected to be. The index is a literal: the
@@ -200,9 +198,6 @@ fn expected(predicted: u32, duration: u64) -> u32 {
 #[inline(always)]
 fn sample_wake(event: &Waking<'_>) -> SamplingTime {
     let Waking { ctx, now, woken_tid, woken, waker_tid, waker_tgid } = *event;
-    if load!(woken.odds) == 0 {
-        return 0;
-    }
     let waker_seq = match known(waker_tid, waker_tgid) {
         Some(waker) => load!(waker.seq),
         None => 0,
@@ -218,5 +213,5 @@ fn sample_wake(event: &Waking<'_>) -> SamplingTime {
     };
     let before = record::now();
     record::send_with_stacks(Slot::Wake, OwnFrames::One, ctx.as_ptr(), wake);
-    pace::charge(NUMBER, load!(woken.cpu), before)
+    pace::charge(NUMBER, load!(woken.cpu).into(), before)
 }

@@ -1,0 +1,59 @@
+//! Which threads that sleep are waited for: a filter, so that all other wake-ups cost next to nothing.
+//!
+//! A thread that is woken has not run for a while, and reading anything of it, or what is kept of it, takes a cache miss of some
+//! hundred nanoseconds. The address of its `task_struct` is at hand. So the filter counts the awaited threads by a
+//! hash of that address, in a table of few cache lines: where the count is 0, the thread is none of them.
+
+use core::arch::asm;
+
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+
+use crate::maps::AWAITED;
+
+/// How many counters there are: some hundred awaited threads leave most at 0.
+pub const COUNTERS: u32 = 1 << 10;
+
+/// The counter of the `task_struct` at an address.
+#[inline(always)]
+pub fn counter(address: u64) -> u32 {
+    // Fibonacci hashing (Knuth, The Art of Computer Programming, volume 3, 6.4).
+    ((address.wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 54) as u32 & (COUNTERS - 1)
+}
+
+/// The address in a tracepoint's or an iterator's argument: as a number, which the argument itself is not for the verifier.
+///
+/// # Safety
+/// `argument` is a word of the program's context.
+#[inline(always)]
+pub unsafe fn address(argument: *const u64) -> u64 {
+    // SAFETY: as the caller says; the helper checks the address.
+    unsafe { bpf_probe_read_kernel(argument) }.unwrap_or(0)
+}
+
+/// Whether a thread of this counter may be awaited.
+#[inline(always)]
+pub fn is_awaited(counter: u32) -> bool {
+    // SAFETY: an array's element; volatile, since other CPUs change it.
+    AWAITED.get_ptr(counter).is_some_and(|count| unsafe { count.read_volatile() } != 0)
+}
+
+/// Awaits one thread more.
+#[inline(always)]
+pub fn enter(counter: u32) {
+    add(counter, 1);
+}
+
+/// Awaits one thread less.
+#[inline(always)]
+pub fn leave(counter: u32) {
+    add(counter, -1);
+}
+
+#[inline(always)]
+fn add(counter: u32, number: i64) {
+    if let Some(count) = AWAITED.get_ptr_mut(counter) {
+        // SAFETY: an aligned word of an array's element. BPF has had this instruction from its beginning, and `core` no
+        // function for it, since BPF before 5.12 has no other atomic one.
+        unsafe { asm!("lock *(u64 *)({count} + 0) += {number}", count = in(reg) count, number = in(reg) number) };
+    }
+}
