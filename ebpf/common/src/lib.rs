@@ -71,28 +71,23 @@ abi! {
         pub nanos: u64,
     } size 16
 
-    /// What is kept of each captured thread: an element of the array `THREADS`, which `INDEX` finds by the thread's id. The
-    /// hook on `sched_switch` keeps the first part for all probes, the rest is the off-CPU probe's. What every event needs is
-    /// in the first cache line.
+    /// What is kept of each captured thread: an element of the array `THREADS`, which `INDEX` finds by the thread's id. What a
+    /// context switch needs is in the first cache line: a thread that comes back has slept, and each line is a cache miss.
     pub struct ThreadState {
         /// When it left the CPU; 0 while it runs. For a sleep whose stack was walked, the time of the walk later.
         pub out_since: u64,
-        /// When it was last woken.
-        pub woken_at: u64,
-        /// What walking its waker's stack has added to the sleep that goes on, in nanoseconds.
-        pub delayed: u64,
         /// The thread; 0 for an element that is free.
         pub tid: u32,
         /// Its process.
         pub tgid: u32,
         /// How many sleeps have begun.
         pub seq: u32,
-        /// [`reason`] of the sleep that goes on.
+        /// Where its wake-up is awaited: one more than the element of `AWAITED` that counts it, or 0.
+        pub awaited: u32,
+        /// [`reason`] of the sleep that goes on, or of the last.
         pub reason: u16,
         /// The CPU that it left.
         pub cpu: u16,
-        /// Where its wake-up is awaited: one more than the element of `AWAITED` that counts it, or 0.
-        pub awaited: u32,
         /// Probability of the sleep that goes on, in units of 2^-32; 0 where it is not sampled.
         pub odds: u32,
         /// Expected length of the next sleep by [`reason`], in nanoseconds: a maximum of the past ones
@@ -100,11 +95,23 @@ abi! {
         pub predicted: [u32; 3],
         /// State of its random numbers (xorshift32), never 0: cheaper than a helper call for each sleep.
         pub random: u32,
-        /// Exact totals of its ended sleeps by [`reason`].
+        /// [`reason`] of the sleeps in `recent_nanos`.
+        pub recent_reason: u32,
+        /// How many they are.
+        pub recent_count: u32,
+        /// Sleeps that are not in `totals` yet, in nanoseconds.
+        pub recent_nanos: u64,
+        /// Exact totals of its ended sleeps by [`reason`], but for the recent ones.
         pub totals: [Total; 3],
+        /// When it was last woken from a sleep whose wake-up was awaited.
+        pub woken_at: u64,
+        /// What walking its waker's stack has added to the sleep that goes on, in nanoseconds.
+        pub delayed: u64,
         /// Its name when it was first seen.
         pub comm: [u8; 16],
-    } size 128
+        /// Has every thread begin at a cache line.
+        pub unused: [u64; 6],
+    } size 192
 
     /// What sampling costs one probe on one CPU: element `cpu * PROBES + probe` of the array `PACES`. What it may cost in a
     /// window, in nanoseconds, is the same element of the array `ALLOWANCES`, which the user side writes.
@@ -218,4 +225,17 @@ abi! {
         /// Offsets of `task_struct::nvcsw` and `nivcsw`: how often a thread has left the CPU, by its own will and not.
         pub task_switches: [u32; 2],
     } size 256
+}
+
+impl ThreadState {
+    /// Exact totals of its ended sleeps by [`reason`].
+    #[must_use]
+    pub fn all_totals(&self) -> [Total; reason::COUNT] {
+        let mut totals = self.totals;
+        if let Some(total) = totals.get_mut(self.recent_reason as usize) {
+            total.count += u64::from(self.recent_count);
+            total.nanos += self.recent_nanos;
+        }
+        totals
+    }
 }

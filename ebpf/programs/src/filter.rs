@@ -10,14 +10,14 @@ use aya_ebpf::helpers::bpf_probe_read_kernel;
 
 use crate::maps::AWAITED;
 
-/// How many counters there are: some hundred awaited threads leave most at 0.
-pub const COUNTERS: u32 = 1 << 10;
+/// How many counters there are: the threads of a host that sleep all the while leave most at 0.
+pub const COUNTERS: u32 = 1 << 12;
 
 /// The counter of the `task_struct` at an address.
 #[inline(always)]
 pub fn counter(address: u64) -> u32 {
     // Fibonacci hashing (Knuth, The Art of Computer Programming, volume 3, 6.4).
-    ((address.wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 54) as u32 & (COUNTERS - 1)
+    ((address.wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 52) as u32 & (COUNTERS - 1)
 }
 
 /// The address in a tracepoint's or an iterator's argument: as a number, which the argument itself is not for the verifier.

@@ -74,20 +74,24 @@ pub fn remove(tid: u32, thread: Value<ThreadState>) -> Option<()> {
 pub fn never_seen(tid: u32, tgid: u32, comm: [u8; 16]) -> ThreadState {
     ThreadState {
         out_since: 0,
-        woken_at: 0,
-        delayed: 0,
         tid,
         tgid,
         seq: 0,
+        awaited: 0,
         reason: 0,
         cpu: 0,
-        awaited: 0,
         odds: 0,
         predicted: [NO_PREDICTION; 3],
         // SAFETY: a helper call without arguments. Zero is the one seed that the sequence does not leave.
         random: unsafe { bpf_get_prandom_u32() } | 1,
+        recent_reason: 0,
+        recent_count: 0,
+        recent_nanos: 0,
         totals: [Total { count: 0, nanos: 0 }; 3],
+        woken_at: 0,
+        delayed: 0,
         comm,
+        unused: [0; 6],
     }
 }
 

@@ -178,15 +178,16 @@ impl RunningProbe for Waiting {
 fn add_totals(threads: &[(Tid, ThreadState)], own: &[Pid], out: &mut RecordingBuilder) {
     for (tid, state) in threads {
         let pid = Pid(state.tgid);
-        if state.totals.iter().all(|total| total.count == 0) || own.contains(&pid) {
+        let totals = state.all_totals();
+        if totals.iter().all(|total| total.count == 0) || own.contains(&pid) {
             continue;
         }
         let comm = current_comm(pid, *tid).unwrap_or(state.comm);
         let thread = out.thread(pid, *tid, comm);
         out.totals.push(ThreadTotals {
             thread,
-            count: state.totals.map(|total| total.count),
-            time: state.totals.map(|total| Nanos(total.nanos)),
+            count: totals.map(|total| total.count),
+            time: totals.map(|total| Nanos(total.nanos)),
         });
     }
 }

@@ -5,7 +5,7 @@ mod sched;
 mod walk;
 
 pub use interrupt::Interrupt;
-pub use sched::{SwitchIn, SwitchOut, ThreadEnd, Waking, await_wake, runqueue};
+pub use sched::{SwitchIn, SwitchOut, ThreadEnd, Waking, await_wake};
 pub use walk::Sleeper;
 
 use quell_ebpf_common::hook;

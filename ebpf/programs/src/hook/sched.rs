@@ -43,6 +43,9 @@ pub struct SwitchIn {
     pub reason: u32,
     /// How long it was off the CPU, in nanoseconds, without what walking stacks has added to it.
     pub duration: u64,
+    /// How long of that it was runnable and waited for a CPU, in nanoseconds. Of a thread that was blocked it is known if its
+    /// wake-up was awaited, else 0.
+    pub runqueue: u64,
 }
 
 /// A captured thread that sleeps is woken by another.
@@ -154,7 +157,6 @@ fn leave(ctx: &BtfTracePointContext, prev: Task, leaving: Departure, now: u64) -
     store!(thread.seq, load!(thread.seq).wrapping_add(1));
     store!(thread.reason, reason as u16);
     store!(thread.cpu, record::cpu() as u16);
-    store!(thread.delayed, 0);
     store!(thread.out_since, now);
     let walk = switch_out(&SwitchOut { ctx, now, tid, tgid, thread, reason });
     if walk != 0 {
@@ -170,6 +172,7 @@ fn leave(ctx: &BtfTracePointContext, prev: Task, leaving: Departure, now: u64) -
 #[inline(always)]
 pub fn await_wake(thread: Value<ThreadState>, address: u64) {
     if load!(thread.awaited) == 0 {
+        store!(thread.delayed, 0);
         let counter = filter::counter(address);
         filter::enter(counter);
         store!(thread.awaited, counter + 1);
@@ -218,15 +221,21 @@ fn end_unseen(thread: Value<ThreadState>, tid: u32, now: u64) -> SamplingTime {
 fn end_sleep(thread: Value<ThreadState>, tid: u32, now: u64) -> SamplingTime {
     let since = load!(thread.out_since);
     let out = now.saturating_sub(since);
-    // What a waker's walk has added is not the thread's; it cannot be more than all.
-    let duration = out.saturating_sub(load!(thread.delayed));
     let reason = load!(thread.reason).into();
     let awaited = load!(thread.awaited);
+    let (mut duration, mut runqueue) = (out, 0);
     if awaited != 0 {
         filter::leave(awaited - 1);
         store!(thread.awaited, 0);
+        // What a waker's walk has added is not the thread's; it cannot be more than all.
+        duration = out.saturating_sub(load!(thread.delayed));
+        let woken_at = load!(thread.woken_at);
+        runqueue = if woken_at > since { now.saturating_sub(woken_at) } else { 0 };
     }
-    let sampling = switch_in(&SwitchIn { now, tid, thread, reason, duration });
+    if reason == reason::PREEMPTED {
+        runqueue = duration;
+    }
+    let sampling = switch_in(&SwitchIn { now, tid, thread, reason, duration, runqueue });
     store!(thread.out_since, 0);
     sampling
 }
@@ -270,15 +279,4 @@ fn wake(ctx: &BtfTracePointContext, task: Task) -> Option<SamplingTime> {
         store!(woken.delayed, walk);
     }
     Some(walk)
-}
-
-/// How long a thread that comes back at `now` was runnable and waited for a CPU, in nanoseconds.
-#[inline(always)]
-pub fn runqueue(event: &SwitchIn) -> u64 {
-    let thread = event.thread;
-    if event.reason == reason::PREEMPTED {
-        return event.duration;
-    }
-    let woken_at = load!(thread.woken_at);
-    if woken_at > load!(thread.out_since) { event.now.saturating_sub(woken_at) } else { 0 }
 }

@@ -17,7 +17,7 @@ use aya_ebpf::{
 use quell_ebpf_common::{ThreadState, reason};
 
 use crate::{
-    hook::{await_wake, Callbacks, Sleeper, SamplingTime, SwitchIn, SwitchOut, ThreadEnd, Waking, runqueue},
+    hook::{await_wake, Callbacks, Sleeper, SamplingTime, SwitchIn, SwitchOut, ThreadEnd, Waking},
     pace,
     random::next_random,
     record::{self, NO_STACKS, OwnFrames, Slot, with_stacks},
@@ -60,6 +60,7 @@ impl Callbacks for Probe {
     #[inline(always)]
     fn thread_end(event: &ThreadEnd) -> bool {
         let ThreadEnd { now, tid, comm, thread } = *event;
+        fold(thread);
         let header = record::header((PROBE, THREAD_EXIT), now, tid, load!(thread.tgid));
         record::send_plain(&ThreadExit { header, comm, totals: load!(thread.totals) })
     }
@@ -155,19 +156,20 @@ fn predicted(thread: Value<ThreadState>, reason: u32) -> u32 {
 
 #[inline(always)]
 fn end_sleep(event: &SwitchIn) -> SamplingTime {
-    let SwitchIn { now, tid, thread, reason, duration } = *event;
+    let SwitchIn { now, tid, thread, reason, duration, runqueue } = *event;
     match reason {
-        reason::BLOCKED => add!(thread, 0, duration),
-        reason::PREEMPTED => add!(thread, 1, duration),
-        _ => add!(thread, 2, duration),
+        reason::BLOCKED => predict!(thread, 0, duration),
+        reason::PREEMPTED => predict!(thread, 1, duration),
+        _ => predict!(thread, 2, duration),
     }
+    count_recent(thread, reason, duration);
     if load!(thread.odds) == 0 {
         return 0;
     }
     let end = SleepEnd {
         header: record::header((PROBE, SLEEP_END), now, tid, load!(thread.tgid)),
         duration,
-        runqueue: runqueue(event),
+        runqueue,
         seq: load!(thread.seq),
         reason,
     };
@@ -176,13 +178,44 @@ fn end_sleep(event: &SwitchIn) -> SamplingTime {
     pace::charge(NUMBER, load!(thread.cpu).into(), before)
 }
 
-/// Adds a sleep to the totals of its reason, and to what the next one is expected to be. The index is a literal: the
-/// verifier of 5.10 follows it without help.
+/// Takes a sleep into what the next one for its reason is expected to be. The index is a literal: the verifier of 5.10 follows it
+/// without help.
+macro_rules! predict {
+    ($thread:ident, $reason:literal, $duration:ident) => {
+        store!($thread.predicted[$reason], expected(load!($thread.predicted[$reason]), $duration))
+    };
+}
+use predict;
+
+/// Adds a sleep to the totals of its thread. Most threads sleep many times for one reason: such sleeps are summed up beside what
+/// every switch needs, and the totals are touched when the reason changes.
+#[inline(always)]
+fn count_recent(thread: Value<ThreadState>, reason: u32, duration: u64) {
+    if load!(thread.recent_reason) != reason {
+        fold(thread);
+        store!(thread.recent_reason, reason);
+    }
+    store!(thread.recent_count, load!(thread.recent_count).wrapping_add(1));
+    store!(thread.recent_nanos, load!(thread.recent_nanos) + duration);
+}
+
+/// Moves the recent sleeps of a thread into its totals.
+#[inline(always)]
+fn fold(thread: Value<ThreadState>) {
+    match load!(thread.recent_reason) {
+        reason::BLOCKED => add!(thread, 0),
+        reason::PREEMPTED => add!(thread, 1),
+        _ => add!(thread, 2),
+    }
+    store!(thread.recent_count, 0);
+    store!(thread.recent_nanos, 0);
+}
+
+/// Adds the recent sleeps to the totals of a reason, which is a literal as in `predict`.
 macro_rules! add {
-    ($thread:ident, $reason:literal, $duration:ident) => {{
-        store!($thread.totals[$reason].count, load!($thread.totals[$reason].count) + 1);
-        store!($thread.totals[$reason].nanos, load!($thread.totals[$reason].nanos) + $duration);
-        store!($thread.predicted[$reason], expected(load!($thread.predicted[$reason]), $duration));
+    ($thread:ident, $reason:literal) => {{
+        store!($thread.totals[$reason].count, load!($thread.totals[$reason].count) + u64::from(load!($thread.recent_count)));
+        store!($thread.totals[$reason].nanos, load!($thread.totals[$reason].nanos) + load!($thread.recent_nanos));
     }};
 }
 use add;
