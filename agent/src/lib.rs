@@ -1,7 +1,7 @@
 //! quell finds what makes a Linux host slow.
 //!
 //! A capture flows one way: a [`probe`] writes records into rings, [`collect`] orders and joins them into a
-//! [`profile::Recording`], [`symbolize`] names its code, [`profile::build`] weighs it, and [`report`] draws it.
+//! [`recording::Recording`], [`symbolize`] names its code, [`profile::build`] weighs it, and [`report`] draws it.
 
 #![deny(missing_docs)]
 

@@ -1,12 +1,12 @@
 //! From ordered records to samples: a sleep's beginning, wake-up and end are joined by thread and number.
 
 use hashbrown::HashMap;
-use quell_ebpf_common::{CERTAIN, SleepEnd, ThreadExit};
+use quell_ebpf_common::{CERTAIN, SleepEnd, ThreadExit, Total, reason};
 
 use super::event::Event;
 use super::stacks::StackInterner;
-use crate::profile::{
-    ModuleTable, OffCpu, Reason, Sample, SampleKind, StackId, ThreadIdx, ThreadTable, ThreadTotals, Wake,
+use crate::recording::{
+    Counter, Metric, MetricId, ModuleTable, ProcessTable, Sample, SampleIdx, Scope, StackId, ThreadIdx, ThreadTable, Wake,
 };
 use crate::symbolize::AddressSpaces;
 use crate::units::{CpuId, Nanos, Pid, Tid};
@@ -17,7 +17,7 @@ struct Sleeping {
     start: Nanos,
     cpu: CpuId,
     thread: ThreadIdx,
-    reason: Reason,
+    metric: MetricId,
     probability: f64,
     stack: Option<StackId>,
     wake: Option<Wake>,
@@ -31,12 +31,14 @@ pub struct Joiner {
     pub stacks: StackInterner,
     /// Files with code.
     pub modules: ModuleTable,
+    /// Processes.
+    pub processes: ProcessTable,
     /// Threads.
     pub threads: ThreadTable,
     /// What was joined so far.
     pub samples: Vec<Sample>,
     /// Exact totals of threads that have ended.
-    pub totals: Vec<ThreadTotals>,
+    pub counters: Vec<Counter>,
     /// Sampled sleeps whose beginning or end never came.
     pub unmatched: u64,
     /// Records that were not understood.
@@ -44,55 +46,82 @@ pub struct Joiner {
     begin: Nanos,
     sleeping: HashMap<Tid, Sleeping>,
     /// The last sampled sleep of each thread that ended: its number and its row.
-    last_sleep: HashMap<Tid, (u32, u32)>,
+    last_sleep: HashMap<Tid, (u32, SampleIdx)>,
+    metrics: RecordMetrics,
+}
+
+/// The metrics of the records that there are. One that the capture does not have is never asked for.
+struct RecordMetrics {
+    cpu: Option<MetricId>,
+    /// By `quell_ebpf_common::reason`.
+    off_cpu: [Option<MetricId>; 3],
+}
+
+impl RecordMetrics {
+    fn of(metrics: &[Metric]) -> Self {
+        let named = |name| metrics.iter().position(|metric| metric.name == name).map(MetricId::from_index);
+        Self { cpu: named("cpu"), off_cpu: ["offcpu.blocked", "offcpu.preempted", "offcpu.io-wait"].map(named) }
+    }
+
+    fn off_cpu(&self, reason: u32) -> Option<MetricId> {
+        self.off_cpu.get(reason as usize).copied().flatten()
+    }
 }
 
 impl Joiner {
-    /// Times count from `begin`; `modules` are the files of code that are known already.
+    /// Times count from `begin`; `modules` are the files of code that are known already, and `metrics` those of the capture.
     #[must_use]
-    pub fn new(begin: Nanos, modules: ModuleTable) -> Self {
+    pub fn new(begin: Nanos, modules: ModuleTable, metrics: &[Metric]) -> Self {
         Self {
             stacks: StackInterner::default(),
             modules,
+            processes: ProcessTable::default(),
             threads: ThreadTable::default(),
             samples: Vec::new(),
-            totals: Vec::new(),
+            counters: Vec::new(),
             unmatched: 0,
             unknown: 0,
             begin,
             sleeping: HashMap::new(),
             last_sleep: HashMap::new(),
+            metrics: RecordMetrics::of(metrics),
         }
+    }
+
+    /// The row of a thread under its present name.
+    pub fn thread(&mut self, pid: Pid, tid: Tid, comm: [u8; 16]) -> ThreadIdx {
+        self.threads.intern(&mut self.processes, pid, tid, comm)
     }
 
     /// Takes the next record.
     pub fn take(&mut self, event: Option<Event<'_>>, spaces: &mut AddressSpaces) {
         match event {
             Some(Event::CpuSample(sample, raw)) => {
-                let pid = Pid(sample.header.tgid);
-                let thread = self.threads.intern(pid, Tid(sample.header.tid), sample.comm);
-                let stack = self.stacks.intern(pid, raw, spaces, &mut self.modules);
-                self.samples.push(Sample {
-                    time: Nanos(sample.header.time).since(self.begin),
-                    cpu: CpuId(sample.header.cpu),
-                    thread,
-                    stack,
-                    value: Nanos(sample.interval),
-                    kind: SampleKind::OnCpu,
-                });
-            }
-            Some(Event::SleepStart(start, raw)) => {
-                let (Some(reason), pid) = (Reason::from_abi(start.reason), Pid(start.header.tgid)) else {
+                let (Some(metric), pid) = (self.metrics.cpu, Pid(sample.header.tgid)) else {
                     self.unknown += 1;
                     return;
                 };
-                let thread = self.threads.intern(pid, Tid(start.header.tid), start.comm);
+                let thread = self.thread(pid, Tid(sample.header.tid), sample.comm);
+                let stack = self.stacks.intern(pid, raw, spaces, &mut self.modules);
+                let time = Nanos(sample.header.time).since(self.begin);
+                self.samples.push(Sample {
+                    cpu: CpuId(sample.header.cpu),
+                    stack,
+                    ..Sample::new(metric, thread, time, sample.interval)
+                });
+            }
+            Some(Event::SleepStart(start, raw)) => {
+                let (Some(metric), pid) = (self.metrics.off_cpu(start.reason), Pid(start.header.tgid)) else {
+                    self.unknown += 1;
+                    return;
+                };
+                let thread = self.thread(pid, Tid(start.header.tid), start.comm);
                 let sleeping = Sleeping {
                     seq: start.seq,
                     start: Nanos(start.header.time),
                     cpu: CpuId(start.header.cpu),
                     thread,
-                    reason,
+                    metric,
                     probability: probability(start.odds),
                     stack: self.stacks.intern(pid, raw, spaces, &mut self.modules),
                     wake: None,
@@ -108,7 +137,7 @@ impl Joiner {
                 }
                 let (pid, tid) = (Pid(wake.header.tgid), Tid(wake.header.tid));
                 woken.wake = Some(Wake {
-                    waker: self.threads.intern(pid, tid, wake.comm),
+                    waker: self.threads.intern(&mut self.processes, pid, tid, wake.comm),
                     stack: self.stacks.intern(pid, raw, spaces, &mut self.modules),
                     waker_sleep: self
                         .last_sleep
@@ -127,7 +156,7 @@ impl Joiner {
         let tid = Tid(end.header.tid);
         match self.sleeping.remove(&tid) {
             Some(sleep) if sleep.seq == end.seq => {
-                let row = u32::try_from(self.samples.len()).unwrap_or(u32::MAX);
+                let row = SampleIdx::from_index(self.samples.len());
                 self.last_sleep.insert(tid, (sleep.seq, row));
                 self.push_sleep(&sleep, Nanos(end.duration), Nanos(end.runqueue), false);
             }
@@ -135,34 +164,36 @@ impl Joiner {
         }
     }
 
-    fn push_sleep(&mut self, sleep: &Sleeping, duration: Nanos, runqueue: Nanos, still: bool) {
+    fn push_sleep(&mut self, sleep: &Sleeping, duration: Nanos, runqueue: Nanos, ongoing: bool) {
+        let time = sleep.start.since(self.begin);
         self.samples.push(Sample {
-            time: sleep.start.since(self.begin),
+            // Every sleep that goes on at the end is recorded, by the switch or by the task iterator.
+            probability: if ongoing { 1.0 } else { sleep.probability },
+            runqueue: Some(runqueue),
             cpu: sleep.cpu,
-            thread: sleep.thread,
             stack: sleep.stack,
-            value: duration,
-            kind: SampleKind::OffCpu(OffCpu {
-                reason: sleep.reason,
-                // Every sleep that goes on at the end is recorded, by the switch or by the task iterator.
-                probability: if still { 1.0 } else { sleep.probability },
-                runqueue,
-                still,
-                wake: sleep.wake,
-            }),
+            wake: sleep.wake,
+            ongoing,
+            ..Sample::new(sleep.metric, sleep.thread, time, duration.0)
         });
     }
 
     fn thread_exit(&mut self, exit: &ThreadExit) {
         let tid = Tid(exit.header.tid);
-        let thread = self.threads.intern(Pid(exit.header.tgid), tid, exit.comm);
-        self.totals.push(ThreadTotals {
-            thread,
-            count: exit.totals.map(|total| total.count),
-            time: exit.totals.map(|total| Nanos(total.nanos)),
-        });
+        let thread = self.thread(Pid(exit.header.tgid), tid, exit.comm);
+        self.add_totals(thread, &exit.totals);
         self.sleeping.remove(&tid);
         self.last_sleep.remove(&tid);
+    }
+
+    /// Adds what the kernel side counted for a thread, by reason.
+    pub fn add_totals(&mut self, thread: ThreadIdx, totals: &[Total; 3]) {
+        for (metric, total) in self.metrics.off_cpu.into_iter().zip(totals) {
+            if let Some(metric) = metric.filter(|_| total.count > 0) {
+                let scope = Scope::Thread(thread);
+                self.counters.push(Counter { metric, scope, count: total.count, sum: total.nanos });
+            }
+        }
     }
 
     /// Turns the sleeps that go on at `end` into samples. `goes_on` says of a thread which of its sleeps does, by the
@@ -173,7 +204,8 @@ impl Joiner {
         for (tid, sleep) in rest {
             if goes_on(tid) == Some(sleep.seq) {
                 let duration = end.since(sleep.start.max(self.begin));
-                let runqueue = if sleep.reason == Reason::Preempted { duration } else { Nanos(0) };
+                let is_preempted = Some(sleep.metric) == self.metrics.off_cpu(reason::PREEMPTED);
+                let runqueue = if is_preempted { duration } else { Nanos(0) };
                 self.push_sleep(&sleep, duration, runqueue, true);
             } else if !sleep.walked {
                 self.unmatched += 1;
@@ -231,19 +263,12 @@ mod tests {
     }
 
     fn joined(events: &[Event<'_>]) -> Joiner {
-        let mut joiner = Joiner::new(Nanos(1_000), ModuleTable::default());
+        let mut joiner = Joiner::new(Nanos(1_000), ModuleTable::default(), &crate::recording::example::meta().metrics);
         let mut spaces = AddressSpaces::new(Box::new(crate::inspect::Direct::default()));
         for event in events {
             joiner.take(Some(*event), &mut spaces);
         }
         joiner
-    }
-
-    fn off(sample: &Sample) -> OffCpu {
-        match sample.kind {
-            SampleKind::OffCpu(off) => off,
-            SampleKind::OnCpu => panic!("an off-CPU sample"),
-        }
     }
 
     #[test]
@@ -253,8 +278,8 @@ mod tests {
             Event::SleepEnd(&end(1_900, 7, 3, 400)),
         ]);
         assert_eq!(joiner.samples.len(), 1);
-        assert_eq!((joiner.samples[0].time, joiner.samples[0].value), (Nanos(500), Nanos(400)));
-        assert_eq!(off(&joiner.samples[0]).probability, 0.5);
+        assert_eq!((joiner.samples[0].time, joiner.samples[0].value), (Nanos(500), 400));
+        assert_eq!(joiner.samples[0].probability, 0.5);
         assert_eq!(joiner.unmatched, 0);
     }
 
@@ -280,10 +305,10 @@ mod tests {
             Event::Wake(&wake(1_400, 2, 9, 1, 5), NO_FRAMES),
             Event::SleepEnd(&end(1_410, 1, 5, 310)),
         ]);
-        let last = off(&joiner.samples[1]).wake.expect("it was woken");
+        let last = joiner.samples[1].wake.expect("it was woken");
         assert_eq!(joiner.threads.get(last.waker).tid, Tid(2));
-        assert_eq!(last.waker_sleep, Some(0));
-        let first = off(&joiner.samples[0]).wake.expect("it was woken");
+        assert_eq!(last.waker_sleep, Some(SampleIdx::new(0)));
+        let first = joiner.samples[0].wake.expect("it was woken");
         assert_eq!((joiner.threads.get(first.waker).tid, first.waker_sleep), (Tid(3), None));
     }
 
@@ -297,7 +322,7 @@ mod tests {
             Event::Wake(&wake(1_400, 2, 10, 1, 5), NO_FRAMES),
             Event::SleepEnd(&end(1_410, 1, 5, 110)),
         ]);
-        assert_eq!(off(&joiner.samples[1]).wake.expect("it was woken").waker_sleep, None);
+        assert_eq!(joiner.samples[1].wake.expect("it was woken").waker_sleep, None);
     }
 
     #[test]
@@ -305,6 +330,6 @@ mod tests {
         let mut joiner = joined(&[Event::SleepStart(&start(1_500, 7, 3, 1 << 20), NO_FRAMES)]);
         joiner.finish(Nanos(5_000), |tid| (tid == Tid(7)).then_some(3));
         assert_eq!(joiner.samples[0].value, Nanos(3_500));
-        assert_eq!((off(&joiner.samples[0]).still, off(&joiner.samples[0]).probability), (true, 1.0));
+        assert_eq!((off(&joiner.samples[0]).still, joiner.samples[0].probability), (true, 1.0));
     }
 }

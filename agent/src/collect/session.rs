@@ -19,9 +19,9 @@ use super::user_walk;
 use crate::host::{self, Btf, Helpers};
 use crate::inspect::Children;
 use crate::probe::{Attached, Availability, BpfObject, Link, Probe, ProbeConfig, ProbeError};
-use crate::profile::{
-    Cost, Governing, HostFacts, Losses, Meta, ModuleTable, ProbeCost, RateChange, Recording, SCHEMA_VERSION,
-    SymbolizeStats, Target, ThreadTotals,
+use crate::recording::{
+    Cost, Declared, Governing, HostFacts, LabelTable, Losses, Meta, ModuleTable, ProbeCost, RateChange, Recording,
+    SCHEMA_VERSION, SymbolizeStats, Target,
 };
 use crate::symbolize::{AddressSpaces, MappingEvent, MappingEvents};
 use crate::units::{Bytes, CpuId, CpuSet, Nanos, Pid, Tid};
@@ -75,6 +75,7 @@ pub struct Session {
     usage_before: Nanos,
     cpus: CpuSet,
     host: HostFacts,
+    declared: Declared,
     remarks: Vec<String>,
 }
 
@@ -153,6 +154,11 @@ impl Session {
                 remarks.push(format!("what was there at the beginning was not seen: {error}"));
             }
         }
+        let mut declared = Declared::default();
+        for (probe, _) in &attached {
+            let spec = probe.spec();
+            declared.add(spec.name, spec.label, spec.metrics);
+        }
         let meter = CostMeter::new(config.statistics.take());
         let governor = config.max_overhead.map(|budget| Governor::new(budget, rates));
         let governing = Governing { budget: config.max_overhead, ..Governing::default() };
@@ -167,7 +173,7 @@ impl Session {
             spaces,
             sorter: Sorter::default(),
             completed: Vec::new(),
-            joiner: Joiner::new(begin, modules),
+            joiner: Joiner::new(begin, modules, &declared.metrics),
             meter,
             governor,
             governing,
@@ -178,6 +184,7 @@ impl Session {
             usage_before,
             cpus,
             host,
+            declared,
             remarks,
         };
         // Whoever was found asleep may not be for long.
@@ -350,6 +357,8 @@ impl Session {
                 interrupts_when_busy(self.config.frequency.interval(), &self.governing.changes, duration),
             ),
             cpus: self.cpus,
+            probes: self.declared.probes,
+            metrics: self.declared.metrics,
             host: self.host,
             start_realtime: self.begin_realtime,
             start_monotonic: self.begin,
@@ -368,9 +377,12 @@ impl Session {
             modules: joiner.modules,
             frames: joiner.stacks.frames,
             stacks: joiner.stacks.stacks,
+            processes: joiner.processes,
             threads: joiner.threads,
+            labels: LabelTable::default(),
             samples: joiner.samples,
-            totals: joiner.totals,
+            counters: joiner.counters,
+            histograms: Vec::new(),
         };
         Ok((recording, self.spaces))
     }
@@ -383,12 +395,8 @@ impl Session {
             }
             let pid = Pid(state.tgid);
             let comm = current_comm(pid, *tid).unwrap_or(state.comm);
-            let thread = self.joiner.threads.intern(pid, *tid, comm);
-            self.joiner.totals.push(ThreadTotals {
-                thread,
-                count: state.totals.map(|total| total.count),
-                time: state.totals.map(|total| Nanos(total.nanos)),
-            });
+            let thread = self.joiner.thread(pid, *tid, comm);
+            self.joiner.add_totals(thread, &state.totals);
         }
     }
 

@@ -10,7 +10,7 @@ use quell_ebpf_common::MAX_FRAMES;
 
 use super::event::RawStacks;
 use super::shares::Shares;
-use crate::profile::{Frame, FrameId, FrameTable, Location, ModuleTable, StackId, StackNode, StackTable};
+use crate::recording::{Frame, FrameId, FrameTable, Location, ModuleTable, StackId, StackNode, StackTable};
 use crate::symbolize::{AddressSpaces, call_site};
 use crate::units::{Addr, Pid};
 

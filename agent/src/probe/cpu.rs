@@ -8,6 +8,7 @@ use perf_event::{Builder, Counter};
 use super::{Attached, Availability, BpfObject, Probe, ProbeConfig, ProbeError, ProbeSpec, ProgramEvents};
 use crate::collect::SamplingRates;
 use crate::host::{self, Features};
+use crate::recording::{MetricKind, MetricSpec, Unit};
 use crate::sys;
 use crate::units::{CpuId, CpuSet, Hertz, Nanos};
 
@@ -16,10 +17,12 @@ pub(super) struct Cpu;
 
 static SPEC: ProbeSpec = ProbeSpec {
     name: "cpu",
+    label: "On-CPU",
     doc: "where threads run: user and kernel stacks, sampled on every CPU",
     events: &["perf_event cycles", "perf_event cpu-clock"],
     kernel: "5.10",
     cost: "about 10 us per sample, 99 samples a second on each busy CPU",
+    metrics: &[MetricSpec { name: "cpu", label: "on CPU", unit: Unit::Nanoseconds, kind: MetricKind::Instant }],
 };
 
 static PROGRAMS: &[ProgramEvents] =

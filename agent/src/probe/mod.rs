@@ -17,6 +17,7 @@ pub use trial::{Tried, try_programs};
 
 use crate::collect::SamplingRates;
 use crate::host::{self, Features};
+use crate::recording::MetricSpec;
 use crate::units::{CpuSet, Hertz};
 
 /// What a probe is.
@@ -24,6 +25,8 @@ use crate::units::{CpuSet, Hertz};
 pub struct ProbeSpec {
     /// What `--probe` takes.
     pub name: &'static str,
+    /// What people see in reports, as in `Off-CPU`.
+    pub label: &'static str,
     /// One line for `quell list probes`.
     pub doc: &'static str,
     /// The events that its programs run on.
@@ -32,6 +35,8 @@ pub struct ProbeSpec {
     pub kernel: &'static str,
     /// What it costs, in words.
     pub cost: &'static str,
+    /// What it measures.
+    pub metrics: &'static [MetricSpec],
 }
 
 /// What a probe is told of the capture.

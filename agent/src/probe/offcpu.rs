@@ -6,17 +6,29 @@ use std::path::PathBuf;
 use super::{Attached, Availability, BpfObject, Link, Probe, ProbeConfig, ProbeError, ProbeSpec, ProgramEvents};
 use crate::collect::SamplingRates;
 use crate::host::{self, Features};
+use crate::recording::{MetricKind, MetricSpec, Unit};
 
 /// The probe `offcpu`.
 pub(super) struct OffCpu;
 
 static SPEC: ProbeSpec = ProbeSpec {
     name: "offcpu",
+    label: "Off-CPU",
     doc: "where threads wait, why, and who wakes them: every context switch counted, stacks sampled without bias",
     events: &["tp_btf sched_switch", "tp_btf sched_waking", "iter/task"],
     kernel: "5.10",
     cost: "about 0.1 to 0.3 us per context switch",
+    // In the order of `quell_ebpf_common::reason`.
+    metrics: &[
+        interval("offcpu.blocked", "blocked"),
+        interval("offcpu.preempted", "preempted"),
+        interval("offcpu.io-wait", "io-wait"),
+    ],
 };
+
+const fn interval(name: &'static str, label: &'static str) -> MetricSpec {
+    MetricSpec { name, label, unit: Unit::Nanoseconds, kind: MetricKind::Interval }
+}
 
 static PROGRAMS: &[ProgramEvents] = &[
     ProgramEvents { program: "quell_switch", event: "context switch", count: |counts| counts.switches },

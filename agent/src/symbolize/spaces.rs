@@ -17,7 +17,7 @@ use super::mappings::{Mapping, Mappings};
 use super::maps::{self, MappedRange};
 use super::naming::Unnamed;
 use crate::inspect::{FileNumber, Owner, ProcessAccess, ToOpen};
-use crate::profile::{Location, ModuleId, ModuleTable};
+use crate::recording::{Location, ModuleId, ModuleTable};
 use crate::units::{Addr, Pid};
 
 /// How many ended processes are remembered, since samples of them may still be on their way.
