@@ -8,7 +8,8 @@ use anyhow::Result;
 use nix::sys::signal::Signal;
 use quell_tests::agent::Workdir;
 use quell_tests::fixture::{Blocked, Burned, Fixture};
-use quell_tests::recorded::{Recorded, on_cpu};
+use quell::recording::example::CPU;
+use quell_tests::recorded::Recorded;
 use quell_tests::{kernel, turns};
 
 /// Two threads of the test that pass a byte to and fro, a context switch for each, until it is dropped.
@@ -104,7 +105,7 @@ fn without_a_budget_the_rates_stay() -> Result<()> {
     let meta = &recorded.recording.meta;
     assert_eq!((meta.governing.budget, meta.governing.changes.len(), meta.governing.over_budget), (None, 0, false));
     // A thread that ran throughout has the time since the last interrupt, which may come late; the others the interval.
-    let mut samples = recorded.profile.samples.iter().filter(|sample| on_cpu(sample));
+    let mut samples = recorded.profile.samples.iter().filter(|sample| recorded.is_of(sample, CPU));
     assert!(samples.any(|sample| sample.duration.0 == 1_000_000_000 / 1999), "{summary}");
     Ok(())
 }
@@ -180,7 +181,7 @@ fn nothing_is_lost_while_the_host_switches_and_computes() -> Result<()> {
     let losses = &recorded.recording.meta.losses;
     let lost = [losses.ring_full, losses.thread_table_full, losses.targets_full, losses.unknown_records];
     assert_eq!(lost, [0; 4], "{}", ended.stdout);
-    let slept: u64 = recorded.profile.totals.iter().map(|row| row.count.iter().sum::<u64>()).sum();
+    let slept: u64 = recorded.profile.counters.iter().map(|row| row.count).sum();
     assert!(slept > 100_000, "{slept} sleeps are no load");
     Ok(())
 }

@@ -329,7 +329,7 @@ mod tests {
     fn a_sleep_that_goes_on_at_the_end_lasts_until_then() {
         let mut joiner = joined(&[Event::SleepStart(&start(1_500, 7, 3, 1 << 20), NO_FRAMES)]);
         joiner.finish(Nanos(5_000), |tid| (tid == Tid(7)).then_some(3));
-        assert_eq!(joiner.samples[0].value, Nanos(3_500));
-        assert_eq!((off(&joiner.samples[0]).still, joiner.samples[0].probability), (true, 1.0));
+        assert_eq!(joiner.samples[0].value, 3_500);
+        assert_eq!((joiner.samples[0].ongoing, joiner.samples[0].probability), (true, 1.0));
     }
 }

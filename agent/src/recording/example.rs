@@ -93,8 +93,8 @@ impl Example {
         self.recording.frames.push(Frame { symbol: Some(symbol), ..Frame::new(location(number)) })
     }
 
-    /// The stack of these functions, the outermost first, as in `/bin/app main read kernel:vfs_read`: the first word is the
-    /// program.
+    /// The stack of these functions, the outermost first, as in `/bin/app main read@libc.so.6 kernel:vfs_read`: the first word
+    /// is the program.
     ///
     /// # Panics
     /// If it has no function.
@@ -102,9 +102,10 @@ impl Example {
         let mut words = path.split_whitespace();
         let program = words.next().unwrap_or_default();
         let functions: Vec<FrameId> = words
-            .map(|word| match word.strip_prefix("kernel:") {
-                Some(name) => self.kernel_function(name),
-                None => self.user_function(program, word),
+            .map(|word| match (word.strip_prefix("kernel:"), word.split_once('@')) {
+                (Some(name), _) => self.kernel_function(name),
+                (None, Some((name, module))) => self.user_function(module, name),
+                (None, None) => self.user_function(program, word),
             })
             .collect();
         self.recording.stacks.intern_all(functions).expect("a stack has a function")

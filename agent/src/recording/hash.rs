@@ -149,6 +149,6 @@ mod tests {
         let mut recording = Example::new().recording;
         recording.frames.intern(Location::NamedLabel("[idle]".to_owned()));
         let whole = Sha256::digest(b"label\0[idle]\0");
-        assert_eq!(Hashes::of_frames(&recording), [whole[..16]]);
+        assert!(Hashes::of_frames(&recording)[0] == whole[..16]);
     }
 }

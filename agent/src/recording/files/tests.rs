@@ -12,110 +12,194 @@ use proptest::sample::Index;
 use tempfile::TempDir;
 
 use super::check::FileCheck;
-use super::schema::{COUNTERS, FRAMES, SAMPLES, STACKS, THREADS, Table};
+use super::table::Table;
 use super::table_write::write_table;
+use super::tables::counters::COUNTERS;
+use super::tables::frames::INLINED;
+use super::tables::labels::LABELS;
+use super::tables::stacks::STACKS;
+use super::tables::threads::THREADS;
 use super::*;
 use crate::file::Directory;
-use crate::profile::{
-    Frame, FrameTable, Location, Meta, Module, ModuleId, ModuleTable, OffCpu, Reason, Recording, Sample, SampleKind,
-    StackId, StackTable, Symbol, Thread, ThreadIdx, ThreadTable, ThreadTotals, Wake,
+use crate::recording::example::{self, CPU, Example};
+use crate::recording::{
+    Counter, FileNumbers, Frame, FrameId, FrameSource, Hashes, Histogram, InlinedFunction, Label, LabelSetId, Location,
+    MetricId, Module, ModuleId, Process, ProcessIdx, Recording, Sample, SampleIdx, Scope, SourceLine, StackId, Symbol,
+    Thread, ThreadIdx, Wake, empty_counts,
 };
 use crate::units::{Addr, CpuId, Nanos, Pid, Tid};
 
-pub(super) const TABLES: [&Table; 5] = [&SAMPLES, &STACKS, &FRAMES, &THREADS, &COUNTERS];
+pub(super) const TABLES: [&Table; 9] = tables::ALL;
 
 fn nanos() -> impl Strategy<Value = Nanos> {
-    (0..=i64::MAX as u64).prop_map(Nanos)
+    amount().prop_map(Nanos)
+}
+
+fn amount() -> impl Strategy<Value = u64> {
+    0..=i64::MAX as u64
 }
 
 fn location() -> impl Strategy<Value = Location> {
     prop_oneof![
         any::<u64>().prop_map(|addr| Location::Kernel(Addr(addr))),
-        (0u32..3, any::<u64>()).prop_map(|(module, offset)| Location::Module { module: ModuleId(module), offset }),
+        (0u32..3, any::<u64>()).prop_map(|(module, offset)| Location::Module { module: ModuleId::new(module), offset }),
         any::<(u32, u64)>().prop_map(|(pid, addr)| Location::Unmapped { pid: Pid(pid), addr: Addr(addr) }),
         "\\PC{0,12}".prop_map(Location::NamedLabel),
     ]
 }
 
-fn off_cpu() -> impl Strategy<Value = OffCpu> {
-    let wake = proptest::option::of(any::<(Index, Option<Index>, Option<Index>)>());
-    (0usize..3, 1u32.., nanos(), any::<bool>(), wake).prop_map(|(reason, odds, runqueue, still, wake)| OffCpu {
-        reason: Reason::ALL[reason],
-        probability: f64::from(odds) / f64::from(u32::MAX),
-        runqueue,
-        still,
-        // Raw numbers for now: `recording` brings them into range.
-        wake: wake.map(|(waker, stack, sleep)| Wake {
-            waker: ThreadIdx(waker.index(1 << 30) as u32),
-            stack: stack.map(|stack| StackId(stack.index(1 << 30) as u32)),
-            waker_sleep: sleep.map(|sleep| sleep.index(1 << 30) as u32),
-        }),
+fn source_line() -> impl Strategy<Value = SourceLine> {
+    (option("/\\PC{0,9}"), option(any::<u32>())).prop_map(|(file, line)| SourceLine { file, line })
+}
+
+fn frame() -> impl Strategy<Value = Frame> {
+    let symbol = option(("\\PC{0,20}", any::<u64>()));
+    let inlined = prop::collection::vec(("\\PC{0,20}", source_line()), 0..3);
+    (location(), symbol, source_line(), inlined).prop_map(|(location, symbol, source, inlined)| {
+        let symbol = symbol.map(|(name, offset)| Symbol { name, offset });
+        let symbol = symbol.filter(|_| !matches!(location, Location::NamedLabel(_)));
+        let inlined = inlined.into_iter().map(|(name, source)| InlinedFunction { name, source }).collect();
+        let source = FrameSource { source, inlined };
+        Frame { location, symbol, source: (source != FrameSource::default()).then(|| Box::new(source)) }
     })
+}
+
+fn process() -> impl Strategy<Value = Process> {
+    let text = || option("\\PC{0,9}");
+    let words = option(prop::collection::vec("\\PC{0,9}", 0..3));
+    (any::<u32>(), words, text(), text(), option("[0-9a-f]{64}"), option(any::<u32>())).prop_map(
+        |(pid, command_line, executable, cgroup, container, user)| Process {
+            pid: Pid(pid),
+            command_line,
+            executable: executable.map(PathBuf::from),
+            cgroup,
+            container,
+            user,
+        },
+    )
+}
+
+fn option<S: Strategy>(values: S) -> impl Strategy<Value = Option<S::Value>>
+where
+    S::Value: Clone,
+{
+    proptest::option::of(values)
+}
+
+/// A scope, with a number in the place of a thread.
+fn scope() -> impl Strategy<Value = Scope> {
+    prop_oneof![
+        Just(Scope::Host),
+        any::<u32>().prop_map(|cpu| Scope::Cpu(CpuId(cpu))),
+        "/\\PC{0,9}".prop_map(Scope::Cgroup),
+        (0u32..100).prop_map(|thread| Scope::Thread(ThreadIdx::new(thread))),
+    ]
+}
+
+/// What refers to other rows is a raw number, which [`recording`] brings into range.
+#[derive(Clone, Debug)]
+struct RawSample {
+    numbers: (Nanos, u64, Option<Nanos>, u32, u32),
+    ongoing: bool,
+    metric: u16,
+    thread: Index,
+    stack: Option<Index>,
+    labels: Option<Index>,
+    wake: Option<(Index, Option<Index>, Option<Index>)>,
+}
+
+prop_compose! {
+    fn raw_sample()(
+        numbers in (nanos(), amount(), option(nanos()), any::<u32>(), 1u32..),
+        ongoing in any::<bool>(),
+        metric in 0u16..4,
+        thread in any::<Index>(),
+        stack in any::<Option<Index>>(),
+        labels in any::<Option<Index>>(),
+        wake in option(any::<(Index, Option<Index>, Option<Index>)>()),
+    ) -> RawSample {
+        RawSample { numbers, ongoing, metric, thread, stack, labels, wake }
+    }
 }
 
 prop_compose! {
     fn recording()(
-        threads in prop::collection::vec(("\\PC{1,15}", any::<(u32, u32)>()), 1..4),
-        modules in prop::collection::vec(("/[a-z]{1,9}", proptest::option::of("[0-9a-f]{40}")), 3),
-        frames in prop::collection::vec((location(), proptest::option::of(("\\PC{0,20}", any::<u64>()))), 1..8),
+        processes in prop::collection::vec(process(), 1..4),
+        threads in prop::collection::vec(("\\PC{1,15}", any::<(Index, u32)>()), 1..4),
+        modules in prop::collection::vec(
+            ("/[a-z]{1,9}", option("[0-9a-f]{40}"), option(any::<(u32, u32, u64)>())), 3),
+        frames in prop::collection::vec(frame(), 1..8),
         stacks in prop::collection::vec(any::<(Option<Index>, Index)>(), 1..12),
-        samples in prop::collection::vec(
-            (nanos(), nanos(), any::<(u32, Index, Option<Index>)>(), proptest::option::of(off_cpu())), 0..20),
-        totals in prop::collection::vec((any::<Index>(), [nanos(), nanos(), nanos()], [0..9u64, 0..9, 0..9]), 0..4),
+        labels in prop::collection::vec(prop::collection::vec(("[a-z]{1,3}", "\\PC{0,9}"), 1..4), 0..4),
+        samples in prop::collection::vec(raw_sample(), 0..20),
+        counters in prop::collection::vec((0u16..4, scope(), amount(), amount()), 0..4),
+        histograms in prop::collection::vec(
+            (0u16..4, scope(), 0u8..=3, prop::collection::vec((amount(), 1u64..1 << 40), 1..9)), 0..4),
     ) -> Recording {
-        let mut thread_table = ThreadTable::default();
-        for (comm, (pid, tid)) in threads {
-            thread_table.push(Thread { pid: Pid(pid), tid: Tid(tid), comm });
+        let mut recording = Recording::new(example::meta());
+        for process in processes {
+            recording.processes.push(process);
         }
-        let thread = |index: &Index| ThreadIdx(index.index(thread_table.rows().len()) as u32);
-        let mut module_table = ModuleTable::default();
-        for (path, build_id) in modules {
-            module_table.push(Module { path: PathBuf::from(path), build_id });
+        for (comm, (process, tid)) in threads {
+            let process = ProcessIdx::from_index(process.index(recording.processes.rows().len()));
+            let pid = recording.processes.get(process).pid;
+            recording.threads.push(Thread { process, pid, tid: Tid(tid), comm });
         }
-        let mut frame_table = FrameTable::default();
-        for (location, symbol) in frames {
-            let symbol = symbol.map(|(name, offset)| Symbol { name, offset });
-            let symbol = symbol.filter(|_| !matches!(location, Location::NamedLabel(_)));
-            frame_table.push(Frame { location, symbol });
+        for (path, build_id, file) in modules {
+            let file = file.map(|(major, minor, inode)| FileNumbers { major, minor, inode });
+            recording.modules.push(Module { path: PathBuf::from(path), file, build_id });
         }
-        let mut stack_table = StackTable::default();
+        for frame in frames {
+            recording.frames.push(frame);
+        }
         for (parent, frame) in stacks {
-            let parent = parent.filter(|_| !stack_table.rows().is_empty());
-            let parent = parent.map(|parent| StackId(parent.index(stack_table.rows().len()) as u32));
-            let frame = crate::profile::FrameId(frame.index(frame_table.rows().len()) as u32);
-            stack_table.intern(parent, frame);
+            let rows = recording.stacks.rows().len();
+            let parent = parent.filter(|_| rows > 0).map(|parent| StackId::from_index(parent.index(rows)));
+            let frame = FrameId::from_index(frame.index(recording.frames.rows().len()));
+            recording.stacks.intern(parent, frame);
         }
-        let stack_count = stack_table.rows().len() as u32;
-        let samples = (0u32..).zip(samples).map(|(row, (time, value, (cpu, who, stack), off))| Sample {
-            time,
-            cpu: CpuId(cpu),
-            thread: thread(&who),
-            stack: stack.map(|stack| StackId(stack.index(stack_count as usize) as u32)),
-            value,
-            kind: match off {
-                None => SampleKind::OnCpu,
-                Some(mut off) => {
-                    off.wake = off.wake.map(|wake| Wake {
-                        waker: ThreadIdx(wake.waker.0 % thread_table.rows().len() as u32),
-                        stack: wake.stack.map(|stack| StackId(stack.0 % stack_count)),
-                        waker_sleep: wake.waker_sleep.and_then(|sleep| sleep.checked_rem(row)),
-                    });
-                    SampleKind::OffCpu(off)
-                }
-            },
-        });
-        let samples = samples.collect();
-        let totals = totals.iter().map(|(who, time, count)| ThreadTotals { thread: thread(who), count: *count, time: *time });
-        let totals = totals.collect();
-        Recording {
-            meta: Meta::example(),
-            modules: module_table,
-            frames: frame_table,
-            stacks: stack_table,
-            threads: thread_table,
-            samples,
-            totals,
+        for set in labels {
+            recording.labels.intern(set.into_iter().map(|(key, value)| Label { key, value }).collect());
         }
+        let threads = recording.threads.rows().len();
+        let stack = |index: Index| StackId::from_index(index.index(recording.stacks.rows().len()));
+        for (row, raw) in samples.into_iter().enumerate() {
+            let (time, value, runqueue, cpu, odds) = raw.numbers;
+            let label_sets = recording.labels.rows().len();
+            let wake = raw.wake.map(|(waker, code, sleep)| Wake {
+                waker: ThreadIdx::from_index(waker.index(threads)),
+                stack: code.map(stack),
+                waker_sleep: sleep.filter(|_| row > 0).map(|sleep| SampleIdx::from_index(sleep.index(row))),
+            });
+            recording.samples.push(Sample {
+                time,
+                value,
+                probability: f64::from(odds) / f64::from(u32::MAX),
+                runqueue,
+                thread: ThreadIdx::from_index(raw.thread.index(threads)),
+                cpu: CpuId(cpu),
+                stack: raw.stack.map(stack),
+                wake,
+                labels: raw.labels.filter(|_| label_sets > 0).map(|set| LabelSetId::from_index(set.index(label_sets))),
+                metric: MetricId(raw.metric),
+                ongoing: raw.ongoing,
+            });
+        }
+        let scope = |scope| match scope {
+            Scope::Thread(thread) => Scope::Thread(ThreadIdx::from_index(thread.index() % threads)),
+            scope => scope,
+        };
+        for (metric, of, count, sum) in counters {
+            recording.counters.push(Counter { metric: MetricId(metric), scope: scope(of), count, sum });
+        }
+        for (metric, of, digits, values) in histograms {
+            let mut counts = empty_counts(digits);
+            for (value, count) in values {
+                counts.record_n(value, count).expect("it takes any value");
+            }
+            recording.histograms.push(Histogram { metric: MetricId(metric), scope: scope(of), counts });
+        }
+        recording
     }
 }
 
@@ -132,37 +216,31 @@ fn assert_same(left: &Recording, right: &Recording) {
     assert_eq!(left.frames.rows().len(), right.frames.rows().len());
     for (one, other) in left.frames.rows().iter().zip(right.frames.rows()) {
         assert_eq!(module(left, one), module(right, other));
-        assert_eq!(one.symbol, other.symbol);
+        assert_eq!((&one.symbol, &one.source), (&other.symbol, &other.source));
         match (&one.location, &other.location) {
             (Location::Module { offset: one, .. }, Location::Module { offset: other, .. }) => assert_eq!(one, other),
             (one, other) => assert_eq!(one, other),
         }
     }
+    assert_eq!(Hashes::of(left), Hashes::of(right));
     assert_eq!(left.stacks.rows(), right.stacks.rows());
+    assert_eq!(left.processes.rows(), right.processes.rows());
     assert_eq!(left.threads.rows(), right.threads.rows());
+    assert_eq!(left.labels.rows(), right.labels.rows());
     assert_eq!(left.samples, right.samples);
-    assert_eq!(left.totals, right.totals);
+    assert_eq!(left.counters, right.counters);
+    assert_eq!(left.histograms, right.histograms);
 }
 
 /// One thread, one stack, one sample: what a single wrong row is set against.
 pub(super) fn smallest() -> Recording {
-    let mut frames = FrameTable::default();
-    let mut stacks = StackTable::default();
-    let mut threads = ThreadTable::default();
-    let frame = frames.intern(Location::Kernel(Addr(16)));
-    let stack = stacks.intern(None, frame);
-    let thread = threads.push(Thread { pid: Pid(1), tid: Tid(2), comm: "worker".to_owned() });
-    let sample =
-        Sample { time: Nanos(5), cpu: CpuId(0), thread, stack: Some(stack), value: Nanos(7), kind: SampleKind::OnCpu };
-    Recording {
-        meta: Meta::example(),
-        modules: ModuleTable::default(),
-        frames,
-        stacks,
-        threads,
-        samples: vec![sample],
-        totals: vec![ThreadTotals { thread, count: [1, 0, 0], time: [Nanos(3), Nanos(0), Nanos(0)] }],
-    }
+    let mut example = Example::new();
+    let thread = example.thread(1, 2, "worker");
+    let stack = example.stack("app kernel:read");
+    let sample = example.sample(CPU, thread, stack, 7);
+    sample.time = Nanos(5);
+    example.counter(example::BLOCKED, Scope::Thread(thread), 1, 3);
+    example.recording
 }
 
 pub(super) fn written(recording: &Recording) -> (TempDir, PathBuf) {
@@ -217,7 +295,7 @@ proptest! {
 
     #[test]
     fn a_file_that_was_cut_or_changed_is_an_error(
-        recording in recording(), table in 0usize..6, at in any::<Index>(), change in proptest::option::of(1u8..),
+        recording in recording(), table in 0usize..10, at in any::<Index>(), change in proptest::option::of(1u8..),
     ) {
         let (_parent, dir) = written(&recording);
         let path = dir.join(TABLES.get(table).map_or(META_FILE, |table| table.file));
@@ -230,7 +308,7 @@ proptest! {
         fs::write(&path, &bytes).expect("a writable file");
         let read = read(&dir);
         // A changed digit of `meta.json` is another fact, and a cut final newline is none; all else is noticed.
-        prop_assert!(table == 5 || matches!(read, Err(RecordingError::Damaged { .. })), "{read:?}");
+        prop_assert!(table == 9 || matches!(read, Err(RecordingError::Damaged { .. })), "{read:?}");
     }
 }
 
@@ -259,6 +337,7 @@ fn a_stack_before_its_parent_is_damage() {
     let (_parent, dir) = written(&smallest());
     write_table(&without(&dir, &STACKS), &STACKS, &[0u32], |columns, first, rows| {
         columns.row_numbers("stack_id", first, rows.len())?;
+        columns.hashes("hash", &vec![0; 16].into(), first, rows.len())?;
         columns.optional_u32("parent_id", rows.iter().map(|row| Some(*row)))?;
         columns.u32("frame_id", rows.iter().copied())
     })
@@ -272,8 +351,9 @@ fn a_stack_before_its_parent_is_damage() {
 fn a_table_with_a_row_taken_out_is_damage() {
     let (_parent, dir) = written(&smallest());
     write_table(&without(&dir, &THREADS), &THREADS, &[1u32], |columns, _, rows| {
-        for column in ["thread_id", "pid", "tid"] {
-            columns.u32(column, rows.iter().copied())?;
+        columns.u32("thread_id", rows.iter().copied())?;
+        for column in ["process_id", "pid", "tid"] {
+            columns.u32(column, rows.iter().map(|_| 0))?;
         }
         columns.text("comm", rows.iter().map(|_| ByteArray::from("x")))
     })
@@ -283,16 +363,36 @@ fn a_table_with_a_row_taken_out_is_damage() {
     assert!(error.contains("threads.parquet is damaged: row 0 has the thread_id 1"), "{error}");
 }
 
+/// Rows of [`smallest`] that name what is not there.
 #[test]
-fn a_counter_of_no_thread_is_damage() {
-    let (_parent, dir) = written(&smallest());
+fn a_row_that_names_what_is_not_there_is_damage() {
+    let whole = smallest();
+    let waker = |waker_sleep| Some(Wake { waker: ThreadIdx::new(0), stack: None, waker_sleep });
+    let sample = whole.samples[0];
+    for (sample, why) in [
+        (Sample { wake: waker(Some(SampleIdx::new(0))), ..sample }, "sample 0: its waker's sleep is no earlier sample"),
+        (Sample { probability: 0.0, ..sample }, "sample 0: 0 is no probability"),
+        (Sample { probability: f64::NAN, ..sample }, "sample 0: NaN is no probability"),
+        (Sample { stack: Some(StackId::new(1)), ..sample }, "sample 0: stack 1 does not exist"),
+        (Sample { labels: Some(LabelSetId::new(0)), ..sample }, "sample 0: label set 0 does not exist"),
+    ] {
+        let (_parent, dir) = written(&Recording { samples: vec![sample], ..whole.clone() });
+        let error = read(&dir).expect_err(why).to_string();
+        assert!(error.contains("samples.parquet is damaged") && error.contains(why), "{error}");
+    }
+    let (_parent, dir) = written(&whole);
     write_table(&without(&dir, &COUNTERS), &COUNTERS, &[9u32], |columns, _, rows| {
+        let text = |text: &'static str| rows.iter().map(move |_| ByteArray::from(text));
+        columns.text("metric", text("offcpu.blocked"))?;
+        columns.text("scope", text("thread"))?;
+        columns.optional_u32("cpu", rows.iter().map(|_| None))?;
+        columns.optional_text("cgroup", rows.iter().map(|_| None))?;
         for column in ["thread_id", "pid", "tid"] {
-            columns.u32(column, rows.iter().copied())?;
+            columns.optional_u32(column, rows.iter().map(|row| Some(*row)))?;
         }
-        columns.text("comm", rows.iter().map(|_| ByteArray::from("x")))?;
-        columns.text("name", rows.iter().map(|_| ByteArray::from("offcpu.blocked.count")))?;
-        columns.amount("value", rows.iter().map(|_| 1))
+        columns.optional_text("comm", rows.iter().map(|_| None))?;
+        columns.amount("count", rows.iter().map(|_| 1))?;
+        columns.amount("sum", rows.iter().map(|_| 1))
     })
     .expect("a table");
     vouch(&dir);
@@ -300,26 +400,107 @@ fn a_counter_of_no_thread_is_damage() {
     assert!(error.contains("counters.parquet is damaged: thread 9 does not exist"), "{error}");
 }
 
-/// Samples of [`smallest`] that name what is not there.
+/// Metrics say what values mean: each table names those of `meta.json`.
 #[test]
-fn a_sample_that_names_what_is_not_there_is_damage() {
-    let whole = smallest();
-    let off_cpu = |probability, waker_sleep| {
-        let wake = Some(Wake { waker: ThreadIdx(0), stack: None, waker_sleep });
-        let runqueue = Nanos(0);
-        SampleKind::OffCpu(OffCpu { reason: Reason::Blocked, probability, runqueue, still: false, wake })
-    };
-    let sample = whole.samples[0];
-    for (sample, why) in [
-        (Sample { stack: Some(StackId(1)), ..sample }, "sample 0: stack 1 does not exist"),
-        (Sample { kind: off_cpu(1.0, Some(0)), ..sample }, "sample 0: its waker's sleep is no earlier sample"),
-        (Sample { kind: off_cpu(0.0, None), ..sample }, "sample 0: 0 is no probability"),
-        (Sample { kind: off_cpu(f64::NAN, None), ..sample }, "sample 0: NaN is no probability"),
-    ] {
-        let (_parent, dir) = written(&Recording { samples: vec![sample], ..whole.clone() });
-        let error = read(&dir).expect_err(why).to_string();
-        assert!(error.contains("samples.parquet is damaged") && error.contains(why), "{error}");
+fn a_metric_that_is_not_declared_is_damage() {
+    for (table, rows) in [("samples.parquet", 0), ("counters.parquet", 1), ("histograms.parquet", 2)] {
+        let mut recording = smallest();
+        let counts = { let mut counts = empty_counts(1); counts.record(5).expect("any value"); counts };
+        recording.histograms.push(Histogram { metric: MetricId(2), scope: Scope::Host, counts });
+        recording.counters[0].metric = MetricId(1);
+        recording.samples[0].metric = MetricId(0);
+        let (_parent, dir) = written(&recording);
+        let mut meta = meta_json(&dir);
+        meta["metrics"][rows]["name"] = "another".into();
+        fs::write(dir.join(META_FILE), meta.to_string()).expect("a writable file");
+        let error = read(&dir).expect_err(table).to_string();
+        assert!(error.contains(&format!("{table} is damaged: column metric holds the unknown word")), "{error}");
     }
+}
+
+#[test]
+fn metrics_and_probes_that_contradict_each_other_are_damage() {
+    for (change, why) in [
+        ((|meta| meta["metrics"][1]["probe"] = "nobody".into()) as fn(&mut serde_json::Value), "`nobody`, which is not there"),
+        (|meta| meta["metrics"][1]["name"] = "cpu".into(), "metric `cpu` is there twice"),
+        (|meta| meta["probes"][1]["name"] = "cpu".into(), "probe `cpu` is there twice"),
+        (|meta| meta["metrics"][1]["unit"] = "bytes".into(), "`offcpu.blocked` is an interval in bytes"),
+        (|meta| meta["metrics"][1]["label"] = "".into(), "is empty or longer than 128 bytes"),
+        (|meta| meta["probes"][0]["label"] = "x".repeat(129).into(), "is empty or longer than 128 bytes"),
+        (
+            |meta| {
+                let probe = meta["probes"][0].clone();
+                let more = (0..64).map(|row| { let mut probe = probe.clone(); probe["name"] = format!("p{row}").into(); probe });
+                meta["probes"].as_array_mut().expect("a list").extend(more);
+            },
+            "66 probes",
+        ),
+    ] {
+        let (_parent, dir) = written(&smallest());
+        let mut meta = meta_json(&dir);
+        change(&mut meta);
+        fs::write(dir.join(META_FILE), meta.to_string()).expect("a writable file");
+        let error = read(&dir).expect_err(why).to_string();
+        assert!(error.contains("meta.json is damaged") && error.contains(why), "{error}");
+    }
+}
+
+#[test]
+fn rows_of_sets_that_are_out_of_order_are_damage() {
+    let texts = |rows: &[(u32, &str)]| rows.iter().map(|(_, text)| ByteArray::from(*text)).collect::<Vec<_>>();
+    for (rows, why) in [
+        (&[(1, "a")][..], "label set 1 is out of order"),
+        (&[(0, "a"), (2, "a")], "label set 2 is out of order"),
+        (&[(0, "b"), (0, "a")], "the keys of label set 0 are out of order"),
+        (&[(0, "a"), (0, "a")], "the keys of label set 0 are out of order"),
+        (&[(0, "a"), (1, "a")], "label set 1 repeats an earlier one"),
+    ] {
+        let (_parent, dir) = written(&smallest());
+        write_table(&without(&dir, &LABELS), &LABELS, rows, |columns, _, rows| {
+            columns.u32("label_set_id", rows.iter().map(|(set, _)| *set))?;
+            columns.text("key", texts(rows).into_iter())?;
+            columns.text("value", rows.iter().map(|_| ByteArray::from("x")))
+        })
+        .expect("a table");
+        vouch(&dir);
+        let error = read(&dir).expect_err(why).to_string();
+        assert!(error.contains("labels.parquet is damaged") && error.contains(why), "{error}");
+    }
+    for (rows, why) in [
+        (&[(9, 0)][..], "frame 9 does not exist"),
+        (&[(0, 1)], "frame 0 at depth 1 is out of order"),
+        (&[(0, 0), (0, 2)], "frame 0 at depth 2 is out of order"),
+    ] {
+        let (_parent, dir) = written(&smallest());
+        write_table(&without(&dir, &INLINED), &INLINED, rows, |columns, _, rows| {
+            columns.u32("frame_id", rows.iter().map(|(frame, _)| *frame))?;
+            columns.u32("depth", rows.iter().map(|(_, depth)| *depth))?;
+            columns.text("name", rows.iter().map(|_| ByteArray::from("x")))?;
+            columns.optional_text("file", rows.iter().map(|_| None))?;
+            columns.optional_u32("line", rows.iter().map(|_| None))
+        })
+        .expect("a table");
+        vouch(&dir);
+        let error = read(&dir).expect_err(why).to_string();
+        assert!(error.contains("inlined.parquet is damaged") && error.contains(why), "{error}");
+    }
+}
+
+/// Naming rewrites what it changes: the rest, hashes included, is taken over as it is.
+#[test]
+fn the_hashes_of_a_recording_are_the_same_before_and_after_it_is_named() {
+    let parent = TempDir::new().expect("a temporary directory");
+    let dir = parent.path().join("x.quell");
+    let destination = Destination::open(&dir).expect("a free name");
+    let mut recording = smallest();
+    let raw = write_to(&recording, &destination).expect("written");
+    let before = fs::read(dir.join("stacks.parquet")).expect("a file");
+    for row in 0..recording.frames.rows().len() {
+        recording.frames.set_symbol(FrameId::from_index(row), Symbol { name: "found".to_owned(), offset: 0 });
+    }
+    raw.write_named(&recording, &destination).expect("written");
+    assert!(before == fs::read(dir.join("stacks.parquet")).expect("a file"));
+    assert_same(&recording, &read(&dir).expect("a whole recording"));
 }
 
 #[test]
@@ -328,7 +509,7 @@ fn a_recording_of_several_row_groups_reads_back_whole() {
     let sample = recording.samples[0];
     // Times and lengths of which none tells the next: what is too regular for its size is refused.
     let random = |row: u64| row.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
-    let samples = (0..300_000).map(|row| Sample { time: Nanos(random(row)), value: Nanos(random(!row)), ..sample });
+    let samples = (0..300_000).map(|row| Sample { time: Nanos(random(row)), value: random(!row), ..sample });
     recording.samples = samples.collect();
     let (_parent, dir) = written(&recording);
     assert_same(&recording, &read(&dir).expect("a whole recording"));
@@ -340,6 +521,14 @@ fn a_newer_recording_asks_for_an_upgrade() {
     fs::write(dir.join(META_FILE), r#"{"schema": 99, "quell": "7.0.0", "unheard": "of"}"#).expect("a writable file");
     let error = read(&dir).expect_err("a newer schema").to_string();
     assert!(error.contains("written by quell `7.0.0` in format 99") && error.ends_with("upgrade quell"), "{error}");
+}
+
+#[test]
+fn a_recording_of_a_quell_that_was_never_released_is_told_from_a_damaged_one() {
+    let (_parent, dir) = written(&smallest());
+    fs::write(dir.join(META_FILE), r#"{"schema": 1, "quell": "0.0.9"}"#).expect("a writable file");
+    let error = read(&dir).expect_err("an older schema").to_string();
+    assert!(error.contains("was written in format 1") && error.ends_with("capture again"), "{error}");
 }
 
 #[test]
