@@ -7,11 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::host::Root;
-use crate::profile::{Recording, Selection, build};
+use crate::profile::{Selection, build};
+use crate::recording::{self, Recording};
 use crate::report::{self, FORMATS};
 use crate::tune::journal::{DIRECTORY as STORE, Store};
 use crate::tune::profile::TuningProfile;
-use crate::{recording, symbolize, tune};
+use crate::{symbolize, tune};
 
 const META: &str = "meta.json";
 

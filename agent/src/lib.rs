@@ -1,7 +1,7 @@
 //! quell finds what makes a Linux host slow.
 //!
 //! A capture flows one way: a [`probe`] writes records into rings, [`capture`] orders them and has the probe join them into a
-//! [`profile::Recording`], [`symbolize`] names its code, [`profile::build`] weighs it, and [`report`] draws it.
+//! [`recording::Recording`], [`symbolize`] names its code, [`profile::build`] weighs it, and [`report`] draws it.
 
 #![deny(missing_docs)]
 

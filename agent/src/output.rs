@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::file::{Directory, FileError, OutputFile, WrittenFile};
-use crate::profile::{Profile, Recording};
+use crate::profile::Profile;
+use crate::recording::Recording;
 use crate::recording::{self, Destination, RecordingError};
 use crate::report::{self, FORMATS, Format, ReportError};
 

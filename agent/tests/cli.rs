@@ -1,14 +1,11 @@
 //! The binary from outside: arguments in, text and exit codes out.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use quell::profile::{
-    Cost, Frame, FrameTable, Governing, Location, Losses, Meta, ModuleTable, OffCpu, Reason, Recording, SCHEMA_VERSION,
-    Sample, SampleKind, StackTable, Symbol, SymbolizeStats, Target, Thread, ThreadTable,
-};
-use quell::units::{Addr, CpuId, Nanos, Pid, Tid};
+use quell::recording::Recording;
+use quell::recording::example::{BLOCKED, CPU, Example};
+use quell::units::Nanos;
 
 fn quell(arguments: &[&str]) -> Output {
     command(arguments).output().expect("the binary runs")
@@ -115,56 +112,15 @@ fn an_output_that_cannot_be_written_is_refused_before_the_recording_is_read() {
 
 /// Two threads of two processes: `busy` computes for 300 ms, `idle` waits for 2 s.
 fn recording() -> Recording {
-    let facts = quell::host::facts().expect("the facts of this host");
-    let meta = Meta {
-        schema: SCHEMA_VERSION,
-        quell: "0.0.0".to_owned(),
-        command_line: vec!["quell".to_owned(), "record".to_owned()],
-        target: Target::All,
-        cpus: facts.cpus.clone(),
-        host: facts,
-        start_realtime: Nanos(1_700_000_000_000_000_000),
-        start_monotonic: Nanos(5),
-        duration: Nanos(2_000_000_000),
-        frequency: 99,
-        every_event: false,
-        remarks: Vec::new(),
-        exit_code: None,
-        idle: BTreeMap::new(),
-        cost: Cost::default(),
-        losses: Losses::default(),
-        symbols: SymbolizeStats::default(),
-        governing: Governing::default(),
-    };
-    let mut recording = Recording {
-        meta,
-        modules: ModuleTable::default(),
-        frames: FrameTable::default(),
-        stacks: StackTable::default(),
-        threads: ThreadTable::default(),
-        samples: Vec::new(),
-        totals: Vec::new(),
-    };
-    let thread = |pid, comm: &str| Thread { pid: Pid(pid), tid: Tid(pid), comm: comm.to_owned() };
-    let threads = [thread(10, "busy"), thread(20, "idle")].map(|thread| recording.threads.push(thread));
-    let waits = OffCpu { reason: Reason::Blocked, probability: 1.0, runqueue: Nanos(0), still: true, wake: None };
-    let kinds = [SampleKind::OnCpu, SampleKind::OffCpu(waits)];
-    for (row, (name, millis)) in [("compute", 300), ("do_wait", 2_000)].into_iter().enumerate() {
-        let frame = recording.frames.push(Frame {
-            location: Location::Kernel(Addr(0x1000 * (row as u64 + 1))),
-            symbol: Some(Symbol { name: name.to_owned(), offset: 0 }),
-        });
-        let stack = recording.stacks.intern(None, frame);
-        recording.samples.push(Sample {
-            time: Nanos(row as u64 * 1_000_000_000),
-            cpu: CpuId(0),
-            thread: threads[row],
-            stack: Some(stack),
-            value: Nanos(millis * 1_000_000),
-            kind: kinds[row],
-        });
-    }
-    recording
+    let mut example = Example::new();
+    let meta = &mut example.recording.meta;
+    (meta.quell, meta.duration) = ("0.0.0".to_owned(), Nanos(2_000_000_000));
+    let [busy, idle] = [(10, "busy"), (20, "idle")].map(|(pid, name)| example.thread(pid, pid, name));
+    let [compute, wait] = ["compute", "do_wait"].map(|name| example.stack(&format!("app kernel:{name}")));
+    example.sample(CPU, busy, compute, 300_000_000);
+    let waits = example.sample(BLOCKED, idle, wait, 2_000_000_000);
+    (waits.time, waits.ongoing) = (Nanos(1_000_000_000), true);
+    example.recording
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use quell::profile::{Recording, Thread, ThreadTable};
+use quell::recording::{Recording, Thread, ThreadTable};
 use tempfile::TempDir;
 
 /// Sets a terminal's title, turns a line around, and ends the line.
@@ -72,7 +72,7 @@ fn errors_quote_arguments_and_files_without_obeying_them() {
     let (output, missing) = quell([report, dir.as_os_str()]);
     assert_eq!(output.status.code(), Some(2), "{missing}");
     std::fs::create_dir(&dir).expect("a directory");
-    std::fs::write(dir.join("meta.json"), format!(r#"{{"schema": 1, "quell": {:?}, "target": "{HOSTILE}"}}"#, "1"))
+    std::fs::write(dir.join("meta.json"), format!(r#"{{"schema": 2, "quell": {:?}, "target": "{HOSTILE}"}}"#, "1"))
         .expect("a file");
     let (_, malformed) = quell([report, dir.as_os_str()]);
     let (output, usage) = quell([std::ffi::OsStr::new(HOSTILE)]);

@@ -5,8 +5,9 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use quell::profile::{
-    Frame, FrameId, Location, OffCpu, Reason, Recording, Sample, SampleKind, StackId, Symbol, ThreadIdx, Wake,
+use quell::recording::example::{BLOCKED, CPU};
+use quell::recording::{
+    Frame, FrameId, Location, MetricId, Recording, Sample, SampleIdx, StackId, Symbol, ThreadIdx, Wake,
 };
 use quell::units::{Addr, CpuId, Nanos, Pid, Tid};
 use quell_tests::small;
@@ -58,13 +59,14 @@ pub(crate) fn run(samples: u32) -> Result<()> {
 fn made_up(samples: u32) -> Recording {
     let mut recording = small::recording();
     recording.samples.clear();
-    recording.totals.clear();
+    recording.counters.clear();
+    recording.histograms.clear();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let functions: Vec<FrameId> = (0..FUNCTIONS)
         .map(|number| {
             let location = Location::Kernel(Addr(0xffff_ffff_9000_0000 + u64::from(number) * 64));
             let symbol = Symbol { name: format!("subsystem_{}::function_{number}", number % 40), offset: 8 };
-            recording.frames.push(Frame { location, symbol: Some(symbol) })
+            recording.frames.push(Frame { symbol: Some(symbol), ..Frame::new(location) })
         })
         .collect();
     let stacks: Vec<StackId> = (0..STACKS)
@@ -81,39 +83,30 @@ fn made_up(samples: u32) -> Recording {
             let mut comm = [0; 16];
             let name = format!("worker-{}", u64::from(number) % POOLS);
             comm[..name.len()].copy_from_slice(name.as_bytes());
-            recording.threads.intern(Pid(1_000 + number / 20), Tid(1_000 + number), comm)
+            recording.threads.intern(&mut recording.processes, Pid(1_000 + number / 20), Tid(1_000 + number), comm)
         })
         .collect();
+    let metric = |name| recording.meta.metric_named(name).unwrap_or(MetricId(0));
+    let (cpu, blocked) = (metric(CPU), metric(BLOCKED));
     let step = recording.meta.duration.0 / u64::from(samples).max(1);
     for row in 0..samples {
         let number = random.below(u64::from(THREADS));
         let pool = number % POOLS;
         let thread = threads[number as usize];
-        let kind = if row % 2 == 0 {
-            SampleKind::OnCpu
-        } else {
-            let wake = Wake {
+        let sleeps = row % 2 == 1;
+        let (time, value) = (Nanos(u64::from(row) * step), 10_000 + random.below(1_000_000));
+        let mut sample = Sample::new(if sleeps { blocked } else { cpu }, thread, time, value);
+        sample.cpu = CpuId(row % 4);
+        sample.stack = Some(stacks[of_pool(pool, &mut random)]);
+        if sleeps {
+            (sample.probability, sample.runqueue) = (0.5, Some(Nanos(1_000)));
+            sample.wake = Some(Wake {
                 waker: threads[((pool + 1) % POOLS) as usize],
                 stack: Some(stacks[of_pool((pool + 1) % POOLS, &mut random)]),
-                waker_sleep: row.checked_sub(2),
-            };
-            let wake = Some(wake);
-            SampleKind::OffCpu(OffCpu {
-                reason: Reason::Blocked,
-                probability: 0.5,
-                runqueue: Nanos(1_000),
-                still: false,
-                wake,
-            })
-        };
-        recording.samples.push(Sample {
-            time: Nanos(u64::from(row) * step),
-            cpu: CpuId(row % 4),
-            thread,
-            stack: Some(stacks[of_pool(pool, &mut random)]),
-            value: Nanos(10_000 + random.below(1_000_000)),
-            kind,
-        });
+                waker_sleep: row.checked_sub(2).map(SampleIdx::new),
+            });
+        }
+        recording.samples.push(sample);
     }
     recording
 }

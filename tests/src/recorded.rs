@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use quell::profile::{
-    FrameKind, Metric, OffCpu, Profile, Reason, Recording, Sample, SampleKind, Selection, ThreadIdx, ThreadTotals,
-    Weighted, build,
-};
+use quell::profile::{FrameKind, Profile, Selection, Weighted, build};
+use quell::recording::example::{BLOCKED, CPU};
+use quell::recording::{Counter, MetricId, Recording, Sample, Scope, ThreadIdx};
 
 use crate::fixture::{BURNING, CpuTime};
 
@@ -68,41 +67,62 @@ impl Recorded {
 
     /// On-CPU time below a function of a process.
     pub fn on_cpu(&self, pid: i32, function: &str) -> Estimate {
-        self.estimate(|sample| on_cpu(sample) && self.pid(sample) == pid && self.calls(sample, function))
+        self.estimate(|sample| self.is_of(sample, CPU) && self.pid(sample) == pid && self.calls(sample, function))
     }
 
     /// Off-CPU time of a thread below one of its functions, for whatever reason.
     pub fn off_cpu(&self, tid: i32, function: &str) -> Estimate {
-        self.estimate(|sample| !on_cpu(sample) && self.tid(sample) == tid && self.calls(sample, function))
+        self.estimate(|sample| !self.is_of(sample, CPU) && self.tid(sample) == tid && self.calls(sample, function))
     }
 
     /// On-CPU time of a process in the functions of `burn`.
     pub fn burning(&self, pid: i32) -> Estimate {
         let burns = |sample: &_| BURNING.iter().any(|function| self.calls(sample, function));
-        self.estimate(|sample| on_cpu(sample) && self.pid(sample) == pid && burns(sample))
+        self.estimate(|sample| self.is_of(sample, CPU) && self.pid(sample) == pid && burns(sample))
+    }
+
+    /// Whether a sample is of the metric of this name.
+    pub fn is_of(&self, sample: &Weighted, metric: &str) -> bool {
+        self.profile.metric(sample.metric).name == metric
     }
 
     /// Exact off-CPU time of a thread that the kernel side counted, in nanoseconds.
     pub fn total(&self, tid: i32) -> u64 {
-        Reason::ALL.into_iter().map(|reason| self.total_for(tid, reason)).sum()
+        self.counters_of(tid).map(|row| row.sum).sum()
     }
 
-    /// ... for one reason.
-    pub fn total_for(&self, tid: i32, reason: Reason) -> u64 {
-        let index = Reason::ALL.iter().position(|known| *known == reason).expect("`ALL` has every reason");
-        self.totals_of(tid).map(|row| row.time[index].0).sum()
+    /// ... of the metric of this name.
+    pub fn total_for(&self, tid: i32, metric: &str) -> u64 {
+        self.counters_of(tid).filter(|row| self.is_named(row.metric, metric)).map(|row| row.sum).sum()
     }
 
-    /// How often a thread slept for a reason, by the same count.
-    pub fn count_for(&self, tid: i32, reason: Reason) -> u64 {
-        let index = Reason::ALL.iter().position(|known| *known == reason).expect("`ALL` has every reason");
-        self.totals_of(tid).map(|row| row.count[index]).sum()
+    /// How often a thread slept, by the same count.
+    pub fn count(&self, tid: i32) -> u64 {
+        self.counters_of(tid).map(|row| row.count).sum()
+    }
+
+    /// ... of the metric of this name.
+    pub fn count_for(&self, tid: i32, metric: &str) -> u64 {
+        self.counters_of(tid).filter(|row| self.is_named(row.metric, metric)).map(|row| row.count).sum()
+    }
+
+    /// The exact totals of a thread.
+    pub fn counters_of(&self, tid: i32) -> impl Iterator<Item = &Counter> {
+        let is_of_thread = move |row: &&Counter| match row.scope {
+            Scope::Thread(thread) => self.profile.thread(thread).tid.0 == tid.cast_unsigned(),
+            _ => false,
+        };
+        self.profile.counters.iter().filter(is_of_thread)
+    }
+
+    fn is_named(&self, metric: MetricId, name: &str) -> bool {
+        self.profile.metric(metric).name == name
     }
 
     /// The sampled sleeps of a thread, as they were measured.
     pub fn sleeps(&self, tid: i32) -> impl Iterator<Item = &Sample> {
         let of = move |sample: &&Sample| self.recording.threads.get(sample.thread).tid.0 == tid.cast_unsigned();
-        self.recording.samples.iter().filter(of).filter(|sample| sample.kind != SampleKind::OnCpu)
+        self.recording.samples.iter().filter(of).filter(|sample| !self.is_named(sample.metric, CPU))
     }
 
     /// The probability that each sampled sleep of a thread below one of its functions had of being sampled.
@@ -112,25 +132,28 @@ impl Recorded {
             let named = frames.filter_map(|frame| self.recording.frames.get(frame).symbol.as_ref());
             named.into_iter().any(|symbol| symbol.name == function)
         };
-        let of = |sample: &Sample| match sample.kind {
-            SampleKind::OffCpu(OffCpu { reason: Reason::Blocked, probability, .. }) => Some(probability),
-            _ => None,
-        };
-        self.sleeps(tid).filter(|sample| calls(sample)).filter_map(of).collect()
+        let blocked = self.sleeps(tid).filter(|sample| self.is_named(sample.metric, BLOCKED));
+        blocked.filter(|sample| calls(sample)).map(|sample| sample.probability).collect()
     }
 
     /// Whether nothing at all of a process is in it: neither samples nor totals.
     pub fn is_without(&self, pid: i32) -> bool {
-        let threads = &self.profile.threads;
-        let totals =
-            self.profile.totals.iter().filter(|row| threads[row.thread.0 as usize].pid.0 == pid.cast_unsigned());
-        !self.profile.samples.iter().any(|sample| self.pid(sample) == pid) && totals.count() == 0
+        let of_totals =
+            self.counted_threads().filter(|thread| self.profile.thread(*thread).pid.0 == pid.cast_unsigned());
+        !self.profile.samples.iter().any(|sample| self.pid(sample) == pid) && of_totals.count() == 0
+    }
+
+    fn counted_threads(&self) -> impl Iterator<Item = ThreadIdx> {
+        self.profile.counters.iter().filter_map(|row| match row.scope {
+            Scope::Thread(thread) => Some(thread),
+            _ => None,
+        })
     }
 
     /// Fails where something of a process is in it that is none of these: samples or totals.
     pub fn is_only_of(&self, pids: &[i32]) -> Result<()> {
         let of_samples = self.profile.samples.iter().map(|sample| sample.thread);
-        let of_totals = self.profile.totals.iter().map(|row| row.thread);
+        let of_totals = self.counted_threads();
         let others: BTreeSet<_> = of_samples
             .chain(of_totals)
             .map(|thread| self.profile.thread(thread))
@@ -153,10 +176,6 @@ impl Recorded {
         Ok(())
     }
 
-    fn totals_of(&self, tid: i32) -> impl Iterator<Item = &ThreadTotals> {
-        self.profile.totals.iter().filter(move |row| self.profile.thread(row.thread).tid.0 == tid.cast_unsigned())
-    }
-
     /// The threads of a sample's wake chain from the sleeper on, if the chain ends in an interrupt; else none.
     pub fn wake_chain(&self, sample: &Weighted) -> Vec<i32> {
         let mut hops = Vec::new();
@@ -165,7 +184,7 @@ impl Recorded {
             hops.push(self.tid(sample));
             match sample.wake {
                 Some(wake) if wake.interrupt || self.runs_timers(wake.waker) => return hops,
-                Some(wake) => next = wake.waker_sleep.map(|row| &self.profile.samples[row as usize]),
+                Some(wake) => next = wake.waker_sleep.map(|row| &self.profile.samples[row.index()]),
                 None => break,
             }
         }
@@ -199,9 +218,4 @@ impl Recorded {
         let frames = sample.stack.into_iter().flat_map(|stack| self.profile.functions(stack));
         frames.filter(move |frame| frame.kind == side).map(|frame| frame.name.as_str())
     }
-}
-
-/// Whether a sample is of time on a CPU.
-pub fn on_cpu(sample: &Weighted) -> bool {
-    sample.metric == Metric::OnCpu
 }

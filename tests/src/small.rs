@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use quell::profile::{
-    Cost, Frame, FrameId, FrameTable, Governing, HostFacts, Location, Losses, Meta, Module, ModuleTable, OffCpu,
-    ProbeCost, Reason, Recording, SCHEMA_VERSION, Sample, SampleKind, StackId, StackTable, Symbol, SymbolizeStats,
-    Target, ThreadIdx, ThreadTable, ThreadTotals, Wake,
+use quell::recording::example::{self, BLOCKED, CPU, Example, IO_WAIT, PREEMPTED};
+use quell::recording::{
+    Cost, FileNumbers, Frame, FrameId, FrameTable, Governing, InlinedFunction, Label, Location, Losses, Meta, Module,
+    ProbeCost, Recording, Sample, SampleIdx, Scope, SourceLine, StackId, Symbol, SymbolizeStats, ThreadIdx, Wake,
 };
-use quell::units::{Addr, Bytes, CpuId, Nanos, Pid, Tid};
+use quell::units::{Addr, Bytes, CpuId, Nanos, Pid};
 
 /// Where the committed recording is.
 #[must_use]
@@ -17,14 +17,15 @@ pub fn path() -> PathBuf {
 }
 
 /// A web server that computes, waits for a lock, for a database and for its disk: on-CPU samples, sleeps of every
-/// reason, sampled with certainty and not, wake-ups by threads (in a chain of two hops) and by an interrupt, a thread
-/// that never wakes, one that was never sampled, code without a name and code in no file, and losses.
+/// metric, sampled with certainty and not, wakeups by threads (in a chain of two hops) and by an interrupt, a thread
+/// that never wakes, one that was never sampled, code without a name and code in no file, an inlined function, labels,
+/// processes of which much and little is known, a distribution, and losses.
 #[must_use]
 pub fn recording() -> Recording {
-    let mut frames = FrameTable::default();
-    let mut modules = ModuleTable::default();
-    let mut kernel =
-        |addr: u64, name: &str| push(&mut frames, Location::Kernel(Addr(0xffff_ffff_8100_0000 + addr)), name);
+    let mut example = Example::new();
+    example.recording.meta = meta();
+    let Recording { frames, modules, .. } = &mut example.recording;
+    let mut kernel = |addr: u64, name: &str| push(frames, Location::Kernel(Addr(0xffff_ffff_8100_0000 + addr)), name);
     let schedule = kernel(0x10, "schedule");
     let futex = kernel(0x20, "futex_wait_queue");
     let io = kernel(0x30, "io_schedule");
@@ -35,10 +36,11 @@ pub fn recording() -> Recording {
     let copy = kernel(0x80, "copy_to_user");
     let web = modules.push(Module {
         path: PathBuf::from("/usr/bin/web"),
+        file: Some(FileNumbers { major: 8, minor: 1, inode: 1_234 }),
         build_id: Some("00112233445566778899aabbccddeeff00112233".to_owned()),
     });
-    let libc = modules.push(Module { path: PathBuf::from("/usr/lib/libc.so.6"), build_id: None });
-    let mut user = |module, offset, name: &str| push(&mut frames, Location::Module { module, offset }, name);
+    let libc = modules.push(Module { path: PathBuf::from("/usr/lib/libc.so.6"), file: None, build_id: None });
+    let mut user = |module, offset, name: &str| push(frames, Location::Module { module, offset }, name);
     let main = user(web, 0x1000, "web::main");
     let serve = user(web, 0x2000, "web::serve::<[u8; 64]>");
     let encode = user(web, 0x3000, "web::encode");
@@ -46,10 +48,12 @@ pub fn recording() -> Recording {
     let encode_later = user(web, 0x3010, "web::encode");
     let lock = user(libc, 0x4000, "pthread_mutex_lock");
     let unlock = user(libc, 0x4100, "pthread_mutex_unlock");
+    let source = SourceLine { file: Some("nptl/lowlevellock.h".to_owned()), line: Some(30) };
+    frames.add_inlined(lock, InlinedFunction { name: "lll_lock".to_owned(), source });
     let nameless = frames.intern(Location::Module { module: libc, offset: 0x5000 });
     let jit = frames.intern(Location::Unmapped { pid: Pid(100), addr: Addr(0x7f00_0000_1000) });
 
-    let mut stacks = StackTable::default();
+    let stacks = &mut example.recording.stacks;
     let mut stack = |frames: &[FrameId]| stacks.intern_all(frames.iter().copied()).expect("at least one frame");
     let encoding = stack(&[main, serve, encode]);
     let encoding_later = stack(&[main, serve, encode_later]);
@@ -62,97 +66,80 @@ pub fn recording() -> Recording {
     let preempted = stack(&[main, serve, encode, preempt, schedule]);
     let interrupted = stack(&[main, serve, encode, timer]);
 
-    let mut threads = ThreadTable::default();
-    let mut thread = |pid, tid, name: &str| {
-        let mut comm = [0; 16];
-        comm[..name.len()].copy_from_slice(name.as_bytes());
-        threads.intern(Pid(pid), Tid(tid), comm)
-    };
-    let first = thread(100, 100, "web");
-    let second = thread(100, 101, "web");
-    let database = thread(200, 200, "database");
-    let idle = thread(300, 300, "idle helper");
-    let unseen = thread(400, 400, "short;lived");
+    let first = example.thread(100, 100, "web");
+    let second = example.thread(100, 101, "web");
+    let database = example.thread(200, 200, "database");
+    let idle = example.thread(300, 300, "idle helper");
+    let unseen = example.thread(400, 400, "short;lived");
+    describe_processes(&mut example.recording);
+    let request = Label { key: "request".to_owned(), value: "GET /".to_owned() };
+    let labels = example.recording.labels.intern(vec![request]);
 
-    let blocked = |probability, wake| off_cpu(Reason::Blocked, probability, wake);
-    let by = |waker, stack, waker_sleep| Some(Wake { waker, stack: Some(stack), waker_sleep });
-    let samples = vec![
-        sample(10, first, Some(encoding), 10_101, SampleKind::OnCpu),
-        sample(20, first, Some(encoding_later), 10_101, SampleKind::OnCpu),
-        sample(30, second, Some(copying), 10_101, SampleKind::OnCpu),
-        sample(40, second, Some(in_jit), 10_101, SampleKind::OnCpu),
-        sample(45, database, None, 10_101, SampleKind::OnCpu),
-        sample(50, database, Some(reading), 4_000, off_cpu(Reason::IoWait, 1.0, by(first, interrupted, None))),
-        sample(52, second, Some(locking), 3_000, blocked(0.5, by(database, unlocking, Some(5)))),
-        sample(55, first, Some(locking), 6_000, blocked(0.25, by(second, unlocking, Some(6)))),
-        sample(60, first, Some(preempted), 250, off_cpu(Reason::Preempted, 0.125, None)),
-        sample(70, first, Some(polling), 8_000, blocked(1.0, by(first, interrupted, None))),
-        sample(0, idle, Some(polling), 100_000, still()),
-    ];
-    let totals = |thread, count: [u64; 3], micros: [u64; 3]| ThreadTotals {
-        thread,
-        count,
-        time: micros.map(|micros| Nanos(micros * 1_000)),
+    let by = |waker, stack, waker_sleep: Option<u32>| {
+        Some(Wake { waker, stack: Some(stack), waker_sleep: waker_sleep.map(SampleIdx::new) })
     };
-    Recording {
-        meta: meta(),
-        modules,
-        frames,
-        stacks,
-        threads,
-        samples,
-        totals: vec![
-            totals(first, [5, 9, 0], [36_000, 1_800, 0]),
-            totals(second, [2, 0, 0], [6_600, 0, 0]),
-            totals(database, [0, 0, 1], [0, 0, 4_000]),
-            totals(unseen, [3, 0, 0], [900, 0, 0]),
-        ],
+    let mut add = |millis: u64, metric, thread: ThreadIdx, stack: Option<StackId>, micros: u64| {
+        let sample = Sample::new(example.metric(metric), thread, Nanos(millis * 1_000_000), micros * 1_000);
+        let runqueue = (metric != CPU).then_some(Nanos(12_000));
+        example.recording.samples.push(Sample { cpu: CpuId(thread.row() % 2), stack, runqueue, ..sample });
+        example.recording.samples.len() - 1
+    };
+    let computes = add(10, CPU, first, Some(encoding), 10_101);
+    add(20, CPU, first, Some(encoding_later), 10_101);
+    add(30, CPU, second, Some(copying), 10_101);
+    add(40, CPU, second, Some(in_jit), 10_101);
+    add(45, CPU, database, None, 10_101);
+    let reads = add(50, IO_WAIT, database, Some(reading), 4_000);
+    let [waits, waits_too] = [(52, second, 3_000), (55, first, 6_000)]
+        .map(|(at, thread, micros)| add(at, BLOCKED, thread, Some(locking), micros));
+    let is_preempted = add(60, PREEMPTED, first, Some(preempted), 250);
+    let polls = add(70, BLOCKED, first, Some(polling), 8_000);
+    let sleeps = add(0, BLOCKED, idle, Some(polling), 100_000);
+    let samples = &mut example.recording.samples;
+    samples[computes].labels = labels;
+    samples[reads].wake = by(first, interrupted, None);
+    (samples[waits].probability, samples[waits].wake) = (0.5, by(database, unlocking, Some(5)));
+    (samples[waits_too].probability, samples[waits_too].wake) = (0.25, by(second, unlocking, Some(6)));
+    (samples[is_preempted].probability, samples[is_preempted].runqueue) = (0.125, Some(Nanos(250_000)));
+    samples[polls].wake = by(first, interrupted, None);
+    (samples[sleeps].ongoing, samples[sleeps].runqueue) = (true, Some(Nanos(0)));
+
+    for (metric, thread, count, micros) in [
+        (BLOCKED, first, 5, 36_000),
+        (PREEMPTED, first, 9, 1_800),
+        (BLOCKED, second, 2, 6_600),
+        (IO_WAIT, database, 1, 4_000),
+        (BLOCKED, unseen, 3, 900),
+    ] {
+        example.counter(metric, Scope::Thread(thread), count, micros * 1_000);
     }
+    example.histogram(PREEMPTED, Scope::Cpu(CpuId(0)), &[(200_000, 8), (250_000, 1)]);
+    example.recording
+}
+
+fn describe_processes(recording: &mut Recording) {
+    let web = recording.processes.find(Pid(100)).expect("a process of a thread");
+    let web = recording.processes.get_mut(web);
+    web.command_line = Some(vec!["web".to_owned(), "--port=80".to_owned()]);
+    web.executable = Some(PathBuf::from("/usr/bin/web"));
+    let container = "0123456789abcdef".repeat(4);
+    web.cgroup = Some(format!("/system.slice/docker-{container}.scope"));
+    web.container = Some(container);
+    web.user = Some(33);
+    let database = recording.processes.find(Pid(200)).expect("a process of a thread");
+    recording.processes.get_mut(database).user = Some(0);
 }
 
 fn push(frames: &mut FrameTable, location: Location, name: &str) -> FrameId {
-    frames.push(Frame { location, symbol: Some(Symbol { name: name.to_owned(), offset: 4 }) })
-}
-
-fn sample(millis: u64, thread: ThreadIdx, stack: Option<StackId>, micros: u64, kind: SampleKind) -> Sample {
-    let cpu = CpuId(thread.0 % 2);
-    Sample { time: Nanos(millis * 1_000_000), cpu, thread, stack, value: Nanos(micros * 1_000), kind }
-}
-
-fn off_cpu(reason: Reason, probability: f64, wake: Option<Wake>) -> SampleKind {
-    SampleKind::OffCpu(OffCpu { reason, probability, runqueue: Nanos(12_000), still: false, wake })
-}
-
-fn still() -> SampleKind {
-    SampleKind::OffCpu(OffCpu {
-        reason: Reason::Blocked,
-        probability: 1.0,
-        runqueue: Nanos(0),
-        still: true,
-        wake: None,
-    })
+    frames.push(Frame { symbol: Some(Symbol { name: name.to_owned(), offset: 4 }), ..Frame::new(location) })
 }
 
 fn meta() -> Meta {
     Meta {
-        schema: SCHEMA_VERSION,
-        quell: "0.1.0".to_owned(),
         command_line: ["quell", "record", "-a", "-d", "100ms"].map(str::to_owned).to_vec(),
-        target: Target::All,
-        cpus: [CpuId(0), CpuId(1)].into_iter().collect(),
-        host: HostFacts {
-            hostname: "example".to_owned(),
-            kernel: "6.18.0".to_owned(),
-            arch: "x86_64".to_owned(),
-            cpus: [CpuId(0), CpuId(1)].into_iter().collect(),
-        },
-        start_realtime: Nanos(1_700_000_000_000_000_000),
         start_monotonic: Nanos(5_000_000_000),
         duration: Nanos(100_000_000),
-        frequency: 99,
-        every_event: false,
         remarks: vec!["cpu: no hardware counters, sampled by the cpu clock".to_owned()],
-        exit_code: None,
         idle: BTreeMap::from([(CpuId(0), 0.25), (CpuId(1), 0.5)]),
         cost: Cost {
             probes: vec![ProbeCost {
@@ -168,6 +155,7 @@ fn meta() -> Meta {
         },
         losses: Losses { ring_full: 3, no_kernel_stack: 1, ..Losses::default() },
         symbols: SymbolizeStats { named: 15, unnamed: BTreeMap::from([("no file".to_owned(), 2)]) },
-        governing: Governing { budget: Some(0.01), changes: Vec::new(), over_budget: false },
+        governing: Governing { budget: Some(0.01), ..Governing::default() },
+        ..example::meta()
     }
 }

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, gettid};
-use quell::profile::Target;
+use quell::recording::Target;
 use quell_tests::agent::{self, Workdir};
 use quell_tests::fixture::{self, Burned, Fixture};
 use quell_tests::recorded::Recorded;

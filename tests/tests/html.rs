@@ -4,117 +4,78 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use quell::profile::{
-    FrameId, FrameKind, Losses, Meta, Metric, NamedFrame, Profile, Reason, StackId, StackTable, Thread, ThreadIdx,
-    ThreadTotals, WakeLink, Weighted, Window,
-};
+use quell::profile::{Profile, Selection, Window, build};
+use quell::recording::example::{self, BLOCKED, CPU, Example, PREEMPTED};
+use quell::recording::{Losses, Meta, MetricKind, MetricSpec, ProbeCost, SampleIdx, Scope, Unit, Wake};
 use quell::report::Sink;
 use quell::report::html::Html;
-use quell::units::{CpuId, Nanos, Pid, Tid};
+use quell::units::{Bytes, CpuId, Nanos};
 
 const SECOND: u64 = 1_000_000_000;
 
-#[derive(Default)]
-struct Builder {
-    frames: Vec<NamedFrame>,
-    stacks: StackTable,
-}
-
-impl Builder {
-    /// Frames from the outermost, as `thread user_function kernel:function`.
-    fn stack(&mut self, path: &str) -> StackId {
-        let mut ids = Vec::new();
-        for (place, name) in path.split_whitespace().enumerate() {
-            let (name, module, kind) = match (place, name.strip_prefix("kernel:")) {
-                (0, _) => (name, "", FrameKind::Label),
-                (_, Some(name)) => (name, "[kernel]", FrameKind::Kernel),
-                (_, None) => (name, "app", FrameKind::User),
-            };
-            let frame = NamedFrame { name: name.to_owned(), module: module.to_owned(), kind };
-            let row = self.frames.iter().position(|known| *known == frame).unwrap_or_else(|| {
-                self.frames.push(frame);
-                self.frames.len() - 1
-            });
-            ids.push(FrameId(row as u32));
-        }
-        self.stacks.intern_all(ids).expect("a stack has frames")
-    }
-}
-
 /// Two seconds on CPU in `parse`, in the first second of the capture, and one in `send`; `worker` sleeps for three
 /// seconds and is woken by `relay`, which an interrupt that fell on `innocent` had woken.
-fn profile() -> Profile {
-    let mut build = Builder::default();
-    let parse = build.stack("worker main handle parse");
-    let again = build.stack("worker main handle parse handle parse");
-    let send = build.stack("relay loop send kernel:tcp_sendmsg");
-    let wait = build.stack("worker main recv kernel:futex_wait kernel:__schedule");
-    let relay_wait = build.stack("relay loop kernel:epoll_wait kernel:__schedule");
-    let relay_wakes = build.stack("relay loop unlock kernel:futex_wake kernel:try_to_wake_up");
-    let interrupt = build.stack("innocent bystander_code kernel:asm_common_interrupt kernel:nvme_irq");
-    let at = |time, thread, stack, metric, value: u64, variance| Weighted {
-        time: Nanos(time),
-        duration: Nanos(value),
-        cpu: CpuId(0),
-        thread: ThreadIdx(thread),
-        stack: Some(stack),
-        metric,
-        value: value as f64,
-        variance,
-        wake: None,
-    };
-    let blocked = Metric::OffCpu(Reason::Blocked);
-    let link = |waker, stack, interrupt, waker_sleep| {
-        Some(WakeLink { waker: ThreadIdx(waker), stack: Some(stack), interrupt, waker_sleep })
-    };
-    let mut samples = vec![
-        at(SECOND / 2, 0, parse, Metric::OnCpu, SECOND, 0.0),
-        at(SECOND / 2, 0, again, Metric::OnCpu, SECOND, 0.0),
-        at(3 * SECOND, 1, send, Metric::OnCpu, SECOND, 0.0),
-        at(2 * SECOND, 1, relay_wait, blocked, SECOND / 2, 0.0),
-        at(SECOND, 0, wait, blocked, 3 * SECOND, 1e16),
-        at(0, 0, parse, Metric::OffCpu(Reason::Preempted), SECOND / 4, 0.0),
-    ];
-    samples[3].wake = link(2, interrupt, true, None);
-    samples[4].wake = link(1, relay_wakes, false, Some(3));
-    let thread = |tid, comm: &str| Thread { pid: Pid(7), tid: Tid(tid), comm: comm.to_owned() };
-    Profile {
-        meta: meta(),
-        frames: build.frames,
-        stacks: build.stacks,
-        window: Window::default(),
-        threads: vec![thread(71, "worker"), thread(72, "relay"), thread(73, "innocent")],
-        samples,
-        totals: vec![ThreadTotals {
-            thread: ThreadIdx(0),
-            count: [1, 40, 0],
-            time: [Nanos(3 * SECOND), Nanos(SECOND / 5), Nanos(0)],
-        }],
+fn recorded() -> Example {
+    let mut example = Example::new();
+    example.recording.meta = meta();
+    let [worker, relay, innocent] =
+        [(71, "worker"), (72, "relay"), (73, "innocent")].map(|(tid, name)| example.thread(7, tid, name));
+    let [parse, again, send, wait, relay_wait, relay_wakes, interrupt] = [
+        "app main handle parse",
+        "app main handle parse handle parse",
+        "app loop send kernel:tcp_sendmsg",
+        "app main recv kernel:futex_wait",
+        "app loop kernel:epoll_wait",
+        "app loop unlock kernel:futex_wake kernel:try_to_wake_up",
+        "app bystander_code kernel:asm_common_interrupt kernel:nvme_irq",
+    ]
+    .map(|path| example.stack(path));
+    for (time, metric, thread, stack, value) in [
+        (SECOND / 2, CPU, worker, parse, SECOND),
+        (SECOND / 2, CPU, worker, again, SECOND),
+        (3 * SECOND, CPU, relay, send, SECOND),
+        (2 * SECOND, BLOCKED, relay, relay_wait, SECOND / 2),
+        (SECOND, BLOCKED, worker, wait, 3 * SECOND),
+        (0, PREEMPTED, worker, parse, SECOND / 4),
+    ] {
+        example.sample(metric, thread, stack, value).time = Nanos(time);
     }
+    let samples = &mut example.recording.samples;
+    samples[3].wake = Some(Wake { waker: innocent, stack: Some(interrupt), waker_sleep: None });
+    let waker_sleep = Some(SampleIdx::new(3));
+    samples[4].wake = Some(Wake { waker: relay, stack: Some(relay_wakes), waker_sleep });
+    example.counter(BLOCKED, Scope::Thread(worker), 1, 3 * SECOND);
+    example.counter(PREEMPTED, Scope::Thread(worker), 40, SECOND / 4);
+    example
+}
+
+fn profile() -> Profile {
+    let mut profile = build(&recorded().recording, &Selection::default());
+    // 100 ms of standard error.
+    profile.samples[4].variance = 1e16;
+    profile
 }
 
 fn meta() -> Meta {
-    let meta = serde_json::json!({
-        "schema": 1, "quell": "0.1.0", "command_line": ["quell", "record", "-a"], "target": "all", "cpus": "0-1",
-        "host": { "hostname": "testhost", "kernel": "6.18.0", "arch": "x86_64", "cpus": "0-1" },
-        "start_realtime": 1_700_000_000_000_000_000_u64, "start_monotonic": 1, "duration": 4 * SECOND, "frequency": 99,
-        "every_event": false, "remarks": ["</script><b>no markup</b>"], "exit_code": null, "idle": { "0": 0.25 },
-        "cost": {
-            "probes": [
-                { "probe": "cpu", "mechanism": "perf_event cpu-clock", "events": 3, "nanos_per_event": 812.0 },
-                { "probe": "offcpu", "mechanism": "tp_btf sched_switch", "events": 9, "nanos_per_event": null }
-            ],
-            "agent_cpu": 1_000_000, "cpu_share": 0.004, "map_memory": 1_048_576, "agent_memory": 20_971_520
-        },
-        "losses": {
-            "ring_full": 17, "thread_table_full": 0, "targets_full": 0, "no_kernel_stack": 0, "no_user_stack": 0,
-            "truncated_user_stacks": 0, "deep_stacks": 0, "unmatched_sleeps": 2, "unknown_records": 0,
-            "lost_mappings": 0
-        },
-        "symbols": { "named": 12, "unnamed": {} },
-        "governing": { "budget": 0.01, "changes": [], "over_budget": false }
-    });
-    serde_json::from_value(meta).expect("a Meta")
+    let cost = |probe: &str, mechanism: &str, events, nanos_per_event| ProbeCost {
+        probe: probe.to_owned(),
+        mechanism: mechanism.to_owned(),
+        events,
+        nanos_per_event,
+    };
+    let mut meta = example::meta();
+    meta.host.hostname = "testhost".to_owned();
+    meta.duration = Nanos(4 * SECOND);
+    meta.remarks = vec!["</script><b>no markup</b>".to_owned()];
+    meta.idle = [(CpuId(0), 0.25)].into();
+    meta.cost.probes =
+        vec![cost("cpu", "perf_event cpu-clock", 3, Some(812.0)), cost("offcpu", "tp_btf sched_switch", 9, None)];
+    (meta.cost.agent_cpu, meta.cost.cpu_share) = (Nanos(1_000_000), 0.004);
+    (meta.cost.map_memory, meta.cost.agent_memory) = (Bytes(1 << 20), Bytes(20 << 20));
+    meta.losses = Losses { ring_full: 17, unmatched_sleeps: 2, ..Losses::default() };
+    meta.symbols.named = 12;
+    meta.governing.budget = Some(0.01);
+    meta
 }
 
 /// What a page shows after its scripts have run.
@@ -225,19 +186,19 @@ fn the_page_shows_what_the_profile_holds() {
     assert!(on.text("facts").contains("Idle CPUs CPU 0 25.0 %"), "{}", on.text("facts"));
     assert_eq!(on.text("sum"), "On-CPU 3.00 s, 3 samples");
 
-    let off = browser.open("metric=off");
+    let off = browser.open("probe=offcpu");
     assert_eq!(off.text("sum"), "Off-CPU 3.75 s ± 100 ms, 3 samples");
-    let preempted = browser.open("metric=off&reasons=preempted");
+    let preempted = browser.open("probe=offcpu&metrics=offcpu.preempted");
     assert_eq!(preempted.text("sum"), "Off-CPU (preempted) 250 ms, 1 sample");
 
-    let window = browser.open("metric=off&from=2&to=3");
+    let window = browser.open("probe=offcpu&from=2&to=3");
     assert!(window.text("selection").contains("window 2.00 s to 3.00 s (1.00 s)"), "{}", window.text("selection"));
     assert!(window.text("sum").starts_with("Off-CPU 1.50 s"), "a third of one sleep and all of another");
 
     let thread = browser.open("thread=comm:relay");
     assert_eq!(thread.text("sum"), "On-CPU 1.00 s, 1 sample");
     let nothing = browser.open("from=1&to=2");
-    assert_eq!(nothing.text("view"), "No on-CPU samples in the selected window.");
+    assert_eq!(nothing.text("view"), "No On-CPU samples in the selected window.");
 }
 
 #[test]
@@ -250,15 +211,15 @@ fn a_window_is_dragged_on_the_time_axis_moved_by_keys_and_cleared() {
         mouse(line, 'pointermove', place(0.6), 20);
         mouse(line, 'pointermove', place(0.75), 20);
         mouse(line, 'pointerup', place(0.75), 20);";
-    let dragged = browser.open_and("metric=off", drag);
+    let dragged = browser.open_and("probe=offcpu", drag);
     assert!(dragged.text("sum").starts_with("Off-CPU 1.5"), "{}", dragged.text("sum"));
     assert!(dragged.text("selection").contains("window 2.00 s to 3.0"), "{}", dragged.text("selection"));
 
-    let cleared = browser.open_and("metric=off", &format!("{drag} mouse(line, 'dblclick', 300, 20);"));
+    let cleared = browser.open_and("probe=offcpu", &format!("{drag} mouse(line, 'dblclick', 300, 20);"));
     assert_eq!(cleared.text("selection"), "Off-CPU 3.75 s ± 100 ms, 3 samples whole capture");
-    let escaped = browser.open_and("metric=off", &format!("{drag} key(document.body, 'Escape');"));
+    let escaped = browser.open_and("probe=offcpu", &format!("{drag} key(document.body, 'Escape');"));
     assert_eq!(escaped.text("selection"), cleared.text("selection"));
-    let moved = browser.open_and("metric=off&from=2&to=3", "key(document.getElementById('timeline'), 'ArrowRight');");
+    let moved = browser.open_and("probe=offcpu&from=2&to=3", "key(document.getElementById('timeline'), 'ArrowRight');");
     assert!(moved.text("selection").contains("window 2.04 s to 3.04 s"), "{}", moved.text("selection"));
 }
 
@@ -325,7 +286,7 @@ fn a_function_stands_between_its_callers_and_callees_and_recursion_counts_once()
 fn estimates_stand_beside_exact_totals() {
     let Some(browser) = Browser::new(&profile()) else { return };
     let table = browser.open("view=threads").text("view");
-    assert!(table.contains("worker 1 2.00 s 3.00 s ± 100 ms 3.00 s 1 250 ms 200 ms 40"), "{table}");
+    assert!(table.contains("worker 1 2.00 s 3.00 s ± 100 ms 3.00 s 1 250 ms 250 ms 40"), "{table}");
 }
 
 #[test]
@@ -392,15 +353,69 @@ fn a_budget_that_was_missed_by_a_little_is_said_so() {
 fn what_was_not_recorded_is_said() {
     let mut profile = profile();
     profile.samples.clear();
-    profile.meta.cost.probes.remove(1);
     profile.meta.losses = Losses::default();
     profile.meta.remarks.clear();
     let Some(browser) = Browser::new(&profile) else { return };
-    let off = browser.open("metric=off");
-    assert_eq!(off.text("view"), "No off-CPU samples in this capture: the offcpu probe was not recorded.");
+    let off = browser.open("probe=offcpu");
+    assert_eq!(off.text("view"), "No Off-CPU samples in this capture: the offcpu probe ran and took none.");
     assert_eq!(off.text("losses"), "Nothing lost.");
     let on = browser.open("");
-    assert_eq!(on.text("view"), "No on-CPU samples in this capture: the cpu probe ran and took none.");
+    assert_eq!(on.text("view"), "No On-CPU samples in this capture: the cpu probe ran and took none.");
+    // A link of another page: what is not here is passed over.
+    let other = browser.open("probe=heap&metrics=heap.bytes&view=histograms");
+    assert_eq!(other.text("view"), "No histogram in this selection.");
+}
+
+/// A probe that no script knows: its tab, its metrics by their units, its lane, and its distributions.
+#[test]
+fn any_probe_has_its_tab_its_metrics_and_its_histograms() {
+    let mut example = recorded();
+    let metric = |name, label, unit, kind| MetricSpec { name, label, unit, kind };
+    example.add_probe(
+        "test.locks",
+        "Locks",
+        &[
+            metric("test.locks.wait", "wait", Unit::Nanoseconds, MetricKind::Interval),
+            metric("test.locks.held", "held", Unit::Nanoseconds, MetricKind::Interval),
+            metric("test.locks.memory", "memory", Unit::Bytes, MetricKind::Instant),
+            metric("test.locks.spins", "spins", Unit::Count, MetricKind::Instant),
+        ],
+    );
+    let worker = example.thread(7, 71, "worker");
+    let stack = example.stack("app main lock");
+    for (metric, value) in [
+        ("test.locks.wait", 1_500_000_000),
+        ("test.locks.held", 500_000_000),
+        ("test.locks.memory", 3 << 20),
+        ("test.locks.spins", 12_345),
+    ] {
+        example.sample(metric, worker, stack, value);
+    }
+    example.counter("test.locks.spins", Scope::Thread(worker), 7, 12_345);
+    example.histogram("test.locks.wait", Scope::Cpu(CpuId(0)), &[(1_000, 98), (50_000, 2)]);
+    example.histogram("test.locks.wait", Scope::Cpu(CpuId(1)), &[(1_000, 100)]);
+    let Some(browser) = Browser::new(&build(&example.recording, &Selection::default())) else { return };
+
+    assert_eq!(browser.open("").text("probes"), "On-CPU Off-CPU Locks");
+    let locks = browser.open("probe=test.locks");
+    assert_eq!(locks.text("sum"), "Locks (wait, held) 2.00 s, 2 samples");
+    assert_eq!(locks.text("metrics"), "wait held memory spins");
+    let memory = browser.open("probe=test.locks&metrics=test.locks.memory,test.locks.spins");
+    assert_eq!(memory.text("sum"), "Locks (memory) 3.0 MiB, 1 sample", "units are not added up");
+    let spins = browser.open("probe=test.locks&metrics=test.locks.spins&view=functions");
+    assert!(spins.text("view").contains("lock app 12,345 100 % 12,345 100 % 1"), "{}", spins.text("view"));
+    let clicked =
+        browser.open_and("probe=test.locks", "document.querySelector('[data-name=\"test.locks.memory\"]').click();");
+    assert_eq!(clicked.text("sum"), memory.text("sum"));
+    let threads = browser.open("view=threads").text("view");
+    assert!(threads.contains("Locks: wait Locks: held Locks: memory Locks: spins"), "{threads}");
+    assert!(threads.contains("1.50 s 500 ms 3.0 MiB 12,345 12,345 7"), "{threads}");
+
+    let histogram = browser.open("view=histograms").text("view");
+    assert!(histogram.contains("Locks: wait: all, 200 events"), "{histogram}");
+    assert!(histogram.contains("CPU 0 100 1.01 us 1.01 us 50.2 us 50.2 us 50.2 us"), "{histogram}");
+    let scope = browser.open("view=histograms&scope=CPU+1").text("histogram");
+    assert_eq!(scope, "Locks: wait: CPU 1, 100 events");
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use quell::profile::{OffCpu, Reason, SampleKind, Weighted};
+use quell::profile::Weighted;
+use quell::recording::example::CPU;
 use quell_tests::agent::{Ended, Workdir};
 use quell_tests::fixture::{Blocked, BlockedPath, Fixture};
-use quell_tests::recorded::{Recorded, on_cpu};
+use quell_tests::recorded::Recorded;
 use quell_tests::{kernel, turns};
 
 /// What two clocks of one wait may differ by, in nanoseconds, beside any chance: 2 % of it, and what lies between the
@@ -35,7 +36,9 @@ fn capture(dir: &Workdir, seconds: &str, flags: &[&str]) -> Result<(Recorded, [B
 /// Off-CPU time of a thread that is not below any function that the fixture times: it was preempted between two.
 fn between(recorded: &Recorded, tid: i32, paths: &[&BlockedPath]) -> f64 {
     let outside = |sample: &_| !paths.iter().any(|path| recorded.calls(sample, &path.function));
-    let all = recorded.estimate(|sample| !on_cpu(sample) && recorded.tid(sample) == tid && outside(sample)).nanos;
+    let all = recorded
+        .estimate(|sample| !recorded.is_of(sample, CPU) && recorded.tid(sample) == tid && outside(sample))
+        .nanos;
     all - not_sampled(recorded, tid)
 }
 
@@ -56,17 +59,13 @@ fn compare_totals(recorded: &Recorded, blocked: &Blocked) {
     }
     for (tid, paths) in threads {
         let total = recorded.total(tid) as f64;
-        let sum = recorded.estimate(|sample| !on_cpu(sample) && recorded.tid(sample) == tid).nanos;
+        let sum = recorded.estimate(|sample| !recorded.is_of(sample, CPU) && recorded.tid(sample) == tid).nanos;
         assert!((sum / total - 1.0).abs() < 1e-6, "thread {tid}: samples of {sum} ns, exact {total} ns\n{paths:?}");
         let inside = total - between(recorded, tid, &paths);
         let truth: u64 = paths.iter().map(|path| path.off_cpu_ns).sum();
         let allowed: f64 = paths.iter().map(|path| tolerance(path.off_cpu_ns, path.count)).sum();
         let said = || {
-            let totals = recorded
-                .profile
-                .totals
-                .iter()
-                .filter(|row| recorded.profile.thread(row.thread).tid.0 == tid.cast_unsigned());
+            let totals = recorded.counters_of(tid);
             format!("{paths:?}\n{:?}\n{:?}", totals.collect::<Vec<_>>(), recorded.recording.meta.losses)
         };
         assert!((inside - truth as f64).abs() < allowed, "thread {tid}: {inside} ns, truth {truth} ns\n{}", said());
@@ -112,9 +111,9 @@ struct Drawn {
 
 impl Drawn {
     fn add(&mut self, recorded: &Recorded, tid: i32) {
-        self.slept += Reason::ALL.into_iter().map(|reason| recorded.count_for(tid, reason)).sum::<u64>();
+        self.slept += recorded.count(tid);
         for sample in recorded.sleeps(tid) {
-            let SampleKind::OffCpu(OffCpu { probability, .. }) = sample.kind else { continue };
+            let probability = sample.probability;
             *(if probability < 1.0 { &mut self.chosen } else { &mut self.certain }) += 1;
             self.stands_for += probability.recip();
             self.variance += (1.0 - probability) / probability.powi(2);

@@ -14,10 +14,10 @@ use crate::bpf::{BpfObject, Maps, ProbeError, Record, Rings, settings};
 use crate::host::{self, Btf, Helpers};
 use crate::inspect::Children;
 use crate::probe::{Availability, Probe, ProbeConfig, RunningProbe};
-use crate::profile::{
-    Cost, Governing, HostFacts, Losses, Meta, ProbeCost, Recording, SCHEMA_VERSION, ScaleChange, SymbolizeStats, Target,
+use crate::recording::{
+    Cost, Governing, HostFacts, LabelTable, Losses, Meta, ProbeCost, Recording, RecordingBuilder, SCHEMA_VERSION,
+    ScaleChange, SymbolizeStats, Target,
 };
-use crate::recording::RecordingBuilder;
 use crate::symbolize::{AddressSpaces, MappingEvent, MappingEvents};
 use crate::units::{Bytes, CpuId, CpuSet, Nanos, Pid};
 
@@ -127,7 +127,12 @@ impl Session {
         let started = start_probes(&config.probes, &mut object, &probe_config, &mut remarks)?;
         // Loading takes a while: the capture begins when everything is attached. What was seen before counts as seen now.
         let (begin, begin_realtime) = (now(), clock(ClockId::CLOCK_REALTIME));
-        let running = begin_probes(started, &mut object, begin, &mut remarks)?;
+        let mut running = begin_probes(started, &mut object, begin, &mut remarks)?;
+        let mut builder = RecordingBuilder::new(begin);
+        for Running { probe, at_work, .. } in &mut running {
+            let spec = probe.spec();
+            at_work.declared(builder.declare(spec.name, spec.label, spec.metrics));
+        }
         let meter = CostMeter::new(cpus.clone(), running.iter().map(|one| one.probe.spec().number).collect(), begin);
         let governing = Governing { budget, ..Governing::default() };
         let mut session = Self {
@@ -140,7 +145,7 @@ impl Session {
             spaces,
             sorter: Sorter::default(),
             completed: Vec::new(),
-            builder: RecordingBuilder::new(begin),
+            builder,
             unknown: 0,
             meter,
             governing,
@@ -312,6 +317,8 @@ impl Session {
             start_monotonic: builder.begin(),
             idle: builder.idle,
             cpus: self.cpus,
+            probes: builder.declared.probes,
+            metrics: builder.declared.metrics,
             host: self.host,
             start_realtime: self.begin_realtime,
             duration,
@@ -329,9 +336,12 @@ impl Session {
             modules: builder.modules,
             frames: builder.stacks.frames,
             stacks: builder.stacks.stacks,
+            processes: builder.processes,
             threads: builder.threads,
+            labels: LabelTable::default(),
             samples: builder.samples,
-            totals: builder.totals,
+            counters: builder.counters,
+            histograms: builder.histograms,
         };
         Ok((recording, self.spaces))
     }

@@ -12,7 +12,7 @@ use quell::inspect::Children;
 use quell::output::Output;
 use quell::privileges::table::{RECORD, RECORD_AT_START, RECORD_IF_GIVEN, RECORD_TO_WRITE};
 use quell::privileges::{Need, PrivilegeError, drop_all, keep_only, put_into_effect};
-use quell::profile::{Recording, SymbolizeStats};
+use quell::recording::{Recording, SymbolizeStats};
 use quell::symbolize::{AddressSpaces, KernelSymbols, Namers, symbolize};
 use quell::units::Pid;
 

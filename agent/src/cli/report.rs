@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use anyhow::bail;
 use quell::output::{Form, Output};
 use quell::probe::PROBES;
-use quell::profile::{Recording, Selection, Window, build};
+use quell::profile::{Selection, Window, build};
+use quell::recording::{self, Recording};
+use quell::report;
 use quell::text::{self, Shown};
 use quell::units::{Nanos, Pid};
-use quell::{recording, report};
 
 use super::Outcome;
 use super::duration::{duration, time};
@@ -95,7 +96,7 @@ fn contents(recording: &Recording) -> String {
     const SHOWN: usize = 10;
     let mut samples: BTreeMap<&str, usize> = BTreeMap::new();
     for sample in &recording.samples {
-        *samples.entry(&recording.threads.rows()[sample.thread.0 as usize].comm).or_default() += 1;
+        *samples.entry(&recording.threads.get(sample.thread).comm).or_default() += 1;
     }
     let mut names: Vec<(&str, usize)> = samples.into_iter().collect();
     names.sort_by_key(|(_, count)| std::cmp::Reverse(*count));

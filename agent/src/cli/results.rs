@@ -4,7 +4,8 @@ use std::io::Write;
 
 use quell::file::PrivateDirectories;
 use quell::output::{Form, Output, OutputError, Unnamed};
-use quell::profile::{Profile, Recording, Selection, build};
+use quell::profile::{Profile, Selection, build};
+use quell::recording::Recording;
 use quell::report;
 use quell::text::Shown;
 

@@ -24,7 +24,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use crate::profile::HostFacts;
+use serde::{Deserialize, Serialize};
+
 use crate::units::CpuSet;
 
 pub use availability::{cpu, offcpu, with_programs};
@@ -67,6 +68,22 @@ pub enum HostError {
     },
 }
 
+/// The host that was captured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFacts {
+    /// Its name.
+    pub hostname: String,
+    /// `uname -r`.
+    pub kernel: String,
+    /// `uname -m`.
+    pub arch: String,
+    /// CPUs that were online.
+    pub cpus: CpuSet,
+    /// The boot that it was in, `/proc/sys/kernel/random/boot_id`: kernel addresses and process IDs mean something else in the
+    /// next one. Empty if it could not be read.
+    pub boot_id: String,
+}
+
 /// Name, kernel, architecture and CPUs of this host.
 ///
 /// # Errors
@@ -78,6 +95,7 @@ pub fn facts() -> Result<HostFacts, HostError> {
         // The same as `uname -m` on the architectures that quell is built for.
         arch: std::env::consts::ARCH.to_owned(),
         cpus: cpus_online()?,
+        boot_id: read("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
     })
 }
 

@@ -16,7 +16,7 @@ pub use crate::bpf::ProbeError;
 use crate::bpf::{BpfObject, Hook, Record};
 use crate::host::{self, Features};
 use crate::inspect::ProcessMemory;
-use crate::recording::{CodeLocator, RecordingBuilder};
+use crate::recording::{CodeLocator, MetricId, MetricSpec, RecordingBuilder};
 use crate::units::{CpuSet, Hertz, Nanos, Pid};
 
 macro_rules! declare {
@@ -40,6 +40,8 @@ pub struct ProbeSpec {
     pub name: &'static str,
     /// Its number in records, from 1 on.
     pub number: u16,
+    /// What people see in reports, as in `Off-CPU`.
+    pub label: &'static str,
     /// One line for `quell list probes`.
     pub doc: &'static str,
     /// The events that its programs run on.
@@ -50,6 +52,8 @@ pub struct ProbeSpec {
     pub kernel: &'static str,
     /// What it costs, in words.
     pub cost: &'static str,
+    /// What it measures.
+    pub metrics: &'static [MetricSpec],
 }
 
 /// What a probe is told of the capture.
@@ -105,6 +109,9 @@ pub trait RunningProbe {
     /// # Errors
     /// Any [`ProbeError`].
     fn begin(&mut self, object: &mut BpfObject) -> Result<(), ProbeError>;
+
+    /// Tells which metric of the recording is the first of the probe's. The others follow it.
+    fn declared(&mut self, first: MetricId);
 
     /// Adds to a record what has to be read while its thread still stands there, as soon as it is out of its ring. Returns `false`
     /// where the record lacks nothing; else the whole of it is in `words`.

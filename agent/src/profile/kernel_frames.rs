@@ -1,6 +1,6 @@
 //! Kernel functions that mean something to a profile.
 
-use super::frame::{Frame, Location};
+use crate::recording::{Frame, Location};
 
 /// Kernel functions between what a thread did and the BPF program that saw it (kernel/trace/bpf_trace.c,
 /// include/linux/tracepoint.h, kernel/sched/core.c).

@@ -1,7 +1,9 @@
 //! A profile made ready to draw: named frames, weighted samples.
 
-use super::stack::StackId;
-use super::{Meta, Reason, StackTable, Thread, ThreadIdx, ThreadTotals};
+use super::select::Window;
+use crate::recording::{
+    Counter, FrameId, Histogram, Meta, Metric, MetricId, SampleIdx, StackId, StackTable, Thread, ThreadIdx,
+};
 use crate::units::{CpuId, Nanos};
 
 /// Which side a frame is on.
@@ -26,16 +28,7 @@ pub struct NamedFrame {
     pub kind: FrameKind,
 }
 
-/// What a value measures. All are nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Metric {
-    /// Time on a CPU.
-    OnCpu,
-    /// Time off CPU, for a reason.
-    OffCpu(Reason),
-}
-
-/// Who ended a sleep, as far as the chain was followed.
+/// Who ended a wait, as far as the chain was followed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WakeLink {
     /// The thread that ran where the wake-up came from; see `interrupt`.
@@ -44,8 +37,8 @@ pub struct WakeLink {
     pub stack: Option<StackId>,
     /// Whether the wake-up came from an interrupt, so that `waker` is only a bystander and the chain ends.
     pub interrupt: bool,
-    /// The waker's own last sleep: a row of [`Profile::samples`], always an earlier one.
-    pub waker_sleep: Option<u32>,
+    /// The waker's own last wait: a row of [`Profile::samples`], always an earlier one.
+    pub waker_sleep: Option<SampleIdx>,
 }
 
 /// A sample with its weight.
@@ -53,51 +46,25 @@ pub struct WakeLink {
 pub struct Weighted {
     /// When it began, from the start of the capture.
     pub time: Nanos,
-    /// How long that one observation lasted, unweighted.
+    /// How long it lasted, unweighted: the time over which it is drawn. Zero for an instant.
     pub duration: Nanos,
-    /// Where.
+    /// The CPU.
     pub cpu: CpuId,
-    /// Who.
+    /// The thread.
     pub thread: ThreadIdx,
     /// The code; a stack of [`Profile::stacks`].
     pub stack: Option<StackId>,
-    /// What `value` measures.
-    pub metric: Metric,
-    /// Estimated nanoseconds that this sample stands for.
+    /// What `value` measures: a row of [`Meta::metrics`].
+    pub metric: MetricId,
+    /// The estimated value that this sample stands for, in the unit of the metric.
     pub value: f64,
-    /// Variance of `value` from sampling, in ns^2: 0 where nothing was left to chance. Variances add, and the square
-    /// root of a sum of them is the standard error of the sum of values.
+    /// Variance of `value` from sampling, in the square of the unit: 0 if nothing was left to chance. Variances add, and the
+    /// square root of a sum of them is the standard error of the sum of values.
     pub variance: f64,
-    /// Who ended the sleep.
+    /// Whether the thread was runnable all the time, so that nobody woke it: it waited for a CPU.
+    pub runnable: bool,
+    /// Who ended the wait.
     pub wake: Option<WakeLink>,
-}
-
-/// Which part of a capture's time is drawn. The default is all of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Window {
-    /// What began at this time or later, from the start of the capture.
-    pub since: Option<Nanos>,
-    /// What began before this time.
-    pub until: Option<Nanos>,
-}
-
-impl Window {
-    /// Whether a sample that began at `time` lies in it.
-    #[must_use]
-    pub fn takes(&self, time: Nanos) -> bool {
-        self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time < until)
-    }
-
-    /// In words, as in `from 2.00 s to 5.00 s`; `None` for the whole time.
-    #[must_use]
-    pub fn in_words(&self) -> Option<String> {
-        match (self.since, self.until) {
-            (None, None) => None,
-            (Some(since), None) => Some(format!("from {since} on")),
-            (None, Some(until)) => Some(format!("up to {until}")),
-            (Some(since), Some(until)) => Some(format!("from {since} to {until}")),
-        }
-    }
 }
 
 /// A capture or a part of one, ready to draw.
@@ -107,7 +74,7 @@ pub struct Profile {
     pub meta: Meta,
     /// Which part of its time this is.
     pub window: Window,
-    /// Functions; [`StackTable`] rows refer to them by index ([`super::FrameId`]).
+    /// Functions; [`StackTable`] rows refer to them by index ([`FrameId`]).
     pub frames: Vec<NamedFrame>,
     /// Call stacks over `frames`.
     pub stacks: StackTable,
@@ -115,15 +82,24 @@ pub struct Profile {
     pub threads: Vec<Thread>,
     /// Samples.
     pub samples: Vec<Weighted>,
-    /// Exact off-CPU totals of the whole capture, whatever was selected, one row for each thread selected.
-    pub totals: Vec<ThreadTotals>,
+    /// Exact totals of the whole capture, whatever window was selected: of the threads that are selected, and of other scopes if
+    /// all threads are.
+    pub counters: Vec<Counter>,
+    /// Exact distributions, selected as the counters are; one for each metric and scope.
+    pub histograms: Vec<Histogram>,
 }
 
 impl Profile {
+    /// A metric of [`Profile::samples`].
+    #[must_use]
+    pub fn metric(&self, id: MetricId) -> &Metric {
+        self.meta.metric(id)
+    }
+
     /// The function of a frame of [`Profile::stacks`].
     #[must_use]
-    pub fn frame(&self, id: super::FrameId) -> &NamedFrame {
-        &self.frames[id.0 as usize]
+    pub fn frame(&self, id: FrameId) -> &NamedFrame {
+        &self.frames[id.index()]
     }
 
     /// The functions of a stack, innermost first.
@@ -134,6 +110,6 @@ impl Profile {
     /// A thread of [`Profile::samples`].
     #[must_use]
     pub fn thread(&self, id: ThreadIdx) -> &Thread {
-        &self.threads[id.0 as usize]
+        &self.threads[id.index()]
     }
 }

@@ -1,16 +1,19 @@
-//! Folded stacks: one line for each stack, outermost frame first, and its time in whole nanoseconds.
+//! Folded stacks: one line for each stack, outermost frame first, and its value: whole nanoseconds, unless the first frame
+//! names another unit.
 //!
 //! The form of Brendan Gregg's `stackcollapse` scripts, which `flamegraph.pl`, inferno and speedscope read:
 //! `worker;main;read;vfs_read_[k] 1234`. Those tools take the numbers as they are: `--countname ns` makes them say so.
-//! Kernel functions end in `_[k]`. Where a profile holds more than one metric, the first frame says which:
-//! `on-CPU`, `off-CPU blocked`, `off-CPU preempted`, `off-CPU io-wait`. The form has no room for losses.
+//! Kernel functions end in `_[k]`. If a profile holds more than one metric, the first frame says which: the label of the
+//! probe, with that of the metric if the probe has several, as in `On-CPU` and `Off-CPU blocked`. The form has no room for
+//! losses.
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 
-use super::sums::{by_stack, metric_label, mixes_metrics, stacks, sum_of_stacks, whole_nanos};
+use super::sums::{StackSum, by_stack, metric_label, mixes_metrics, stacks, sum_of_stacks, whole};
 use super::{ReportError, Sink};
 use crate::profile::{FrameKind, NamedFrame, Profile};
+use crate::recording::MetricId;
 use crate::text;
 use crate::units::Bytes;
 
@@ -23,7 +26,7 @@ pub(super) struct Folded;
 impl Sink for Folded {
     fn write(&self, profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
         let mut out = BufWriter::new(out);
-        for line in lines(profile, "folded", MOST)? {
+        for line in lines(profile, &by_stack(profile), "folded", MOST)? {
             writeln!(out, "{line}")?;
         }
         Ok(out.flush()?)
@@ -31,42 +34,57 @@ impl Sink for Folded {
 }
 
 /// The lines in order of their text, each text once, where they take no more than `most`.
-pub(super) fn lines(profile: &Profile, format: &'static str, most: Bytes) -> Result<Vec<String>, ReportError> {
-    let sums = by_stack(profile);
-    let mixed = mixes_metrics(&sums);
+pub(super) fn lines(
+    profile: &Profile,
+    sums: &[StackSum],
+    format: &'static str,
+    most: Bytes,
+) -> Result<Vec<String>, ReportError> {
+    let mixed = mixes_metrics(sums);
+    let metrics: Vec<String> = (0..profile.meta.metrics.len())
+        .map(|metric| folded_text(&metric_label(profile, MetricId::from_index(metric))))
+        .collect();
     let names: Vec<String> = profile.frames.iter().map(folded_name).collect();
-    if sum_of_stacks(profile, stacks(&sums), |frame| names[frame.0 as usize].len() as u64 + 1) > most.0 {
+    if sum_of_stacks(profile, stacks(sums), |frame| names[frame.index()].len() as u64 + 1) > most.0 {
         return Err(ReportError::TooLarge { format, most: most.to_string() });
     }
     let mut texts: BTreeMap<String, f64> = BTreeMap::new();
     let mut frames = Vec::new();
-    for sum in &sums {
+    for sum in sums {
         frames.clear();
         match sum.stack {
-            Some(stack) => frames.extend(profile.stacks.frames(stack).map(|id| names[id.0 as usize].as_str())),
+            Some(stack) => frames.extend(profile.stacks.frames(stack).map(|id| names[id.index()].as_str())),
             None => frames.push("[stack not walked]"),
         }
         if mixed {
-            frames.push(metric_label(sum.metric));
+            frames.push(&metrics[sum.metric.index()]);
         }
         frames.reverse();
         // Two stacks may read the same: functions of one name in two modules.
-        *texts.entry(frames.join(";")).or_default() += sum.nanos;
+        *texts.entry(frames.join(";")).or_default() += sum.value;
     }
     // Those who add the lines up do so in 64 bits.
     let most_each = (1 << 62) / (texts.len() as u64).max(1);
     let lines = texts
         .into_iter()
-        .map(|(text, nanos)| (text, whole_nanos(nanos).min(most_each)))
-        .filter(|(_, nanos)| *nanos > 0)
-        .map(|(text, nanos)| format!("{text} {nanos}"));
+        .map(|(text, value)| (text, whole(value).min(most_each)))
+        .filter(|(_, value)| *value > 0)
+        .map(|(text, value)| format!("{text} {value}"));
     Ok(lines.collect())
 }
 
 /// A name without what means something between names, or where a line begins or ends: readers trim lines, pass over those
 /// that begin with `# `, and take a second number at the end for the other side of a comparison.
 fn folded_name(frame: &NamedFrame) -> String {
-    let mut name = text::shown(&frame.name).replace(';', ":");
+    let mut name = folded_text(&frame.name);
+    if frame.kind == FrameKind::Kernel {
+        name.push_str("_[k]");
+    }
+    name
+}
+
+fn folded_text(text: &str) -> String {
+    let mut name = text::shown(text).replace(';', ":");
     if name.is_empty() {
         name.push_str("[unnamed]");
     }
@@ -78,9 +96,6 @@ fn folded_name(frame: &NamedFrame) -> String {
         if name.starts_with(start) {
             name.replace_range(start.len() - 1..start.len(), "_");
         }
-    }
-    if frame.kind == FrameKind::Kernel {
-        name.push_str("_[k]");
     }
     name
 }

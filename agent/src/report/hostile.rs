@@ -7,10 +7,13 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use super::{FORMATS, pprof, summary};
-use crate::profile::{
-    Cost, Frame, FrameTable, Governing, HostFacts, Location, Losses, Meta, Module, ModuleTable, OffCpu, ProbeCost,
-    Reason, Recording, Sample, SampleKind, ScaleChange, Selection, StackTable, Symbol, SymbolizeStats, Target, Thread,
-    ThreadTable, ThreadTotals, Wake, build,
+use crate::profile::{Selection, build};
+use crate::recording::FrameTable;
+use crate::recording::{
+    Cost, Counter, FileNumbers, Frame, FrameSource, Governing, Histogram, HostFacts, InlinedFunction, Label,
+    LabelTable, Location, Losses, Meta, Metric, MetricId, MetricKind, Module, ModuleTable, ProbeCost, ProbeFacts,
+    Process, ProcessTable, Recording, SCHEMA_VERSION, Sample, SampleIdx, ScaleChange, Scope, SourceLine, StackTable,
+    Symbol, SymbolizeStats, Target, Thread, ThreadTable, Unit, Wake, empty_counts,
 };
 use crate::text::tests::{HOSTILE, hidden};
 use crate::units::{Addr, Bytes, CpuId, Nanos, Pid, Tid};
@@ -19,6 +22,16 @@ use crate::units::{Addr, Bytes, CpuId, Nanos, Pid, Tid};
 fn hostile(name: &str) -> String {
     // A space and a number at its end would be a second count in a folded line, and `# ` a comment at its beginning.
     format!("# {name}{HOSTILE} 7")
+}
+
+fn metric(number: u8, probe: u8, unit: Unit, kind: MetricKind) -> Metric {
+    Metric {
+        name: hostile(&format!("metricname{number}")),
+        label: hostile(&format!("metriclabel{number}")),
+        probe: hostile(&format!("probename{probe}")),
+        unit,
+        kind,
+    }
 }
 
 fn meta(target: Target) -> Meta {
@@ -30,12 +43,31 @@ fn meta(target: Target) -> Meta {
         nanos_per_event: Some(f64::MAX),
     };
     Meta {
-        schema: 1,
+        schema: SCHEMA_VERSION,
         quell: hostile("version"),
         command_line: vec![hostile("argv0"), hostile("argv1")],
         target,
         cpus: cpus.clone(),
-        host: HostFacts { hostname: hostile("hostname"), kernel: hostile("kernel"), arch: hostile("arch"), cpus },
+        probes: (0..3)
+            .map(|number| ProbeFacts {
+                name: hostile(&format!("probename{number}")),
+                label: hostile(&format!("probelabel{number}")),
+            })
+            .collect(),
+        metrics: vec![
+            metric(0, 0, Unit::Nanoseconds, MetricKind::Instant),
+            metric(1, 1, Unit::Nanoseconds, MetricKind::Interval),
+            metric(2, 1, Unit::Nanoseconds, MetricKind::Interval),
+            metric(3, 2, Unit::Bytes, MetricKind::Instant),
+            metric(4, 2, Unit::Count, MetricKind::Instant),
+        ],
+        host: HostFacts {
+            hostname: hostile("hostname"),
+            kernel: hostile("kernel"),
+            arch: hostile("arch"),
+            cpus,
+            boot_id: hostile("boot"),
+        },
         start_realtime: Nanos(i64::MAX as u64),
         start_monotonic: Nanos(i64::MAX as u64),
         duration: Nanos(i64::MAX as u64),
@@ -84,6 +116,7 @@ fn recording(target: Target) -> Recording {
     let mut modules = ModuleTable::default();
     let module = modules.push(Module {
         path: format!("/{}", hostile("module").replace('/', "|")).into(),
+        file: Some(FileNumbers { major: u32::MAX, minor: u32::MAX, inode: u64::MAX }),
         build_id: Some(hostile("build id")),
     });
     let mut frames = FrameTable::default();
@@ -100,35 +133,72 @@ fn recording(target: Target) -> Recording {
         .map(|(number, location)| {
             let named = number % 2 == 0 && number > 0;
             let symbol = named.then(|| Symbol { name: hostile(&format!("function{number}")), offset: u64::MAX });
-            frames.push(Frame { location, symbol })
+            let line = |name: &str| SourceLine { file: Some(hostile(name)), line: Some(u32::MAX) };
+            let inlined = InlinedFunction { name: hostile(&format!("inlined{number}")), source: line("inlinedfile") };
+            let source = named.then(|| Box::new(FrameSource { source: line("file"), inlined: vec![inlined] }));
+            frames.push(Frame { location, symbol, source })
         })
         .collect();
     let stack = stacks.intern_all(ids);
+    let mut processes = ProcessTable::default();
+    let process = processes.push(Process {
+        pid: Pid(u32::MAX),
+        command_line: Some(vec![hostile("argument0"), hostile("argument1")]),
+        executable: Some(hostile("executable").into()),
+        cgroup: Some(hostile("processcgroup")),
+        container: Some(hostile("container")),
+        user: Some(u32::MAX),
+    });
     let mut threads = ThreadTable::default();
     let mut thread = |tid| {
         let comm = hostile(&format!("comm{tid}"));
-        threads.push(Thread { pid: Pid(u32::MAX), tid: Tid(tid), comm })
+        threads.push(Thread { process, pid: Pid(u32::MAX), tid: Tid(tid), comm })
     };
     let (first, second) = (thread(1), thread(2));
-    let most = Nanos(i64::MAX as u64);
-    let sample = |thread, kind| Sample { time: most, cpu: CpuId(u32::MAX), thread, stack, value: most, kind };
-    let off = |reason, probability, wake| {
-        SampleKind::OffCpu(OffCpu { reason, probability, runqueue: most, still: false, wake })
+    let mut labels = LabelTable::default();
+    let label = Label { key: hostile("key"), value: hostile("value") };
+    let labels_id = labels.intern(vec![label]);
+    let most = i64::MAX as u64;
+    let sample = |metric, thread, probability, wake| Sample {
+        time: Nanos(most),
+        value: most,
+        probability,
+        runqueue: Some(Nanos(most)),
+        thread,
+        cpu: CpuId(u32::MAX),
+        stack,
+        wake,
+        labels: labels_id,
+        metric: MetricId(metric),
+        ongoing: false,
     };
     let woken = |waker_sleep| Some(Wake { waker: second, stack, waker_sleep });
+    let scopes = [Scope::Host, Scope::Cpu(CpuId(u32::MAX)), Scope::Cgroup(hostile("scope")), Scope::Thread(first)];
+    let exact = || scopes.iter().flat_map(|scope| (1..5).map(MetricId).map(|metric| (metric, scope.clone())));
+    let histogram = |(metric, scope)| {
+        let mut counts = empty_counts(1);
+        counts.record_n(0, u64::MAX).expect("it takes any value");
+        counts.record_n(most, u64::MAX).expect("it takes any value");
+        Histogram { metric, scope, counts }
+    };
     Recording {
         meta: meta(target),
         modules,
         frames,
         stacks,
+        processes,
         threads,
+        labels,
         samples: vec![
-            sample(first, SampleKind::OnCpu),
-            sample(second, off(Reason::Blocked, 1e-12, woken(None))),
-            sample(first, off(Reason::IoWait, 1.0, woken(Some(1)))),
-            Sample { stack: None, ..sample(first, off(Reason::Preempted, 0.5, None)) },
+            sample(0, first, 1.0, None),
+            sample(1, second, 1e-12, woken(None)),
+            sample(2, first, 1.0, woken(Some(SampleIdx::new(1)))),
+            Sample { stack: None, ..sample(1, first, 0.5, None) },
+            sample(3, first, 1e-12, None),
+            sample(4, second, 1e-12, None),
         ],
-        totals: vec![ThreadTotals { thread: first, count: [u64::MAX; 3], time: [most; 3] }; 4],
+        counters: exact().map(|(metric, scope)| Counter { metric, scope, count: u64::MAX, sum: most }).collect(),
+        histograms: exact().map(histogram).collect(),
     }
 }
 
@@ -223,16 +293,39 @@ fn no_format_shows_a_name_that_is_more_than_its_letters() {
 
 #[test]
 fn every_format_shows_the_names_that_it_has_room_for() {
-    let functions = ["comm1", "comm2", "function2", "function4", "label"];
+    let functions = ["comm1", "comm2", "function2", "function4", "inlined2", "label"];
     let about = ["hostname", "remark0", "remark1"];
     for (format, names) in [
-        ("folded", functions.to_vec()),
-        ("svg", [&functions[..], &about].concat()),
-        ("pprof", [&functions[..], &about, &["version", "kernel", "arch", "argv0", "argv1", "module"]].concat()),
-        ("speedscope", [&functions[..], &about, &["module"]].concat()),
+        ("folded", [&functions[..], &["probelabel0", "metriclabel1", "metriclabel4"]].concat()),
+        ("svg", [&functions[..], &about, &["probelabel0", "metriclabel1"]].concat()),
+        (
+            "pprof",
+            [
+                &functions[..],
+                &about,
+                &["version", "kernel", "arch", "argv0", "argv1", "module", "probename1", "metricname2"],
+            ]
+            .concat(),
+        ),
+        ("speedscope", [&functions[..], &about, &["module", "probelabel2", "metriclabel1"]].concat()),
         (
             "html",
-            [&functions[..], &about, &["module", "cgroup", "reason0", "reason1", "probe0", "mechanism1"]].concat(),
+            [
+                &functions[..],
+                &about,
+                &[
+                    "module",
+                    "cgroup",
+                    "reason0",
+                    "reason1",
+                    "probe0",
+                    "mechanism1",
+                    "probelabel2",
+                    "metriclabel4",
+                    "scope",
+                ],
+            ]
+            .concat(),
         ),
     ] {
         let shown = texts(format, drawn(format, Target::Cgroup(hostile("cgroup")), &Selection::default())).join("\n");
@@ -253,7 +346,8 @@ fn the_summary_is_visible_characters_in_lines() {
         summary(&profile, &mut out).expect("memory");
         let out = text(out);
         assert_eq!(hidden(&out.replace('\n', "")), None, "{out}");
-        let names = ["hostname", "remark0", "reason0", "probe0", "comm1", "function2"];
+        let names =
+            ["hostname", "remark0", "reason0", "probe0", "comm1", "function2", "probelabel1", "metriclabel1", "scope"];
         for name in names.iter().chain(matches!(target, Target::Cgroup(_)).then_some(&"cgroup")) {
             assert!(out.contains(name), "{name}: {out}");
         }
@@ -300,16 +394,16 @@ fn wide_and_deep(threads: u32) -> Recording {
     let frames: Vec<_> = (0..500)
         .map(|number| {
             let symbol = Some(Symbol { name: format!("{number:a>4000}"), offset: 0 });
-            recording.frames.push(Frame { location: Location::Kernel(Addr(1 << 20 | number)), symbol })
+            recording.frames.push(Frame { symbol, ..Frame::new(Location::Kernel(Addr(1 << 20 | number))) })
         })
         .collect();
     let stack = recording.stacks.intern_all(frames);
     recording.samples.clear();
     for number in 0..threads {
         let comm = format!("thread {number:x}");
-        let thread = recording.threads.push(Thread { pid: Pid(1), tid: Tid(number), comm });
-        let (time, value, kind) = (Nanos(0), Nanos(1_000_000), SampleKind::OnCpu);
-        recording.samples.push(Sample { time, cpu: CpuId(0), thread, stack, value, kind });
+        let process = recording.processes.intern(Pid(1));
+        let thread = recording.threads.push(Thread { process, pid: Pid(1), tid: Tid(number), comm });
+        recording.samples.push(Sample { stack, ..Sample::new(MetricId(0), thread, Nanos(0), 1_000_000) });
     }
     recording
 }
@@ -317,7 +411,8 @@ fn wide_and_deep(threads: u32) -> Recording {
 #[test]
 fn stacks_that_are_short_in_a_recording_and_endless_in_a_report_are_refused_with_a_hint() {
     // 300 MB as folded stacks.
-    let profile = build(&wide_and_deep(150), &Selection { probes: vec!["cpu".to_owned()], ..Selection::default() });
+    let profile =
+        build(&wide_and_deep(150), &Selection { probes: vec![hostile("probename0")], ..Selection::default() });
     let error =
         super::by_name("svg").expect("a format").sink.write(&profile, &mut std::io::sink()).expect_err("too much");
     assert!(error.to_string().contains("256.0 MiB\nhint: "), "{error}");
@@ -331,7 +426,7 @@ fn stacks_that_are_short_in_a_recording_and_endless_in_a_report_are_refused_with
         let stack = Some(recording.stacks.intern(chain, frame));
         recording.samples.push(Sample { stack, ..sample });
     }
-    let profile = build(&recording, &Selection { probes: vec!["cpu".to_owned()], ..Selection::default() });
+    let profile = build(&recording, &Selection { probes: vec![hostile("probename0")], ..Selection::default() });
     for format in ["folded", "svg", "speedscope", "pprof"] {
         let sink = super::by_name(format).expect("a format").sink;
         let error = sink.write(&profile, &mut std::io::sink()).expect_err(format).to_string();

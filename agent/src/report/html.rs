@@ -8,6 +8,7 @@ mod chains;
 mod encode;
 #[cfg(test)]
 mod fixture;
+mod histograms;
 mod rows;
 
 use std::io::Write;
@@ -19,7 +20,7 @@ const PAGE: &str = include_str!("html/page.html");
 const STYLE: &str = include_str!("html/style.css");
 
 /// In the order in which each uses those before it.
-const SCRIPTS: [&str; 12] = [
+const SCRIPTS: [&str; 13] = [
     include_str!("html/format.js"),
     include_str!("html/data.js"),
     include_str!("html/capture.js"),
@@ -31,6 +32,7 @@ const SCRIPTS: [&str; 12] = [
     include_str!("html/functions.js"),
     include_str!("html/threads.js"),
     include_str!("html/wakes.js"),
+    include_str!("html/histograms.js"),
     include_str!("html/app.js"),
 ];
 
@@ -69,7 +71,7 @@ mod tests {
 
     #[test]
     fn no_name_can_break_out_of_the_page() {
-        let mut profile = fixture::chain_of_three().profile;
+        let mut profile = fixture::chain_of_three();
         let plain = page(&profile);
         let hostile = "</script><!--<script>\u{2028}alert(1)//hostile";
         profile.frames[0] = NamedFrame { name: hostile.into(), module: hostile.into(), kind: FrameKind::User };
@@ -84,7 +86,7 @@ mod tests {
 
     #[test]
     fn the_page_loads_nothing() {
-        let page = page(&fixture::chain_of_three().profile);
+        let page = page(&fixture::chain_of_three());
         assert!(page.contains("default-src 'none'"));
         for reference in ["src=", "http:", "https:", "@import", "url("] {
             assert!(!page.contains(reference), "{reference}");
@@ -93,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_profile_without_samples_is_a_page_too() {
-        let mut profile = fixture::chain_of_three().profile;
+        let mut profile = fixture::chain_of_three();
         profile.samples.clear();
         assert!(page(&profile).contains("</html>"));
     }

@@ -1,10 +1,12 @@
 //! How a profile is drawn: one file for each format, one line for each in [`FORMATS`].
 
+mod distribution;
 mod folded;
 #[cfg(test)]
 mod hostile;
 pub mod html;
 mod pprof;
+mod series;
 mod speedscope;
 mod summary;
 mod sums;

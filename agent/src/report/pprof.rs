@@ -1,8 +1,9 @@
 //! pprof: the gzipped protocol buffer that `go tool pprof`, Pyroscope, Grafana and others read.
 //!
-//! Each sample has three values: how many observations, on-CPU and off-CPU nanoseconds. Its labels are `comm`, `pid`,
-//! `thread` (the kernel's thread id) and, off CPU, `reason`. The root of each stack is the thread's name, as in the
-//! other formats. Addresses are left out: frames are functions already, merged by name. Comments state the losses.
+//! Each sample has the value `samples/count`, how many observations, and one for each probe: `cpu/nanoseconds`,
+//! `offcpu/nanoseconds`. A probe with metrics of several units has one for each unit, as in `heap.bytes/bytes`. Labels are
+//! `comm`, `pid`, `thread` (the kernel's thread ID) and, if the probe has several metrics, `metric` (its name in the
+//! recording, as in `offcpu.io-wait`). The root of each stack is the thread's name, as in the other formats. Addresses are left out: frames are functions already, merged by name. Comments state the losses.
 
 use std::io::Write;
 
@@ -11,10 +12,12 @@ use flate2::write::GzEncoder;
 use hashbrown::HashMap;
 use prost::Message;
 
+use super::series::{Series, series, series_of_metrics};
 use super::speedscope::MOST_FRAMES;
-use super::sums::{caveats, sum_of_stacks, whole_nanos};
+use super::sums::{caveats, sum_of_stacks, whole};
 use super::{ReportError, Sink};
-use crate::profile::{FrameKind, Metric, Profile, StackId, ThreadIdx};
+use crate::profile::{FrameKind, Profile};
+use crate::recording::{MetricId, MetricKind, StackId, ThreadIdx, Unit};
 use crate::text;
 use crate::units::Hertz;
 
@@ -128,10 +131,16 @@ fn message(profile: &Profile) -> Result<proto::Profile, ReportError> {
     let mut strings = Strings::default();
     strings.id("");
     let mut types = |kind: &str, unit: &str| proto::ValueType { kind: strings.id(kind), unit: strings.id(unit) };
-    let sample_type = vec![types("samples", "count"), types("cpu", "nanoseconds"), types("offcpu", "nanoseconds")];
-    let (cpu, off_cpu) = (sample_type[1], sample_type[2]);
+    let series = series(&profile.meta);
+    let mut sample_type = vec![types("samples", "count")];
+    sample_type.extend(series.iter().map(|series| types(&series.name, series.unit.name())));
+    // What is shown first: the first probe that has captured something.
+    let has_values = |series: &Series| {
+        profile.samples.iter().any(|sample| sample.value > 0.0 && series.metrics.contains(&sample.metric))
+    };
+    let main = series.iter().position(has_values).unwrap_or(0);
+    let main_type = sample_type.get(1 + main).copied().unwrap_or(sample_type[0]);
     let (mapping, location, function) = code(profile, &mut strings);
-    let has_cpu = profile.samples.iter().any(|sample| sample.metric == Metric::OnCpu && sample.value > 0.0);
     let meta = &profile.meta;
     let mut comments = vec![
         format!("quell {} on {}, Linux {} {}", meta.quell, meta.host.hostname, meta.host.kernel, meta.host.arch),
@@ -139,19 +148,31 @@ fn message(profile: &Profile) -> Result<proto::Profile, ReportError> {
     ];
     comments.extend(caveats(profile));
     Ok(proto::Profile {
-        sample: samples(profile, &mut strings)?,
+        sample: samples(profile, &series, &mut strings)?,
         mapping,
         location,
         function,
         time_nanos: signed(meta.start_realtime.0),
         duration_nanos: signed(meta.duration.0),
-        period_type: Some(if has_cpu { cpu } else { off_cpu }),
-        period: if has_cpu { signed(Hertz(meta.frequency).interval().0) } else { 1 },
+        period_type: Some(main_type),
+        period: series.get(main).map_or(1, |series| period(profile, series)),
         comment: comments.iter().map(|comment| strings.id(comment)).collect(),
-        default_sample_type: if has_cpu { cpu.kind } else { off_cpu.kind },
+        default_sample_type: main_type.kind,
         sample_type,
         string_table: strings.rows,
     })
+}
+
+/// The sampling period of a series: of time that a timer sampled.
+fn period(profile: &Profile, series: &Series) -> i64 {
+    let is_sampled_by_timer = |metric: &MetricId| {
+        let metric = profile.metric(*metric);
+        metric.unit == Unit::Nanoseconds && metric.kind == MetricKind::Instant
+    };
+    match series.metrics.iter().all(is_sampled_by_timer) {
+        true => signed(Hertz(profile.meta.frequency).interval().0),
+        false => 1,
+    }
 }
 
 /// Modules, a location for each frame, and a function for each frame; a frame's identifier is its row + 1.
@@ -183,42 +204,44 @@ fn code(profile: &Profile, strings: &mut Strings) -> (Vec<proto::Mapping>, Vec<p
 }
 
 /// One sample for each stack, thread and metric.
-fn samples(profile: &Profile, strings: &mut Strings) -> Result<Vec<proto::Sample>, ReportError> {
-    let mut sums: HashMap<(Option<StackId>, ThreadIdx, Metric), (i64, f64)> = HashMap::new();
+fn samples(profile: &Profile, series: &[Series], strings: &mut Strings) -> Result<Vec<proto::Sample>, ReportError> {
+    let mut sums: HashMap<(Option<StackId>, ThreadIdx, MetricId), (i64, f64)> = HashMap::new();
     for sample in profile.samples.iter().filter(|sample| sample.value > 0.0) {
-        let (count, nanos) = sums.entry((sample.stack, sample.thread, sample.metric)).or_default();
+        let (count, sum) = sums.entry((sample.stack, sample.thread, sample.metric)).or_default();
         *count += 1;
-        *nanos += sample.value;
+        *sum += sample.value;
     }
     let mut sums: Vec<_> = sums.into_iter().collect();
     sums.sort_unstable_by_key(|(key, _)| *key);
     if sum_of_stacks(profile, sums.iter().map(|((stack, ..), _)| *stack), |_| 1) > MOST_FRAMES {
         return Err(ReportError::TooLarge { format: "pprof", most: format!("{MOST_FRAMES} frames") });
     }
-    let [comm, pid, tid, reason] = ["comm", "pid", "thread", "reason"].map(|key| strings.id(key));
-    let samples = sums.into_iter().map(|((stack, thread, metric), (count, nanos))| {
+    let series_of = series_of_metrics(series, &profile.meta);
+    let labels: Vec<Option<i64>> = (profile.meta.metrics.iter())
+        .map(|metric| {
+            let is_one_of_several = profile.meta.metrics_of(&metric.probe).count() > 1;
+            is_one_of_several.then(|| strings.id(&metric.name))
+        })
+        .collect();
+    let [comm, pid, tid, metric_key] = ["comm", "pid", "thread", "metric"].map(|key| strings.id(key));
+    let text = |key, str| proto::Label { key, str, num: 0 };
+    let number = |key, num: u32| proto::Label { key, str: 0, num: i64::from(num) };
+    let samples = sums.into_iter().map(|((stack, thread, metric), (count, sum))| {
         let thread = profile.thread(thread);
-        let text = |key, str| proto::Label { key, str, num: 0 };
-        let number = |key, num: u32| proto::Label { key, str: 0, num: i64::from(num) };
         let mut label =
             vec![text(comm, strings.id(&thread.comm)), number(pid, thread.pid.0), number(tid, thread.tid.0)];
-        let nanos = signed(whole_nanos(nanos));
-        let value = match metric {
-            Metric::OnCpu => vec![count, nanos, 0],
-            Metric::OffCpu(why) => {
-                label.push(text(reason, strings.id(why.name())));
-                vec![count, 0, nanos]
-            }
-        };
-        let location_id = stack
-            .map_or_else(Vec::new, |stack| profile.stacks.frames(stack).map(|frame| u64::from(frame.0) + 1).collect());
+        label.extend(labels[metric.index()].map(|name| text(metric_key, name)));
+        let mut value = vec![0; 1 + series.len()];
+        (value[0], value[1 + series_of[metric.index()]]) = (count, signed(whole(sum)));
+        let frames = stack.into_iter().flat_map(|stack| profile.stacks.frames(stack));
+        let location_id = frames.map(|frame| u64::from(frame.row()) + 1).collect();
         proto::Sample { location_id, value, label }
     });
     Ok(samples.collect())
 }
 
-fn signed(nanos: u64) -> i64 {
-    i64::try_from(nanos).unwrap_or(i64::MAX)
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 #[derive(Default)]

@@ -1,16 +1,18 @@
-//! speedscope's own format: a `sampled` profile of on-CPU time and one of off-CPU time, over one table of frames.
+//! speedscope's own format: a `sampled` profile for each probe and unit, over one table of frames.
 //!
 //! <https://www.speedscope.app/file-format-schema.json>. Each sample is a stack with all its time: the values are
-//! estimates, so there is no order in time to keep. Where off-CPU time has several reasons, the reason is the root.
+//! estimates, so there is no order in time to keep. If a profile has several metrics, the metric is the root.
 
 use std::io::{BufWriter, Write};
 
 use hashbrown::HashMap;
 use serde::Serialize;
 
-use super::sums::{StackSum, by_stack, caveats, metric_label, mixes_metrics, stacks, sum_of_stacks, whole_nanos};
+use super::series::{Series, series, series_of_metrics};
+use super::sums::{StackSum, by_stack, caveats, mixes_metrics, stacks, sum_of_stacks, whole};
 use super::{ReportError, Sink};
-use crate::profile::{Metric, Profile};
+use crate::profile::Profile;
+use crate::recording::Unit;
 use crate::text;
 
 /// The most frames of all stacks together: 512 MiB while they are written, and some 400 MB of JSON.
@@ -25,13 +27,17 @@ impl Sink for Speedscope {
         if sum_of_stacks(profile, stacks(&sums), |_| 1) > MOST_FRAMES {
             return Err(ReportError::TooLarge { format: "speedscope", most: format!("{MOST_FRAMES} frames") });
         }
-        let (on, off): (Vec<StackSum>, Vec<StackSum>) = sums.into_iter().partition(|sum| sum.metric == Metric::OnCpu);
+        let series = series(&profile.meta);
+        let series_of = series_of_metrics(&series, &profile.meta);
         let mut frames = Frames::new(profile);
-        let profiles: Vec<Sampled> = [("on-CPU", on), ("off-CPU", off)]
-            .into_iter()
-            .filter(|(_, sums)| !sums.is_empty())
-            .map(|(name, sums)| sampled(profile, name, &sums, &mut frames))
-            .collect();
+        let mut profiles = Vec::new();
+        for (index, series) in series.iter().enumerate() {
+            let sums: Vec<StackSum> =
+                sums.iter().filter(|sum| series_of[sum.metric.index()] == index).copied().collect();
+            if !sums.is_empty() {
+                profiles.push(sampled(profile, series, &sums, &mut frames));
+            }
+        }
         let mut name = vec![profile.meta.host.hostname.clone(), profile.meta.duration.to_string()];
         name.extend(caveats(profile));
         let file = File {
@@ -76,7 +82,7 @@ struct SharedFrame<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase", tag = "type", rename = "sampled")]
 struct Sampled {
-    name: &'static str,
+    name: String,
     unit: &'static str,
     start_value: u64,
     end_value: u64,
@@ -84,25 +90,29 @@ struct Sampled {
     weights: Vec<u64>,
 }
 
-fn sampled<'a>(profile: &'a Profile, name: &'static str, sums: &[StackSum], frames: &mut Frames<'a>) -> Sampled {
+fn sampled<'a>(profile: &'a Profile, series: &Series, sums: &[StackSum], frames: &mut Frames<'a>) -> Sampled {
     let mixed = mixes_metrics(sums);
     let mut samples = Vec::with_capacity(sums.len());
     let mut weights = Vec::with_capacity(sums.len());
     for sum in sums {
         let mut stack: Vec<usize> = match sum.stack {
-            Some(stack) => profile.stacks.frames(stack).map(|id| frames.of(id.0 as usize)).collect(),
+            Some(stack) => profile.stacks.frames(stack).map(|id| frames.of(id.index())).collect(),
             None => vec![frames.label("[stack not walked]")],
         };
         if mixed {
-            stack.push(frames.label(metric_label(sum.metric)));
+            stack.push(frames.label(&profile.metric(sum.metric).label));
         }
         stack.reverse();
         samples.push(stack);
-        weights.push(whole_nanos(sum.nanos));
+        weights.push(whole(sum.value));
     }
     Sampled {
-        name,
-        unit: "nanoseconds",
+        name: series.label.clone(),
+        unit: match series.unit {
+            Unit::Nanoseconds => "nanoseconds",
+            Unit::Bytes => "bytes",
+            Unit::Count => "none",
+        },
         start_value: 0,
         end_value: weights.iter().fold(0, |sum, weight| sum.saturating_add(*weight)),
         samples,
@@ -133,7 +143,7 @@ impl<'a> Frames<'a> {
         row
     }
 
-    fn label(&mut self, name: &'static str) -> usize {
+    fn label(&mut self, name: &'a str) -> usize {
         self.intern(SharedFrame { name, file: "" })
     }
 

@@ -1,27 +1,28 @@
-//! What every picture of stacks starts from: the time of each stack, summed over its samples.
+//! What every picture of stacks starts from: the value of each stack, summed over its samples.
 
 use hashbrown::HashMap;
 
-use crate::profile::{FrameId, Metric, Profile, Reason, StackId};
+use crate::profile::Profile;
+use crate::recording::{FrameId, MetricId, StackId, Unit};
 
 /// What all samples of one metric with one stack come to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct StackSum {
-    pub(super) metric: Metric,
+    pub(super) metric: MetricId,
     /// `None` for samples without any frame.
     pub(super) stack: Option<StackId>,
-    /// Estimated nanoseconds.
-    pub(super) nanos: f64,
+    /// Estimated, in the unit of the metric.
+    pub(super) value: f64,
 }
 
 /// The sums in the order of metrics and stacks. Samples without weight, which only continue wake chains, are no part.
 pub(super) fn by_stack(profile: &Profile) -> Vec<StackSum> {
-    let mut sums: HashMap<(Metric, Option<StackId>), f64> = HashMap::new();
+    let mut sums: HashMap<(MetricId, Option<StackId>), f64> = HashMap::new();
     for sample in profile.samples.iter().filter(|sample| sample.value > 0.0) {
         *sums.entry((sample.metric, sample.stack)).or_default() += sample.value;
     }
     let mut sums: Vec<StackSum> =
-        sums.into_iter().map(|((metric, stack), nanos)| StackSum { metric, stack, nanos }).collect();
+        sums.into_iter().map(|((metric, stack), value)| StackSum { metric, stack, value }).collect();
     sums.sort_unstable_by_key(|sum| (sum.metric, sum.stack));
     sums
 }
@@ -40,10 +41,10 @@ pub(super) fn sum_of_stacks(
 ) -> u64 {
     let mut sizes: Vec<u64> = Vec::with_capacity(profile.stacks.rows().len());
     for node in profile.stacks.rows() {
-        let callers = node.parent.map_or(0, |parent| sizes[parent.0 as usize]);
+        let callers = node.parent.map_or(0, |parent| sizes[parent.index()]);
         sizes.push(size(node.frame).saturating_add(callers));
     }
-    stacks.flatten().map(|stack| sizes[stack.0 as usize]).fold(0, u64::saturating_add)
+    stacks.flatten().map(|stack| sizes[stack.index()]).fold(0, u64::saturating_add)
 }
 
 /// Whether values of different metrics stand side by side, so that the picture must say which is which.
@@ -52,20 +53,19 @@ pub(super) fn mixes_metrics<'a>(sums: impl IntoIterator<Item = &'a StackSum>) ->
     sums.next().is_some_and(|first| sums.any(|sum| sum.metric != first.metric))
 }
 
-/// A metric as people see it.
-pub(super) fn metric_label(metric: Metric) -> &'static str {
-    match metric {
-        Metric::OnCpu => "on-CPU",
-        Metric::OffCpu(Reason::Blocked) => "off-CPU blocked",
-        Metric::OffCpu(Reason::Preempted) => "off-CPU preempted",
-        Metric::OffCpu(Reason::IoWait) => "off-CPU io-wait",
+/// A metric as the first frame of a stack: `On-CPU`, `Off-CPU blocked`, `Heap allocated [bytes]`. Times are not marked.
+pub(super) fn metric_label(profile: &Profile, metric: MetricId) -> String {
+    let label = profile.meta.full_label(metric);
+    match profile.metric(metric).unit {
+        Unit::Nanoseconds => label,
+        unit => format!("{label} [{}]", unit.name()),
     }
 }
 
-/// A sum as the whole nanoseconds that formats without fractions take.
-pub(super) fn whole_nanos(nanos: f64) -> u64 {
+/// A sum as the whole number that formats without fractions take.
+pub(super) fn whole(value: f64) -> u64 {
     // Saturates; the figures are positive and far below 2^53 in any capture of less than 100 days.
-    nanos.round() as u64
+    value.round() as u64
 }
 
 /// What the reader must know before trusting the picture: everything lost, and every remark.

@@ -1,13 +1,16 @@
-//! A flame graph as one SVG, drawn by inferno. Widths are time; where a profile holds several metrics, each is a root.
+//! A flame graph as one SVG, drawn by inferno. Widths are values of one unit; if a profile holds several metrics, each is a
+//! root.
 
 use std::io::Write;
 
 use inferno::flamegraph::color::{MultiPalette, Palette};
 use inferno::flamegraph::{Options, TextTruncateDirection, from_lines};
 
-use super::sums::caveats;
+use super::series::{Series, series};
+use super::sums::{StackSum, by_stack, caveats};
 use super::{ReportError, Sink, folded};
-use crate::profile::{Metric, Profile};
+use crate::profile::Profile;
+use crate::recording::Unit;
 use crate::text;
 use crate::units::Bytes;
 
@@ -19,7 +22,8 @@ pub(super) struct Svg;
 
 impl Sink for Svg {
     fn write(&self, profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
-        let mut lines = folded::lines(profile, "svg", MOST)?;
+        let (unit, sums) = of_one_unit(profile);
+        let mut lines = folded::lines(profile, &sums, "svg", MOST)?;
         if lines.is_empty() {
             return Err(encode("there is no sample to draw".to_owned()));
         }
@@ -28,7 +32,7 @@ impl Sink for Svg {
         // Names are clean, and inferno escapes markup. Written to memory first: what inferno reports is then its own failure, not that of `out`.
         let mut picture = Vec::new();
         let lines: Vec<_> = lines.iter().map(|line| text::xml(line)).collect();
-        from_lines(&mut options(profile), lines.iter().map(AsRef::as_ref), &mut picture)
+        from_lines(&mut options(profile, unit, &sums), lines.iter().map(AsRef::as_ref), &mut picture)
             .map_err(|error| encode(error.to_string()))?;
         Ok(out.write_all(&picture)?)
     }
@@ -38,26 +42,41 @@ fn encode(why: String) -> ReportError {
     ReportError::Encode { format: "svg", why }
 }
 
-fn options(profile: &Profile) -> Options<'static> {
+/// The sums that are drawn: those of the first unit that has any. Widths of different units would mean nothing side by side.
+fn of_one_unit(profile: &Profile) -> (Unit, Vec<StackSum>) {
+    let mut sums = by_stack(profile);
+    let unit_of = |sum: &StackSum| profile.metric(sum.metric).unit;
+    let unit = sums.iter().map(unit_of).min().unwrap_or(Unit::Nanoseconds);
+    sums.retain(|sum| unit_of(sum) == unit);
+    (unit, sums)
+}
+
+fn options(profile: &Profile, unit: Unit, sums: &[StackSum]) -> Options<'static> {
     let meta = &profile.meta;
-    let any =
-        |wanted: fn(Metric) -> bool| profile.samples.iter().any(|sample| sample.value > 0.0 && wanted(sample.metric));
-    let time = match (any(|metric| metric == Metric::OnCpu), any(|metric| metric != Metric::OnCpu)) {
-        (true, false) => "on-CPU time",
-        (false, true) => "off-CPU time",
-        _ => "on-CPU and off-CPU time",
-    };
+    let is_drawn =
+        |series: &&Series| series.unit == unit && sums.iter().any(|sum| series.metrics.contains(&sum.metric));
+    let series = series(meta);
+    let drawn: Vec<&str> = series.iter().filter(is_drawn).map(|series| series.label.as_str()).collect();
     let mut options = Options::default();
-    options.title = text::xml(&format!("{}: {time}, {}", meta.host.hostname, meta.duration)).into_owned();
-    let subtitle = caveats(profile).join("; ");
-    options.subtitle = Some(text::xml(&subtitle).into_owned()).filter(|text| !text.is_empty());
+    let title = format!("{}: {}, {}", meta.host.hostname, drawn.join(" and "), meta.duration);
+    options.title = text::xml(&title).into_owned();
+    let mut caveats = caveats(profile);
+    for other in series.iter().filter(|series| series.unit != unit) {
+        if profile.samples.iter().any(|sample| sample.value > 0.0 && other.metrics.contains(&sample.metric)) {
+            caveats.push(format!("{} is not drawn, since its unit is another", other.label));
+        }
+    }
+    options.subtitle = Some(text::xml(&caveats.join("; ")).into_owned()).filter(|text| !text.is_empty());
     // Kernel functions by their `_[k]`, all else by language; from the name alone, so that a function keeps its colour
     // from one picture to the next.
     options.colors = Palette::Multi(MultiPalette::Java);
     options.deterministic = true;
     options.hash = true;
-    options.count_name = "us".to_owned();
-    options.factor = 1e-3;
+    (options.count_name, options.factor) = match unit {
+        Unit::Nanoseconds => ("us".to_owned(), 1e-3),
+        Unit::Bytes => ("bytes".to_owned(), 1.0),
+        Unit::Count => ("times".to_owned(), 1.0),
+    };
     options.no_sort = true;
     options.text_truncate_direction = TextTruncateDirection::Right;
     options

@@ -202,8 +202,7 @@ fn event(record: &Record<'_>, misc: u16) -> Option<MappingEvent> {
 mod tests {
     use super::super::AddressSpaces;
     use super::*;
-    use crate::profile::{Location, ModuleTable};
-    use crate::recording::CodeLocator as _;
+    use crate::recording::{CodeLocator as _, Location, ModuleTable};
     use std::collections::{HashMap, HashSet};
     use std::process::Command;
 

@@ -13,7 +13,7 @@ use super::budget::{Budget, Charge, DESCRIPTOR, MOST_MODULES};
 use super::mappings::Mapping;
 use super::naming::Unnamed;
 use crate::inspect::{FileNumber, Mapped, Owner, ProcessAccess, ToOpen};
-use crate::profile::{Module, ModuleId, ModuleTable};
+use crate::recording::{FileNumbers, Module, ModuleId, ModuleTable};
 use crate::units::Pid;
 
 /// [`Module::path`] of the code that the kernel maps into every process.
@@ -54,6 +54,12 @@ impl FileIdentity {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Its device and inode, if it has any.
+    fn numbers(&self) -> Option<FileNumbers> {
+        let (major, minor) = self.device;
+        (self.inode != 0).then_some(FileNumbers { major, minor, inode: self.inode })
     }
 
     /// Whether it is a file on no file system (mm/shmem.c, ipc/shm.c): mostly memory for a compiler's output, so that
@@ -174,7 +180,7 @@ impl ModuleFiles {
             self.index.insert(identity.clone(), None);
             return None;
         }
-        let id = modules.push(Module { path: identity.path.clone(), build_id: None });
+        let id = modules.push(Module { path: identity.path.clone(), file: identity.numbers(), build_id: None });
         self.path_bytes += identity.bytes();
         self.index.insert(identity.clone(), Some(id));
         let refused = Holding::Refused(Unnamed::FileGone);
@@ -258,7 +264,7 @@ impl ModuleFiles {
         let id = self
             .index
             .entry(identity)
-            .or_insert_with(|| Some(modules.push(Module { path: PathBuf::from(name), build_id: None })));
+            .or_insert_with(|| Some(modules.push(Module { path: PathBuf::from(name), file: None, build_id: None })));
         id.expect("the vDSO is a module")
     }
 }

@@ -17,8 +17,7 @@ use super::mappings::{Mapping, Mappings};
 use super::maps::{self, MappedRange};
 use super::naming::Unnamed;
 use crate::inspect::{FileNumber, Owner, ProcessAccess, ProcessMemory, ToOpen};
-use crate::profile::{Location, ModuleId, ModuleTable};
-use crate::recording::CodeLocator;
+use crate::recording::{CodeLocator, Location, ModuleId, ModuleTable};
 use crate::units::{Addr, Pid};
 
 /// How many ended processes are remembered, since samples of them may still be on their way.

@@ -1,6 +1,6 @@
 //! User stacks that do not reach the beginning of their thread.
 
-use crate::profile::{Frame, FrameId, Location, Recording};
+use crate::recording::{Frame, FrameId, Location, Recording};
 
 /// Functions that a thread begins in, by name.
 const BEGINNINGS: [&str; 25] = [
@@ -47,13 +47,13 @@ pub fn truncated_user_stacks(recording: &Recording) -> u64 {
     // Callers come first in the table, so the outermost user frame of each stack is known before it is asked for.
     let mut outermost: Vec<Option<FrameId>> = Vec::with_capacity(recording.stacks.rows().len());
     for node in recording.stacks.rows() {
-        let of_caller = node.parent.and_then(|parent| outermost[parent.0 as usize]);
+        let of_caller = node.parent.and_then(|parent| outermost[parent.index()]);
         outermost.push(of_caller.or_else(|| is_user(recording.frames.get(node.frame)).then_some(node.frame)));
     }
     let truncated = |stack: &Option<FrameId>| stack.is_some_and(|frame| !is_beginning(recording.frames.get(frame)));
     let truncated: Vec<bool> = outermost.iter().map(truncated).collect();
     let stacks = recording.samples.iter().filter_map(|sample| sample.stack);
-    stacks.filter(|stack| truncated[stack.0 as usize]).count() as u64
+    stacks.filter(|stack| truncated[stack.index()]).count() as u64
 }
 
 fn is_user(frame: &Frame) -> bool {
@@ -74,17 +74,19 @@ fn is_beginning(frame: &Frame) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{
-        FrameTable, Meta, ModuleId, ModuleTable, Sample, SampleKind, StackTable, Symbol, ThreadIdx, ThreadTable,
-    };
-    use crate::units::{Addr, CpuId, Nanos, Pid};
+    use crate::recording::example::Example;
+    use crate::recording::{MetricId, ModuleId, Sample, Symbol};
+    use crate::units::{Addr, Nanos, Pid};
 
     #[test]
     fn a_stack_is_truncated_when_its_outermost_user_frame_begins_no_thread() {
-        let (mut frames, mut stacks) = (FrameTable::default(), StackTable::default());
+        let mut example = Example::new();
+        let thread = example.thread(1, 1, "thread");
+        let mut recording = example.recording;
+        let frames = &mut recording.frames;
         let mut user = |offset, name: Option<&str>| {
             let symbol = name.map(|name| Symbol { name: name.to_owned(), offset: 0 });
-            frames.push(Frame { location: Location::Module { module: ModuleId(0), offset }, symbol })
+            frames.push(Frame { symbol, ..Frame::new(Location::Module { module: ModuleId::new(0), offset }) })
         };
         let whole = [
             user(1, Some("_start")),
@@ -97,16 +99,9 @@ mod tests {
         let unmapped = frames.intern(Location::Unmapped { pid: Pid(1), addr: Addr(8) });
         let kernel = frames.intern(Location::Kernel(Addr(u64::MAX)));
 
-        let mut samples = Vec::new();
         let mut sample = |stack: &[FrameId]| {
-            samples.push(Sample {
-                time: Nanos(0),
-                cpu: CpuId(0),
-                thread: ThreadIdx(0),
-                stack: stacks.intern_all(stack.iter().copied()),
-                value: Nanos(1),
-                kind: SampleKind::OnCpu,
-            });
+            let stack = recording.stacks.intern_all(stack.iter().copied());
+            recording.samples.push(Sample { stack, ..Sample::new(MetricId(0), thread, Nanos(0), 1) });
         };
         whole.iter().for_each(|frame| sample(&[*frame, cut[0], kernel]));
         // No user code at all is nothing that could be cut.
@@ -116,16 +111,6 @@ mod tests {
         sample(&[label, whole[0], kernel]);
         cut.iter().for_each(|frame| sample(&[*frame, whole[0], kernel]));
         sample(&[label, unmapped]);
-
-        let recording = Recording {
-            meta: Meta::example(),
-            modules: ModuleTable::default(),
-            frames,
-            stacks,
-            threads: ThreadTable::default(),
-            samples,
-            totals: Vec::new(),
-        };
         assert_eq!(truncated_user_stacks(&recording), cut.len() as u64 + 1);
     }
 }

@@ -3,7 +3,8 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use quell::profile::{FrameKind, Target};
+use quell::profile::FrameKind;
+use quell::recording::Target;
 use quell::units::CpuSet;
 use quell_tests::agent;
 use quell_tests::capture::Capture;

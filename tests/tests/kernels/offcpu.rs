@@ -3,7 +3,8 @@
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use quell::profile::{FrameKind, Metric, Reason, Weighted};
+use quell::profile::{FrameKind, Weighted};
+use quell::recording::example::{BLOCKED, IO_WAIT, PREEMPTED};
 use quell_tests::agent::{self, Workdir};
 use quell_tests::capture::Capture;
 use quell_tests::cgroup::Cgroup;
@@ -95,7 +96,7 @@ pub(crate) fn preempted() -> Result<Outcome> {
     let burned: Vec<Burned> = pair.into_iter().map(Fixture::finish).collect::<Result<_>>()?;
     let recorded = capture.ended()?;
     for thread in burned.iter().flat_map(|burned| &burned.threads) {
-        let preempted = recorded.total_for(thread.tid, Reason::Preempted);
+        let preempted = recorded.total_for(thread.tid, PREEMPTED);
         ensure!(
             preempted + thread.cpu_ns / 4 >= thread.wall_ns - thread.cpu_ns
                 && preempted <= thread.run_delay_ns + thread.cpu_ns / 4,
@@ -138,13 +139,12 @@ pub(crate) fn io_wait() -> Result<Outcome> {
         recorded.functions(sample, FrameKind::Kernel).any(function)
     };
     let of_reads = |sample: &Weighted| recorded.tid(sample) == reads.tid && recorded.calls(sample, &reads.function);
-    let waits = |reason| {
-        let waits =
-            |sample: &Weighted| sample.metric == Metric::OffCpu(reason) && of_reads(sample) && in_kernel(sample);
+    let waits = |metric| {
+        let waits = |sample: &Weighted| recorded.is_of(sample, metric) && of_reads(sample) && in_kernel(sample);
         recorded.estimate(waits).samples as u64
     };
-    ensure!(is_count(waits(Reason::IoWait), reads.sleeps), "{} waits for I/O, of {reads:?}", waits(Reason::IoWait));
-    ensure!(waits(Reason::Blocked) == 0, "{} waits for a disk are for something else", waits(Reason::Blocked));
+    ensure!(is_count(waits(IO_WAIT), reads.sleeps), "{} waits for I/O, of {reads:?}", waits(IO_WAIT));
+    ensure!(waits(BLOCKED) == 0, "{} waits for a disk are for something else", waits(BLOCKED));
     let found = recorded.off_cpu(reads.tid, &reads.function).nanos;
     ensure!(is_time(found, reads.off_cpu_ns, reads.wall_ns - reads.off_cpu_ns), "{reads:?}: {found} ns");
     Ok(Outcome::Holds)
@@ -176,7 +176,7 @@ pub(crate) fn never_wakes() -> Result<Outcome> {
     let waiting = Fixture::start("burn", &[])?;
     let (recorded, _) = Capture::whole(&[&FLAGS[..], &["-p", &waiting.pid().to_string(), "-d", "0.5"]].concat())?;
     is_asleep_throughout(&recorded, waiting.pid())?;
-    let blocked = |sample: &Weighted| sample.metric == Metric::OffCpu(Reason::Blocked);
+    let blocked = |sample: &Weighted| recorded.is_of(sample, BLOCKED);
     ensure!(recorded.profile.samples.iter().all(blocked), "it does nothing else");
     Ok(Outcome::Holds)
 }
@@ -281,7 +281,7 @@ pub(crate) fn locked_down() -> Result<Outcome> {
 /// The sleeps of a path are all there, and took as long as it says of itself. Only of those that are sampled for
 /// certain: of all, or of long ones.
 fn is_seen(recorded: &Recorded, path: &BlockedPath) -> Result<()> {
-    let blocked = |sample: &Weighted| sample.metric == Metric::OffCpu(Reason::Blocked);
+    let blocked = |sample: &Weighted| recorded.is_of(sample, BLOCKED);
     let of_path = |sample: &Weighted| recorded.tid(sample) == path.tid && recorded.calls(sample, &path.function);
     let sleeps = recorded.estimate(|sample| blocked(sample) && of_path(sample)).samples;
     ensure!(is_count(sleeps as u64, path.sleeps), "{path:?}: {sleeps} sleeps");
@@ -292,7 +292,7 @@ fn is_seen(recorded: &Recorded, path: &BlockedPath) -> Result<()> {
 
 /// The exact totals of a thread are what it says of itself.
 fn is_counted(recorded: &Recorded, thread: &BlockedThread) -> Result<()> {
-    let sleeps = [Reason::Blocked, Reason::IoWait].map(|reason| recorded.count_for(thread.tid, reason)).iter().sum();
+    let sleeps = [BLOCKED, IO_WAIT].map(|metric| recorded.count_for(thread.tid, metric)).iter().sum();
     ensure!(is_count(sleeps, thread.sleeps), "{thread:?}: {sleeps} sleeps");
     let total = recorded.total(thread.tid) as f64;
     ensure!(is_time(total, thread.off_cpu_ns, thread.cpu_ns), "{thread:?}: {total} ns");

@@ -14,8 +14,7 @@ use quell_ebpf_common::pace::FULL;
 use super::{Availability, BadRecord, ProbeConfig, ProbeError, ProbeSpec, RunningProbe};
 use crate::bpf::{BpfObject, Hook, Record, is_permission};
 use crate::host::{self, Features};
-use crate::profile::{Sample, SampleKind};
-use crate::recording::{CodeLocator, RecordingBuilder};
+use crate::recording::{CodeLocator, MetricId, MetricKind, MetricSpec, RecordingBuilder, Sample, Unit};
 use crate::units::{CpuId, CpuSet, Hertz, Nanos, Pid, Tid};
 
 /// Its number in records.
@@ -27,11 +26,13 @@ pub(super) struct Probe;
 static SPEC: ProbeSpec = ProbeSpec {
     name: "cpu",
     number: NUMBER,
+    label: "On-CPU",
     doc: "where threads run: user and kernel stacks, sampled on every CPU",
     events: &["perf_event cycles", "perf_event cpu-clock"],
     hooks: &[Hook::Interrupt],
     kernel: "5.10",
     cost: "about 10 us per sample, 99 samples a second on each busy CPU",
+    metrics: &[MetricSpec { name: "cpu", label: "on CPU", unit: Unit::Nanoseconds, kind: MetricKind::Instant }],
 };
 
 impl super::Probe for Probe {
@@ -55,7 +56,8 @@ impl super::Probe for Probe {
         for (cpu, event) in &mut events {
             event.set_bpf(program).map_err(|source| perf_error(*cpu, source))?;
         }
-        Ok(Box::new(Sampling { clock, events, interval: config.frequency.interval() }))
+        let interval = config.frequency.interval();
+        Ok(Box::new(Sampling { clock, events, interval, metric: None }))
     }
 }
 
@@ -101,6 +103,7 @@ struct Sampling {
     events: Vec<(CpuId, Counter)>,
     /// The sampling interval.
     interval: Nanos,
+    metric: Option<MetricId>,
 }
 
 impl RunningProbe for Sampling {
@@ -118,6 +121,10 @@ impl RunningProbe for Sampling {
         Ok(())
     }
 
+    fn declared(&mut self, first: MetricId) {
+        self.metric = Some(first);
+    }
+
     fn decode(
         &mut self,
         record: &Record<'_>,
@@ -130,14 +137,14 @@ impl RunningProbe for Sampling {
         let (sample, raw) = record.with_stacks(|sample: &abi::CpuSample| sample.stacks).ok_or(BadRecord)?;
         let pid = Pid(sample.header.tgid);
         let ran = if sample.ran == 0 { self.interval } else { Nanos(sample.ran) };
+        let metric = self.metric.ok_or(BadRecord)?;
+        let time = out.since_begin(Nanos(sample.header.time));
+        let thread = out.thread(pid, Tid(sample.header.tid), sample.comm);
         let sample = Sample {
-            time: out.since_begin(Nanos(sample.header.time)),
             cpu: CpuId(sample.header.cpu),
-            thread: out.thread(pid, Tid(sample.header.tid), sample.comm),
             stack: out.stack(pid, raw, code),
-            // MERGE: value: ran.0, probability: probability(sample.odds)
-            value: Nanos((ran.0 as f64 / probability(sample.odds)) as u64),
-            kind: SampleKind::OnCpu,
+            probability: probability(sample.odds),
+            ..Sample::new(metric, thread, time, ran.0)
         };
         out.push(sample);
         Ok(())

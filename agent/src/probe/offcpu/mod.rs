@@ -11,14 +11,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 
-use quell_ebpf_common::ThreadState;
-
 use super::{Availability, BadRecord, ProbeConfig, ProbeError, ProbeSpec, RunningProbe};
 use crate::bpf::{BpfObject, Hook, Record};
 use crate::host::{self, Features};
 use crate::inspect::ProcessMemory;
-use crate::profile::ThreadTotals;
-use crate::recording::{CodeLocator, RecordingBuilder};
+use crate::recording::{CodeLocator, MetricId, MetricKind, MetricSpec, RecordingBuilder, Unit};
 use crate::units::{Nanos, Pid, Tid};
 use sleeps::Sleeps;
 
@@ -31,13 +28,24 @@ pub(super) struct Probe;
 static SPEC: ProbeSpec = ProbeSpec {
     name: "offcpu",
     number: NUMBER,
+    label: "Off-CPU",
     doc: "where threads wait, why, and who wakes them: every context switch counted, stacks sampled without bias",
     events: &["tp_btf sched_switch", "tp_btf sched_waking", "iter/task"],
     // Switches before wake-ups: whoever is woken was seen to sleep.
     hooks: &[Hook::Switch, Hook::Waking],
     kernel: "5.10",
     cost: "about 0.1 us per context switch, 2 to 6 us per sampled sleep",
+    // In the order of `quell_ebpf_common::reason`.
+    metrics: &[
+        interval("offcpu.blocked", "blocked"),
+        interval("offcpu.preempted", "preempted"),
+        interval("offcpu.io-wait", "io-wait"),
+    ],
 };
+
+const fn interval(name: &'static str, label: &'static str) -> MetricSpec {
+    MetricSpec { name, label, unit: Unit::Nanoseconds, kind: MetricKind::Interval }
+}
 
 /// The mean time off CPU between two samples of a thread, where nothing slows sampling down: a sleep that is expected to
 /// last this long or longer is sampled for certain.
@@ -120,6 +128,10 @@ impl RunningProbe for Waiting {
         self.walk(object, FIRST)
     }
 
+    fn declared(&mut self, first: MetricId) {
+        self.sleeps.declared(first);
+    }
+
     fn complete(&self, record: &Record<'_>, memory: &mut dyn ProcessMemory, words: &mut Vec<u64>) -> bool {
         user_walk::complete(record, memory, words)
     }
@@ -169,26 +181,15 @@ impl RunningProbe for Waiting {
         let asleep: BTreeMap<Tid, u32> =
             threads.iter().filter(|(_, state)| state.out_since != 0).map(|(tid, state)| (*tid, state.seq)).collect();
         self.sleeps.finish(end, |tid| asleep.get(&tid).copied(), out);
-        add_totals(&threads, own, out);
-        Ok(())
-    }
-}
-
-/// The totals of the threads that live still.
-fn add_totals(threads: &[(Tid, ThreadState)], own: &[Pid], out: &mut RecordingBuilder) {
-    for (tid, state) in threads {
-        let pid = Pid(state.tgid);
-        let totals = state.all_totals();
-        if totals.iter().all(|total| total.count == 0) || own.contains(&pid) {
-            continue;
+        for (tid, state) in &threads {
+            let (pid, totals) = (Pid(state.tgid), state.all_totals());
+            if totals.iter().any(|total| total.count > 0) && !own.contains(&pid) {
+                let comm = current_comm(pid, *tid).unwrap_or(state.comm);
+                let thread = out.thread(pid, *tid, comm);
+                self.sleeps.add_totals(thread, &totals, out);
+            }
         }
-        let comm = current_comm(pid, *tid).unwrap_or(state.comm);
-        let thread = out.thread(pid, *tid, comm);
-        out.totals.push(ThreadTotals {
-            thread,
-            count: totals.map(|total| total.count),
-            time: totals.map(|total| Nanos(total.nanos)),
-        });
+        Ok(())
     }
 }
 

@@ -1,12 +1,14 @@
 //! From records to samples: a sleep's beginning, wake-up and end are joined by thread and number.
 
 use hashbrown::HashMap;
+use quell_ebpf_common::{Total, reason};
 
 use super::abi::{CERTAIN, SleepEnd, SleepStart, ThreadExit, Wake as WakeRecord};
 use crate::bpf::RawStacks;
 use crate::probe::BadRecord;
-use crate::profile::{OffCpu, Reason, Sample, SampleKind, StackId, ThreadIdx, ThreadTotals, Wake};
-use crate::recording::{CodeLocator, RecordingBuilder};
+use crate::recording::{
+    CodeLocator, Counter, MetricId, RecordingBuilder, Sample, SampleIdx, Scope, StackId, ThreadIdx, Wake,
+};
 use crate::units::{CpuId, Nanos, Pid, Tid};
 
 /// A sampled sleep that goes on.
@@ -15,7 +17,8 @@ struct Sleeping {
     start: Nanos,
     cpu: CpuId,
     thread: ThreadIdx,
-    reason: Reason,
+    reason: u32,
+    metric: MetricId,
     probability: f64,
     stack: Option<StackId>,
     wake: Option<Wake>,
@@ -28,10 +31,21 @@ struct Sleeping {
 pub(super) struct Sleeps {
     sleeping: HashMap<Tid, Sleeping>,
     /// The last sampled sleep of each thread that ended: its number and its row.
-    last: HashMap<Tid, (u32, u32)>,
+    last: HashMap<Tid, (u32, SampleIdx)>,
+    /// By [`reason`]; `None` before they are declared.
+    metrics: [Option<MetricId>; reason::COUNT],
 }
 
 impl Sleeps {
+    /// Takes the first of the metrics, which are declared in the order of [`reason`].
+    pub(super) fn declared(&mut self, first: MetricId) {
+        self.metrics = std::array::from_fn(|reason| Some(MetricId::from_index(first.index() + reason)));
+    }
+
+    fn metric(&self, reason: u32) -> Option<MetricId> {
+        self.metrics.get(reason as usize).copied().flatten()
+    }
+
     /// A thread leaves its CPU.
     pub(super) fn start(
         &mut self,
@@ -45,7 +59,8 @@ impl Sleeps {
             seq: start.seq,
             start: Nanos(start.header.time),
             cpu: CpuId(start.header.cpu),
-            reason: Reason::from_abi(start.reason).ok_or(BadRecord)?,
+            reason: start.reason,
+            metric: self.metric(start.reason).ok_or(BadRecord)?,
             thread: out.thread(pid, Tid(start.header.tid), start.comm),
             probability: probability(start.odds),
             stack: out.stack(pid, raw, code),
@@ -93,13 +108,19 @@ impl Sleeps {
     pub(super) fn thread_exit(&mut self, exit: &ThreadExit, out: &mut RecordingBuilder) {
         let tid = Tid(exit.header.tid);
         let thread = out.thread(Pid(exit.header.tgid), tid, exit.comm);
-        out.totals.push(ThreadTotals {
-            thread,
-            count: exit.totals.map(|total| total.count),
-            time: exit.totals.map(|total| Nanos(total.nanos)),
-        });
+        self.add_totals(thread, &exit.totals, out);
         self.sleeping.remove(&tid);
         self.last.remove(&tid);
+    }
+
+    /// Adds what the kernel side counted for a thread, by [`reason`].
+    pub(super) fn add_totals(&self, thread: ThreadIdx, totals: &[Total; reason::COUNT], out: &mut RecordingBuilder) {
+        for (metric, total) in self.metrics.into_iter().zip(totals) {
+            if let Some(metric) = metric.filter(|_| total.count > 0) {
+                let scope = Scope::Thread(thread);
+                out.counters.push(Counter { metric, scope, count: total.count, sum: total.nanos });
+            }
+        }
     }
 
     /// Turns the sleeps that go on at `end` into samples. `goes_on` says of a thread which of its sleeps does, by the
@@ -110,7 +131,7 @@ impl Sleeps {
         for (tid, sleep) in rest {
             if goes_on(tid) == Some(sleep.seq) {
                 let duration = end.since(sleep.start.max(out.begin()));
-                let runqueue = if sleep.reason == Reason::Preempted { duration } else { Nanos(0) };
+                let runqueue = if sleep.reason == reason::PREEMPTED { duration } else { Nanos(0) };
                 out.push(sleep.sample(duration, runqueue, true, out.begin()));
             } else if !sleep.walked {
                 out.unmatched += 1;
@@ -122,19 +143,14 @@ impl Sleeps {
 impl Sleeping {
     fn sample(&self, duration: Nanos, runqueue: Nanos, ongoing: bool, begin: Nanos) -> Sample {
         Sample {
-            time: self.start.since(begin),
+            // Every sleep that goes on at the end is recorded, by the switch or by the task iterator.
+            probability: if ongoing { 1.0 } else { self.probability },
+            runqueue: Some(runqueue),
             cpu: self.cpu,
-            thread: self.thread,
             stack: self.stack,
-            value: duration,
-            kind: SampleKind::OffCpu(OffCpu {
-                reason: self.reason,
-                // Every sleep that goes on at the end is recorded, by the switch or by the task iterator.
-                probability: if ongoing { 1.0 } else { self.probability },
-                runqueue,
-                still: ongoing,
-                wake: self.wake,
-            }),
+            wake: self.wake,
+            ongoing,
+            ..Sample::new(self.metric, self.thread, self.start.since(begin), duration.0)
         }
     }
 }
@@ -146,11 +162,11 @@ fn probability(odds: u32) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use quell_ebpf_common::{Header, Stacks, reason};
+    use quell_ebpf_common::{Header, Stacks};
 
     use super::super::abi::{PROBE, SLEEP_END, SLEEP_START, WAKE};
     use super::*;
-    use crate::profile::{Location, ModuleTable};
+    use crate::recording::{Location, ModuleTable};
     use crate::units::Addr;
 
     const NO_FRAMES: RawStacks<'_> = RawStacks { kernel: &[0xffff_ffff_8100_0000], user: &[] };
@@ -206,6 +222,7 @@ mod tests {
 
     fn joined(events: &[Event]) -> (Sleeps, RecordingBuilder) {
         let (mut sleeps, mut out) = (Sleeps::default(), RecordingBuilder::new(Nanos(1_000)));
+        sleeps.declared(MetricId::from_index(0));
         for event in events {
             match event {
                 Event::Start(start) => sleeps.start(start, NO_FRAMES, &mut out, &mut NoCode).expect("a known reason"),
@@ -216,13 +233,6 @@ mod tests {
         (sleeps, out)
     }
 
-    fn off(sample: &Sample) -> OffCpu {
-        match sample.kind {
-            SampleKind::OffCpu(off) => off,
-            SampleKind::OnCpu => panic!("an off-CPU sample"),
-        }
-    }
-
     #[test]
     fn a_sleep_is_its_beginning_joined_to_its_end() {
         let (_, out) = joined(&[
@@ -230,8 +240,8 @@ mod tests {
             Event::End(end(1_900, 7, 3, 400)),
         ]);
         assert_eq!(out.samples.len(), 1);
-        assert_eq!((out.samples[0].time, out.samples[0].value), (Nanos(500), Nanos(400)));
-        assert_eq!(off(&out.samples[0]).probability, 0.5);
+        assert_eq!((out.samples[0].time, out.samples[0].value), (Nanos(500), 400));
+        assert_eq!(out.samples[0].probability, 0.5);
         assert_eq!(out.unmatched, 0);
     }
 
@@ -257,10 +267,10 @@ mod tests {
             Event::Wake(wake(1_400, 2, 9, 1, 5)),
             Event::End(end(1_410, 1, 5, 310)),
         ]);
-        let last = off(&out.samples[1]).wake.expect("it was woken");
+        let last = out.samples[1].wake.expect("it was woken");
         assert_eq!(out.threads.get(last.waker).tid, Tid(2));
-        assert_eq!(last.waker_sleep, Some(0));
-        let first = off(&out.samples[0]).wake.expect("it was woken");
+        assert_eq!(last.waker_sleep, Some(SampleIdx::new(0)));
+        let first = out.samples[0].wake.expect("it was woken");
         assert_eq!((out.threads.get(first.waker).tid, first.waker_sleep), (Tid(3), None));
     }
 
@@ -274,14 +284,14 @@ mod tests {
             Event::Wake(wake(1_400, 2, 10, 1, 5)),
             Event::End(end(1_410, 1, 5, 110)),
         ]);
-        assert_eq!(off(&out.samples[1]).wake.expect("it was woken").waker_sleep, None);
+        assert_eq!(out.samples[1].wake.expect("it was woken").waker_sleep, None);
     }
 
     #[test]
     fn a_sleep_that_goes_on_at_the_end_lasts_until_then() {
         let (mut sleeps, mut out) = joined(&[Event::Start(start(1_500, 7, 3, 1 << 20))]);
         sleeps.finish(Nanos(5_000), |tid| (tid == Tid(7)).then_some(3), &mut out);
-        assert_eq!(out.samples[0].value, Nanos(3_500));
-        assert_eq!((off(&out.samples[0]).still, off(&out.samples[0]).probability), (true, 1.0));
+        assert_eq!(out.samples[0].value, 3_500);
+        assert_eq!((out.samples[0].ongoing, out.samples[0].probability), (true, 1.0));
     }
 }

@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 pub use stacks::StackInterner;
 
 use crate::bpf::RawStacks;
-use crate::profile::{Location, ModuleTable, Sample, StackId, ThreadIdx, ThreadTable, ThreadTotals};
+use crate::recording::{
+    Counter, Declared, Histogram, Location, MetricId, MetricSpec, ModuleTable, ProcessTable, Sample, SampleIdx,
+    StackId, ThreadIdx, ThreadTable,
+};
 use crate::units::{Addr, CpuId, Nanos, Pid, Tid};
 
 /// Tells in which file the code of a process lies, while the process lives.
@@ -23,12 +26,18 @@ pub struct RecordingBuilder {
     pub stacks: StackInterner,
     /// Files with code.
     pub modules: ModuleTable,
+    /// Probes and their metrics.
+    pub declared: Declared,
+    /// Processes.
+    pub processes: ProcessTable,
     /// Threads.
     pub threads: ThreadTable,
     /// Samples in the order in which they ended.
     pub samples: Vec<Sample>,
     /// Exact totals.
-    pub totals: Vec<ThreadTotals>,
+    pub counters: Vec<Counter>,
+    /// Exact distributions.
+    pub histograms: Vec<Histogram>,
     /// Records without the record that they belong to.
     pub unmatched: u64,
     /// Share of the capture that each CPU was idle.
@@ -44,9 +53,12 @@ impl RecordingBuilder {
         Self {
             stacks: StackInterner::default(),
             modules: ModuleTable::default(),
+            declared: Declared::default(),
+            processes: ProcessTable::default(),
             threads: ThreadTable::default(),
             samples: Vec::new(),
-            totals: Vec::new(),
+            counters: Vec::new(),
+            histograms: Vec::new(),
             unmatched: 0,
             idle: BTreeMap::new(),
             begin,
@@ -65,9 +77,14 @@ impl RecordingBuilder {
         time.since(self.begin)
     }
 
+    /// Declares the metrics of a probe, and returns the first. The others follow it.
+    pub fn declare(&mut self, probe: &str, label: &str, metrics: &[MetricSpec]) -> MetricId {
+        self.declared.add(probe, label, metrics)
+    }
+
     /// The row of a thread under a name (NUL-terminated).
     pub fn thread(&mut self, pid: Pid, tid: Tid, comm: [u8; 16]) -> ThreadIdx {
-        self.threads.intern(pid, tid, comm)
+        self.threads.intern(&mut self.processes, pid, tid, comm)
     }
 
     /// The stack of a record of process `pid`; `None` where no frame was walked.
@@ -76,8 +93,8 @@ impl RecordingBuilder {
     }
 
     /// Adds a sample. Returns its row.
-    pub fn push(&mut self, sample: Sample) -> u32 {
-        let row = u32::try_from(self.samples.len()).unwrap_or(u32::MAX);
+    pub fn push(&mut self, sample: Sample) -> SampleIdx {
+        let row = SampleIdx::from_index(self.samples.len());
         self.samples.push(sample);
         row
     }

@@ -11,7 +11,7 @@ use quell_ebpf_common::MAX_FRAMES;
 use super::CodeLocator;
 use super::shares::Shares;
 use crate::bpf::RawStacks;
-use crate::profile::{Frame, FrameId, FrameTable, Location, ModuleTable, StackId, StackNode, StackTable};
+use crate::recording::{Frame, FrameId, FrameTable, Location, ModuleTable, StackId, StackNode, StackTable};
 use crate::units::{Addr, Pid};
 
 /// What a frame or a node takes beside itself: its row is indexed by what it is.

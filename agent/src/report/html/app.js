@@ -8,15 +8,32 @@ function problem(text) {
 addEventListener('error', (event) => problem(event.message));
 addEventListener('unhandledrejection', (event) => problem(String(event.reason?.stack ?? event.reason)));
 
+// The names of the chosen metrics after one more click; null for those of the default. A metric of another unit is chosen alone.
+function toggled(probe, chosen, name) {
+  const clicked = probe.metrics.find((metric) => metric.name === name);
+  const rest = chosen.filter((metric) => metric !== clicked && metric.unit === clicked.unit);
+  const next = chosen.includes(clicked) ? rest : [...rest, clicked];
+  const isDefault = !next.length || (next.length === defaultMetrics(probe).length && defaultMetrics(probe).every((metric) => next.includes(metric)));
+  return isDefault ? null : probe.metrics.filter((metric) => next.includes(metric)).map((metric) => metric.name);
+}
+
 function start(profile) {
-  const defaults = { ...DEFAULTS, metric: profile.recorded.on || !profile.recorded.off ? 'on' : 'off' };
+  const firstProbe = profile.sampled.find((probe) => probe.recorded) ?? profile.sampled[0];
+  const defaults = { ...DEFAULTS, probe: firstProbe?.name ?? null };
   let state = parseState(location.hash, defaults);
   let graphs = [];
   const width = profile.bucket_nanos;
 
-  // Only sleeps have wakers.
-  const metricOf = () => state.view === 'wakes' ? 'off' : state.metric;
-  const metricsOf = () => metricOf() === 'on' ? 1 : state.reasons.reduce((bits, reason) => bits | 2 << REASONS.indexOf(reason), 0);
+  // Only what waits has wakers.
+  const probeOf = () => {
+    const probe = profile.sampled.find(({ name }) => name === state.probe) ?? firstProbe;
+    return state.view === 'wakes' && !probe?.chained ? profile.sampled.find(({ chained }) => chained) ?? probe : probe;
+  };
+  // Those that the reader has chosen, of one unit.
+  const metricsOf = (probe) => {
+    const asked = probe.metrics.filter(({ name }) => state.metrics?.includes(name));
+    return asked.length ? asked.filter(({ unit }) => unit === asked[0].unit) : defaultMetrics(probe);
+  };
   const windowOf = () => {
     if (state.from === null) return null;
     const from = Math.max(0, Math.min(profile.buckets - 1, Math.round(state.from * 1e9 / width)));
@@ -43,28 +60,35 @@ function start(profile) {
     return kept.get(name).value;
   };
 
-  function whyEmpty(threads, window) {
-    const on = metricOf() === 'on';
-    const [probe, what, recorded] = on ? ['cpu', 'on-CPU', profile.recorded.on] : ['offcpu', 'off-CPU', profile.recorded.off];
-    const attached = profile.meta.cost.probes.some((cost) => cost.probe === probe);
-    if (!recorded) return `No ${what} samples in this capture: ${attached ? `the ${probe} probe ran and took none` : `the ${probe} probe was not recorded`}.`;
+  function whyEmpty(probe, metrics, threads, window) {
+    if (!probe.recorded) return `No ${probe.label} samples in this capture: the ${probe.name} probe ran and took none.`;
     const limits = [
       window && 'the selected window',
       threads && 'the chosen threads',
-      !on && state.reasons.length < REASONS.length && `the chosen reasons (${state.reasons.join(', ')})`,
+      metrics.length < probe.metrics.length && `the chosen metrics (${metrics.map(({ label }) => label).join(', ')})`,
     ].filter(Boolean);
-    return `No ${what} samples in ${limits.join(', ') || 'this capture'}.`;
+    return `No ${probe.label} samples in ${limits.join(', ') || 'this capture'}.`;
   }
 
-  function controls(weights, match) {
-    const press = (id, wanted, name) => {
-      for (const button of by(id).children) button.setAttribute('aria-pressed', String(wanted(button.dataset[name])));
-    };
-    press('views', (view) => view === state.view, 'view');
-    press('metrics', (metric) => metric === state.metric, 'metric');
-    press('reasons', (reason) => state.reasons.includes(reason), 'reason');
-    by('metrics').hidden = state.view === 'threads' || state.view === 'wakes';
-    by('reasons').hidden = state.view === 'threads' || metricOf() === 'on';
+  // Those that are there already stay, and keep the focus.
+  function buttons(id, all, isPressed) {
+    const box = by(id);
+    if ([...box.children].map((button) => button.dataset.name).join() !== all.map(({ name }) => name).join()) {
+      box.replaceChildren(...all.map(({ name, label }) => element('button', { 'data-name': name }, label)));
+    }
+    all.forEach((one, place) => box.children[place].setAttribute('aria-pressed', String(isPressed(one))));
+    box.hidden = all.length < 2;
+  }
+
+  function controls(probe, metrics, weights, match) {
+    for (const button of by('views').children) {
+      button.setAttribute('aria-pressed', String(button.dataset.view === state.view));
+      if (button.dataset.view === 'histograms') button.hidden = !profile.histograms.length;
+      if (button.dataset.view === 'wakes') button.hidden = !profile.sampled.some(({ chained }) => chained);
+    }
+    const shown = ['threads', 'histograms'].includes(state.view) ? [] : state.view === 'wakes' ? profile.sampled.filter(({ chained }) => chained) : profile.sampled;
+    buttons('probes', shown, (one) => one === probe);
+    buttons('metrics', shown.length ? probe.metrics : [], (one) => metrics.includes(one));
     by('layout').hidden = state.view !== 'flame' && !(state.view === 'wakes' && state.wakes === 'flame');
     by('reverse').hidden = state.view !== 'flame';
     for (const [id, pressed] of [['reverse', state.reverse], ['shape', state.upward], ['order', state.byName]]) {
@@ -76,16 +100,16 @@ function start(profile) {
       const hit = matchStacks(profile, match);
       let value = 0;
       eachWeight(profile, weights, (stack, weight) => { if (stack >= 0 && hit[stack]) value += weight; });
-      by('matched').textContent = `${percent(value, weights.sum.value)} matched, ${nanos(value)}`;
+      by('matched').textContent = `${percent(value, weights.sum.value)} matched, ${amount(value, weights.unit)}`;
     }
   }
 
-  function summary(weights, window) {
+  function summary(probe, metrics, weights, window) {
     const parts = [];
-    const metric = metricOf() === 'on' ? 'On-CPU' : `Off-CPU${state.reasons.length < REASONS.length ? ` (${state.reasons.join(', ')})` : ''}`;
     if (weights) {
       const title = 'a sample counts where it began; its time counts where it passed';
-      parts.push(element('span', { id: 'sum', title }, `${metric} ${estimate(weights.sum)}, ${counted(weights.sum.samples, 'sample')}`));
+      const some = metrics.length < probe.metrics.length ? ` (${metrics.map(({ label }) => label).join(', ')})` : '';
+      parts.push(element('span', { id: 'sum', title }, `${probe.label}${some} ${estimate(weights.sum, weights.unit)}, ${counted(weights.sum.samples, 'sample')}`));
     }
     const chip = (text, clear, what) => element('span', { className: 'chip' }, text,
       element('button', { 'aria-label': `Clear ${what}`, onclick: clear }, '×'));
@@ -107,28 +131,40 @@ function start(profile) {
     tooltip.hide();
     const window = windowOf();
     const threads = chosenThreads(profile, state.threads);
-    const selection = { metrics: metricsOf(), window, threads };
+    const probe = probeOf();
+    const metrics = probe ? metricsOf(probe) : [];
+    const selection = { metrics: maskOf(profile, metrics), window, threads };
     const match = matchFrames(profile, state.search);
-    const weights = state.view === 'threads' ? null : remembered('weights', selection, () => weigh(profile, selection));
-    controls(weights, match);
-    summary(weights, window);
-    const lane = (name, unit, metrics, color) => ({
-      name,
-      unit,
-      color,
-      values: remembered(name, { metrics, threads }, () => overTime(profile, metrics, threads)),
-    });
-    timeline.show([
-      lane('On-CPU', 'CPUs', 1, '--user-2'),
-      lane('Off-CPU', 'threads', metricOf() === 'off' ? metricsOf() : 14, '--kernel-2'),
-    ], window);
-    by('view').replaceChildren(draw(selection, weights, match, whyEmpty(threads, window)));
+    const isWeighed = probe && !['threads', 'histograms'].includes(state.view);
+    const weights = isWeighed ? { ...remembered('weights', selection, () => weigh(profile, selection)), unit: metrics[0].unit } : null;
+    controls(probe, metrics, weights, match);
+    summary(probe, metrics, weights, window);
+    timeline.show(profile.sampled.map((one, index) => lane(one, index, one === probe ? metrics : defaultMetrics(one), threads)), window);
+    by('view').replaceChildren(draw(probe, metrics, selection, weights, match, window));
     for (const graph of graphs) graph.draw();
   }
 
-  function draw(selection, weights, match, why) {
-    if (state.view === 'threads') return threadsView(profile, selection, state, change);
-    if (!(weights.sum.value > 0)) return empty(why);
+  function lane({ name, label }, index, metrics, threads) {
+    const mask = maskOf(profile, metrics);
+    return {
+      name: label,
+      unit: metrics[0].unit,
+      // Time that passes is of threads that wait, or else of CPUs that work.
+      what: metrics[0].kind === 'interval' ? 'threads' : 'CPUs',
+      color: `--lane-${index % 4}`,
+      values: remembered(`lane ${name}`, { mask, threads }, () => overTime(profile, mask, threads)),
+    };
+  }
+
+  function draw(probe, metrics, selection, weights, match, window) {
+    if (state.view === 'histograms') {
+      const { node, graphs: charts } = histogramsView(profile, state, change);
+      graphs = charts;
+      return node;
+    }
+    if (!probe) return empty('No probe took samples.');
+    if (state.view === 'threads') return threadsView(profile, selection, metrics[0], state, change);
+    if (weights && !(weights.sum.value > 0)) return empty(whyEmpty(probe, metrics, selection.threads, window));
     const shown = {
       flame: flameView,
       functions: () => functionsView(profile, weights, state, match, change),
@@ -143,6 +179,7 @@ function start(profile) {
       (state.reverse ? reverseTree : callTree)(profile, weights).finish(state.byName ? (frame) => profile.names[frame] : null));
     const graph = new FlameGraph(profile, tree, {
       title: state.reverse ? 'Flame graph, merged from the leaf' : 'Flame graph',
+      unit: weights.unit,
       upward: state.upward,
       zoom: state.zoom,
       onZoom: (zoom) => change({ zoom }, true),
@@ -153,16 +190,14 @@ function start(profile) {
     return { node: element('div', {}, element('p', { className: 'keys' }, key), graph.node), graphs: [graph] };
   }
 
-  for (const [id, name] of [['views', 'view'], ['metrics', 'metric']]) {
-    by(id).addEventListener('click', (event) => {
-      const chosen = event.target.dataset[name];
-      if (chosen) change({ [name]: chosen, zoom: [] });
-    });
-  }
-  by('reasons').addEventListener('click', ({ target: { dataset: { reason } } }) => {
-    if (!reason) return;
-    const rest = state.reasons.includes(reason) ? state.reasons.filter((other) => other !== reason) : [...state.reasons, reason];
-    change({ reasons: rest.length ? REASONS.filter((other) => rest.includes(other)) : REASONS });
+  by('views').addEventListener('click', ({ target: { dataset: { view } } }) => {
+    if (view) change({ view, zoom: [] });
+  });
+  by('probes').addEventListener('click', ({ target: { dataset: { name } } }) => {
+    if (name) change({ probe: name, metrics: null, zoom: [] });
+  });
+  by('metrics').addEventListener('click', ({ target: { dataset: { name } } }) => {
+    if (name) change({ probe: probeOf().name, metrics: toggled(probeOf(), metricsOf(probeOf()), name) });
   });
   by('reverse').addEventListener('click', () => change({ reverse: !state.reverse, zoom: [] }));
   by('shape').addEventListener('click', () => change({ upward: !state.upward }));

@@ -1,6 +1,6 @@
 //! The time axis: a capture cut into buckets of one width.
 
-use crate::profile::Meta;
+use crate::recording::Meta;
 use crate::units::{Hertz, Nanos};
 
 /// More would not be seen: a screen shows about two pixels for each.
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn buckets_are_not_shorter_than_the_sampling_interval() {
-        let mut meta = Meta::example();
+        let mut meta = crate::recording::example::meta();
         assert_eq!(Buckets::of(&meta).count, 100);
         meta.duration = Nanos(3_600 * Nanos::SECOND.0);
         assert_eq!(Buckets::of(&meta).count, 500);

@@ -6,12 +6,12 @@ const by = (id) => document.getElementById(id);
 // Whether the budget was kept over the whole capture, as `kept` of the summary says it.
 function budgetKept({ cost, governing, duration }) {
   const measured = cost.probes.filter((probe) => probe.nanos_per_event !== null);
-  if (!measured.length) return governing.over_budget ? 'not kept even at the lowest rates' : '';
+  const exceeded = governing.over_budget ? '; counting events alone exceeded it' : '';
+  if (!measured.length) return exceeded;
   const share = measured.reduce((sum, probe) => sum + probe.nanos_per_event * probe.events, 0) / duration;
   const hundredths = (part) => Math.round(part * 1e4);
-  const even = governing.over_budget ? ' even at the lowest rates' : '';
-  if (hundredths(share) > hundredths(governing.budget)) return `not kept${even}: they cost ${percent(share, 1)}`;
-  return `${even ? `not kept at times${even};` : 'kept:'} they cost ${percent(share, 1)}${even ? ' in all' : ''}`;
+  const kept = hundredths(share) > hundredths(governing.budget) ? 'not kept' : 'kept';
+  return `${kept}: they cost ${percent(share, 1)}${exceeded}`;
 }
 
 // The facts of the capture that every reader needs, in three lines; the rest behind `About this capture`.
@@ -45,7 +45,7 @@ function showCapture(profile) {
   by('cost').textContent = [
     `Cost: ${spent.join('; ')}.`,
     kept.startsWith('not kept') ? `The probes' budget of ${percent(governing.budget, 1)} was ${kept}.` : '',
-    governing.changes.length ? `Sampling rates were changed ${counted(governing.changes.length, 'time')}.` : '',
+    governing.changes.length ? `The rate of sampling changed ${counted(governing.changes.length, 'time')}.` : '',
     idle.length ? `CPUs were idle ${percent(mean, 1)} of the time (${percent(Math.min(...idle), 1)} to ${percent(Math.max(...idle), 1)}).` : '',
   ].filter(Boolean).join(' ');
 
@@ -66,10 +66,8 @@ function showCapture(profile) {
     ['Agent CPU time', nanos(cost.agent_cpu)],
     ...cost.probes.map((probe) => [`Probe ${named(probe)}`, `${probe.mechanism}: ${counted(probe.events, 'event')}, ${each(probe)}`]),
     ['Budget', governing.budget === null ? 'none' : [`${percent(governing.budget, 1)} of one CPU for the probes`, kept].filter(Boolean).join(', ')],
-    ...governing.changes.map((change) => [`Rates from ${seconds(change.time, 1e6)}`, [
-      `cost was ${percent(change.measured, 1)}; since then one CPU sample each ${nanos(change.cpu_interval)}`,
-      `one off-CPU sample for each ${nanos(change.offcpu_interval)} asleep`,
-    ].join(', ')]),
+    ...governing.changes.map((change) => [`Sampling from ${seconds(change.time, 1e6)}`,
+      `${change.probe}: ${change.scale > 0.99 ? 'the full rate' : `1/${count(Math.round(1 / Math.max(change.scale, 1e-9)))} of the full rate`}`]),
     ['Idle CPUs', Object.entries(meta.idle).map(([cpu, share]) => `CPU ${cpu} ${percent(share, 1)}`).join(', ') || 'not measured'],
     ['Named frames', `${count(meta.symbols.named)} named${unnamed.map(([why, number]) => `, ${count(number)} not: ${why}`).join('')}`],
     ...profile.losses.map(([name, number]) => [`Lost: ${name}`, count(number)]),

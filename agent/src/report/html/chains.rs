@@ -2,7 +2,8 @@
 
 use hashbrown::HashMap;
 
-use crate::profile::{FrameKind, Metric, Profile, Reason, StackId, StackTable, WakeLink, begins_interrupt};
+use crate::profile::{FrameKind, Profile, WakeLink, begins_interrupt};
+use crate::recording::{StackId, StackTable};
 
 /// The most wakers in one chain.
 const MOST_HOPS: usize = 6;
@@ -10,7 +11,7 @@ const MOST_HOPS: usize = 6;
 /// The most distinct chains that a page holds; the lighter ones are counted together.
 const MOST_CHAINS: usize = 8_192;
 
-/// The chain of a sample that has none: it was on CPU, preempted, or its waking was not seen.
+/// The chain of a sample that has none: nobody woke its thread, or that was not seen.
 pub(super) const NO_CHAIN: u32 = 0;
 
 /// The chain that stands for all those too light to be kept.
@@ -23,8 +24,8 @@ enum End {
     NotSampled = 1,
     /// It was sampled, but who ended it was not seen.
     WakeNotSeen = 2,
-    /// It was no sleep: the waker had waited for a CPU.
-    Preempted = 3,
+    /// Nobody did: the waker had been runnable, and waited for a CPU.
+    Runnable = 3,
     /// There are more than [`MOST_HOPS`].
     Cut = 4,
 }
@@ -112,15 +113,14 @@ fn follow(profile: &Profile, hop_of: &[u32], row: usize) -> Hops {
     for place in 0..MOST_HOPS {
         let sample = &profile.samples[row];
         let Some(wake) = &sample.wake else {
-            let preempted = sample.metric == Metric::OffCpu(Reason::Preempted);
-            hops[place] = if preempted { End::Preempted } else { End::WakeNotSeen } as u32;
+            hops[place] = if sample.runnable { End::Runnable } else { End::WakeNotSeen } as u32;
             return hops;
         };
         hops[place] = hop_of[row];
         match wake.waker_sleep {
             _ if wake.interrupt => return hops,
             // A row that does not come before this one would be a loop.
-            Some(earlier) if (earlier as usize) < row => row = earlier as usize,
+            Some(earlier) if earlier.index() < row => row = earlier.index(),
             _ => {
                 hops[place + 1] = End::NotSampled as u32;
                 return hops;
@@ -162,7 +162,7 @@ impl<'a> Wakers<'a> {
         let hop = if wake.interrupt {
             Hop { waker: None, stack: wake.stack.and_then(|stack| self.interrupt(stack)) }
         } else {
-            Hop { waker: Some(self.first_of_name[wake.waker.0 as usize]), stack: wake.stack.map(|stack| stack.0) }
+            Hop { waker: Some(self.first_of_name[wake.waker.index()]), stack: wake.stack.map(StackId::row) }
         };
         let next = FIRST_HOP + u32::try_from(self.rows.len()).expect("fewer than 2^32 wakers");
         let id = *self.index.entry(hop).or_insert(next);
@@ -185,7 +185,7 @@ impl<'a> Wakers<'a> {
         });
         let interrupt = entry.and_then(|entry| self.interrupts.intern_all(frames[entry..].iter().copied()));
         let base = u32::try_from(self.profile.stacks.rows().len()).expect("fewer than 2^32 stack nodes");
-        let cut = interrupt.map(|id| base + id.0);
+        let cut = interrupt.map(|id| base + id.row());
         self.cut.insert(stack, cut);
         cut
     }
@@ -193,12 +193,12 @@ impl<'a> Wakers<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{self, Fixture};
+    use super::super::fixture;
     use super::*;
-    use crate::profile::ThreadIdx;
+    use crate::recording::ThreadIdx;
 
-    fn names(chains: &Chains, fixture: &Fixture, chain: u32) -> Vec<String> {
-        let base = fixture.profile.stacks.rows().len() as u32;
+    fn names(chains: &Chains, profile: &Profile, chain: u32) -> Vec<String> {
+        let base = profile.stacks.rows().len() as u32;
         chains.rows[chain as usize - 2]
             .iter()
             .filter(|hop| **hop != 0)
@@ -206,13 +206,13 @@ mod tests {
                 None => format!("end {hop}"),
                 Some(hop) => {
                     let hop = chains.hops[hop as usize];
-                    let who = hop.waker.map_or("interrupt", |waker| &fixture.profile.threads[waker as usize].comm);
+                    let who = hop.waker.map_or("interrupt", |waker| &profile.threads[waker as usize].comm);
                     let (stacks, stack) = match hop.stack.expect("a stack") {
                         stack if stack >= base => (&chains.interrupts, stack - base),
-                        stack => (&fixture.profile.stacks, stack),
+                        stack => (&profile.stacks, stack),
                     };
                     let code: Vec<&str> =
-                        stacks.frames(StackId(stack)).map(|frame| fixture.profile.frame(frame).name.as_str()).collect();
+                        stacks.frames(StackId::new(stack)).map(|frame| profile.frame(frame).name.as_str()).collect();
                     format!("{who}: {}", code.join(" "))
                 }
             })
@@ -221,48 +221,48 @@ mod tests {
 
     #[test]
     fn a_chain_goes_from_waker_to_waker_until_an_interrupt_and_blames_no_bystander() {
-        let fixture = fixture::chain_of_three();
-        let chains = Chains::of(&fixture.profile);
+        let profile = fixture::chain_of_three();
+        let chains = Chains::of(&profile);
         let chain = chains.of_sample[2];
         assert_eq!(
-            names(&chains, &fixture, chain),
+            names(&chains, &profile, chain),
             ["relay: pipe_write relay_main relay", "interrupt: hrtimer_wakeup asm_sysvec_apic_timer_interrupt"]
         );
     }
 
     #[test]
     fn a_chain_says_why_it_ends() {
-        let mut fixture = fixture::chain_of_three();
-        let sleeper = fixture.profile.samples[2].wake.as_mut().expect("woken");
+        let mut profile = fixture::chain_of_three();
+        let sleeper = profile.samples[2].wake.as_mut().expect("woken");
         sleeper.waker_sleep = None;
-        let chains = Chains::of(&fixture.profile);
-        assert_eq!(names(&chains, &fixture, chains.of_sample[2])[1], "end 1");
+        let chains = Chains::of(&profile);
+        assert_eq!(names(&chains, &profile, chains.of_sample[2])[1], "end 1");
 
-        let mut fixture = fixture::chain_of_three();
-        fixture.profile.samples[1].wake = None;
-        let chains = Chains::of(&fixture.profile);
-        assert_eq!(names(&chains, &fixture, chains.of_sample[2])[1], "end 2");
-        fixture.profile.samples[1].metric = Metric::OffCpu(Reason::Preempted);
-        let chains = Chains::of(&fixture.profile);
-        assert_eq!(names(&chains, &fixture, chains.of_sample[2])[1], "end 3");
+        let mut profile = fixture::chain_of_three();
+        profile.samples[1].wake = None;
+        let chains = Chains::of(&profile);
+        assert_eq!(names(&chains, &profile, chains.of_sample[2])[1], "end 2");
+        profile.samples[1].runnable = true;
+        let chains = Chains::of(&profile);
+        assert_eq!(names(&chains, &profile, chains.of_sample[2])[1], "end 3");
     }
 
     #[test]
     fn threads_of_one_name_are_one_waker() {
-        let mut fixture = fixture::chain_of_three();
-        let twin = fixture.profile.threads[1].clone();
-        fixture.profile.threads.push(twin);
-        let mut second = fixture.profile.samples[2];
-        second.wake.as_mut().expect("woken").waker = ThreadIdx(fixture.profile.threads.len() as u32 - 1);
-        fixture.profile.samples.push(second);
-        let chains = Chains::of(&fixture.profile);
+        let mut profile = fixture::chain_of_three();
+        let twin = profile.threads[1].clone();
+        profile.threads.push(twin);
+        let mut second = profile.samples[2];
+        second.wake.as_mut().expect("woken").waker = ThreadIdx::from_index(profile.threads.len() - 1);
+        profile.samples.push(second);
+        let chains = Chains::of(&profile);
         assert_eq!(chains.of_sample[2], chains.of_sample[3]);
     }
 
     #[test]
     fn the_lightest_chains_are_the_ones_that_are_put_together() {
-        let fixture = fixture::chain_of_three();
-        let chains = Chains::bounded(&fixture.profile, 1);
+        let profile = fixture::chain_of_three();
+        let chains = Chains::bounded(&profile, 1);
         assert_eq!((chains.rows.len(), chains.light), (1, 1));
         assert_eq!(chains.of_sample[1..3], [LIGHT_CHAINS, 2], "the sleeper's weighs more than the relay's");
     }

@@ -1,7 +1,6 @@
 'use strict';
 // Reads what the page carries (see encode.rs), and adds up the part that is selected.
 
-const REASONS = ['blocked', 'preempted', 'io-wait'];
 const KERNEL = 0;
 const USER = 1;
 const LABEL = 2;
@@ -63,7 +62,7 @@ function readRows(reader) {
   const group = {
     length: groups,
     thread: new Uint32Array(groups),
-    metric: new Uint8Array(groups),
+    metric: new Uint16Array(groups),
     stack: new Int32Array(groups),
     chain: new Uint32Array(groups),
     end: new Uint32Array(groups),
@@ -116,8 +115,40 @@ async function readProfile(base64) {
   });
   profile.chains = Array.from({ length: reader.number() }, () => Array.from({ length: reader.number() }, () => reader.number()));
   Object.assign(profile, readRows(reader));
-  profile.recorded = { on: profile.group.metric.includes(0), off: profile.group.metric.some((metric) => metric > 0) };
+  describeMetrics(profile);
   return profile;
+}
+
+// The metrics with their numbers, and the probes with their metrics. `recorded`: whether there is a sample of it; `chained`: whether a
+// waker of one was seen. A probe that only made histograms has nothing to draw but these.
+function describeMetrics(profile) {
+  const { group, meta } = profile;
+  profile.metrics = meta.metrics.map((metric, index) => ({ ...metric, index, recorded: false, chained: false }));
+  for (let g = 0; g < group.length; g++) {
+    const metric = profile.metrics[group.metric[g]];
+    metric.recorded = true;
+    metric.chained ||= group.chain[g] !== NO_CHAIN;
+  }
+  profile.probes = meta.probes.map((probe) => {
+    const metrics = profile.metrics.filter((metric) => metric.probe === probe.name);
+    const some = (what) => metrics.some((metric) => metric[what]);
+    return { ...probe, metrics, recorded: some('recorded'), chained: some('chained') };
+  });
+  const hasHistogram = ({ metrics }) => profile.histograms.some(({ metric }) => metrics.some(({ index }) => index === metric));
+  profile.sampled = profile.probes.filter((probe) => probe.metrics.length && (probe.recorded || !hasHistogram(probe)));
+}
+
+// The metrics of a probe that are shown if nothing else is chosen: values of different units do not add up.
+function defaultMetrics(probe) {
+  const first = probe.metrics.find((metric) => metric.recorded) ?? probe.metrics[0];
+  return probe.metrics.filter((metric) => metric.unit === first.unit);
+}
+
+// A 0 or 1 for each metric of the profile.
+function maskOf(profile, metrics) {
+  const mask = new Uint8Array(profile.metrics.length);
+  for (const metric of metrics) mask[metric.index] = 1;
+  return mask;
 }
 
 // A frame that is not in the recording: a heading in a picture.
@@ -133,7 +164,7 @@ function addLabel(profile, name) {
 }
 
 // Calls visit(group, value, variance, samples) for each group of rows that has something in the selection:
-// { metrics: a bit for each metric, window: [first bucket, end) or null, threads: a 0 or 1 for each thread, or null }.
+// { metrics: a 0 or 1 for each metric, window: [first bucket, end) or null, threads: a 0 or 1 for each thread, or null }.
 function eachGroup(profile, { metrics, window, threads }, visit) {
   const { group, row } = profile;
   const [from, to] = window ?? [0, profile.buckets];
@@ -141,7 +172,7 @@ function eachGroup(profile, { metrics, window, threads }, visit) {
   for (let g = 0; g < group.length; g++) {
     const begin = at;
     at = group.end[g];
-    if (!(metrics >> group.metric[g] & 1) || (threads && !threads[group.thread[g]])) continue;
+    if (!metrics[group.metric[g]] || (threads && !threads[group.thread[g]])) continue;
     let [value, variance, samples] = [0, 0, 0];
     for (let r = begin; r < at; r++) {
       const first = row.first[r];
@@ -179,7 +210,7 @@ function weigh(profile, selection) {
   return weights;
 }
 
-// Nanoseconds in each bucket, whatever window is selected.
+// The value in each bucket, whatever window is selected.
 function overTime(profile, metrics, threads) {
   const { group, row } = profile;
   const steps = new Float64Array(profile.buckets + 1);
@@ -187,7 +218,7 @@ function overTime(profile, metrics, threads) {
   for (let g = 0; g < group.length; g++) {
     const begin = at;
     at = group.end[g];
-    if (!(metrics >> group.metric[g] & 1) || (threads && !threads[group.thread[g]])) continue;
+    if (!metrics[group.metric[g]] || (threads && !threads[group.thread[g]])) continue;
     for (let r = begin; r < at; r++) {
       const each = row.value[r] / row.length[r];
       steps[row.first[r]] += each;

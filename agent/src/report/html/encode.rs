@@ -12,8 +12,10 @@ use serde::Serialize;
 
 use super::buckets::Buckets;
 use super::chains::Chains;
+use super::histograms;
 use super::rows::{Row, rows};
-use crate::profile::{FrameKind, Meta, Profile, StackTable};
+use crate::profile::{FrameKind, Profile};
+use crate::recording::{Counter, Meta, Scope, StackTable};
 use crate::text;
 
 /// What is small, or text.
@@ -29,8 +31,9 @@ struct Head<'a> {
     light_chains: usize,
     /// Process, thread, name.
     threads: Vec<(u32, u32, &'a str)>,
-    /// Thread, counts, nanoseconds.
-    totals: Vec<(u32, [u64; 3], [u64; 3])>,
+    /// Exact totals of threads: metric, thread, count, sum.
+    counters: Vec<(u16, u32, u64, u64)>,
+    histograms: Vec<histograms::MetricBars>,
     modules: Vec<&'a str>,
     frames: Vec<&'a str>,
 }
@@ -61,7 +64,8 @@ pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         bucket_nanos: buckets.width.0,
         light_chains: chains.light,
         threads: profile.threads.iter().map(|thread| (thread.pid.0, thread.tid.0, thread.comm.as_str())).collect(),
-        totals: profile.totals.iter().map(|row| (row.thread.0, row.count, row.time.map(|time| time.0))).collect(),
+        counters: thread_counters(profile),
+        histograms: histograms::bars(profile),
         modules,
         frames: profile.frames.iter().map(|frame| frame.name.as_str()).collect(),
     };
@@ -89,6 +93,14 @@ pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     deflated.finish()
 }
 
+fn thread_counters(profile: &Profile) -> Vec<(u16, u32, u64, u64)> {
+    let of_thread = |row: &Counter| match row.scope {
+        Scope::Thread(thread) => Some((row.metric.0, thread.row(), row.count, row.sum)),
+        _ => None,
+    };
+    profile.counters.iter().filter_map(of_thread).collect()
+}
+
 /// Unsigned numbers in groups of seven bits, the lowest first (LEB128).
 struct Varints<W: Write>(W);
 
@@ -113,8 +125,8 @@ impl<W: Write> Varints<W> {
     fn stacks(&mut self, stacks: &StackTable) -> io::Result<()> {
         self.count(stacks.rows().len())?;
         for (row, node) in (0u32..).zip(stacks.rows()) {
-            self.number(node.parent.map_or(0, |parent| u64::from(row - parent.0)))?;
-            self.number(node.frame.0.into())?;
+            self.number(node.parent.map_or(0, |parent| u64::from(row - parent.row())))?;
+            self.number(node.frame.row().into())?;
         }
         Ok(())
     }
@@ -137,7 +149,7 @@ impl<W: Write> Varints<W> {
     }
 
     /// Groups of rows that differ only in time: what they share, how many they are, then each. Numbers that grow
-    /// within what is before them are written as differences. Sums are rounded to a nanosecond, and so is the
+    /// within what is before them are written as differences. Sums are rounded to whole numbers, and so is the
     /// standard error that stands for the variance.
     fn rows(&mut self, rows: &[Row]) -> io::Result<()> {
         let groups = || rows.chunk_by(|a, b| a.key.same_group(&b.key));

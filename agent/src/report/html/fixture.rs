@@ -1,75 +1,30 @@
 //! A small profile for the tests of this format.
 
-use crate::profile::{
-    FrameId, FrameKind, Meta, Metric, NamedFrame, Profile, Reason, StackId, StackTable, Thread, ThreadIdx, WakeLink,
-    Weighted, Window,
-};
-use crate::units::{CpuId, Nanos, Pid, Tid};
-
-pub(super) struct Fixture {
-    pub(super) profile: Profile,
-}
+use crate::profile::{Profile, Selection, build};
+use crate::recording::example::{BLOCKED, CPU, Example};
+use crate::recording::{SampleIdx, Wake};
+use crate::units::Nanos;
 
 /// A timer interrupt that falls on `bystander` wakes `relay`, and that wakes `sleeper`. Samples: 0 on-CPU of
 /// `sleeper`, 1 `relay`'s sleep, 2 `sleeper`'s.
-pub(super) fn chain_of_three() -> Fixture {
-    let mut frames = Vec::new();
-    let mut stacks = StackTable::default();
-    let mut stack = |names: &[(&str, FrameKind)]| {
-        let ids: Vec<FrameId> = names
-            .iter()
-            .map(|(name, kind)| {
-                let frame = NamedFrame { name: (*name).to_owned(), module: String::new(), kind: *kind };
-                let row = frames.iter().position(|known| *known == frame).unwrap_or_else(|| {
-                    frames.push(frame);
-                    frames.len() - 1
-                });
-                FrameId(row as u32)
-            })
-            .collect();
-        stacks.intern_all(ids).expect("frames")
-    };
-    use FrameKind::{Kernel, Label, User};
-    let work = stack(&[("sleeper", Label), ("main", User), ("work", User)]);
-    let wait = stack(&[("sleeper", Label), ("main", User), ("pipe_read", Kernel)]);
-    let relay_wait = stack(&[("relay", Label), ("relay_main", User), ("nanosleep", Kernel)]);
-    let relay_write = stack(&[("relay", Label), ("relay_main", User), ("pipe_write", Kernel)]);
-    let timer = stack(&[
-        ("bystander", Label),
-        ("innocent", User),
-        ("asm_sysvec_apic_timer_interrupt", Kernel),
-        ("hrtimer_wakeup", Kernel),
-    ]);
-    let thread = |tid, comm: &str| Thread { pid: Pid(10), tid: Tid(tid), comm: comm.to_owned() };
-    let sample = |time, thread, stack, metric, duration, value: f64, variance: f64, wake| Weighted {
-        time: Nanos(time),
-        duration: Nanos(duration),
-        cpu: CpuId(0),
-        thread: ThreadIdx(thread),
-        stack: Some(stack),
-        metric,
-        value,
-        variance,
-        wake,
-    };
-    let link = |waker, stack: StackId, interrupt, waker_sleep| {
-        Some(WakeLink { waker: ThreadIdx(waker), stack: Some(stack), interrupt, waker_sleep })
-    };
-    let blocked = Metric::OffCpu(Reason::Blocked);
-    let samples = vec![
-        sample(5_000_000, 0, work, Metric::OnCpu, 10_000_000, 10_000_000.0, 0.0, None),
-        sample(100_000_000, 1, relay_wait, blocked, 50_000_000, 5e7, 0.0, link(2, timer, true, None)),
-        sample(20_000_000, 0, wait, blocked, 135_000_000, 2.7e8, 3.645e16, link(1, relay_write, false, Some(1))),
-    ];
-    Fixture {
-        profile: Profile {
-            meta: Meta::example(),
-            window: Window::default(),
-            frames,
-            stacks,
-            threads: vec![thread(11, "sleeper"), thread(12, "relay"), thread(13, "bystander")],
-            samples,
-            totals: Vec::new(),
-        },
-    }
+pub(super) fn chain_of_three() -> Profile {
+    let mut example = Example::new();
+    let [sleeper, relay, bystander] =
+        [(11, "sleeper"), (12, "relay"), (13, "bystander")].map(|(tid, name)| example.thread(10, tid, name));
+    let [work, wait, relay_wait, relay_write, timer] = [
+        "app main work",
+        "app main kernel:pipe_read",
+        "app relay_main kernel:nanosleep",
+        "app relay_main kernel:pipe_write",
+        "app innocent kernel:asm_sysvec_apic_timer_interrupt kernel:hrtimer_wakeup",
+    ]
+    .map(|path| example.stack(path));
+    example.sample(CPU, sleeper, work, 10_000_000).time = Nanos(5_000_000);
+    let slept = example.sample(BLOCKED, relay, relay_wait, 50_000_000);
+    slept.time = Nanos(100_000_000);
+    slept.wake = Some(Wake { waker: bystander, stack: Some(timer), waker_sleep: None });
+    let slept = example.sample(BLOCKED, sleeper, wait, 135_000_000);
+    (slept.time, slept.probability) = (Nanos(20_000_000), 0.5);
+    slept.wake = Some(Wake { waker: relay, stack: Some(relay_write), waker_sleep: Some(SampleIdx::new(1)) });
+    build(&example.recording, &Selection::default())
 }

@@ -16,7 +16,7 @@ function shade(name) {
 }
 
 class FlameGraph {
-  // options: title, upward, zoom: a path, onZoom(path), onSandwich(frame)
+  // options: title, unit, upward, zoom: a path, onZoom(path), onSandwich(frame)
   constructor(profile, tree, options) {
     this.profile = profile;
     this.tree = tree;
@@ -94,8 +94,8 @@ class FlameGraph {
     const facts = [
       element('b', {}, this.name(node)),
       frame >= 0 && profile.moduleOf[frame] ? ` ${profile.moduleOf[frame]} ` : ' ',
-      `${estimate(tree.sum(node))}, ${percent(tree.value[node], tree.value[0])} of ${nanos(tree.value[0])}, `,
-      `self ${nanos(tree.self[node])}, ${counted(tree.samples[node], 'sample')} `,
+      `${estimate(tree.sum(node), this.options.unit)}, ${percent(tree.value[node], tree.value[0])} of ${amount(tree.value[0], this.options.unit)}, `,
+      `self ${amount(tree.self[node], this.options.unit)}, ${counted(tree.samples[node], 'sample')} `,
     ];
     if (frame >= 0) {
       facts.push(element('button', { textContent: 'Copy name', onclick: () => this.copy(node) }), ' ');
@@ -181,9 +181,9 @@ class FlameGraph {
     tooltip.show(event, [
       element('b', {}, this.name(node)),
       frame >= 0 && profile.kinds[frame] !== LABEL ? element('div', {}, `${profile.moduleOf[frame]} (${profile.kinds[frame] === KERNEL ? 'kernel' : 'user'})`) : null,
-      element('div', {}, `${estimate(sum)}, ${percent(sum.value, tree.value[0])}`),
+      element('div', {}, `${estimate(sum, this.options.unit)}, ${percent(sum.value, tree.value[0])}`),
       this.zoomed > 0 ? element('div', {}, `${percent(sum.value, tree.value[this.zoomed])} of ${this.name(this.zoomed)}`) : null,
-      element('div', {}, `self ${nanos(tree.self[node])}, ${counted(sum.samples, 'sample')}`),
+      element('div', {}, `self ${amount(tree.self[node], this.options.unit)}, ${counted(sum.samples, 'sample')}`),
     ]);
   }
 

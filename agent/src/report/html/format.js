@@ -9,9 +9,19 @@ function nanos(value) {
   return `${digits ? scaled.toFixed(digits) : count(Math.round(scaled))} ${unit}`;
 }
 
-// A sum with its standard error, where there is one.
-function estimate(sum) {
-  return sum.variance > 0 ? `${nanos(sum.value)} ± ${nanos(Math.sqrt(sum.variance))}` : nanos(sum.value);
+// A value in the unit of its metric.
+function amount(value, unit) {
+  return { nanoseconds: nanos, bytes, count }[unit](value);
+}
+
+// A value for each nanosecond, as a rate. Time that passes in each nanosecond is a number of things at a time: of `what`.
+function rate(value, unit, what) {
+  return unit === 'nanoseconds' ? `${value.toFixed(value < 10 ? 2 : 1)} ${what}` : `${amount(value * 1e9, unit)}/s`;
+}
+
+// A sum with its standard error, if there is one.
+function estimate(sum, unit) {
+  return sum.variance > 0 ? `${amount(sum.value, unit)} ± ${amount(Math.sqrt(sum.variance), unit)}` : amount(sum.value, unit);
 }
 
 function percent(part, whole) {
@@ -28,7 +38,7 @@ function counted(number, one, many = `${one}s`) {
 }
 
 function bytes(number) {
-  if (number < 1024) return `${number} B`;
+  if (number < 1023.5) return `${Math.round(number)} B`;
   const power = Math.min(3, Math.floor(Math.log2(number) / 10));
   return `${(number / 1024 ** power).toFixed(power === 3 ? 2 : 1)} ${['B', 'KiB', 'MiB', 'GiB'][power]}`;
 }

@@ -3,22 +3,24 @@
 
 function functionsView(profile, weights, state, match, change) {
   const whole = weights.sum.value;
+  const { unit } = weights;
+  const shown = (value) => amount(value, unit);
   const rows = functionsOf(profile, weights).filter((row) => profile.kinds[row.frame] !== LABEL && (!match || match[row.frame]));
   const uncertain = weights.sum.variance > 0;
   const error = (group, pick) => ({
     group, name: '±', doc: 'standard error of the estimate', key: (row) => pick(row).variance,
-    cell: (row) => pick(row).value > 0 ? nanos(Math.sqrt(pick(row).variance)) : '',
+    cell: (row) => pick(row).value > 0 ? shown(Math.sqrt(pick(row).variance)) : '',
   });
-  const time = (name, pick, doc) => [
-    { name, doc, key: (row) => pick(row).value, cell: (row) => pick(row).value > 0 ? nanos(pick(row).value) : '' },
+  const sums = (name, pick, doc) => [
+    { name, doc, key: (row) => pick(row).value, cell: (row) => pick(row).value > 0 ? shown(pick(row).value) : '' },
     ...uncertain ? [error(name, pick)] : [],
     { name: `${name} %`, doc: 'share of the selection', key: (row) => pick(row).value, cell: (row) => pick(row).value > 0 ? percent(pick(row).value, whole) : '' },
   ];
   const columns = [
     { name: 'Function', text: true, key: (row) => profile.names[row.frame], cell: (row) => profile.names[row.frame] },
     { name: 'Module', text: true, key: (row) => profile.moduleOf[row.frame], cell: (row) => profile.moduleOf[row.frame] },
-    ...time('Self', (row) => row.self, 'time in the function itself'),
-    ...time('Total', (row) => row.total, 'time in the function and all it calls; recursion counts once'),
+    ...sums('Self', (row) => row.self, 'in the function itself'),
+    ...sums('Total', (row) => row.total, 'in the function and all it calls; recursion counts once'),
     { name: 'Samples', key: (row) => row.total.samples, cell: (row) => count(row.total.samples) },
   ];
   const chosen = frameNamed(profile, state.fn);
@@ -26,7 +28,7 @@ function functionsView(profile, weights, state, match, change) {
     id: 'functions',
     sort: 2,
     what: 'function',
-    caption: `${counted(rows.length, 'function')}${match ? ' that match' : ''}; shares of ${nanos(whole)}`,
+    caption: `${counted(rows.length, 'function')}${match ? ' that match' : ''}; shares of ${shown(whole)}`,
     onRow: (row) => change({ fn: frameKey(profile, row.frame) }),
     selected: (row) => row.frame === chosen,
   });
@@ -48,17 +50,17 @@ function functionsView(profile, weights, state, match, change) {
   }
   const goTo = (frame) => change({ fn: frameKey(profile, frame) });
   const graph = (title, tree, upward) => {
-    const made = new FlameGraph(profile, tree, { title: `${title} ${profile.names[chosen]}`, upward, onSandwich: goTo });
+    const made = new FlameGraph(profile, tree, { title: `${title} ${profile.names[chosen]}`, unit, upward, onSandwich: goTo });
     made.search(match);
     return made;
   };
   const graphs = [graph('Callers of', callers, true), graph('Callees of', callees, false)];
   const side = element('div', { className: 'side', id: 'sandwich' },
     element('h2', {}, profile.names[chosen]),
-    element('p', { id: 'sandwich-sum' }, `total ${estimate(callers.sum(0))}, ${percent(callers.value[0], whole)}; self ${nanos(selfOf(callees, chosen))}`),
+    element('p', { id: 'sandwich-sum' }, `total ${estimate(callers.sum(0), unit)}, ${percent(callers.value[0], whole)}; self ${shown(selfOf(callees, chosen))}`),
     element('h3', {}, 'Callers'), graphs[0].node,
     element('h3', {}, 'Callees'), graphs[1].node,
-    neighbours(profile, 'Called by', callers, goTo), neighbours(profile, 'Calls', callees, goTo));
+    neighbours(profile, 'Called by', callers, unit, goTo), neighbours(profile, 'Calls', callees, unit, goTo));
   return beside(side, graphs);
 }
 
@@ -67,11 +69,11 @@ function selfOf(callees, frame) {
 }
 
 // The direct callers or callees, by weight.
-function neighbours(profile, title, tree, goTo) {
+function neighbours(profile, title, tree, unit, goTo) {
   const rows = [...tree.childrenOf(0)].sort((a, b) => tree.value[b] - tree.value[a]).slice(0, 20);
   return element('div', { className: 'neighbours' }, element('h3', {}, title), rows.length
     ? element('ul', {}, rows.map((node) => element('li', {},
-      element('span', { className: 'number' }, nanos(tree.value[node])),
+      element('span', { className: 'number' }, amount(tree.value[node], unit)),
       element('span', { className: 'number' }, percent(tree.value[node], tree.value[0])),
       profile.kinds[tree.frame[node]] === LABEL ? profile.names[tree.frame[node]]
         : element('button', { className: 'link', onclick: () => goTo(tree.frame[node]) }, profile.names[tree.frame[node]]))))

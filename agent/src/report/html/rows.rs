@@ -2,15 +2,16 @@
 
 use super::buckets::{Buckets, Piece};
 use super::chains::Chains;
-use crate::profile::{Metric, Profile, Reason};
+use crate::profile::Profile;
+use crate::units::Nanos;
 
 /// What a row stands for, in the order in which rows are sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     /// A row of [`Profile::threads`].
     pub(super) thread: u32,
-    /// 0 on CPU, else 1 + the reason's place in [`Reason::ALL`].
-    pub(super) metric: u8,
+    /// A row of [`Meta::metrics`](crate::recording::Meta::metrics).
+    pub(super) metric: u16,
     /// 0 for no stack, else 1 + a row of [`Profile::stacks`].
     pub(super) stack: u32,
     /// See [`Chains::of_sample`].
@@ -32,17 +33,16 @@ impl Key {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Row {
     pub(super) key: Key,
-    /// Nanoseconds.
+    /// In the unit of the metric.
     pub(super) value: f64,
-    /// Of the value, in ns^2. Where a sample is spread over several rows, each has its part of the variance: that
+    /// The variance of the value, in the square of its unit. If a sample is spread over several rows, each has its part of the variance: that
     /// adds up for the whole sample and is an upper bound for a part of it.
     pub(super) variance: f64,
     /// How many samples began here.
     pub(super) samples: u32,
 }
 
-/// All rows, sorted by key, each key once. A sleep is spread over the time that it lasted; an on-CPU sample stands
-/// where it was taken.
+/// All rows, sorted by key, each key once. What lasted is spread over the time that it did; an instant stands where it was.
 pub(super) fn rows(profile: &Profile, buckets: Buckets, chains: &Chains) -> Vec<Row> {
     let mut rows = Vec::with_capacity(profile.samples.len());
     for (sample, chain) in profile.samples.iter().zip(&chains.of_sample) {
@@ -50,23 +50,17 @@ pub(super) fn rows(profile: &Profile, buckets: Buckets, chains: &Chains) -> Vec<
         if sample.value <= 0.0 {
             continue;
         }
-        let metric = match sample.metric {
-            Metric::OnCpu => 0,
-            Metric::OffCpu(Reason::Blocked) => 1,
-            Metric::OffCpu(Reason::Preempted) => 2,
-            Metric::OffCpu(Reason::IoWait) => 3,
-        };
-        let stack = sample.stack.map_or(0, |stack| stack.0 + 1);
+        let (metric, stack) = (sample.metric.0, sample.stack.map_or(0, |stack| stack.row() + 1));
         let mut samples = 1;
         let mut add = |Piece { first, length, part }: Piece| {
             rows.push(Row {
-                key: Key { thread: sample.thread.0, metric, stack, chain: *chain, first, length },
+                key: Key { thread: sample.thread.row(), metric, stack, chain: *chain, first, length },
                 value: sample.value * part,
                 variance: sample.variance * part,
                 samples: std::mem::take(&mut samples),
             });
         };
-        if metric == 0 {
+        if sample.duration == Nanos(0) {
             add(buckets.at(sample.time));
         } else {
             buckets.spread(sample.time, sample.duration).for_each(&mut add);
@@ -89,7 +83,6 @@ pub(super) fn rows(profile: &Profile, buckets: Buckets, chains: &Chains) -> Vec<
 mod tests {
     use super::super::fixture;
     use super::*;
-    use crate::units::Nanos;
 
     fn sums(values: impl Iterator<Item = (f64, f64, u32)>) -> (f64, f64, u32) {
         values.fold((0.0, 0.0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1, sum.2 + one.2))
@@ -97,23 +90,23 @@ mod tests {
 
     #[test]
     fn adding_up_keeps_value_variance_and_number_of_each_metric() {
-        let profile = fixture::chain_of_three().profile;
+        let profile = fixture::chain_of_three();
         let rows = rows(&profile, Buckets::of(&profile.meta), &Chains::of(&profile));
-        for (number, metric) in [(0, Metric::OnCpu), (1, Metric::OffCpu(Reason::Blocked))] {
-            let given = profile.samples.iter().filter(|sample| sample.metric == metric);
+        for number in [0, 1] {
+            let given = profile.samples.iter().filter(|sample| sample.metric.0 == number);
             let (value, variance, samples) = sums(given.map(|sample| (sample.value, sample.variance, 1)));
             let kept = rows.iter().filter(|row| row.key.metric == number);
             let sum = sums(kept.map(|row| (row.value, row.variance, row.samples)));
             assert!(
                 (sum.0 - value).abs() < 1e-3 && (sum.1 / variance.max(1.0) - variance / variance.max(1.0)).abs() < 1e-9
             );
-            assert_eq!(sum.2, samples, "{metric:?}");
+            assert_eq!(sum.2, samples, "{number}");
         }
     }
 
     #[test]
     fn samples_of_one_place_and_time_are_one_row() {
-        let mut profile = fixture::chain_of_three().profile;
+        let mut profile = fixture::chain_of_three();
         let twin = profile.samples[0];
         profile.samples.push(twin);
         let rows = rows(&profile, Buckets::of(&profile.meta), &Chains::of(&profile));
@@ -124,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_hop_without_weight_is_no_row_but_keeps_its_place_in_the_chain() {
-        let mut profile = fixture::chain_of_three().profile;
+        let mut profile = fixture::chain_of_three();
         (profile.samples[1].value, profile.samples[1].variance) = (0.0, 0.0);
         profile.samples[2].time = Nanos(0);
         let chains = Chains::of(&profile);

@@ -1,12 +1,13 @@
 'use strict';
 // What is shown, as the part of the address after `#`: a link restores it.
 
-const VIEWS = ['flame', 'functions', 'threads', 'wakes'];
+const VIEWS = ['flame', 'functions', 'threads', 'wakes', 'histograms'];
 
 const DEFAULTS = {
   view: 'flame',
-  metric: 'on',
-  reasons: REASONS,
+  probe: null,
+  // Names of metrics; null for those that a probe shows by default.
+  metrics: null,
   search: '',
   reverse: false,
   upward: false,
@@ -17,6 +18,9 @@ const DEFAULTS = {
   byThread: false,
   wakes: 'tree',
   fn: null,
+  // The metric and the scope of the histogram; null for the first.
+  histogram: null,
+  scope: null,
   zoom: [],
 };
 
@@ -27,12 +31,9 @@ function parseState(fragment, defaults) {
     if (allowed.includes(given.get(name))) state[name] = given.get(name);
   };
   one('view', VIEWS);
-  one('metric', ['on', 'off']);
   one('wakes', ['tree', 'flame']);
-  if (given.has('reasons')) {
-    const reasons = given.get('reasons').split(',').filter((reason) => REASONS.includes(reason));
-    if (reasons.length) state.reasons = reasons;
-  }
+  if (given.has('metrics')) state.metrics = given.get('metrics').split(',');
+  for (const name of ['probe', 'histogram', 'scope']) if (given.has(name)) state[name] = given.get(name);
   if (given.has('search')) state.search = given.get('search');
   for (const name of ['reverse', 'upward', 'byName', 'byThread']) if (given.has(name)) state[name] = given.get(name) === '1';
   if (given.has('from') && given.has('to')) {
@@ -48,10 +49,10 @@ function parseState(fragment, defaults) {
 
 function writeState(state, defaults) {
   const out = new URLSearchParams();
-  for (const name of ['view', 'metric', 'search', 'wakes', 'fn']) {
+  for (const name of ['view', 'probe', 'search', 'wakes', 'fn', 'histogram', 'scope']) {
     if (state[name] !== defaults[name] && state[name] !== null) out.set(name, state[name]);
   }
-  if (state.reasons.length < REASONS.length) out.set('reasons', state.reasons.join(','));
+  if (state.metrics) out.set('metrics', state.metrics.join(','));
   for (const name of ['reverse', 'upward', 'byName', 'byThread']) if (state[name] !== defaults[name]) out.set(name, state[name] ? '1' : '0');
   if (state.from !== null) {
     out.set('from', state.from.toFixed(6).replace(/\.?0+$/, ''));

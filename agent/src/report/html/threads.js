@@ -1,7 +1,7 @@
 'use strict';
 // The threads, with estimates beside what was counted exactly.
 
-function threadsView(profile, selection, state, change) {
+function threadsView(profile, selection, shownFirst, state, change) {
   const keyOf = state.byThread
     ? (index) => `${profile.threads[index][0]}:${profile.threads[index][1]}`
     : (index) => profile.threads[index][2];
@@ -10,8 +10,9 @@ function threadsView(profile, selection, state, change) {
     const key = keyOf(index);
     if (!rows.has(key)) {
       rows.set(key, {
-        names: new Set(), tids: new Set(), pids: new Set(), exact: null,
-        sums: [0, 1, 2, 3].map(() => ({ value: 0, variance: 0, samples: 0 })),
+        names: new Set(), tids: new Set(), pids: new Set(),
+        sums: profile.metrics.map(() => ({ value: 0, variance: 0, samples: 0 })),
+        exact: profile.metrics.map(() => ({ count: 0, sum: 0 })),
       });
     }
     const row = rows.get(key);
@@ -22,19 +23,19 @@ function threadsView(profile, selection, state, change) {
     return row;
   };
   // All metrics and all threads: a filter here would hide what could be chosen.
-  eachGroup(profile, { metrics: 15, window: selection.window, threads: null }, (g, value, variance, samples) => {
+  const metrics = maskOf(profile, profile.metrics);
+  eachGroup(profile, { metrics, window: selection.window, threads: null }, (g, value, variance, samples) => {
     const sum = rowOf(profile.group.thread[g]).sums[profile.group.metric[g]];
     sum.value += value;
     sum.variance += variance;
     sum.samples += samples;
   });
-  for (const [index, counts, times] of profile.totals) {
-    const row = rowOf(index);
-    row.exact ??= [0, 0, 0].map(() => ({ count: 0, time: 0 }));
-    row.exact.forEach((exact, reason) => {
-      exact.count += counts[reason];
-      exact.time += times[reason];
-    });
+  const counted = new Uint8Array(profile.metrics.length);
+  for (const [metric, index, events, sum] of profile.counters) {
+    const exact = rowOf(index).exact[metric];
+    exact.count += events;
+    exact.sum += sum;
+    counted[metric] = 1;
   }
   const match = state.search ? nameTest(state.search) : null;
   const shown = [...rows.values()].filter((row) => !match || [...row.names].some(match));
@@ -45,36 +46,18 @@ function threadsView(profile, selection, state, change) {
     state.byThread
       ? { name: 'PID / TID', key: (row) => [...row.tids][0], cell: (row) => `${[...row.pids][0]} / ${[...row.tids][0]}` }
       : { name: 'Threads', key: (row) => row.tids.size, cell: (row) => count(row.tids.size) },
-    { name: 'Time', doc: 'on-CPU time', key: (row) => row.sums[0].value, cell: (row) => row.sums[0].value > 0 ? nanos(row.sums[0].value) : '' },
-    ...REASONS.flatMap((reason, place) => {
-      const sum = (row) => row.sums[place + 1];
-      const exact = (row) => row.exact?.[place] ?? { count: 0, time: 0 };
-      return [
-        {
-          group: reason, name: 'Estimate', doc: `${reason}: estimated from samples, in the selected window`,
-          key: (row) => sum(row).value, cell: (row) => sum(row).value > 0 ? estimate(sum(row)) : '',
-        },
-        {
-          group: reason, name: 'Exact', doc: `${reason}: counted in the kernel, whole capture, ended sleeps only`,
-          key: (row) => exact(row).time, cell: (row) => exact(row).count ? nanos(exact(row).time) : '',
-        },
-        {
-          group: reason, name: 'Sleeps', doc: `${reason}: how many, exactly`,
-          key: (row) => exact(row).count, cell: (row) => exact(row).count ? count(exact(row).count) : '',
-        },
-      ];
-    }),
+    ...profile.metrics.flatMap((metric) => metricColumns(metric, counted[metric.index])),
   ];
   const table = sortedTable(columns, shown, {
     id: 'threads',
-    sort: state.metric === 'on' ? 2 : 3,
+    sort: Math.max(2, columns.findIndex((column) => column.group === shownFirst.name)),
     what: state.byThread ? 'thread' : 'name',
     caption: [
       'Choose a row to see only its threads; choose it again to see all.',
-      'Exact columns are of the whole capture and of ended sleeps only;',
-      'estimates are of the selected window and include sleeps that still went on.',
+      'Exact columns are of the whole capture, and of intervals only those that ended;',
+      'estimates are of the selected window and include what had not ended.',
     ].join(' '),
-    groups: [['', 2], ['On-CPU', 1], ...REASONS.map((reason) => [reason === 'preempted' ? 'Off-CPU: preempted' : `Off-CPU: ${reason}`, 3])],
+    groups: [['', 2], ...profile.metrics.map((metric) => [fullLabel(profile, metric), counted[metric.index] ? 3 : 1])],
     selected: (row) => state.threads.includes(token(row)),
     onRow: (row) => {
       const chosen = token(row);
@@ -86,6 +69,35 @@ function threadsView(profile, selection, state, change) {
     element('button', { textContent: 'By thread', 'aria-pressed': String(state.byThread), onclick: () => change({ byThread: true }) }));
   if (!rows.size) return empty('No thread in this selection.');
   return element('div', { className: 'threads' }, choice, shown.length ? table : empty('No thread matches the search.'));
+}
+
+// A metric with its probe, unless that has no other.
+function fullLabel(profile, metric) {
+  const probe = profile.probes.find(({ name }) => name === metric.probe);
+  return probe.metrics.length === 1 ? probe.label : `${probe.label}: ${metric.label}`;
+}
+
+// What was estimated of a metric, and beside it what was counted, if it was.
+function metricColumns({ name: group, index, label, unit, kind }, isCounted) {
+  const sum = (row) => row.sums[index];
+  const exact = (row) => row.exact[index];
+  const shown = (row) => sum(row).value > 0 ? estimate(sum(row), unit) : '';
+  if (!isCounted) {
+    const name = { nanoseconds: 'Time', bytes: 'Bytes', count: 'Count' }[unit];
+    return [{ group, name, doc: label, key: (row) => sum(row).value, cell: shown }];
+  }
+  const only = kind === 'interval' ? ', ended intervals only' : '';
+  return [
+    { group, name: 'Estimate', doc: `${label}: estimated from samples, in the selected window`, key: (row) => sum(row).value, cell: shown },
+    {
+      group, name: 'Exact', doc: `${label}: counted in the kernel, whole capture${only}`,
+      key: (row) => exact(row).sum, cell: (row) => exact(row).count ? amount(exact(row).sum, unit) : '',
+    },
+    {
+      group, name: 'Events', doc: `${label}: how many, exactly`,
+      key: (row) => exact(row).count, cell: (row) => exact(row).count ? count(exact(row).count) : '',
+    },
+  ];
 }
 
 function nameTest(text) {

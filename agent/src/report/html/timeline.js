@@ -9,7 +9,7 @@ class Timeline {
     new ResizeObserver(() => this.draw()).observe(canvas.parentElement);
   }
 
-  // lanes: [{ name, unit, values: nanoseconds in each bucket, color }]
+  // lanes: [{ name, unit, what: what time is of, values: in each bucket, color }]
   show(lanes, window) {
     Object.assign(this, { lanes, window });
     this.draw();
@@ -78,7 +78,7 @@ class Timeline {
     const width = this.profile.bucket_nanos;
     tooltip.show(event, [
       element('b', {}, `${seconds(bucket * width, width)} to ${seconds((bucket + 1) * width, width)}`),
-      ...this.lanes.map(({ name, unit, values }) => element('div', {}, `${name}: ${nanos(values[bucket])}, ${(values[bucket] / width).toFixed(2)} ${unit} on average`)),
+      ...this.lanes.map(({ name, unit, what, values }) => element('div', {}, `${name}: ${amount(values[bucket], unit)}, ${rate(values[bucket] / width, unit, what)} on average`)),
       this.rateChanges().some((at) => Math.floor(at) === bucket) ? element('div', {}, 'the sampling rates were changed here') : null,
     ]);
   }
@@ -92,7 +92,7 @@ class Timeline {
     const { canvas, profile } = this;
     const width = this.width = canvas.clientWidth;
     if (!width) return;
-    const lane = 40;
+    const lane = Math.max(16, Math.min(40, Math.round(120 / Math.max(this.lanes.length, 1))));
     const axis = 16;
     const height = this.lanes.length * (lane + 4) + axis;
     this.left = width < 600 ? 74 : 128;
@@ -107,13 +107,13 @@ class Timeline {
     // In buckets; the last one may reach past the end of the capture.
     this.span = Math.max(profile.meta.duration / profile.bucket_nanos, 1e-9);
     const x = (bucket) => this.left + Math.min(1, bucket / this.span) * (width - this.left);
-    this.lanes.forEach(({ name, unit, values, color }, index) => {
+    this.lanes.forEach(({ name, unit, what, values, color }, index) => {
       const base = (index + 1) * (lane + 4) - 2;
       const peak = values.reduce((most, value) => Math.max(most, value), 0);
       pen.fillStyle = ink;
       pen.fillText(name, 0, base - lane + 11);
       pen.fillStyle = quiet;
-      pen.fillText(peak > 0 ? `max ${(peak / profile.bucket_nanos).toFixed(1)} ${unit}` : 'no samples', 0, base - lane + 26);
+      if (lane >= 28) pen.fillText(peak > 0 ? `max ${rate(peak / profile.bucket_nanos, unit, what)}` : 'no samples', 0, base - lane + 26);
       pen.fillStyle = themeColor(color);
       for (let bucket = 0; bucket < values.length && peak > 0; bucket++) {
         const tall = values[bucket] / peak * lane;

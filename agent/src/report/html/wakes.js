@@ -12,13 +12,18 @@ const PLUMBING = new Set([
   '__wake_up_sync_key', 'pollwake', 'ep_autoremove_wake_function',
 ]);
 
-// The chains of the selection, and what is in none: { value of the chains, of preempted time, of unseen wakers }.
+// The chains of the selection, and what is in none: { value of the chains, of unseen wakers, of rarer chains, and for each metric
+// of which no waker was ever seen, since nobody wakes what it measures }.
 function eachChain(profile, selection, hit, visit) {
-  const sums = { chains: 0, preempted: 0, unseen: 0, light: 0 };
+  const sums = { chains: 0, unseen: 0, light: 0, unwoken: new Map() };
   eachGroup(profile, selection, (g, value, variance, samples) => {
     const chain = profile.group.chain[g];
-    const preempted = profile.group.metric[g] === 1 + REASONS.indexOf('preempted');
-    if (chain === NO_CHAIN) return void (sums[preempted ? 'preempted' : 'unseen'] += value);
+    const metric = profile.metrics[profile.group.metric[g]];
+    if (chain === NO_CHAIN) {
+      if (metric.chained) sums.unseen += value;
+      else sums.unwoken.set(metric.label, (sums.unwoken.get(metric.label) ?? 0) + value);
+      return;
+    }
     const hops = chain === LIGHT_CHAINS ? [] : profile.chains[chain - 2];
     const stack = profile.group.stack[g];
     if (hit) {
@@ -106,15 +111,15 @@ function wakesView(profile, selection, state, match, change) {
   const about = element('p', { className: 'note', id: 'chain-sums' }, [
     `${nanos(sums.chains)} in chains${match ? ' that match the search' : ''}`,
     sums.unseen > 0 ? `${nanos(sums.unseen)} whose waker was not seen` : '',
-    sums.preempted > 0 ? `${nanos(sums.preempted)} preempted, woken by nobody` : '',
+    ...[...sums.unwoken].map(([label, value]) => `${nanos(value)} ${label}, woken by nobody`),
     sums.light > 0 ? `${nanos(sums.light)} in rarer chains that are not kept apart (${count(profile.light_chains)} in the whole capture)` : '',
   ].filter(Boolean).join('; '), '. A chain that comes to an interrupt ends there: the thread that it fell upon has no part in it.');
   if (!(tree.value[0] > 0)) {
-    const why = match ? 'No wake chain of this selection matches the search.' : 'No wake chain in this selection: no waker of these sleeps was seen.';
+    const why = match ? 'No wake chain of this selection matches the search.' : 'No wake chain in this selection: no waker was seen.';
     return { node: element('div', {}, choice, about, empty(why)), graphs: [] };
   }
   if (flame) {
-    const graph = new FlameGraph(profile, tree, { title: 'Wake chains', upward: state.upward, zoom: state.zoom, onZoom: (zoom) => change({ zoom }, true) });
+    const graph = new FlameGraph(profile, tree, { title: 'Wake chains', unit: 'nanoseconds', upward: state.upward, zoom: state.zoom, onZoom: (zoom) => change({ zoom }, true) });
     graph.search(match && matchFrames(profile, state.search));
     return { node: element('div', { className: 'wakes' }, choice, about, graph.node), graphs: [graph] };
   }
@@ -141,7 +146,7 @@ function chainList(profile, tree, units) {
     const hops = [];
     for (let at = node; at > 0; at = tree.parent[at]) hops.unshift(units[tree.frame[at]]);
     side.replaceChildren(
-      element('p', {}, `${estimate(tree.sum(node))}, ${percent(tree.value[node], tree.value[0])} of the chains, ${counted(tree.samples[node], 'sample')}`),
+      element('p', {}, `${estimate(tree.sum(node), 'nanoseconds')}, ${percent(tree.value[node], tree.value[0])} of the chains, ${counted(tree.samples[node], 'sample')}`),
       ...hops.filter((unit) => unit.kind !== 'name').map((unit) => element('section', {},
         element('h3', {}, { sleep: `${hops[0].name} slept in`, waker: `woken by ${unit.name} in`, interrupt: 'woken by an interrupt in', end: unit.text }[unit.kind]),
         unit.kind === 'end' ? '' : unit.stack < 0 ? 'its stack was not walked'

@@ -26,7 +26,7 @@ use super::files::{Holding, VDSO, VDSO_32};
 use super::maps;
 use super::{AddressSpaces, KernelSymbols};
 use crate::inspect::Owner;
-use crate::profile::{FrameId, Location, Recording, Symbol, SymbolizeStats};
+use crate::recording::{FrameId, Location, Recording, Symbol, SymbolizeStats};
 use crate::units::{Addr, Pid};
 use confined::ConfinedNamer;
 pub use confined::Namers;

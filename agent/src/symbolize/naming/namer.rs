@@ -23,7 +23,7 @@ use super::protocol::{MAX_ANSWER, Names, Naming, decode};
 use super::reason::Unnamed;
 use crate::child::{Channel, Message};
 use crate::inspect::receive_file;
-use crate::profile::Symbol;
+use crate::recording::Symbol;
 
 /// The longest request, in bytes: eight million places.
 const MAX_REQUEST: usize = 64 << 20;

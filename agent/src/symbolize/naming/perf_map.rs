@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 
 use super::demangle::shortened;
-use crate::profile::Symbol;
+use crate::recording::Symbol;
 
 /// How much of a map is read, in bytes: about two million functions.
 pub(super) const MAX_BYTES: u64 = 128 << 20;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::profile::{FrameId, Location, ModuleId, OffCpu, Recording, SampleKind, StackId, SymbolizeStats};
+use crate::recording::{FrameId, Location, ModuleId, Recording, StackId, SymbolizeStats};
 use crate::units::Pid;
 
 /// Frames, and where in their source they are.
@@ -23,7 +23,7 @@ impl Places {
     pub(super) fn of(recording: &Recording) -> Self {
         let (mut modules, mut unmapped) = (BTreeMap::<_, Frames>::new(), BTreeMap::<_, Frames>::new());
         let (mut kernel, mut stats) = (Vec::new(), SymbolizeStats::default());
-        for (id, frame) in (0..).map(FrameId).zip(recording.frames.rows()) {
+        for (id, frame) in (0..).map(FrameId::new).zip(recording.frames.rows()) {
             match &frame.location {
                 Location::Label(_) | Location::NamedLabel(_) => {}
                 _ if frame.symbol.is_some() => stats.named += 1,
@@ -84,7 +84,7 @@ fn pairs(recording: &Recording) -> HashSet<(Pid, FrameId)> {
     };
     for sample in &recording.samples {
         take(recording.threads.get(sample.thread).pid, sample.stack);
-        if let SampleKind::OffCpu(OffCpu { wake: Some(wake), .. }) = &sample.kind {
+        if let Some(wake) = &sample.wake {
             take(recording.threads.get(wake.waker).pid, wake.stack);
         }
     }
@@ -95,27 +95,22 @@ fn pairs(recording: &Recording) -> HashSet<(Pid, FrameId)> {
 mod tests {
     use super::super::tests::recording;
     use super::*;
-    use crate::profile::{Module, Sample};
-    use crate::units::{CpuId, Nanos, Tid};
+    use crate::recording::MetricId;
+    use crate::recording::{Module, Sample};
+    use crate::units::{Nanos, Tid};
 
     #[test]
     fn the_places_of_a_forger_come_after_those_of_the_others() {
         let mut recording = recording();
-        let module = recording.modules.push(Module { path: "/lib/libc.so".into(), build_id: None });
+        let module = recording.modules.push(Module { path: "/lib/libc.so".into(), file: None, build_id: None });
         let mut sampled = |pid: u32, places: &[u64]| {
             let frames: Vec<FrameId> = places
                 .iter()
                 .map(|offset| recording.frames.intern(Location::Module { module, offset: *offset }))
                 .collect();
-            let sample = Sample {
-                time: Nanos(0),
-                cpu: CpuId(0),
-                thread: recording.threads.intern(Pid(pid), Tid(pid), [0; 16]),
-                stack: recording.stacks.intern_all(frames),
-                value: Nanos(1),
-                kind: SampleKind::OnCpu,
-            };
-            recording.samples.push(sample);
+            let thread = recording.threads.intern(&mut recording.processes, Pid(pid), Tid(pid), [0; 16]);
+            let stack = recording.stacks.intern_all(frames);
+            recording.samples.push(Sample { stack, ..Sample::new(MetricId(0), thread, Nanos(0), 1) });
         };
         // The forger comes first, and in the places of the others too.
         sampled(1, &(0..500).collect::<Vec<_>>());

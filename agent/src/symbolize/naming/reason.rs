@@ -5,7 +5,7 @@ use std::fmt;
 use blazesym::symbolize::Reason;
 use serde::{Deserialize, Serialize};
 
-/// Why a frame has no name. Its text is what [`SymbolizeStats::unnamed`](crate::profile::SymbolizeStats) counts by.
+/// Why a frame has no name. Its text is what [`SymbolizeStats::unnamed`](crate::recording::SymbolizeStats) counts by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) enum Unnamed {
     /// `/proc/kallsyms` shows no addresses to the agent.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::reason::Unnamed;
 use super::{Names, Naming};
 use crate::inspect::{FileNumber, Owner};
-use crate::profile::{FrameId, ModuleId};
+use crate::recording::{FrameId, ModuleId};
 
 /// Strikes after which no more files of an owner are tried.
 const MAX_STRIKES: u32 = 12;
@@ -204,7 +204,7 @@ mod tests {
     fn parts_of_a_file_wait_for_the_first_parts_of_others() {
         let mut schedule = Schedule::default();
         for (number, part, frames) in [(1, 0, 100), (1, 1, 100), (2, 0, 5), (3, 0, 50), (1, 2, 3)] {
-            let frames = (0..frames).map(|frame| (FrameId(frame), 0)).collect();
+            let frames = (0..frames).map(|frame| (FrameId::new(frame), 0)).collect();
             let (naming, path) = (Naming::File, PathBuf::new());
             let job = Job { naming, number: FileNumber(number), part, frames, module: None, path };
             schedule.add(Owner { uid: 0, device: 1 }, job);

@@ -3,23 +3,14 @@
 use super::super::{FileIdentity, MappedRange, MappingEvent};
 use super::*;
 use crate::inspect::{Direct, receive_file};
-use crate::profile::{FrameTable, Meta, Module, ModuleTable, StackTable, ThreadTable};
-use crate::recording::CodeLocator as _;
+use crate::recording::{CodeLocator as _, Module};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 /// One with nothing in it.
 pub(super) fn recording() -> Recording {
-    Recording {
-        meta: Meta::example(),
-        modules: ModuleTable::default(),
-        frames: FrameTable::default(),
-        stacks: StackTable::default(),
-        threads: ThreadTable::default(),
-        samples: Vec::new(),
-        totals: Vec::new(),
-    }
+    Recording::new(crate::recording::example::meta())
 }
 
 /// Names in this process: nothing here is hostile.
@@ -127,7 +118,7 @@ fn waits_for_its_input_to_end() {
 fn files_that_are_gone_or_no_code_are_counted_by_reason() {
     let mut recording = recording();
     let mut spaces = AddressSpaces::new(Box::new(Direct::default()));
-    let module = recording.modules.push(Module { path: "/nowhere".into(), build_id: None });
+    let module = recording.modules.push(Module { path: "/nowhere".into(), file: None, build_id: None });
     recording.frames.intern(Location::Module { module, offset: 1 });
     recording.frames.intern(Location::Unmapped { pid: Pid(1 << 23), addr: Addr(1) });
     recording.frames.intern(Location::Label("[label]"));

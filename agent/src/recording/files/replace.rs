@@ -10,8 +10,7 @@ use nix::fcntl::RenameFlags;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::schema::{COUNTERS, FRAMES, SAMPLES, STACKS, THREADS};
-use super::{META_FILE, RecordingError};
+use super::{META_FILE, RecordingError, tables};
 use crate::file::{Directory, FileError, Kind, Place};
 
 /// More than any `meta.json` has.
@@ -271,7 +270,7 @@ impl Drop for Staging<'_> {
 
 /// The files that quell writes into a recording.
 pub(super) fn written_files() -> impl Iterator<Item = &'static OsStr> {
-    [SAMPLES.file, STACKS.file, FRAMES.file, THREADS.file, COUNTERS.file, META_FILE].into_iter().map(OsStr::new)
+    tables::ALL.iter().map(|table| table.file).chain([META_FILE]).map(OsStr::new)
 }
 
 /// What tells a recording from another directory, and what quell wrote into it.

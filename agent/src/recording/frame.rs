@@ -1,17 +1,15 @@
 //! Code locations, interned: one [`Frame`] for each place that code ran.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use hashbrown::HashMap;
 
+use super::ModuleId;
+use super::row::row_number;
 use crate::units::{Addr, Pid};
 
-/// A row of a [`FrameTable`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FrameId(pub u32);
-
-/// A row of a [`ModuleTable`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ModuleId(pub u32);
+row_number! {
+    /// A row of a [`FrameTable`].
+    FrameId
+}
 
 /// Where code is. The same place in a shared library is the same location in every process that maps it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,13 +45,56 @@ pub struct Symbol {
     pub offset: u64,
 }
 
+/// A line of source code.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceLine {
+    /// The file, as the compiler named it.
+    pub file: Option<String>,
+    /// The line in it, from 1.
+    pub line: Option<u32>,
+}
+
+/// A function that the compiler inlined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InlinedFunction {
+    /// Demangled.
+    pub name: String,
+    /// Where in it the location is; where it calls the next inner function, if that was inlined into it.
+    pub source: SourceLine,
+}
+
+/// What debug information says of a location. This version of quell does not look it up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FrameSource {
+    /// Where in the frame's function the location is; where it calls the outermost inlined function, if there is one.
+    pub source: SourceLine,
+    /// The functions that were inlined into the frame's function here, the innermost first.
+    pub inlined: Vec<InlinedFunction>,
+}
+
 /// A location with its name, once there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Where.
+    /// Where the code is.
     pub location: Location,
-    /// Its function; `None` before symbolizing and where none was found.
+    /// Its function; `None` before symbolizing and if none was found.
     pub symbol: Option<Symbol>,
+    /// Its place in the source code, if that is known. Few frames have one, and it takes room.
+    pub source: Option<Box<FrameSource>>,
+}
+
+impl Frame {
+    /// A location without a name.
+    #[must_use]
+    pub fn new(location: Location) -> Self {
+        Self { location, symbol: None, source: None }
+    }
+
+    /// The functions that were inlined here, the innermost first.
+    #[must_use]
+    pub fn inlined(&self) -> &[InlinedFunction] {
+        self.source.as_ref().map_or(&[], |source| &source.inlined)
+    }
 }
 
 /// Interned frames. A row never changes its location; symbolizing fills in the names.
@@ -69,8 +110,8 @@ impl FrameTable {
         if let Some(&id) = self.index.get(&location) {
             return id;
         }
-        let id = FrameId(u32::try_from(self.rows.len()).expect("fewer than 2^32 frames"));
-        self.rows.push(Frame { location: location.clone(), symbol: None });
+        let id = FrameId::from_index(self.rows.len());
+        self.rows.push(Frame::new(location.clone()));
         self.index.insert(location, id);
         id
     }
@@ -78,14 +119,15 @@ impl FrameTable {
     /// Appends a frame as it is: for readers of recordings, whose rows are distinct already.
     pub fn push(&mut self, frame: Frame) -> FrameId {
         let id = self.intern(frame.location);
-        self.rows[id.0 as usize].symbol = frame.symbol;
+        let row = &mut self.rows[id.index()];
+        (row.symbol, row.source) = (frame.symbol, frame.source);
         id
     }
 
     /// The frame in row `id`.
     #[must_use]
     pub fn get(&self, id: FrameId) -> &Frame {
-        &self.rows[id.0 as usize]
+        &self.rows[id.index()]
     }
 
     /// All rows in order.
@@ -96,52 +138,11 @@ impl FrameTable {
 
     /// Names the frame in row `id`.
     pub fn set_symbol(&mut self, id: FrameId, symbol: Symbol) {
-        self.rows[id.0 as usize].symbol = Some(symbol);
-    }
-}
-
-/// A file that code was mapped from.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Module {
-    /// Its path, as the process that mapped it sees it; `[vdso]` for the kernel's.
-    pub path: PathBuf,
-    /// Its build ID in lower-case hexadecimal, where it has one and it was read.
-    pub build_id: Option<String>,
-}
-
-impl Module {
-    /// The file's name without its folders.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        self.path.file_name().and_then(|name| name.to_str()).unwrap_or("[unnamed]")
-    }
-}
-
-/// The files that code was mapped from. Two files with the same path are two rows.
-#[derive(Clone, Debug, Default)]
-pub struct ModuleTable(Vec<Module>);
-
-impl ModuleTable {
-    /// Appends a file.
-    pub fn push(&mut self, module: Module) -> ModuleId {
-        self.0.push(module);
-        ModuleId(u32::try_from(self.0.len() - 1).expect("fewer than 2^32 modules"))
+        self.rows[id.index()].symbol = Some(symbol);
     }
 
-    /// The file in row `id`.
-    #[must_use]
-    pub fn get(&self, id: ModuleId) -> &Module {
-        &self.0[id.0 as usize]
-    }
-
-    /// The file in row `id`, to fill in what was learned later.
-    pub fn get_mut(&mut self, id: ModuleId) -> &mut Module {
-        &mut self.0[id.0 as usize]
-    }
-
-    /// All rows in order.
-    #[must_use]
-    pub fn rows(&self) -> &[Module] {
-        &self.0
+    /// Adds a function that was inlined at the frame in row `id`: outside of those that were added before.
+    pub fn add_inlined(&mut self, id: FrameId, function: InlinedFunction) {
+        self.rows[id.index()].source.get_or_insert_default().inlined.push(function);
     }
 }

@@ -4,23 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Losses, Metric, MetricId, ProbeFacts};
+use crate::host::HostFacts;
 use crate::units::{Bytes, CpuId, CpuSet, Nanos, Pid};
 
 /// The version of the recording format: raised when a reader of the old one would misread the new one.
-pub const SCHEMA_VERSION: u32 = 1;
-
-/// The host that was captured.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HostFacts {
-    /// Its name.
-    pub hostname: String,
-    /// `uname -r`.
-    pub kernel: String,
-    /// `uname -m`.
-    pub arch: String,
-    /// CPUs that were online.
-    pub cpus: CpuSet,
-}
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// What was captured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +28,7 @@ pub enum Target {
 /// What one probe cost.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProbeCost {
-    /// The probe: `cpu`, `offcpu`.
+    /// The name of the probe.
     pub probe: String,
     /// How it was attached: `perf_event cpu-clock`, `tp_btf sched_switch`.
     pub mechanism: String,
@@ -71,82 +60,6 @@ impl Cost {
         let measured = || self.probes.iter().filter_map(|probe| Some(probe.nanos_per_event? * probe.events as f64));
         measured().next()?;
         Some(measured().sum::<f64>() / duration.0.max(1) as f64)
-    }
-}
-
-/// Everything that was not captured or not understood, counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Losses {
-    /// Samples that found no room in a ring.
-    pub ring_full: u64,
-    /// Threads that found no room in the kernel's thread table: missing from the off-CPU totals.
-    pub thread_table_full: u64,
-    /// Children of targets that could not be followed.
-    pub targets_full: u64,
-    /// Samples without a kernel stack where there should be one.
-    pub no_kernel_stack: u64,
-    /// Samples of user threads without a user stack.
-    pub no_user_stack: u64,
-    /// User stacks whose outermost frame is no known beginning of a thread: probably compiled without frame pointers.
-    pub truncated_user_stacks: u64,
-    /// Stacks at the limit of 127 frames.
-    pub deep_stacks: u64,
-    /// Stacks of which only the innermost frame was kept, since stacks took too much memory.
-    #[serde(default)]
-    pub cut_stacks: u64,
-    /// Sampled sleeps whose beginning or end was lost.
-    pub unmatched_sleeps: u64,
-    /// Records that this version does not know.
-    pub unknown_records: u64,
-    /// Reports of new code mappings that the kernel dropped.
-    pub lost_mappings: u64,
-    /// Processes and files that were forgotten for want of memory: their code may lack names.
-    #[serde(default)]
-    pub evicted: u64,
-    /// Reads of memory, mappings and files without an answer in time, or whose reader died: their code may lack names, and sleepers their user stacks.
-    #[serde(default)]
-    pub unanswered: u64,
-}
-
-impl Losses {
-    /// Each kind with its count and the name people see.
-    #[must_use]
-    pub fn named(&self) -> [Loss; 13] {
-        [
-            (self.ring_full, "samples lost, ring full", "sample lost, ring full"),
-            (self.thread_table_full, "threads lost, table full", "thread lost, table full"),
-            (self.targets_full, "children not followed", "child not followed"),
-            (self.no_kernel_stack, "samples without a kernel stack", "sample without a kernel stack"),
-            (self.no_user_stack, "samples without a user stack", "sample without a user stack"),
-            (self.truncated_user_stacks, "user stacks that look truncated", "user stack that looks truncated"),
-            (self.deep_stacks, "stacks cut at 127 frames", "stack cut at 127 frames"),
-            (self.cut_stacks, "stacks cut to one frame, memory limit", "stack cut to one frame, memory limit"),
-            (self.unmatched_sleeps, "sleeps without beginning or end", "sleep without beginning or end"),
-            (self.unknown_records, "unknown records", "unknown record"),
-            (self.lost_mappings, "code mappings lost", "code mapping lost"),
-            (self.evicted, "processes and files forgotten, memory limit", "process or file forgotten, memory limit"),
-            (self.unanswered, "reads of processes without an answer", "read of a process without an answer"),
-        ]
-        .map(|(count, name, of_one)| Loss { count, name, of_one })
-    }
-}
-
-/// One of [`Losses`], as people see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Loss {
-    /// How many.
-    pub count: u64,
-    /// What was lost.
-    pub name: &'static str,
-    /// The same in the singular.
-    of_one: &'static str,
-}
-
-impl Loss {
-    /// What stands behind the count: `1 unknown record`, `2 unknown records`.
-    #[must_use]
-    pub fn counted(&self) -> &'static str {
-        if self.count == 1 { self.of_one } else { self.name }
     }
 }
 
@@ -204,7 +117,11 @@ pub struct Meta {
     pub target: Target,
     /// The CPUs that were captured.
     pub cpus: CpuSet,
-    /// Where.
+    /// The probes that captured.
+    pub probes: Vec<ProbeFacts>,
+    /// What they measured. [`MetricId`] is a row of this.
+    pub metrics: Vec<Metric>,
+    /// The host.
     pub host: HostFacts,
     /// Start of the capture, nanoseconds since 1970 (`CLOCK_REALTIME`).
     pub start_realtime: Nanos,
@@ -233,34 +150,37 @@ pub struct Meta {
     pub governing: Governing,
 }
 
-#[cfg(test)]
 impl Meta {
-    /// A capture of one second of everything, for tests.
-    pub(crate) fn example() -> Self {
-        Self {
-            schema: SCHEMA_VERSION,
-            quell: "0.1.0".to_owned(),
-            command_line: vec!["quell".to_owned(), "record".to_owned(), "-a".to_owned()],
-            target: Target::All,
-            cpus: [CpuId(0), CpuId(1)].into_iter().collect(),
-            host: HostFacts {
-                hostname: "example".to_owned(),
-                kernel: "6.18.0".to_owned(),
-                arch: "x86_64".to_owned(),
-                cpus: [CpuId(0), CpuId(1)].into_iter().collect(),
-            },
-            start_realtime: Nanos(1_700_000_000_000_000_000),
-            start_monotonic: Nanos(1_000_000_000),
-            duration: Nanos::SECOND,
-            frequency: 99,
-            every_event: false,
-            remarks: Vec::new(),
-            exit_code: None,
-            idle: BTreeMap::new(),
-            cost: Cost::default(),
-            losses: Losses::default(),
-            symbols: SymbolizeStats::default(),
-            governing: Governing::default(),
+    /// What a metric is.
+    ///
+    /// # Panics
+    /// If the recording has no such metric. Readers check every one.
+    #[must_use]
+    pub fn metric(&self, id: MetricId) -> &Metric {
+        &self.metrics[id.index()]
+    }
+
+    /// The metric of this name.
+    #[must_use]
+    pub fn metric_named(&self, name: &str) -> Option<MetricId> {
+        self.metrics.iter().position(|metric| metric.name == name).map(MetricId::from_index)
+    }
+
+    /// The metrics of a probe, in its own order.
+    pub fn metrics_of(&self, probe: &str) -> impl Iterator<Item = (MetricId, &Metric)> {
+        let all = self.metrics.iter().enumerate().map(|(index, metric)| (MetricId::from_index(index), metric));
+        all.filter(move |(_, metric)| metric.probe == probe)
+    }
+
+    /// The label of a metric's probe, and behind it the metric's own if the probe has several: `Off-CPU blocked`.
+    #[must_use]
+    pub fn full_label(&self, id: MetricId) -> String {
+        let metric = self.metric(id);
+        let probe = self.probes.iter().find(|probe| probe.name == metric.probe);
+        let probe = probe.map_or(metric.probe.as_str(), |probe| &probe.label);
+        match self.metrics_of(&metric.probe).count() {
+            1 => probe.to_owned(),
+            _ => format!("{probe} {}", metric.label),
         }
     }
 }

@@ -57,6 +57,33 @@ pub(super) const PATH_BYTES: usize = 12 << 10;
 /// See [`NAME_BYTES`].
 pub(super) const BUILD_ID_BYTES: usize = 128;
 
+/// Bytes of a process's command line as JSON. quell keeps 4 KiB of arguments, of which a character may take six bytes as JSON.
+/// What is longer is refused, since it would be no JSON when it is cut.
+pub(super) const COMMAND_LINE_BYTES: usize = 32 << 10;
+
+/// Bytes of the ID of a container (quell writes 64), and of the key and the value of a label. What is longer is cut.
+pub(super) const CONTAINER_BYTES: usize = 128;
+/// See [`CONTAINER_BYTES`].
+pub(super) const LABEL_KEY_BYTES: usize = 256;
+/// See [`CONTAINER_BYTES`].
+pub(super) const LABEL_VALUE_BYTES: usize = 4 << 10;
+
+/// Functions that were inlined at one frame.
+pub(super) const INLINED_DEPTH: u32 = 64;
+
+/// Probes and metrics of a recording, and bytes of their names and labels. quell has ten probes at most.
+pub(super) const PROBES: usize = 64;
+/// See [`PROBES`].
+pub(super) const METRICS: usize = 1 << 10;
+/// See [`PROBES`].
+pub(super) const METRIC_NAME_BYTES: usize = 128;
+
+/// Bytes that histograms may take in memory: so many, and so many for each byte of their file. One value makes room for all
+/// that are lower.
+pub(super) const FREE_HISTOGRAMS: u64 = 64 << 20;
+/// See [`FREE_HISTOGRAMS`].
+pub(super) const HISTOGRAMS_PER_BYTE: u64 = 256;
+
 /// The lowest probability that a sample may have been taken with. The kernel side states it in units of 2^-32; a lower one
 /// would let one sample outweigh a capture, and at last be infinite.
 pub(super) const LOWEST_PROBABILITY: f64 = 1.0 / (1_u64 << 40) as f64;

@@ -5,9 +5,13 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use flate2::Crc;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
+use parquet::data_type::{
+    BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FixedLenByteArray, FixedLenByteArrayType, Int32Type,
+    Int64Type,
+};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
@@ -15,8 +19,9 @@ use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
 
 use super::check::FileCheck;
-use super::schema::Table;
+use super::table::Table;
 use crate::file::Directory;
+use crate::recording::ContentHash;
 
 /// Rows in one group: enough that pages compress well, few enough that a group's columns are small beside the recording.
 const GROUP_ROWS: usize = 128 * 1024;
@@ -41,6 +46,9 @@ pub(super) fn write_table<R>(
         properties = properties
             .set_column_dictionary_enabled(column.clone(), false)
             .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
+    }
+    for column in table.unique {
+        properties = properties.set_column_dictionary_enabled(ColumnPath::from(*column), false);
     }
     let checked = Checked { inner: BufWriter::new(file), crc: Crc::new(), bytes: 0 };
     let mut writer = SerializedFileWriter::new(checked, schema, Arc::new(properties.build()))?;
@@ -111,13 +119,17 @@ impl Columns<'_> {
         self.required::<DoubleType>(name, values)
     }
 
-    /// A column of truth values, some of which are missing.
-    pub(super) fn optional_bool(
-        &mut self,
-        name: &str,
-        values: impl Iterator<Item = Option<bool>>,
-    ) -> Result<(), ParquetError> {
-        self.optional::<BoolType>(name, values)
+    /// A column of truth values.
+    pub(super) fn bool(&mut self, name: &str, values: impl Iterator<Item = bool>) -> Result<(), ParquetError> {
+        self.required::<BoolType>(name, values)
+    }
+
+    /// A column of hashes: `count` of those that lie in `all` one after the other, from the row `first` on.
+    pub(super) fn hashes(&mut self, name: &str, all: &Bytes, first: u32, count: usize) -> Result<(), ParquetError> {
+        const SIZE: usize = size_of::<ContentHash>();
+        let rows = first as usize..first as usize + count;
+        let hash = |row: usize| FixedLenByteArray::from(ByteArray::from(all.slice(row * SIZE..(row + 1) * SIZE)));
+        self.required::<FixedLenByteArrayType>(name, rows.map(hash))
     }
 
     /// A column of text. Rows share a text by cloning it, which copies no bytes.

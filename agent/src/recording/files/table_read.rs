@@ -89,6 +89,16 @@ impl<'a> TableReader<'a> {
         usize::try_from(self.footer.rows()).unwrap_or(usize::MAX)
     }
 
+    /// Bytes of the file.
+    pub(super) fn bytes(&self) -> u64 {
+        self.source.bytes
+    }
+
+    /// Takes note of text that is kept, in bytes of memory.
+    pub(super) fn charge_text(&self, bytes: usize) -> Result<(), Damage> {
+        self.text.spend(bytes as u64)
+    }
+
     /// A text that is to be kept. One that is longer than `most` bytes is cut, and ends in `…`.
     pub(super) fn text(&self, value: &ByteArray, most: usize) -> Result<String, Damage> {
         let whole = value.as_utf8().map_err(|_| "it holds text that is not UTF-8")?;
@@ -150,8 +160,8 @@ impl Group<'_> {
         })
     }
 
-    pub(super) fn optional_bool(&self, name: &str) -> Result<Vec<Option<bool>>, Damage> {
-        self.optional(name, |reader| match reader {
+    pub(super) fn bool(&self, name: &str) -> Result<Vec<bool>, Damage> {
+        self.required(name, |reader| match reader {
             ColumnReader::BoolColumnReader(reader) => Some(reader),
             _ => None,
         })
@@ -168,16 +178,22 @@ impl Group<'_> {
     }
 
     /// A column of text of which each value is one of a few words, parsed as it is read.
-    pub(super) fn optional_words<T>(
-        &self,
-        name: &str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<Vec<Option<T>>, Damage> {
-        let parsed = |value: ByteArray| {
-            let word = value.as_utf8().ok().and_then(&parse);
-            word.ok_or_else(|| format!("column {name} holds the unknown word {}", quoted(&value)).into())
-        };
-        self.optional(name, byte_array)?.into_iter().map(|value| value.map(parsed).transpose()).collect()
+    pub(super) fn words<T: Copy>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Damage> {
+        let mut words: Vec<T> = Vec::with_capacity(self.rows());
+        // Values of a dictionary share their bytes: mostly it is the same word as before.
+        let mut last: Option<(ByteArray, T)> = None;
+        for value in self.required(name, byte_array)? {
+            let word = match &last {
+                Some((text, word)) if std::ptr::eq(text.data(), value.data()) => *word,
+                _ => {
+                    let word = value.as_utf8().ok().and_then(&parse);
+                    word.ok_or_else(|| format!("column {name} holds the unknown word {}", quoted(&value)))?
+                }
+            };
+            last = Some((value, word));
+            words.push(word);
+        }
+        Ok(words)
     }
 
     fn required<T: DataType>(&self, name: &str, typed: Typed<T>) -> Result<Vec<T::T>, Damage> {

@@ -12,12 +12,18 @@ use parquet::data_type::ByteArray;
 use tempfile::TempDir;
 
 use super::limits;
-use super::schema::{FRAMES, SAMPLES, STACKS, THREADS, Table};
+use super::table::Table;
 use super::table_write::write_table;
+use super::tables::frames::{FRAMES, INLINED};
+use super::tables::histograms::HISTOGRAMS;
+use super::tables::processes::PROCESSES;
+use super::tables::samples::SAMPLES;
+use super::tables::stacks::STACKS;
+use super::tables::threads::THREADS;
 use super::tests::{TABLES, meta_json, smallest, vouch, written};
 use super::*;
 use crate::file::Directory;
-use crate::profile::{Location, OffCpu, Reason, Recording, Sample, SampleKind, StackId};
+use crate::recording::{Location, Recording, Sample};
 use crate::units::{Addr, Nanos};
 
 fn refused(dir: &Path) -> String {
@@ -303,6 +309,7 @@ fn texts_are_cut_and_their_sum_is_bounded() {
     fs::remove_file(dir.join(THREADS.file)).expect("the table");
     write_table(&directory(&dir), &THREADS, &[0_u32], |columns, first, rows| {
         columns.row_numbers("thread_id", first, rows.len())?;
+        columns.u32("process_id", rows.iter().copied())?;
         columns.u32("pid", rows.iter().copied())?;
         columns.u32("tid", rows.iter().copied())?;
         columns.text("comm", rows.iter().map(|_| ByteArray::from(long.as_str())))
@@ -319,13 +326,19 @@ fn texts_are_cut_and_their_sum_is_bounded() {
     fs::remove_file(dir.join(FRAMES.file)).expect("the table");
     write_table(&directory(&dir), &FRAMES, &rows, |columns, first, rows| {
         columns.row_numbers("frame_id", first, rows.len())?;
+        columns.hashes("hash", &vec![0; 16 * 60_000].into(), first, rows.len())?;
         columns.text("kind", rows.iter().map(|_| ByteArray::from("kernel")))?;
         columns.optional_text("name", rows.iter().map(|_| Some(name.clone())))?;
         columns.optional_u64("name_offset", rows.iter().map(|_| Some(0)))?;
+        columns.optional_text("file", rows.iter().map(|_| None))?;
+        columns.optional_u32("line", rows.iter().map(|_| None))?;
         columns.optional_u64("address", rows.iter().map(|row| Some(*row)))?;
         columns.optional_u32("pid", rows.iter().map(|_| None))?;
         columns.optional_u32("module_id", rows.iter().map(|_| None))?;
         columns.optional_text("module", rows.iter().map(|_| None))?;
+        columns.optional_u32("module_major", rows.iter().map(|_| None))?;
+        columns.optional_u32("module_minor", rows.iter().map(|_| None))?;
+        columns.optional_u64("module_inode", rows.iter().map(|_| None))?;
         columns.optional_text("build_id", rows.iter().map(|_| None))
     })
     .expect("a table");
@@ -337,10 +350,94 @@ fn texts_are_cut_and_their_sum_is_bounded() {
 fn a_probability_that_outweighs_everything_is_refused() {
     for probability in [f64::MIN_POSITIVE, 1e-13, -1.0, f64::INFINITY, 1.5] {
         let whole = smallest();
-        let runqueue = Nanos(0);
-        let off = OffCpu { reason: Reason::Blocked, probability, runqueue, still: false, wake: None };
-        let sample = Sample { kind: SampleKind::OffCpu(off), stack: Some(StackId(0)), ..whole.samples[0] };
+        let sample = Sample { probability, ..whole.samples[0] };
         let (_parent, dir) = written(&Recording { samples: vec![sample], ..whole });
         assert!(refused(&dir).contains("is no probability"), "{}", refused(&dir));
     }
+}
+
+#[test]
+fn a_frame_has_no_more_inlined_functions_than_compilers_make() {
+    let (_parent, dir) = written(&smallest());
+    fs::remove_file(dir.join(INLINED.file)).expect("the table");
+    let rows: Vec<u32> = (0..=limits::INLINED_DEPTH).collect();
+    write_table(&directory(&dir), &INLINED, &rows, |columns, _, rows| {
+        columns.u32("frame_id", rows.iter().map(|_| 0))?;
+        columns.u32("depth", rows.iter().copied())?;
+        columns.text("name", rows.iter().map(|_| ByteArray::from("x")))?;
+        columns.optional_text("file", rows.iter().map(|_| None))?;
+        columns.optional_u32("line", rows.iter().map(|_| None))
+    })
+    .expect("a table");
+    vouch(&dir);
+    assert!(refused(&dir).contains("frame 0 has more than 64 inlined functions"), "{}", refused(&dir));
+}
+
+/// A word of two bytes takes 24 in memory, and a row of one bit may repeat 16,384 of them.
+#[test]
+fn command_lines_are_bounded_in_length_and_in_what_they_take() {
+    let table = |text: &str, rows: usize| {
+        let (parent, dir) = written(&smallest());
+        fs::remove_file(dir.join(PROCESSES.file)).expect("the table");
+        let text = ByteArray::from(text);
+        write_table(&directory(&dir), &PROCESSES, &vec![(); rows], |columns, first, rows| {
+            columns.row_numbers("process_id", first, rows.len())?;
+            columns.u32("pid", rows.iter().map(|()| 1))?;
+            columns.optional_text("command_line", rows.iter().map(|()| Some(text.clone())))?;
+            for column in ["executable", "cgroup", "container"] {
+                columns.optional_text(column, rows.iter().map(|()| None))?;
+            }
+            columns.optional_u32("uid", rows.iter().map(|()| None))
+        })
+        .expect("a table");
+        vouch(&dir);
+        (parent, dir)
+    };
+    let words = |count: usize| format!("[{}]", vec![r#""""#; count].join(","));
+    let (_parent, dir) = table(&words(10_000), 1);
+    assert_eq!(
+        read(&dir).expect("a command line").processes.rows()[0].command_line.as_ref().map(Vec::len),
+        Some(10_000)
+    );
+    let (_parent, dir) = table(&words(11_000), 1);
+    assert!(refused(&dir).contains("a command line of 33001 bytes"), "{}", refused(&dir));
+    let (_parent, dir) = table(&words(10_000), 60_000);
+    assert!(refused(&dir).contains("its names take more than"), "{}", refused(&dir));
+    let (_parent, dir) = table("[1]", 1);
+    assert!(refused(&dir).contains("no list of strings"), "{}", refused(&dir));
+}
+
+/// One value makes room for all that are lower.
+#[test]
+fn histograms_are_bounded_in_what_they_take() {
+    let table = |digits: u32, count: u32| {
+        let (parent, dir) = written(&smallest());
+        fs::remove_file(dir.join(HISTOGRAMS.file)).expect("the table");
+        let rows: Vec<u32> = (0..count).collect();
+        write_table(&directory(&dir), &HISTOGRAMS, &rows, |columns, _, rows| {
+            columns.u32("histogram_id", rows.iter().copied())?;
+            columns.text("metric", rows.iter().map(|_| ByteArray::from("cpu")))?;
+            columns.text("scope", rows.iter().map(|_| ByteArray::from("host")))?;
+            columns.optional_u32("cpu", rows.iter().map(|_| None))?;
+            columns.optional_text("cgroup", rows.iter().map(|_| None))?;
+            for column in ["thread_id", "pid", "tid"] {
+                columns.optional_u32(column, rows.iter().map(|_| None))?;
+            }
+            columns.optional_text("comm", rows.iter().map(|_| None))?;
+            columns.u32("significant_digits", rows.iter().map(|_| digits))?;
+            for column in ["value_low", "value_high", "count"] {
+                columns.amount(column, rows.iter().map(|_| i64::MAX as u64))?;
+            }
+            Ok(())
+        })
+        .expect("a table");
+        vouch(&dir);
+        (parent, dir)
+    };
+    let (_parent, dir) = table(3, 1);
+    assert_eq!(read(&dir).expect("a histogram").histograms.len(), 1);
+    let (_parent, dir) = table(3, 1_000);
+    assert!(refused(&dir).contains("its histograms take more than"), "{}", refused(&dir));
+    let (_parent, dir) = table(4, 1);
+    assert!(refused(&dir).contains("too many significant digits"), "{}", refused(&dir));
 }

@@ -3,10 +3,12 @@
 use hashbrown::HashMap;
 
 use super::FrameId;
+use super::row::row_number;
 
-/// A node of a [`StackTable`]: the stack from the outermost frame to this one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StackId(pub u32);
+row_number! {
+    /// A node of a [`StackTable`]: the stack from the outermost frame to this one.
+    StackId
+}
 
 /// A frame and its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,7 +30,7 @@ impl StackTable {
     /// The stack that adds `frame` to `parent`, new if need be.
     pub fn intern(&mut self, parent: Option<StackId>, frame: FrameId) -> StackId {
         let node = StackNode { parent, frame };
-        let next = StackId(u32::try_from(self.rows.len()).expect("fewer than 2^32 stack nodes"));
+        let next = StackId::from_index(self.rows.len());
         let id = *self.index.entry(node).or_insert(next);
         if id == next {
             self.rows.push(node);
@@ -48,7 +50,7 @@ impl StackTable {
     /// The node in row `id`.
     #[must_use]
     pub fn get(&self, id: StackId) -> StackNode {
-        self.rows[id.0 as usize]
+        self.rows[id.index()]
     }
 
     /// The frames of a stack, innermost first.
@@ -75,7 +77,7 @@ mod tests {
     #[test]
     fn stacks_share_their_common_callers() {
         let mut stacks = StackTable::default();
-        let [main, a, b] = [FrameId(0), FrameId(1), FrameId(2)];
+        let [main, a, b] = [0, 1, 2].map(FrameId::new);
         let first = stacks.intern_all([main, a, b]).expect("three frames");
         let second = stacks.intern_all([main, a]).expect("two frames");
         assert_eq!(stacks.intern_all([main, a, b]), Some(first));

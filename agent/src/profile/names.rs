@@ -1,0 +1,80 @@
+//! Frames merged by name.
+
+use hashbrown::HashMap;
+
+use super::view::{FrameKind, NamedFrame};
+use crate::recording::{Frame, FrameId, Location, Recording};
+
+/// The functions of a profile, and which of them each frame of a recording is.
+pub(super) struct Names<'a> {
+    recording: &'a Recording,
+    /// The functions. A [`FrameId`] of a profile is a row of this.
+    pub(super) rows: Vec<NamedFrame>,
+    index: HashMap<NamedFrame, FrameId>,
+    of: Vec<Option<FrameId>>,
+    /// The functions that were inlined at a frame, the outermost first, for frames that have any.
+    inlined: HashMap<FrameId, Vec<FrameId>>,
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn new(recording: &'a Recording) -> Self {
+        Self {
+            recording,
+            rows: Vec::new(),
+            index: HashMap::new(),
+            of: vec![None; recording.frames.rows().len()],
+            inlined: HashMap::new(),
+        }
+    }
+
+    /// A frame that is no code.
+    pub(super) fn label(&mut self, text: &str) -> FrameId {
+        self.intern(NamedFrame { name: text.to_owned(), module: String::new(), kind: FrameKind::Label })
+    }
+
+    /// The function of a frame. Those that were inlined into it are [`Self::inlined`].
+    pub(super) fn of(&mut self, id: FrameId) -> FrameId {
+        if let Some(known) = self.of[id.index()] {
+            return known;
+        }
+        let frame @ Frame { location, symbol, .. } = self.recording.frames.get(id);
+        let (module, kind) = match location {
+            Location::Kernel(_) => ("[kernel]", FrameKind::Kernel),
+            Location::Module { module, .. } => (self.recording.modules.get(*module).name(), FrameKind::User),
+            Location::Unmapped { .. } => ("[unknown]", FrameKind::User),
+            Location::Label(_) | Location::NamedLabel(_) => ("", FrameKind::Label),
+        };
+        let name = match (symbol, location) {
+            (_, Location::Label(label)) => (*label).to_owned(),
+            (_, Location::NamedLabel(label)) => label.clone(),
+            (Some(symbol), _) => symbol.name.clone(),
+            (None, _) => format!("[{}]", module.trim_matches(['[', ']'])),
+        };
+        let named = self.intern(NamedFrame { name, module: module.to_owned(), kind });
+        self.of[id.index()] = Some(named);
+        if !frame.inlined().is_empty() {
+            let outermost_first = frame.inlined().iter().rev();
+            let functions = outermost_first
+                .map(|function| NamedFrame { name: function.name.clone(), module: module.to_owned(), kind })
+                .map(|function| self.intern(function))
+                .collect();
+            self.inlined.insert(id, functions);
+        }
+        named
+    }
+
+    /// The functions that were inlined at a frame that [`Self::of`] was asked for, the outermost first.
+    pub(super) fn inlined(&self, id: FrameId) -> &[FrameId] {
+        self.inlined.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    fn intern(&mut self, frame: NamedFrame) -> FrameId {
+        if let Some(id) = self.index.get(&frame) {
+            return *id;
+        }
+        let id = FrameId::from_index(self.rows.len());
+        self.rows.push(frame.clone());
+        self.index.insert(frame, id);
+        id
+    }
+}

@@ -1,0 +1,229 @@
+//! What the samples of a recording stand for, and how their frames are merged.
+
+use super::build::build_within;
+use super::*;
+use crate::recording::example::{BLOCKED, Example, IO_WAIT, PREEMPTED};
+use crate::recording::{InlinedFunction, MetricKind, MetricSpec, SampleIdx, Scope, StackId, ThreadIdx, Unit, Wake};
+use crate::units::{CpuId, Nanos, Pid};
+
+/// One thread with two sleeping places, `read` and `poll`.
+fn worker() -> (Example, ThreadIdx, StackId, StackId) {
+    let mut example = Example::new();
+    let thread = example.thread(1, 1, "worker");
+    let [read, poll] = ["read", "poll"].map(|name| example.stack(&format!("app kernel:{name}")));
+    (example, thread, read, poll)
+}
+
+fn all(example: &Example) -> Profile {
+    build(&example.recording, &Selection::default())
+}
+
+fn values(profile: &Profile) -> Vec<f64> {
+    profile.samples.iter().map(|sample| sample.value).collect()
+}
+
+fn names(profile: &Profile, row: usize) -> Vec<&str> {
+    let stack = profile.samples[row].stack.expect("a stack");
+    profile.functions(stack).map(|frame| frame.name.as_str()).collect()
+}
+
+#[test]
+fn a_sample_stands_for_its_length_over_its_probability() {
+    let (mut example, thread, read, _) = worker();
+    example.sample(BLOCKED, thread, read, 100).probability = 0.25;
+    let profile = all(&example);
+    assert_eq!(profile.samples[0].value, 400.0);
+    assert_eq!(profile.samples[0].variance, 0.75 * 400.0 * 400.0);
+}
+
+#[test]
+fn stacks_that_would_make_too_large_a_tree_are_left_out_and_counted() {
+    let (mut example, thread, read, poll) = worker();
+    for (stack, value) in [(read, 100), (poll, 50), (poll, 50)] {
+        example.sample(BLOCKED, thread, stack, value);
+    }
+    let profile = build_within(&example.recording, &Selection::default(), 2);
+    let leaves = [0, 1, 2].map(|row| names(&profile, row)[0]);
+    assert_eq!(leaves, ["read", "[stack left out]", "[stack left out]"]);
+    assert!(profile.meta.remarks[0].starts_with("2 samples are drawn without their stacks"));
+    assert!(all(&example).meta.remarks.is_empty());
+}
+
+#[test]
+fn totals_that_overflow_are_as_large_as_can_be() {
+    let (mut example, thread, ..) = worker();
+    let most = i64::MAX as u64;
+    for metric in [BLOCKED, PREEMPTED, IO_WAIT].repeat(5) {
+        example.counter(metric, Scope::Thread(thread), u64::MAX, most);
+    }
+    let profile = all(&example);
+    assert_eq!(profile.samples.len(), 3);
+    assert!(values(&profile).iter().all(|value| *value >= most as f64));
+}
+
+#[test]
+fn exact_totals_calibrate_what_was_left_to_chance_and_nothing_else() {
+    let (mut example, thread, read, poll) = worker();
+    for (stack, value, probability) in [(read, 300, 1.0), (poll, 20, 0.1), (read, 10, 0.1)] {
+        example.sample(BLOCKED, thread, stack, value).probability = probability;
+    }
+    example.counter(BLOCKED, Scope::Thread(thread), 5, 800);
+    let values = values(&all(&example));
+    assert!((values.iter().sum::<f64>() - 800.0).abs() < 1e-9, "{values:?}");
+    assert_eq!(values[0], 300.0, "it is as long as it was measured to be");
+    assert!((values[1] / values[2] - 2.0).abs() < 1e-9, "{values:?}");
+}
+
+/// A metric of any unit is calibrated, by the counters of threads and by no others.
+#[test]
+fn counters_of_other_scopes_and_metrics_calibrate_nothing() {
+    let (mut example, thread, read, _) = worker();
+    let spec = |name, unit| MetricSpec { name, label: name, unit, kind: MetricKind::Instant };
+    example.add_probe("heap", "Heap", &[spec("heap.bytes", Unit::Bytes), spec("heap.calls", Unit::Count)]);
+    for metric in ["heap.bytes", "heap.calls"] {
+        example.sample(metric, thread, read, 16).probability = 0.5;
+    }
+    example.counter("heap.bytes", Scope::Thread(thread), 9, 100);
+    for scope in [Scope::Host, Scope::Cpu(CpuId(0)), Scope::Cgroup("/a".to_owned())] {
+        example.counter("heap.calls", scope, 9, 1_000);
+    }
+    assert_eq!(values(&all(&example)), [100.0, 32.0]);
+}
+
+#[test]
+fn what_no_sample_stands_for_is_shown_as_such() {
+    let (mut example, thread, read, _) = worker();
+    example.sample(BLOCKED, thread, read, 300);
+    example.counter(BLOCKED, Scope::Thread(thread), 2, 400);
+    assert_eq!(values(&all(&example)), [300.0, 100.0]);
+    let cpu = Selection { probes: vec!["cpu".to_owned()], ..Selection::default() };
+    assert!(build(&example.recording, &cpu).samples.is_empty(), "of another probe");
+    let window = Window { since: Some(Nanos(0)), until: None };
+    let part = build(&example.recording, &Selection { window, ..Selection::default() });
+    assert_eq!(values(&part), [300.0], "nobody knows when it was");
+}
+
+#[test]
+fn an_error_that_the_exact_total_shows_is_in_the_variance() {
+    let (mut example, thread, read, _) = worker();
+    // Estimated 20, counted 1010: a long sleep was not sampled.
+    example.sample(BLOCKED, thread, read, 10).probability = 0.5;
+    example.counter(BLOCKED, Scope::Thread(thread), 5, 1010);
+    let profile = all(&example);
+    assert_eq!(profile.samples[0].value, 1010.0);
+    let error = profile.samples[0].variance.sqrt();
+    assert!(error >= 990.0, "{error}");
+}
+
+#[test]
+fn a_stack_that_was_certain_to_be_sampled_shares_in_what_is_missing() {
+    let (mut example, thread, read, poll) = worker();
+    example.sample(BLOCKED, thread, read, 100);
+    example.sample(BLOCKED, thread, poll, 1).probability = 0.5;
+    // One more sleep of 100 was expected to be short, and not sampled.
+    example.counter(BLOCKED, Scope::Thread(thread), 5, 202);
+    let profile = all(&example);
+    assert_eq!(profile.samples[0].value, 100.0);
+    let error = profile.samples[0].variance.sqrt();
+    assert!(error > 100.0 / 3.0, "{error}");
+}
+
+#[test]
+fn a_thread_without_samples_keeps_its_exact_total() {
+    let (mut example, thread, ..) = worker();
+    example.counter(PREEMPTED, Scope::Thread(thread), 7, 700);
+    let profile = all(&example);
+    assert_eq!(values(&profile), [700.0]);
+    assert_eq!(names(&profile, 0), ["[not sampled]", "worker"]);
+    assert_eq!(profile.samples[0].duration, Nanos::SECOND, "it is drawn over the whole capture");
+}
+
+#[test]
+fn an_interval_that_goes_on_is_no_part_of_the_calibration() {
+    let (mut example, thread, read, poll) = worker();
+    example.sample(BLOCKED, thread, read, 50).probability = 0.5;
+    example.sample(BLOCKED, thread, poll, 5_000).ongoing = true;
+    example.counter(BLOCKED, Scope::Thread(thread), 3, 200);
+    assert_eq!(values(&all(&example)), [200.0, 5_000.0]);
+}
+
+#[test]
+fn a_selection_keeps_the_hops_of_its_wake_chains_without_their_weight() {
+    let (mut example, thread, read, poll) = worker();
+    let other = example.thread(2, 2, "waker");
+    example.sample(BLOCKED, other, read, 70);
+    let wake = Wake { waker: other, stack: Some(read), waker_sleep: Some(SampleIdx::new(0)) };
+    example.sample(BLOCKED, thread, poll, 100).wake = Some(wake);
+    let selection = Selection { pids: vec![Pid(1)], ..Selection::default() };
+    let profile = build(&example.recording, &selection);
+    assert_eq!(values(&profile), [0.0, 100.0]);
+    assert_eq!(profile.samples[1].wake.and_then(|wake| wake.waker_sleep), Some(SampleIdx::new(0)));
+}
+
+#[test]
+fn only_a_thread_that_was_runnable_all_the_time_waited_for_a_cpu() {
+    let (mut example, thread, read, _) = worker();
+    for (value, runqueue) in [(100, Some(Nanos(100))), (100, Some(Nanos(99))), (100, None), (0, Some(Nanos(0)))] {
+        example.sample(PREEMPTED, thread, read, value).runqueue = runqueue;
+    }
+    let runnable: Vec<bool> = all(&example).samples.iter().map(|sample| sample.runnable).collect();
+    assert_eq!(runnable, [true, false, false, false]);
+}
+
+#[test]
+fn the_tracepoints_own_frames_are_no_part_of_a_stack() {
+    let (mut example, thread, ..) = worker();
+    let traced = example.stack("app kernel:read kernel:bpf_trace_run4");
+    example.sample(BLOCKED, thread, traced, 10);
+    assert_eq!(names(&all(&example), 0), ["read", "worker"]);
+}
+
+#[test]
+fn one_function_at_two_addresses_is_one_frame() {
+    let (mut example, thread, ..) = worker();
+    let twice = ["/bin/one/app write", "/bin/other/app write"].map(|path| example.stack(path));
+    assert_ne!(twice[0], twice[1]);
+    for stack in twice {
+        example.sample(BLOCKED, thread, stack, 10);
+    }
+    let profile = all(&example);
+    assert_eq!(profile.samples[0].stack, profile.samples[1].stack);
+}
+
+#[test]
+fn an_inlined_function_stands_between_its_neighbours() {
+    let (mut example, thread, ..) = worker();
+    let stack = example.stack("app main handle parse");
+    let handle = example.user_function("app", "handle");
+    // The innermost comes first.
+    for name in ["inner", "outer"] {
+        let function = InlinedFunction { name: name.to_owned(), source: crate::recording::SourceLine::default() };
+        example.recording.frames.add_inlined(handle, function);
+    }
+    example.sample(BLOCKED, thread, stack, 10);
+    assert_eq!(names(&all(&example), 0), ["parse", "inner", "outer", "handle", "main", "worker"]);
+    // They count where the size of the tree is limited: six functions, and one of them is the thread's.
+    assert!(!build_within(&example.recording, &Selection::default(), 5).meta.remarks.is_empty());
+    assert!(build_within(&example.recording, &Selection::default(), 6).meta.remarks.is_empty());
+}
+
+#[test]
+fn counters_and_histograms_are_selected_with_their_threads_and_probes() {
+    let (mut example, thread, ..) = worker();
+    let other = example.thread(2, 2, "other");
+    for scope in [Scope::Thread(thread), Scope::Thread(other), Scope::Cpu(CpuId(1)), Scope::Thread(thread)] {
+        example.counter(BLOCKED, scope.clone(), 1, 10);
+        example.histogram(BLOCKED, scope, &[(10, 1)]);
+    }
+    let scopes = |selection: Selection| {
+        let profile = build(&example.recording, &selection);
+        let histograms = profile.histograms.iter().map(|row| (row.scope.clone(), row.counts.len()));
+        (profile.counters.len(), histograms.collect::<Vec<_>>())
+    };
+    let all = [(Scope::Cpu(CpuId(1)), 1), (Scope::Thread(thread), 2), (Scope::Thread(other), 1)];
+    assert_eq!(scopes(Selection::default()), (4, all.to_vec()), "those of one scope add up");
+    let one = Selection { pids: vec![Pid(2)], ..Selection::default() };
+    assert_eq!(scopes(one), (1, vec![(Scope::Thread(other), 1)]));
+    let cpu = Selection { probes: vec!["cpu".to_owned()], ..Selection::default() };
+    assert_eq!(scopes(cpu), (0, Vec::new()));
+}

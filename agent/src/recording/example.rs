@@ -1,0 +1,184 @@
+//! Recordings made by hand: for tests, here and in the packages beside this one.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Cost, Counter, Declared, Frame, FrameId, Governing, Histogram, HostFacts, Location, Losses, Meta, MetricId,
+    MetricKind, MetricSpec, Module, ModuleId, Recording, SCHEMA_VERSION, Sample, Scope, StackId, Symbol,
+    SymbolizeStats, Target, ThreadIdx, Unit, empty_counts,
+};
+use crate::units::{Addr, CpuId, CpuSet, Nanos, Pid, Tid};
+
+/// The metric of on-CPU time.
+pub const CPU: &str = "cpu";
+/// Off-CPU time for something other than block I/O.
+pub const BLOCKED: &str = "offcpu.blocked";
+/// Off-CPU time of threads that could run.
+pub const PREEMPTED: &str = "offcpu.preempted";
+/// Off-CPU time for block I/O.
+pub const IO_WAIT: &str = "offcpu.io-wait";
+
+/// A recording that grows. It has the probes `cpu` and `offcpu` of a capture of one second, and nothing that they captured.
+#[derive(Clone, Debug)]
+pub struct Example {
+    /// What there is so far.
+    pub recording: Recording,
+}
+
+impl Default for Example {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Example {
+    /// Without samples.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { recording: Recording::new(meta()) }
+    }
+
+    /// Adds a probe with its metrics.
+    pub fn add_probe(&mut self, name: &str, label: &str, metrics: &[MetricSpec]) -> MetricId {
+        let meta = &mut self.recording.meta;
+        let (probes, metrics_so_far) = (std::mem::take(&mut meta.probes), std::mem::take(&mut meta.metrics));
+        let mut declared = Declared { probes, metrics: metrics_so_far };
+        let first = declared.add(name, label, metrics);
+        (meta.probes, meta.metrics) = (declared.probes, declared.metrics);
+        first
+    }
+
+    /// The metric of this name.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> MetricId {
+        self.recording.meta.metric_named(name).unwrap_or_else(|| panic!("no metric {name}"))
+    }
+
+    /// A thread of a process.
+    pub fn thread(&mut self, pid: u32, tid: u32, name: &str) -> ThreadIdx {
+        let mut comm = [0; 16];
+        let length = name.len().min(15);
+        comm[..length].copy_from_slice(&name.as_bytes()[..length]);
+        self.recording.threads.intern(&mut self.recording.processes, Pid(pid), Tid(tid), comm)
+    }
+
+    /// A file with code.
+    pub fn module(&mut self, path: &str) -> ModuleId {
+        let modules = &mut self.recording.modules;
+        let known = modules.rows().iter().position(|module| module.path.as_os_str() == path);
+        known.map_or_else(
+            || modules.push(Module { path: path.into(), file: None, build_id: None }),
+            ModuleId::from_index,
+        )
+    }
+
+    /// A kernel function at an address of its own.
+    pub fn kernel_function(&mut self, name: &str) -> FrameId {
+        self.function(name, |number| Location::Kernel(Addr(0xffff_ffff_8100_0000 + 16 * number)))
+    }
+
+    /// A function of a program, at an offset of its own.
+    pub fn user_function(&mut self, path: &str, name: &str) -> FrameId {
+        let module = self.module(path);
+        self.function(name, |number| Location::Module { module, offset: 16 * number })
+    }
+
+    /// The place of a function is made from its name, so that it is the same whatever was met before.
+    fn function(&mut self, name: &str, location: impl Fn(u64) -> Location) -> FrameId {
+        let number = name.bytes().fold(0, |hash: u64, byte| (hash * 31 + u64::from(byte)) % 0xff_ffff);
+        let symbol = Symbol { name: name.to_owned(), offset: 0 };
+        self.recording.frames.push(Frame { symbol: Some(symbol), ..Frame::new(location(number)) })
+    }
+
+    /// The stack of these functions, the outermost first, as in `/bin/app main read@libc.so.6 kernel:vfs_read`: the first word
+    /// is the program.
+    ///
+    /// # Panics
+    /// If it has no function.
+    pub fn stack(&mut self, path: &str) -> StackId {
+        let mut words = path.split_whitespace();
+        let program = words.next().unwrap_or_default();
+        let functions: Vec<FrameId> = words
+            .map(|word| match (word.strip_prefix("kernel:"), word.split_once('@')) {
+                (Some(name), _) => self.kernel_function(name),
+                (None, Some((name, module))) => self.user_function(module, name),
+                (None, None) => self.user_function(program, word),
+            })
+            .collect();
+        self.recording.stacks.intern_all(functions).expect("a stack has a function")
+    }
+
+    /// Adds a sample that was certain to be taken, at the beginning.
+    pub fn sample(&mut self, metric: &str, thread: ThreadIdx, stack: StackId, value: u64) -> &mut Sample {
+        let sample = Sample::new(self.metric(metric), thread, Nanos(0), value);
+        self.recording.samples.push(Sample { stack: Some(stack), ..sample });
+        self.recording.samples.last_mut().expect("it was just added")
+    }
+
+    /// Adds an exact total.
+    pub fn counter(&mut self, metric: &str, scope: Scope, count: u64, sum: u64) {
+        let metric = self.metric(metric);
+        self.recording.counters.push(Counter { metric, scope, count, sum });
+    }
+
+    /// Adds a distribution of two significant digits: values, and how often each occurred.
+    ///
+    /// # Panics
+    /// Never: any value fits.
+    pub fn histogram(&mut self, metric: &str, scope: Scope, values: &[(u64, u64)]) {
+        let mut counts = empty_counts(2);
+        for (value, count) in values {
+            counts.record_n(*value, *count).expect("any value fits");
+        }
+        self.recording.histograms.push(Histogram { metric: self.metric(metric), scope, counts });
+    }
+}
+
+/// A capture of everything on two CPUs, for one second, with the probes `cpu` and `offcpu`.
+#[must_use]
+pub fn meta() -> Meta {
+    let cpus: CpuSet = [CpuId(0), CpuId(1)].into_iter().collect();
+    let Declared { probes, metrics } = declared();
+    Meta {
+        schema: SCHEMA_VERSION,
+        quell: "0.1.0".to_owned(),
+        command_line: ["quell", "record", "-a"].map(str::to_owned).to_vec(),
+        target: Target::All,
+        cpus: cpus.clone(),
+        probes,
+        metrics,
+        host: HostFacts {
+            hostname: "example".to_owned(),
+            kernel: "6.18.0".to_owned(),
+            arch: "x86_64".to_owned(),
+            cpus,
+            boot_id: "11111111-2222-3333-4444-555555555555".to_owned(),
+        },
+        start_realtime: Nanos(1_700_000_000_000_000_000),
+        start_monotonic: Nanos(1_000_000_000),
+        duration: Nanos::SECOND,
+        frequency: 99,
+        every_event: false,
+        remarks: Vec::new(),
+        exit_code: None,
+        idle: BTreeMap::new(),
+        cost: Cost::default(),
+        losses: Losses::default(),
+        symbols: SymbolizeStats::default(),
+        governing: Governing::default(),
+    }
+}
+
+/// The metrics of the probes `cpu` and `offcpu`, as these declare them.
+fn declared() -> Declared {
+    let interval = |name, label| MetricSpec { name, label, unit: Unit::Nanoseconds, kind: MetricKind::Interval };
+    let mut declared = Declared::default();
+    let on_cpu = MetricSpec { name: CPU, label: "on CPU", unit: Unit::Nanoseconds, kind: MetricKind::Instant };
+    declared.add("cpu", "On-CPU", &[on_cpu]);
+    let waits = [interval(BLOCKED, "blocked"), interval(PREEMPTED, "preempted"), interval(IO_WAIT, "io-wait")];
+    declared.add("offcpu", "Off-CPU", &waits);
+    declared
+}

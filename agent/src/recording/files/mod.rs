@@ -1,0 +1,50 @@
+//! Recordings on disk: a directory `NAME.quell/` of Parquet tables that any analyst's tool reads, and `meta.json`.
+//!
+//! | file | a row is |
+//! |---|---|
+//! | `samples.parquet` | an observation: what, when, which thread, how much, and with what probability it was sampled |
+//! | `stacks.parquet` | a node of the tree of call stacks: a frame and its caller's row |
+//! | `frames.parquet` | a code location, its module, and its name |
+//! | `inlined.parquet` | a function that was inlined at a frame |
+//! | `processes.parquet` | a process |
+//! | `threads.parquet` | a thread under one name |
+//! | `labels.parquet` | a key and a value of a set of labels |
+//! | `counters.parquet` | an exact total |
+//! | `histograms.parquet` | a range of values of an exact distribution |
+//!
+//! Columns ending in `_id` are row numbers from 0, those ending in `_ns` nanoseconds; `time_ns` counts from the start of
+//! the capture. `value / probability` estimates what a sample stands for, in the unit that `meta.json` states for its metric:
+//!
+//! ```sql
+//! SELECT comm, metric, sum(value / probability) AS total FROM 'x.quell/samples.parquet' GROUP BY ALL ORDER BY total DESC;
+//! ```
+//!
+//! A recording is written under a hidden, random name, synced, and renamed when it is complete; `meta.json` holds each
+//! file's size and checksum, so that a damaged file is an error and never a wrong figure.
+
+mod check;
+mod footer;
+#[cfg(test)]
+mod hostile;
+mod limits;
+mod pages;
+mod read;
+mod replace;
+mod source;
+mod table;
+mod table_read;
+mod table_write;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod thrift;
+mod write;
+
+pub use read::read;
+pub use replace::Destination;
+pub use write::{Written, write, write_to};
+
+use super::RecordingError;
+
+/// The file of a recording that says what it is.
+const META_FILE: &str = "meta.json";

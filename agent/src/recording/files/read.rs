@@ -1,0 +1,186 @@
+//! From a directory to the [`Recording`] in it. Every identifier is checked, so that what comes out may be indexed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::check::FileCheck;
+use super::limits;
+use super::source::{Directory, Source};
+use super::table::Table;
+use super::table_read::{Damage, TableReader};
+use super::tables::{References, counters, frames, histograms, labels, processes, samples, stacks, threads};
+use super::{META_FILE, RecordingError};
+use crate::excerpt;
+use crate::recording::{Meta, MetricKind, Recording, SCHEMA_VERSION, Unit};
+
+/// Reads the recording in `dir`. Columns that this version does not know are passed over.
+///
+/// A recording may come from anybody: only regular files of the size that `meta.json` states are read, within the limits of
+/// `docs/recording-format.md`.
+///
+/// # Errors
+/// Where `dir` is no recording, was written by a newer quell, cannot be read, is damaged, or is larger than those limits.
+pub fn read(dir: &Path) -> Result<Recording, RecordingError> {
+    let directory = Directory::open(dir)?;
+    let (meta, files) = read_meta(&directory, dir)?;
+    let table = |table: &'static Table| CheckedTable::open(&directory, dir, table, &files);
+    let processes = table(&processes::PROCESSES)?.read(processes::read)?;
+    let labels = table(&labels::LABELS)?.read(labels::read)?;
+    let (modules, mut frames) = table(&frames::FRAMES)?.read(frames::read)?;
+    table(&frames::INLINED)?.read(|file| frames::read_inlined(file, &mut frames))?;
+    let stacks = table(&stacks::STACKS)?.read(|file| stacks::read(file, &frames))?;
+    let mut references = References {
+        meta: &meta,
+        processes: processes.rows().len(),
+        threads: 0,
+        stacks: stacks.rows().len(),
+        label_sets: labels.rows().len(),
+    };
+    let threads = table(&threads::THREADS)?.read(|file| threads::read(file, &references))?;
+    references.threads = threads.rows().len();
+    let samples = table(&samples::SAMPLES)?.read(|file| samples::read(file, &references))?;
+    let counters = table(&counters::COUNTERS)?.read(|file| counters::read(file, &references))?;
+    let histograms = table(&histograms::HISTOGRAMS)?.read(|file| histograms::read(file, &references))?;
+    Ok(Recording { meta, modules, frames, stacks, processes, threads, labels, samples, counters, histograms })
+}
+
+type Files = BTreeMap<String, FileCheck>;
+
+fn read_meta(directory: &Directory, dir: &Path) -> Result<(Meta, Files), RecordingError> {
+    #[derive(Deserialize)]
+    struct Version {
+        schema: u32,
+        quell: String,
+    }
+    #[derive(Deserialize)]
+    struct Checks {
+        files: Files,
+    }
+    let source = directory.file(META_FILE)?.ok_or_else(|| RecordingError::NotARecording { path: dir.to_owned() })?;
+    let path = source.path.clone();
+    if source.bytes > limits::META_BYTES {
+        let why = format!("it has {} bytes, and {} are read at most", source.bytes, limits::META_BYTES);
+        return Err(RecordingError::TooLarge { path, why });
+    }
+    let read = |source: &Source| source.read(0, usize::try_from(source.bytes).map_err(io::Error::other)?);
+    let text = read(&source).map_err(|source| RecordingError::Read { path: path.clone(), source })?;
+    let damaged = |why: String| RecordingError::Damaged { path: path.clone(), why };
+    // An error of serde's quotes what it found, of any length.
+    let malformed = |error: serde_json::Error| {
+        let (line, column) = (error.line(), error.column());
+        damaged(format!("line {line}, column {column}: {}", excerpt::message(error.to_string())))
+    };
+    // The version first: of a newer one nothing else is known.
+    let version: Version = serde_json::from_slice(&text).map_err(malformed)?;
+    if version.schema > SCHEMA_VERSION {
+        let quell = excerpt::quoted(&version.quell);
+        return Err(RecordingError::Newer { path: dir.to_owned(), quell, found: version.schema });
+    }
+    if version.schema < SCHEMA_VERSION {
+        return Err(RecordingError::Older { path: dir.to_owned(), found: version.schema });
+    }
+    let checks: Checks = serde_json::from_slice(&text).map_err(malformed)?;
+    let meta: Meta = serde_json::from_slice(&text).map_err(malformed)?;
+    check_times(&meta).map_err(damaged)?;
+    check_metrics(&meta).map_err(damaged)?;
+    Ok((meta, checks.files))
+}
+
+/// Reports rely on this: each metric has a probe, none has two, and what lasts is measured in time.
+fn check_metrics(meta: &Meta) -> Result<(), String> {
+    let most = limits::METRIC_NAME_BYTES;
+    let is_short = |text: &String| !text.is_empty() && text.len() <= most;
+    let mut probes = BTreeSet::new();
+    for probe in &meta.probes {
+        let name = excerpt::quoted(&probe.name);
+        if ![&probe.name, &probe.label].into_iter().all(is_short) {
+            return Err(format!("the name or the label of probe {name} is empty or longer than {most} bytes"));
+        }
+        if !probes.insert(&probe.name) {
+            return Err(format!("probe {name} is there twice"));
+        }
+    }
+    let mut metrics = BTreeSet::new();
+    for metric in &meta.metrics {
+        let name = excerpt::quoted(&metric.name);
+        if ![&metric.name, &metric.label].into_iter().all(is_short) {
+            return Err(format!("the name or the label of metric {name} is empty or longer than {most} bytes"));
+        }
+        if !metrics.insert(&metric.name) {
+            return Err(format!("metric {name} is there twice"));
+        }
+        if !probes.contains(&metric.probe) {
+            return Err(format!("metric {name} is of probe {}, which is not there", excerpt::quoted(&metric.probe)));
+        }
+        if metric.kind == MetricKind::Interval && metric.unit != Unit::Nanoseconds {
+            return Err(format!("metric {name} is an interval in {}", metric.unit.name()));
+        }
+    }
+    match (probes.len(), metrics.len()) {
+        (..=limits::PROBES, ..=limits::METRICS) => Ok(()),
+        (probes, metrics) => Err(format!(
+            "it has {probes} probes and {metrics} metrics, and {} and {} are read at most",
+            limits::PROBES,
+            limits::METRICS
+        )),
+    }
+}
+
+/// Times are signed in the tables: a later one is no time of a capture, and adding two would overflow.
+fn check_times(meta: &Meta) -> Result<(), String> {
+    let times = [
+        ("start_realtime", meta.start_realtime),
+        ("start_monotonic", meta.start_monotonic),
+        ("duration", meta.duration),
+        ("agent_cpu", meta.cost.agent_cpu),
+    ];
+    match times.into_iter().find(|(_, time)| i64::try_from(time.0).is_err()) {
+        Some((name, time)) => Err(format!("{name} is {} ns, more than 292 years", time.0)),
+        None => Ok(()),
+    }
+}
+
+/// A table's file that was found to be what was written.
+struct CheckedTable {
+    source: Source,
+    table: &'static Table,
+}
+
+impl CheckedTable {
+    fn open(directory: &Directory, dir: &Path, table: &'static Table, files: &Files) -> Result<Self, RecordingError> {
+        let missing = || RecordingError::Damaged { path: dir.join(table.file), why: "it is missing".to_owned() };
+        let source = directory.file(table.file)?.ok_or_else(missing)?;
+        let path = source.path.clone();
+        let damaged = |why: String| RecordingError::Damaged { path: path.clone(), why };
+        let written = files.get(table.file).ok_or_else(|| damaged(format!("{META_FILE} does not list it")))?;
+        if source.bytes != written.bytes {
+            return Err(damaged(format!("it has {} bytes, and {} were written", source.bytes, written.bytes)));
+        }
+        if source.bytes > table.limit.bytes {
+            let why = format!("it has {} bytes, and {} are read at most", source.bytes, table.limit.bytes);
+            return Err(RecordingError::TooLarge { path, why });
+        }
+        let found = FileCheck::of(&source.file, source.bytes)
+            .map_err(|source| RecordingError::Read { path: path.clone(), source })?;
+        if found != *written {
+            return Err(damaged("its checksum does not match".to_owned()));
+        }
+        Ok(Self { source, table })
+    }
+
+    fn read<T>(self, rows: impl FnOnce(&TableReader<'_>) -> Result<T, Damage>) -> Result<T, RecordingError> {
+        let path = self.source.path.clone();
+        // The Parquet decoder panics on some pages that nobody wrote by accident (their checksums are right). Nothing
+        // outlives the closure but what it returns, so no half-made state is seen.
+        catch_unwind(AssertUnwindSafe(|| rows(&TableReader::open(&self.source, &self.table.limit)?)))
+            .unwrap_or_else(|_| Err("its Parquet decoder failed".into()))
+            .map_err(|damage| match damage {
+                Damage::Wrong(why) => RecordingError::Damaged { path, why },
+                Damage::Limit(why) => RecordingError::TooLarge { path, why },
+            })
+    }
+}

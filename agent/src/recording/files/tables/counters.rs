@@ -1,0 +1,62 @@
+//! Exact totals: one row for each metric and scope, or several that add up.
+
+use parquet::errors::ParquetError;
+
+use super::super::check::FileCheck;
+use super::super::limits::TableLimit;
+use super::super::table::Table;
+use super::super::table_read::{Damage, TableReader};
+use super::super::table_write::write_table;
+use super::scope::{self, ScopeColumns};
+use super::{References, Texts};
+use crate::file::Directory;
+use crate::recording::{Counter, Recording};
+
+pub(in crate::recording::files) const COUNTERS: Table = Table {
+    file: "counters.parquet",
+    columns: "message counters {
+        required binary metric (STRING);
+        required binary scope (STRING);
+        optional int32 cpu (INTEGER(32, false));
+        optional binary cgroup (STRING);
+        optional int32 thread_id (INTEGER(32, false));
+        optional int32 pid (INTEGER(32, false));
+        optional int32 tid (INTEGER(32, false));
+        optional binary comm (STRING);
+        required int64 count;
+        required int64 sum;
+    }",
+    rising: &[],
+    unique: &[],
+    limit: TableLimit { rows: 16 << 20, rows_per_kib: 4096, bytes: 512 << 20 },
+};
+
+pub(in crate::recording::files) fn write(
+    recording: &Recording,
+    texts: &Texts,
+    dir: &Directory,
+) -> Result<FileCheck, ParquetError> {
+    write_table(dir, &COUNTERS, &recording.counters, |columns, _, rows| {
+        columns.text("metric", rows.iter().map(|row| texts.metric(row.metric)))?;
+        scope::write(columns, recording, texts, rows.iter().map(|row| &row.scope))?;
+        columns.amount("count", rows.iter().map(|row| row.count))?;
+        columns.amount("sum", rows.iter().map(|row| row.sum))
+    })
+}
+
+pub(in crate::recording::files) fn read(
+    file: &TableReader<'_>,
+    references: &References<'_>,
+) -> Result<Vec<Counter>, Damage> {
+    let mut counters = Vec::with_capacity(file.rows());
+    for group in file.groups() {
+        let metrics = group.words("metric", |name| references.metric(name))?;
+        let (counts, sums) = (group.amount("count")?, group.amount("sum")?);
+        let scopes = ScopeColumns::of(&group)?;
+        for (row, metric) in metrics.into_iter().enumerate() {
+            let scope = scopes.scope(file, references, row)?;
+            counters.push(Counter { metric, scope, count: counts[row], sum: sums[row] });
+        }
+    }
+    Ok(counters)
+}

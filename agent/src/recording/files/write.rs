@@ -1,0 +1,155 @@
+//! From a [`Recording`] to its directory.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::path::Path;
+
+use parquet::errors::ParquetError;
+use serde::Serialize;
+
+use super::check::FileCheck;
+use super::replace::{Destination, Published, Replaceable, Staging, written_files};
+use super::table::Table;
+use super::tables::{Texts, counters, frames, histograms, labels, processes, samples, stacks, threads};
+use super::{META_FILE, RecordingError};
+use crate::file::Directory;
+use crate::recording::{Hashes, Meta, Recording};
+
+/// Writes `recording` as the directory `dir`. A recording that is there already is replaced in one step.
+///
+/// Modules that no frame lies in are left out; module paths that are not UTF-8 are written with replacement
+/// characters.
+///
+/// # Errors
+/// Where `dir` holds something else than a recording, or the system refuses to write; then nothing is left behind, and
+/// an older recording stays as it was.
+///
+/// # Panics
+/// Where an identifier in `recording` has no row in its table.
+pub fn write(recording: &Recording, dir: &Path) -> Result<Written, RecordingError> {
+    let destination = Destination::open(dir)?;
+    write_to(recording, &destination)?.in_place(&destination)
+}
+
+/// As [`write`], to a place that was looked at before. Where that cannot be had any more, the recording is given another name in
+/// the same directory: [`Written::in_place`] tells.
+///
+/// # Errors
+/// The system refuses to write; then nothing is left behind.
+///
+/// # Panics
+/// As [`write`].
+pub fn write_to(recording: &Recording, destination: &Destination) -> Result<Written, RecordingError> {
+    let staging = Staging::new(destination)?;
+    let files = write_files(recording, staging.directory(), destination, None)?;
+    Ok(Written::new(staging.publish()?, files))
+}
+
+/// A recording that was written: its directory, held open, and what each of its tables is.
+#[derive(Debug)]
+pub struct Written {
+    directory: Replaceable,
+    reason: Option<RecordingError>,
+    files: BTreeMap<&'static str, FileCheck>,
+}
+
+impl Written {
+    fn new(published: Published, files: BTreeMap<&'static str, FileCheck>) -> Self {
+        let Published { name, directory, reason } = published;
+        let written = written_files().map(OsStr::to_owned).collect();
+        Self { directory: Replaceable { name, directory, files: written }, reason, files }
+    }
+
+    /// Whether it has the name that was asked for.
+    ///
+    /// # Errors
+    /// [`RecordingError::Kept`], with the name that it has.
+    pub fn in_place(self, destination: &Destination) -> Result<Self, RecordingError> {
+        let Self { directory, reason, files } = self;
+        let Some(reason) = reason else { return Ok(Self { directory, reason: None, files }) };
+        let kept = destination.path().with_file_name(&directory.name);
+        Err(RecordingError::Kept { kept, path: destination.path().to_owned(), source: Box::new(reason) })
+    }
+
+    /// Writes the recording again, in its own place, now that its code has names. Tables that naming does not change are
+    /// taken over as they are.
+    ///
+    /// # Errors
+    /// Those of [`write_to`]; the recording without names stays then.
+    pub fn write_named(self, recording: &Recording, destination: &Destination) -> Result<Self, RecordingError> {
+        let staging = Staging::new(destination)?;
+        let files = write_files(recording, staging.directory(), destination, Some(&self))?;
+        let mut named = Self::new(staging.publish_over(&self.directory)?, files);
+        named.reason = named.reason.or(self.reason);
+        Ok(named)
+    }
+
+    /// Gives a table to another directory, where the file system can do that.
+    fn hand_over(&self, table: &Table, to: &Directory) -> Option<FileCheck> {
+        let check = self.files.get(table.file)?;
+        self.directory.directory.link_into(OsStr::new(table.file), to).ok().map(|()| *check)
+    }
+}
+
+/// `meta.json`: the capture's own facts, and what each file must be.
+#[derive(Serialize)]
+struct MetaFile<'a> {
+    #[serde(flatten)]
+    meta: &'a Meta,
+    files: &'a BTreeMap<&'static str, FileCheck>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    written_as: Option<String>,
+}
+
+fn write_files(
+    recording: &Recording,
+    staging: &Directory,
+    destination: &Destination,
+    earlier: Option<&Written>,
+) -> Result<BTreeMap<&'static str, FileCheck>, RecordingError> {
+    let dir = destination.path();
+    let texts = Texts::new(recording);
+    let mut files = BTreeMap::new();
+    let mut add = |table: &'static Table, write: &dyn Fn() -> Result<FileCheck, ParquetError>| {
+        // Naming changes these and no others.
+        let is_named = [frames::FRAMES.file, frames::INLINED.file].contains(&table.file);
+        let earlier = earlier.filter(|_| !is_named).and_then(|earlier| earlier.hand_over(table, staging));
+        let check = match earlier {
+            Some(check) => check,
+            None => write().map_err(|error| write_error(error, dir, table.file))?,
+        };
+        files.insert(table.file, check);
+        Ok::<_, RecordingError>(())
+    };
+    add(&samples::SAMPLES, &|| samples::write(recording, &texts, staging))?;
+    add(&stacks::STACKS, &|| stacks::write(recording, Hashes::of(recording).stacks, staging))?;
+    add(&frames::FRAMES, &|| frames::write(recording, Hashes::of_frames(recording), staging))?;
+    add(&frames::INLINED, &|| frames::write_inlined(recording, staging))?;
+    add(&processes::PROCESSES, &|| processes::write(recording, staging))?;
+    add(&threads::THREADS, &|| threads::write(recording, &texts, staging))?;
+    add(&labels::LABELS, &|| labels::write(recording, staging))?;
+    add(&counters::COUNTERS, &|| counters::write(recording, &texts, staging))?;
+    add(&histograms::HISTOGRAMS, &|| histograms::write(recording, &texts, staging))?;
+    let meta = serde_json::to_vec_pretty(&MetaFile {
+        meta: &recording.meta,
+        files: &files,
+        written_as: destination.written_as(),
+    })
+    .map_err(|error| RecordingError::Encode { path: dir.join(META_FILE), why: error.to_string() })?;
+    // Last: a directory without it is no recording.
+    let mut file = staging.create_file(OsStr::new(META_FILE))?;
+    let written = file.write_all(&meta).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all());
+    written.map(|()| files).map_err(|source| RecordingError::Write { path: dir.join(META_FILE), source })
+}
+
+fn write_error(error: ParquetError, dir: &Path, file: &str) -> RecordingError {
+    let path = dir.join(file);
+    match error {
+        ParquetError::External(error) => match error.downcast::<io::Error>() {
+            Ok(source) => RecordingError::Write { path, source: *source },
+            Err(error) => RecordingError::Encode { path, why: error.to_string() },
+        },
+        error => RecordingError::Encode { path, why: error.to_string() },
+    }
+}

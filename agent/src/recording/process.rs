@@ -1,0 +1,88 @@
+//! Processes: which program they run, as which user, in which container.
+
+use std::path::PathBuf;
+
+use hashbrown::HashMap;
+
+use super::row::row_number;
+use crate::units::Pid;
+
+row_number! {
+    /// A row of a [`ProcessTable`].
+    ProcessIdx
+}
+
+/// A process. What could not be read is `None`: the process had ended, or reading was not permitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its number in the initial PID namespace.
+    pub pid: Pid,
+    /// The arguments that it was started with, the program's name first. They may be cut.
+    pub command_line: Option<Vec<String>>,
+    /// The path of its program, as the process sees it.
+    pub executable: Option<PathBuf>,
+    /// Its cgroup, from the root of the cgroup v2 hierarchy.
+    pub cgroup: Option<String>,
+    /// The ID of its container: 64 hexadecimal digits.
+    pub container: Option<String>,
+    /// Its real user ID in the initial user namespace.
+    pub user: Option<u32>,
+}
+
+impl Process {
+    /// A process of which only the number is known.
+    #[must_use]
+    pub fn new(pid: Pid) -> Self {
+        Self { pid, command_line: None, executable: None, cgroup: None, container: None, user: None }
+    }
+}
+
+/// Processes by number. A number that is used again is the same row.
+#[derive(Clone, Debug, Default)]
+pub struct ProcessTable {
+    rows: Vec<Process>,
+    index: HashMap<Pid, ProcessIdx>,
+}
+
+impl ProcessTable {
+    /// The row of a process, new if need be.
+    pub fn intern(&mut self, pid: Pid) -> ProcessIdx {
+        let next = ProcessIdx::from_index(self.rows.len());
+        let id = *self.index.entry(pid).or_insert(next);
+        if id == next {
+            self.rows.push(Process::new(pid));
+        }
+        id
+    }
+
+    /// Appends a process as it is: for readers of recordings. [`Self::intern`] finds the first of its number.
+    pub fn push(&mut self, process: Process) -> ProcessIdx {
+        let id = ProcessIdx::from_index(self.rows.len());
+        self.index.entry(process.pid).or_insert(id);
+        self.rows.push(process);
+        id
+    }
+
+    /// The process in row `id`.
+    #[must_use]
+    pub fn get(&self, id: ProcessIdx) -> &Process {
+        &self.rows[id.index()]
+    }
+
+    /// The process in row `id`, to fill in what was learned later.
+    pub fn get_mut(&mut self, id: ProcessIdx) -> &mut Process {
+        &mut self.rows[id.index()]
+    }
+
+    /// The row of a process, if there is one.
+    #[must_use]
+    pub fn find(&self, pid: Pid) -> Option<ProcessIdx> {
+        self.index.get(&pid).copied()
+    }
+
+    /// All rows in order.
+    #[must_use]
+    pub fn rows(&self) -> &[Process] {
+        &self.rows
+    }
+}

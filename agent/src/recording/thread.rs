@@ -1,0 +1,65 @@
+//! Threads by name.
+
+use hashbrown::HashMap;
+
+use super::row::row_number;
+use super::{ProcessIdx, ProcessTable};
+use crate::units::{Pid, Tid};
+
+row_number! {
+    /// A row of a [`ThreadTable`].
+    ThreadIdx
+}
+
+/// A thread under one name. A thread that renames itself has several rows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Thread {
+    /// The row of its process.
+    pub process: ProcessIdx,
+    /// The number of its process.
+    pub pid: Pid,
+    /// The thread.
+    pub tid: Tid,
+    /// Its name, at most 15 bytes.
+    pub comm: String,
+}
+
+/// Interned threads.
+#[derive(Clone, Debug, Default)]
+pub struct ThreadTable {
+    rows: Vec<Thread>,
+    index: HashMap<(Tid, Pid, [u8; 16]), ThreadIdx>,
+}
+
+impl ThreadTable {
+    /// The row of a thread by its kernel-side name (NUL-terminated), new if need be. Its process gets a row too.
+    pub fn intern(&mut self, processes: &mut ProcessTable, pid: Pid, tid: Tid, comm: [u8; 16]) -> ThreadIdx {
+        let next = ThreadIdx::from_index(self.rows.len());
+        let id = *self.index.entry((tid, pid, comm)).or_insert(next);
+        if id == next {
+            let text = comm.split(|byte| *byte == 0).next().unwrap_or_default();
+            let comm = String::from_utf8_lossy(text).into_owned();
+            self.rows.push(Thread { process: processes.intern(pid), pid, tid, comm });
+        }
+        id
+    }
+
+    /// Appends a thread as it is: for readers of recordings. [`Self::intern`] does not find it again.
+    pub fn push(&mut self, thread: Thread) -> ThreadIdx {
+        let id = ThreadIdx::from_index(self.rows.len());
+        self.rows.push(thread);
+        id
+    }
+
+    /// The thread in row `id`.
+    #[must_use]
+    pub fn get(&self, id: ThreadIdx) -> &Thread {
+        &self.rows[id.index()]
+    }
+
+    /// All rows in order.
+    #[must_use]
+    pub fn rows(&self) -> &[Thread] {
+        &self.rows
+    }
+}

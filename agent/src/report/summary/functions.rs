@@ -1,0 +1,124 @@
+//! Where values of moments come from: the functions with the most, such as CPU time.
+
+use std::io::Write;
+
+use hashbrown::HashMap;
+
+use super::{COLUMNS, ROWS, clean, counted, error, fit};
+use crate::profile::{FrameKind, Profile};
+use crate::recording::{FrameId, StackId};
+use crate::report::ReportError;
+use crate::report::series::{Series, quantity};
+
+/// The widest function name.
+const NAME: usize = 58;
+
+/// Values by function: in it, and in it or below.
+#[derive(Default)]
+struct Values {
+    own: f64,
+    total: f64,
+}
+
+/// The functions of a series; nothing if it has no samples.
+pub(super) fn table(profile: &Profile, series: &Series, out: &mut dyn Write) -> Result<(), ReportError> {
+    let is_of_series = |metric| series.metrics.contains(&metric);
+    let samples = || profile.samples.iter().filter(|sample| sample.value > 0.0 && is_of_series(sample.metric));
+    let total: f64 = samples().map(|sample| sample.value).sum();
+    if total == 0.0 {
+        return Ok(());
+    }
+    let variance: f64 = samples().map(|sample| sample.variance).sum();
+    let mut rows = function_values(profile, samples().filter_map(|sample| Some((sample.stack?, sample.value))));
+    rows.sort_by(|(a, x), (b, y)| {
+        y.own
+            .total_cmp(&x.own)
+            .then(y.total.total_cmp(&x.total))
+            .then_with(|| profile.frame(*a).name.cmp(&profile.frame(*b).name))
+    });
+    let sum = match variance {
+        0.0 => quantity(total, series.unit),
+        _ => format!("{} {}", quantity(total, series.unit), error(variance, series.unit)),
+    };
+    writeln!(out, "\n{}: {sum} in {}", clean(&series.label), counted(samples().count() as u64, "sample"))?;
+    writeln!(out, "{:>9}{:>9}  function", "self", "total")?;
+    rows.truncate(ROWS);
+    let shown: Vec<String> = rows.iter().map(|(id, _)| fit(&clean(&profile.frame(*id).name), NAME)).collect();
+    let width = shown.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    for (name, (id, values)) in shown.into_iter().zip(rows) {
+        let module = fit(&clean(&profile.frame(id).module), COLUMNS - 20 - 2 - NAME);
+        let row = format!(
+            "{:>7.1} %{:>7.1} %  {name:<width$}  {module}",
+            100.0 * values.own / total,
+            100.0 * values.total / total
+        );
+        writeln!(out, "{}", row.trim_end())?;
+    }
+    Ok(())
+}
+
+/// The values of each function that has any. The outermost frame is the thread's label, which is no function unless it is all
+/// there is. Takes as long as there are nodes and samples, however deep the stacks are.
+fn function_values(profile: &Profile, samples: impl Iterator<Item = (StackId, f64)>) -> Vec<(FrameId, Values)> {
+    let nodes = profile.stacks.rows();
+    let mut own = vec![0.0; nodes.len()];
+    for (stack, value) in samples {
+        own[stack.index()] += value;
+    }
+    // Callers come before their callees.
+    let mut below = own.clone();
+    for (row, node) in nodes.iter().enumerate().rev() {
+        if let Some(parent) = node.parent {
+            below[parent.index()] += below[row];
+        }
+    }
+    let mut values: HashMap<FrameId, Values> = HashMap::new();
+    for (row, recursive) in recursive_nodes(profile).into_iter().enumerate() {
+        let node = nodes[row];
+        let label = node.parent.is_none() && profile.frame(node.frame).kind == FrameKind::Label;
+        let total = if label { own[row] } else { below[row] };
+        if total > 0.0 {
+            let values = values.entry(node.frame).or_default();
+            values.own += own[row];
+            values.total += if recursive { 0.0 } else { total };
+        }
+    }
+    values.into_iter().collect()
+}
+
+/// For each node whether one of its callers is the same function, whose value includes its own then.
+fn recursive_nodes(profile: &Profile) -> Vec<bool> {
+    let nodes = profile.stacks.rows();
+    let mut first_child = vec![None; nodes.len()];
+    let mut next_sibling = vec![None; nodes.len()];
+    let mut first_root = None;
+    for (row, node) in nodes.iter().enumerate().rev() {
+        let first = node.parent.map_or(&mut first_root, |parent| &mut first_child[parent.index()]);
+        next_sibling[row] = first.replace(row);
+    }
+    let label_root = |row: usize| {
+        let node = nodes[row];
+        node.parent.is_none() && profile.frame(node.frame).kind == FrameKind::Label
+    };
+    let mut recursive = vec![false; nodes.len()];
+    let mut on_path = vec![0_u32; profile.frames.len()];
+    let mut next = first_root;
+    while let Some(row) = next {
+        let frame = nodes[row].frame.index();
+        recursive[row] = on_path[frame] > 0;
+        on_path[frame] += u32::from(!label_root(row));
+        // Down, else sideways, else up until there is a way sideways.
+        let mut at = row;
+        next = first_child[row].or_else(|| {
+            loop {
+                on_path[nodes[at].frame.index()] -= u32::from(!label_root(at));
+                match (next_sibling[at], nodes[at].parent) {
+                    (Some(sibling), _) => return Some(sibling),
+                    (None, Some(parent)) => at = parent.index(),
+                    (None, None) => return None,
+                }
+            }
+        });
+    }
+    recursive
+}

@@ -1,0 +1,51 @@
+//! Distributions: a line for each metric, and one for each of its worst scopes.
+
+use std::io::Write;
+
+use super::{clean, fit};
+use crate::profile::Profile;
+use crate::recording::{ProbeFacts, Unit};
+use crate::report::ReportError;
+use crate::report::distribution::{Distribution, distributions};
+use crate::report::series::quantity;
+
+/// How many scopes of each kind are shown: those with the highest 99th percentile.
+const WORST: usize = 3;
+
+/// The widest name of a metric or a scope.
+const NAME: usize = 40;
+
+/// The distributions of a probe's metrics; nothing if it has none.
+pub(super) fn table(profile: &Profile, probe: &ProbeFacts, out: &mut dyn Write) -> Result<(), ReportError> {
+    let all: Vec<_> = distributions(profile)
+        .into_iter()
+        .filter(|distribution| profile.metric(distribution.metric).probe == probe.name)
+        .collect();
+    if all.is_empty() {
+        return Ok(());
+    }
+    let title = format!("{}, distribution", fit(&clean(&probe.label), NAME - 14));
+    writeln!(
+        out,
+        "\n{title:<NAME$}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}",
+        "count", "p50", "p90", "p99", "p99.9", "max"
+    )?;
+    for metric in all {
+        let facts = profile.metric(metric.metric);
+        row(&clean(&facts.label), &metric.total, facts.unit, out)?;
+        for scopes in metric.by_kind.iter().filter(|scopes| scopes.len() > 1) {
+            for scope in scopes.iter().take(WORST) {
+                row(&format!("  {}", clean(&scope.name)), &scope.distribution, facts.unit, out)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn row(name: &str, distribution: &Distribution, unit: Unit, out: &mut dyn Write) -> Result<(), ReportError> {
+    write!(out, "{:<NAME$}{:>10}", fit(name, NAME - 1), distribution.count)?;
+    for value in distribution.quantiles.into_iter().chain([distribution.max]) {
+        write!(out, "{:>10}", quantity(value as f64, unit))?;
+    }
+    Ok(writeln!(out)?)
+}

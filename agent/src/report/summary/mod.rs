@@ -1,0 +1,101 @@
+//! A profile in a few lines of text: what took the time, what was lost, and what it cost.
+
+mod capture;
+mod exact;
+mod functions;
+mod histograms;
+#[cfg(test)]
+mod tests;
+mod waits;
+
+use std::io::Write;
+
+use super::ReportError;
+use super::series::{quantity, series};
+use crate::profile::Profile;
+use crate::recording::Unit;
+use crate::text::{self, Shown};
+
+/// How many lines each table has.
+const ROWS: usize = 10;
+
+/// The widest line.
+const COLUMNS: usize = 100;
+
+/// Where the text of a line begins that has a title on its left.
+const TITLE: usize = 10;
+
+/// Writes a summary of `profile`: at most 100 columns wide, without colours.
+///
+/// # Errors
+/// Whatever `out` refuses.
+pub fn summary(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
+    // Each name is cleaned where it stands, so that none breaks its line; this is for the one that was forgotten.
+    let out = &mut Shown::new(out);
+    capture::header(&profile.meta, out)?;
+    if let Some(part) = profile.window.in_words() {
+        line("part", &format!("what began {part}, from the start of the capture"), out)?;
+    }
+    let all = series(&profile.meta);
+    for probe in &profile.meta.probes {
+        let of_probe = |metric| profile.metric(metric).probe == probe.name;
+        for series in all.iter().filter(|series| series.metrics.iter().any(|metric| of_probe(*metric))) {
+            match series.has_intervals(&profile.meta) {
+                true => waits::table(profile, series, out)?,
+                false => functions::table(profile, series, out)?,
+            }
+            exact::totals(profile, series, out)?;
+        }
+        histograms::table(profile, probe, out)?;
+    }
+    let is_empty = profile.samples.iter().all(|sample| sample.value == 0.0);
+    if is_empty && profile.counters.is_empty() && profile.histograms.is_empty() {
+        writeln!(out, "\nno samples: the threads, probes and times asked for have none in this capture")?;
+    }
+    writeln!(out)?;
+    capture::footer(&profile.meta, out)
+}
+
+/// A line, or several, with a title on the left.
+fn line(title: &str, text: &str, out: &mut dyn Write) -> Result<(), ReportError> {
+    let mut row = format!("{title:<TITLE$}");
+    let mut column = TITLE;
+    for word in text.split_whitespace() {
+        let word = &clean(word);
+        let length = word.chars().count();
+        if column > TITLE && column + 1 + length > COLUMNS {
+            writeln!(out, "{row}")?;
+            row = " ".repeat(TITLE);
+            column = TITLE;
+        } else if column > TITLE {
+            row.push(' ');
+            column += 1;
+        }
+        row.push_str(word);
+        column += length;
+    }
+    Ok(writeln!(out, "{row}")?)
+}
+
+/// As in `1 sample`, `2 samples`.
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The standard error that belongs to a variance.
+fn error(variance: f64, unit: Unit) -> String {
+    if variance == 0.0 { "exact".to_owned() } else { format!("± {}", quantity(variance.sqrt(), unit)) }
+}
+
+/// A name in one line of visible characters.
+fn clean(text: &str) -> String {
+    text::shown(text).into_owned()
+}
+
+/// At most `width` characters; the end gives way.
+fn fit(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width - 1).chain(['…']).collect()
+}

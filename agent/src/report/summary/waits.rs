@@ -1,0 +1,121 @@
+//! Where stretches of time were spent: the threads, metrics and places with the most, such as waits.
+
+use std::io::Write;
+
+use hashbrown::HashMap;
+
+use super::{COLUMNS, ROWS, clean, error, fit};
+use crate::profile::{FrameKind, Profile, Weighted};
+use crate::recording::{FrameId, MetricId};
+use crate::report::ReportError;
+use crate::report::series::{Series, quantity};
+
+/// Intervals that are one line: of one thread and metric, in one place.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Wait {
+    thread: String,
+    metric: MetricId,
+    place: String,
+}
+
+#[derive(Default)]
+struct Estimate {
+    value: f64,
+    variance: f64,
+}
+
+/// The waits of a series; nothing if it has no samples.
+pub(super) fn table(profile: &Profile, series: &Series, out: &mut dyn Write) -> Result<(), ReportError> {
+    let mut waits: HashMap<Wait, Estimate> = HashMap::new();
+    let places = Places::of(profile);
+    for sample in profile.samples.iter().filter(|sample| sample.value > 0.0 && series.metrics.contains(&sample.metric))
+    {
+        let (thread, place) = places.of_sample(profile, sample);
+        let estimate = waits.entry(Wait { thread, metric: sample.metric, place }).or_default();
+        estimate.value += sample.value;
+        estimate.variance += sample.variance;
+    }
+    if waits.is_empty() {
+        return Ok(());
+    }
+    let mut rows: Vec<(Wait, Estimate)> = waits.into_iter().collect();
+    rows.sort_by(|(a, x), (b, y)| y.value.total_cmp(&x.value).then_with(|| a.cmp(b)));
+    let total: f64 = rows.iter().map(|(_, estimate)| estimate.value).sum();
+    let variance: f64 = rows.iter().map(|(_, estimate)| estimate.variance).sum();
+    let unit = series.unit;
+    writeln!(out, "\n{}: {} {}", clean(&series.label), quantity(total, unit), error(variance, unit))?;
+    writeln!(out, "{:>9}  {:<11}{:<17}{:<11}where", "time", "std. error", "thread", "metric")?;
+    for (Wait { thread, metric, place }, estimate) in rows.into_iter().take(ROWS) {
+        let (value, error) = (quantity(estimate.value, unit), error(estimate.variance, unit));
+        let (thread, metric) = (fit(&thread, 15), fit(&clean(&profile.metric(metric).label), 10));
+        writeln!(out, "{value:>9}  {error:<11}{thread:<17}{metric:<11}{}", fit(&place, COLUMNS - 50))?;
+    }
+    Ok(())
+}
+
+/// What a stack says of where its thread waits, for each node: found from the callers' down, so that no stack is walked.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    /// The outermost frame, where that is a label: the thread.
+    root: Option<FrameId>,
+    /// The innermost function of the process, and the innermost one that is its own code.
+    user: Option<FrameId>,
+    own_user: Option<FrameId>,
+    /// The innermost function of the kernel, and the innermost one that is not the scheduler's.
+    kernel: Option<FrameId>,
+    own_kernel: Option<FrameId>,
+}
+
+struct Places(Vec<Place>);
+
+impl Places {
+    fn of(profile: &Profile) -> Self {
+        let mut places: Vec<Place> = Vec::with_capacity(profile.stacks.rows().len());
+        for node in profile.stacks.rows() {
+            let mut place = node.parent.map_or_else(Place::default, |parent| places[parent.index()]);
+            let frame = profile.frame(node.frame);
+            let id = Some(node.frame);
+            match frame.kind {
+                FrameKind::Label if node.parent.is_none() => place.root = id,
+                FrameKind::Label => {}
+                FrameKind::User => {
+                    place.user = id;
+                    place.own_user = if is_c_library(&frame.module) { place.own_user } else { id };
+                }
+                FrameKind::Kernel => {
+                    place.kernel = id;
+                    place.own_kernel = if is_scheduler(&frame.name) { place.own_kernel } else { id };
+                }
+            }
+            places.push(place);
+        }
+        Self(places)
+    }
+
+    /// The thread, and the innermost function of its own code with the kernel function that it waits in.
+    fn of_sample(&self, profile: &Profile, sample: &Weighted) -> (String, String) {
+        let thread = || clean(&profile.thread(sample.thread).comm);
+        let Some(stack) = sample.stack else { return (thread(), "[stack not walked]".to_owned()) };
+        let place = self.0[stack.index()];
+        let name = |id: FrameId| clean(&profile.frame(id).name);
+        let place_name = match (place.own_user.or(place.user), place.own_kernel.or(place.kernel)) {
+            (Some(user), Some(kernel)) => format!("{} > {}", name(user), name(kernel)),
+            (Some(one), None) | (None, Some(one)) => name(one),
+            (None, None) => name(profile.stacks.get(stack).frame),
+        };
+        (place.root.map_or_else(thread, name), place_name)
+    }
+}
+
+/// Libraries whose functions say how a thread waits rather than what for.
+fn is_c_library(module: &str) -> bool {
+    ["libc.so", "libc-", "libpthread", "ld-linux", "ld-musl", "[vdso]"].iter().any(|start| module.starts_with(start))
+}
+
+/// Functions of kernel/sched and kernel/time that every sleep goes through.
+fn is_scheduler(function: &str) -> bool {
+    let function = function.trim_start_matches('_');
+    ["schedule", "preempt_schedule", "io_schedule", "cond_resched", "switch_to", "traceiter_sched", "bpf_"]
+        .iter()
+        .any(|start| function.starts_with(start))
+}
