@@ -98,9 +98,9 @@ fn a_low_budget_slows_the_sampling_down_and_leaves_the_shares_true() -> Result<(
 }
 
 /// The standard error of the on-CPU time of a process, in nanoseconds, by the probabilities of its samples.
-fn standard_error(recorded: &Recorded, pid: u32) -> f64 {
+fn standard_error(recorded: &Recorded, pid: i32) -> f64 {
     let own = recorded.profile.samples.iter().filter(|sample| {
-        recorded.is_of(sample, CPU) && recorded.profile.thread(sample.thread).pid.0 == pid
+        recorded.is_of(sample, CPU) && recorded.profile.thread(sample.thread).pid.0.cast_signed() == pid
     });
     own.map(|sample| sample.variance).sum::<f64>().sqrt()
 }
