@@ -138,7 +138,8 @@ impl Recorded {
 
     /// Whether nothing at all of a process is in it: neither samples nor totals.
     pub fn is_without(&self, pid: i32) -> bool {
-        let of_totals = self.counted_threads().filter(|thread| self.profile.thread(*thread).pid.0 == pid.cast_unsigned());
+        let of_totals =
+            self.counted_threads().filter(|thread| self.profile.thread(*thread).pid.0 == pid.cast_unsigned());
         !self.profile.samples.iter().any(|sample| self.pid(sample) == pid) && of_totals.count() == 0
     }
 

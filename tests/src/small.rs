@@ -90,8 +90,8 @@ pub fn recording() -> Recording {
     add(40, CPU, second, Some(in_jit), 10_101);
     add(45, CPU, database, None, 10_101);
     let reads = add(50, IO_WAIT, database, Some(reading), 4_000);
-    let [waits, waits_too] =
-        [(52, second, 3_000), (55, first, 6_000)].map(|(at, thread, micros)| add(at, BLOCKED, thread, Some(locking), micros));
+    let [waits, waits_too] = [(52, second, 3_000), (55, first, 6_000)]
+        .map(|(at, thread, micros)| add(at, BLOCKED, thread, Some(locking), micros));
     let is_preempted = add(60, PREEMPTED, first, Some(preempted), 250);
     let polls = add(70, BLOCKED, first, Some(polling), 8_000);
     let sleeps = add(0, BLOCKED, idle, Some(polling), 100_000);

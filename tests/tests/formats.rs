@@ -66,7 +66,7 @@ fn go_pprof_reads_both_times_the_threads_and_the_losses() {
     assert_eq!(cumulative(&off_cpu, " futex_wait_queue"), "34.60ms");
     assert_eq!(cumulative(&off_cpu, " ep_poll"), "108ms");
     let waits =
-        go_pprof(&path, &["-top", "-sample_index=offcpu", "-tagfocus=reason=io-wait"]).expect("it has just run");
+        go_pprof(&path, &["-top", "-sample_index=offcpu", "-tagfocus=metric=offcpu.io-wait"]).expect("it has just run");
     assert_eq!(cumulative(&waits, " database"), "4ms");
     let comments = go_pprof(&path, &["-comments"]).expect("it has just run");
     assert!(comments.contains("samples lost, ring full: 3"), "{comments}");
@@ -97,7 +97,7 @@ fn speedscope_imports_both_profiles() {
         .output()
         .expect("chromium has just run");
     let dom = text(output);
-    for shown in ["on-CPU", "50.51ms", "off-CPU", "149.30ms", "samples lost, ring full: 3"] {
+    for shown in ["On-CPU", "50.51ms", "Off-CPU", "149.30ms", "samples lost, ring full: 3"] {
         assert!(dom.contains(shown), "no {shown} in:\n{dom}");
     }
 }
@@ -120,7 +120,7 @@ fn duckdb_folds_the_stacks_as_quell_does() {
 fn duckdb_sums_time_by_thread_name_without_a_join() {
     let mut command = Command::new("python3");
     let script = "import duckdb
-query = \"SELECT comm, sum(value_ns / probability) AS ns FROM 'samples.parquet' GROUP BY 1 ORDER BY ns DESC, comm\"
+query = \"SELECT comm, sum(value / probability) AS ns FROM 'samples.parquet' GROUP BY 1 ORDER BY ns DESC, comm\"
 for comm, ns in duckdb.sql(query).fetchall(): print(comm, round(ns))";
     command.args(["-c", script]).current_dir(small::path());
     let Some(output) = run("DuckDB", Command::new("python3").args(["-c", "import duckdb"]), &mut command) else {

@@ -404,7 +404,8 @@ fn any_probe_has_its_tab_its_metrics_and_its_histograms() {
     assert_eq!(memory.text("sum"), "Locks (memory) 3.0 MiB, 1 sample", "units are not added up");
     let spins = browser.open("probe=test.locks&metrics=test.locks.spins&view=functions");
     assert!(spins.text("view").contains("lock app 12,345 100 % 12,345 100 % 1"), "{}", spins.text("view"));
-    let clicked = browser.open_and("probe=test.locks", "document.querySelector('[data-name=\"test.locks.memory\"]').click();");
+    let clicked =
+        browser.open_and("probe=test.locks", "document.querySelector('[data-name=\"test.locks.memory\"]').click();");
     assert_eq!(clicked.text("sum"), memory.text("sum"));
     let threads = browser.open("view=threads").text("view");
     assert!(threads.contains("Locks: wait Locks: held Locks: memory Locks: spins"), "{threads}");

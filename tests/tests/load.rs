@@ -6,9 +6,9 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
+use quell::recording::example::CPU;
 use quell_tests::agent::Workdir;
 use quell_tests::fixture::{Blocked, Burned, Fixture};
-use quell::recording::example::CPU;
 use quell_tests::recorded::Recorded;
 use quell_tests::{kernel, turns};
 

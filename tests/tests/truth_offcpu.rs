@@ -36,7 +36,9 @@ fn capture(dir: &Workdir, seconds: &str, flags: &[&str]) -> Result<(Recorded, [B
 /// Off-CPU time of a thread that is not below any function that the fixture times: it was preempted between two.
 fn between(recorded: &Recorded, tid: i32, paths: &[&BlockedPath]) -> f64 {
     let outside = |sample: &_| !paths.iter().any(|path| recorded.calls(sample, &path.function));
-    let all = recorded.estimate(|sample| !recorded.is_of(sample, CPU) && recorded.tid(sample) == tid && outside(sample)).nanos;
+    let all = recorded
+        .estimate(|sample| !recorded.is_of(sample, CPU) && recorded.tid(sample) == tid && outside(sample))
+        .nanos;
     all - not_sampled(recorded, tid)
 }
 

@@ -24,7 +24,7 @@ const NAMER_DESCRIPTORS: u64 = 32;
 
 const METER: &[Allowed] = &[Allowed::Is(libc::SYS_bpf, 0, aya_obj::generated::bpf_cmd::BPF_ENABLE_STATS as u32)];
 
-const READER: &[Allowed] = &[Allowed::Any(libc::SYS_process_vm_readv)];
+const READER: &[Allowed] = &[Allowed::Any(libc::SYS_process_vm_readv), Allowed::Any(libc::SYS_readlinkat)];
 
 /// What a starter may do in addition to its copies: fork a copy, and install the copy's stricter filter.
 const STARTER: &[Allowed] = &[

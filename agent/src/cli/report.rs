@@ -9,9 +9,9 @@ use quell::output::{Form, Output};
 use quell::probe::PROBES;
 use quell::profile::{Selection, Window, build};
 use quell::recording::{self, Recording};
+use quell::report;
 use quell::text::{self, Shown};
 use quell::units::{Nanos, Pid};
-use quell::report;
 
 use super::Outcome;
 use super::duration::{duration, time};

@@ -6,7 +6,8 @@ use quell_ebpf_common::{CERTAIN, SleepEnd, ThreadExit, Total, reason};
 use super::event::Event;
 use super::stacks::StackInterner;
 use crate::recording::{
-    Counter, Metric, MetricId, ModuleTable, ProcessTable, Sample, SampleIdx, Scope, StackId, ThreadIdx, ThreadTable, Wake,
+    Counter, Metric, MetricId, ModuleTable, ProcessTable, Sample, SampleIdx, Scope, StackId, ThreadIdx, ThreadTable,
+    Wake,
 };
 use crate::symbolize::AddressSpaces;
 use crate::units::{CpuId, Nanos, Pid, Tid};

@@ -10,6 +10,7 @@ pub mod event;
 pub mod governor;
 pub mod join;
 pub mod order;
+mod process_facts;
 pub mod rings;
 mod session;
 mod shares;

@@ -14,6 +14,7 @@ use super::event;
 use super::governor::{Governor, OFFCPU_INTERVAL, ProbeShares, SamplingRates, Step};
 use super::join::Joiner;
 use super::order::{SLACK, Sorter};
+use super::process_facts::{self, ProcessFacts};
 use super::rings::Rings;
 use super::user_walk;
 use crate::host::{self, Btf, Helpers};
@@ -65,6 +66,7 @@ pub struct Session {
     /// The record at hand, where something had to be added to it.
     completed: Vec<u64>,
     joiner: Joiner,
+    process_facts: ProcessFacts,
     meter: CostMeter,
     governor: Option<Governor>,
     governing: Governing,
@@ -174,6 +176,7 @@ impl Session {
             sorter: Sorter::default(),
             completed: Vec::new(),
             joiner: Joiner::new(begin, modules, &declared.metrics),
+            process_facts: ProcessFacts::new(begin),
             meter,
             governor,
             governing,
@@ -213,6 +216,8 @@ impl Session {
         self.drain();
         self.release(Nanos(before.0.saturating_sub(SLACK.0)));
         self.spaces.poll(Duration::ZERO);
+        let Self { process_facts, joiner, spaces, .. } = self;
+        process_facts.update(&mut joiner.processes, before, &mut |pid| process_facts::look(pid, spaces));
         if self.meter.poll(&self.object) {
             self.govern()?;
         }
@@ -244,19 +249,19 @@ impl Session {
     }
 
     fn release(&mut self, until: Nanos) {
-        let Self { sorter, joiner, spaces, pending, .. } = self;
+        let Self { sorter, joiner, spaces, pending, process_facts, .. } = self;
         pending.sort_by_key(|(time, _)| *time);
         let ready = pending.partition_point(|(time, _)| *time <= until);
         let mut mappings = pending.drain(..ready).peekable();
         sorter.release(until, |record| {
             let time = event::header(record).map_or(Nanos(0), |header| Nanos(header.time));
             while let Some((_, event)) = mappings.next_if(|(at, _)| *at <= time) {
-                map(joiner, spaces, &event);
+                map(joiner, spaces, process_facts, &event);
             }
             joiner.take(event::parse(record), spaces);
         });
         for (_, event) in mappings {
-            map(joiner, spaces, &event);
+            map(joiner, spaces, process_facts, &event);
         }
     }
 
@@ -335,6 +340,8 @@ impl Session {
             threads.iter().filter(|(_, state)| state.out_since != 0).map(|(tid, state)| (*tid, state.seq)).collect();
         self.joiner.finish(end, |tid| asleep.get(&tid).copied());
         self.add_totals(&threads);
+        let Self { process_facts, joiner, spaces, .. } = &mut self;
+        process_facts.finish(&mut joiner.processes, end, &mut |pid| process_facts::look(pid, spaces));
         let per_cpu = self.object.counts()?;
         let counts = sum(&per_cpu);
         let duration = end.since(self.begin);
@@ -478,9 +485,10 @@ fn there_now(target: &CaptureTarget) -> Vec<Pid> {
     }
 }
 
-fn map(joiner: &mut Joiner, spaces: &mut AddressSpaces, event: &MappingEvent) {
+fn map(joiner: &mut Joiner, spaces: &mut AddressSpaces, process_facts: &mut ProcessFacts, event: &MappingEvent) {
     if let MappingEvent::Exec { pid } = event {
         joiner.stacks.exec(*pid);
+        process_facts.exec(&joiner.processes, *pid);
     }
     spaces.apply(event);
 }

@@ -8,9 +8,7 @@ use super::kernel_frames::{is_interrupt_entry, is_tracing};
 use super::names::Names;
 use super::select::{Selection, Window};
 use super::view::{Profile, WakeLink, Weighted};
-use crate::recording::{
-    Frame, MetricKind, Recording, Sample, SampleIdx, StackId, StackTable, ThreadIdx, Wake,
-};
+use crate::recording::{Frame, MetricKind, Recording, Sample, SampleIdx, StackId, StackTable, ThreadIdx, Wake};
 use crate::units::{CpuId, Nanos};
 
 /// The most nodes in a profile's tree of stacks, some 80 bytes each while it is built. A recording has one tree, a profile one
@@ -234,4 +232,3 @@ impl Builder<'_> {
             .collect()
     }
 }
-

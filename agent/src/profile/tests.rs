@@ -3,9 +3,7 @@
 use super::build::build_within;
 use super::*;
 use crate::recording::example::{BLOCKED, Example, IO_WAIT, PREEMPTED};
-use crate::recording::{
-    InlinedFunction, MetricKind, MetricSpec, SampleIdx, Scope, StackId, ThreadIdx, Unit, Wake,
-};
+use crate::recording::{InlinedFunction, MetricKind, MetricSpec, SampleIdx, Scope, StackId, ThreadIdx, Unit, Wake};
 use crate::units::{CpuId, Nanos, Pid};
 
 /// One thread with two sleeping places, `read` and `poll`.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{
     Cost, Counter, Declared, Frame, FrameId, Governing, Histogram, HostFacts, Location, Losses, Meta, MetricId,
-    MetricKind, MetricSpec, Module, ModuleId, Recording, SCHEMA_VERSION, Sample, Scope, StackId, Symbol, SymbolizeStats,
-    Target, ThreadIdx, Unit, empty_counts,
+    MetricKind, MetricSpec, Module, ModuleId, Recording, SCHEMA_VERSION, Sample, Scope, StackId, Symbol,
+    SymbolizeStats, Target, ThreadIdx, Unit, empty_counts,
 };
 use crate::units::{Addr, CpuId, CpuSet, Nanos, Pid, Tid};
 
@@ -174,8 +174,7 @@ pub fn meta() -> Meta {
 
 /// The metrics of the probes `cpu` and `offcpu`, as these declare them.
 fn declared() -> Declared {
-    let interval =
-        |name, label| MetricSpec { name, label, unit: Unit::Nanoseconds, kind: MetricKind::Interval };
+    let interval = |name, label| MetricSpec { name, label, unit: Unit::Nanoseconds, kind: MetricKind::Interval };
     let mut declared = Declared::default();
     let on_cpu = MetricSpec { name: CPU, label: "on CPU", unit: Unit::Nanoseconds, kind: MetricKind::Instant };
     declared.add("cpu", "On-CPU", &[on_cpu]);

@@ -58,9 +58,7 @@ impl Hashes {
 
 fn of_frame(frame: &Frame, host: &HostFacts, modules: &ModuleTable) -> ContentHash {
     match &frame.location {
-        Location::Kernel(addr) => {
-            of_fields(&["kernel", &host.kernel, &host.boot_id, &format!("{:x}", addr.0)])
-        }
+        Location::Kernel(addr) => of_fields(&["kernel", &host.kernel, &host.boot_id, &format!("{:x}", addr.0)]),
         Location::Module { module, offset } => {
             let module = modules.get(*module);
             let (device, inode) = module.file.map_or_else(Default::default, |file| {
@@ -94,8 +92,8 @@ fn first_half(hash: Sha256) -> ContentHash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recording::{FileNumbers, FrameId, Module, Symbol};
     use crate::recording::example::Example;
+    use crate::recording::{FileNumbers, FrameId, Module, Symbol};
 
     /// Hashes do not change with the order in which frames and stacks were met, or with what naming found.
     #[test]
@@ -114,7 +112,8 @@ mod tests {
                     recording.frames.set_symbol(FrameId::from_index(row), symbol);
                 }
                 for row in 0..recording.modules.rows().len() {
-                    recording.modules.get_mut(crate::recording::ModuleId::from_index(row)).build_id = Some("00".to_owned());
+                    recording.modules.get_mut(crate::recording::ModuleId::from_index(row)).build_id =
+                        Some("00".to_owned());
                 }
             }
             let hashes = Hashes::of(&recording);

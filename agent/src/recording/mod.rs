@@ -31,9 +31,7 @@ pub use hash::{ContentHash, Hashes};
 pub use histogram::{Histogram, MOST_SIGNIFICANT_DIGITS, empty_counts};
 pub use label::{Label, LabelSetId, LabelTable};
 pub use losses::{Loss, Losses};
-pub use meta::{
-    Cost, Governing, Meta, ProbeCost, RateChange, SCHEMA_VERSION, SymbolizeStats, Target,
-};
+pub use meta::{Cost, Governing, Meta, ProbeCost, RateChange, SCHEMA_VERSION, SymbolizeStats, Target};
 pub use metric::{Declared, Metric, MetricId, MetricKind, MetricSpec, ProbeFacts, Unit};
 pub use module::{FileNumbers, Module, ModuleId, ModuleTable};
 pub use process::{Process, ProcessIdx, ProcessTable};

@@ -8,13 +8,13 @@ use std::io::Read as _;
 
 use super::{FORMATS, pprof, summary};
 use crate::profile::{Selection, build};
-use crate::recording::{
-    Cost, Counter, FileNumbers, Frame, FrameSource, Governing, Histogram, HostFacts, InlinedFunction, Label, LabelTable,
-    Location, Losses, Meta, Metric, MetricId, MetricKind, Module, ModuleTable, ProbeCost, ProbeFacts, Process,
-    ProcessTable, RateChange, Recording, SCHEMA_VERSION, Sample, SampleIdx, Scope, SourceLine, StackTable, Symbol,
-    SymbolizeStats, Target, Thread, ThreadTable, Unit, Wake, empty_counts,
-};
 use crate::recording::FrameTable;
+use crate::recording::{
+    Cost, Counter, FileNumbers, Frame, FrameSource, Governing, Histogram, HostFacts, InlinedFunction, Label,
+    LabelTable, Location, Losses, Meta, Metric, MetricId, MetricKind, Module, ModuleTable, ProbeCost, ProbeFacts,
+    Process, ProcessTable, RateChange, Recording, SCHEMA_VERSION, Sample, SampleIdx, Scope, SourceLine, StackTable,
+    Symbol, SymbolizeStats, Target, Thread, ThreadTable, Unit, Wake, empty_counts,
+};
 use crate::text::tests::{HOSTILE, hidden};
 use crate::units::{Addr, Bytes, CpuId, Nanos, Pid, Tid};
 
@@ -49,7 +49,10 @@ fn meta(target: Target) -> Meta {
         target,
         cpus: cpus.clone(),
         probes: (0..3)
-            .map(|number| ProbeFacts { name: hostile(&format!("probename{number}")), label: hostile(&format!("probelabel{number}")) })
+            .map(|number| ProbeFacts {
+                name: hostile(&format!("probename{number}")),
+                label: hostile(&format!("probelabel{number}")),
+            })
             .collect(),
         metrics: vec![
             metric(0, 0, Unit::Nanoseconds, MetricKind::Instant),
@@ -174,7 +177,8 @@ fn recording(target: Target) -> Recording {
         ongoing: false,
     };
     let woken = |waker_sleep| Some(Wake { waker: second, stack, waker_sleep });
-    let scopes = [Scope::Host, Scope::Cpu(CpuId(u32::MAX)), Scope::Cgroup(hostile("scope")), Scope::Thread(first)];
+    let cgroup = |number: u8| Scope::Cgroup(hostile(&format!("scope{number}")));
+    let scopes = [Scope::Host, Scope::Cpu(CpuId(u32::MAX)), cgroup(0), cgroup(1), Scope::Thread(first)];
     let exact = || scopes.iter().flat_map(|scope| (1..5).map(MetricId).map(|metric| (metric, scope.clone())));
     let histogram = |(metric, scope)| {
         let mut counts = empty_counts(1);
@@ -299,11 +303,34 @@ fn every_format_shows_the_names_that_it_has_room_for() {
     for (format, names) in [
         ("folded", [&functions[..], &["probelabel0", "metriclabel1", "metriclabel4"]].concat()),
         ("svg", [&functions[..], &about, &["probelabel0", "metriclabel1"]].concat()),
-        ("pprof", [&functions[..], &about, &["version", "kernel", "arch", "argv0", "argv1", "module", "probename1", "metricname2"]].concat()),
+        (
+            "pprof",
+            [
+                &functions[..],
+                &about,
+                &["version", "kernel", "arch", "argv0", "argv1", "module", "probename1", "metricname2"],
+            ]
+            .concat(),
+        ),
         ("speedscope", [&functions[..], &about, &["module", "probelabel2", "metriclabel1"]].concat()),
         (
             "html",
-            [&functions[..], &about, &["module", "cgroup", "reason0", "reason1", "probe0", "mechanism1", "probelabel2", "metriclabel4", "scope"]].concat(),
+            [
+                &functions[..],
+                &about,
+                &[
+                    "module",
+                    "cgroup",
+                    "reason0",
+                    "reason1",
+                    "probe0",
+                    "mechanism1",
+                    "probelabel2",
+                    "metriclabel4",
+                    "scope1",
+                ],
+            ]
+            .concat(),
         ),
     ] {
         let shown = texts(format, drawn(format, Target::Cgroup(hostile("cgroup")), &Selection::default())).join("\n");
@@ -324,9 +351,8 @@ fn the_summary_is_visible_characters_in_lines() {
         summary(&profile, &mut out).expect("memory");
         let out = text(out);
         assert_eq!(hidden(&out.replace('\n', "")), None, "{out}");
-        let names = [
-            "hostname", "remark0", "reason0", "probe0", "comm1", "function2", "probelabel1", "metriclabel1", "scope",
-        ];
+        let names =
+            ["hostname", "remark0", "reason0", "probe0", "comm1", "function2", "probelabel1", "metriclabel1", "scope1"];
         for name in names.iter().chain(matches!(target, Target::Cgroup(_)).then_some(&"cgroup")) {
             assert!(out.contains(name), "{name}: {out}");
         }
@@ -390,7 +416,8 @@ fn wide_and_deep(threads: u32) -> Recording {
 #[test]
 fn stacks_that_are_short_in_a_recording_and_endless_in_a_report_are_refused_with_a_hint() {
     // 300 MB as folded stacks.
-    let profile = build(&wide_and_deep(150), &Selection { probes: vec![hostile("probename0")], ..Selection::default() });
+    let profile =
+        build(&wide_and_deep(150), &Selection { probes: vec![hostile("probename0")], ..Selection::default() });
     let error =
         super::by_name("svg").expect("a format").sink.write(&profile, &mut std::io::sink()).expect_err("too much");
     assert!(error.to_string().contains("256.0 MiB\nhint: "), "{error}");

@@ -12,8 +12,8 @@ use flate2::write::GzEncoder;
 use hashbrown::HashMap;
 use prost::Message;
 
-use super::speedscope::MOST_FRAMES;
 use super::series::{Series, series, series_of_metrics};
+use super::speedscope::MOST_FRAMES;
 use super::sums::{caveats, sum_of_stacks, whole};
 use super::{ReportError, Sink};
 use crate::profile::{FrameKind, Profile};

@@ -53,7 +53,8 @@ fn of_one_unit(profile: &Profile) -> (Unit, Vec<StackSum>) {
 
 fn options(profile: &Profile, unit: Unit, sums: &[StackSum]) -> Options<'static> {
     let meta = &profile.meta;
-    let is_drawn = |series: &&Series| series.unit == unit && sums.iter().any(|sum| series.metrics.contains(&sum.metric));
+    let is_drawn =
+        |series: &&Series| series.unit == unit && sums.iter().any(|sum| series.metrics.contains(&sum.metric));
     let series = series(meta);
     let drawn: Vec<&str> = series.iter().filter(is_drawn).map(|series| series.label.as_str()).collect();
     let mut options = Options::default();

@@ -16,7 +16,7 @@ use super::known_files::KnownFiles;
 use super::mappings::{Mapping, Mappings};
 use super::maps::{self, MappedRange};
 use super::naming::Unnamed;
-use crate::inspect::{FileNumber, Owner, ProcessAccess, ToOpen};
+use crate::inspect::{FileNumber, Owner, ProcessAccess, Program, ToOpen};
 use crate::recording::{Location, ModuleId, ModuleTable};
 use crate::units::{Addr, Pid};
 
@@ -209,6 +209,14 @@ impl AddressSpaces {
     /// It may not be read, is not there, or does not answer.
     pub(crate) fn memory(&mut self, pid: Pid, address: Addr, length: u32) -> io::Result<Vec<u8>> {
         self.access.memory(pid, address, length)
+    }
+
+    /// Which program a process runs, and its arguments.
+    ///
+    /// # Errors
+    /// It has ended, may not be looked at, or does not answer.
+    pub(crate) fn program(&mut self, pid: Pid) -> io::Result<Program> {
+        self.access.program(pid)
     }
 
     /// Processes and files that were forgotten for want of memory.

@@ -140,8 +140,7 @@ pub(crate) fn io_wait() -> Result<Outcome> {
     };
     let of_reads = |sample: &Weighted| recorded.tid(sample) == reads.tid && recorded.calls(sample, &reads.function);
     let waits = |metric| {
-        let waits =
-            |sample: &Weighted| recorded.is_of(sample, metric) && of_reads(sample) && in_kernel(sample);
+        let waits = |sample: &Weighted| recorded.is_of(sample, metric) && of_reads(sample) && in_kernel(sample);
         recorded.estimate(waits).samples as u64
     };
     ensure!(is_count(waits(IO_WAIT), reads.sleeps), "{} waits for I/O, of {reads:?}", waits(IO_WAIT));

@@ -395,7 +395,10 @@ fn command_lines_are_bounded_in_length_and_in_what_they_take() {
     };
     let words = |count: usize| format!("[{}]", vec![r#""""#; count].join(","));
     let (_parent, dir) = table(&words(10_000), 1);
-    assert_eq!(read(&dir).expect("a command line").processes.rows()[0].command_line.as_ref().map(Vec::len), Some(10_000));
+    assert_eq!(
+        read(&dir).expect("a command line").processes.rows()[0].command_line.as_ref().map(Vec::len),
+        Some(10_000)
+    );
     let (_parent, dir) = table(&words(11_000), 1);
     assert!(refused(&dir).contains("a command line of 33001 bytes"), "{}", refused(&dir));
     let (_parent, dir) = table(&words(10_000), 60_000);

@@ -405,7 +405,11 @@ fn a_row_that_names_what_is_not_there_is_damage() {
 fn a_metric_that_is_not_declared_is_damage() {
     for (table, rows) in [("samples.parquet", 0), ("counters.parquet", 1), ("histograms.parquet", 2)] {
         let mut recording = smallest();
-        let counts = { let mut counts = empty_counts(1); counts.record(5).expect("any value"); counts };
+        let counts = {
+            let mut counts = empty_counts(1);
+            counts.record(5).expect("any value");
+            counts
+        };
         recording.histograms.push(Histogram { metric: MetricId(2), scope: Scope::Host, counts });
         recording.counters[0].metric = MetricId(1);
         recording.samples[0].metric = MetricId(0);
@@ -421,7 +425,10 @@ fn a_metric_that_is_not_declared_is_damage() {
 #[test]
 fn metrics_and_probes_that_contradict_each_other_are_damage() {
     for (change, why) in [
-        ((|meta| meta["metrics"][1]["probe"] = "nobody".into()) as fn(&mut serde_json::Value), "`nobody`, which is not there"),
+        (
+            (|meta| meta["metrics"][1]["probe"] = "nobody".into()) as fn(&mut serde_json::Value),
+            "`nobody`, which is not there",
+        ),
         (|meta| meta["metrics"][1]["name"] = "cpu".into(), "metric `cpu` is there twice"),
         (|meta| meta["probes"][1]["name"] = "cpu".into(), "probe `cpu` is there twice"),
         (|meta| meta["metrics"][1]["unit"] = "bytes".into(), "`offcpu.blocked` is an interval in bytes"),
@@ -430,7 +437,11 @@ fn metrics_and_probes_that_contradict_each_other_are_damage() {
         (
             |meta| {
                 let probe = meta["probes"][0].clone();
-                let more = (0..64).map(|row| { let mut probe = probe.clone(); probe["name"] = format!("p{row}").into(); probe });
+                let more = (0..64).map(|row| {
+                    let mut probe = probe.clone();
+                    probe["name"] = format!("p{row}").into();
+                    probe
+                });
                 meta["probes"].as_array_mut().expect("a list").extend(more);
             },
             "66 probes",

@@ -3,9 +3,7 @@
 use super::*;
 use crate::profile::{Selection, Window, build};
 use crate::recording::example::{BLOCKED, CPU, Example, IO_WAIT, PREEMPTED};
-use crate::recording::{
-    Losses, MetricKind, MetricSpec, ProbeCost, RateChange, Sample, Scope, Target, ThreadIdx,
-};
+use crate::recording::{Losses, MetricKind, MetricSpec, ProbeCost, RateChange, Sample, Scope, Target, ThreadIdx};
 use crate::units::{Bytes, CpuId, Nanos};
 
 const MILLIS: u64 = 1_000_000;
@@ -113,12 +111,8 @@ fn a_part_of_the_time_does_not_call_itself_the_whole_capture() {
     let millis = |value: u64| Some(Nanos(value * MILLIS));
     let window = Window { since: millis(200), until: millis(500) };
     let text = drawn(&build(&example.recording, &Selection { window, ..Selection::default() }));
-    assert!(
-        text.contains("\npart      what began from 200 ms to 500 ms, from the start of the capture\n"),
-        "{text}"
-    );
-    let exact =
-        text.split_once("\nexact ").expect("exact totals").1.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("\npart      what began from 200 ms to 500 ms, from the start of the capture\n"), "{text}");
+    let exact = text.split_once("\nexact ").expect("exact totals").1.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(exact.contains("(the whole capture, not only the part above; ended intervals of"), "{exact}");
 }
 

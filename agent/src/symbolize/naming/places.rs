@@ -95,8 +95,8 @@ fn pairs(recording: &Recording) -> HashSet<(Pid, FrameId)> {
 mod tests {
     use super::super::tests::recording;
     use super::*;
-    use crate::recording::{Module, Sample};
     use crate::recording::MetricId;
+    use crate::recording::{Module, Sample};
     use crate::units::{Nanos, Tid};
 
     #[test]

@@ -74,7 +74,9 @@ pub(in crate::recording::files) fn write(
         .modules
         .rows()
         .iter()
-        .map(|module| (ByteArray::from(&*module.path.to_string_lossy()), module.build_id.as_deref().map(ByteArray::from)))
+        .map(|module| {
+            (ByteArray::from(&*module.path.to_string_lossy()), module.build_id.as_deref().map(ByteArray::from))
+        })
         .collect();
     write_table(dir, &FRAMES, recording.frames.rows(), |columns, first, rows| {
         let [kernel, file, unmapped, label] = &kinds;
@@ -197,8 +199,8 @@ pub(in crate::recording::files) fn read(file: &TableReader<'_>) -> Result<(Modul
                 _ => return Err(format!("frame {number} is of the unknown kind {}", quoted(kind)).into()),
             };
             let source = source.line(file, row)?;
-            let source = (source != SourceLine::default())
-                .then(|| Box::new(FrameSource { source, inlined: Vec::new() }));
+            let source =
+                (source != SourceLine::default()).then(|| Box::new(FrameSource { source, inlined: Vec::new() }));
             if frames.push(Frame { location, symbol, source }).index() != number {
                 return Err(format!("frame {number} repeats an earlier one").into());
             }

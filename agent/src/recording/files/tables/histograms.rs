@@ -75,8 +75,7 @@ pub(in crate::recording::files) fn read(
     file: &TableReader<'_>,
     references: &References<'_>,
 ) -> Result<Vec<Histogram>, Damage> {
-    let memory =
-        Allowance::new("histograms", limits::FREE_HISTOGRAMS, limits::HISTOGRAMS_PER_BYTE, file.bytes());
+    let memory = Allowance::new("histograms", limits::FREE_HISTOGRAMS, limits::HISTOGRAMS_PER_BYTE, file.bytes());
     let mut histograms: Vec<Histogram> = Vec::new();
     // The number of the last one. Those that no value was recorded in have no row.
     let mut last = None;
@@ -92,7 +91,8 @@ pub(in crate::recording::files) fn read(
             }
             if last.replace(id) != Some(id) {
                 let digits = u8::try_from(digits[row]).ok().filter(|digits| *digits <= MOST_SIGNIFICANT_DIGITS);
-                let digits = digits.ok_or_else(|| Damage::Limit(format!("histogram {id} has too many significant digits")))?;
+                let digits =
+                    digits.ok_or_else(|| Damage::Limit(format!("histogram {id} has too many significant digits")))?;
                 let (metric, scope) = (metrics[row], scopes.scope(file, references, row)?);
                 let counts = empty_counts(digits);
                 memory.spend(size_of::<Histogram>() as u64 + bytes(&counts))?;

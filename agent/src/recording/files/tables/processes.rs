@@ -57,10 +57,12 @@ pub(in crate::recording::files) fn read(file: &TableReader<'_>) -> Result<Proces
         group.check_row_numbers("process_id", processes.rows().len())?;
         let (pids, users) = (group.u32("pid")?, group.optional_u32("uid")?);
         let command_lines = group.optional_texts("command_line")?;
-        let [executables, cgroups, containers] = ["executable", "cgroup", "container"].map(|name| group.optional_texts(name));
+        let [executables, cgroups, containers] =
+            ["executable", "cgroup", "container"].map(|name| group.optional_texts(name));
         let (executables, cgroups, containers) = (executables?, cgroups?, containers?);
         for (row, pid) in pids.into_iter().enumerate() {
-            let text = |column: &[Option<ByteArray>], most| column[row].as_ref().map(|text| file.text(text, most)).transpose();
+            let text =
+                |column: &[Option<ByteArray>], most| column[row].as_ref().map(|text| file.text(text, most)).transpose();
             processes.push(Process {
                 pid: Pid(pid),
                 command_line: command_lines[row].as_ref().map(|text| read_json(file, text)).transpose()?,
@@ -77,7 +79,10 @@ pub(in crate::recording::files) fn read(file: &TableReader<'_>) -> Result<Proces
 fn read_json(file: &TableReader<'_>, text: &ByteArray) -> Result<Vec<String>, Damage> {
     if text.len() > limits::COMMAND_LINE_BYTES {
         let most = limits::COMMAND_LINE_BYTES;
-        return Err(Damage::Limit(format!("it has a command line of {} bytes, and {most} are read at most", text.len())));
+        return Err(Damage::Limit(format!(
+            "it has a command line of {} bytes, and {most} are read at most",
+            text.len()
+        )));
     }
     let words: Vec<String> = serde_json::from_slice(text.data())
         .map_err(|_| Damage::from("it holds a command line that is no list of strings"))?;
