@@ -33,7 +33,7 @@ paths AS (
     FROM paths JOIN 'stacks.parquet' AS stacks ON stacks.parent_id = paths.stack_id JOIN names USING (frame_id)
 ),
 -- Of what a sample stands for, its own value was measured; the rest is scaled so that each thread and metric adds up to what
--- was counted. An interval that had not ended is in no counter.
+-- was counted, if it was. An interval that had not ended is in no counter.
 exact AS (
     SELECT pid, tid, metric, any_value(comm) AS comm, sum("sum") AS total
     FROM 'counters.parquet'
@@ -53,7 +53,7 @@ weighted AS (
                coalesce(path, '[stack not walked]'),
                '(;(__schedule|schedule|(bpf_prog_|bpf_trace_run|__bpf_trace_|__traceiter_)[^;]*)_\[k\])+$', '') AS path,
            value + (value / probability - value)
-               * if(ongoing, 1, coalesce(greatest(total - seen, 0) / nullif(unseen, 0), 1)) AS weight
+               * if(ongoing OR total IS NULL, 1, coalesce(greatest(total - seen, 0) / nullif(unseen, 0), 1)) AS weight
     FROM 'samples.parquet' AS samples
     LEFT JOIN paths USING (stack_id)
     LEFT JOIN exact USING (pid, tid, metric)

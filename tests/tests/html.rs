@@ -390,7 +390,7 @@ fn any_probe_has_its_tab_its_metrics_and_its_histograms() {
 
     let histogram = browser.open("view=histograms").text("view");
     assert!(histogram.contains("Locks: wait: all, 200 events"), "{histogram}");
-    assert!(histogram.contains("CPU 0 100 1.01 us 1.01 us 50.2 us 50.2 us 50.2 us"), "{histogram}");
+    assert!(histogram.contains("CPU 0 100 1.00 us 1.00 us 50.2 us 50.2 us 50.2 us"), "{histogram}");
     let scope = browser.open("view=histograms&scope=CPU+1").text("histogram");
     assert_eq!(scope, "Locks: wait: CPU 1, 100 events");
 }
