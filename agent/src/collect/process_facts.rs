@@ -185,7 +185,7 @@ mod tests {
         for path in ["0::/user.slice", "0::/", "", &format!("0::/{ID}0"), &format!("0::/{}g", &ID[..63])] {
             assert_eq!(container(path), None, "{path}");
         }
-        assert_eq!(cgroup(&format!("12:pids:/a\n0::/b/c\n")), Some("/b/c"));
+        assert_eq!(cgroup("12:pids:/a\n0::/b/c\n"), Some("/b/c"));
         assert_eq!(cgroup("12:pids:/a\n"), None);
     }
 
