@@ -1,11 +1,27 @@
 -- The folded stacks of a recording, as `quell report -o x.folded` writes them. Run it inside the recording:
 --   cd x.quell && duckdb -list -noheader < folded.sql
 WITH RECURSIVE
+-- The first frame of each stack: the probe, with the metric if the probe has several.
+metrics AS (
+    SELECT metric.name AS metric,
+           probe.label || if(count(*) OVER (PARTITION BY probe.name) > 1, ' ' || metric.label, '')
+               || if(metric.unit = 'nanoseconds', '', ' [' || metric.unit || ']') AS label
+    FROM (SELECT unnest(metrics) AS metric FROM read_json('meta.json'))
+    JOIN (SELECT unnest(probes) AS probe FROM read_json('meta.json')) ON metric.probe = probe.name
+),
+-- A function, and behind it those that were inlined into it. The innermost has depth 0.
+functions AS (
+    SELECT frame_id, kind, 64 AS depth,
+           coalesce(name, '[' || coalesce(parse_filename(module), if(kind = 'kernel', 'kernel', 'unknown')) || ']') AS name
+    FROM 'frames.parquet'
+    UNION ALL
+    SELECT frame_id, kind, depth, inlined.name FROM 'inlined.parquet' AS inlined JOIN 'frames.parquet' USING (frame_id)
+),
 names AS (
     SELECT frame_id,
-           replace(coalesce(name, '[' || coalesce(parse_filename(module), if(kind = 'kernel', 'kernel', 'unknown')) || ']'),
-                   ';', ':') || if(kind = 'kernel', '_[k]', '') AS name
-    FROM 'frames.parquet'
+           string_agg(replace(name, ';', ':') || if(kind = 'kernel', '_[k]', ''), ';' ORDER BY depth DESC) AS name
+    FROM functions
+    GROUP BY frame_id
 ),
 -- Each stack from its outermost frame inwards.
 paths AS (
@@ -16,40 +32,39 @@ paths AS (
     SELECT stacks.stack_id, paths.path || ';' || names.name
     FROM paths JOIN 'stacks.parquet' AS stacks ON stacks.parent_id = paths.stack_id JOIN names USING (frame_id)
 ),
--- Of what a sample stands for, its own length was seen; the rest is scaled so that each thread and reason adds up to what was
--- counted. A sleep that goes on is in no count.
+-- Of what a sample stands for, its own value was measured; the rest is scaled so that each thread and metric adds up to what
+-- was counted, if it was. An interval that had not ended is in no counter.
 exact AS (
-    SELECT pid, tid, any_value(comm) AS comm, split_part(name, '.', 2) AS reason, sum(value) AS ns
+    SELECT pid, tid, metric, any_value(comm) AS comm, sum("sum") AS total
     FROM 'counters.parquet'
-    WHERE name LIKE 'offcpu.%.ns'
-    GROUP BY pid, tid, reason
+    WHERE scope = 'thread'
+    GROUP BY pid, tid, metric
 ),
 estimated AS (
-    SELECT pid, tid, reason, sum(value_ns) AS seen, sum(value_ns / probability - value_ns) AS unseen
+    SELECT pid, tid, metric, sum(value) AS seen, sum(value / probability - value) AS unseen
     FROM 'samples.parquet'
-    WHERE NOT still_blocked
-    GROUP BY pid, tid, reason
+    WHERE NOT ongoing
+    GROUP BY pid, tid, metric
 ),
 weighted AS (
     -- The innermost frames of a switch and of the tracepoint on it are no part of what the thread did.
-    SELECT kind, reason, comm,
+    SELECT metric, samples.comm,
            regexp_replace(
                coalesce(path, '[stack not walked]'),
                '(;(__schedule|schedule|(bpf_prog_|bpf_trace_run|__bpf_trace_|__traceiter_)[^;]*)_\[k\])+$', '') AS path,
-           value_ns + (value_ns / probability - value_ns)
-               * if(still_blocked, 1, coalesce(greatest(exact.ns - seen, 0) / nullif(unseen, 0), 1)) AS ns
-    FROM 'samples.parquet'
+           value + (value / probability - value)
+               * if(ongoing OR total IS NULL, 1, coalesce(greatest(total - seen, 0) / nullif(unseen, 0), 1)) AS weight
+    FROM 'samples.parquet' AS samples
     LEFT JOIN paths USING (stack_id)
-    LEFT JOIN (SELECT pid, tid, reason, ns FROM exact) AS exact USING (pid, tid, reason)
-    LEFT JOIN estimated USING (pid, tid, reason)
+    LEFT JOIN exact USING (pid, tid, metric)
+    LEFT JOIN estimated USING (pid, tid, metric)
     UNION ALL
-    SELECT 'off-cpu', reason, comm, '[not sampled]', ns - coalesce(seen, 0)
-    FROM exact LEFT JOIN estimated USING (pid, tid, reason)
-    WHERE ns > coalesce(seen, 0) AND coalesce(unseen, 0) = 0
+    SELECT metric, comm, '[not sampled]', total - coalesce(seen, 0)
+    FROM exact LEFT JOIN estimated USING (pid, tid, metric)
+    WHERE total > coalesce(seen, 0) AND coalesce(unseen, 0) = 0
 )
-SELECT concat(if(kind = 'on-cpu', 'on-CPU', 'off-CPU ' || reason), ';', replace(comm, ';', ':'), ';', path, ' ',
-              round(sum(ns))::BIGINT) AS line
-FROM weighted
-GROUP BY kind, reason, comm, path
-HAVING round(sum(ns)) > 0
+SELECT concat(label, ';', replace(comm, ';', ':'), ';', path, ' ', round(sum(weight))::BIGINT) AS line
+FROM weighted JOIN metrics USING (metric)
+GROUP BY label, comm, path
+HAVING round(sum(weight)) > 0
 ORDER BY line;

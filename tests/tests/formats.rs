@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use quell::profile::{Selection, build};
+use quell::recording::Hashes;
+use quell::recording::example::Example;
 use quell::{recording, report};
 use quell_tests::small;
 use tempfile::TempDir;
@@ -66,7 +68,7 @@ fn go_pprof_reads_both_times_the_threads_and_the_losses() {
     assert_eq!(cumulative(&off_cpu, " futex_wait_queue"), "34.60ms");
     assert_eq!(cumulative(&off_cpu, " ep_poll"), "108ms");
     let waits =
-        go_pprof(&path, &["-top", "-sample_index=offcpu", "-tagfocus=reason=io-wait"]).expect("it has just run");
+        go_pprof(&path, &["-top", "-sample_index=offcpu", "-tagfocus=metric=offcpu.io-wait"]).expect("it has just run");
     assert_eq!(cumulative(&waits, " database"), "4ms");
     let comments = go_pprof(&path, &["-comments"]).expect("it has just run");
     assert!(comments.contains("samples lost, ring full: 3"), "{comments}");
@@ -97,34 +99,68 @@ fn speedscope_imports_both_profiles() {
         .output()
         .expect("chromium has just run");
     let dom = text(output);
-    for shown in ["on-CPU", "50.51ms", "off-CPU", "149.30ms", "samples lost, ring full: 3"] {
+    for shown in ["On-CPU", "50.51ms", "Off-CPU", "149.30ms", "samples lost, ring full: 3"] {
         assert!(dom.contains(shown), "no {shown} in:\n{dom}");
     }
+}
+
+/// Runs a query inside of a recording; `None` where DuckDB is not installed.
+fn duckdb(query: &str, recording: &Path) -> Option<String> {
+    let mut command = Command::new("python3");
+    let script = "import duckdb, sys\nfor row in duckdb.sql(sys.argv[1]).fetchall(): print(*row)";
+    command.args(["-c", script, query]).current_dir(recording);
+    run("DuckDB", Command::new("python3").args(["-c", "import duckdb"]), &mut command).map(text)
 }
 
 /// The tables say all that the folded stacks say, without quell.
 #[test]
 fn duckdb_folds_the_stacks_as_quell_does() {
-    let mut command = Command::new("python3");
-    let script = "import duckdb, sys\nfor row in duckdb.sql(open(sys.argv[1]).read()).fetchall(): print(row[0])";
-    command.args(["-c", script]).arg(small::path().with_file_name("folded.sql")).current_dir(small::path());
-    let Some(output) = run("DuckDB", Command::new("python3").args(["-c", "import duckdb"]), &mut command) else {
-        return;
-    };
+    let query = std::fs::read_to_string(small::path().with_file_name("folded.sql")).expect("the query");
+    let Some(folded) = duckdb(&query, &small::path()) else { return };
     let (_dir, path) = draw("folded", "small.folded");
-    assert_eq!(text(output), std::fs::read_to_string(path).expect("the drawn file"));
+    assert_eq!(folded, std::fs::read_to_string(path).expect("the drawn file"));
+    // Of a probe that quell does not have, with the same query.
+    let mut example = Example::new();
+    example.add_locks();
+    let dir = TempDir::new().expect("a temporary directory");
+    let recording = dir.path().join("x.quell");
+    recording::write(&example.recording, &recording).expect("written");
+    let mut drawn = Vec::new();
+    let sink = report::by_name("folded").expect("a known format").sink;
+    sink.write(&build(&example.recording, &Selection::default()), &mut drawn).expect("a drawn profile");
+    let drawn = String::from_utf8(drawn).expect("text");
+    assert_eq!(duckdb(&query, &recording).expect("it has just run"), drawn);
 }
 
-/// The query that the recording's documentation shows.
+/// The queries of the recording's documentation.
 #[test]
-fn duckdb_sums_time_by_thread_name_without_a_join() {
-    let mut command = Command::new("python3");
-    let script = "import duckdb
-query = \"SELECT comm, sum(value_ns / probability) AS ns FROM 'samples.parquet' GROUP BY 1 ORDER BY ns DESC, comm\"
-for comm, ns in duckdb.sql(query).fetchall(): print(comm, round(ns))";
-    command.args(["-c", script]).current_dir(small::path());
-    let Some(output) = run("DuckDB", Command::new("python3").args(["-c", "import duckdb"]), &mut command) else {
+fn duckdb_runs_the_queries_of_the_documentation() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/recording-format.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let queries: Vec<String> = page
+        .split("```sql\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap_or_default().replace("shop.quell/", ""))
+        .collect();
+    assert_eq!(queries.len(), 4);
+    for query in queries {
+        let Some(rows) = duckdb(&query, &small::path()) else { return };
+        assert!(!rows.is_empty(), "{query}");
+    }
+    let Some(hashes) = duckdb("SELECT hex(hash) FROM 'stacks.parquet' ORDER BY stack_id", &small::path()) else {
         return;
     };
-    assert_eq!(text(output), "idle helper 100000000\nweb 80404000\ndatabase 14101000\n");
+    let hashes: Vec<&str> = hashes.lines().collect();
+    let computed: Vec<String> = (Hashes::of(&small::recording()).stacks.iter())
+        .map(|hash| hash.iter().map(|byte| format!("{byte:02X}")).collect())
+        .collect();
+    assert_eq!(hashes, computed);
+}
+
+/// The query that the documentation of recordings begins with.
+#[test]
+fn duckdb_sums_time_by_thread_name_without_a_join() {
+    let query = "SELECT comm, round(sum(value / probability))::BIGINT AS ns FROM 'samples.parquet' GROUP BY 1 ORDER BY ns DESC, comm";
+    let Some(rows) = duckdb(query, &small::path()) else { return };
+    assert_eq!(rows, "idle helper 100000000\nweb 80404000\ndatabase 14101000\n");
 }

@@ -234,7 +234,7 @@ fn an_unfinished_recording_that_is_exchanged_leads_nowhere() -> Result<()> {
     let victim = private.path("victim");
     fs::write(&victim, "as it was")?;
     fs::set_permissions(&victim, Permissions::from_mode(0o600))?;
-    let tables = "samples stacks frames threads counters";
+    let tables = "samples stacks frames inlined processes threads labels counters histograms";
     let script = format!(
         "mkdir trap; for t in {tables}; do ln -s {0} trap/$t.parquet; done; ln -s {0} trap/meta.json; : > ready; n=0
          while :; do

@@ -6,6 +6,7 @@
 mod config;
 pub mod cost;
 pub mod order;
+mod process_facts;
 pub mod rate;
 mod session;
 

@@ -9,6 +9,7 @@ use quell_ebpf_common::{Lost, PROBES};
 use super::config::{CaptureConfig, CaptureTarget, thread_ids, thread_table_size};
 use super::cost::{CostMeter, agent_usage, mean};
 use super::order::{SLACK, Sorter};
+use super::process_facts::{self, ProcessFacts};
 use super::rate::{self, divide};
 use crate::bpf::{BpfObject, Maps, ProbeError, Record, Rings, settings};
 use crate::host::{self, Btf, Helpers};
@@ -70,6 +71,7 @@ pub struct Session {
     /// The record at hand, where something had to be added to it.
     completed: Vec<u64>,
     builder: RecordingBuilder,
+    process_facts: ProcessFacts,
     /// Records that were not understood.
     unknown: u64,
     meter: CostMeter,
@@ -146,6 +148,7 @@ impl Session {
             sorter: Sorter::default(),
             completed: Vec::new(),
             builder,
+            process_facts: ProcessFacts::new(begin),
             unknown: 0,
             meter,
             governing,
@@ -182,6 +185,8 @@ impl Session {
         self.drain();
         self.release(Nanos(before.0.saturating_sub(SLACK.0)));
         self.spaces.poll(Duration::ZERO);
+        let Self { process_facts, builder, spaces, .. } = self;
+        process_facts.update(&mut builder.processes, before, &mut |pid| process_facts::look(pid, spaces));
         if before.since(self.last_division) >= DIVISION {
             self.last_division = before;
             self.govern(before)?;
@@ -221,21 +226,21 @@ impl Session {
     }
 
     fn release(&mut self, until: Nanos) {
-        let Self { sorter, builder, running, spaces, pending, unknown, .. } = self;
+        let Self { sorter, builder, running, spaces, pending, unknown, process_facts, .. } = self;
         pending.sort_by_key(|(time, _)| *time);
         let ready = pending.partition_point(|(time, _)| *time <= until);
         let mut mappings = pending.drain(..ready).peekable();
         sorter.release(until, |bytes| {
             let Some(record) = Record::new(bytes) else { return };
             while let Some((_, event)) = mappings.next_if(|(at, _)| at.0 <= record.header.time) {
-                map(builder, spaces, &event);
+                map(builder, spaces, process_facts, &event);
             }
             let decoded = running_of(running, record.header.probe)
                 .map(|running| running.at_work.decode(&record, builder, spaces));
             *unknown += u64::from(!matches!(decoded, Some(Ok(()))));
         });
         for (_, event) in mappings {
-            map(builder, spaces, &event);
+            map(builder, spaces, process_facts, &event);
         }
     }
 
@@ -302,6 +307,8 @@ impl Session {
                 .finish(&self.object, end, &own, &mut self.builder)
                 .map_err(|source| CaptureError::Probe { probe, source })?;
         }
+        let Self { process_facts, builder, spaces, .. } = &mut self;
+        process_facts.finish(&mut builder.processes, end, &mut |pid| process_facts::look(pid, spaces));
         let losses = self.losses(&self.object.lost()?);
         let builder = self.builder;
         let meta = Meta {
@@ -470,9 +477,15 @@ fn targets_now(target: &CaptureTarget) -> Vec<Pid> {
     }
 }
 
-fn map(builder: &mut RecordingBuilder, spaces: &mut AddressSpaces, event: &MappingEvent) {
+fn map(
+    builder: &mut RecordingBuilder,
+    spaces: &mut AddressSpaces,
+    process_facts: &mut ProcessFacts,
+    event: &MappingEvent,
+) {
     if let MappingEvent::Exec { pid } = event {
         builder.stacks.exec(*pid);
+        process_facts.exec(&builder.processes, *pid);
     }
     spaces.apply(event);
 }

@@ -22,7 +22,7 @@ const NAMER_FILE: u64 = 1 << 30;
 /// Descriptors of the child that names code, and so copies of symbols at once.
 const NAMER_DESCRIPTORS: u64 = 32;
 
-const READER: &[Allowed] = &[Allowed::Any(libc::SYS_process_vm_readv)];
+const READER: &[Allowed] = &[Allowed::Any(libc::SYS_process_vm_readv), Allowed::Any(libc::SYS_readlinkat)];
 
 /// What a starter may do in addition to its copies: fork a copy, and install the copy's stricter filter.
 const STARTER: &[Allowed] = &[

@@ -62,6 +62,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
                     ("events", probe.events.join(", ")),
                     ("kernel", format!("{} or later", probe.kernel)),
                     ("cost", probe.cost.to_owned()),
+                    ("metrics", probe.metrics.iter().map(|metric| metric.name).collect::<Vec<_>>().join(", ")),
                 ] {
                     writeln!(out, "{:10}{key:<8}{}", "", wrapped(&value, 18))?;
                 }

@@ -12,7 +12,8 @@ use super::allowance::Allowance;
 use super::protocol::{Keep, Reply, Request};
 use super::strikes::Strikes;
 use super::{
-    FileNumber, MAX_ANSWER, MAX_MEMORY, MAX_REQUEST, Mapped, Owner, ProcessAccess, Responsible, ToOpen, identity,
+    FileNumber, MAX_ANSWER, MAX_MEMORY, MAX_REQUEST, Mapped, Owner, ProcessAccess, Program, Responsible, ToOpen,
+    identity,
 };
 use crate::child::{CallError, Limits, Message, Role, Starter, Watch, Worker};
 use crate::units::{Addr, Pid};
@@ -248,6 +249,10 @@ impl ProcessAccess for Children {
 
     fn memory(&mut self, pid: Pid, address: Addr, length: u32) -> io::Result<Vec<u8>> {
         self.ask(pid, &Request::Memory { pid: pid.0, address: address.0, length: length.min(MAX_MEMORY) }, &[])
+    }
+
+    fn program(&mut self, pid: Pid) -> io::Result<Program> {
+        self.ask(pid, &Request::Program { pid: pid.0 }, &[]).map(|answer| Program::parse(&answer))
     }
 
     fn is_elf(&mut self, mapped: &Mapped, path: &Path) -> bool {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use hashbrown::HashMap;
 
 use super::protocol::Handed;
-use super::{FileNumber, MAX_REQUEST, Mapped, Owner, ProcessAccess, ToOpen, identity, reader};
+use super::{FileNumber, MAX_REQUEST, Mapped, Owner, ProcessAccess, Program, ToOpen, identity, reader};
 use crate::child::Channel;
 use crate::units::{Addr, Pid};
 
@@ -31,6 +31,10 @@ impl ProcessAccess for Direct {
 
     fn memory(&mut self, pid: Pid, address: Addr, length: u32) -> io::Result<Vec<u8>> {
         reader::memory(pid.0, address.0, length)
+    }
+
+    fn program(&mut self, pid: Pid) -> io::Result<Program> {
+        reader::program(pid.0).map(|answer| Program::parse(&answer))
     }
 
     fn is_elf(&mut self, mapped: &Mapped, path: &Path) -> bool {

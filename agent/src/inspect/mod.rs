@@ -15,9 +15,11 @@ mod protocol;
 mod reader;
 mod strikes;
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use children::Children;
@@ -44,6 +46,9 @@ const MAX_MAPS: u64 = 8 << 20;
 /// How much memory is read at once, in bytes.
 pub(crate) const MAX_MEMORY: u32 = 64 << 10;
 
+/// How much of a process's arguments is read, in bytes.
+const MAX_ARGUMENTS: u32 = 4 << 10;
+
 /// The longest message to or between children, in bytes: a path of 4 KiB, as JSON and as it is.
 const MAX_REQUEST: usize = 64 << 10;
 
@@ -59,6 +64,30 @@ pub(crate) enum ToOpen<'a> {
     PerfMap(Pid),
 }
 
+/// What a process runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Program {
+    /// The path of its file, as the process sees it; `None` for a kernel thread.
+    pub(crate) path: Option<PathBuf>,
+    /// Its arguments, the program's name first; `None` if they could not be read.
+    pub(crate) arguments: Option<Vec<String>>,
+}
+
+impl Program {
+    /// From a reader's answer, see `Request::Program`.
+    fn parse(answer: &[u8]) -> Self {
+        let (path, arguments) = answer.split_at(answer.iter().position(|byte| *byte == 0).unwrap_or(answer.len()));
+        // Each ends in a zero byte; the last may have been cut.
+        let arguments = arguments.strip_prefix(&[0]).unwrap_or_default();
+        let whole = arguments.strip_suffix(&[0]).unwrap_or(arguments);
+        let words = || whole.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
+        Self {
+            path: (!path.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(path))),
+            arguments: (!arguments.is_empty()).then(|| words().collect()),
+        }
+    }
+}
+
 /// Access to other processes. Every call has a time limit, and the limit shrinks with each timeout.
 pub(crate) trait ProcessAccess: Send {
     /// The text of `/proc/PID/maps`, at most its first 8 MiB.
@@ -72,6 +101,12 @@ pub(crate) trait ProcessAccess: Send {
     /// # Errors
     /// As [`ProcessAccess::maps`], and where nothing is mapped at `address`.
     fn memory(&mut self, pid: Pid, address: Addr, length: u32) -> io::Result<Vec<u8>>;
+
+    /// Which program a process runs, and its arguments as far as they are resident: at most their first 4 KiB.
+    ///
+    /// # Errors
+    /// As [`ProcessAccess::maps`].
+    fn program(&mut self, pid: Pid) -> io::Result<Program>;
 
     /// Whether a mapped file begins as an ELF file does.
     fn is_elf(&mut self, mapped: &Mapped, path: &Path) -> bool;
@@ -130,4 +165,28 @@ fn identity(pid: Pid) -> io::Result<(u32, u32)> {
     let user = field(b"Uid:").and_then(|line| fields(line).first().copied());
     let inner = field(b"NSpid:").and_then(|line| fields(line).last().copied()).unwrap_or(pid.0);
     Ok((user.ok_or(io::ErrorKind::InvalidData)?, inner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_read_from_what_a_reader_answers() {
+        let parsed = |answer: &[u8]| {
+            let Program { path, arguments } = Program::parse(answer);
+            (path.map(|path| path.display().to_string()), arguments.map(|words| words.join("|")))
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(parsed(b"/bin/app\0app\0-x\0"), (some("/bin/app"), some("app|-x")));
+        assert_eq!(
+            parsed(b"/bin/app\0app\0\0x"),
+            (some("/bin/app"), some("app||x")),
+            "an empty one, and one that was cut"
+        );
+        assert_eq!(parsed(b"/bin/app\0\0"), (some("/bin/app"), some("")), "one that is empty");
+        assert_eq!(parsed(b"\0"), (None, None));
+        assert_eq!(parsed(b""), (None, None));
+        assert_eq!(parsed(b"\xff\0\xff"), (some("\u{fffd}"), some("\u{fffd}")));
+    }
 }

@@ -23,6 +23,11 @@ pub(super) enum Request {
         /// How many bytes, at most [`MAX_MEMORY`](super::MAX_MEMORY).
         length: u32,
     },
+    /// Which program a process runs: the path of its file, a zero byte, and its arguments, each with a zero byte behind it.
+    Program {
+        /// The process.
+        pid: u32,
+    },
     /// The first bytes of a mapped file.
     Magic {
         /// The file. Its path is the message's data.

@@ -5,19 +5,19 @@ use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSliceMut, Read as _};
 use std::os::fd::{AsFd as _, AsRawFd as _};
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat};
+use nix::fcntl::{AT_FDCWD, OFlag, open, openat, readlinkat};
 use nix::sys::stat::{Mode, major, minor};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
 use super::protocol::{Handed, Mapped, Owner, Reply, Request};
-use super::{MAX_MAPS, MAX_MEMORY, MAX_REQUEST};
+use super::{MAX_ARGUMENTS, MAX_MAPS, MAX_MEMORY, MAX_REQUEST};
 use crate::child::{Channel, Message};
 use crate::sys::mapped_file;
 
@@ -47,6 +47,7 @@ fn answer(request: &Message<Request>, keeper: Option<&Channel>) -> io::Result<(R
     match &request.head {
         Request::Maps { pid } => done(maps(*pid)?),
         Request::Memory { pid, address, length } => done(memory(*pid, *address, *length)?),
+        Request::Program { pid } => done(program(*pid)?),
         Request::Magic { mapped } => {
             let mut magic = vec![0; 4];
             open_mapped(mapped, &request.data)?.read_exact_at(&mut magic, 0)?;
@@ -75,6 +76,38 @@ pub(super) fn maps(pid: u32) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     File::open(format!("/proc/{pid}/maps"))?.take(MAX_MAPS).read_to_end(&mut text)?;
     Ok(text)
+}
+
+/// The path of a process's program, a zero byte, and the first bytes of its arguments. Either may be empty: a kernel thread has
+/// neither, and arguments that are not resident are not read.
+pub(super) fn program(pid: u32) -> io::Result<Vec<u8>> {
+    let stat = stat(pid)?;
+    // The kernel prints the path and asks no file system.
+    let path = readlinkat(AT_FDCWD, format!("/proc/{pid}/exe").as_str()).unwrap_or_default();
+    let mut program = path.into_vec();
+    program.push(0);
+    if let Some((start, end)) = arguments(&stat) {
+        let length = u32::try_from(end.saturating_sub(start)).unwrap_or(u32::MAX).min(MAX_ARGUMENTS);
+        program.extend(memory(pid, start, length).unwrap_or_default());
+    }
+    Ok(program)
+}
+
+/// The line of `/proc/PID/stat`.
+fn stat(pid: u32) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    File::open(format!("/proc/{pid}/stat"))?.take(4_096).read_to_end(&mut line)?;
+    Ok(line)
+}
+
+/// Where the arguments of a process begin and end: fields 48 and 49 of its stat (proc_pid_stat(5), Linux 3.5), zero for those
+/// who may not trace it.
+fn arguments(stat: &[u8]) -> Option<(u64, u64)> {
+    // The second field is the name, which may hold anything.
+    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+    let mut fields = std::str::from_utf8(&stat[name_end + 1..]).ok()?.split_ascii_whitespace().skip(48 - 3);
+    let (start, end) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    (0 < start && start < end).then_some((start, end))
 }
 
 /// Memory from `address` on: as much as is resident, without a gap.
@@ -231,6 +264,31 @@ mod tests {
         let end = range.and_then(|range| u64::from_str_radix(range.split_once('-')?.1, 16).ok()).expect("a stack");
         let read = memory(std::process::id(), end - 1_000, 20_000).expect("its end, with the environment");
         assert_eq!(read.len(), 1_000);
+    }
+
+    #[test]
+    fn a_program_is_its_path_and_its_arguments() {
+        let own = program(std::process::id()).expect("this process");
+        let path = std::env::current_exe().expect("a path");
+        let arguments = std::fs::read("/proc/self/cmdline").expect("arguments");
+        let whole =
+            [path.as_os_str().as_bytes(), &[0], &arguments[..arguments.len().min(MAX_ARGUMENTS as usize)]].concat();
+        assert!(own == whole, "{}", String::from_utf8_lossy(&own));
+        // Of a kernel thread there is neither. In a PID namespace there may be none.
+        let is_kernel_thread = std::fs::read("/proc/2/cmdline").is_ok_and(|arguments| arguments.is_empty());
+        assert!(!is_kernel_thread || program(2).is_ok_and(|program| program == [0]));
+    }
+
+    #[test]
+    fn a_name_cannot_move_the_fields_of_a_stat() {
+        let fields: Vec<String> = (3..=52).map(|field| field.to_string()).collect();
+        let stat = |name: &str, fields: &[String]| format!("7 ({name}) {}", fields.join(" ")).into_bytes();
+        assert_eq!(arguments(&stat("a) S 1 (b", &fields)), Some((48, 49)));
+        assert_eq!(arguments(&stat("a", &fields[..40])), None);
+        let mut hidden = fields.clone();
+        (hidden[45], hidden[46]) = ("0".to_owned(), "0".to_owned());
+        assert_eq!(arguments(&stat("a", &hidden)), None);
+        assert_eq!(arguments(b""), None);
     }
 
     #[test]

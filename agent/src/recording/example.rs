@@ -135,6 +135,31 @@ impl Example {
         }
         self.recording.histograms.push(Histogram { metric: self.metric(metric), scope, counts });
     }
+
+    /// Adds a probe that no program of this repository has, with metrics of every unit and kind, samples, counters and histograms
+    /// of them: `test.locks`, of the thread `locker`.
+    pub fn add_locks(&mut self) {
+        let metric = |name, label, unit, kind| MetricSpec { name, label, unit, kind };
+        let metrics = [
+            metric("test.locks.wait", "wait", Unit::Nanoseconds, MetricKind::Interval),
+            metric("test.locks.held", "held", Unit::Nanoseconds, MetricKind::Interval),
+            metric("test.locks.memory", "memory", Unit::Bytes, MetricKind::Instant),
+            metric("test.locks.spins", "spins", Unit::Count, MetricKind::Instant),
+        ];
+        self.add_probe("test.locks", "Locks", &metrics);
+        let locker = self.thread(9, 91, "locker");
+        let [waits, locks] = ["app main lock kernel:futex_wait", "app main lock"].map(|path| self.stack(path));
+        self.sample("test.locks.wait", locker, waits, 1_500_000_000);
+        self.sample("test.locks.held", locker, locks, 500_000_000).time = Nanos(100_000_000);
+        self.sample("test.locks.memory", locker, locks, 3 << 19).probability = 0.5;
+        self.sample("test.locks.spins", locker, locks, 12_345);
+        self.counter("test.locks.spins", Scope::Thread(locker), 7, 12_400);
+        self.counter("test.locks.wait", Scope::Cpu(CpuId(0)), 4, 1_600_000_000);
+        self.counter("test.locks.wait", Scope::Host, 4, 1_600_000_000);
+        self.histogram("test.locks.wait", Scope::Cpu(CpuId(0)), &[(1_000, 98), (50_000, 2)]);
+        self.histogram("test.locks.wait", Scope::Cpu(CpuId(1)), &[(1_000, 100)]);
+        self.histogram("test.locks.memory", Scope::Cgroup("/a".to_owned()), &[(64, 1_000)]);
+    }
 }
 
 /// A capture of everything on two CPUs, for one second, with the probes `cpu` and `offcpu`.

@@ -173,7 +173,8 @@ fn recording(target: Target) -> Recording {
         ongoing: false,
     };
     let woken = |waker_sleep| Some(Wake { waker: second, stack, waker_sleep });
-    let scopes = [Scope::Host, Scope::Cpu(CpuId(u32::MAX)), Scope::Cgroup(hostile("scope")), Scope::Thread(first)];
+    let cgroup = |number: u8| Scope::Cgroup(hostile(&format!("scope{number}")));
+    let scopes = [Scope::Host, Scope::Cpu(CpuId(u32::MAX)), cgroup(0), cgroup(1), Scope::Thread(first)];
     let exact = || scopes.iter().flat_map(|scope| (1..5).map(MetricId).map(|metric| (metric, scope.clone())));
     let histogram = |(metric, scope)| {
         let mut counts = empty_counts(1);
@@ -322,7 +323,7 @@ fn every_format_shows_the_names_that_it_has_room_for() {
                     "mechanism1",
                     "probelabel2",
                     "metriclabel4",
-                    "scope",
+                    "scope1",
                 ],
             ]
             .concat(),
@@ -347,7 +348,7 @@ fn the_summary_is_visible_characters_in_lines() {
         let out = text(out);
         assert_eq!(hidden(&out.replace('\n', "")), None, "{out}");
         let names =
-            ["hostname", "remark0", "reason0", "probe0", "comm1", "function2", "probelabel1", "metriclabel1", "scope"];
+            ["hostname", "remark0", "reason0", "probe0", "comm1", "function2", "probelabel1", "metriclabel1", "scope1"];
         for name in names.iter().chain(matches!(target, Target::Cgroup(_)).then_some(&"cgroup")) {
             assert!(out.contains(name), "{name}: {out}");
         }

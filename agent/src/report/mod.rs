@@ -1,5 +1,7 @@
 //! How a profile is drawn: one file for each format, one line for each in [`FORMATS`].
 
+#[cfg(test)]
+mod any_probe;
 mod distribution;
 mod folded;
 #[cfg(test)]

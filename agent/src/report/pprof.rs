@@ -264,58 +264,62 @@ impl Strings {
     }
 }
 
-/// The texts of a file in this format.
 #[cfg(test)]
-pub(super) fn texts(gzipped: &[u8]) -> Vec<String> {
+fn message_in(gzipped: &[u8]) -> proto::Profile {
     use std::io::Read as _;
     let mut bytes = Vec::new();
     flate2::read::GzDecoder::new(gzipped).read_to_end(&mut bytes).expect("gzip");
-    proto::Profile::decode(bytes.as_slice()).expect("a message").string_table
+    proto::Profile::decode(bytes.as_slice()).expect("a message")
+}
+
+/// The texts of a file in this format.
+#[cfg(test)]
+pub(super) fn texts(gzipped: &[u8]) -> Vec<String> {
+    message_in(gzipped).string_table
+}
+
+/// What a reader of the message sees: names in the place of numbers.
+#[cfg(test)]
+pub(super) fn text(gzipped: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let message = message_in(gzipped);
+    let string = |id: i64| message.string_table[usize::try_from(id).expect("an index")].as_str();
+    let row = |id: u64| usize::try_from(id - 1).expect("an index");
+    let kinds = |kind: &proto::ValueType| format!("{}/{}", string(kind.kind), string(kind.unit));
+    let mut text = String::new();
+    let mut line = |what: String| writeln!(text, "{what}").expect("memory");
+    line(format!("types: {}", message.sample_type.iter().map(kinds).collect::<Vec<_>>().join(" ")));
+    line(format!("default: {}", string(message.default_sample_type)));
+    line(format!("period: {} of {}", message.period, message.period_type.as_ref().map(kinds).unwrap_or_default()));
+    line(format!("time: {} for {}", message.time_nanos, message.duration_nanos));
+    for comment in &message.comment {
+        line(format!("comment: {}", string(*comment)));
+    }
+    for mapping in &message.mapping {
+        line(format!("mapping: {}", string(mapping.filename)));
+    }
+    for sample in &message.sample {
+        let functions = sample.location_id.iter().map(|id| {
+            let function = message.location[row(*id)].line[0].function_id;
+            string(message.function[row(function)].name)
+        });
+        let functions: Vec<&str> = functions.collect();
+        let labels = sample.label.iter().map(|label| match label.str {
+            0 => format!("{}={}", string(label.key), label.num),
+            value => format!("{}={}", string(label.key), string(value)),
+        });
+        let labels: Vec<String> = labels.collect();
+        line(format!("{:?} {} [{}]", sample.value, functions.join(" < "), labels.join(" ")));
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fmt::Write as _;
-    use std::io::Read as _;
     use std::path::Path;
-
-    use flate2::read::GzDecoder;
 
     use super::*;
     use crate::profile::{Selection, build};
-
-    /// What a reader of the message sees: names in the place of numbers.
-    fn text(message: &proto::Profile) -> String {
-        let string = |id: i64| message.string_table[usize::try_from(id).expect("an index")].as_str();
-        let row = |id: u64| usize::try_from(id - 1).expect("an index");
-        let kinds = |kind: &proto::ValueType| format!("{}/{}", string(kind.kind), string(kind.unit));
-        let mut text = String::new();
-        let mut line = |what: String| writeln!(text, "{what}").expect("memory");
-        line(format!("types: {}", message.sample_type.iter().map(kinds).collect::<Vec<_>>().join(" ")));
-        line(format!("default: {}", string(message.default_sample_type)));
-        line(format!("period: {} of {}", message.period, message.period_type.as_ref().map(kinds).unwrap_or_default()));
-        line(format!("time: {} for {}", message.time_nanos, message.duration_nanos));
-        for comment in &message.comment {
-            line(format!("comment: {}", string(*comment)));
-        }
-        for mapping in &message.mapping {
-            line(format!("mapping: {}", string(mapping.filename)));
-        }
-        for sample in &message.sample {
-            let functions = sample.location_id.iter().map(|id| {
-                let function = message.location[row(*id)].line[0].function_id;
-                string(message.function[row(function)].name)
-            });
-            let functions: Vec<&str> = functions.collect();
-            let labels = sample.label.iter().map(|label| match label.str {
-                0 => format!("{}={}", string(label.key), label.num),
-                value => format!("{}={}", string(label.key), string(value)),
-            });
-            let labels: Vec<String> = labels.collect();
-            line(format!("{:?} {} [{}]", sample.value, functions.join(" < "), labels.join(" ")));
-        }
-        text
-    }
 
     #[test]
     fn pprof() {
@@ -323,8 +327,6 @@ mod tests {
         let recording = crate::recording::read(&small).expect("the committed recording");
         let mut gzipped = Vec::new();
         Pprof.write(&build(&recording, &Selection::default()), &mut gzipped).expect("memory");
-        let mut bytes = Vec::new();
-        GzDecoder::new(gzipped.as_slice()).read_to_end(&mut bytes).expect("gzip");
-        insta::assert_snapshot!(text(&proto::Profile::decode(bytes.as_slice()).expect("a message")));
+        insta::assert_snapshot!(text(&gzipped));
     }
 }

@@ -16,7 +16,7 @@ use super::known_files::KnownFiles;
 use super::mappings::{Mapping, Mappings};
 use super::maps::{self, MappedRange};
 use super::naming::Unnamed;
-use crate::inspect::{FileNumber, Owner, ProcessAccess, ProcessMemory, ToOpen};
+use crate::inspect::{FileNumber, Owner, ProcessAccess, ProcessMemory, Program, ToOpen};
 use crate::recording::{CodeLocator, Location, ModuleId, ModuleTable};
 use crate::units::{Addr, Pid};
 
@@ -167,6 +167,14 @@ impl AddressSpaces {
         while self.access.is_opening() && !cancelled() {
             self.poll(Duration::from_millis(10));
         }
+    }
+
+    /// Which program a process runs, and its arguments.
+    ///
+    /// # Errors
+    /// It has ended, may not be looked at, or does not answer.
+    pub(crate) fn program(&mut self, pid: Pid) -> io::Result<Program> {
+        self.access.program(pid)
     }
 
     /// Processes and files that were forgotten for want of memory.

@@ -37,6 +37,7 @@ function threadsView(profile, selection, shownFirst, state, change) {
     exact.sum += sum;
     counted[metric] = 1;
   }
+  const there = profile.metrics.filter(({ recorded, index }) => recorded || counted[index]);
   const match = state.search ? nameTest(state.search) : null;
   const shown = [...rows.values()].filter((row) => !match || [...row.names].some(match));
   const name = (row) => [...row.names].join(', ');
@@ -46,7 +47,7 @@ function threadsView(profile, selection, shownFirst, state, change) {
     state.byThread
       ? { name: 'PID / TID', key: (row) => [...row.tids][0], cell: (row) => `${[...row.pids][0]} / ${[...row.tids][0]}` }
       : { name: 'Threads', key: (row) => row.tids.size, cell: (row) => count(row.tids.size) },
-    ...profile.metrics.flatMap((metric) => metricColumns(metric, counted[metric.index])),
+    ...there.flatMap((metric) => metricColumns(metric, counted[metric.index])),
   ];
   const table = sortedTable(columns, shown, {
     id: 'threads',
@@ -57,7 +58,7 @@ function threadsView(profile, selection, shownFirst, state, change) {
       'Exact columns are of the whole capture, and of intervals only those that ended;',
       'estimates are of the selected window and include what had not ended.',
     ].join(' '),
-    groups: [['', 2], ...profile.metrics.map((metric) => [fullLabel(profile, metric), counted[metric.index] ? 3 : 1])],
+    groups: [['', 2], ...there.map((metric) => [fullLabel(profile, metric), counted[metric.index] ? 3 : 1])],
     selected: (row) => state.threads.includes(token(row)),
     onRow: (row) => {
       const chosen = token(row);

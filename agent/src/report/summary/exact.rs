@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::{clean, counted, line};
+use super::{LABEL, clean, counted, fit, line};
 use crate::profile::{Profile, Window};
 use crate::recording::{Counter, MetricId, MetricKind, ScopeKind};
 use crate::report::ReportError;
@@ -30,7 +30,7 @@ pub(super) fn totals(profile: &Profile, series: &Series, out: &mut dyn Write) ->
             MetricKind::Interval => "interval",
             MetricKind::Instant => "event",
         };
-        let (label, sum) = (clean(&metric.label), quantity(total.sum as f64, metric.unit));
+        let (label, sum) = (fit(&clean(&metric.label), LABEL), quantity(total.sum as f64, metric.unit));
         parts.push(format!("{label} {sum} in {}", counted(total.count, event)));
     }
     line("exact", &format!("{} (the whole capture{part}; {events} {of})", parts.join(", ")), out)

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use hashbrown::HashMap;
 
-use super::{COLUMNS, ROWS, clean, counted, error, fit};
+use super::{COLUMNS, LABEL, ROWS, clean, counted, error, fit};
 use crate::profile::{FrameKind, Profile};
 use crate::recording::{FrameId, StackId};
 use crate::report::ReportError;
@@ -40,7 +40,7 @@ pub(super) fn table(profile: &Profile, series: &Series, out: &mut dyn Write) -> 
         0.0 => quantity(total, series.unit),
         _ => format!("{} {}", quantity(total, series.unit), error(variance, series.unit)),
     };
-    writeln!(out, "\n{}: {sum} in {}", clean(&series.label), counted(samples().count() as u64, "sample"))?;
+    writeln!(out, "\n{}: {sum} in {}", fit(&clean(&series.label), LABEL), counted(samples().count() as u64, "sample"))?;
     writeln!(out, "{:>9}{:>9}  function", "self", "total")?;
     rows.truncate(ROWS);
     let shown: Vec<String> = rows.iter().map(|(id, _)| fit(&clean(&profile.frame(*id).name), NAME)).collect();

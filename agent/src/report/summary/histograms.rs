@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::{clean, fit};
+use super::{COLUMNS, clean, fit};
 use crate::profile::Profile;
 use crate::recording::{ProbeFacts, Unit};
 use crate::report::ReportError;
@@ -43,9 +43,8 @@ pub(super) fn table(profile: &Profile, probe: &ProbeFacts, out: &mut dyn Write) 
 }
 
 fn row(name: &str, distribution: &Distribution, unit: Unit, out: &mut dyn Write) -> Result<(), ReportError> {
-    write!(out, "{:<NAME$}{:>10}", fit(name, NAME - 1), distribution.count)?;
-    for value in distribution.quantiles.into_iter().chain([distribution.max]) {
-        write!(out, "{:>10}", quantity(value as f64, unit))?;
-    }
-    Ok(writeln!(out)?)
+    let values = distribution.quantiles.into_iter().chain([distribution.max]).map(|value| quantity(value as f64, unit));
+    let cells: String =
+        [distribution.count.to_string()].into_iter().chain(values).map(|cell| format!(" {cell:>9}")).collect();
+    Ok(writeln!(out, "{}", fit(&format!("{:<NAME$}{cells}", fit(name, NAME)), COLUMNS))?)
 }

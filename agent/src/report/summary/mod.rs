@@ -22,6 +22,9 @@ const ROWS: usize = 10;
 /// The widest line.
 const COLUMNS: usize = 100;
 
+/// The widest label of a probe or a metric.
+const LABEL: usize = 40;
+
 /// Where the text of a line begins that has a title on its left.
 const TITLE: usize = 10;
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::profile::{Selection, Window, build};
 use crate::recording::example::{BLOCKED, CPU, Example, IO_WAIT, PREEMPTED};
-use crate::recording::{Losses, MetricKind, MetricSpec, ProbeCost, Sample, ScaleChange, Scope, Target, ThreadIdx};
+use crate::recording::{Losses, ProbeCost, Sample, ScaleChange, Scope, Target, ThreadIdx};
 use crate::units::{Bytes, CpuId, Nanos};
 
 const MILLIS: u64 = 1_000_000;
@@ -154,27 +154,6 @@ fn no_line_is_wider_than_100_columns_and_no_control_character_gets_out() {
 #[test]
 fn a_probe_with_several_units_and_distributions() {
     let mut example = Example::new();
-    let metric = |name, label, unit, kind| MetricSpec { name, label, unit, kind };
-    example.add_probe(
-        "test.locks",
-        "Locks",
-        &[
-            metric("test.locks.wait", "wait", Unit::Nanoseconds, MetricKind::Interval),
-            metric("test.locks.spins", "spins", Unit::Count, MetricKind::Instant),
-            metric("test.locks.memory", "memory", Unit::Bytes, MetricKind::Instant),
-        ],
-    );
-    let thread = example.thread(7, 7, "server");
-    sample(&mut example, "test.locks.wait", thread, "app main lock kernel:futex_wait", 12);
-    let stack = example.stack("app main lock");
-    example.sample("test.locks.spins", thread, stack, 300);
-    example.sample("test.locks.memory", thread, stack, 4_096).probability = 0.5;
-    example.counter("test.locks.spins", Scope::Thread(thread), 40, 1_000);
-    example.counter("test.locks.wait", Scope::Cpu(CpuId(0)), 4, 20 * MILLIS);
-    example.counter("test.locks.wait", Scope::Host, 4, 20 * MILLIS);
-    for cpu in 0..5 {
-        example.histogram("test.locks.wait", Scope::Cpu(CpuId(cpu)), &[(1_000, 99), (MILLIS << cpu, 1)]);
-    }
-    example.histogram("test.locks.memory", Scope::Host, &[(64, 1_000)]);
+    example.add_locks();
     insta::assert_snapshot!(text(&example));
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use hashbrown::HashMap;
 
-use super::{COLUMNS, ROWS, clean, error, fit};
+use super::{COLUMNS, LABEL, ROWS, clean, error, fit};
 use crate::profile::{FrameKind, Profile, Weighted};
 use crate::recording::{FrameId, MetricId};
 use crate::report::ReportError;
@@ -43,7 +43,7 @@ pub(super) fn table(profile: &Profile, series: &Series, out: &mut dyn Write) -> 
     let total: f64 = rows.iter().map(|(_, estimate)| estimate.value).sum();
     let variance: f64 = rows.iter().map(|(_, estimate)| estimate.variance).sum();
     let unit = series.unit;
-    writeln!(out, "\n{}: {} {}", clean(&series.label), quantity(total, unit), error(variance, unit))?;
+    writeln!(out, "\n{}: {} {}", fit(&clean(&series.label), LABEL), quantity(total, unit), error(variance, unit))?;
     writeln!(out, "{:>9}  {:<11}{:<17}{:<11}where", "time", "std. error", "thread", "metric")?;
     for (Wait { thread, metric, place }, estimate) in rows.into_iter().take(ROWS) {
         let (value, error) = (quantity(estimate.value, unit), error(estimate.variance, unit));

@@ -1,0 +1,265 @@
+//! What the processes of a capture are: program, arguments, user, cgroup, container.
+//!
+//! A process is looked at soon after its first sample, since many do not live long. A look costs some 50 us, so their rate is
+//! limited: what has to wait is looked at when there is time.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Read as _;
+
+use hashbrown::HashSet;
+
+use crate::inspect;
+use crate::recording::{Process, ProcessIdx, ProcessTable};
+use crate::symbolize::AddressSpaces;
+use crate::units::{Nanos, Pid};
+
+/// How many processes are looked at in a second: 1 % of a CPU.
+const PER_SECOND: u64 = 200;
+
+/// How many are looked at at once: those that run when a capture begins.
+const AT_ONCE: u64 = 400;
+
+/// How many are looked at after the capture, if they had to wait.
+const AT_THE_END: u64 = 1_000;
+
+/// How many may wait.
+const MAX_WAITING: usize = 16_384;
+
+/// Bytes of text that all processes may take together: they choose their arguments, up to 4 KiB each.
+const MAX_BYTES: usize = 32 << 20;
+
+/// Bytes of `/proc/PID/cgroup`: a path of 4 KiB in each of fifteen hierarchies.
+const MAX_CGROUP: u64 = 64 << 10;
+
+/// Looks at processes as their rows come, at a limited rate.
+#[derive(Debug)]
+pub(super) struct ProcessFacts {
+    /// Rows that were taken note of.
+    known: usize,
+    waiting: VecDeque<ProcessIdx>,
+    /// The same: one that executes programs all the time waits once.
+    is_waiting: HashSet<ProcessIdx>,
+    permits: u64,
+    /// When permits were last added. What is less than one counts on.
+    refilled: Nanos,
+    bytes: usize,
+}
+
+impl ProcessFacts {
+    pub(super) fn new(now: Nanos) -> Self {
+        Self {
+            known: 0,
+            waiting: VecDeque::new(),
+            is_waiting: HashSet::new(),
+            permits: AT_ONCE,
+            refilled: now,
+            bytes: 0,
+        }
+    }
+
+    /// Fills in the rows that are new, and those that had to wait, as far as the rate permits.
+    pub(super) fn update(&mut self, processes: &mut ProcessTable, now: Nanos, look: &mut dyn FnMut(Pid) -> Process) {
+        let more = now.since(self.refilled).0 / (Nanos::SECOND.0 / PER_SECOND);
+        self.permits = (self.permits + more).min(AT_ONCE);
+        self.refilled.0 += more * (Nanos::SECOND.0 / PER_SECOND);
+        // New ones first: those that do not live long are among them.
+        for row in self.known..processes.rows().len() {
+            let id = ProcessIdx::from_index(row);
+            if self.permits > 0 {
+                self.fill_in(processes, id, look);
+            } else {
+                self.wait(id);
+            }
+        }
+        self.known = processes.rows().len();
+        self.serve_waiting(processes, look);
+    }
+
+    /// Has a process looked at again that runs another program now.
+    pub(super) fn exec(&mut self, processes: &ProcessTable, pid: Pid) {
+        if let Some(id) = processes.find(pid).filter(|id| id.index() < self.known) {
+            self.wait(id);
+        }
+    }
+
+    fn wait(&mut self, id: ProcessIdx) {
+        if self.waiting.len() < MAX_WAITING && self.is_waiting.insert(id) {
+            self.waiting.push_back(id);
+        }
+    }
+
+    /// Fills in those that still wait when the capture has ended.
+    pub(super) fn finish(&mut self, processes: &mut ProcessTable, now: Nanos, look: &mut dyn FnMut(Pid) -> Process) {
+        self.update(processes, now, look);
+        self.permits = AT_THE_END;
+        self.serve_waiting(processes, look);
+    }
+
+    fn serve_waiting(&mut self, processes: &mut ProcessTable, look: &mut dyn FnMut(Pid) -> Process) {
+        while self.permits > 0
+            && let Some(id) = self.waiting.pop_front()
+        {
+            self.is_waiting.remove(&id);
+            self.fill_in(processes, id, look);
+        }
+    }
+
+    fn fill_in(&mut self, processes: &mut ProcessTable, id: ProcessIdx, look: &mut dyn FnMut(Pid) -> Process) {
+        let row = processes.get_mut(id);
+        // The idle threads have no process.
+        if row.pid == Pid(0) || self.bytes >= MAX_BYTES {
+            return;
+        }
+        self.permits -= 1;
+        let found = look(row.pid);
+        // What was known stays if it has ended meanwhile.
+        if found.user.is_some() {
+            self.bytes += size(&found);
+            *row = found;
+        }
+    }
+}
+
+/// Bytes of the texts of a process.
+fn size(process: &Process) -> usize {
+    let words = process.command_line.iter().flatten().map(|word| word.len() + size_of::<String>()).sum::<usize>();
+    let path = process.executable.as_ref().map_or(0, |path| path.as_os_str().len());
+    words + path + process.cgroup.as_ref().map_or(0, String::len) + process.container.as_ref().map_or(0, String::len)
+}
+
+/// Looks at a process. What the kernel tells everybody is read here; the rest is asked of a child that may.
+pub(super) fn look(pid: Pid, spaces: &mut AddressSpaces) -> Process {
+    let Some(user) = inspect::user_of(pid) else { return Process::new(pid) };
+    let mut cgroups = Vec::new();
+    // The kernel answers this by itself.
+    let read =
+        File::open(format!("/proc/{pid}/cgroup")).and_then(|file| file.take(MAX_CGROUP).read_to_end(&mut cgroups));
+    let cgroups = String::from_utf8_lossy(if read.is_ok() { &cgroups } else { &[] });
+    let program = spaces.program(pid).unwrap_or_default();
+    Process {
+        pid,
+        command_line: program.arguments,
+        executable: program.path,
+        cgroup: cgroup(&cgroups).map(str::to_owned),
+        container: container(&cgroups).map(str::to_owned),
+        user: Some(user),
+    }
+}
+
+/// The path in the hierarchy of version 2, from the text of `/proc/PID/cgroup` (cgroups(7)).
+fn cgroup(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.strip_prefix("0::"))
+}
+
+/// The container: the innermost directory that is named by 64 hexadecimal digits, as in `docker-ID.scope`,
+/// `cri-containerd-ID.scope` and `kubepods/.../ID`, in the hierarchy of version 2 or any other.
+fn container(text: &str) -> Option<&str> {
+    let paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+    paths.filter_map(|path| path.rsplit('/').find_map(container_id)).next()
+}
+
+fn container_id(directory: &str) -> Option<&str> {
+    let name = directory.strip_suffix(".scope").unwrap_or(directory);
+    let id = name.rsplit('-').next().unwrap_or(name);
+    (id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn a_container_is_found_by_its_cgroup() {
+        for path in [
+            format!("0::/system.slice/docker-{ID}.scope"),
+            format!("0::/kubepods.slice/kubepods-pod12.slice/cri-containerd-{ID}.scope"),
+            format!("0::/kubepods/burstable/pod12-34/{ID}"),
+            format!("0::/system.slice/docker-{ID}.scope/init"),
+            format!("5:cpu,cpuacct:/docker/{ID}\n0::/"),
+        ] {
+            assert_eq!(container(&path), Some(ID), "{path}");
+        }
+        for path in ["0::/user.slice", "0::/", "", &format!("0::/{ID}0"), &format!("0::/{}g", &ID[..63])] {
+            assert_eq!(container(path), None, "{path}");
+        }
+        assert_eq!(cgroup("12:pids:/a\n0::/b/c\n"), Some("/b/c"));
+        assert_eq!(cgroup("12:pids:/a\n"), None);
+    }
+
+    /// A table of this many processes, and how often each was looked at.
+    fn looked(count: u32) -> (ProcessTable, Vec<u32>) {
+        let mut processes = ProcessTable::default();
+        for pid in 0..count {
+            processes.intern(Pid(pid));
+        }
+        (processes, vec![0; count as usize])
+    }
+
+    fn found(pid: Pid, looks: &mut [u32]) -> Process {
+        looks[pid.0 as usize] += 1;
+        Process { user: Some(1), ..Process::new(pid) }
+    }
+
+    #[test]
+    fn processes_are_looked_at_once_and_at_a_limited_rate() {
+        let (mut processes, mut looks) = looked(5_000);
+        let mut facts = ProcessFacts::new(Nanos(0));
+        let mut sum = |facts: &mut ProcessFacts, now: u64| {
+            facts.update(&mut processes, Nanos(now), &mut |pid| found(pid, &mut looks));
+            looks.iter().map(|count| u64::from(*count)).sum::<u64>()
+        };
+        assert_eq!(sum(&mut facts, 0), AT_ONCE);
+        assert_eq!(sum(&mut facts, 0), AT_ONCE);
+        // Whatever the steps of time.
+        for step in 1..=1_000 {
+            sum(&mut facts, step * 1_000_000);
+        }
+        assert_eq!(sum(&mut facts, Nanos::SECOND.0), AT_ONCE + PER_SECOND);
+        assert_eq!(sum(&mut facts, 100 * Nanos::SECOND.0), 2 * AT_ONCE + PER_SECOND, "none are saved up");
+        facts.finish(&mut processes, Nanos(100 * Nanos::SECOND.0), &mut |pid| found(pid, &mut looks));
+        assert_eq!(looks.iter().sum::<u32>() as u64, 2 * AT_ONCE + PER_SECOND + AT_THE_END);
+        assert!(looks[0] == 0 && looks.iter().all(|count| *count <= 1), "the idle threads have no process");
+    }
+
+    #[test]
+    fn a_process_that_ends_is_known_as_what_it_was_and_one_that_executes_as_what_it_is() {
+        let mut processes = ProcessTable::default();
+        let id = processes.intern(Pid(7));
+        let named = |name: &str| Process { user: Some(1), cgroup: Some(name.to_owned()), ..Process::new(Pid(7)) };
+        let mut facts = ProcessFacts::new(Nanos(0));
+        facts.exec(&processes, Pid(7));
+        facts.update(&mut processes, Nanos(0), &mut |_| named("first"));
+        facts.exec(&processes, Pid(7));
+        facts.update(&mut processes, Nanos(0), &mut |_| named("second"));
+        assert_eq!(processes.get(id).cgroup.as_deref(), Some("second"));
+        facts.exec(&processes, Pid(7));
+        facts.exec(&processes, Pid(8));
+        facts.update(&mut processes, Nanos(0), &mut |pid| Process::new(pid));
+        assert_eq!(processes.get(id).cgroup.as_deref(), Some("second"));
+    }
+
+    #[test]
+    fn processes_take_bounded_memory_whatever_their_arguments() {
+        let (mut processes, mut looks) = looked(400);
+        let mut facts = ProcessFacts::new(Nanos(0));
+        facts.update(&mut processes, Nanos(0), &mut |pid| Process {
+            command_line: Some(vec!["x".repeat(1 << 20)]),
+            ..found(pid, &mut looks)
+        });
+        assert_eq!(looks.iter().sum::<u32>(), 32);
+    }
+
+    #[test]
+    fn this_process_is_described() {
+        let mut spaces = AddressSpaces::new(Box::new(inspect::Direct::default()));
+        let own = look(Pid(std::process::id()), &mut spaces);
+        assert_eq!(own.executable, std::env::current_exe().ok());
+        let arguments: Vec<String> = std::env::args().collect();
+        assert_eq!(own.command_line, Some(arguments));
+        assert_eq!(own.user, Some(nix::unistd::getuid().as_raw()));
+        assert_eq!(look(Pid(u32::MAX), &mut spaces), Process::new(Pid(u32::MAX)), "there is none");
+    }
+}
