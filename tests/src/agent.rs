@@ -174,7 +174,12 @@ fn locate() -> Result<PathBuf> {
         return Ok(PathBuf::from(path).canonicalize()?);
     }
     let dir = target_dir()?;
-    // cargo builds a package's own binaries for its tests, but not those of its dependencies.
+    let binary = dir.join("quell");
+    if is_current(&binary) {
+        return Ok(binary);
+    }
+    // For a package alone cargo chooses other features of its dependencies than for the workspace, and builds them all a
+    // second time: minutes, in the middle of a test. So this is for `cargo test -p quell-tests`, after a change of quell.
     let profile = match dir.file_name().and_then(OsStr::to_str) {
         Some("debug") => "dev",
         Some(profile) => profile,
@@ -191,7 +196,24 @@ fn locate() -> Result<PathBuf> {
     if !output.status.success() {
         bail!("cargo cannot build it: {}", String::from_utf8_lossy(&output.stderr));
     }
-    Ok(dir.join("quell"))
+    Ok(binary)
+}
+
+/// Whether a binary is newer than everything that it was built from, as the file of cargo's beside it lists that.
+/// `cargo test` of the workspace has built it, for the tests of the package `quell`.
+fn is_current(binary: &Path) -> bool {
+    let modified = |path: &Path| fs::metadata(path).and_then(|file| file.modified());
+    let Ok(built) = modified(binary) else { return false };
+    let Ok(rule) = fs::read_to_string(binary.with_extension("d")) else { return false };
+    let sources = sources(&rule);
+    !sources.is_empty() && sources.iter().all(|source| modified(source).is_ok_and(|changed| changed < built))
+}
+
+/// The files behind the colon of a rule in make's language, in which a space of a name is `\\ `.
+fn sources(rule: &str) -> Vec<PathBuf> {
+    let Some((_, files)) = rule.lines().next().and_then(|line| line.split_once(": ")) else { return Vec::new() };
+    let files = files.replace("\\ ", "\0");
+    files.split_whitespace().map(|file| PathBuf::from(file.replace('\0', " "))).collect()
 }
 
 /// Where cargo puts the binaries of the profile under test: that of the running test.

@@ -17,6 +17,8 @@ pub mod fixture;
 pub mod hostile;
 pub mod kernel;
 pub mod machine;
+pub mod memory;
+pub mod needs;
 pub mod recorded;
 pub mod shared;
 pub mod small;

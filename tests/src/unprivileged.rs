@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
 use crate::agent;
@@ -29,24 +29,24 @@ pub struct Unprivileged {
 }
 
 impl Unprivileged {
-    /// Makes one. `None` where this process may not give files capabilities, or where they have no effect (a `nosuid` mount).
-    pub fn new(capabilities: u64) -> Result<Option<Self>> {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// This process may not give capabilities to a file, or such a file has no more than others (a `nosuid` mount).
+    pub fn new(capabilities: u64) -> Result<Self> {
         let dir = tempfile::tempdir().context("cannot make a temporary directory")?;
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
         let quell = dir.path().join("quell");
         fs::copy(agent::binary()?, &quell)?;
         fs::set_permissions(&quell, Permissions::from_mode(0o755))?;
-        if set_capabilities(&quell, capabilities).is_err() {
-            return Ok(None);
-        }
+        set_capabilities(&quell, capabilities).context("cannot give a file capabilities")?;
         let home = dir.path().join("home");
         fs::create_dir(&home)?;
-        if chown(&home, Some(USER), Some(USER)).is_err() {
-            return Ok(None);
-        }
+        chown(&home, Some(USER), Some(USER))?;
         let one = Self { dir, quell };
         // `quell __child` is refused alike with and without them, so a plain file is asked.
-        Ok(one.has_effect()?.then_some(one))
+        ensure!(one.has_effect()?, "file capabilities have no effect in {}", one.dir.path().display());
+        Ok(one)
     }
 
     /// The user's own directory.
@@ -88,6 +88,11 @@ impl Unprivileged {
         fs::remove_file(&probe)?;
         Ok(String::from_utf8_lossy(&output.stdout).contains("CapEff:\t0000000000000004"))
     }
+}
+
+/// Whether this process can give capabilities to files, and they have an effect.
+pub fn is_possible() -> bool {
+    Unprivileged::new(SUGGESTED).is_ok()
 }
 
 /// Sets a file's permitted and effective capabilities.

@@ -117,15 +117,11 @@ mod tests {
 
     use super::*;
     use crate::collect::{CaptureConfig, CaptureTarget, settings};
-    use crate::host::{Btf, Capabilities, Capability, Helpers};
+    use crate::host::{Btf, Helpers};
     use crate::units::{CpuId, Hertz, Pid, Tid};
 
-    /// The object for a capture of this process alone; `None` where it may not be loaded.
-    fn object() -> Option<BpfObject> {
-        let capabilities = Capabilities::effective();
-        if ![Capability::Bpf, Capability::Perfmon].into_iter().all(|needed| capabilities.grants(needed)) {
-            return None;
-        }
+    /// The object for a capture of this process alone.
+    fn object() -> BpfObject {
         let own = Pid(std::process::id());
         let config = CaptureConfig {
             target: CaptureTarget::Processes(vec![own]),
@@ -144,7 +140,7 @@ mod tests {
             quell_ebpf_common::Settings { self_tgid: 0, ..settings(&config, &offsets, &Helpers::detect(), 0) };
         let mut object = BpfObject::load(&btf, settings, 1 << 14, 1).expect("it loads");
         object.add_target(own).expect("there is room");
-        Some(object)
+        object
     }
 
     /// Keeps the current thread on one CPU.
@@ -174,11 +170,12 @@ mod tests {
 
     #[test]
     fn whom_the_first_walk_entered_too_late_is_not_asleep_for_the_last_one() {
-        let Some(mut object) = object() else { return };
+        crate::needs!(Bpf);
+        let mut object = object();
         object.load_iterator("quell_walk_first").expect("it loads");
         object.load_iterator("quell_walk_last").expect("it loads");
         let cpus = host::cpus_online().expect("the kernel lists them");
-        let [Some(here), Some(there)] = [cpus.iter().next(), cpus.iter().nth(1)] else { return };
+        let [Some(here), Some(there)] = [cpus.iter().next(), cpus.iter().nth(1)] else { crate::skip!("two CPUs") };
         stay_on(here);
         let done = Arc::new(AtomicBool::new(false));
         let ((runs, run, one), (sleeps, sleep, two)) = (start(there, &done), start(there, &done));

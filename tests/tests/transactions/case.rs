@@ -12,7 +12,7 @@ use quell::host::Root;
 use quell::tune::journal::{Phase, Store};
 use quell_tests::agent::{self, Ended, Running, Workdir};
 use quell_tests::fake_host::{FakeHost, small_vm};
-use quell_tests::{kernel, turns};
+use quell_tests::turns;
 
 /// The values of the case's profile, in the order of its steps.
 pub(crate) const FIRST: &str = "/proc/sys/vm/stat_interval";
@@ -155,16 +155,6 @@ pub(crate) fn let_go(strace: &mut Child) -> Result<ExitStatus> {
         }
         Ok(strace.try_wait()?)
     })
-}
-
-/// Whether strace is here and may trace; else says that a test is skipped.
-pub(crate) fn can_meddle(test: &str) -> bool {
-    let traced = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
-    let can = traced.is_ok_and(|status| status.success());
-    if !can {
-        kernel::skipped(test, "needs strace, and leave to trace");
-    }
-    can
 }
 
 /// A line as a journal has it.
