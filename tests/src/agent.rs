@@ -178,8 +178,6 @@ fn locate() -> Result<PathBuf> {
     if is_current(&binary) {
         return Ok(binary);
     }
-    // For a package alone cargo chooses other features of its dependencies than for the workspace, and builds them all a
-    // second time: minutes, in the middle of a test. So this is for `cargo test -p quell-tests`, after a change of quell.
     let profile = match dir.file_name().and_then(OsStr::to_str) {
         Some("debug") => "dev",
         Some(profile) => profile,
@@ -187,9 +185,11 @@ fn locate() -> Result<PathBuf> {
     };
     let target = dir.parent().context("a profile's directory has a parent")?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    // A test of the package `quell`, since cargo builds the binary for these, with the features that `cargo test` of the
+    // workspace selects. `cargo build -p quell` selects others, and builds all dependencies a second time.
     let output = Command::new(cargo)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--quiet", "--package=quell", "--bin=quell", "--profile", profile, "--target-dir"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .args(["test", "--quiet", "--no-run", "--test=cli", "--profile", profile, "--target-dir"])
         .arg(target)
         .output()
         .context("cannot run cargo")?;

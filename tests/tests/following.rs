@@ -30,6 +30,7 @@ fn script() -> Result<String> {
 }
 
 #[test]
+#[ignore = "long: cargo xtask test --all"]
 fn children_and_their_threads_are_captured_with_a_command() -> Result<()> {
     needs!(Bpf);
     let _alone = turns::alone();
@@ -45,6 +46,7 @@ fn children_and_their_threads_are_captured_with_a_command() -> Result<()> {
 }
 
 #[test]
+#[ignore = "long: cargo xtask test --all"]
 fn a_process_beside_the_target_is_not_captured() -> Result<()> {
     needs!(Bpf);
     let _alone = turns::alone();

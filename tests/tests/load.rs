@@ -190,7 +190,7 @@ fn every_format_is_written_of_one_capture() -> Result<()> {
     let dir = Workdir::new()?;
     let names = ["x.html", "x.svg", "x.folded", "x.pb.gz", "x.speedscope.json", "x.quell"];
     let outputs = names.iter().flat_map(|name| ["-o", name]);
-    dir.run(["record", "-a", "-d", "2"].into_iter().chain(outputs))?.expect_code(0)?;
+    dir.run(["record", "-a", "-d", "1"].into_iter().chain(outputs))?.expect_code(0)?;
     for name in names {
         let path = if name == "x.quell" { dir.path(name).join("meta.json") } else { dir.path(name) };
         assert!(std::fs::metadata(&path)?.len() > 100, "{name}");

@@ -228,6 +228,17 @@ fn names(directory: &Path) -> Result<Vec<PathBuf>> {
 #[test]
 fn an_unfinished_recording_that_is_exchanged_leads_nowhere() -> Result<()> {
     needs!(Root);
+    exchange_unfinished_recordings(15)
+}
+
+#[test]
+#[ignore = "long: cargo xtask test --all"]
+fn many_unfinished_recordings_that_are_exchanged_lead_nowhere() -> Result<()> {
+    needs!(Root);
+    exchange_unfinished_recordings(60)
+}
+
+fn exchange_unfinished_recordings(recordings: u32) -> Result<()> {
     let shared = Shared::new(0o777)?;
     let private = Workdir::new()?;
     let victim = private.path("victim");
@@ -251,7 +262,7 @@ fn an_unfinished_recording_that_is_exchanged_leads_nowhere() -> Result<()> {
     let sample = capture.samples[0];
     capture.samples.extend(std::iter::repeat_n(sample, 100_000));
     let (mut written, mut refused) = (0, 0);
-    for _ in 0..60 {
+    for _ in 0..recordings {
         match recording::write(&capture, &shared.path("x.quell")) {
             Ok(_) => written += 1,
             Err(_) => refused += 1,
@@ -264,7 +275,7 @@ fn an_unfinished_recording_that_is_exchanged_leads_nowhere() -> Result<()> {
             let _ = fs::remove_dir_all(shared.path("x.quell"));
         }
     }
-    assert_eq!(written + refused, 60);
+    assert_eq!(written + refused, recordings);
     Ok(())
 }
 
@@ -272,6 +283,17 @@ fn an_unfinished_recording_that_is_exchanged_leads_nowhere() -> Result<()> {
 #[test]
 fn an_unfinished_report_that_is_exchanged_leads_nowhere() -> Result<()> {
     needs!(Root);
+    exchange_unfinished_reports(10)
+}
+
+#[test]
+#[ignore = "long: cargo xtask test --all"]
+fn many_unfinished_reports_that_are_exchanged_lead_nowhere() -> Result<()> {
+    needs!(Root);
+    exchange_unfinished_reports(60)
+}
+
+fn exchange_unfinished_reports(reports: u32) -> Result<()> {
     let shared = Shared::new(0o777)?;
     let private = Workdir::new()?;
     let victim = private.path("victim");
@@ -282,7 +304,7 @@ fn an_unfinished_report_that_is_exchanged_leads_nowhere() -> Result<()> {
     );
     let _attack = Attack::start(shared.mallory(&script))?;
     quell_tests::turns::until("the attack begins", || Ok(shared.path("ready").exists().then_some(())))?;
-    for _ in 0..40 {
+    for _ in 0..reports {
         let ended = shared.report("x.folded")?;
         assert_eq!(fs::read_to_string(&victim)?, "as it was");
         // What takes its place may be the other user's, but then it is said.
