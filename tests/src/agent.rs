@@ -199,8 +199,8 @@ fn locate() -> Result<PathBuf> {
     Ok(binary)
 }
 
-/// Whether a binary is newer than everything that it was built from, as the file of cargo's beside it lists that.
-/// `cargo test` of the workspace has built it, for the tests of the package `quell`.
+/// Whether a binary is newer than its sources, which cargo lists in the file `quell.d` beside it. After `cargo test` of the
+/// workspace it is: the tests of the package `quell` need it too.
 fn is_current(binary: &Path) -> bool {
     let modified = |path: &Path| fs::metadata(path).and_then(|file| file.modified());
     let Ok(built) = modified(binary) else { return false };
@@ -209,7 +209,7 @@ fn is_current(binary: &Path) -> bool {
     !sources.is_empty() && sources.iter().all(|source| modified(source).is_ok_and(|changed| changed < built))
 }
 
-/// The files behind the colon of a rule in make's language, in which a space of a name is `\\ `.
+/// The prerequisites of a rule in the language of make, where a space in a name has a backslash before it.
 fn sources(rule: &str) -> Vec<PathBuf> {
     let Some((_, files)) = rule.lines().next().and_then(|line| line.split_once(": ")) else { return Vec::new() };
     let files = files.replace("\\ ", "\0");

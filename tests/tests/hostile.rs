@@ -14,8 +14,8 @@ use quell_tests::hostile::{self, Hostile, HostileElf, section, symbols};
 use quell_tests::recorded::Recorded;
 use quell_tests::{kernel, needs, skip, turns};
 
-/// What every capture here is made with.
-const FLAGS: [&str; 8] = ["record", "-a", "-F", "499", "--max-overhead", "0", "-o", "x.quell"];
+/// What every capture here is made with, but for its target.
+const FLAGS: [&str; 7] = ["record", "-F", "499", "--max-overhead", "0", "-o", "x.quell"];
 
 /// A directory that the hostile user may look into.
 fn open_to_all() -> Result<Workdir> {
@@ -24,10 +24,13 @@ fn open_to_all() -> Result<Workdir> {
     Ok(dir)
 }
 
-/// Captures a known program beside what is running, and looks at how it is named.
-fn captured(dir: &Workdir) -> Result<(Recorded, String)> {
+/// Captures a known program and hostile processes, and looks at how the program is named. No others: naming has a deadline,
+/// which the files of a busy host may take up.
+fn captured(dir: &Workdir, hostile: &[&Hostile]) -> Result<Recorded> {
     let mut burn = Fixture::start("burn", &["--seconds", "1"])?;
-    let quell = dir.spawn(FLAGS)?;
+    let pids = hostile.iter().map(|process| process.pid()).chain([burn.pid()]);
+    let targets = pids.flat_map(|pid| ["-p".to_owned(), pid.to_string()]);
+    let quell = dir.spawn(FLAGS.into_iter().map(str::to_owned).chain(targets))?;
     quell.captures()?;
     burn.go()?;
     let burned: Burned = burn.finish()?;
@@ -36,7 +39,7 @@ fn captured(dir: &Workdir) -> Result<(Recorded, String)> {
     let recorded = Recorded::read(&dir.path("x.quell"))?;
     let found = recorded.burning(burned.pid);
     ensure!(found.samples > 10, "{} samples of the program beside are named; {}", found.samples, ended.stdout);
-    Ok((recorded, ended.stderr))
+    Ok(recorded)
 }
 
 fn unnamed(recorded: &Recorded) -> &BTreeMap<String, u64> {
@@ -97,7 +100,7 @@ fn files_that_claim_too_much_cost_their_own_names_only() -> Result<()> {
     let dir = open_to_all()?;
     let files = hostile_files(&dir)?;
     let running = files.iter().map(|file| Hostile::start(&["run", text(file)?])).collect::<Result<Vec<_>>>()?;
-    let (recorded, _) = captured(&dir)?;
+    let recorded = captured(&dir, &running.iter().collect::<Vec<_>>())?;
     drop(running);
     for file in &files {
         assert!(has_module(&recorded, file), "{} was not sampled", file.display());
@@ -128,7 +131,7 @@ fn a_file_that_is_cut_short_all_the_time_does_not_end_the_capture() -> Result<()
     let long = fs::metadata(&path)?.len().to_string();
     let running = Hostile::start(&["run", text(&path)?])?;
     let truncating = Hostile::launch(&["truncate", text(&path)?, &long])?;
-    let (recorded, _) = captured(&dir)?;
+    let recorded = captured(&dir, &[&running])?;
     assert!(has_module(&recorded, &path));
     drop((running, truncating));
     Ok(())
@@ -162,11 +165,12 @@ fn perf_maps_without_end_are_read_in_a_bounded_time() -> Result<()> {
     let lines = "0 7fffffffffff overlapping\n".repeat(600_000);
     let mut endless = b"0 7fffffffffff ".to_vec();
     endless.resize(64 << 20, b'x');
-    let running = [lines.as_bytes(), &endless].map(|content| {
+    let mut running = Vec::new();
+    for content in [lines.as_bytes(), &endless] {
         let jit = Hostile::start(&["jit", "2000"])?;
-        Ok::<_, anyhow::Error>((PerfMap::write(jit.pid(), content)?, jit))
-    });
-    let (recorded, _) = captured(&dir)?;
+        running.push((PerfMap::write(jit.pid(), content)?, jit));
+    }
+    let recorded = captured(&dir, &running.iter().map(|(_, jit)| jit).collect::<Vec<_>>())?;
     drop(running);
     let names = |name: &str| {
         recorded.recording.frames.rows().iter().any(|frame| {
@@ -185,7 +189,7 @@ fn a_sleeper_whose_memory_never_comes_does_not_hold_up_the_capture() -> Result<(
     // Kernel faults of a user's userfaultfd need a sysctl since 5.11: as root then, which is as bad for the capture.
     let stalled = Hostile::start(&["stall"]).or_else(|_| Hostile::start_as_root(&["stall"]));
     let Ok(stalled) = stalled else { skip!("userfaultfd(2)") };
-    let (recorded, _) = captured(&dir)?;
+    let recorded = captured(&dir, &[&stalled])?;
     drop(stalled);
     // It is not asked for: to touch it would leave a reader behind that nobody can kill.
     assert_eq!(recorded.recording.meta.losses.unanswered, 0);
@@ -197,7 +201,7 @@ fn readers_that_hang_are_replaced_and_their_requests_counted() -> Result<()> {
     needs!(Root, Bpf);
     let _alone = turns::alone();
     let dir = open_to_all()?;
-    let quell = dir.spawn(FLAGS)?;
+    let quell = dir.spawn(FLAGS.into_iter().chain(["-a"]))?;
     quell.captures()?;
     let pid = quell.pid()?.as_raw();
     let readers: Vec<i32> = descendants(pid)?
@@ -232,7 +236,7 @@ fn a_flood_of_mappings_and_forks_takes_a_bounded_amount_of_memory() -> Result<()
     let dir = open_to_all()?;
     let bomb = Hostile::start(&["mappings", "60000"])?;
     let mut burn = Fixture::start("burn", &["--seconds", "6"])?;
-    let quell = dir.spawn(FLAGS)?;
+    let quell = dir.spawn(FLAGS.into_iter().chain(["-a"]))?;
     quell.captures()?;
     burn.go()?;
     let burned: Burned = burn.finish()?;
@@ -356,7 +360,7 @@ fn quells_own_processes_are_in_no_capture() -> Result<()> {
     let _alone = turns::alone();
     let dir = open_to_all()?;
     let mut burn = Fixture::start("burn", &["--seconds", "1"])?;
-    let quell = dir.spawn(FLAGS)?;
+    let quell = dir.spawn(FLAGS.into_iter().chain(["-a"]))?;
     quell.captures()?;
     // Who is sampled has its mappings read.
     burn.go()?;

@@ -44,7 +44,8 @@ fn split(built: &Path, folder: &Path) -> Result<()> {
     // A file of its own: the built one is a hard link to cargo's.
     fs::rename(&stripped, &binary).with_context(|| format!("cannot replace {}", binary.display()))?;
     for path in [&binary, &debug] {
-        println!("{:>7.1} MB  {}", fs::metadata(path)?.len() as f64 / 1e6, path.display());
+        let shown = path.strip_prefix(root()).unwrap_or(path);
+        println!("{:>7.1} MB  {}", fs::metadata(path)?.len() as f64 / 1e6, shown.display());
     }
     Ok(())
 }
