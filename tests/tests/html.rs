@@ -10,7 +10,7 @@ use quell::profile::{
 use quell::report::Sink;
 use quell::report::html::Html;
 use quell::units::{CpuId, Nanos, Pid, Tid};
-use quell_tests::needs;
+use quell_tests::{memory, needs};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -153,7 +153,7 @@ struct Browser {
 impl Browser {
     /// Writes the page.
     fn new(profile: &Profile) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary folder");
+        let dir = tempfile::tempdir_in(memory::directory()).expect("a temporary folder");
         let mut page = Vec::new();
         Html.write(profile, &mut page).expect("a vector takes all");
         std::fs::write(dir.path().join("page.html"), page).expect("a file in a fresh folder");
