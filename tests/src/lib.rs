@@ -7,6 +7,7 @@
 #![deny(missing_docs)]
 
 pub mod agent;
+pub mod background;
 pub mod capture;
 pub mod cgroup;
 pub mod clock;

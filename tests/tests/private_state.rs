@@ -8,13 +8,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use quell::host::Root;
 use quell::tune::journal::{Phase, Store};
 use quell_tests::agent::{self, Ended, Running, Workdir};
 use quell_tests::fake_host::{FakeHost, small_vm};
-use quell_tests::{needs, turns};
+use quell_tests::{background, needs, turns};
 
 /// `nobody` of most systems: any user that is not root will do.
 const MALLORY: u32 = 65_534;
@@ -79,21 +79,9 @@ impl Case {
     }
 }
 
-/// Ends what waits for a confirmation.
 impl Drop for Case {
     fn drop(&mut self) {
-        for entry in fs::read_dir(self.host.at("/run/quell")).into_iter().flatten().flatten() {
-            // Others are what a test has planted.
-            if !entry.file_name().to_string_lossy().starts_with("guard-") {
-                continue;
-            }
-            let pid = fs::read_to_string(entry.path()).ok().and_then(|pid| pid.trim().parse::<i32>().ok());
-            let Some(pid) = pid else { continue };
-            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            if words.split(|&byte| byte == 0).any(|word| word == b"guard") {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            }
-        }
+        background::end(&self.host);
     }
 }
 
