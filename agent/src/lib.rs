@@ -16,6 +16,10 @@ pub mod file;
 pub mod fuzzing;
 pub mod host;
 pub mod inspect;
+#[cfg(test)]
+#[allow(unreachable_pub, dead_code, reason = "a file of the tests' library, included by its path")]
+#[path = "../../tests/src/needs.rs"]
+mod needs;
 pub mod output;
 pub mod privileges;
 pub mod probe;

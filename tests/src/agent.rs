@@ -174,7 +174,10 @@ fn locate() -> Result<PathBuf> {
         return Ok(PathBuf::from(path).canonicalize()?);
     }
     let dir = target_dir()?;
-    // cargo builds a package's own binaries for its tests, but not those of its dependencies.
+    let binary = dir.join("quell");
+    if is_current(&binary) {
+        return Ok(binary);
+    }
     let profile = match dir.file_name().and_then(OsStr::to_str) {
         Some("debug") => "dev",
         Some(profile) => profile,
@@ -182,16 +185,35 @@ fn locate() -> Result<PathBuf> {
     };
     let target = dir.parent().context("a profile's directory has a parent")?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    // A test of the package `quell`, since cargo builds the binary for these, with the features that `cargo test` of the
+    // workspace selects. `cargo build -p quell` selects others, and builds all dependencies a second time.
     let output = Command::new(cargo)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--quiet", "--package=quell", "--bin=quell", "--profile", profile, "--target-dir"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .args(["test", "--quiet", "--no-run", "--test=cli", "--profile", profile, "--target-dir"])
         .arg(target)
         .output()
         .context("cannot run cargo")?;
     if !output.status.success() {
         bail!("cargo cannot build it: {}", String::from_utf8_lossy(&output.stderr));
     }
-    Ok(dir.join("quell"))
+    Ok(binary)
+}
+
+/// Whether a binary is newer than its sources, which cargo lists in the file `quell.d` beside it. After `cargo test` of the
+/// workspace it is: the tests of the package `quell` need it too.
+fn is_current(binary: &Path) -> bool {
+    let modified = |path: &Path| fs::metadata(path).and_then(|file| file.modified());
+    let Ok(built) = modified(binary) else { return false };
+    let Ok(rule) = fs::read_to_string(binary.with_extension("d")) else { return false };
+    let sources = sources(&rule);
+    !sources.is_empty() && sources.iter().all(|source| modified(source).is_ok_and(|changed| changed < built))
+}
+
+/// The prerequisites of a rule in the language of make, where a space in a name has a backslash before it.
+fn sources(rule: &str) -> Vec<PathBuf> {
+    let Some((_, files)) = rule.lines().next().and_then(|line| line.split_once(": ")) else { return Vec::new() };
+    let files = files.replace("\\ ", "\0");
+    files.split_whitespace().map(|file| PathBuf::from(file.replace('\0', " "))).collect()
 }
 
 /// Where cargo puts the binaries of the profile under test: that of the running test.

@@ -17,6 +17,8 @@ use nix::sched::{CloneFlags, unshare};
 use quell::host::{Host, Root};
 use tempfile::TempDir;
 
+use crate::memory;
+
 pub use behind::Behind;
 pub use catalog::{amd_with_eight_dies, container, large, small_vm, two_socket_intel};
 pub use machine::{Card, Frequency, Machine};
@@ -30,7 +32,7 @@ pub struct FakeHost {
 
 impl FakeHost {
     fn new() -> Self {
-        Self { folder: tempfile::Builder::new().prefix("fake-host").tempdir().expect("a folder") }
+        Self { folder: tempfile::Builder::new().prefix("fake-host").tempdir_in(memory::directory()).expect("a folder") }
     }
 
     /// The directory.

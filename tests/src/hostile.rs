@@ -14,11 +14,6 @@ use crate::agent;
 /// Any user but root; `nobody` on Debian.
 pub const USER: u32 = 65_534;
 
-/// Whether processes of another user can be started.
-pub fn can_be_another_user() -> bool {
-    nix::unistd::geteuid().is_root()
-}
-
 /// A process of the fixture `hostile`, as another user. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Hostile(Child);

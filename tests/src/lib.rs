@@ -7,6 +7,7 @@
 #![deny(missing_docs)]
 
 pub mod agent;
+pub mod background;
 pub mod capture;
 pub mod cgroup;
 pub mod clock;
@@ -17,6 +18,8 @@ pub mod fixture;
 pub mod hostile;
 pub mod kernel;
 pub mod machine;
+pub mod memory;
+pub mod needs;
 pub mod recorded;
 pub mod shared;
 pub mod small;

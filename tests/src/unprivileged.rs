@@ -29,24 +29,21 @@ pub struct Unprivileged {
 }
 
 impl Unprivileged {
-    /// Makes one. `None` where this process may not give files capabilities, or where they have no effect (a `nosuid` mount).
-    pub fn new(capabilities: u64) -> Result<Option<Self>> {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// This process may not give capabilities to a file: see [`is_possible`].
+    pub fn new(capabilities: u64) -> Result<Self> {
         let dir = tempfile::tempdir().context("cannot make a temporary directory")?;
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
         let quell = dir.path().join("quell");
         fs::copy(agent::binary()?, &quell)?;
         fs::set_permissions(&quell, Permissions::from_mode(0o755))?;
-        if set_capabilities(&quell, capabilities).is_err() {
-            return Ok(None);
-        }
+        set_capabilities(&quell, capabilities).context("cannot give a file capabilities")?;
         let home = dir.path().join("home");
         fs::create_dir(&home)?;
-        if chown(&home, Some(USER), Some(USER)).is_err() {
-            return Ok(None);
-        }
-        let one = Self { dir, quell };
-        // `quell __child` is refused alike with and without them, so a plain file is asked.
-        Ok(one.has_effect()?.then_some(one))
+        chown(&home, Some(USER), Some(USER))?;
+        Ok(Self { dir, quell })
     }
 
     /// The user's own directory.
@@ -78,16 +75,22 @@ impl Unprivileged {
         command.uid(USER).gid(USER).current_dir(self.home()).stdin(Stdio::null());
         command
     }
+}
 
-    fn has_effect(&self) -> Result<bool> {
-        let probe = self.dir.path().join("probe");
-        fs::copy("/bin/cat", &probe)?;
-        fs::set_permissions(&probe, Permissions::from_mode(0o755))?;
-        set_capabilities(&probe, 1 << 2)?;
-        let output = self.of_user(&probe).arg("/proc/self/status").output()?;
-        fs::remove_file(&probe)?;
+/// Whether this process can give capabilities to files, and they have an effect.
+pub fn is_possible() -> bool {
+    // On a `nosuid` mount they can be set, and have none.
+    let effective = || -> Result<bool> {
+        let dir = tempfile::tempdir()?;
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
+        let program = dir.path().join("cat");
+        fs::copy("/bin/cat", &program)?;
+        fs::set_permissions(&program, Permissions::from_mode(0o755))?;
+        set_capabilities(&program, 1 << 2)?;
+        let output = Command::new(&program).uid(USER).gid(USER).arg("/proc/self/status").output()?;
         Ok(String::from_utf8_lossy(&output.stdout).contains("CapEff:\t0000000000000004"))
-    }
+    };
+    effective().unwrap_or(false)
 }
 
 /// Sets a file's permitted and effective capabilities.

@@ -10,7 +10,7 @@ use nix::unistd::gettid;
 use quell_tests::agent::{self, Ended, Running, Workdir};
 use quell_tests::fixture::Fixture;
 use quell_tests::recorded::Recorded;
-use quell_tests::{kernel, turns};
+use quell_tests::{kernel, needs, skip, turns};
 
 /// What is in a folder, hidden names too.
 fn names(folder: &Path) -> Result<Vec<String>> {
@@ -33,9 +33,7 @@ fn refused(ended: Ended, says: &str) -> Result<()> {
 
 #[test]
 fn what_cannot_be_captured_is_refused_and_leaves_nothing() -> Result<()> {
-    if !kernel::privileged("what_cannot_be_captured_is_refused_and_leaves_nothing") {
-        return Ok(());
-    }
+    needs!(Bpf);
     let _alone = turns::alone();
     let dir = Workdir::new()?;
     fs::write(dir.path("file"), "")?;
@@ -76,7 +74,7 @@ fn what_cannot_be_captured_is_refused_and_leaves_nothing() -> Result<()> {
 
 #[test]
 fn a_cgroup_of_version_1_is_told_from_what_quell_can_capture() -> Result<()> {
-    const TEST: &str = "a_cgroup_of_version_1_is_told_from_what_quell_can_capture";
+    needs!(Bpf);
     let mounts = fs::read_to_string("/proc/self/mounts")?;
     let mut version_one = mounts.lines().filter_map(|line| {
         let mut words = line.split(' ');
@@ -84,12 +82,8 @@ fn a_cgroup_of_version_1_is_told_from_what_quell_can_capture() -> Result<()> {
         (kind == "cgroup").then_some(point)
     });
     let Some(path) = version_one.next() else {
-        kernel::skipped(TEST, "no cgroup of version 1 is mounted");
-        return Ok(());
+        skip!("a mounted cgroup hierarchy of version 1");
     };
-    if !kernel::privileged(TEST) {
-        return Ok(());
-    }
     let _alone = turns::alone();
     let dir = Workdir::new()?;
     refused(dir.run(["record", "-d", "1", "--cgroup", path])?, "version 1")?;
@@ -99,10 +93,7 @@ fn a_cgroup_of_version_1_is_told_from_what_quell_can_capture() -> Result<()> {
 
 #[test]
 fn without_privileges_it_says_which_are_missing() -> Result<()> {
-    const TEST: &str = "without_privileges_it_says_which_are_missing";
-    if !kernel::privileged(TEST) {
-        return Ok(());
-    }
+    needs!(Root, Bpf, Program("setpriv"));
     let _alone = turns::alone();
     let dir = Workdir::new()?;
     // The build folder may lie where nobody else may look.
@@ -112,19 +103,14 @@ fn without_privileges_it_says_which_are_missing() -> Result<()> {
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--no-new-privs", "--inh-caps=-all"]);
     command.arg(&binary).args(["record", "-a", "-d", "1", "-o", "x.quell"]).current_dir(dir.path(""));
-    let running = match Running::spawn(&mut command) {
-        Ok(running) => running,
-        Err(error) => {
-            kernel::skipped(TEST, &format!("{error:#}"));
-            return Ok(());
-        }
-    };
-    let ended = running.wait()?;
+    let ended = Running::spawn(&mut command)?.wait()?;
     assert!(ended.stderr.contains("CAP_BPF") || ended.stderr.contains("CAP_PERFMON"), "{}", ended.stderr);
     refused(ended, "CAP_")?;
     assert_eq!(names(&dir.path(""))?, ["quell"]);
     Ok(())
 }
+
+const TO_MOUNT: &str = "permission to mount a file system";
 
 /// A small file system in memory, while it lives.
 struct Tmpfs {
@@ -132,16 +118,12 @@ struct Tmpfs {
 }
 
 impl Tmpfs {
-    /// Mounts one, or says that `test` is skipped.
-    fn mount(test: &str, point: PathBuf, options: &str) -> Result<Option<Self>> {
+    /// Mounts one; `None` without the permission to.
+    fn mount(point: PathBuf, options: &str) -> Result<Option<Self>> {
         fs::create_dir(&point)?;
         let mut mount = Command::new("mount");
         let status = mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&point).stderr(Stdio::null()).status();
-        if !status.is_ok_and(|status| status.success()) {
-            kernel::skipped(test, "cannot mount a file system");
-            return Ok(None);
-        }
-        Ok(Some(Self { point }))
+        Ok(status.is_ok_and(|status| status.success()).then_some(Self { point }))
     }
 
     /// Leaves no room on it.
@@ -160,29 +142,23 @@ impl Drop for Tmpfs {
 
 #[test]
 fn a_read_only_file_system_is_refused_before_the_capture() -> Result<()> {
-    const TEST: &str = "a_read_only_file_system_is_refused_before_the_capture";
-    if !kernel::privileged(TEST) {
-        return Ok(());
-    }
+    needs!(Bpf);
     let _alone = turns::alone();
     let dir = Workdir::new()?;
-    let Some(_tmpfs) = Tmpfs::mount(TEST, dir.path("fixed"), "ro,size=64k")? else { return Ok(()) };
+    let Some(_tmpfs) = Tmpfs::mount(dir.path("fixed"), "ro,size=64k")? else { skip!(TO_MOUNT) };
     // No duration: a capture would not end.
     refused(dir.run(["record", "-a", "-o", "fixed/x.quell"])?, "fixed is not writable: Read-only file system")
 }
 
 #[test]
 fn a_full_disk_is_told_and_nothing_half_written_stays() -> Result<()> {
-    const TEST: &str = "a_full_disk_is_told_and_nothing_half_written_stays";
-    if !kernel::privileged(TEST) {
-        return Ok(());
-    }
+    needs!(Bpf);
     let _alone = turns::alone();
     let dir = Workdir::new()?;
     for (name, output, full_before) in
         [("before", "x.quell", true), ("before-html", "x.html", true), ("during", "x.quell", false)]
     {
-        let Some(tmpfs) = Tmpfs::mount(TEST, dir.path(name), "size=512k")? else { return Ok(()) };
+        let Some(tmpfs) = Tmpfs::mount(dir.path(name), "size=512k")? else { skip!(TO_MOUNT) };
         if full_before {
             tmpfs.fill()?;
         }
@@ -216,9 +192,7 @@ fn a_full_disk_is_told_and_nothing_half_written_stays() -> Result<()> {
 
 #[test]
 fn what_the_command_returned_is_told() -> Result<()> {
-    if !kernel::privileged("what_the_command_returned_is_told") {
-        return Ok(());
-    }
+    needs!(Bpf);
     let _alone = turns::alone();
     let dir = Workdir::new()?;
     for (script, code) in [("exit 0", 0), ("exit 3", 3), ("kill -KILL $$", 137)] {
@@ -232,9 +206,7 @@ fn what_the_command_returned_is_told() -> Result<()> {
 
 #[test]
 fn a_target_that_ends_while_the_capture_begins_is_refused_or_captured() -> Result<()> {
-    if !kernel::privileged("a_target_that_ends_while_the_capture_begins_is_refused_or_captured") {
-        return Ok(());
-    }
+    needs!(Bpf);
     let _alone = turns::alone();
     let dir = Workdir::new()?;
     let mut captured = 0;

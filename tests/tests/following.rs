@@ -15,7 +15,7 @@ use quell::recording::Target;
 use quell_tests::agent::{self, Workdir};
 use quell_tests::fixture::{self, Burned, Fixture};
 use quell_tests::recorded::Recorded;
-use quell_tests::{kernel, turns};
+use quell_tests::{kernel, needs, skip, turns};
 
 /// Enough samples in a second, and no governor to lower the rate.
 const FLAGS: [&str; 6] = ["-F", "997", "--max-overhead", "0", "-o", "x.quell"];
@@ -30,10 +30,9 @@ fn script() -> Result<String> {
 }
 
 #[test]
+#[ignore = "long: cargo xtask test --all"]
 fn children_and_their_threads_are_captured_with_a_command() -> Result<()> {
-    if !kernel::privileged("children_and_their_threads_are_captured_with_a_command") {
-        return Ok(());
-    }
+    needs!(Bpf);
     let _alone = turns::alone();
     let dir = Workdir::new()?;
     let script = script()?;
@@ -47,10 +46,9 @@ fn children_and_their_threads_are_captured_with_a_command() -> Result<()> {
 }
 
 #[test]
+#[ignore = "long: cargo xtask test --all"]
 fn a_process_beside_the_target_is_not_captured() -> Result<()> {
-    if !kernel::privileged("a_process_beside_the_target_is_not_captured") {
-        return Ok(());
-    }
+    needs!(Bpf);
     let _alone = turns::alone();
     let dir = Workdir::new()?;
     let (mut target, mut beside) = (Fixture::start("burn", &["--seconds", "1"])?, Fixture::start("burn", &[])?);
@@ -69,14 +67,10 @@ fn a_process_beside_the_target_is_not_captured() -> Result<()> {
 
 #[test]
 fn a_stranger_that_is_given_the_id_of_a_target_that_ended_is_not_captured() -> Result<()> {
-    const TEST: &str = "a_stranger_that_is_given_the_id_of_a_target_that_ended_is_not_captured";
     const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
-    if !kernel::privileged(TEST) {
-        return Ok(());
-    }
+    needs!(Bpf);
     if fs::read(LAST_PID).and_then(|last| fs::write(LAST_PID, last)).is_err() {
-        kernel::skipped(TEST, "cannot choose process ids: needs CONFIG_CHECKPOINT_RESTORE and CAP_CHECKPOINT_RESTORE");
-        return Ok(());
+        skip!("CONFIG_CHECKPOINT_RESTORE and CAP_CHECKPOINT_RESTORE, to choose process ids");
     }
     let _alone = turns::alone();
     let dir = Workdir::new()?;
@@ -110,10 +104,7 @@ fn a_stranger_that_is_given_the_id_of_a_target_that_ended_is_not_captured() -> R
 
 #[test]
 fn a_process_that_ended_before_its_samples_were_read_has_its_names() -> Result<()> {
-    const TEST: &str = "a_process_that_ended_before_its_samples_were_read_has_its_names";
-    if !kernel::privileged(TEST) {
-        return Ok(());
-    }
+    needs!(Bpf);
     let _alone = turns::alone();
     let dir = Workdir::new()?;
     let mut burn = Fixture::start("burn", &["--seconds", "0.5"])?;
@@ -132,9 +123,7 @@ fn a_process_that_ended_before_its_samples_were_read_has_its_names() -> Result<(
 
 #[test]
 fn children_that_run_already_are_captured_with_their_process() -> Result<()> {
-    if !kernel::privileged("children_that_run_already_are_captured_with_their_process") {
-        return Ok(());
-    }
+    needs!(Bpf);
     let _alone = turns::alone();
     let dir = Workdir::new()?;
     // A child of this test.
@@ -152,9 +141,7 @@ fn children_that_run_already_are_captured_with_their_process() -> Result<()> {
 
 #[test]
 fn the_agent_is_no_part_of_its_own_capture() -> Result<()> {
-    if !kernel::privileged("the_agent_is_no_part_of_its_own_capture") {
-        return Ok(());
-    }
+    needs!(Bpf);
     let _alone = turns::alone();
     let dir = Workdir::new()?;
     let quell = dir.spawn([&["record", "-a", "-d", "1"][..], &FLAGS].concat())?;
@@ -168,18 +155,12 @@ fn the_agent_is_no_part_of_its_own_capture() -> Result<()> {
 
 #[test]
 fn of_those_that_sleep_throughout_only_those_of_the_cpus_asked_for_are_captured() -> Result<()> {
-    const TEST: &str = "of_those_that_sleep_throughout_only_those_of_the_cpus_asked_for_are_captured";
-    if !kernel::privileged(TEST) {
-        return Ok(());
-    }
+    needs!(Bpf);
     let _alone = turns::alone();
     let dir = Workdir::new()?;
     let mut threads = Vec::new();
     for cpu in [0, 1] {
-        let Some(thread) = Sleeper::start(cpu)? else {
-            kernel::skipped(TEST, "needs CPUs 0 and 1");
-            return Ok(());
-        };
+        let Some(thread) = Sleeper::start(cpu)? else { skip!("CPUs 0 and 1") };
         threads.push(thread);
     }
     for (cpu, asked) in [(0, "0"), (1, "1")] {
@@ -239,9 +220,7 @@ impl Drop for Sleeper {
 
 #[test]
 fn a_command_that_cannot_be_captured_is_not_run() -> Result<()> {
-    if !kernel::privileged("a_command_that_cannot_be_captured_is_not_run") {
-        return Ok(());
-    }
+    needs!(Bpf);
     let _alone = turns::alone();
     let dir = Workdir::new()?;
     // Found out only after the command's process was made.
@@ -252,9 +231,7 @@ fn a_command_that_cannot_be_captured_is_not_run() -> Result<()> {
 
 #[test]
 fn a_process_is_captured_whatever_it_is_called() -> Result<()> {
-    if !kernel::privileged("a_process_is_captured_whatever_it_is_called") {
-        return Ok(());
-    }
+    needs!(Bpf);
     let _alone = turns::alone();
     let dir = Workdir::new()?;
     for name in [r"aaaaaaaaaaaaaa\303", r"\377"] {

@@ -1,6 +1,5 @@
-//! The formats as their own readers see them. A test whose reader is not installed prints a line with SKIPPED.
+//! The formats as their own readers see them. A test whose reader is not installed is skipped.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -8,7 +7,8 @@ use quell::profile::{Selection, build};
 use quell::recording::Hashes;
 use quell::recording::example::Example;
 use quell::{recording, report};
-use quell_tests::small;
+use quell_tests::needs::Need;
+use quell_tests::{needs, small};
 use tempfile::TempDir;
 
 /// The committed recording, drawn into a file of a fresh directory.
@@ -22,34 +22,29 @@ fn draw(format: &str, file: &str) -> (TempDir, PathBuf) {
     (dir, path)
 }
 
-/// Whether `probe` succeeds; says so where it does not.
-fn installed(test: &str, probe: &mut Command) -> bool {
-    let installed = probe.output().is_ok_and(|output| output.status.success());
-    if !installed {
-        // Past the harness, which shows the output of failed tests only.
-        let _unseen = writeln!(std::io::stderr(), "SKIPPED {test}: {probe:?} does not succeed here");
-    }
-    installed
-}
+const GO_PPROF: Need = Need::Success("`go tool pprof`", &["go", "tool", "-n", "pprof"]);
+const DUCKDB: Need = Need::Success("DuckDB for Python (`pip install duckdb`)", &["python3", "-c", "import duckdb"]);
+/// `npm install -g speedscope`, and `NODE_PATH=$(npm root -g)` where node does not look there by itself.
+const SPEEDSCOPE: Need = Need::Success(
+    "speedscope (`npm install -g speedscope`)",
+    &["node", "-p", "require.resolve('speedscope/package.json')"],
+);
 
-/// Runs a tool that must succeed; `None` where `probe` shows that it is not installed.
-fn run(test: &str, probe: &mut Command, command: &mut Command) -> Option<Output> {
-    if !installed(test, probe) {
-        return None;
-    }
+/// Runs a tool that must succeed.
+fn run(command: &mut Command) -> Output {
     let output = command.output().expect("a tool that has just run");
     assert!(output.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&output.stderr));
-    Some(output)
+    output
 }
 
 fn text(output: Output) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-fn go_pprof(path: &Path, options: &[&str]) -> Option<String> {
+fn go_pprof(path: &Path, options: &[&str]) -> String {
     let mut command = Command::new("go");
     command.args(["tool", "pprof"]).args(options).arg(path);
-    run("go tool pprof", Command::new("go").args(["tool", "-n", "pprof"]), &mut command).map(text)
+    text(run(&mut command))
 }
 
 /// The cumulative time of a function in what `pprof -top` prints.
@@ -60,29 +55,26 @@ fn cumulative<'a>(top: &'a str, function: &str) -> &'a str {
 
 #[test]
 fn go_pprof_reads_both_times_the_threads_and_the_losses() {
+    needs!(GO_PPROF);
     let (_dir, path) = draw("pprof", "small.pb.gz");
-    let Some(cpu) = go_pprof(&path, &["-top"]) else { return };
+    let cpu = go_pprof(&path, &["-top"]);
     assert!(cpu.contains("Type: cpu") && cpu.contains("Total samples = 50.51ms"), "{cpu}");
     assert_eq!(cumulative(&cpu, " web::serve::<[u8; 64]>"), "30.30ms");
-    let off_cpu = go_pprof(&path, &["-top", "-sample_index=offcpu"]).expect("it has just run");
+    let off_cpu = go_pprof(&path, &["-top", "-sample_index=offcpu"]);
     assert_eq!(cumulative(&off_cpu, " futex_wait_queue"), "34.60ms");
     assert_eq!(cumulative(&off_cpu, " ep_poll"), "108ms");
-    let waits =
-        go_pprof(&path, &["-top", "-sample_index=offcpu", "-tagfocus=metric=offcpu.io-wait"]).expect("it has just run");
+    let waits = go_pprof(&path, &["-top", "-sample_index=offcpu", "-tagfocus=metric=offcpu.io-wait"]);
     assert_eq!(cumulative(&waits, " database"), "4ms");
-    let comments = go_pprof(&path, &["-comments"]).expect("it has just run");
+    let comments = go_pprof(&path, &["-comments"]);
     assert!(comments.contains("samples lost, ring full: 3"), "{comments}");
 }
 
 /// speedscope is a page: its own release, from npm, loads the file in a browser and lists the profiles that it found.
-/// `npm install -g speedscope`, and `NODE_PATH=$(npm root -g)` where node does not look there by itself.
 #[test]
 fn speedscope_imports_both_profiles() {
+    needs!(Program("chromium"), SPEEDSCOPE);
     let mut node = Command::new("node");
     node.args(["-p", "require.resolve('speedscope/package.json')"]);
-    if !installed("speedscope", Command::new("chromium").arg("--version")) || !installed("speedscope", &mut node) {
-        return;
-    }
     let package = PathBuf::from(text(node.output().expect("it has just run")).trim());
     let index = package.with_file_name("dist").join("release/index.html");
 
@@ -104,19 +96,20 @@ fn speedscope_imports_both_profiles() {
     }
 }
 
-/// Runs a query inside of a recording; `None` where DuckDB is not installed.
-fn duckdb(query: &str, recording: &Path) -> Option<String> {
+/// The rows of a query that runs inside of a recording.
+fn duckdb(query: &str, recording: &Path) -> String {
     let mut command = Command::new("python3");
     let script = "import duckdb, sys\nfor row in duckdb.sql(sys.argv[1]).fetchall(): print(*row)";
     command.args(["-c", script, query]).current_dir(recording);
-    run("DuckDB", Command::new("python3").args(["-c", "import duckdb"]), &mut command).map(text)
+    text(run(&mut command))
 }
 
 /// The tables say all that the folded stacks say, without quell.
 #[test]
 fn duckdb_folds_the_stacks_as_quell_does() {
+    needs!(DUCKDB);
     let query = std::fs::read_to_string(small::path().with_file_name("folded.sql")).expect("the query");
-    let Some(folded) = duckdb(&query, &small::path()) else { return };
+    let folded = duckdb(&query, &small::path());
     let (_dir, path) = draw("folded", "small.folded");
     assert_eq!(folded, std::fs::read_to_string(path).expect("the drawn file"));
     // Of a probe that quell does not have, with the same query.
@@ -129,12 +122,13 @@ fn duckdb_folds_the_stacks_as_quell_does() {
     let sink = report::by_name("folded").expect("a known format").sink;
     sink.write(&build(&example.recording, &Selection::default()), &mut drawn).expect("a drawn profile");
     let drawn = String::from_utf8(drawn).expect("text");
-    assert_eq!(duckdb(&query, &recording).expect("it has just run"), drawn);
+    assert_eq!(duckdb(&query, &recording), drawn);
 }
 
 /// The queries of the recording's documentation.
 #[test]
 fn duckdb_runs_the_queries_of_the_documentation() {
+    needs!(DUCKDB);
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/recording-format.md");
     let page = std::fs::read_to_string(page).expect("the page");
     let queries: Vec<String> = page
@@ -144,12 +138,10 @@ fn duckdb_runs_the_queries_of_the_documentation() {
         .collect();
     assert_eq!(queries.len(), 4);
     for query in queries {
-        let Some(rows) = duckdb(&query, &small::path()) else { return };
+        let rows = duckdb(&query, &small::path());
         assert!(!rows.is_empty(), "{query}");
     }
-    let Some(hashes) = duckdb("SELECT hex(hash) FROM 'stacks.parquet' ORDER BY stack_id", &small::path()) else {
-        return;
-    };
+    let hashes = duckdb("SELECT hex(hash) FROM 'stacks.parquet' ORDER BY stack_id", &small::path());
     let hashes: Vec<&str> = hashes.lines().collect();
     let computed: Vec<String> = (Hashes::of(&small::recording()).stacks.iter())
         .map(|hash| hash.iter().map(|byte| format!("{byte:02X}")).collect())
@@ -160,7 +152,8 @@ fn duckdb_runs_the_queries_of_the_documentation() {
 /// The query that the documentation of recordings begins with.
 #[test]
 fn duckdb_sums_time_by_thread_name_without_a_join() {
+    needs!(DUCKDB);
     let query = "SELECT comm, round(sum(value / probability))::BIGINT AS ns FROM 'samples.parquet' GROUP BY 1 ORDER BY ns DESC, comm";
-    let Some(rows) = duckdb(query, &small::path()) else { return };
+    let rows = duckdb(query, &small::path());
     assert_eq!(rows, "idle helper 100000000\nweb 80404000\ndatabase 14101000\n");
 }

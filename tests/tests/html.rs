@@ -1,6 +1,5 @@
 //! The HTML report in a real browser: what a reader sees is what the profile holds.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -10,6 +9,7 @@ use quell::recording::{Losses, Meta, ProbeCost, SampleIdx, Scope, Wake};
 use quell::report::Sink;
 use quell::report::html::Html;
 use quell::units::{Bytes, CpuId, Nanos};
+use quell_tests::{memory, needs};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -112,18 +112,13 @@ struct Browser {
 }
 
 impl Browser {
-    /// Writes the page; `None`, with a word on stderr, where there is no browser.
-    fn new(profile: &Profile) -> Option<Self> {
-        if Command::new("chromium").arg("--version").output().is_err() {
-            // Not `eprintln!`, which the test harness would swallow.
-            let _ = std::io::stderr().write_all(b"SKIPPED: chromium is not installed, so the page was not opened\n");
-            return None;
-        }
-        let dir = tempfile::tempdir().expect("a temporary folder");
+    /// Writes the page.
+    fn new(profile: &Profile) -> Self {
+        let dir = tempfile::tempdir_in(memory::directory()).expect("a temporary folder");
         let mut page = Vec::new();
         Html.write(profile, &mut page).expect("a vector takes all");
         std::fs::write(dir.path().join("page.html"), page).expect("a file in a fresh folder");
-        Some(Self { dir })
+        Self { dir }
     }
 
     /// Opens the page in the state that a fragment names.
@@ -173,7 +168,8 @@ impl Browser {
 
 #[test]
 fn the_page_shows_what_the_profile_holds() {
-    let Some(browser) = Browser::new(&profile()) else { return };
+    needs!(Program("chromium"));
+    let browser = Browser::new(&profile());
 
     let on = browser.open("");
     assert_eq!(on.text("capture"), "testhost Linux 6.18.0 x86_64 all threads 2023-11-14 22:13:20 UTC 4.00 s CPUs 0-1");
@@ -203,7 +199,8 @@ fn the_page_shows_what_the_profile_holds() {
 
 #[test]
 fn a_window_is_dragged_on_the_time_axis_moved_by_keys_and_cleared() {
-    let Some(browser) = Browser::new(&profile()) else { return };
+    needs!(Program("chromium"));
+    let browser = Browser::new(&profile());
     // The axis begins 128 pixels from the left.
     let drag = "const line = document.getElementById('timeline');
         const place = (part) => 128 + part * (line.clientWidth - 128);
@@ -225,7 +222,8 @@ fn a_window_is_dragged_on_the_time_axis_moved_by_keys_and_cleared() {
 
 #[test]
 fn a_frame_is_zoomed_by_click_or_keys_and_the_address_remembers_it() {
-    let Some(browser) = Browser::new(&profile()) else { return };
+    needs!(Program("chromium"));
+    let browser = Browser::new(&profile());
     let fragment = "document.getElementById('problems').dataset.address = location.hash;";
     // Rows are 18 pixels high: all, worker, main, handle, parse. What is widest stands left.
     let clicked =
@@ -247,7 +245,8 @@ fn a_frame_is_zoomed_by_click_or_keys_and_the_address_remembers_it() {
 
 #[test]
 fn choosing_a_thread_draws_only_that_thread() {
-    let Some(browser) = Browser::new(&profile()) else { return };
+    needs!(Program("chromium"));
+    let browser = Browser::new(&profile());
     let choose = "[...document.querySelectorAll('tbody button')].find((one) => one.textContent === 'relay').click();
         document.querySelector('[data-view=flame]').click();";
     let chosen = browser.open_and("view=threads", choose);
@@ -256,7 +255,8 @@ fn choosing_a_thread_draws_only_that_thread() {
 
 #[test]
 fn search_and_reverse_work_on_the_flame_graph() {
-    let Some(browser) = Browser::new(&profile()) else { return };
+    needs!(Program("chromium"));
+    let browser = Browser::new(&profile());
     assert_eq!(browser.open("search=^pa.se$").text("matched"), "66.7 % matched, 2.00 s");
     assert_eq!(browser.open("search=tcp_%5B").text("matched"), "0 % matched, 0 ns", "half an expression is text");
 
@@ -272,7 +272,8 @@ fn search_and_reverse_work_on_the_flame_graph() {
 
 #[test]
 fn a_function_stands_between_its_callers_and_callees_and_recursion_counts_once() {
-    let Some(browser) = Browser::new(&profile()) else { return };
+    needs!(Program("chromium"));
+    let browser = Browser::new(&profile());
     let shown = browser.open("view=functions&fn=handle@app");
     assert_eq!(shown.text("sandwich-sum"), "total 2.00 s, 66.7 %; self 0 ns");
     let side = shown.text("sandwich");
@@ -284,14 +285,16 @@ fn a_function_stands_between_its_callers_and_callees_and_recursion_counts_once()
 
 #[test]
 fn estimates_stand_beside_exact_totals() {
-    let Some(browser) = Browser::new(&profile()) else { return };
+    needs!(Program("chromium"));
+    let browser = Browser::new(&profile());
     let table = browser.open("view=threads").text("view");
     assert!(table.contains("worker 1 2.00 s 3.00 s ± 100 ms 3.00 s 1 250 ms 250 ms 40"), "{table}");
 }
 
 #[test]
 fn a_wake_chain_is_told_to_the_interrupt_and_blames_no_bystander() {
-    let Some(browser) = Browser::new(&profile()) else { return };
+    needs!(Program("chromium"));
+    let browser = Browser::new(&profile());
     for form in ["tree", "flame"] {
         let shown = browser.open(&format!("view=wakes&wakes={form}"));
         assert_eq!(
@@ -316,9 +319,10 @@ fn a_wake_chain_is_told_to_the_interrupt_and_blames_no_bystander() {
 
 #[test]
 fn a_page_of_a_part_of_the_capture_says_so() {
+    needs!(Program("chromium"));
     let mut profile = profile();
     profile.window = Window { since: Some(Nanos(SECOND)), until: Some(Nanos(3 * SECOND)) };
-    let Some(browser) = Browser::new(&profile) else { return };
+    let browser = Browser::new(&profile);
     let selection = browser.open("").text("selection");
     assert!(selection.contains("of the capture from 1.00 s to 3.00 s"), "{selection}");
     assert!(!selection.contains("whole"), "{selection}");
@@ -326,22 +330,24 @@ fn a_page_of_a_part_of_the_capture_says_so() {
 
 #[test]
 fn the_programs_of_one_probe_are_told_apart() {
+    needs!(Program("chromium"));
     let mut profile = profile();
     for (probe, event) in profile.meta.cost.probes.iter_mut().zip(["context switch", "wake-up"]) {
         probe.probe = "offcpu".to_owned();
         probe.mechanism = format!("tp_btf sched_switch, sched_waking: {event}");
     }
-    let Some(browser) = Browser::new(&profile) else { return };
+    let browser = Browser::new(&profile);
     let cost = browser.open("").text("cost");
     assert!(cost.contains("offcpu (context switch) 3 events") && cost.contains("offcpu (wake-up) 9 events"), "{cost}");
 }
 
 #[test]
 fn a_budget_that_was_missed_by_a_little_is_said_so() {
+    needs!(Program("chromium"));
     let mut profile = profile();
     // 60 ms of 4 s.
     profile.meta.cost.probes[0].nanos_per_event = Some(20e6);
-    let Some(browser) = Browser::new(&profile) else { return };
+    let browser = Browser::new(&profile);
     let page = browser.open("");
     let missed = "The probes' budget of 1.00 % was not kept: they cost 1.50 %.";
     assert!(page.text("cost").contains(missed), "{}", page.text("cost"));
@@ -351,11 +357,12 @@ fn a_budget_that_was_missed_by_a_little_is_said_so() {
 
 #[test]
 fn what_was_not_recorded_is_said() {
+    needs!(Program("chromium"));
     let mut profile = profile();
     profile.samples.clear();
     profile.meta.losses = Losses::default();
     profile.meta.remarks.clear();
-    let Some(browser) = Browser::new(&profile) else { return };
+    let browser = Browser::new(&profile);
     let off = browser.open("probe=offcpu");
     assert_eq!(off.text("view"), "No Off-CPU samples in this capture: the offcpu probe ran and took none.");
     assert_eq!(off.text("losses"), "Nothing lost.");
@@ -369,9 +376,10 @@ fn what_was_not_recorded_is_said() {
 /// A probe that no script knows: its tab, its metrics by their units, its lane, and its distributions.
 #[test]
 fn any_probe_has_its_tab_its_metrics_and_its_histograms() {
+    needs!(Program("chromium"));
     let mut example = recorded();
     example.add_locks();
-    let Some(browser) = Browser::new(&build(&example.recording, &Selection::default())) else { return };
+    let browser = Browser::new(&build(&example.recording, &Selection::default()));
 
     assert_eq!(browser.open("").text("probes"), "On-CPU Off-CPU Locks");
     let locks = browser.open("probe=test.locks");
@@ -397,6 +405,7 @@ fn any_probe_has_its_tab_its_metrics_and_its_histograms() {
 
 #[test]
 fn hostile_names_are_text_and_do_nothing() {
+    needs!(Program("chromium"));
     const HOSTILE: &str = "<img src=x onerror=\"document.title='owned'\">\u{202e}\u{1b}";
     const SHOWN: &str = "<img src=x onerror=\"document.title='owned'\">\\u202e\\u001b";
     let mut profile = profile();
@@ -405,7 +414,7 @@ fn hostile_names_are_text_and_do_nothing() {
     for frame in &mut profile.frames {
         (frame.name, frame.module) = (format!("{}{HOSTILE}", frame.name), HOSTILE.to_owned());
     }
-    let Some(browser) = Browser::new(&profile) else { return };
+    let browser = Browser::new(&profile);
     for view in ["functions", "threads", "wakes"] {
         let page = browser.open(&format!("view={view}"));
         assert!(page.text("capture").starts_with(SHOWN), "{}", page.text("capture"));

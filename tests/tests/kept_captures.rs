@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use quell::recording;
 use quell_tests::agent::{Ended, Workdir};
 use quell_tests::shared::{MALLORY, Shared};
-use quell_tests::{kernel, small};
+use quell_tests::{needs, small};
 
 /// A capture by root, in a directory of its own, during which the other user runs a script in the shared one.
 fn capture_while(shared: &Shared, cwd: &Workdir, outputs: &[PathBuf], script: &str) -> Result<Ended> {
@@ -55,16 +55,13 @@ fn has_summary(ended: &Ended) -> Result<()> {
 
 #[test]
 fn a_name_that_is_taken_during_a_capture_costs_the_name_alone() -> Result<()> {
-    const TEST: &str = "a_name_that_is_taken_during_a_capture_costs_the_name_alone";
-    if !kernel::privileged(TEST) {
-        return Ok(());
-    }
+    needs!(Root, Bpf);
     for (mode, script) in [
         (0o1777, "mkdir m.quell m.html"),
         (0o1777, ": > m.quell; mkfifo m.html"),
         (0o777, "mkdir m.quell; : > m.quell/x; ln -s /etc/passwd m.html"),
     ] {
-        let Some(shared) = Shared::new(TEST, mode)? else { return Ok(()) };
+        let shared = Shared::new(mode)?;
         let cwd = Workdir::new()?;
         let outputs = [shared.path("m.quell"), shared.path("m.html")];
         let ended = capture_while(&shared, &cwd, &outputs, script)?.expect_code(2)?;
@@ -81,14 +78,11 @@ fn a_name_that_is_taken_during_a_capture_costs_the_name_alone() -> Result<()> {
 
 #[test]
 fn a_directory_that_is_closed_or_removed_during_a_capture_does_not_cost_the_capture() -> Result<()> {
-    const TEST: &str = "a_directory_that_is_closed_or_removed_during_a_capture_does_not_cost_the_capture";
-    if !kernel::privileged(TEST) {
-        return Ok(());
-    }
+    needs!(Root, Bpf);
     for (script, outputs) in
         [("chmod 0755 d", &["d/m.html", "d/m.quell"][..]), ("rmdir d", &["d/m.quell"]), ("rmdir d", &["d/m.html"])]
     {
-        let Some(shared) = Shared::new(TEST, 0o1777)? else { return Ok(()) };
+        let shared = Shared::new(0o1777)?;
         shared.plant("mkdir -m 0777 d")?;
         let cwd = Workdir::new()?;
         let outputs: Vec<PathBuf> = outputs.iter().map(|name| shared.path(name)).collect();
@@ -96,7 +90,7 @@ fn a_directory_that_is_closed_or_removed_during_a_capture_does_not_cost_the_capt
         has_summary(&ended)?;
         recording::read(&kept(&ended, &cwd.path(""), "quell.", ".quell")?)?;
         // Where root works in the other user's directory itself, the recording is among the temporary files.
-        let Some(shared) = Shared::new(TEST, 0o1777)? else { return Ok(()) };
+        let shared = Shared::new(0o1777)?;
         shared.plant("mkdir -m 0777 d")?;
         let theirs = Workdir::new()?;
         chown(theirs.path(""), Some(MALLORY), Some(MALLORY))?;
@@ -116,8 +110,8 @@ fn a_directory_that_is_closed_or_removed_during_a_capture_does_not_cost_the_capt
 
 #[test]
 fn a_recording_that_others_have_moved_is_not_replaced() -> Result<()> {
-    const TEST: &str = "a_recording_that_others_have_moved_is_not_replaced";
-    let Some(shared) = Shared::new(TEST, 0o777)? else { return Ok(()) };
+    needs!(Root);
+    let shared = Shared::new(0o777)?;
     recording::write(&small::recording(), &shared.path("monday.quell"))?;
     shared.plant("mv monday.quell tuesday.quell")?;
     let ended = shared.dir.run(["record", "-a", "-d", "1", "-o", "tuesday.quell"])?.expect_code(2)?;
@@ -137,9 +131,9 @@ fn a_recording_that_others_have_moved_is_not_replaced() -> Result<()> {
 
 #[test]
 fn in_a_directory_of_another_user_a_recording_is_replaced_by_the_next_of_its_name_only() -> Result<()> {
-    const TEST: &str = "in_a_directory_of_another_user_a_recording_is_replaced_by_the_next_of_its_name_only";
+    needs!(Root);
     for mode in [0o755, 0o777] {
-        let Some(shared) = Shared::new(TEST, mode)? else { return Ok(()) };
+        let shared = Shared::new(mode)?;
         chown(shared.path(""), Some(MALLORY), Some(MALLORY))?;
         let write = |name: &str| recording::write(&small::recording(), &shared.path(name));
         write("x.quell")?;
@@ -156,8 +150,8 @@ fn in_a_directory_of_another_user_a_recording_is_replaced_by_the_next_of_its_nam
 
 #[test]
 fn a_path_that_others_have_redirected_leads_to_no_file_of_roots() -> Result<()> {
-    const TEST: &str = "a_path_that_others_have_redirected_leads_to_no_file_of_roots";
-    let Some(shared) = Shared::new(TEST, 0o777)? else { return Ok(()) };
+    needs!(Root);
+    let shared = Shared::new(0o777)?;
     let public = |path: PathBuf| -> Result<()> {
         fs::create_dir(&path)?;
         Ok(fs::set_permissions(&path, Permissions::from_mode(0o755))?)

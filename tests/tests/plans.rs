@@ -10,7 +10,7 @@ use quell::tune::profile::{SHIPPED, TuningProfile};
 use quell::tune::{self, Plan, Step, Target, Value, Variables};
 use quell::units::{CpuId, CpuSet};
 use quell_tests::fake_host::{FakeHost, amd_with_eight_dies, container, small_vm, two_socket_intel};
-use quell_tests::kernel;
+use quell_tests::skip;
 
 fn planned(host: &Host, name: &str) -> Plan {
     let profile = TuningProfile::load(name, Path::new("/nonexistent")).expect("a shipped profile");
@@ -186,9 +186,7 @@ fn in_a_container_that_may_change_nothing() {
             insta::assert_snapshot!(plans);
             assert_eq!(steps, 0, "what cannot be changed is not planned");
         }
-        Err(errno) => {
-            kernel::skipped("in_a_container_that_may_change_nothing", &format!("may not mount anything: {errno}"))
-        }
+        Err(errno) => skip!(&format!("permission to mount ({errno})")),
     }
 }
 

@@ -8,13 +8,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::{Pid, geteuid};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use quell::host::Root;
 use quell::tune::journal::{Phase, Store};
 use quell_tests::agent::{self, Ended, Running, Workdir};
 use quell_tests::fake_host::{FakeHost, small_vm};
-use quell_tests::{kernel, turns};
+use quell_tests::{background, needs, turns};
 
 /// `nobody` of most systems: any user that is not root will do.
 const MALLORY: u32 = 65_534;
@@ -28,18 +28,13 @@ struct Case {
 }
 
 impl Case {
-    /// `None`, said on stderr, where this test cannot be another user.
-    fn new(test: &str) -> Result<Option<Self>> {
-        if !geteuid().is_root() {
-            kernel::skipped(test, "needs root, to be another user too");
-            return Ok(None);
-        }
+    fn new() -> Result<Self> {
         let (dir, host) = (Workdir::new()?, small_vm());
         fs::set_permissions(host.path(), Permissions::from_mode(0o755))?;
         fs::set_permissions(dir.path(""), Permissions::from_mode(0o755))?;
         let setting = "[[set]]\nknob = \"memory.swappiness\"\nvalue = 9\nreason = \"a test\"\n";
         fs::write(dir.path("case.toml"), format!("summary = \"a test\"\n{setting}"))?;
-        Ok(Some(Self { dir, host }))
+        Ok(Self { dir, host })
     }
 
     fn root(&self) -> String {
@@ -84,21 +79,9 @@ impl Case {
     }
 }
 
-/// Ends what waits for a confirmation.
 impl Drop for Case {
     fn drop(&mut self) {
-        for entry in fs::read_dir(self.host.at("/run/quell")).into_iter().flatten().flatten() {
-            // Others are what a test has planted.
-            if !entry.file_name().to_string_lossy().starts_with("guard-") {
-                continue;
-            }
-            let pid = fs::read_to_string(entry.path()).ok().and_then(|pid| pid.trim().parse::<i32>().ok());
-            let Some(pid) = pid else { continue };
-            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            if words.split(|&byte| byte == 0).any(|word| word == b"guard") {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            }
-        }
+        background::end(&self.host);
     }
 }
 
@@ -120,9 +103,8 @@ impl Drop for Attack {
 
 #[test]
 fn everything_that_is_kept_is_for_its_owner_alone_whatever_the_umask() -> Result<()> {
-    let Some(case) = Case::new("everything_that_is_kept_is_for_its_owner_alone_whatever_the_umask")? else {
-        return Ok(());
-    };
+    needs!(Root);
+    let case = Case::new()?;
     let line = format!(
         "umask 0; exec '{}' tune --root '{}' apply ./case.toml --yes --confirm-within 1h",
         agent::binary()?.display(),
@@ -149,8 +131,8 @@ fn everything_that_is_kept_is_for_its_owner_alone_whatever_the_umask() -> Result
 
 #[test]
 fn what_nobody_confirms_is_undone_though_a_user_holds_every_lock_that_can_be_had() -> Result<()> {
-    const TEST: &str = "what_nobody_confirms_is_undone_though_a_user_holds_every_lock_that_can_be_had";
-    let Some(case) = Case::new(TEST)? else { return Ok(()) };
+    needs!(Root, Program("flock"));
+    let case = Case::new()?;
     // As an earlier version has left it.
     fs::create_dir_all(case.host.at("/run/quell"))?;
     fs::set_permissions(case.host.at("/run/quell"), Permissions::from_mode(0o755))?;
@@ -165,12 +147,7 @@ fn what_nobody_confirms_is_undone_though_a_user_holds_every_lock_that_can_be_had
     let held = case.dir.path("held");
     command.stderr(fs::File::create(&held)?);
     let attack = Attack::start(command)?;
-    let tried =
-        turns::until("the user holds the lock", || Ok((fs::read_to_string(&held)?.contains("held")).then_some(())));
-    if tried.is_err() {
-        kernel::skipped(TEST, "needs flock(1)");
-        return Ok(());
-    }
+    turns::until("the user holds the lock", || Ok(fs::read_to_string(&held)?.contains("held").then_some(())))?;
     let before = case.host.read(SWAPPINESS);
     case.apply(&["--confirm-within", "1s"])?.expect_code(0)?;
     turns::until("the guard undoes it", || Ok((case.phases()? == [Phase::Closed]).then_some(())))?;
@@ -181,10 +158,10 @@ fn what_nobody_confirms_is_undone_though_a_user_holds_every_lock_that_can_be_had
 
 #[test]
 fn a_directory_of_another_user_is_refused_by_name() -> Result<()> {
-    const TEST: &str = "a_directory_of_another_user_is_refused_by_name";
+    needs!(Root);
     for directory in ["/run/quell", "/var/lib/quell", "/var/lib/quell/tune"] {
         for mode in [0o700, 0o777] {
-            let Some(case) = Case::new(TEST)? else { return Ok(()) };
+            let case = Case::new()?;
             case.hand_over(directory, mode)?;
             let before = case.host.read(SWAPPINESS);
             let ended = case.apply(&[])?.expect_code(2)?;
@@ -200,11 +177,11 @@ fn a_directory_of_another_user_is_refused_by_name() -> Result<()> {
 
 #[test]
 fn what_another_user_has_planted_is_not_taken_for_quells_own() -> Result<()> {
-    const TEST: &str = "what_another_user_has_planted_is_not_taken_for_quells_own";
+    needs!(Root);
     for plant in
         ["mkfifo run/quell/tune.lock", "ln -s ../../victim run/quell/tune.lock", "echo 1 > run/quell/tune.lock"]
     {
-        let Some(case) = Case::new(TEST)? else { return Ok(()) };
+        let case = Case::new()?;
         case.host.put("/victim", "as it was");
         fs::create_dir_all(case.host.at("/run/quell"))?;
         fs::set_permissions(case.host.at("/run/quell"), Permissions::from_mode(0o777))?;
@@ -222,7 +199,8 @@ fn what_another_user_has_planted_is_not_taken_for_quells_own() -> Result<()> {
 
 #[test]
 fn who_is_not_root_is_told_that_it_takes_root() -> Result<()> {
-    let Some(case) = Case::new("who_is_not_root_is_told_that_it_takes_root")? else { return Ok(()) };
+    needs!(Root);
+    let case = Case::new()?;
     case.apply(&[])?.expect_code(0)?;
     // The build may lie where nobody else may look.
     let binary = case.dir.path("quell");
@@ -248,7 +226,8 @@ fn who_is_not_root_is_told_that_it_takes_root() -> Result<()> {
 /// The third attack: a tree that is not the host, with links into the one that is.
 #[test]
 fn applying_to_a_tree_writes_nothing_outside_of_it() -> Result<()> {
-    let Some(case) = Case::new("applying_to_a_tree_writes_nothing_outside_of_it")? else { return Ok(()) };
+    needs!(Root);
+    let case = Case::new()?;
     let outside = Workdir::new()?;
     fs::write(outside.path("value"), "60\n")?;
     fs::create_dir(outside.path("vm"))?;
@@ -261,7 +240,7 @@ fn applying_to_a_tree_writes_nothing_outside_of_it() -> Result<()> {
         ("/var", outside.path("")),
     ];
     for (link, target) in links {
-        let Some(case) = Case::new("applying_to_a_tree_writes_nothing_outside_of_it")? else { return Ok(()) };
+        let case = Case::new()?;
         let place = case.host.at(link);
         match fs::symlink_metadata(&place) {
             Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(&place)?,
@@ -283,7 +262,8 @@ fn applying_to_a_tree_writes_nothing_outside_of_it() -> Result<()> {
 
 #[test]
 fn a_trees_own_profiles_are_read_inside_of_it() -> Result<()> {
-    let Some(case) = Case::new("a_trees_own_profiles_are_read_inside_of_it")? else { return Ok(()) };
+    needs!(Root);
+    let case = Case::new()?;
     let secret = case.dir.path("secret.toml");
     fs::write(&secret, "root:$6$secret\n")?;
     fs::create_dir_all(case.host.at("/etc/quell/profiles"))?;

@@ -11,18 +11,18 @@ use nix::sys::signal::Signal;
 use quell::child::Role;
 use quell::privileges;
 use quell_tests::agent::{Running, Workdir};
-use quell_tests::unprivileged::{SUGGESTED, USER, Unprivileged};
-use quell_tests::{kernel, turns};
+use quell_tests::needs::Need;
+use quell_tests::unprivileged::{self, SUGGESTED, USER, Unprivileged};
+use quell_tests::{needs, turns};
 
 const SECRET: &str = "root-keeps-this-5a1e";
 
-/// A user with a quell that has the suggested file capabilities; says that `test` is skipped where there can be none.
-fn user(test: &str) -> Result<Option<Unprivileged>> {
-    let user = Unprivileged::new(SUGGESTED)?;
-    if user.is_none() {
-        kernel::skipped(test, "needs root, and file capabilities that have an effect");
-    }
-    Ok(user)
+const FILE_CAPABILITIES: Need =
+    Need::Other("root, and file capabilities that have an effect", unprivileged::is_possible);
+
+/// A user with a quell that has the suggested file capabilities.
+fn user() -> Result<Unprivileged> {
+    Unprivileged::new(SUGGESTED)
 }
 
 /// A file that only root may read, each of whose lines is the secret.
@@ -123,7 +123,8 @@ fn secrets(user: &Unprivileged) -> Result<Vec<PathBuf>> {
 
 #[test]
 fn no_verb_on_a_tree_reads_more_than_its_caller_may() -> Result<()> {
-    let Some(user) = user("no_verb_on_a_tree_reads_more_than_its_caller_may")? else { return Ok(()) };
+    needs!(FILE_CAPABILITIES);
+    let user = user()?;
     let tree = tree(&user)?;
     let (mine, root) = (user.home().join("mine.toml"), tree.display().to_string());
     fs::write(&mine, PROFILE)?;
@@ -161,7 +162,8 @@ fn no_verb_on_a_tree_reads_more_than_its_caller_may() -> Result<()> {
 
 #[test]
 fn no_verb_on_files_reads_more_than_its_caller_may() -> Result<()> {
-    let Some(user) = user("no_verb_on_files_reads_more_than_its_caller_may")? else { return Ok(()) };
+    needs!(FILE_CAPABILITIES);
+    let user = user()?;
     let profile = user.home().join("mine.toml");
     fs::write(&profile, PROFILE)?;
     let mine = profile.display().to_string();
@@ -196,8 +198,8 @@ fn no_verb_on_files_reads_more_than_its_caller_may() -> Result<()> {
 
 #[test]
 fn a_recording_whose_parts_are_links_shows_nothing_of_their_targets() -> Result<()> {
-    let test = "a_recording_whose_parts_are_links_shows_nothing_of_their_targets";
-    let Some(user) = user(test)? else { return Ok(()) };
+    needs!(FILE_CAPABILITIES);
+    let user = user()?;
     let secret = secret(&user)?;
     let recording = user.home().join("x.quell");
     fs::create_dir(&recording)?;
@@ -220,7 +222,8 @@ fn a_recording_whose_parts_are_links_shows_nothing_of_their_targets() -> Result<
 
 #[test]
 fn whether_a_file_of_roots_exists_is_not_told_either() -> Result<()> {
-    let Some(user) = user("whether_a_file_of_roots_exists_is_not_told_either")? else { return Ok(()) };
+    needs!(FILE_CAPABILITIES);
+    let user = user()?;
     let secret = secret(&user)?;
     let absent = user.roots()?.join("absent");
     for arguments in [
@@ -254,11 +257,8 @@ const EMPTY: [(&str, u64); 4] = [("Inh", 0), ("Prm", 0), ("Eff", 0), ("Amb", 0)]
 
 #[test]
 fn a_command_has_none_of_the_files_capabilities() -> Result<()> {
-    const TEST: &str = "a_command_has_none_of_the_files_capabilities";
-    let Some(user) = user(TEST)? else { return Ok(()) };
-    if !kernel::privileged(TEST) {
-        return Ok(());
-    }
+    needs!(FILE_CAPABILITIES, Bpf);
+    let user = user()?;
     // A recording rather than a page: so short a command may have no sample to draw.
     let ended = Running::spawn(user.command().args(["record", "-o", "x.quell", "--", "cat", "/proc/self/status"]))?
         .wait()?
@@ -286,11 +286,7 @@ fn a_command_has_none_of_the_files_capabilities() -> Result<()> {
 
 #[test]
 fn a_command_of_roots_is_as_if_root_had_started_it() -> Result<()> {
-    const TEST: &str = "a_command_of_roots_is_as_if_root_had_started_it";
-    if !nix::unistd::geteuid().is_root() || !kernel::privileged(TEST) {
-        kernel::skipped(TEST, "needs root");
-        return Ok(());
-    }
+    needs!(Root, Bpf);
     let dir = Workdir::new()?;
     let own = fs::read_to_string("/proc/self/status")?;
     for verb in [&["record", "-o", "x.quell"][..], &["run"]] {
@@ -343,10 +339,7 @@ fn holds_at_most(capture: &Running, own: u64) -> Result<()> {
 
 #[test]
 fn a_capture_holds_what_it_needs_and_nothing_else() -> Result<()> {
-    const TEST: &str = "a_capture_holds_what_it_needs_and_nothing_else";
-    if !kernel::privileged(TEST) {
-        return Ok(());
-    }
+    needs!(Bpf);
     let _alone = turns::alone();
     let dir = Workdir::new()?;
     // Long enough for the first measurement of the programs.
@@ -362,11 +355,7 @@ fn a_capture_holds_what_it_needs_and_nothing_else() -> Result<()> {
 
 #[test]
 fn root_still_writes_into_the_directories_of_others() -> Result<()> {
-    const TEST: &str = "root_still_writes_into_the_directories_of_others";
-    if !nix::unistd::geteuid().is_root() || !kernel::privileged(TEST) {
-        kernel::skipped(TEST, "needs root");
-        return Ok(());
-    }
+    needs!(Root, Bpf);
     let _alone = turns::alone();
     let dir = Workdir::new()?;
     let home = dir.path("home");
@@ -387,8 +376,8 @@ fn root_still_writes_into_the_directories_of_others() -> Result<()> {
 
 #[test]
 fn a_quell_that_is_set_user_id_does_not_run() -> Result<()> {
-    const TEST: &str = "a_quell_that_is_set_user_id_does_not_run";
-    let Some(user) = user(TEST)? else { return Ok(()) };
+    needs!(FILE_CAPABILITIES);
+    let user = user()?;
     for mode in [0o4755, 0o2755] {
         let copy = user.home().join("quell");
         fs::copy(quell_tests::agent::binary()?, &copy)?;
@@ -403,12 +392,9 @@ fn a_quell_that_is_set_user_id_does_not_run() -> Result<()> {
 
 #[test]
 fn a_child_started_by_hand_does_nothing() -> Result<()> {
-    const TEST: &str = "a_child_started_by_hand_does_nothing";
+    needs!(FILE_CAPABILITIES);
     // Of all, the one that a user could put to use.
-    let Some(user) = Unprivileged::new(SYS_PTRACE)? else {
-        kernel::skipped(TEST, "needs root, and file capabilities that have an effect");
-        return Ok(());
-    };
+    let user = Unprivileged::new(SYS_PTRACE)?;
     let output = user.command().args(["__child", "readers"]).output()?;
     assert_eq!(output.status.code(), Some(2));
     // With no_new_privs the file's capabilities are not given: it runs, and cannot do what it is for.

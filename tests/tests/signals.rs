@@ -6,13 +6,11 @@ use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 use quell_tests::agent::Workdir;
 use quell_tests::recorded::Recorded;
-use quell_tests::{kernel, turns};
+use quell_tests::{kernel, needs, turns};
 
 #[test]
 fn a_signal_ends_a_capture_early_and_it_is_written() -> Result<()> {
-    if !kernel::privileged("a_signal_ends_a_capture_early_and_it_is_written") {
-        return Ok(());
-    }
+    needs!(Bpf);
     let _alone = turns::alone();
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let dir = Workdir::new()?;
@@ -31,9 +29,7 @@ fn a_signal_ends_a_capture_early_and_it_is_written() -> Result<()> {
 /// timeout(1) signals the process, and then its group; a service manager may ask again.
 #[test]
 fn a_capture_that_is_asked_to_end_again_and_again_is_written() -> Result<()> {
-    if !kernel::privileged("a_capture_that_is_asked_to_end_again_and_again_is_written") {
-        return Ok(());
-    }
+    needs!(Bpf);
     let _alone = turns::alone();
     let dir = Workdir::new()?;
     let quell = dir.spawn(["record", "-a", "-d", "1h", "-o", "x.quell"])?;
@@ -49,11 +45,20 @@ fn a_capture_that_is_asked_to_end_again_and_again_is_written() -> Result<()> {
 }
 
 #[test]
+fn a_kill_leaves_a_whole_recording_or_none_and_no_program() -> Result<()> {
+    needs!(Bpf);
+    kill_at_moments(4)
+}
+
+#[test]
+#[ignore = "long: cargo xtask test --all"]
 fn a_kill_at_any_moment_leaves_a_whole_recording_or_none_and_no_program() -> Result<()> {
-    const MOMENTS: u32 = 14;
-    if !kernel::privileged("a_kill_at_any_moment_leaves_a_whole_recording_or_none_and_no_program") {
-        return Ok(());
-    }
+    needs!(Bpf);
+    kill_at_moments(40)
+}
+
+/// Kills captures at moments spread over their whole run, and looks at what they leave.
+fn kill_at_moments(moments: u32) -> Result<()> {
     let _alone = turns::alone();
     let dir = Workdir::new()?;
     let record = |name: &'static str| ["record", "-a", "-d", "0.2", "-o", name];
@@ -61,13 +66,13 @@ fn a_kill_at_any_moment_leaves_a_whole_recording_or_none_and_no_program() -> Res
     dir.run(record("old.quell"))?.expect_code(0)?;
     let whole = begin.elapsed();
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
-    for moment in 0..MOMENTS {
+    for moment in 0..moments {
         for name in ["old.quell", "new.quell"] {
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
             // Spread over the whole run, and a little beyond: what is tested is the moment, nothing waits for it.
-            let part = (f64::from(moment) + random as f64 / u64::MAX as f64) / f64::from(MOMENTS - 1);
+            let part = (f64::from(moment) + random as f64 / u64::MAX as f64) / f64::from(moments - 1);
             let quell = dir.spawn(record(name))?;
             std::thread::sleep(Duration::from_secs_f64(whole.as_secs_f64() * part));
             quell.signal(Signal::SIGKILL)?;

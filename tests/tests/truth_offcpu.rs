@@ -8,7 +8,7 @@ use quell::recording::example::CPU;
 use quell_tests::agent::{Ended, Workdir};
 use quell_tests::fixture::{Blocked, BlockedPath, Fixture};
 use quell_tests::recorded::Recorded;
-use quell_tests::{kernel, turns};
+use quell_tests::{needs, turns};
 
 /// What two clocks of one wait may differ by, in nanoseconds, beside any chance: 2 % of it, and what lies between the
 /// moment that the scheduler charges a thread from and the tracepoint of its switch. That was seen to be 5 to 7 us
@@ -73,10 +73,9 @@ fn compare_totals(recorded: &Recorded, blocked: &Blocked) {
 }
 
 #[test]
+#[ignore = "long: cargo xtask test --all"]
 fn with_every_event_each_path_has_the_time_that_it_took() -> Result<()> {
-    if !kernel::privileged("with_every_event_each_path_has_the_time_that_it_took") {
-        return Ok(());
-    }
+    needs!(Bpf);
     let _alone = turns::alone();
     let (recorded, blocked, ended) = capture(&Workdir::new()?, "3", &["--every-event"])?;
     for blocked in &blocked {
@@ -130,11 +129,10 @@ impl Drawn {
 }
 
 #[test]
+#[ignore = "long: cargo xtask test --all"]
 fn sampled_each_path_is_within_its_own_error() -> Result<()> {
     const RUNS: usize = 20;
-    if !kernel::privileged("sampled_each_path_is_within_its_own_error") {
-        return Ok(());
-    }
+    needs!(Bpf);
     let _alone = turns::alone();
     let dir = Workdir::new()?;
     let mut misses: BTreeMap<(usize, String), Vec<String>> = BTreeMap::new();

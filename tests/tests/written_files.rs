@@ -11,8 +11,9 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use quell::recording;
 use quell_tests::agent::{self, Ended, Running, Workdir};
+use quell_tests::needs::STRACE;
 use quell_tests::shared::{MALLORY, Shared};
-use quell_tests::{kernel, small};
+use quell_tests::{needs, small};
 
 fn mode(path: &Path) -> Result<u32> {
     Ok(fs::symlink_metadata(path).with_context(|| path.display().to_string())?.mode() & 0o7777)
@@ -36,9 +37,9 @@ impl Drop for Attack {
 
 #[test]
 fn a_file_that_another_user_has_made_is_refused_before_the_capture() -> Result<()> {
-    const TEST: &str = "a_file_that_another_user_has_made_is_refused_before_the_capture";
+    needs!(Root);
     for sticky in [0o1777, 0o777] {
-        let Some(shared) = Shared::new(TEST, sticky)? else { return Ok(()) };
+        let shared = Shared::new(sticky)?;
         // The first attack of all: a page with set-id bits, which root's would have kept.
         shared.plant("echo old > quell.html; chmod 4777 quell.html")?;
         let ended = shared.dir.run(["record", "-a", "-d", "1"])?.expect_code(2)?;
@@ -60,9 +61,9 @@ fn a_file_that_another_user_has_made_is_refused_before_the_capture() -> Result<(
 
 #[test]
 fn links_of_another_user_are_refused_wherever_they_stand() -> Result<()> {
-    const TEST: &str = "links_of_another_user_are_refused_wherever_they_stand";
+    needs!(Root);
     for sticky in [0o1777, 0o777] {
-        let Some(shared) = Shared::new(TEST, sticky)? else { return Ok(()) };
+        let shared = Shared::new(sticky)?;
         let private = Workdir::new()?;
         let victim = private.path("victim");
         fs::write(&victim, "as it was")?;
@@ -91,7 +92,8 @@ fn links_of_another_user_are_refused_wherever_they_stand() -> Result<()> {
 
 #[test]
 fn a_fifo_hangs_nothing() -> Result<()> {
-    let Some(shared) = Shared::new("a_fifo_hangs_nothing", 0o1777)? else { return Ok(()) };
+    needs!(Root);
+    let shared = Shared::new(0o1777)?;
     shared.plant("mkfifo theirs.folded")?;
     shared.refuses("theirs.folded", &["is a FIFO of ", "uid 65534"])?;
     nix::unistd::mkfifo(&shared.path("own.folded"), nix::sys::stat::Mode::S_IRWXU)?;
@@ -101,9 +103,8 @@ fn a_fifo_hangs_nothing() -> Result<()> {
 
 #[test]
 fn sockets_and_directories_of_another_user_are_refused() -> Result<()> {
-    let Some(shared) = Shared::new("sockets_and_directories_of_another_user_are_refused", 0o1777)? else {
-        return Ok(());
-    };
+    needs!(Root);
+    let shared = Shared::new(0o1777)?;
     let socket = shared.path("x.folded");
     let _listener = std::os::unix::net::UnixListener::bind(&socket)?;
     chown(&socket, Some(MALLORY), Some(MALLORY))?;
@@ -161,6 +162,7 @@ fn a_hard_link_is_replaced_and_not_written_through() -> Result<()> {
 
 #[test]
 fn pipes_and_descriptors_of_the_callers_own_are_written() -> Result<()> {
+    needs!(Program("bash"));
     let dir = Workdir::new()?;
     let small = small::path().display().to_string();
     let expected = dir.run(["report", &small, "-o", "-", "--format", "folded"])?.expect_code(0)?.stdout;
@@ -183,11 +185,7 @@ fn pipes_and_descriptors_of_the_callers_own_are_written() -> Result<()> {
     ] {
         let mut command = Command::new(shell);
         command.args(["-c", script]).arg(agent::binary()?).arg(&small).current_dir(dir.path(""));
-        let Ok(running) = Running::spawn(&mut command) else {
-            kernel::skipped("pipes_and_descriptors_of_the_callers_own_are_written", &format!("needs {shell}"));
-            continue;
-        };
-        let ended = running.wait()?.expect_code(0)?;
+        let ended = Running::spawn(&mut command)?.wait()?.expect_code(0)?;
         let lines: Vec<&str> = ended.stdout.lines().filter(|line| !line.starts_with("written: ")).collect();
         assert_eq!(lines, expected.lines().collect::<Vec<_>>(), "{script}");
     }
@@ -204,10 +202,11 @@ fn pipes_and_descriptors_of_the_callers_own_are_written() -> Result<()> {
 
 #[test]
 fn the_null_device_is_written_by_everybody() -> Result<()> {
+    needs!(Root);
     let dir = Workdir::new()?;
     let small = small::path().display().to_string();
     dir.run(["report", &small, "-o", "/dev/null", "--format", "folded"])?.expect_code(0)?;
-    let Some(shared) = Shared::new("the_null_device_is_written_by_everybody", 0o777)? else { return Ok(()) };
+    let shared = Shared::new(0o777)?;
     // Where everybody may look: the build and the recording may lie where they may not.
     fs::copy(agent::binary()?, shared.path("quell"))?;
     recording::write(&small::recording(), &shared.path("x.quell"))?;
@@ -228,8 +227,19 @@ fn names(directory: &Path) -> Result<Vec<PathBuf>> {
 /// The second attack: whoever can write to the directory renames the unfinished recording and puts links in its place.
 #[test]
 fn an_unfinished_recording_that_is_exchanged_leads_nowhere() -> Result<()> {
-    const TEST: &str = "an_unfinished_recording_that_is_exchanged_leads_nowhere";
-    let Some(shared) = Shared::new(TEST, 0o777)? else { return Ok(()) };
+    needs!(Root);
+    exchange_unfinished_recordings(15)
+}
+
+#[test]
+#[ignore = "long: cargo xtask test --all"]
+fn many_unfinished_recordings_that_are_exchanged_lead_nowhere() -> Result<()> {
+    needs!(Root);
+    exchange_unfinished_recordings(60)
+}
+
+fn exchange_unfinished_recordings(recordings: u32) -> Result<()> {
+    let shared = Shared::new(0o777)?;
     let private = Workdir::new()?;
     let victim = private.path("victim");
     fs::write(&victim, "as it was")?;
@@ -252,7 +262,7 @@ fn an_unfinished_recording_that_is_exchanged_leads_nowhere() -> Result<()> {
     let sample = capture.samples[0];
     capture.samples.extend(std::iter::repeat_n(sample, 100_000));
     let (mut written, mut refused) = (0, 0);
-    for _ in 0..60 {
+    for _ in 0..recordings {
         match recording::write(&capture, &shared.path("x.quell")) {
             Ok(_) => written += 1,
             Err(_) => refused += 1,
@@ -265,16 +275,26 @@ fn an_unfinished_recording_that_is_exchanged_leads_nowhere() -> Result<()> {
             let _ = fs::remove_dir_all(shared.path("x.quell"));
         }
     }
-    assert_eq!(written + refused, 60);
+    assert_eq!(written + refused, recordings);
     Ok(())
 }
 
 /// The same with a page: its temporary name cannot be guessed, and what takes its place is not followed.
 #[test]
 fn an_unfinished_report_that_is_exchanged_leads_nowhere() -> Result<()> {
-    let Some(shared) = Shared::new("an_unfinished_report_that_is_exchanged_leads_nowhere", 0o777)? else {
-        return Ok(());
-    };
+    needs!(Root);
+    exchange_unfinished_reports(10)
+}
+
+#[test]
+#[ignore = "long: cargo xtask test --all"]
+fn many_unfinished_reports_that_are_exchanged_lead_nowhere() -> Result<()> {
+    needs!(Root);
+    exchange_unfinished_reports(60)
+}
+
+fn exchange_unfinished_reports(reports: u32) -> Result<()> {
+    let shared = Shared::new(0o777)?;
     let private = Workdir::new()?;
     let victim = private.path("victim");
     fs::write(&victim, "as it was")?;
@@ -284,7 +304,7 @@ fn an_unfinished_report_that_is_exchanged_leads_nowhere() -> Result<()> {
     );
     let _attack = Attack::start(shared.mallory(&script))?;
     quell_tests::turns::until("the attack begins", || Ok(shared.path("ready").exists().then_some(())))?;
-    for _ in 0..40 {
+    for _ in 0..reports {
         let ended = shared.report("x.folded")?;
         assert_eq!(fs::read_to_string(&victim)?, "as it was");
         // What takes its place may be the other user's, but then it is said.
@@ -302,21 +322,18 @@ fn an_unfinished_report_that_is_exchanged_leads_nowhere() -> Result<()> {
 /// Kernels before 5.6, and seccomp filters of container runtimes that do not know it.
 #[test]
 fn all_of_it_holds_where_openat2_is_refused() -> Result<()> {
-    const TEST: &str = "all_of_it_holds_where_openat2_is_refused";
-    let traced = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
-    if !traced.is_ok_and(|status| status.success()) {
-        kernel::skipped(TEST, "needs strace, and leave to trace");
-        return Ok(());
-    }
+    needs!(Root, STRACE);
     for errno in ["ENOSYS", "EPERM"] {
-        let Some(shared) = Shared::new(TEST, 0o1777)? else { return Ok(()) };
+        let shared = Shared::new(0o1777)?;
         let private = Workdir::new()?;
         fs::write(private.path("victim"), "as it was")?;
         let folder = private.path("").display().to_string();
         shared.plant(&format!("ln -s {folder}/victim link.folded; ln -s {folder} middle; echo > file.folded"))?;
         let quell = |words: &[&str]| -> Result<Ended> {
             let mut command = Command::new("strace");
-            command.args(["-qq", "-f", "-o", "/dev/null", "-e", &format!("inject=openat2:error={errno}")]);
+            let inject = format!("inject=openat2:error={errno}");
+            // Without a stop at any other system call: those are most of the time.
+            command.args(["-qq", "-f", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=openat2", "-e", &inject]);
             command.arg(agent::binary()?).args(words).current_dir(shared.path("")).stdin(Stdio::null());
             Running::spawn(&mut command)?.wait()
         };
@@ -370,10 +387,7 @@ fn a_limit_on_the_size_of_files_is_an_error_that_leaves_nothing_behind() -> Resu
 /// What quell does about that limit is not for the programs that it starts: they end of it as they always did.
 #[test]
 fn a_command_has_the_signals_that_its_caller_gave_quell() -> Result<()> {
-    const TEST: &str = "a_command_has_the_signals_that_its_caller_gave_quell";
-    if !kernel::privileged(TEST) {
-        return Ok(());
-    }
+    needs!(Bpf);
     let dir = Workdir::new()?;
     let ended =
         dir.run(["record", "-o", "/dev/null", "--format", "folded", "--", "grep", "SigIgn", "/proc/self/status"])?;

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "a command-line tool: its results go to stdout")]
 
 mod bench;
+mod dist;
 mod docs;
 mod ebpf;
 mod install;
@@ -14,6 +15,7 @@ mod manifest;
 #[allow(unreachable_pub, reason = "a file of the tests' library, included by its path")]
 #[path = "../../tests/src/support.rs"]
 mod support;
+mod test;
 mod toolchain;
 #[allow(unreachable_pub, reason = "a file of the tests' library, included by its path")]
 #[path = "../../tests/src/verdict.rs"]
@@ -40,8 +42,12 @@ enum Task {
     Ebpf(ebpf::Args),
     /// Measure quell beside its peers, in one run
     Bench(bench::Args),
+    /// Build quell to be distributed: stripped, with its debug information in a file beside it
+    Dist(dist::Args),
     /// Draw what the docs show of the kernels tested
     Docs(docs::Args),
+    /// Run the tests; with `--all` the long ones too, which `cargo test` skips
+    Test(test::Args),
     /// Run the kernel tests on real kernels, in QEMU
     Vm(vm::Args),
 }
@@ -50,7 +56,9 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().task {
         Task::Ebpf(args) => ebpf::run_task(&args),
         Task::Bench(args) => bench::run_task(&args),
+        Task::Dist(args) => dist::run_task(&args),
         Task::Docs(args) => docs::run_task(&args),
+        Task::Test(args) => test::run_task(&args),
         Task::Vm(args) => vm::run_task(&args),
     };
     match outcome {

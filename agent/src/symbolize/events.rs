@@ -215,10 +215,7 @@ mod tests {
         let mut events = match MappingEvents::open(&cpus) {
             Ok(events) => events,
             Err(error @ MappingEventsError::Failed { .. }) => panic!("{error}"),
-            Err(error) => {
-                eprintln!("SKIPPED: {error}");
-                return;
-            }
+            Err(error) => crate::skip!(&format!("perf events ({error})")),
         };
 
         let mut spawned = HashSet::new();

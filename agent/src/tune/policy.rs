@@ -350,7 +350,7 @@ mod tests {
                 match set(text) {
                     // As in a container, or with the thread kept to some CPUs (__sched_setscheduler).
                     Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EBUSY)) => {
-                        eprintln!("skipped: {text}: {error}");
+                        crate::skip!(&format!("permission to set the policy {text} ({error})"));
                     }
                     set => {
                         set.expect(text);

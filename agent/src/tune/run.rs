@@ -178,7 +178,7 @@ mod tests {
     const COMMAND: &str = "QUELL_TEST_COMMAND";
 
     #[test]
-    #[ignore = "it becomes another program: the tests below start it as one of their own"]
+    #[ignore = "helper: the tests below start it as another process, and it executes another program"]
     fn becomes_a_command() {
         let Ok(script) = env::var(COMMAND) else { return };
         let (gets, script) = script.split_once('|').expect("what it gets");

@@ -12,6 +12,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, anyhow};
 use libtest_mimic::{Arguments, Completion, Trial};
 use quell_tests::machine::Machine;
+use quell_tests::needs::Need;
 use quell_tests::verdict::{EVENTS, Event, REBOOTED, Verdict};
 use quell_tests::{capture, kernel};
 
@@ -105,8 +106,8 @@ fn attempt(test: &KernelTest) -> Result<Outcome> {
         if !machine::is_like(test.machine) || test.name.starts_with("machine::") {
             return skip(format!("needs the machine `{}`: cargo xtask vm -- {}", test.machine.name, test.name));
         }
-        if !kernel::may_load_programs() {
-            return skip("needs root, or CAP_BPF and CAP_PERFMON");
+        if let Some(what) = Need::Bpf.missing() {
+            return skip(format!("needs {what}"));
         }
     }
     let ended = panic::catch_unwind(AssertUnwindSafe(test.run)).unwrap_or_else(|_| Err(anyhow!("{}", last_panic())))?;

@@ -2,17 +2,17 @@
 
 use anyhow::Result;
 use quell_tests::fake_host::small_vm;
+use quell_tests::needs;
+use quell_tests::needs::STRACE;
 
-use crate::case::{Case, can_meddle};
+use crate::case::Case;
 
 const BOOST: &str = "/sys/devices/system/cpu/cpufreq/boost";
 const POLICY: &str = "/sys/devices/system/cpu/cpufreq/policy0";
 
 #[test]
 fn frequency_limits_that_a_kill_has_lost_are_recovered() -> Result<()> {
-    if !can_meddle("frequency_limits_that_a_kill_has_lost_are_recovered") {
-        return Ok(());
-    }
+    needs!(STRACE);
     let host = small_vm();
     let limit = format!("{POLICY}/scaling_max_freq");
     host.put(BOOST, "1\n");

@@ -11,8 +11,10 @@ use nix::unistd::Pid;
 use quell::host::Root;
 use quell::tune::journal::{Phase, Store};
 use quell_tests::agent::{self, Ended, Running, Workdir};
+use quell_tests::background;
+pub(crate) use quell_tests::background::runs;
 use quell_tests::fake_host::{FakeHost, small_vm};
-use quell_tests::{kernel, turns};
+use quell_tests::turns;
 
 /// The values of the case's profile, in the order of its steps.
 pub(crate) const FIRST: &str = "/proc/sys/vm/stat_interval";
@@ -128,21 +130,8 @@ pub(crate) const JOURNALS: &str = "/var/lib/quell/tune";
 /// What waits to be confirmed is guarded, and what is held is held, for longer than a test.
 impl Drop for Case {
     fn drop(&mut self) {
-        for entry in fs::read_dir(self.at("/run/quell")).into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let Some((verb @ ("guard" | "hold"), _)) = name.split_once('-') else { continue };
-            let pid = fs::read_to_string(entry.path()).ok().and_then(|pid| pid.trim().parse().ok());
-            if let Some(pid) = pid.filter(|pid| runs(*pid, verb)) {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            }
-        }
+        background::end(&self.host);
     }
-}
-
-/// Whether a process is at this work, and neither gone nor a zombie.
-pub(crate) fn runs(pid: i32, verb: &str) -> bool {
-    let words = fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
-    words.split(|&byte| byte == 0).any(|word| word == verb.as_bytes())
 }
 
 /// Lets go on what a strace has started and SIGSTOP stops, or is about to, until it has ended.
@@ -155,16 +144,6 @@ pub(crate) fn let_go(strace: &mut Child) -> Result<ExitStatus> {
         }
         Ok(strace.try_wait()?)
     })
-}
-
-/// Whether strace is here and may trace; else says that a test is skipped.
-pub(crate) fn can_meddle(test: &str) -> bool {
-    let traced = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
-    let can = traced.is_ok_and(|status| status.success());
-    if !can {
-        kernel::skipped(test, "needs strace, and leave to trace");
-    }
-    can
 }
 
 /// A line as a journal has it.

@@ -7,17 +7,17 @@ use quell::host::{Host, Root};
 use quell::tune::journal::{Phase, Store};
 use quell::tune::{BootTime, Unless, recover, rollback};
 use quell_tests::fake_host::small_vm;
+use quell_tests::needs;
+use quell_tests::needs::STRACE;
 
-use crate::case::{Case, can_meddle};
+use crate::case::Case;
 
 /// What changes files: killed before, at each of them.
 const CHANGES: &str = "write,fsync,fdatasync,ftruncate,mkdir,mkdirat,rename,renameat2,unlink";
 
 #[test]
 fn killed_at_any_change_an_apply_is_recovered_to_the_byte() -> Result<()> {
-    if !can_meddle("killed_at_any_change_an_apply_is_recovered_to_the_byte") {
-        return Ok(());
-    }
+    needs!(STRACE);
     let mut recovered = 0;
     for call in 1.. {
         let case = Case::new()?;
@@ -44,6 +44,7 @@ fn killed_at_any_change_an_apply_is_recovered_to_the_byte() -> Result<()> {
 }
 
 #[test]
+#[ignore = "long: cargo xtask test --all"]
 fn a_journal_cut_at_any_byte_still_puts_everything_back() -> Result<()> {
     let case = Case::new()?;
     case.quell(&case.apply())?.expect_code(0)?;
@@ -110,18 +111,16 @@ fn killed_at_any_change(verb: &str, prepared: impl Fn() -> Result<Case>) -> Resu
 }
 
 #[test]
+#[ignore = "long: cargo xtask test --all"]
 fn killed_at_any_change_a_rollback_is_finished_to_the_byte() -> Result<()> {
-    if !can_meddle("killed_at_any_change_a_rollback_is_finished_to_the_byte") {
-        return Ok(());
-    }
+    needs!(STRACE);
     killed_at_any_change("rollback", of_all_stages)
 }
 
 #[test]
+#[ignore = "long: cargo xtask test --all"]
 fn killed_at_any_change_a_recovery_is_finished_to_the_byte() -> Result<()> {
-    if !can_meddle("killed_at_any_change_a_recovery_is_finished_to_the_byte") {
-        return Ok(());
-    }
+    needs!(STRACE);
     killed_at_any_change("recover", || {
         let case = of_all_stages()?;
         // As if it had been killed before it was complete.

@@ -5,15 +5,14 @@ use std::process::Command;
 use anyhow::Result;
 use quell::tune::journal::Phase;
 use quell_tests::agent::{self, Running};
-use quell_tests::kernel;
+use quell_tests::needs::STRACE;
+use quell_tests::{needs, skip};
 
-use crate::case::{Case, JOURNALS, can_meddle};
+use crate::case::{Case, JOURNALS};
 
 #[test]
 fn a_write_that_fails_once_undoes_an_apply() -> Result<()> {
-    if !can_meddle("a_write_that_fails_once_undoes_an_apply") {
-        return Ok(());
-    }
+    needs!(STRACE);
     let mut reports = 0;
     for call in 1.. {
         let case = Case::new()?;
@@ -38,9 +37,7 @@ fn a_write_that_fails_once_undoes_an_apply() -> Result<()> {
 
 #[test]
 fn a_journal_that_fails_from_any_write_on_does_not_keep_an_apply_from_being_undone() -> Result<()> {
-    if !can_meddle("a_journal_that_fails_from_any_write_on_does_not_keep_an_apply_from_being_undone") {
-        return Ok(());
-    }
+    needs!(STRACE);
     let journal = format!("{JOURNALS}/0001.journal");
     for call in 1.. {
         let case = Case::new()?;
@@ -61,9 +58,7 @@ fn a_journal_that_fails_from_any_write_on_does_not_keep_an_apply_from_being_undo
 
 #[test]
 fn a_rollback_is_not_kept_from_it_by_a_journal_that_fails() -> Result<()> {
-    if !can_meddle("a_rollback_is_not_kept_from_it_by_a_journal_that_fails") {
-        return Ok(());
-    }
+    needs!(STRACE);
     let journal = format!("{JOURNALS}/0001.journal");
     for call in 1.. {
         let case = Case::new()?;
@@ -100,8 +95,7 @@ fn a_rollback_needs_no_journal_that_can_be_written() -> Result<()> {
     // All of it in one namespace, with mounts of its own.
     let ended = Running::spawn(Command::new("unshare").args(["--mount", "sh", "-c", &script]))?.wait()?;
     if ended.stderr.contains("unshare") || ended.code == Some(77) {
-        kernel::skipped("a_rollback_needs_no_journal_that_can_be_written", "needs leave to mount");
-        return Ok(());
+        skip!("permission to mount");
     }
     assert!(case.is_as_before(), "{ended:?}");
     let ended = ended.expect_code(1)?;

@@ -6,9 +6,11 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 use quell::tune::journal::Phase;
+use quell_tests::needs;
+use quell_tests::needs::STRACE;
 use quell_tests::{agent, turns};
 
-use crate::case::{Case, FIRST, SECOND, THIRD, amend, can_meddle, let_go};
+use crate::case::{Case, FIRST, SECOND, THIRD, amend, let_go};
 
 #[test]
 fn a_value_that_somebody_changed_since_is_left_unless_forced() -> Result<()> {
@@ -35,9 +37,7 @@ fn a_value_that_somebody_changed_since_is_left_unless_forced() -> Result<()> {
 
 #[test]
 fn what_is_set_after_an_undoing_was_killed_is_left() -> Result<()> {
-    if !can_meddle("what_is_set_after_an_undoing_was_killed_is_left") {
-        return Ok(());
-    }
+    needs!(STRACE);
     let case = Case::new()?;
     case.quell(&case.apply())?.expect_code(0)?;
     // In reverse: the last to be put back is the first that was set.
@@ -55,9 +55,7 @@ fn what_is_set_after_an_undoing_was_killed_is_left() -> Result<()> {
 
 #[test]
 fn what_is_set_after_an_apply_was_killed_is_left_and_the_step_that_was_cut_is_put_back() -> Result<()> {
-    if !can_meddle("what_is_set_after_an_apply_was_killed_is_left_and_the_step_that_was_cut_is_put_back") {
-        return Ok(());
-    }
+    needs!(STRACE);
     // Set before; and not yet its turn.
     for theirs in [FIRST, THIRD] {
         let case = Case::new()?;
@@ -141,9 +139,7 @@ fn what_is_left_is_named_with_what_it_was_before_the_first_step() -> Result<()> 
 
 #[test]
 fn what_a_step_that_was_cut_had_moved_is_nobody_elses() -> Result<()> {
-    if !can_meddle("what_a_step_that_was_cut_had_moved_is_nobody_elses") {
-        return Ok(());
-    }
+    needs!(STRACE);
     let case = Case::new()?;
     // One value under two names.
     fs::remove_file(case.at(SECOND))?;
@@ -180,9 +176,7 @@ fn a_value_that_was_set_under_its_other_name_is_nobody_elses() -> Result<()> {
 
 #[test]
 fn what_somebody_changes_while_an_apply_begins_is_told() -> Result<()> {
-    if !can_meddle("what_somebody_changes_while_an_apply_begins_is_told") {
-        return Ok(());
-    }
+    needs!(STRACE);
     let case = Case::new()?;
     let journal = case.journal(1);
     let mut command = Command::new("strace");

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 use quell::tune::journal::Phase;
 use quell_tests::agent::{self, Running};
-use quell_tests::kernel;
+use quell_tests::skip;
 
 use crate::case::Case;
 
@@ -16,11 +16,7 @@ fn what_was_applied_in_another_network_namespace_is_not_undone_in_this() -> Resu
     command.arg("--net").arg(agent::binary()?).args(case.words(&case.apply()));
     let ended = Running::spawn(&mut command)?.wait()?;
     if ended.stderr.contains("unshare") {
-        kernel::skipped(
-            "what_was_applied_in_another_network_namespace_is_not_undone_in_this",
-            "needs leave to unshare",
-        );
-        return Ok(());
+        skip!("permission to unshare namespaces");
     }
     ended.expect_code(0)?;
     let after = case.host.snapshot();

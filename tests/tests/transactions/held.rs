@@ -7,9 +7,11 @@ use anyhow::{Context as _, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use quell::tune::journal::Phase;
+use quell_tests::needs;
+use quell_tests::needs::STRACE;
 use quell_tests::{agent, turns};
 
-use crate::case::{Case, can_meddle, let_go, runs};
+use crate::case::{Case, let_go, runs};
 
 const HELD: &str = "[[set]]\nknob = \"cpu.dma_latency\"\nvalue = 10\nreason = \"a test\"\n";
 
@@ -75,9 +77,7 @@ fn a_holder_that_cannot_be_told_is_no_value_put_back() -> Result<()> {
 
 #[test]
 fn who_comes_too_late_to_hold_it_holds_nothing() -> Result<()> {
-    if !can_meddle("who_comes_too_late_to_hold_it_holds_nothing") {
-        return Ok(());
-    }
+    needs!(STRACE);
     let case = Case::with(HELD)?;
     case.quell(&case.apply())?.expect_code(0)?;
     let first = holder(&case)?;

@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
-use nix::unistd::geteuid;
 use quell_tests::agent::{Ended, Running};
-use quell_tests::kernel;
+use quell_tests::{needs, skip};
 
 use crate::case::{Case, runs};
 
@@ -48,11 +47,7 @@ fn a_limit_that_would_end_a_change_in_the_middle_is_raised() -> Result<()> {
 
 #[test]
 fn a_limit_that_may_not_be_raised_is_refused_before_anything_is_changed() -> Result<()> {
-    const TEST: &str = "a_limit_that_may_not_be_raised_is_refused_before_anything_is_changed";
-    if !geteuid().is_root() {
-        kernel::skipped(TEST, "needs root, to take a capability away");
-        return Ok(());
-    }
+    needs!(Root, Program("setpriv"));
     for (limit, name) in
         [("ulimit -f 1", "RLIMIT_FSIZE"), ("ulimit -t 5", "RLIMIT_CPU"), ("ulimit -n 12", "RLIMIT_NOFILE")]
     {
@@ -128,11 +123,10 @@ impl Drop for Delegated {
 
 #[test]
 fn who_owns_the_callers_cgroup_does_not_stop_what_guards_a_change() -> Result<()> {
-    const TEST: &str = "who_owns_the_callers_cgroup_does_not_stop_what_guards_a_change";
-    let groups = if geteuid().is_root() { Delegated::all() } else { Vec::new() };
+    needs!(Root);
+    let groups = Delegated::all();
     if groups.is_empty() {
-        kernel::skipped(TEST, "needs root, and a cgroup hierarchy that may be changed");
-        return Ok(());
+        skip!("a cgroup hierarchy that may be changed");
     }
     let case = Case::new()?;
     let enter: Vec<String> =
@@ -146,8 +140,7 @@ fn who_owns_the_callers_cgroup_does_not_stop_what_guards_a_change() -> Result<()
     for group in &groups {
         if !group.may_be_left()? {
             assert!(is_out || applied.stderr.contains("could not leave the cgroup"), "{own}{}", applied.stderr);
-            kernel::skipped(TEST, "the root of a hierarchy takes no processes here");
-            return Ok(());
+            skip!("cgroup hierarchies whose root takes processes");
         }
     }
     assert!(is_out, "{own}{}", applied.stderr);

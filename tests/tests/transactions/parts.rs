@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 use quell_tests::fake_host::two_socket_intel;
-use quell_tests::kernel;
+use quell_tests::needs::STRACE;
+use quell_tests::{needs, skip};
 
-use crate::case::{Case, can_meddle};
+use crate::case::Case;
 
 const STEERED: &str = "[[set]]\nknob = \"net.rps_cpus\"\non = \"eno1\"\nvalue = \"0-1\"\nreason = \"a test\"\n";
 
@@ -19,9 +20,7 @@ fn steered() -> Result<Case> {
 
 #[test]
 fn a_partition_that_could_not_be_taken_away_whole_is_no_edit_of_somebody() -> Result<()> {
-    if !can_meddle("a_partition_that_could_not_be_taken_away_whole_is_no_edit_of_somebody") {
-        return Ok(());
-    }
+    needs!(STRACE);
     let isolated = "[[set]]\nknob = \"isolation.partition\"\nvalue = \"2-3\"\nreason = \"a test\"\n";
     let case = Case::on(two_socket_intel(), isolated)?;
     case.quell(&case.apply())?.expect_code(0)?;
@@ -43,11 +42,7 @@ fn parts_that_took_their_value_do_not_make_the_others_somebodys() -> Result<()> 
     // A kernel that keeps what it has, whatever is written.
     let behind = match case.host.behind(&queue(1), move |_| tuned.clone()) {
         Ok(behind) => behind,
-        Err(errno) => {
-            let test = "parts_that_took_their_value_do_not_make_the_others_somebodys";
-            kernel::skipped(test, &format!("may not watch files: {errno}"));
-            return Ok(());
-        }
+        Err(errno) => skip!(&format!("permission to watch files ({errno})")),
     };
     let refused = case.quell(&["rollback"])?.expect_code(1)?;
     assert!(refused.stdout.contains("it was written without an error, and it is"), "{}", refused.stdout);
@@ -82,9 +77,7 @@ fn a_part_that_somebody_set_is_left_and_the_others_are_put_back() -> Result<()> 
 
 #[test]
 fn a_part_that_somebody_set_is_theirs_after_an_undoing_was_killed() -> Result<()> {
-    if !can_meddle("a_part_that_somebody_set_is_theirs_after_an_undoing_was_killed") {
-        return Ok(());
-    }
+    needs!(STRACE);
     let case = steered()?;
     case.quell(&case.apply())?.expect_code(0)?;
     case.host.put(&queue(1), "f0");

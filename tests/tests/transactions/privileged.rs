@@ -11,16 +11,20 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::Pid;
 use quell::host::{Host, Root};
 use quell::tune::journal::Store;
 use quell::tune::profile::TuningProfile;
 use quell::tune::{self, Terms, Unless};
 use quell_tests::agent::Workdir;
 use quell_tests::fake_host::{FakeHost, small_vm};
-use quell_tests::kernel;
+use quell_tests::needs;
+use quell_tests::needs::Need;
 
 const MALLORY: u32 = 65_534;
+
+const REAL_TIME: Need =
+    Need::Success("chrt(1), and permission to use real-time priorities", &["chrt", "-f", "1", "true"]);
 
 /// A shell of the other user, in a session of its own, with a name that nobody else has.
 struct Shell {
@@ -84,24 +88,11 @@ struct Case {
 }
 
 impl Case {
-    /// `None`, said on stderr, where this is not to be had here.
-    fn new(test: &str, name: &str) -> Result<Option<Self>> {
-        if !geteuid().is_root() {
-            kernel::skipped(test, "needs root, to be another user too");
-            return Ok(None);
-        }
-        let can = |program: &str, words: &[&str]| {
-            let status = Command::new(program).args(words).stdout(Stdio::null()).stderr(Stdio::null()).status();
-            status.is_ok_and(|status| status.success())
-        };
-        if !can("chrt", &["-f", "1", "true"]) || !can("setpriv", &["--version"]) {
-            kernel::skipped(test, "needs setpriv(1), chrt(1) and leave to use real-time priorities");
-            return Ok(None);
-        }
+    fn new(name: &str) -> Result<Self> {
         // A name has 15 bytes.
         let name = format!("{name}{}", std::process::id());
         let shell = Shell::start(&name)?;
-        Ok(Some(Self { dir: Workdir::new()?, state: small_vm(), name, shell }))
+        Ok(Self { dir: Workdir::new()?, state: small_vm(), name, shell })
     }
 
     fn store(&self) -> Result<Store> {
@@ -136,14 +127,14 @@ impl Case {
 
 #[test]
 fn what_a_process_has_lowered_by_itself_is_not_its_to_keep() -> Result<()> {
-    const TEST: &str = "what_a_process_has_lowered_by_itself_is_not_its_to_keep";
+    needs!(Root, Program("setpriv"), REAL_TIME);
     for (policy, granted, lower, kept) in [
         ("fifo:3", (0, 1), "chrt -f -p 2 $$; chrt -p $$ | tail -n 1", "priority: 2"),
         ("rr:3+reset-on-fork", (0, 2), "chrt -R -r -p 1 $$; chrt -p $$ | tail -n 1", "priority: 1"),
         ("other:-10", (-10, 0), "renice -n -9 -p $$ >/dev/null 2>&1; nice", "-9"),
         ("batch:-3", (-3, 3), "chrt -o -p 0 $$; nice", "-3"),
     ] {
-        let Some(mut case) = Case::new(TEST, "quell-l")? else { return Ok(()) };
+        let mut case = Case::new("quell-l")?;
         case.apply(policy)?;
         let pid = case.shell.pid().to_string();
         assert_eq!(scheduling(&pid)?, granted);
@@ -158,8 +149,8 @@ fn what_a_process_has_lowered_by_itself_is_not_its_to_keep() -> Result<()> {
 
 #[test]
 fn what_a_process_has_given_up_altogether_is_left_as_it_is() -> Result<()> {
-    const TEST: &str = "what_a_process_has_given_up_altogether_is_left_as_it_is";
-    let Some(mut case) = Case::new(TEST, "quell-g")? else { return Ok(()) };
+    needs!(Root, Program("setpriv"), REAL_TIME);
+    let mut case = Case::new("quell-g")?;
     case.apply("fifo:3")?;
     case.shell.run("chrt -o -p 0 $$; renice -n 5 -p $$ >/dev/null; echo done")?;
     let left = case.undo()?;
@@ -170,9 +161,9 @@ fn what_a_process_has_given_up_altogether_is_left_as_it_is() -> Result<()> {
 
 #[test]
 fn children_do_not_keep_what_they_have_inherited_wherever_their_parents_went() -> Result<()> {
-    const TEST: &str = "children_do_not_keep_what_they_have_inherited_wherever_their_parents_went";
+    needs!(Root, Program("setpriv"), REAL_TIME);
     for (policy, lower) in [("fifo:3", "chrt -f -p 1 $!"), ("other:-10", "renice -n -2 -p $! >/dev/null 2>&1")] {
-        let Some(mut case) = Case::new(TEST, "quell-c")? else { return Ok(()) };
+        let mut case = Case::new("quell-c")?;
         case.apply(policy)?;
         // A child that lowers what it has, a grandchild, and one whose parents have ended.
         let child = case.shell.run(&format!("sleep 600 >/dev/null & {lower}; echo $!"))?;
@@ -195,8 +186,8 @@ fn children_do_not_keep_what_they_have_inherited_wherever_their_parents_went() -
 
 #[test]
 fn a_process_that_has_what_it_may_take_by_itself_keeps_it() -> Result<()> {
-    const TEST: &str = "a_process_that_has_what_it_may_take_by_itself_keeps_it";
-    let Some(case) = Case::new(TEST, "quell-k")? else { return Ok(()) };
+    needs!(Root, Program("setpriv"), REAL_TIME);
+    let case = Case::new("quell-k")?;
     case.apply("fifo:3")?;
     // Of the same user, from elsewhere.
     let mut own = Command::new("setpriv");

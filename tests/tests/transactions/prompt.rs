@@ -6,26 +6,23 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, Result};
 use quell::host::Root;
 use quell::tune::Lock;
-use quell_tests::kernel;
+use quell_tests::needs;
 
 use crate::case::{Case, THIRD};
 
-/// An apply on a terminal of its own, which asks; `None` where there is no script(1).
-pub(crate) fn asked(case: &Case, test: &str) -> Result<Option<Child>> {
+/// An apply on a terminal of its own, which asks.
+pub(crate) fn asked(case: &Case) -> Result<Child> {
     let line = case.shell_line(&case.apply()[..2])?;
     let mut command = Command::new("script");
     command.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let Ok(mut child) = command.spawn() else {
-        kernel::skipped(test, "needs script(1)");
-        return Ok(None);
-    };
+    let mut child = command.spawn()?;
     let (mut seen, mut byte) = (Vec::new(), [0]);
     while !seen.ends_with(b"[y/N] ") {
         let read = child.stdout.as_mut().context("stdout")?.read(&mut byte)?;
         anyhow::ensure!(read == 1, "it ended: {}", String::from_utf8_lossy(&seen));
         seen.extend(byte);
     }
-    Ok(Some(child))
+    Ok(child)
 }
 
 /// How it ends, and what it says, once it is answered.
@@ -38,8 +35,9 @@ pub(crate) fn answer(mut child: Child, word: &str) -> Result<(Option<i32>, Strin
 
 #[test]
 fn nothing_is_locked_while_a_question_is_open() -> Result<()> {
+    needs!(Program("script"));
     let case = Case::new()?;
-    let Some(child) = asked(&case, "nothing_is_locked_while_a_question_is_open")? else { return Ok(()) };
+    let child = asked(&case)?;
     drop(Lock::take(&Root::at(case.host.path())?, "a test")?);
     let (code, text) = answer(child, "y\n")?;
     assert_eq!(code, Some(0), "{text}");
@@ -49,8 +47,9 @@ fn nothing_is_locked_while_a_question_is_open() -> Result<()> {
 
 #[test]
 fn what_was_not_agreed_to_is_not_done() -> Result<()> {
+    needs!(Program("script"));
     let case = Case::new()?;
-    let Some(child) = asked(&case, "what_was_not_agreed_to_is_not_done")? else { return Ok(()) };
+    let child = asked(&case)?;
     case.host.put(THIRD, "50");
     let (code, text) = answer(child, "y\n")?;
     assert_eq!(code, Some(2), "{text}");

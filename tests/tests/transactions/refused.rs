@@ -5,14 +5,14 @@ use std::fs;
 use anyhow::Result;
 use quell::tune::journal::Phase;
 use quell_tests::fake_host::two_socket_intel;
+use quell_tests::needs;
+use quell_tests::needs::STRACE;
 
-use crate::case::{Case, SECOND, THIRD, can_meddle};
+use crate::case::{Case, SECOND, THIRD};
 
 #[test]
 fn a_refused_step_is_as_before_or_undone_whatever_cannot_be_read() -> Result<()> {
-    if !can_meddle("a_refused_step_is_as_before_or_undone_whatever_cannot_be_read") {
-        return Ok(());
-    }
+    needs!(STRACE);
     let optional = "[[set]]\nknob = \"memory.swappiness\"\nvalue = 9\nreason = \"a test\"\noptional = true\n";
     let (mut refused, mut undone) = (0, 0);
     for upto in ["", "+"] {

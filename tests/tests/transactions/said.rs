@@ -7,8 +7,10 @@ use anyhow::{Context as _, Result};
 use quell::host::Root;
 use quell::tune::Lock;
 use quell_tests::fake_host::{small_vm, two_socket_intel};
+use quell_tests::needs;
+use quell_tests::needs::STRACE;
 
-use crate::case::{Case, THIRD, can_meddle};
+use crate::case::{Case, THIRD};
 
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -228,10 +230,7 @@ fn a_plan_shows_once_what_is_the_same_on_many() -> Result<()> {
 
 #[test]
 fn root_is_not_told_to_be_root() -> Result<()> {
-    const TEST: &str = "root_is_not_told_to_be_root";
-    if !can_meddle(TEST) {
-        return Ok(());
-    }
+    needs!(STRACE);
     let case = Case::new()?;
     let plan = case.meddled_at(&["plan", case.apply()[1]], "read:error=EPERM", &[THIRD])?.expect_code(0)?;
     let said = plan.stdout.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -2,14 +2,14 @@
 
 use anyhow::Result;
 use quell::tune::journal::Phase;
+use quell_tests::needs;
+use quell_tests::needs::STRACE;
 
-use crate::case::{Case, SECOND, can_meddle};
+use crate::case::{Case, SECOND};
 
 #[test]
 fn an_apply_that_is_stopped_is_undone_and_says_so() -> Result<()> {
-    if !can_meddle("an_apply_that_is_stopped_is_undone_and_says_so") {
-        return Ok(());
-    }
+    needs!(STRACE);
     for signal in ["INT", "TERM", "HUP", "QUIT"] {
         let case = Case::new()?;
         let ended = case.meddled_at(&case.apply(), &format!("write:signal={signal}:when=1"), &[SECOND])?;
@@ -23,9 +23,7 @@ fn an_apply_that_is_stopped_is_undone_and_says_so() -> Result<()> {
 
 #[test]
 fn a_rollback_goes_to_its_end() -> Result<()> {
-    if !can_meddle("a_rollback_goes_to_its_end") {
-        return Ok(());
-    }
+    needs!(STRACE);
     let case = Case::new()?;
     case.quell(&case.apply())?.expect_code(0)?;
     case.meddled_at(&["rollback"], "write:signal=INT:when=1", &[SECOND])?.expect_code(0)?;

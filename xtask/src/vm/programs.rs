@@ -11,6 +11,9 @@ use crate::output_of;
 
 /// The test target that guests run.
 const TARGET: &str = "kernels";
+/// A test target of the package `quell`, for which cargo builds the binary with the features that `cargo test` selects.
+/// `cargo build -p quell` selects others, and builds all dependencies a second time.
+const BESIDE_QUELL: &str = "cli";
 
 /// The programs, as paths that hold in the guest too.
 pub(super) struct Programs {
@@ -29,9 +32,8 @@ impl Programs {
     /// Builds them as `cargo test` does, so that after it there is nothing to build: optimized they were as slow in a
     /// guest, since most of their code is of dependencies, which are always optimized.
     pub(super) fn build(root: &Path) -> Result<Self> {
-        let tests = ["test", "--no-run", "--test", TARGET];
-        let quell = ["build", "--package=quell", "--bin=quell"];
-        Ok(Self { tests: build(root, &tests, TARGET)?, quell: build(root, &quell, "quell")? })
+        let built = build(root, &["test", "--no-run", "--test", TARGET, "--test", BESIDE_QUELL])?;
+        Ok(Self { tests: executable(&built, TARGET)?, quell: executable(&built, "quell")? })
     }
 
     /// The tests, in their order.
@@ -52,8 +54,8 @@ fn of((machine, name): (&str, &str)) -> Result<Test> {
     Ok(Test { name: name.to_owned(), machine: known.with_context(|| format!("{name} needs no known machine"))? })
 }
 
-/// Builds a target, and says where its executable is.
-fn build(root: &Path, arguments: &[&str], target: &str) -> Result<PathBuf> {
+/// Builds, and gives cargo's messages: lines of JSON.
+fn build(root: &Path, arguments: &[&str]) -> Result<Vec<u8>> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(arguments)
@@ -63,13 +65,20 @@ fn build(root: &Path, arguments: &[&str], target: &str) -> Result<PathBuf> {
         .output()
         .context("cannot run cargo")?;
     if !output.status.success() {
-        bail!("cargo cannot build {target}");
+        bail!("cargo cannot build the tests");
     }
+    Ok(output.stdout)
+}
+
+/// Where the executable of a target is, by cargo's messages.
+fn executable(messages: &[u8], target: &str) -> Result<PathBuf> {
     let executable = |line: &[u8]| {
         let message: serde_json::Value = serde_json::from_slice(line).ok()?;
-        let ours = message["target"]["name"] == target;
+        // Unit tests of a binary have its name.
+        let is_unit_test = message["target"]["kind"][0] == "bin" && message["profile"]["test"] == true;
+        let ours = message["target"]["name"] == target && !is_unit_test;
         ours.then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
     };
-    let found = output.stdout.split(|&byte| byte == b'\n').find_map(executable);
+    let found = messages.split(|&byte| byte == b'\n').find_map(executable);
     found.with_context(|| format!("cargo built {target}, but does not say where"))
 }

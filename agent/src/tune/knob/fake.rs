@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::{Knob, Reading};
 use crate::host::{Host, Root};
+use crate::needs;
 use crate::tune::{Target, Value};
 
 /// A host with four CPUs and a 6.12 kernel.
@@ -46,13 +47,14 @@ pub(super) fn put(folder: &Path, path: &str, text: &str) {
 }
 
 /// Does something while a file of a host is one of the running kernel that can be read and takes nothing, by a mount that only the
-/// thread sees that does it. `None`, said on stderr, where this process may not mount.
+/// thread sees that does it. `None` without the permission to mount: the test is skipped.
 pub(super) fn with_refusing<T: Send>(
     folder: &Path,
     file: &str,
     real: &str,
     act: impl FnOnce(&Host) -> T + Send,
 ) -> Option<T> {
+    let test = std::any::type_name_of_val(&act);
     let over = || -> nix::Result<()> {
         let none = None::<&str>;
         unshare(CloneFlags::CLONE_NEWNS)?;
@@ -66,7 +68,7 @@ pub(super) fn with_refusing<T: Send>(
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
-    done.map_err(|errno| eprintln!("skipped: may not mount: {errno}")).ok()
+    done.map_err(|errno| needs::print_skipped(test, &format!("permission to mount ({errno})"))).ok()
 }
 
 /// What a knob is set to; it must be there.

@@ -8,6 +8,7 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::super::fake;
 use crate::host::{Host, Root};
+use crate::needs;
 use crate::tune::Target;
 use crate::tune::knob::{Knob, KnobError, Reading, by_id};
 
@@ -174,17 +175,17 @@ fn sending_cpus_are_dealt_to_the_queues() {
 }
 
 /// Runs `body` in network and mount namespaces of its own with a pair of interfaces, `left` and `right`, of four queues.
-/// Without the right to it, or without `ip`, it says so and does not.
+/// Without the permission for that, or without `ip`, the test is skipped.
 fn with_interfaces(body: impl FnOnce(&Host) + Send + 'static) {
     let run = |program: &str, arguments: &str| {
         let status = Command::new(program).args(arguments.split(' ')).output();
         status.is_ok_and(|output| output.status.success())
     };
+    let test = std::any::type_name_of_val(&body);
     let in_namespace = move || {
         // Of this thread alone: the other tests keep theirs.
         if let Err(errno) = unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS) {
-            eprintln!("skipped: no namespace of its own: {errno}");
-            return;
+            return needs::print_skipped(test, &format!("permission to unshare namespaces ({errno})"));
         }
         let made = run("mount", "--make-rprivate /")
             && run("mount", "-t sysfs sysfs /sys")
@@ -195,7 +196,7 @@ fn with_interfaces(body: impl FnOnce(&Host) + Send + 'static) {
         if made {
             body(&Host::read(Root::host()).expect("this host"));
         } else {
-            eprintln!("skipped: no sysfs or no pair of interfaces could be made");
+            needs::print_skipped(test, "permission to mount sysfs, the program `ip`, and the driver veth");
         }
     };
     std::thread::spawn(in_namespace).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -251,7 +252,7 @@ fn another_program_sees_the_feature_that_was_set_and_no_other() {
     ];
     with_interfaces(|host| {
         if shown("rx-vlan-offload").is_none() {
-            return eprintln!("skipped: needs ethtool");
+            crate::skip!("the program `ethtool`");
         }
         let all = || FEATURES.map(|(_, name)| shown(name));
         let before = all();

@@ -99,7 +99,9 @@ mod tests {
         let mut host = fake::host(&[]).1;
         host.root = Root::host();
         let now = || Timestamps.read(&host, &Target::Host).expect("a reading");
-        let Reading::Value(Value::Switch(false)) = now() else { return };
+        let Reading::Value(Value::Switch(false)) = now() else {
+            crate::skip!("a host without a program that has packets timestamped")
+        };
         let held = Timestamps.write(&host, &Target::Host, &Value::Switch(true)).expect("a socket");
         let Held::Open(socket) = &held else { panic!("it is held") };
         assert!(nix::sys::socket::getsockopt(socket, sockopt::ReceiveTimestamp).expect("an option"));

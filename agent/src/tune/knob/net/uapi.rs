@@ -3,18 +3,23 @@
 use std::collections::HashMap;
 use std::fs;
 
+use crate::needs::Need;
+
 /// The second one has most of them on kernels from 6.15 on.
 const HEADERS: [&str; 2] = ["/usr/include/linux/ethtool_netlink.h", "/usr/include/linux/ethtool_netlink_generated.h"];
 
-/// By name; `None` where no header is here, which is said.
-pub(super) fn constants() -> Option<HashMap<String, u32>> {
-    let texts: Vec<String> = HEADERS.iter().filter_map(|header| fs::read_to_string(header).ok()).collect();
-    if texts.is_empty() {
-        eprintln!("skipped: needs the kernel's headers: {}", HEADERS.join(", "));
-        return None;
-    }
+/// The headers, for tests.
+pub(super) const INSTALLED: Need =
+    Need::Other("the kernel's headers (linux/ethtool_netlink.h)", || !texts().is_empty());
+
+fn texts() -> Vec<String> {
+    HEADERS.iter().filter_map(|header| fs::read_to_string(header).ok()).collect()
+}
+
+/// The constants by name.
+pub(super) fn constants() -> HashMap<String, u32> {
     let mut constants = HashMap::new();
-    for text in texts {
+    for text in texts() {
         let mut next = 0;
         for line in text.lines().map(str::trim) {
             if line.starts_with("enum") {
@@ -35,5 +40,5 @@ pub(super) fn constants() -> Option<HashMap<String, u32>> {
             next += 1;
         }
     }
-    Some(constants)
+    constants
 }

@@ -210,8 +210,7 @@ fn the_running_kernel_moves_a_process_and_schedules_it_anew_and_back() {
     let host = Host::read(Root::host()).expect("this host");
     let first = host.topology.online().iter().next().expect("a CPU");
     if host.topology.online().len() < 2 {
-        eprintln!("skipped: with one CPU there is nowhere to go");
-        return;
+        crate::skip!("two CPUs");
     }
     fake::round_trip(&rule::CPUS, &host, &on("quell-sleeper"), &first.to_string());
     fake::round_trip(&rule::POLICY, &host, &on("quell-sleeper"), "batch:0");
@@ -222,8 +221,7 @@ fn the_running_kernel_gives_a_process_back_what_it_had_whatever_it_executes() {
     let host = Host::read(Root::host()).expect("this host");
     let first = host.topology.online().iter().next().expect("a CPU");
     if host.topology.online().len() < 2 {
-        eprintln!("skipped: with one CPU there is nowhere to go");
-        return;
+        crate::skip!("two CPUs");
     }
     let folder = tempfile::tempdir().expect("a folder");
     let program = folder.path().join("quell-shell");
@@ -439,10 +437,7 @@ fn shell_of(user: u32, name: &str) -> Sleeper {
 
 #[test]
 fn the_running_kernels_processes_of_two_users_are_told_apart() {
-    if !nix::unistd::geteuid().is_root() {
-        eprintln!("skipped: needs root to start processes of another user");
-        return;
-    }
+    crate::needs!(Root);
     let host = Host::read(Root::host()).expect("this host");
     let name = format!("q{}", std::process::id());
     let (own, other) = (shell_of(0, &name), shell_of(65534, &format!("{name}\\303")));
