@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use crate::host::Root;
 use crate::profile::{Recording, Selection, build};
 use crate::report::{self, FORMATS};
-use crate::tune::journal::{DIRECTORY as STORE, Store};
 use crate::tune::profile::TuningProfile;
+use crate::tune::transaction::journal::{DIRECTORY as STORE, Store};
 use crate::{recording, symbolize, tune};
 
 const META: &str = "meta.json";

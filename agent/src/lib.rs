@@ -15,6 +15,7 @@ pub mod file;
 pub mod fuzzing;
 pub mod host;
 pub mod inspect;
+pub mod launch;
 pub mod output;
 pub mod privileges;
 pub mod probe;

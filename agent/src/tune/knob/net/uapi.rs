@@ -1,12 +1,12 @@
-//! The constants of the kernel's own headers, where they are installed: what quell writes down by hand is compared with them.
+//! The constants of the headers of the kernel, if they are installed: the constants of quell are compared with them.
 
 use std::collections::HashMap;
 use std::fs;
 
-/// The second one has most of them on kernels from 6.15 on.
+/// Since 6.15 most of them are in the second file.
 const HEADERS: [&str; 2] = ["/usr/include/linux/ethtool_netlink.h", "/usr/include/linux/ethtool_netlink_generated.h"];
 
-/// By name; `None` where no header is here, which is said.
+/// The constants by name; `None`, with a message, if there is no header.
 pub(super) fn constants() -> Option<HashMap<String, u32>> {
     let texts: Vec<String> = HEADERS.iter().filter_map(|header| fs::read_to_string(header).ok()).collect();
     if texts.is_empty() {

@@ -1,11 +1,12 @@
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 
-use super::super::fake;
 use super::*;
 use crate::host::{Host, Root};
-use crate::tune::Target;
-use crate::tune::knob::{KnobError, Reading};
+use crate::tune::knob::error::KnobError;
+use crate::tune::knob::fake;
+use crate::tune::knob::reading::Reading;
+use crate::tune::value::KnobTarget;
 
 fn stat(tid: u32, name: &str) -> String {
     format!("{tid} ({name}) S 1 0 0 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {} 0 0 0", tid * 10)
@@ -39,8 +40,8 @@ fn machine() -> (tempfile::TempDir, Host) {
     fake::host(&files)
 }
 
-fn on(name: &str) -> Target {
-    Target::Name(name.to_owned())
+fn on(name: &str) -> KnobTarget {
+    KnobTarget::Name(name.to_owned())
 }
 
 #[test]
@@ -63,7 +64,7 @@ fn a_rule_touches_the_processes_that_it_names_and_no_others() {
     for (named, cpu) in [("nginx", "3"), ("/system.slice/nginx.service", "2")] {
         let cpus = rule::CPUS.spec().kind.parse(cpu).expect("CPUs");
         rule::CPUS.write(&host, &on(named), &cpus).expect("write");
-        assert!(rule::CPUS.meets(&of("nginx"), &cpus), "{named}");
+        assert!(rule::CPUS.matches(&of("nginx"), &cpus), "{named}");
         assert_eq!(others(), before, "{named}");
     }
     assert!(matches!(rule::CPUS.read(&host, &on("redis")), Ok(Reading::Absent(_))));
@@ -103,7 +104,7 @@ fn a_process_that_left_the_cgroup_it_was_chosen_by_is_followed_there_and_back() 
     let (knob, target) = (&rule::GROUP, on("/system.slice/nginx.service"));
     let before = fake::apply(knob, &host, &target, "/quell-isolated");
     assert!(matches!(knob.read(&host, &target), Ok(Reading::Absent(_))), "nobody is there any more");
-    assert!(matches!(knob.read_back(&host, &target, &before), Ok(Reading::Value(now)) if !knob.meets(&now, &before)));
+    assert!(matches!(knob.read_back(&host, &target, &before), Ok(Reading::Value(now)) if !knob.matches(&now, &before)));
     knob.restore(&host, &target, &before).expect("back");
     assert_eq!(fake::value(knob, &host, &target), before);
 }
@@ -119,7 +120,7 @@ fn a_process_that_has_another_name_by_now_gets_back_what_it_had() {
         Ok(Reading::Value(now)) => now,
         other => panic!("{other:?}"),
     };
-    assert!(!rule::CPUS.meets(&now(), &before));
+    assert!(!rule::CPUS.matches(&now(), &before));
     rule::CPUS.restore(&host, &target, &before).expect("back");
     assert_eq!(now(), before);
 }
@@ -150,8 +151,8 @@ fn a_process_that_came_while_others_were_set_is_not_set_without_a_word_of_it() {
     fake::put(folder.path(), "/proc/30/stat", &stat(30, "nginx"));
     fake::put(folder.path(), "/proc/30/task/30/stat", &stat(30, "nginx"));
     fake::put(folder.path(), "/proc/30/status", &status(33, "0-3"));
-    let wanted = rule::CPUS.spec().kind.parse("2").expect("CPUs");
-    rule::CPUS.write(&host, &on("nginx"), &rule::CPUS.spread(&before, &wanted)).expect("write");
+    let desired = rule::CPUS.spec().kind.parse("2").expect("CPUs");
+    rule::CPUS.write(&host, &on("nginx"), &rule::CPUS.limit_to_parts(&before, &desired)).expect("write");
     assert_eq!(host.root.read("/proc/30/status").expect("read"), status(33, "0-3").trim_end());
     assert_eq!(host.root.read("/proc/10/status").expect("read"), status(33, "2").trim_end());
 }
@@ -160,8 +161,8 @@ fn a_process_that_came_while_others_were_set_is_not_set_without_a_word_of_it() {
 fn a_child_that_was_forked_since_is_named() {
     let (folder, host) = machine();
     let before = fake::apply(&rule::CPUS, &host, &on("nginx"), "2-3");
-    let wanted = rule::CPUS.spec().kind.parse("2-3").expect("CPUs");
-    let remainder = || rule::CPUS.remainder(&host, &on("nginx"), &before, &wanted).expect("an answer");
+    let desired = rule::CPUS.spec().kind.parse("2-3").expect("CPUs");
+    let remainder = || rule::CPUS.remainder(&host, &on("nginx"), &before, &desired).expect("an answer");
     assert_eq!(remainder(), None);
     // Of a child, whose name is its own by now.
     for (pid, parent) in [(30, 10), (31, 30)] {
@@ -238,7 +239,7 @@ fn the_running_kernel_gives_a_process_back_what_it_had_whatever_it_executes() {
         std::thread::yield_now();
     }
     let now = |of: &_| rule::CPUS.read_back(&host, &target, of).expect("it runs");
-    assert!(!now(&before).value().is_some_and(|now| rule::CPUS.meets(now, &before)));
+    assert!(!now(&before).value().is_some_and(|now| rule::CPUS.matches(now, &before)));
     rule::CPUS.restore(&host, &target, &before).expect("back");
     assert_eq!(now(&before), Reading::Value(before.clone()));
 }
@@ -291,12 +292,12 @@ fn processes_of_different_users_are_refused_unless_the_rule_says_whose() {
     MALLORY.put(&folder);
     for name in ["nginx", "ngin?", "name=*"] {
         let error = rule::POLICY.survey(&host, &on(name)).expect_err(name);
-        assert!(matches!(error, KnobError::Users { .. }), "{name}: {error:?}");
+        assert!(matches!(error, KnobError::SeveralUsers { .. }), "{name}: {error:?}");
         let said = error.to_string();
         assert!(said.contains("60 (nginx) of mallory, /home/mallory/nginx"), "{said}");
         assert!(said.contains("\nhint: name the user or the cgroup"), "{said}");
         let read = rule::POLICY.read(&host, &on(name));
-        assert!(matches!(read, Err(KnobError::Users { .. })), "{name}: {read:?}");
+        assert!(matches!(read, Err(KnobError::SeveralUsers { .. })), "{name}: {read:?}");
     }
     assert_eq!(matched(&host, "name=nginx,user=www-data"), [10]);
     assert_eq!(matched(&host, "nginx,user=33"), [10]);
@@ -343,7 +344,7 @@ fn what_starts_after_the_plan_is_left_out_and_refused_where_it_has_another_user(
         let group = "/system.slice/nginx.service";
         let read = || rule::CPUS.read_planned(&host, &on(on_what), &planned);
         let parts = |reading: Reading| match reading {
-            Reading::Value(crate::tune::Value::Each(parts)) => parts.into_keys().collect::<Vec<_>>(),
+            Reading::Value(crate::tune::Value::PerPart(parts)) => parts.into_keys().collect::<Vec<_>>(),
             other => panic!("{other:?}"),
         };
         let alone = parts(read().expect("those of the plan"));
@@ -356,7 +357,7 @@ fn what_starts_after_the_plan_is_left_out_and_refused_where_it_has_another_user(
         std::fs::remove_dir_all(folder.path().join("proc/10")).expect("it ends");
         std::fs::remove_dir_all(folder.path().join("proc/61")).expect("it ends");
         let refused = read();
-        assert!(matches!(refused, Err(KnobError::Newcomers { .. })), "{on_what}: {refused:?}");
+        assert!(matches!(refused, Err(KnobError::NewUsers { .. })), "{on_what}: {refused:?}");
     }
 }
 
