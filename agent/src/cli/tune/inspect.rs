@@ -67,7 +67,10 @@ pub(super) fn show(root: &Root, name: &str, out: &mut dyn Write) -> anyhow::Resu
 /// A message for an unknown id, which may be the target of a knob that a plan shows.
 fn unknown_knob(root: &Root, id: &str) -> String {
     if root.has(&format!("/proc/sys/{}", id.replace('.', "/"))) {
-        return format!("`{}` is a target of the knob `sysctl`\nhint: `quell tune explain sysctl` explains it", shown(id));
+        return format!(
+            "`{}` is a target of the knob `sysctl`\nhint: `quell tune explain sysctl` explains it",
+            shown(id)
+        );
     }
     let closest = closest_name(id, knob::knobs().into_iter().map(|knob| knob.spec().id));
     let closest = closest.map_or_else(String::new, |closest| format!("did you mean `{closest}`? "));

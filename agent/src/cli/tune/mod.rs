@@ -149,7 +149,9 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let root = match &arguments.root {
-        Some(directory) => Root::at(directory).with_context(|| format!("cannot use {} as the root of a host", directory.display()))?,
+        Some(directory) => {
+            Root::at(directory).with_context(|| format!("cannot use {} as the root of a host", directory.display()))?
+        }
         None => Root::host(),
     };
     if arguments.verb.warns_about_recovery() {

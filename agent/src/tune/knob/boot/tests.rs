@@ -201,26 +201,26 @@ fn a_menu_is_made_and_is_to_have_what_was_staged_and_no_more_of_it() {
     let (folder, host) = fake::host(&[("/etc/default/grub", GRUB)]);
     let knob: &dyn Knob = &parameter::PARAMETER;
     let before = fake::apply(knob, &host, &on("skew_tick"), "1");
-    let settle = |more: &str| staged::settle_with(&host, |_| generate(&folder, more));
+    let activate = |more: &str| loader_file::generate_menu_with(&host, |_| generate(&folder, more));
     // One that runs and makes nothing: the menu is as it was.
-    let refused = |settled: Result<(), KnobError>| match settled {
+    let refused = |result: Result<(), KnobError>| match result {
         Err(error @ KnobError::Refused { .. }) => error.to_string(),
         other => panic!("{other:?}"),
     };
-    let unmade = || refused(staged::settle_with(&host, |_| Ok(())));
-    settle("").expect("a menu");
+    let unmade = || refused(loader_file::generate_menu_with(&host, |_| Ok(())));
+    activate("").expect("a menu");
     assert!(file(&folder, "/boot/grub/grub.cfg").contains("quell.begin skew_tick=1 quell.end"));
     knob.restore(&host, &on("skew_tick"), &before).expect("back");
-    assert!(unmade().contains("it has the words `skew_tick=1` of quell's"), "{}", unmade());
-    let failed = staged::settle_with(&host, |_| {
+    assert!(unmade().contains("it has the words `skew_tick=1` of quell"), "{}", unmade());
+    let failed = loader_file::generate_menu_with(&host, |_| {
         Err(KnobError::Command { command: "update-grub".to_owned(), reason: "no space".to_owned() })
     });
     assert!(matches!(&failed, Err(KnobError::Command { reason: why, .. }) if why.contains("no space")), "{failed:?}");
-    settle("").expect("a menu");
+    activate("").expect("a menu");
     assert!(!file(&folder, "/boot/grub/grub.cfg").contains("quell"));
     knob.write(&host, &on("skew_tick"), &text("1")).expect("write");
     assert!(unmade().contains("does not have `skew_tick=1`"), "{}", unmade());
-    let other = refused(settle("quell.begin mce=off quell.end"));
+    let other = refused(activate("quell.begin mce=off quell.end"));
     assert!(other.contains("mce=off"), "{other}");
 }
 
@@ -233,7 +233,7 @@ fn no_program_of_a_tree_is_run() {
     }
     let knob: &dyn Knob = &parameter::PARAMETER;
     fake::apply(knob, &host, &on("skew_tick"), "1");
-    knob.settle(&host).expect("nothing to do");
+    knob.activate(&host).expect("nothing to do");
     assert!(!folder.path().join("made").exists());
 }
 
@@ -345,20 +345,21 @@ fn what_runs_is_what_the_line_says_and_the_kernel_took() {
         ("/sys/devices/system/cpu/nohz_full", " (null)\n"),
         ("/sys/devices/system/cpu/isolated", "2-3\n"),
     ]);
-    let of = |knob: &dyn Knob, name: &str, desired: Value| knob.running(&host, &on(name), &desired).expect("an answer");
+    let of =
+        |knob: &dyn Knob, name: &str, desired: Value| knob.activation(&host, &on(name), &desired).expect("an answer");
     let parameter = |name: &str, desired: &str| of(&parameter::PARAMETER, name, text(desired));
     assert_eq!(parameter("isolcpus", "managed_irq,domain,2-3"), Activation::Active);
     let now = text("managed_irq,domain,2-3");
     assert_eq!(parameter("isolcpus", "domain,2-3"), Activation::Inactive { running: now });
-    assert_eq!(parameter("skew_tick", "1"), Activation::Inactive { now: text("") });
+    assert_eq!(parameter("skew_tick", "1"), Activation::Inactive { running: text("") });
     let Activation::Inactive { running: now } = parameter("nohz_full", "2-3") else { panic!("it is on the line only") };
-    assert_eq!(now.to_string(), "nohz_full=2-3, of which the kernel took none");
+    assert_eq!(now.to_string(), "nohz_full=2-3, of which the kernel applied none");
     assert_eq!(of(&parameter::FLAG, "nosoftlockup", Value::Switch(true)), Activation::Active);
     let (_folder, less) = fake::host(&[line, ("/sys/devices/system/cpu/isolated", "2\n")]);
     let desired = text("managed_irq,domain,2-3");
-    let running = parameter::PARAMETER.running(&less, &on("isolcpus"), &desired).expect("an answer");
+    let running = <dyn Knob>::activation(&parameter::PARAMETER, &less, &on("isolcpus"), &desired).expect("an answer");
     let Activation::Inactive { running: now } = running else { panic!("of flags and two CPUs it took one") };
-    assert_eq!(now.to_string(), "isolcpus=managed_irq,domain,2-3, of which the kernel took 2");
+    assert_eq!(now.to_string(), "isolcpus=managed_irq,domain,2-3, of which the kernel applied 2");
     let now = Value::Switch(false);
     assert_eq!(of(&parameter::FLAG, "quiet", Value::Switch(true)), Activation::Inactive { running: now });
 }

@@ -89,7 +89,7 @@ fn a_kill_between_a_partition_and_its_threads_is_made_good() {
     let (_folder, host) = machine(V2);
     let none = ValueKind::Cpus.parse("").expect("none");
     let now = || fake::value(&partition::Partition, &host, &KnobTarget::Host);
-    irq_threads::keep(&host).expect("kept");
+    irq_threads::save(&host).expect("kept");
     assert_eq!(now(), none, "nothing was changed yet");
     irq_threads::mark_restore_pending(&host).expect("said");
     kernel_moves_the_thread(&host, "0-3");
@@ -154,10 +154,10 @@ fn other_cpus_of_a_partition_of_version_one_move_nobody() {
     assert_eq!(of("quell-isolated/cpuset.cpus"), "1-2");
     assert_eq!(of("quell-isolated/cpuset.cpu_exclusive"), "1");
     assert_eq!(of("quell-housekeeping/cpuset.cpus"), "0,3");
-    let remainder =
-        |before| partition::Partition.remainder(&host, &KnobTarget::Host, before, &isolated).expect("an answer");
-    assert_eq!(remainder(&isolated), None);
-    assert!(remainder(&before).is_some_and(|said| said.contains("812")));
+    let side_effects =
+        |before| partition::Partition.side_effects(&host, &KnobTarget::Host, before, &isolated).expect("an answer");
+    assert_eq!(side_effects(&isolated), Vec::<String>::new());
+    assert!(matches!(side_effects(&before).as_slice(), [effect] if effect.contains("812")));
     // Nor do CPUs that it does not get.
     fake::put(folder.path(), "/sys/fs/cgroup/cpuset/docker/cpuset.cpus", "0\n");
     fake::put(folder.path(), "/sys/fs/cgroup/cpuset/docker/cpuset.sched_load_balance", "1\n");
@@ -196,11 +196,11 @@ fn a_group_that_cannot_be_made_leaves_no_controller_enabled() {
 fn who_entered_the_partition_is_named_before_it_goes() {
     let (folder, host) = machine(V2);
     let before = fake::apply(&partition::Partition, &host, &KnobTarget::Host, "2-3");
-    let remainder = || partition::Partition.remainder(&host, &KnobTarget::Host, &before, &before).expect("an answer");
-    assert_eq!(remainder(), None);
+    let side_effects =
+        || partition::Partition.side_effects(&host, &KnobTarget::Host, &before, &before).expect("an answer").join("; ");
+    assert_eq!(side_effects(), "");
     fake::put(folder.path(), "/sys/fs/cgroup/quell-isolated/cgroup.procs", "812\n813\n");
-    let said = remainder().expect("two processes");
-    assert!(said.contains("812, 813"), "{said}");
+    assert!(side_effects().contains("812, 813"), "{}", side_effects());
     partition::Partition.restore(&host, &KnobTarget::Host, &before).expect("undone");
     assert_eq!(
         host.root.read("/sys/fs/cgroup/cgroup.procs").expect("read"),
@@ -216,13 +216,13 @@ fn the_controller_stays_with_a_slice_that_has_cpus_of_its_own_by_now() {
     for (file, text) in uses {
         let (folder, host) = machine(V2);
         let before = fake::apply(&partition::Partition, &host, &KnobTarget::Host, "2-3");
-        let remainder =
-            || partition::Partition.remainder(&host, &KnobTarget::Host, &before, &before).expect("an answer");
+        let side_effects = || {
+            partition::Partition.side_effects(&host, &KnobTarget::Host, &before, &before).expect("an answer").join("; ")
+        };
         fake::put(folder.path(), &format!("{slice}cpuset.cpus"), "\n");
-        assert_eq!(remainder(), None, "nothing of the slice is lost");
+        assert_eq!(side_effects(), "", "nothing of the slice is lost");
         fake::put(folder.path(), &format!("{slice}{file}"), text);
-        let said = remainder().expect("the controller stays");
-        assert!(said.contains("web.slice"), "{said}");
+        assert!(side_effects().contains("web.slice"), "{}", side_effects());
         partition::Partition.restore(&host, &KnobTarget::Host, &before).expect("undone");
         assert_eq!(
             host.root.read("/sys/fs/cgroup/cgroup.subtree_control").expect("read"),
@@ -342,17 +342,19 @@ fn workqueues_and_systemd_are_set_and_put_back() {
     assert_eq!(mask(), "3");
     one.restore(&host, &writeback, &before).expect("back");
     assert_eq!(mask(), "f");
-    fake::round_trip(&systemd::CpuAffinity, &host, &KnobTarget::Host, HOUSEKEEPING);
+    fake::round_trip(&systemd_affinity::SystemdAffinity, &host, &KnobTarget::Host, HOUSEKEEPING);
     assert!(!folder.path().join("etc/systemd/system.conf.d/99-quell.conf").exists());
 }
 
 #[test]
 fn what_systemd_was_told_by_the_user_is_read_and_overruled_not_added_to() {
     let (folder, host) = machine(&[("/etc/systemd/system.conf.d/10-site.conf", "[Manager]\nCPUAffinity=0 1-2\n")]);
-    assert_eq!(fake::value(&systemd::CpuAffinity, &host, &KnobTarget::Host).to_string(), "0-2");
-    fake::round_trip(&systemd::CpuAffinity, &host, &KnobTarget::Host, "0");
+    assert_eq!(fake::value(&systemd_affinity::SystemdAffinity, &host, &KnobTarget::Host).to_string(), "0-2");
+    fake::round_trip(&systemd_affinity::SystemdAffinity, &host, &KnobTarget::Host, "0");
     let own = folder.path().join("etc/systemd/system.conf.d/99-quell.conf");
-    systemd::CpuAffinity.write(&host, &KnobTarget::Host, &ValueKind::Cpus.parse("0").expect("CPUs")).expect("write");
+    systemd_affinity::SystemdAffinity
+        .write(&host, &KnobTarget::Host, &ValueKind::Cpus.parse("0").expect("CPUs"))
+        .expect("write");
     let text = fs::read_to_string(own).expect("the file");
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(lines, ["[Manager]", "CPUAffinity=", "CPUAffinity=0"], "assignments outside a section are ignored");
@@ -362,33 +364,44 @@ fn what_systemd_was_told_by_the_user_is_read_and_overruled_not_added_to() {
 fn what_systemd_runs_with_is_what_its_process_may_use() {
     let status = ("/proc/1/status", "Name:\tsystemd\nCpus_allowed:\tf\nCpus_allowed_list:\t0-3\n");
     let (_folder, host) = machine(&[status, ("/run/systemd/system/.keep", "")]);
-    let running =
-        |cpus| systemd::CpuAffinity.running(&host, &KnobTarget::Host, &ValueKind::Cpus.parse(cpus).expect("CPUs"));
+    let running = |cpus| {
+        <dyn Knob>::activation(
+            &systemd_affinity::SystemdAffinity,
+            &host,
+            &KnobTarget::Host,
+            &ValueKind::Cpus.parse(cpus).expect("CPUs"),
+        )
+    };
     let now = ValueKind::Cpus.parse("0-3").expect("CPUs");
     assert_eq!(running("0-3").expect("an answer"), Activation::Active);
     assert_eq!(running("0-1").expect("an answer"), Activation::Inactive { running: now });
     let (_folder, other) = machine(&[status]);
     let desired = ValueKind::Cpus.parse("0-1").expect("CPUs");
-    let elsewhere = systemd::CpuAffinity.running(&other, &KnobTarget::Host, &desired);
-    assert_eq!(elsewhere.expect("an answer"), Activation::Active, "process 1 is somebody else");
+    let elsewhere = <dyn Knob>::activation(&systemd_affinity::SystemdAffinity, &other, &KnobTarget::Host, &desired);
+    assert_eq!(elsewhere.expect("an answer"), Activation::Active, "process 1 is not systemd");
 }
 
 #[test]
 fn what_the_user_added_to_quells_file_stays() {
     let site = "/etc/systemd/system.conf.d/10-site.conf";
     let (folder, host) = machine(&[(site, "[Manager]\nCPUAffinity=0-1\n")]);
-    let before = fake::apply(&systemd::CpuAffinity, &host, &KnobTarget::Host, "0");
+    let before = fake::apply(&systemd_affinity::SystemdAffinity, &host, &KnobTarget::Host, "0");
     let own = folder.path().join("etc/systemd/system.conf.d/99-quell.conf");
     let users = "[Manager]\nLogLevel=debug\n";
     fs::write(&own, format!("{users}{}", fs::read_to_string(&own).expect("read"))).expect("write");
     // And what the user said then is the user's to take back.
     fs::remove_file(folder.path().join(site.trim_start_matches('/'))).expect("remove");
-    systemd::CpuAffinity.write(&host, &KnobTarget::Host, &ValueKind::Cpus.parse("1").expect("CPUs")).expect("write");
-    systemd::CpuAffinity.restore(&host, &KnobTarget::Host, &before).expect("back");
-    assert!(systemd::CpuAffinity.matches(&fake::value(&systemd::CpuAffinity, &host, &KnobTarget::Host), &before));
+    systemd_affinity::SystemdAffinity
+        .write(&host, &KnobTarget::Host, &ValueKind::Cpus.parse("1").expect("CPUs"))
+        .expect("write");
+    systemd_affinity::SystemdAffinity.restore(&host, &KnobTarget::Host, &before).expect("back");
+    assert!(
+        systemd_affinity::SystemdAffinity
+            .matches(&fake::value(&systemd_affinity::SystemdAffinity, &host, &KnobTarget::Host), &before)
+    );
     assert_eq!(fs::read_to_string(&own).expect("read"), users);
     fs::write(folder.path().join("etc/systemd/system.conf"), [0xff]).expect("bytes");
-    assert!(matches!(systemd::CpuAffinity.read(&host, &KnobTarget::Host), Err(KnobError::Read { .. })));
+    assert!(matches!(systemd_affinity::SystemdAffinity.read(&host, &KnobTarget::Host), Err(KnobError::Read { .. })));
 }
 
 #[test]
@@ -409,11 +422,11 @@ fn a_process_whose_name_is_cut_in_a_character_leaves_out_no_kernel_thread() {
         let stat = [&cut[..at], name, &cut[at + 4..]].concat();
         fs::write(folder.path().join("proc/401/stat"), stat).expect("a file");
         assert_eq!(all(), before, "{name:?}");
-        irq_threads::keep(&host).expect("those of interrupts are kept");
+        irq_threads::save(&host).expect("those of interrupts are kept");
     }
     // Of one that is no thread at all the others are told, and that it is left out.
     fs::write(folder.path().join("proc/401/stat"), "401").expect("a file");
     let (threads, remarks) = threads(&kernel_threads::KERNEL_THREADS);
     assert_eq!(threads, before.0.0);
-    assert!(remarks.iter().any(|remark| remark.starts_with("thread 401 is left out")), "{remarks:?}");
+    assert!(remarks.iter().any(|remark| remark.starts_with("thread 401 is skipped")), "{remarks:?}");
 }

@@ -153,7 +153,7 @@ fn a_value_is_restored_on_its_card_only() {
     for (id, name) in [("net.feature", "eth0:rx-gro"), ("net.flow_rule", "eth0:7")] {
         let now = fake::value(knob(id), &host, &KnobTarget::Name(name.to_owned()));
         assert!(
-            matches!(&now, crate::tune::Value::OnDevice { device, .. } if device.contains("0000:ca:00.0")),
+            matches!(&now, crate::tune::value::Value::OnDevice { device, .. } if device.contains("0000:ca:00.0")),
             "{id}: {now:?}"
         );
     }
@@ -229,7 +229,7 @@ fn the_running_kernel_accepts_settings_and_restores_them() {
         ] {
             let desired = match fake::value(knob(id), host, &left()) {
                 _ if desired != "toggle" => desired,
-                now if now.matches(&crate::tune::Value::Switch(true)) => "off",
+                now if now.matches(&crate::tune::value::Value::Switch(true)) => "off",
                 _ => "on",
             };
             fake::round_trip(knob(id), host, &left(), desired);
@@ -302,12 +302,13 @@ fn the_running_kernel_reports_unsupported_settings() {
 fn a_refusal_includes_the_message_of_the_kernel() {
     with_interfaces(|host| {
         let combined = knob("net.channels_rx");
-        let desired = crate::tune::Value::Integer(100);
+        let desired = crate::tune::value::Value::Integer(100);
         assert!(matches!(combined.normalize(host, &left(), &desired), Err(KnobError::Impossible { .. })));
         let error = combined.write(host, &left(), &desired).expect_err("there are four queues");
         assert!(matches!(error, KnobError::Refused { .. }), "{error}");
         assert!(error.to_string().contains("requested channel count exceeds maximum"), "{error}");
-        let error = knob("net.mtu").write(host, &left(), &crate::tune::Value::Integer(70000)).expect_err("too large");
+        let error =
+            knob("net.mtu").write(host, &left(), &crate::tune::value::Value::Integer(70000)).expect_err("too large");
         assert!(error.to_string().contains("mtu greater than device maximum"), "{error}");
     });
 }

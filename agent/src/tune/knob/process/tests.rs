@@ -51,8 +51,8 @@ fn rules_are_set_and_each_thread_gets_back_what_it_had() {
         fake::round_trip(&rule::CPUS, &host, &on(name), "2-3");
         fake::round_trip(&rule::POLICY, &host, &on(name), "fifo:50");
     }
-    fake::round_trip(&rule::GROUP, &host, &on("nginx"), "/quell-isolated");
-    fake::round_trip(&memory::MEMORY_NODES, &host, &on("/system.slice/nginx.service"), "0");
+    fake::round_trip(&rule::CGROUP, &host, &on("nginx"), "/quell-isolated");
+    fake::round_trip(&memory_nodes::MEMORY_NODES, &host, &on("/system.slice/nginx.service"), "0");
 }
 
 #[test]
@@ -73,10 +73,10 @@ fn a_rule_touches_the_processes_that_it_names_and_no_others() {
 #[test]
 fn what_is_no_policy_no_node_and_no_cgroup_is_refused_beforehand() {
     let (_folder, host) = machine();
-    let text = |text: &str| crate::tune::Value::Text(text.to_owned());
+    let text = |text: &str| crate::tune::value::Value::Text(text.to_owned());
     assert!(rule::POLICY.normalize(&host, &on("nginx"), &text("fifo:100")).is_err());
-    assert!(memory::MEMORY_NODES.normalize(&host, &on("/system.slice"), &text("7")).is_err());
-    assert!(matches!(memory::MEMORY_NODES.read(&host, &on("nginx")), Ok(Reading::Absent(_))));
+    assert!(memory_nodes::MEMORY_NODES.normalize(&host, &on("/system.slice"), &text("7")).is_err());
+    assert!(matches!(memory_nodes::MEMORY_NODES.read(&host, &on("nginx")), Ok(Reading::Absent(_))));
 }
 
 #[test]
@@ -84,8 +84,8 @@ fn a_cgroup_that_leads_out_of_the_hierarchy_is_refused_and_nobody_moves() {
     let (folder, host) = machine();
     fake::put(folder.path(), "/sys/fs/elsewhere/cgroup.procs", "");
     for path in ["/../elsewhere", "/quell-isolated/../../elsewhere", "quell-isolated"] {
-        let moved = rule::GROUP.write(&host, &on("nginx"), &crate::tune::Value::Text(path.to_owned()));
-        assert!(moved.is_err_and(|error| error.to_string().contains("is no cgroup")), "{path}");
+        let moved = rule::CGROUP.write(&host, &on("nginx"), &crate::tune::value::Value::Text(path.to_owned()));
+        assert!(moved.is_err_and(|error| error.to_string().contains("is not a cgroup")), "{path}");
         assert_eq!(host.root.read("/sys/fs/elsewhere/cgroup.procs").expect("read"), "", "{path}");
     }
 }
@@ -101,7 +101,7 @@ fn rename(folder: &tempfile::TempDir) {
 #[test]
 fn a_process_that_left_the_cgroup_it_was_chosen_by_is_followed_there_and_back() {
     let (_folder, host) = machine();
-    let (knob, target) = (&rule::GROUP, on("/system.slice/nginx.service"));
+    let (knob, target) = (&rule::CGROUP, on("/system.slice/nginx.service"));
     let before = fake::apply(knob, &host, &target, "/quell-isolated");
     assert!(matches!(knob.read(&host, &target), Ok(Reading::Absent(_))), "nobody is there any more");
     assert!(matches!(knob.read_back(&host, &target, &before), Ok(Reading::Value(now)) if !knob.matches(&now, &before)));
@@ -135,10 +135,10 @@ fn only_what_has_provably_ended_is_gone() {
     let unknown = rule::CPUS.read_back(&host, &on("nginx"), &before);
     assert!(matches!(unknown, Err(KnobError::Read { .. })), "{unknown:?}");
     let survey = rule::CPUS.survey(&host, &on("nginx")).expect("the other thread");
-    assert!(survey.remarks.iter().any(|remark| remark.starts_with("thread 11 is left out")), "{:?}", survey.remarks);
+    assert!(survey.remarks.iter().any(|remark| remark.starts_with("thread 11 is skipped")), "{:?}", survey.remarks);
     std::fs::remove_dir_all(path("proc/10")).expect("it ends");
     let gone = rule::CPUS.read_back(&host, &on("nginx"), &before);
-    assert!(matches!(gone, Ok(Reading::Absent(_))) && rule::CPUS.may_end(), "{gone:?}");
+    assert!(matches!(gone, Ok(Reading::Absent(_))) && rule::CPUS.spec().target_may_end, "{gone:?}");
     std::fs::rename(path("proc"), path("elsewhere")).expect("move");
     std::fs::write(path("proc"), "no directory").expect("a file");
     assert!(matches!(rule::CPUS.read(&host, &on("nginx")), Err(KnobError::Read { .. })), "no list is no empty list");
@@ -162,8 +162,9 @@ fn a_child_that_was_forked_since_is_named() {
     let (folder, host) = machine();
     let before = fake::apply(&rule::CPUS, &host, &on("nginx"), "2-3");
     let desired = rule::CPUS.spec().kind.parse("2-3").expect("CPUs");
-    let remainder = || rule::CPUS.remainder(&host, &on("nginx"), &before, &desired).expect("an answer");
-    assert_eq!(remainder(), None);
+    let side_effects =
+        || rule::CPUS.side_effects(&host, &on("nginx"), &before, &desired).expect("an answer").join("; ");
+    assert_eq!(side_effects(), "");
     // Of a child, whose name is its own by now.
     for (pid, parent) in [(30, 10), (31, 30)] {
         let text = stat(pid, "helper").replace(" S 1 ", &format!(" S {parent} "));
@@ -172,10 +173,10 @@ fn a_child_that_was_forked_since_is_named() {
         fake::put(folder.path(), &format!("/proc/{pid}/cgroup"), "0::/\n");
         fake::put(folder.path(), &format!("/proc/{pid}/status"), &status(33, "2-3"));
     }
-    let said = remainder().expect("a child and its child");
-    assert!(said.starts_with("30 (helper), 31 (helper) came since and got 2-3"), "{said}");
+    let effects = side_effects();
+    assert!(effects.starts_with("30 (helper), 31 (helper) started later and inherited 2-3"), "{effects}");
     fake::put(folder.path(), "/proc/30/status", &status(33, "0-3"));
-    assert!(remainder().is_some_and(|said| said.starts_with("31 ")), "30 has been given other CPUs");
+    assert!(side_effects().starts_with("31 "), "30 has been given other CPUs");
 }
 
 #[test]
@@ -342,9 +343,9 @@ fn what_starts_after_the_plan_is_left_out_and_refused_where_it_has_another_user(
         users(&folder);
         let planned = rule::CPUS.survey(&host, &on(on_what)).expect("a survey").processes;
         let group = "/system.slice/nginx.service";
-        let read = || rule::CPUS.read_planned(&host, &on(on_what), &planned);
+        let read = || <dyn Knob>::current_for(&rule::CPUS, &host, &on(on_what), &planned);
         let parts = |reading: Reading| match reading {
-            Reading::Value(crate::tune::Value::PerPart(parts)) => parts.into_keys().collect::<Vec<_>>(),
+            Reading::Value(crate::tune::value::Value::PerPart(parts)) => parts.into_keys().collect::<Vec<_>>(),
             other => panic!("{other:?}"),
         };
         let alone = parts(read().expect("those of the plan"));
@@ -366,13 +367,13 @@ fn a_process_that_became_another_since_the_plan_is_seen() {
     let (folder, host) = machine();
     MALLORY.put(&folder);
     let planned = rule::CPUS.survey(&host, &on("name=nginx,user=1000")).expect("a survey").processes;
-    let recheck = || rule::CPUS.recheck(&host, &planned);
+    let recheck = || <dyn Knob>::check_processes(&rule::CPUS, &host, &planned);
     recheck().expect("it is the same");
     Process { name: b"renamed", group: "/", ..MALLORY }.put(&folder);
     recheck().expect("a name and a cgroup are not what it is");
     for (changed, what) in [
-        (Process { users: (1000, 0), ..MALLORY }, "its user has changed"),
-        (Process { users: (0, 0), ..MALLORY }, "its user has changed"),
+        (Process { users: (1000, 0), ..MALLORY }, "it has another user"),
+        (Process { users: (0, 0), ..MALLORY }, "it has another user"),
         (Process { executable: "/usr/bin/su", ..MALLORY }, "it executes another program"),
     ] {
         changed.put(&folder);
@@ -453,7 +454,7 @@ fn the_running_kernels_processes_of_two_users_are_told_apart() {
     for pid in [own, other.0] {
         assert!(refused.contains(&format!("{pid} (")), "{pid}: {refused}");
     }
-    let batch = crate::tune::Value::Text("batch:0".to_owned());
+    let batch = crate::tune::value::Value::Text("batch:0".to_owned());
     assert!(rule::POLICY.write(&host, &on(&both), &batch).is_err());
     assert_eq!(matched(&host, &format!("name={both},user=root")), [own]);
     assert_eq!(matched(&host, &format!("name={both},user=65534")), [other.0]);
