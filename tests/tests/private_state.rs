@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, geteuid};
 use quell::host::Root;
-use quell::tune::journal::{Phase, Store};
+use quell::tune::transaction::journal::{Phase, Store};
 use quell_tests::agent::{self, Ended, Running, Workdir};
 use quell_tests::fake_host::{FakeHost, small_vm};
 use quell_tests::{kernel, turns};
@@ -173,7 +173,7 @@ fn what_nobody_confirms_is_undone_though_a_user_holds_every_lock_that_can_be_had
     }
     let before = case.host.read(SWAPPINESS);
     case.apply(&["--confirm-within", "1s"])?.expect_code(0)?;
-    turns::until("the guard undoes it", || Ok((case.phases()? == [Phase::Closed]).then_some(())))?;
+    turns::until("the guard undoes it", || Ok((case.phases()? == [Phase::RolledBack]).then_some(())))?;
     assert_eq!(case.host.read(SWAPPINESS).trim(), before.trim());
     drop(attack);
     Ok(())

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use quell::tune::plan::{Variables, resolve};
 use quell::tune::profile::TuningProfile;
-use quell::tune::{Variables, wants};
 use quell_tests::fake_host::{FakeHost, small_vm, two_socket_intel};
 use tempfile::TempDir;
 
@@ -33,7 +33,7 @@ fn wrong_here(text: &str, given: &[(&str, &str)]) -> String {
     let fake = small_vm();
     let host = fake.host();
     let error = match Variables::resolve(&host, &profile.variables, &given) {
-        Ok(variables) => wants(&profile, &host, &variables).err(),
+        Ok(variables) => resolve(&profile, &host, &variables).err(),
         Err(error) => Some(error),
     };
     let error = error.expect("it is wrong here").to_string();
@@ -105,11 +105,11 @@ fn the_docs_tell_how_to_write_one() {
     for example in examples {
         let (_folder, profile) = load(&[("a.toml", example)]);
         let profile = profile.expect("a profile");
-        let used = profile.used();
+        let used = profile.used_variables();
         assert!(used.contains("nics") && used.contains("log_disk") && !used.contains("isolated"), "{profile:?}");
         let fake = small_vm();
         let variables = Variables::resolve(&fake.host(), &profile.variables, &BTreeMap::new()).expect("variables");
-        wants(&profile, &fake.host(), &variables).expect("wants");
+        resolve(&profile, &fake.host(), &variables).expect("wants");
     }
     // What it does not take, and what it would.
     let condition = wrong(&setting("knob = \"memory.ksm\"\nvalue = 0\nif = { none = 2 }"));
@@ -235,8 +235,8 @@ fn a_setting_for_hosts_without_smt_is_left_out_with_the_reason_where_cores_have_
     let left_out = |fake: &FakeHost| -> Vec<String> {
         let host = fake.host();
         let variables = Variables::resolve(&host, &profile.variables, &BTreeMap::new()).expect("variables");
-        let (_, inapplicable) = wants(&profile, &host, &variables).expect("wants");
-        inapplicable.into_iter().map(|setting| setting.why).collect()
+        let (_, inapplicable) = resolve(&profile, &host, &variables).expect("wants");
+        inapplicable.into_iter().map(|setting| setting.reason).collect()
     };
     assert_eq!(left_out(&small_vm()), Vec::<String>::new());
     assert_eq!(left_out(&two_socket_intel()), ["it is not for cores with two CPUs online (SMT)"]);

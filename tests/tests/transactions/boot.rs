@@ -20,7 +20,7 @@ fn it_is_awaited_until_a_boot_has_brought_it_or_has_not() -> Result<()> {
     let staged = case.host.read(GRUB);
     assert!(staged.contains("skew_tick=1"), "{staged}");
     let awaited = case.quell(&["verify"])?.expect_code(0)?;
-    assert!(awaited.stdout.contains("1 of them count from the next boot on"), "{}", awaited.stdout);
+    assert!(awaited.stdout.contains("1 of them take effect at the next boot"), "{}", awaited.stdout);
     case.quell(&["status"])?.expect_code(0)?;
     case.host.put(BOOT, "99999999-2222-3333-4444-555555555555\n");
     let missed = case.quell(&["verify"])?.expect_code(1)?;

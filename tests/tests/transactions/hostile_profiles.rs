@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 
 use anyhow::Result;
-use quell::tune::Lock;
+use quell::tune::transaction::Lock;
 use quell_tests::fake_host::small_vm;
 
 use crate::case::{Case, amend};
@@ -118,7 +118,7 @@ fn a_profile_is_read_before_anything_is_locked() -> Result<()> {
     let said = case.quell(&case.apply())?.expect_code(2)?.stderr;
     assert!(said.contains("case.toml:2"), "{said}");
     assert!(!case.at("/run/quell/tune.lock").exists(), "it was locked to read a profile");
-    drop(Lock::take(&quell::host::Root::at(case.host.path())?, "a test")?);
+    drop(Lock::acquire(&quell::host::Root::at(case.host.path())?, "a test")?);
     Ok(())
 }
 

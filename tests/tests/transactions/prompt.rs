@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result};
 use quell::host::Root;
-use quell::tune::Lock;
+use quell::tune::transaction::Lock;
 use quell_tests::kernel;
 
 use crate::case::{Case, THIRD};
@@ -40,7 +40,7 @@ pub(crate) fn answer(mut child: Child, word: &str) -> Result<(Option<i32>, Strin
 fn nothing_is_locked_while_a_question_is_open() -> Result<()> {
     let case = Case::new()?;
     let Some(child) = asked(&case, "nothing_is_locked_while_a_question_is_open")? else { return Ok(()) };
-    drop(Lock::take(&Root::at(case.host.path())?, "a test")?);
+    drop(Lock::acquire(&Root::at(case.host.path())?, "a test")?);
     let (code, text) = answer(child, "y\n")?;
     assert_eq!(code, Some(0), "{text}");
     assert_eq!(case.host.read(THIRD), "9");

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::Result;
-use quell::tune::journal::Phase;
+use quell::tune::transaction::journal::Phase;
 use quell_tests::fake_host::two_socket_intel;
 
 use crate::case::{Case, SECOND, THIRD, can_meddle};
@@ -50,7 +50,7 @@ fn values_that_move_each_other_are_not_said_to_be_set() -> Result<()> {
     let ended = case.quell(&case.apply())?.expect_code(2)?;
     assert!(ended.stderr.contains("has been changed to 17 twice since"), "{}", ended.stderr);
     assert_eq!(case.host.snapshot(), before);
-    assert_eq!(case.phases()?, [Phase::Closed]);
+    assert_eq!(case.phases()?, [Phase::RolledBack]);
     Ok(())
 }
 

@@ -280,7 +280,7 @@ fn a_partition_that_went_with_its_controller_is_no_match_and_can_be_undone() {
         fs::remove_file(group.join(file)).expect("a file");
     }
     let now = fake::value(&partition::Partition, &host, &KnobTarget::Host);
-    assert!(now.to_string().contains("lost its cpuset"), "{now}");
+    assert!(now.to_string().contains("cpuset controller was disabled"), "{now}");
     assert!(!partition::Partition.matches(&now, &cpus));
     partition::Partition.write(&host, &KnobTarget::Host, &ValueKind::Cpus.parse("").expect("none")).expect("undone");
     assert!(!group.exists());

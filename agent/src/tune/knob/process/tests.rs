@@ -187,7 +187,7 @@ fn a_thread_that_refuses_keeps_no_other_from_what_it_had() {
     let real = format!("/proc/{}/status", std::process::id());
     fake::with_refusing(folder.path(), "/proc/10/status", &real, |host| {
         let error = rule::CPUS.restore(host, &on("nginx"), &before).expect_err("10 refuses").to_string();
-        assert!(error.starts_with("1 of 2 could not be set: thread 10 (nginx) does not take"), "{error}");
+        assert!(error.starts_with("1 of 2 could not be set: thread 10 (nginx) rejected"), "{error}");
         assert_eq!(host.root.read("/proc/11/status").expect("read"), status(33, "1").trim_end());
     });
 }
@@ -410,8 +410,8 @@ fn a_process_that_cannot_be_read_is_left_out_alone_and_that_is_said() {
     fake::put(folder.path(), "/proc/60/status", "Name:\tnginx\n");
     let survey = rule::CPUS.survey(&host, &on("nginx")).expect("the others");
     assert_eq!(survey.processes.len(), 1);
-    let said = survey.remarks.iter().find(|remark| remark.contains("left out")).expect("it is said");
-    assert!(said.starts_with("process 60 (nginx) is left out: could not read /proc/60"), "{said}");
+    let said = survey.remarks.iter().find(|remark| remark.contains("is skipped")).expect("it is said");
+    assert!(said.starts_with("process 60 (nginx) is skipped: could not read /proc/60"), "{said}");
     // A name that steers a terminal is not passed on.
     Process { name: b"nginx\x1b[31m", users: (33, 33), ..MALLORY }.put(&folder);
     let shown = rule::CPUS.survey(&host, &on("nginx*")).expect("all of one user").processes;
