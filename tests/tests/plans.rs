@@ -107,7 +107,7 @@ fn what_makes_isolated_cpus_less_than_that_is_said() {
     };
     assert_eq!(remarks("trading", "2-3,58-59"), "");
     assert!(
-        remarks("trading", "2-3,58").starts_with("CPUs 59 share cores with isolated ones"),
+        remarks("trading", "2-3,58").starts_with("CPUs 59 share cores with isolated CPUs"),
         "{}",
         remarks("trading", "2-3,58")
     );

@@ -30,7 +30,7 @@ fn nothing_is_applied_on_top_of_what_may_be_undone_any_moment() -> Result<()> {
     case.quell(&[&case.apply()[..], &["--confirm-within", "1h"]].concat())?.expect_code(0)?;
     let other = case.profile("other", "memory.swappiness", 5)?;
     let refused = case.quell(&["apply", &other, "--yes"])?.expect_code(2)?;
-    assert!(refused.stderr.contains("0001 waits to be confirmed"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("0001 is not confirmed yet"), "{}", refused.stderr);
     case.quell(&["rollback"])?.expect_code(0)?;
     assert!(case.is_as_before());
     Ok(())

@@ -94,7 +94,7 @@ fn more_settings_than_anybody_writes_are_refused_and_as_many_as_there_may_be_are
     let case = Case::on(small_vm(), &settings(10_000))?;
     let path = case.apply()[1].to_owned();
     let said = case.quell(&["plan", &path])?.expect_code(0)?.stdout;
-    assert!(said.contains("10000 left out"), "{}", said.lines().last().unwrap_or_default());
+    assert!(said.contains("10000 skipped"), "{}", said.lines().last().unwrap_or_default());
     Ok(())
 }
 
@@ -107,7 +107,7 @@ fn patterns_without_number_or_length_are_refused() -> Result<()> {
     };
     refused(&rule(&words(0, 257)), "more than 256 words")?;
     let two = rule(&words(0, 200)) + &rule(&words(200, 57));
-    refused(&two, "at most 256 rules for processes")?;
+    refused(&two, "at most 256 process rules")?;
     refused(&rule(&format!("name={}", "*a".repeat(600))), "longer than 1024 bytes")
 }
 

@@ -48,7 +48,7 @@ fn a_plan_lists_every_process_with_its_user_and_executable() -> Result<()> {
     {
         assert!(plan.contains(line), "{plan}");
     }
-    assert!(plan.contains("as in `name=redis*,user=redis`"), "{plan}");
+    assert!(plan.contains("for example `name=redis*,user=redis`"), "{plan}");
     let json = case.quell(&["plan", &profile, "--json"])?.expect_code(0)?.stdout;
     let json: serde_json::Value = serde_json::from_str(&json)?;
     let processes = json["steps"][0]["processes"].as_array().expect("processes");

@@ -54,7 +54,7 @@ fn what_was_not_agreed_to_is_not_done() -> Result<()> {
     case.host.put(THIRD, "50");
     let (code, text) = answer(child, "y\n")?;
     assert_eq!(code, Some(2), "{text}");
-    assert!(text.contains("not as it was when you were asked"), "{text}");
+    assert!(text.contains("changed after the plan was shown"), "{text}");
     assert_eq!(case.host.read(THIRD), "50");
     assert!(case.phases()?.is_empty());
     Ok(())

@@ -141,13 +141,13 @@ fn on_intel(knob: &str, on: &str, value: &str, more: &str) -> Result<Case> {
 #[test]
 fn what_a_host_cannot_be_set_to_is_an_error_that_names_the_line() -> Result<()> {
     for (knob, on, value, why) in [
-        ("net.ring_rx", "ens1f0", "99999", "the card has at most 8192"),
+        ("net.ring_rx", "ens1f0", "99999", "the maximum of the card is 8192"),
         ("boot.parameter", "isolcpus", "\"managed_irq,domain,400-500\"", "there are no CPUs 400-500: the last is 111"),
         ("boot.parameter", "nohz_full", "\"2-3,200\"", "there are no CPUs 200: the last is 111"),
         ("boot.parameter", "rcu_nocbs", "\"112\"", "there are no CPUs 112: the last is 111"),
         ("boot.parameter", "irqaffinity", "\"0-112\"", "there are no CPUs 112: the last is 111"),
         ("sched.watchdog_cpumask", "", "\"0-500\"", "there are no CPUs 112-500: the last is 111"),
-        ("cpu.idle_disabled", "", "\"C9\"", "there is no idle state C9, but POLL C1 C1E C6"),
+        ("cpu.idle_disabled", "", "\"C9\"", "there is no idle state C9; there are POLL C1 C1E C6"),
     ] {
         let case = on_intel(knob, on, value, "")?;
         let profile = case.apply()[1];
@@ -246,12 +246,11 @@ fn conditions_are_shown_with_the_setting_that_has_them() -> Result<()> {
     let case = on_intel("memory.swappiness", "", "9", condition)?;
     let show = case.quell(&["show", case.apply()[1]])?.expect_code(0)?;
     let said = show.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
-    let shown = "memory.swappiness = 9 (only on hosts that are no virtual machines, on Intel CPUs, where no core has two CPUs online (no SMT), \
-                 with 4 CPUs or more, with 2 NUMA nodes or more, on kernels from 6.18 on, with a network interface of the \
-                 driver mlx5_core) a test";
+    let shown = "memory.swappiness = 9 (only on physical hosts, on Intel CPUs, without SMT, with at least 4 CPUs, \
+                 with at least 2 NUMA nodes, since Linux 6.18, with a network interface of the driver mlx5_core) a test";
     assert!(said.contains(shown), "{said}");
     let trading = case.quell(&["show", "trading"])?.expect_code(0)?;
-    assert!(trading.stdout.contains("    (only on kernels from 6.18 on)\n"), "{}", trading.stdout);
+    assert!(trading.stdout.contains("    (only since Linux 6.18)\n"), "{}", trading.stdout);
     assert_eq!(trading.stdout.matches("    (only ").count(), 5, "{}", trading.stdout);
     Ok(())
 }

@@ -29,7 +29,9 @@ pub(super) fn pages(root: &Path) -> Result<BTreeMap<String, String>> {
     let mut list = Command::new("cargo");
     list.args(["run", "--quiet", "--package", "quell", "--", "list", "knobs", "--json"]).current_dir(root);
     let knobs = output_of(&mut list).context("`quell list knobs --json` failed")?;
-    Ok(generate(&serde_json::from_str::<Vec<Knob>>(&knobs).context("`quell list knobs --json` has an unexpected format")?))
+    Ok(generate(
+        &serde_json::from_str::<Vec<Knob>>(&knobs).context("`quell list knobs --json` has an unexpected format")?,
+    ))
 }
 
 fn generate(knobs: &[Knob]) -> BTreeMap<String, String> {
@@ -58,7 +60,8 @@ fn family(id: &str) -> &str {
 fn page(family: &str, knobs: &[&Knob]) -> String {
     let mut text = format!("# {family}\n\n[All families](README.md)\n");
     for Knob { id, doc, takes, scope, lifetime, risk, risk_description, source } in knobs {
-        let risk = risk_description.as_ref().map_or_else(|| risk.clone(), |description| format!("{risk}: {description}"));
+        let risk =
+            risk_description.as_ref().map_or_else(|| risk.clone(), |description| format!("{risk}: {description}"));
         let lasts = match lifetime.as_str() {
             "runtime" => "until the next boot",
             "while-held" => "while quell holds it open",

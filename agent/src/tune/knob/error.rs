@@ -41,7 +41,7 @@ pub enum KnobError {
         path: PathBuf,
     },
     /// The file system is mounted read-only.
-    #[error("{} is mounted read-only, as in a container\nhint: set it on the host", shown_path(path))]
+    #[error("{} is mounted read-only, as in a container", shown_path(path))]
     ReadOnly {
         /// The file that was to be written.
         path: PathBuf,

@@ -12,11 +12,11 @@ use crate::tune::value::ValueError;
 pub enum ProfileError {
     /// There is no profile with this name.
     #[error(
-        "{}there is no profile `{}`{}: known profiles are {}\nhint: for a file, give its path",
+        "{}there is no profile `{}`; known profiles are {}\nhint: {}for a file, give its path",
         included_at(from.as_deref()),
         shown(name),
-        suggestion(closest.as_deref()),
-        shown(&known.join(", "))
+        shown(&known.join(", ")),
+        suggestion(closest.as_deref())
     )]
     UnknownProfile {
         /// Where it is included; `None` if the user named it.
@@ -57,7 +57,7 @@ pub enum ProfileError {
         chain: Vec<String>,
     },
     /// There is no knob with this id.
-    #[error("{at}: there is no knob {}{}\nhint: `quell list knobs` lists them", excerpt::quoted(knob), suggestion(*closest))]
+    #[error("{at}: there is no knob {}\nhint: {}`quell list knobs` lists all", excerpt::quoted(knob), suggestion(*closest))]
     UnknownKnob {
         /// The position of the id.
         at: Place,
@@ -107,7 +107,7 @@ fn included_at(from: Option<&Place>) -> String {
 }
 
 fn suggestion(closest: Option<&str>) -> String {
-    closest.map_or_else(String::new, |closest| format!(", did you mean `{}`?", shown(closest)))
+    closest.map_or_else(String::new, |closest| format!("did you mean `{}`? ", shown(closest)))
 }
 
 fn hint_line(hint: Option<&str>) -> String {

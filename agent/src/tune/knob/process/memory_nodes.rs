@@ -74,10 +74,11 @@ impl Knob for MemoryNodes {
     }
 
     fn normalize(&self, host: &Host, _: &KnobTarget, value: &Value) -> Result<Value, KnobError> {
-        let impossible = |why: String| KnobError::Impossible { value: value.clone(), reason: why };
-        let Value::Text(text) = value else { return Err(impossible("it is no list of nodes".to_owned())) };
+        let impossible = |reason: String| KnobError::Impossible { value: value.clone(), reason };
+        let Value::Text(text) = value else { return Err(impossible("it is not a list of NUMA nodes".to_owned())) };
         // Node lists have the syntax of CPU lists.
-        let nodes: CpuSet = text.parse().map_err(|_| impossible("it is no list of nodes, as in 0-1".to_owned()))?;
+        let nodes: CpuSet =
+            text.parse().map_err(|_| impossible("it is not a list of NUMA nodes such as 0-1".to_owned()))?;
         let known = host.topology.nodes();
         match nodes.iter().find(|node| !known.contains_key(&crate::units::NodeId(node.0))) {
             Some(absent) => Err(impossible(format!("there is no NUMA node {absent}"))),
@@ -86,8 +87,8 @@ impl Knob for MemoryNodes {
     }
 
     fn write(&self, host: &Host, target: &KnobTarget, value: &Value) -> Result<Held, KnobError> {
-        let impossible = |why: String| KnobError::Impossible { value: value.clone(), reason: why };
-        let Value::Text(text) = value else { return Err(impossible("it is no list of nodes".to_owned())) };
+        let impossible = |reason: String| KnobError::Impossible { value: value.clone(), reason };
+        let Value::Text(text) = value else { return Err(impossible("it is not a list of NUMA nodes".to_owned())) };
         let file = mems_file(host, target)?.map_err(impossible)?;
         write(host, &file, text).map(|()| Held::Nothing)
     }

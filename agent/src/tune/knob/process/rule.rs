@@ -269,7 +269,7 @@ impl Knob for Rule {
             let user = processes.first().map_or("NAME", |process| process.user.as_str());
             let on = with_user(on, user);
             remarks.push(format!(
-                "any user can start a process that matches this rule: name the user or the cgroup too, as in `{on}`"
+                "any user can start a process that matches this rule: name the user or the cgroup too, for example `{on}`"
             ));
         }
         Ok(Survey { reading, processes, remarks })

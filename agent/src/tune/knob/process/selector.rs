@@ -49,7 +49,7 @@ impl Selector {
                 (None, _) => {
                     let part = excerpt::quoted(part);
                     return Err(format!(
-                        "{part} does not begin with name=, exe=, user= or cgroup=, as in name=redis*,user=redis"
+                        "{part} does not begin with name=, exe=, user= or cgroup=; an example is name=redis*,user=redis"
                     ));
                 }
             };

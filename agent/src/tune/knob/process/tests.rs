@@ -329,7 +329,7 @@ fn a_plan_says_that_anybody_can_be_what_a_name_matches() {
     let (folder, host) = machine();
     users(&folder);
     let remarks = |name: &str| rule::POLICY.survey(&host, &on(name)).expect("a survey").remarks;
-    assert!(remarks("nginx")[0].ends_with("as in `name=nginx,user=www-data`"), "{:?}", remarks("nginx"));
+    assert!(remarks("nginx")[0].ends_with("for example `name=nginx,user=www-data`"), "{:?}", remarks("nginx"));
     assert_eq!(remarks("nginx,user=www-data"), Vec::<String>::new());
     assert_eq!(remarks("/system.slice"), Vec::<String>::new());
     Process { name: b"cron", users: (0, 0), ..MALLORY }.put(&folder);
