@@ -71,20 +71,20 @@ fn variables_that_grow_by_each_other_are_refused() -> Result<()> {
     for number in 0..10 {
         writeln!(many, "c{number} = \"${{b{number}}}\"")?;
     }
-    refused(&many, "1048576 bytes of variables' values")?;
+    refused(&many, "1048576 bytes of values of variables")?;
     let mut chain = "[variables]\nd0 = \"1\"\n".to_owned();
     for number in 1..500 {
         writeln!(chain, "d{number:03} = \"${{d{:03}}}\"", number + 1)?;
     }
     chain += "d500 = \"1\"\n";
-    refused(&chain, "more than 32 variables use each other")?;
+    refused(&chain, "nested more than 32 levels deep")?;
     let mut variables = "[variables]\n".to_owned();
     for number in 0..=1_000 {
         writeln!(variables, "e{number} = 1")?;
     }
     refused(&variables, "at most 1000 variables")?;
     let uses: String = (0..40).map(|number| setting(&format!("vm.x{number}")).replace("\"1\"", "\"${f}\"")).collect();
-    refused(&format!("[variables]\nf = \"{}\"\n{uses}", "x".repeat(60_000)), "1048576 bytes of what is set")
+    refused(&format!("[variables]\nf = \"{}\"\n{uses}", "x".repeat(60_000)), "1048576 bytes of settings")
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The commands of `quell tune` that change nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use anyhow::bail;
@@ -121,6 +121,13 @@ pub(super) fn status(root: Root, out: &mut dyn Write) -> anyhow::Result<Outcome>
         let (id, on, before) = (transaction.id, text::on(&[&step.target]), before.complete());
         let value = format!("{}{on}, originally {before}", step.knob);
         writeln!(out, "{id}  not restored: {}: {}", shown(&value), wrapped_lines(reason, 4))?;
+    }
+    let incomplete: BTreeSet<TransactionId> = unrestored.iter().map(|value| value.transaction.id).collect();
+    for TransactionId(id) in incomplete {
+        writeln!(
+            out,
+            "hint: `quell tune rollback --to {id} --force` restores them, even if they were modified externally"
+        )?;
     }
     let has_nothing_else =
         unrestored.is_empty() && pending_recovery.is_none() && lock_holder.is_none() && unreadable.is_empty();
