@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn descriptors_of_the_caller_are_closed() {
-        let file = fs::File::open("/dev/zero").expect("open");
+        let file = File::open("/dev/zero").expect("open");
         // As if close-on-exec had been forgotten.
         nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).expect("fcntl");
         let is_open = |said: Output| said.status.success();

@@ -90,7 +90,7 @@ fn set_cpus(cpus: &CpuSet) -> Result<(), LaunchError> {
             let procs = format!("{group}/cgroup.procs");
             let hint = "entering the isolated partition requires root".to_owned();
             let entered = Root::host().write(&procs, std::process::id().to_string());
-            entered.map_err(|error| failed(error.into(), Some(hint)))?;
+            entered.map_err(|error| failed(error, Some(hint)))?;
         } else if outside != *cpus {
             return Err(LaunchError::PartlyIsolated { requested: cpus.clone(), partition });
         }
