@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
-use crate::case::{Case, amend, line};
+use crate::case::{Case, line};
 
 /// Journals' lines, with the names of their records.
 fn records(text: &[u8]) -> Vec<(String, Vec<u8>)> {
