@@ -8,7 +8,7 @@ use quell::units::{CpuId, CpuSet, NodeId};
 
 use super::Outcome;
 
-/// Start a command with its own CPUs, scheduling policy and memory, from its first instruction
+/// Starts a command with its own CPUs, scheduling policy and memory, from its first instruction
 ///
 /// quell executes the command in its own process. The exit code is that of the command; 127 if the command does not exist, 126 if it
 /// cannot be executed, and 125 if a setting cannot be applied.

@@ -21,7 +21,7 @@ use quell::tune::transaction::{BootTime, Lock, Request, needs_recovery};
 
 use super::Outcome;
 
-/// Tune this host: plan, apply, verify and roll back settings, as transactions
+/// Tunes this host: plans, applies, verifies and rolls back settings, as transactions
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -34,41 +34,41 @@ pub(crate) struct Arguments {
 
 #[derive(clap::Subcommand, Debug)]
 enum Verb {
-    /// List the profiles
+    /// Lists the profiles
     #[command(after_help = "Examples:\n  quell tune list")]
     List,
-    /// Show the settings of a profile, with their reasons
+    /// Shows the settings of a profile, with their reasons
     #[command(after_help = "Examples:\n  quell tune show trading")]
     Show(ShowArguments),
-    /// Explain a knob
+    /// Explains a knob
     #[command(after_help = "Examples:\n  quell tune explain cpu.governor")]
     Explain {
         /// The id of the knob: `quell list knobs` lists them
         knob: String,
     },
-    /// Show what a profile would change; changes nothing, and does not require root
+    /// Shows what a profile would change; changes nothing, and does not require root
     Plan(plan::Arguments),
-    /// Apply a profile, completely or not at all
+    /// Applies a profile, completely or not at all
     Apply(change::Apply),
-    /// Confirm a transaction that was applied with --confirm-within
+    /// Confirms a transaction that was applied with --confirm-within
     #[command(after_help = "Examples:\n  quell tune confirm")]
     Confirm,
-    /// Show the active transactions
+    /// Shows the active transactions
     #[command(after_help = "Examples:\n  quell tune status")]
     Status,
-    /// Compare the values that were applied with the current ones
+    /// Compares the values that were applied with the current ones
     Verify(inspect::Verify),
-    /// Restore the original values
+    /// Restores the original values
     Rollback(change::Rollback),
-    /// Roll back transactions that were interrupted or not confirmed in time
+    /// Rolls back transactions that were interrupted or not confirmed in time
     Recover(change::Recover),
-    /// List all transactions
+    /// Lists all transactions
     #[command(after_help = "Examples:\n  quell tune history")]
     History,
-    /// Roll back a transaction that is not confirmed in time (started by apply)
+    /// Rolls back a transaction that is not confirmed in time (started by apply)
     #[command(hide = true)]
     Guard(background::Guard),
-    /// Hold the files of a transaction open (started by apply)
+    /// Holds the files of a transaction open (started by apply)
     #[command(hide = true)]
     Hold(background::Hold),
 }
