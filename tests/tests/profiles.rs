@@ -270,7 +270,7 @@ fn variables_that_are_not_defined_or_use_each_other() {
     let error = wrong_here(&text, &[("nics", "eth9")]);
     assert_eq!(error, "--set nics: there is no network interface eth9; there are eth0");
     let error = wrong_here(&text, &[("isolated", "0-1")]);
-    assert!(error.starts_with("--set isolated: 0-1 is every CPU of this host"), "{error}");
+    assert!(error.starts_with("--set isolated: 0-1 are all CPUs of this host"), "{error}");
 }
 
 #[test]
