@@ -10,8 +10,8 @@ use crate::host::Root;
 use crate::profile::{Selection, build};
 use crate::recording::{self, Recording};
 use crate::report::{self, FORMATS};
-use crate::tune::journal::{DIRECTORY as STORE, Store};
 use crate::tune::profile::TuningProfile;
+use crate::tune::transaction::journal::{DIRECTORY as STORE, Store};
 use crate::{symbolize, tune};
 
 const META: &str = "meta.json";

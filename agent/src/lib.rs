@@ -16,6 +16,7 @@ pub mod file;
 pub mod fuzzing;
 pub mod host;
 pub mod inspect;
+pub mod launch;
 #[cfg(test)]
 #[allow(unreachable_pub, dead_code, reason = "a file of the tests' library, included by its path")]
 #[path = "../../tests/src/needs.rs"]

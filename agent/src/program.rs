@@ -1,12 +1,14 @@
 //! Programs that quell starts for its own purposes: a closed list, by absolute path, with a clean environment.
 //!
-//! A command that a user asks for (`quell run`, `quell record -- COMMAND`) is none of them: it has the user's environment.
+//! Commands of the user (`quell run`, `quell record -- COMMAND`) do not belong to them: those have the environment of the user.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::{fmt, fs, thread};
 
 use crate::excerpt;
@@ -25,52 +27,55 @@ pub enum Program {
     Grub2Mkconfig,
     /// grub-mkconfig(8).
     GrubMkconfig,
-    /// quell itself: the file that this process executes, whatever is at its path by now.
+    /// quell itself: the file that this process executes, even if another one has its path by now.
     Quell,
 }
 
-/// Where programs are looked for, in this order.
+/// The directories that are searched, in this order.
 const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-/// The same, for what those programs start.
+/// The same, for programs that those programs start.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
-/// So much is kept of what a program prints; the rest is read and dropped.
-const OUTPUT: usize = 64 << 10;
+/// How many bytes of the output of a program are kept. The rest is read and discarded.
+const MAX_OUTPUT: usize = 64 << 10;
 
-/// Why a program could not be started.
+/// The lock of the host, while this process has it.
+static LOCK_FILE: Mutex<Option<File>> = Mutex::new(None);
+
+/// A program that could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
-    /// There is none.
-    #[error("there is no {program} in {}\nhint: install it, or do by hand what it does", DIRECTORIES.join(", "))]
+    /// It is not installed.
+    #[error("{program} is not installed in {}\nhint: install it", DIRECTORIES.join(", "))]
     Absent {
         /// The program.
         program: Program,
     },
-    /// Somebody else than root could have put it there or changed it.
-    #[error("{} is not started: {why}\nhint: chown root and chmod go-w, if it is what it should be", path.display())]
+    /// Other users than root could have created or changed it.
+    #[error("{} is not trusted: {reason}\nhint: check it, then `chown root` and `chmod go-w`", path.display())]
     Untrusted {
-        /// Where it is.
+        /// The path of the program.
         path: PathBuf,
-        /// Whose it is, or who may write to it.
-        why: String,
+        /// Why it is not trusted.
+        reason: String,
     },
-    /// The kernel's error.
+    /// It cannot be executed.
     #[error("could not start {}: {source}", path.display())]
     Start {
-        /// Where it is.
+        /// The path of the program.
         path: PathBuf,
-        /// Why.
+        /// The error of the kernel.
         source: io::Error,
     },
 }
 
-/// How a program ended, and the beginning of what it printed on stdout and the end of what it printed on stderr.
+/// The exit status and output of a program.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// Its exit code or signal.
+    /// The exit code or signal.
     pub status: ExitStatus,
-    /// At most the first 64 KiB.
+    /// The first 64 KiB of stdout.
     pub stdout: Vec<u8>,
-    /// At most the last 64 KiB.
+    /// The last 64 KiB of stderr.
     pub stderr: Vec<u8>,
 }
 
@@ -81,7 +86,7 @@ impl fmt::Display for Program {
 }
 
 impl Program {
-    /// Its file name.
+    /// The file name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -94,7 +99,7 @@ impl Program {
         }
     }
 
-    /// Where it may be.
+    /// The paths that it may have.
     #[must_use]
     pub fn candidates(self) -> Vec<PathBuf> {
         match self {
@@ -105,30 +110,51 @@ impl Program {
 
     fn locate(self) -> Result<PathBuf, ProgramError> {
         match self {
-            // Whoever could change it has been executed already.
+            // It is executing already.
             Self::Quell => Ok(PathBuf::from("/proc/self/exe")),
             _ => first_trusted(self, &self.candidates()),
         }
     }
 
-    /// The program as it is started: with nothing of this process's environment and descriptors, no input, in `/`.
+    /// A command with a clean environment, no inherited descriptors, no input, and `/` as the working directory.
     ///
     /// # Errors
-    /// There is none, or others than root may have made it what it is.
+    /// It is not installed, or not trusted.
     pub fn command(self) -> Result<Command, ProgramError> {
         self.locate().map(|path| clean(&path))
     }
 
-    /// Runs it to its end with these arguments and this input.
+    /// Runs the program until it ends.
     ///
     /// # Errors
-    /// It cannot be started. That it failed is not an error here.
+    /// It cannot be started. Its failure is not an error here.
     pub fn output(self, arguments: &[&str], stdin: Stdio) -> Result<Output, ProgramError> {
         let path = self.locate()?;
         let mut command = clean(&path);
         command.args(arguments).stdin(stdin);
         output(command).map_err(|source| ProgramError::Start { path, source })
     }
+
+    /// Runs a program that changes the host, with the lock of the host as its input, so that the host stays locked until the program
+    /// has ended, even if this process is killed.
+    ///
+    /// # Errors
+    /// Those of [`output`](Self::output).
+    pub fn output_under_lock(self, arguments: &[&str]) -> Result<Output, ProgramError> {
+        self.output(arguments, lock_stdin())
+    }
+}
+
+/// Sets the file that [`Program::output_under_lock`] passes to programs: the lock of the host, which this process has.
+pub(crate) fn set_lock_file(file: Option<File>) {
+    *LOCK_FILE.lock().unwrap_or_else(PoisonError::into_inner) = file;
+}
+
+/// The lock as an input that is empty; `/dev/null` without a lock.
+pub(crate) fn lock_stdin() -> Stdio {
+    let file = LOCK_FILE.lock().unwrap_or_else(PoisonError::into_inner);
+    let file = file.as_ref().and_then(|file| file.try_clone().ok());
+    file.map_or_else(Stdio::null, Stdio::from)
 }
 
 fn clean(path: &Path) -> Command {
@@ -139,7 +165,7 @@ fn clean(path: &Path) -> Command {
 }
 
 fn output(mut command: Command) -> io::Result<Output> {
-    // A Ctrl-C on a terminal goes to a group: what the program sets would be half set.
+    // Ctrl-C on a terminal signals the process group, and would interrupt the program while it changes something.
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let (stdout, stderr) = thread::scope(|scope| {
@@ -149,8 +175,8 @@ fn output(mut command: Command) -> io::Result<Output> {
     Ok(Output { status: child.wait()?, stdout, stderr })
 }
 
-/// The file that this process executes by its path, for a program that starts it by that: `None` where the path leads to another file
-/// by now, or where others than root may replace it.
+/// The path of the file that this process executes, for programs that start it by path; `None` if the path belongs to another file by
+/// now, or if other users than root can replace it.
 #[must_use]
 pub fn own_path() -> Option<PathBuf> {
     let path = std::env::current_exe().ok()?;
@@ -160,9 +186,9 @@ pub fn own_path() -> Option<PathBuf> {
 }
 
 impl Output {
-    /// Why it failed, in a line: how it ended, and its last words.
+    /// The failure as a line: the exit status and the last line of stderr.
     #[must_use]
-    pub fn why(&self) -> String {
+    pub fn failure(&self) -> String {
         let last = self.stderr.split(|&byte| byte == b'\n').rev().map(<[u8]>::trim_ascii).find(|line| !line.is_empty());
         match last {
             Some(line) => format!("{}, {}", self.status, excerpt::message(line)),
@@ -171,11 +197,11 @@ impl Output {
     }
 }
 
-/// The first of these paths that is there. One that is there and is not to be trusted is an error: it is not passed over for another.
+/// The first of these paths that exists. It is an error if that one is not trusted, even if a later one is.
 fn first_trusted(program: Program, candidates: &[PathBuf]) -> Result<PathBuf, ProgramError> {
     for path in candidates {
         let Ok(file) = fs::metadata(path) else { continue };
-        let untrusted = |why: String| ProgramError::Untrusted { path: path.clone(), why };
+        let untrusted = |reason: String| ProgramError::Untrusted { path: path.clone(), reason };
         if !file.is_file() {
             return Err(untrusted("it is not a regular file".to_owned()));
         }
@@ -183,22 +209,25 @@ fn first_trusted(program: Program, candidates: &[PathBuf]) -> Result<PathBuf, Pr
             return Err(untrusted(format!("it belongs to user {}, not to root", file.uid())));
         }
         if file.mode() & 0o022 != 0 {
-            return Err(untrusted(format!("others than root may write to it (mode {:04o})", file.mode() & 0o7777)));
+            return Err(untrusted(format!(
+                "other users than root may write to it (mode {:04o})",
+                file.mode() & 0o7777
+            )));
         }
         return Ok(path.clone());
     }
     Err(ProgramError::Absent { program })
 }
 
-/// The beginning of what is printed; all of it is read, so that who prints is not ended by SIGPIPE.
+/// The beginning of the output. All of it is read, so that SIGPIPE does not end the program.
 fn first(mut from: impl Read) -> Vec<u8> {
     let mut kept = Vec::new();
-    let _ = from.by_ref().take(OUTPUT as u64).read_to_end(&mut kept);
+    let _ = from.by_ref().take(MAX_OUTPUT as u64).read_to_end(&mut kept);
     let _ = io::copy(&mut from, &mut io::sink());
     kept
 }
 
-/// The end of what is printed.
+/// The end of the output.
 fn last(mut from: impl Read) -> Vec<u8> {
     let (mut kept, mut piece) = (Vec::new(), [0; 4096]);
     loop {
@@ -206,7 +235,7 @@ fn last(mut from: impl Read) -> Vec<u8> {
             Ok(0) => return kept,
             Ok(count) => {
                 kept.extend_from_slice(&piece[..count]);
-                kept.drain(..kept.len().saturating_sub(OUTPUT));
+                kept.drain(..kept.len().saturating_sub(MAX_OUTPUT));
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return kept,
@@ -221,7 +250,7 @@ mod tests {
 
     use super::*;
 
-    /// What a shell prints that is started as a helper is; a shell is none.
+    /// The output of a shell that is started like such a program.
     fn shell(script: &str) -> Output {
         let mut shell = clean(Path::new("/bin/sh"));
         shell.args(["-c", script]);
@@ -229,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_helper_has_no_environment_and_no_directory_of_the_callers() {
+    fn a_program_has_a_clean_environment_and_working_directory() {
         let said = String::from_utf8(shell("env; pwd").stdout).expect("text");
         let mut lines: Vec<&str> =
             said.lines().filter(|line| !line.starts_with("PWD=") && !line.starts_with("_=")).collect();
@@ -238,9 +267,9 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_that_the_caller_left_open_is_closed_in_a_helper() {
-        let file = fs::File::open("/dev/zero").expect("open");
-        // As a caller that forgot to close it on exec leaves it.
+    fn descriptors_of_the_caller_are_closed() {
+        let file = File::open("/dev/zero").expect("open");
+        // As if close-on-exec had been forgotten.
         nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).expect("fcntl");
         let is_open = |said: Output| said.status.success();
         let test = format!("test -e /proc/self/fd/{}", file.as_raw_fd());
@@ -248,14 +277,14 @@ mod tests {
     }
 
     #[test]
-    fn what_others_than_root_could_have_changed_is_not_started() {
+    fn a_program_that_other_users_could_have_changed_is_not_started() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("systemctl");
         let located = || first_trusted(Program::Systemctl, std::slice::from_ref(&path));
         assert!(matches!(located(), Err(ProgramError::Absent { .. })));
         fs::write(&path, "#!/bin/sh\n").expect("a file");
         if !nix::unistd::geteuid().is_root() {
-            assert!(matches!(located(), Err(ProgramError::Untrusted { why, .. }) if why.contains("not to root")));
+            assert!(matches!(located(), Err(ProgramError::Untrusted { reason, .. }) if reason.contains("not to root")));
         }
         crate::needs!(Root);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
@@ -263,17 +292,17 @@ mod tests {
         for mode in [0o757, 0o775] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
             assert!(
-                matches!(located(), Err(ProgramError::Untrusted { why, .. }) if why.contains("may write")),
+                matches!(located(), Err(ProgramError::Untrusted { reason, .. }) if reason.contains("may write")),
                 "{mode:o}"
             );
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
         chown(&path, Some(65534), None).expect("chown");
-        assert!(matches!(located(), Err(ProgramError::Untrusted { why, .. }) if why.contains("65534")));
+        assert!(matches!(located(), Err(ProgramError::Untrusted { reason, .. }) if reason.contains("65534")));
     }
 
     #[test]
-    fn an_untrusted_program_is_not_passed_over_for_one_that_is_found_later() {
+    fn no_later_path_is_used_instead_of_an_untrusted_one() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("systemctl");
         fs::create_dir(&path).expect("a directory");
@@ -282,17 +311,17 @@ mod tests {
     }
 
     #[test]
-    fn of_endless_output_the_beginning_and_the_last_words_are_kept() {
+    fn the_beginning_of_stdout_and_the_end_of_stderr_are_kept() {
         let flood: Vec<u8> =
-            [b"first\n".to_vec(), vec![b'x'; 4 * OUTPUT], b"\nlast \x1b[31mwords\n\n".to_vec()].concat();
+            [b"first\n".to_vec(), vec![b'x'; 4 * MAX_OUTPUT], b"\nlast \x1b[31mwords\n\n".to_vec()].concat();
         let output = Output { status: ExitStatus::default(), stdout: first(&*flood), stderr: last(&*flood) };
-        assert!(output.stdout.len() == OUTPUT && output.stdout.starts_with(b"first\n"));
-        assert!(output.stderr.len() == OUTPUT);
-        assert!(output.why().ends_with("last \\u001b[31mwords"), "{}", output.why());
+        assert!(output.stdout.len() == MAX_OUTPUT && output.stdout.starts_with(b"first\n"));
+        assert!(output.stderr.len() == MAX_OUTPUT);
+        assert!(output.failure().ends_with("last \\u001b[31mwords"), "{}", output.failure());
     }
 
     #[test]
-    fn every_program_is_looked_for_by_absolute_path_in_directories_of_root() {
+    fn programs_have_absolute_paths() {
         for program in [
             Program::Systemctl,
             Program::SystemdRun,

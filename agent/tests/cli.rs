@@ -232,21 +232,6 @@ fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is_one() {
 }
 
 #[test]
-fn huge_pages_that_a_program_may_not_make_its_heap_of_are_said_to_do_nothing() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let program = folder.path().join("static");
-    // A program of 64 bits that names no dynamic linker, and nothing else.
-    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
-    file.resize(64, 0);
-    std::fs::write(&program, file).expect("a file");
-    let program = program.to_str().expect("text");
-    let said = |words: &[&str]| stderr(&quell(&[&["run"], words].concat())).to_owned();
-    let asked = said(&["--hugepages", "--", program]);
-    assert!(asked.contains("--hugepages may do nothing") && asked.contains("is linked statically"), "{asked}");
-    assert!(!said(&["--", program]).contains("hugepages may"), "not asked for");
-}
-
-#[test]
 fn a_command_that_was_not_started_has_the_exit_codes_of_others_that_start_one() {
     for (words, code) in [
         (&["--", "true"][..], 0),

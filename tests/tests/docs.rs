@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use quell::tune::Scope;
 use quell::tune::knob;
 use quell::tune::profile::TuningProfile;
+use quell::tune::value::Scope;
 
 /// A row's `KNOB(ON) = VALUE`, taken apart.
 fn setting(cell: &str) -> (&str, Option<&str>, &str) {
@@ -32,7 +32,7 @@ fn everything_that_tuned_sets_is_a_knob_that_takes_the_value() {
         let (id, on, value) = setting(cell);
         let knob = knob::by_id(id).unwrap_or_else(|| panic!("no knob {id}"));
         let spec = knob.spec();
-        knob::parse(knob, value).unwrap_or_else(|error| panic!("{id}: {error}"));
+        knob.parse(value).unwrap_or_else(|error| panic!("{id}: {error}"));
         assert!(on.is_some() || spec.scope != Scope::Named, "{id} needs a name");
         if ["latency", "network-latency", "trading", "throughput"].contains(&profile) {
             let profile = TuningProfile::load(profile, Path::new("/nonexistent")).expect("a profile");

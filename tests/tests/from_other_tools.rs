@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 use quell::recording;
-use quell::tune::{Scope, knob};
+use quell::tune::knob;
+use quell::tune::value::Scope;
 use quell_tests::agent::{self, Ended, Running, Workdir};
 use quell_tests::cgroup::Cgroup;
 use quell_tests::fake_host::{FakeHost, small_vm};
@@ -114,7 +115,7 @@ fn every_knob_of_the_page_takes_the_value_that_it_has_there() {
         let knob = knob::by_id(id).unwrap_or_else(|| panic!("no knob {id}"));
         if let Some(value) = value {
             settings += 1;
-            knob::parse(knob, value).unwrap_or_else(|error| panic!("{id}: {error}"));
+            knob.parse(value).unwrap_or_else(|error| panic!("{id}: {error}"));
             assert!(on.is_some() || knob.spec().scope != Scope::Named, "{id} needs a name");
         }
     }

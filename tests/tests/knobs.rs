@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use quell::host::Host;
-use quell::tune::journal::Store;
 use quell::tune::knob::{Knob, Reading, by_id, knobs};
+use quell::tune::plan::{Plan, Step, plan};
 use quell::tune::profile::{SHIPPED, TuningProfile};
-use quell::tune::{
-    self, Applied, ApplyError, End, Kind, Plan, Range, Scope, Step, Target, Terms, Undone, Unless, Value, apply,
-    rollback,
-};
+use quell::tune::transaction::journal::Store;
+use quell::tune::transaction::{Applied, ApplyError, ApplyOptions, OnConflict, RollbackReport, apply, roll_back};
+use quell::tune::value::{KnobTarget, Range, RangeBound, Scope, Value, ValueKind};
 use quell::units::{CpuId, NodeId};
 use quell_tests::fake_host::{FakeHost, amd_with_eight_dies, container, small_vm, two_socket_intel};
 use quell_tests::skip;
@@ -34,47 +33,51 @@ const NAMED: &[(&str, &str)] = &[
     ("unit.state", "ksmtuned.service"),
 ];
 
-fn targets(knob: &dyn Knob, host: &Host) -> Vec<Target> {
+fn targets(knob: &dyn Knob, host: &Host) -> Vec<KnobTarget> {
     let named = NAMED.iter().filter(|(id, _)| *id == knob.spec().id);
-    knob.targets(host).into_iter().chain(named.map(|(_, name)| Target::Name((*name).to_owned()))).collect()
+    knob.targets(host).into_iter().chain(named.map(|(_, name)| KnobTarget::Name((*name).to_owned()))).collect()
 }
 
 /// Values of a kind: its ends, and what is between.
 fn samples(knob: &dyn Knob) -> Vec<Value> {
     let text = |texts: &[&str]| texts.iter().map(|text| Value::Text((*text).to_owned())).collect();
     match (knob.spec().kind, knob.spec().id) {
-        (Kind::Integer { min, max, .. }, _) => {
+        (ValueKind::Integer { min, max, .. }, _) => {
             [min, min + 1, min / 2 + max / 2, max].into_iter().map(Value::Integer).collect()
         }
-        (Kind::Integers { count, .. }, _) => vec![Value::Integers((1..).take(count).collect())],
-        (Kind::Switch, _) => [false, true].into_iter().map(Value::Switch).collect(),
-        (Kind::Word(words), _) => words.iter().map(|word| Value::Word((*word).to_owned())).collect(),
-        (Kind::Cpus, _) => {
+        (ValueKind::Integers { count, .. }, _) => vec![Value::Integers((1..).take(count).collect())],
+        (ValueKind::Switch, _) => [false, true].into_iter().map(Value::Switch).collect(),
+        (ValueKind::Word(words), _) => words.iter().map(|word| Value::Word((*word).to_owned())).collect(),
+        (ValueKind::Cpus, _) => {
             vec![Value::Cpus([CpuId(0)].into_iter().collect()), Value::Cpus([CpuId(1)].into_iter().collect())]
         }
-        (Kind::Range { .. }, _) => {
+        (ValueKind::Range { .. }, _) => {
             let range = |low, high| Value::Range(Range { low, high });
-            let low = End::Number(1_000_000);
-            vec![range(End::Most, End::Most), range(End::Least, End::Least), range(low, End::Number(2_000_000))]
+            let low = RangeBound::Number(1_000_000);
+            vec![
+                range(RangeBound::Max, RangeBound::Max),
+                range(RangeBound::Min, RangeBound::Min),
+                range(low, RangeBound::Number(2_000_000)),
+            ]
         }
-        (Kind::PercentOrBytes, _) => {
+        (ValueKind::PercentOrBytes, _) => {
             [Value::Percent(0), Value::Percent(33), Value::Integer(65536)].into_iter().collect()
         }
-        (Kind::Text, "boot.parameter") => text(&["0", "1", "auto"]),
-        (Kind::Text, "cpu.idle_disabled") => text(&["none", "above 0", "C1"]),
-        (Kind::Text, "sysctl") => text(&["1 2 3", "17"]),
-        (Kind::Text, "sysfs") => text(&["2", "never", "force"]),
-        (Kind::Text, _) => Vec::new(),
+        (ValueKind::Text, "boot.parameter") => text(&["0", "1", "auto"]),
+        (ValueKind::Text, "cpu.idle_disabled") => text(&["none", "above 0", "C1"]),
+        (ValueKind::Text, "sysctl") => text(&["1 2 3", "17"]),
+        (ValueKind::Text, "sysfs") => text(&["2", "never", "force"]),
+        (ValueKind::Text, _) => Vec::new(),
     }
 }
 
-fn step(knob: &dyn Knob, target: &Target, now: &Value, wanted: Value) -> Step {
+fn step(knob: &dyn Knob, target: &KnobTarget, now: &Value, wanted: Value) -> Step {
     let spec = knob.spec();
     Step {
         knob: spec.id.to_owned(),
         target: target.clone(),
-        now: now.clone(),
-        wanted,
+        current: now.clone(),
+        desired: wanted,
         lifetime: spec.lifetime,
         stage: spec.stage,
         reason: "to see".to_owned(),
@@ -126,7 +129,7 @@ impl Tour {
         for target in targets(knob, host).into_iter().take(3) {
             match knob.read(host, &target).unwrap_or_else(|error| panic!("{id} on {target}: {error}")) {
                 Reading::Value(now) => match knob.normalize(host, &target, wanted) {
-                    Ok(wanted) if knob.meets(&now, &wanted) => {}
+                    Ok(wanted) if knob.equals(&now, &wanted) => {}
                     Ok(wanted) => steps.push(step(knob, &target, &now, wanted)),
                     Err(why) => self.say(format!("{id} on {target}: {why}")),
                 },
@@ -142,17 +145,18 @@ impl Tour {
         let (unchanged, skipped) = (Vec::new(), Vec::new());
         let plan =
             Plan { profile: "test".to_owned(), variables: Vec::new(), remarks: Vec::new(), steps, unchanged, skipped };
-        let applied = apply(host, &store, &plan, &Terms::at(0));
+        let applied = apply(host, &store, &plan, &ApplyOptions::at(0));
         let applied = applied.unwrap_or_else(|error| panic!("{id} {wanted}: {error}"));
         assert_eq!(applied.refused, []);
-        for Step { target, wanted, .. } in &plan.steps {
+        for Step { target, desired: wanted, .. } in &plan.steps {
             let now = knob.read(host, target).expect("a reading");
-            assert!(now.value().is_some_and(|now| knob.meets(now, wanted)), "{id} on {target}");
+            assert!(now.value().is_some_and(|now| knob.equals(now, wanted)), "{id} on {target}");
         }
         let changed = changed();
-        let undone = rollback(host, &store, None, Unless::Changed).expect("undone");
-        let whole = |undone: &Result<Undone, _>| undone.as_ref().is_ok_and(|undone| undone.left.is_empty());
-        assert!(undone.iter().all(|(_, undone)| whole(undone)), "{undone:?}");
+        let results = roll_back(host, &store, None, OnConflict::Keep).expect("undone");
+        let is_complete =
+            |result: &Result<RollbackReport, _>| result.as_ref().is_ok_and(|report| report.not_restored.is_empty());
+        assert!(results.iter().all(|(_, result)| is_complete(result)), "{results:?}");
         changed
     }
 
@@ -241,7 +245,7 @@ const NEVER_SET: &[&str] = &[
 ];
 
 fn planned(host: &Host, profile: &TuningProfile) -> Plan {
-    tune::planned(host, profile, &BTreeMap::new()).expect("a plan")
+    plan(host, profile, &BTreeMap::new()).expect("a plan")
 }
 
 #[test]
@@ -254,9 +258,9 @@ fn a_shipped_profile_is_applied_once_and_undone_to_the_byte() {
             let profile = TuningProfile::load(name, Path::new("/nonexistent")).expect("a shipped profile");
             let plan = planned(&host, &profile);
             assert!(!plan.steps.is_empty(), "{name}");
-            apply(&host, &store, &plan, &Terms::at(0)).unwrap_or_else(|error| panic!("{name}: {error}"));
+            apply(&host, &store, &plan, &ApplyOptions::at(0)).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert_eq!(planned(&fake.host(), &profile).steps, [], "{name}: nothing is left to do");
-            rollback(&host, &store, None, Unless::Changed).expect("undone");
+            roll_back(&host, &store, None, OnConflict::Keep).expect("undone");
             assert_eq!(difference(&before, &fake.snapshot()), Vec::<String>::new(), "{name}");
         }
     }
@@ -269,7 +273,7 @@ fn what_is_mounted_read_only_is_refused_by_name_and_nothing_is_left_changed() {
     let tried = fake.sealed(|| {
         let host = fake.host();
         let knob = by_id("memory.swappiness").expect("the knob");
-        let steps = vec![step(knob, &Target::Host, &Value::Integer(60), Value::Integer(10))];
+        let steps = vec![step(knob, &KnobTarget::Host, &Value::Integer(60), Value::Integer(10))];
         let plan = Plan {
             profile: "test".to_owned(),
             variables: Vec::new(),
@@ -278,12 +282,12 @@ fn what_is_mounted_read_only_is_refused_by_name_and_nothing_is_left_changed() {
             unchanged: Vec::new(),
             skipped: Vec::new(),
         };
-        apply(&host, &Store::of(&host.root), &plan, &Terms::at(0))
+        apply(&host, &Store::of(&host.root), &plan, &ApplyOptions::at(0))
     });
     match tried {
-        Ok(Err(ApplyError::Undone { failed, undone })) => {
+        Ok(Err(ApplyError::RolledBack { failed, report, .. })) => {
             assert!(failed.to_string().contains("swappiness"), "{failed}");
-            assert_eq!(undone.left, []);
+            assert_eq!(report.not_restored, []);
             assert_eq!(difference(&before, &fake.snapshot()), Vec::<String>::new());
         }
         Ok(other) => panic!("{other:?}"),
@@ -292,7 +296,7 @@ fn what_is_mounted_read_only_is_refused_by_name_and_nothing_is_left_changed() {
 }
 
 /// Sets one value on a host that is a tree; returns what became of it, and what the knob was set to before and is now.
-fn tried(fake: &FakeHost, id: &str, target: &Target, wanted: &str) -> (Result<Applied, ApplyError>, [Value; 2]) {
+fn tried(fake: &FakeHost, id: &str, target: &KnobTarget, wanted: &str) -> (Result<Applied, ApplyError>, [Value; 2]) {
     let host = fake.host();
     let knob = by_id(id).unwrap_or_else(|| panic!("there is no {id}"));
     let read = || match knob.read(&host, target) {
@@ -305,7 +309,7 @@ fn tried(fake: &FakeHost, id: &str, target: &Target, wanted: &str) -> (Result<Ap
     let (unchanged, skipped) = (Vec::new(), Vec::new());
     let plan =
         Plan { profile: "test".to_owned(), variables: Vec::new(), remarks: Vec::new(), steps, unchanged, skipped };
-    let applied = apply(&host, &Store::of(&host.root), &plan, &Terms::at(0));
+    let applied = apply(&host, &Store::of(&host.root), &plan, &ApplyOptions::at(0));
     (applied, [before, read()])
 }
 
@@ -313,9 +317,9 @@ fn tried(fake: &FakeHost, id: &str, target: &Target, wanted: &str) -> (Result<Ap
 #[track_caller]
 fn assert_not_taken((applied, [before, now]): (Result<Applied, ApplyError>, [Value; 2]), words: &str) {
     match applied {
-        Err(ApplyError::Undone { failed, undone }) => {
+        Err(ApplyError::RolledBack { failed, report, .. }) => {
             assert!(failed.to_string().ends_with(words), "{failed}");
-            assert_eq!(undone.left, []);
+            assert_eq!(report.not_restored, []);
         }
         other => panic!("{other:?}"),
     }
@@ -339,8 +343,8 @@ fn a_driver_that_rounds_is_not_said_to_have_taken_the_value() {
     let rounds =
         |written: &str| written.parse().map_or_else(|_| written.to_owned(), |us: u32| (us / 4 * 4).to_string());
     let watched = with_kernel_behind("/run/quell-fake/ethtool/ens1f0/rx-usecs", rounds, |fake| {
-        let tried = tried(fake, "net.rx_usecs", &Target::Nic("ens1f0".to_owned()), "10");
-        assert_not_taken(tried, "`10` was written without an error, and it is 8");
+        let tried = tried(fake, "net.rx_usecs", &KnobTarget::Nic("ens1f0".to_owned()), "10");
+        assert_not_taken(tried, "wrote `10`, but read back 8");
     });
     if let Err(errno) = watched {
         skip!(&to_watch(errno));
@@ -353,8 +357,8 @@ fn huge_pages_that_the_kernel_does_not_find_are_not_said_to_be_there() {
         |written: &str| written.parse().map_or_else(|_| written.to_owned(), |pages: u32| pages.min(3).to_string());
     let file = "/sys/devices/system/node/node1/hugepages/hugepages-1048576kB/nr_hugepages";
     let watched = with_kernel_behind(file, finds_three, |fake| {
-        let tried = tried(fake, "memory.hugepages_1g", &Target::Node(NodeId(1)), "8");
-        assert_not_taken(tried, "`8` was written without an error, and it is 3");
+        let tried = tried(fake, "memory.hugepages_1g", &KnobTarget::Node(NodeId(1)), "8");
+        assert_not_taken(tried, "wrote `8`, but read back 3");
     });
     if let Err(errno) = watched {
         skip!(&to_watch(errno));
@@ -368,8 +372,8 @@ fn a_write_that_succeeds_and_changes_nothing_is_seen() {
         file,
         |_| "1".to_owned(),
         |fake| {
-            let tried = tried(fake, "memory.thp_khugepaged_defrag", &Target::Host, "off");
-            assert_not_taken(tried, "`off` was written without an error, and it is on");
+            let tried = tried(fake, "memory.thp_khugepaged_defrag", &KnobTarget::Host, "off");
+            assert_not_taken(tried, "wrote `off`, but read back on");
         },
     );
     if let Err(errno) = watched {

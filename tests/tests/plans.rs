@@ -6,15 +6,16 @@ use std::fs;
 use std::path::Path;
 
 use quell::host::Host;
+use quell::tune::plan::{Plan, Step, Variables, plan};
 use quell::tune::profile::{SHIPPED, TuningProfile};
-use quell::tune::{self, Plan, Step, Target, Value, Variables};
+use quell::tune::value::{KnobTarget, Value};
 use quell::units::{CpuId, CpuSet};
 use quell_tests::fake_host::{FakeHost, amd_with_eight_dies, container, small_vm, two_socket_intel};
 use quell_tests::skip;
 
 fn planned(host: &Host, name: &str) -> Plan {
     let profile = TuningProfile::load(name, Path::new("/nonexistent")).expect("a shipped profile");
-    tune::planned(host, &profile, &BTreeMap::new()).expect("a plan")
+    plan(host, &profile, &BTreeMap::new()).expect("a plan")
 }
 
 /// A plan in short: what changes in the same way on many targets is one line.
@@ -30,15 +31,15 @@ fn drawn(plan: &Plan) -> String {
     };
     for step in &plan.steps {
         let mark = if step.optional { "~" } else { "+" };
-        let line = format!("{mark} {:?} {}: {} -> {}", step.stage, step.knob, step.now, step.wanted);
+        let line = format!("{mark} {:?} {}: {} -> {}", step.stage, step.knob, step.current, step.desired);
         add(line, step.target.to_string());
     }
     for same in &plan.unchanged {
-        add(format!("= {}: {}", same.knob, same.now), same.target.to_string());
+        add(format!("= {}: {}", same.knob, same.current), same.target.to_string());
     }
     for skipped in &plan.skipped {
         let target = skipped.target.as_ref().map_or("all".to_owned(), ToString::to_string);
-        add(format!("- {}: {}", skipped.knob, skipped.why), target);
+        add(format!("- {}: {}", skipped.knob, skipped.reason), target);
     }
     for (line, targets) in groups {
         let count = targets.len();
@@ -102,11 +103,11 @@ fn what_makes_isolated_cpus_less_than_that_is_said() {
     let profile = |name: &str| TuningProfile::load(name, Path::new("/nonexistent")).expect("a shipped profile");
     let remarks = |name: &str, isolated: &str| {
         let given = BTreeMap::from([("isolated".to_owned(), isolated.to_owned())]);
-        tune::planned(&fake.host(), &profile(name), &given).expect("a plan").remarks.join("\n")
+        plan(&fake.host(), &profile(name), &given).expect("a plan").remarks.join("\n")
     };
     assert_eq!(remarks("trading", "2-3,58-59"), "");
     assert!(
-        remarks("trading", "2-3,58").starts_with("CPUs 59 share cores with isolated ones"),
+        remarks("trading", "2-3,58").starts_with("CPUs 59 share cores with isolated CPUs"),
         "{}",
         remarks("trading", "2-3,58")
     );
@@ -139,11 +140,11 @@ fn what_goes_with_smt_is_in_no_value_and_in_no_target() {
     let fake = two_socket_intel();
     let gone = |cpu: &CpuId| cpu.0 >= 56;
     for given in [BTreeMap::new(), BTreeMap::from([("isolated".to_owned(), "30-31,86-87".to_owned())])] {
-        let plan = tune::planned(&fake.host(), &profile, &given).expect("a plan");
+        let plan = plan(&fake.host(), &profile, &given).expect("a plan");
         assert!(plan.steps.iter().any(|step| step.knob == "cpu.smt"), "{plan:?}");
         for step in &plan.steps {
-            assert!(!matches!(&step.target, Target::Cpu(cpu) if gone(cpu)), "{step:?}");
-            let Value::Cpus(cpus) = &step.wanted else { continue };
+            assert!(!matches!(&step.target, KnobTarget::Cpu(cpu) if gone(cpu)), "{step:?}");
+            let Value::Cpus(cpus) = &step.desired else { continue };
             // What the user gave is the user's.
             let is_given = given.values().any(|text| *text == cpus.to_string());
             assert!(is_given || !cpus.iter().any(|cpu| gone(&cpu)), "{step:?}");
@@ -153,18 +154,18 @@ fn what_goes_with_smt_is_in_no_value_and_in_no_target() {
     }
     // Of a condition that asks for SMT, or for the CPUs that go, they stay: else it would be met no more.
     for condition in ["if = { smt = true }\n", "if = { cpus = 100 }\n"] {
-        let asked = tune::planned(&fake.host(), &write(condition), &BTreeMap::new()).expect("a plan");
+        let asked = plan(&fake.host(), &write(condition), &BTreeMap::new()).expect("a plan");
         assert!(asked.steps.iter().any(|step| step.knob == "cpu.smt"), "{asked:?}");
-        assert!(asked.steps.iter().any(|step| matches!(&step.target, Target::Cpu(cpu) if gone(cpu))), "{asked:?}");
+        assert!(asked.steps.iter().any(|step| matches!(&step.target, KnobTarget::Cpu(cpu) if gone(cpu))), "{asked:?}");
     }
     // What was planned before the CPUs went is what is planned when they are gone.
-    let wanted = |plan: Plan| -> Vec<(String, Target, Value)> {
+    let wanted = |plan: Plan| -> Vec<(String, KnobTarget, Value)> {
         let steps = plan.steps.into_iter().filter(|step| step.knob != "cpu.smt");
-        steps.map(|step| (step.knob, step.target, step.wanted)).collect()
+        steps.map(|step| (step.knob, step.target, step.desired)).collect()
     };
-    let before = wanted(tune::planned(&fake.host(), &profile, &BTreeMap::new()).expect("a plan"));
+    let before = wanted(plan(&fake.host(), &profile, &BTreeMap::new()).expect("a plan"));
     without_smt(&fake);
-    let after = wanted(tune::planned(&fake.host(), &profile, &BTreeMap::new()).expect("a plan"));
+    let after = wanted(plan(&fake.host(), &profile, &BTreeMap::new()).expect("a plan"));
     assert_eq!(before, after);
 }
 

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use quell::host::Root;
-use quell::tune::journal::{Phase, Store};
+use quell::tune::transaction::journal::{Phase, Store};
 use quell_tests::agent::{self, Ended, Running, Workdir};
 use quell_tests::fake_host::{FakeHost, small_vm};
 use quell_tests::{background, needs, turns};
@@ -150,7 +150,7 @@ fn what_nobody_confirms_is_undone_though_a_user_holds_every_lock_that_can_be_had
     turns::until("the user holds the lock", || Ok(fs::read_to_string(&held)?.contains("held").then_some(())))?;
     let before = case.host.read(SWAPPINESS);
     case.apply(&["--confirm-within", "1s"])?.expect_code(0)?;
-    turns::until("the guard undoes it", || Ok((case.phases()? == [Phase::Closed]).then_some(())))?;
+    turns::until("the guard undoes it", || Ok((case.phases()? == [Phase::RolledBack]).then_some(())))?;
     assert_eq!(case.host.read(SWAPPINESS).trim(), before.trim());
     drop(attack);
     Ok(())

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use quell::tune::plan::{Variables, resolve};
 use quell::tune::profile::TuningProfile;
-use quell::tune::{Variables, wants};
 use quell_tests::fake_host::{FakeHost, small_vm, two_socket_intel};
 use tempfile::TempDir;
 
@@ -33,7 +33,7 @@ fn wrong_here(text: &str, given: &[(&str, &str)]) -> String {
     let fake = small_vm();
     let host = fake.host();
     let error = match Variables::resolve(&host, &profile.variables, &given) {
-        Ok(variables) => wants(&profile, &host, &variables).err(),
+        Ok(variables) => resolve(&profile, &host, &variables).err(),
         Err(error) => Some(error),
     };
     let error = error.expect("it is wrong here").to_string();
@@ -49,10 +49,10 @@ fn an_unknown_knob_with_the_one_that_may_have_been_meant() {
     let error = wrong(&setting("knob = \"cpu.govenor\"\nvalue = \"performance\""));
     assert_eq!(
         error,
-        "a.toml:4: knob: no knob `cpu.govenor`, did you mean `cpu.governor`?; `quell list knobs` shows them"
+        "a.toml:4: knob: there is no knob `cpu.govenor`\nhint: did you mean `cpu.governor`? `quell list knobs` lists all"
     );
     let error = wrong(&setting("knob = \"gpu\"\nvalue = 1"));
-    assert_eq!(error, "a.toml:4: knob: no knob `gpu`; `quell list knobs` shows them");
+    assert_eq!(error, "a.toml:4: knob: there is no knob `gpu`\nhint: `quell list knobs` lists all");
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_setting_without_a_reason() {
     let error = wrong("summary = \"a test\"\n[[set]]\nknob = \"memory.ksm\"\nreason = \"to see\"\n");
     assert_eq!(error, "a.toml:3: knob: memory.ksm has no `value`");
     let error = wrong("summary = \"a test\"\n[[set]]\nknob = \"memory.ksm\"\nvalue = 0\nreason = \" \"\n");
-    assert_eq!(error, "a.toml:5: reason: say why: the plan shows it");
+    assert_eq!(error, "a.toml:5: reason: the reason is empty: plans display it");
 }
 
 #[test]
@@ -88,9 +88,9 @@ fn what_people_write_by_mistake_is_told_from_what_is_right() {
     let error = wrong("[main]\nsummary=Optimize\n\n[cpu]\ngovernor=performance\n");
     assert!(error.contains("a profile of tuned: docs/tuned.md"), "{error}");
     let unknown = |name: &str| TuningProfile::load(name, Path::new("/no/such/folder")).expect_err(name).to_string();
-    assert!(unknown("latancy").starts_with("no profile `latancy`, did you mean `latency`?"), "{}", unknown("latancy"));
+    assert!(unknown("latancy").contains("hint: did you mean `latency`? "), "{}", unknown("latancy"));
     assert!(
-        unknown("Cargo.lock").starts_with("no profile `Cargo.lock`: there are latency,"),
+        unknown("Cargo.lock").starts_with("there is no profile `Cargo.lock`; known profiles are latency,"),
         "{}",
         unknown("Cargo.lock")
     );
@@ -105,11 +105,11 @@ fn the_docs_tell_how_to_write_one() {
     for example in examples {
         let (_folder, profile) = load(&[("a.toml", example)]);
         let profile = profile.expect("a profile");
-        let used = profile.used();
+        let used = profile.used_variables();
         assert!(used.contains("nics") && used.contains("log_disk") && !used.contains("isolated"), "{profile:?}");
         let fake = small_vm();
         let variables = Variables::resolve(&fake.host(), &profile.variables, &BTreeMap::new()).expect("variables");
-        wants(&profile, &fake.host(), &variables).expect("wants");
+        resolve(&profile, &fake.host(), &variables).expect("wants");
     }
     // What it does not take, and what it would.
     let condition = wrong(&setting("knob = \"memory.ksm\"\nvalue = 0\nif = { none = 2 }"));
@@ -128,8 +128,11 @@ fn a_value_that_the_knob_does_not_take() {
         ("knob = \"memory.swappiness\"\nvalue = 201", "`201` is not a number from 0 to 200"),
         ("knob = \"sched.timer_migration\"\nvalue = 1", "`1` is not on or off"),
         ("knob = \"memory.thp\"\nvalue = \"sometimes\"", "`sometimes` is not one of always, madvise, never"),
-        ("knob = \"memory.dirty_limit\"\nvalue = \"101 %\"", "`101 %` is not a share as in 10 %, or a number of bytes"),
-        ("knob = \"sched.watchdog_cpumask\"\nvalue = \"3-1\"", "`3-1` is not a list of CPUs, as in 2-5,8"),
+        (
+            "knob = \"memory.dirty_limit\"\nvalue = \"101 %\"",
+            "`101 %` is not a share such as `10 %`, or a number of bytes",
+        ),
+        ("knob = \"sched.watchdog_cpumask\"\nvalue = \"3-1\"", "`3-1` is not a list of CPUs such as 2-5,8"),
         (
             "knob = \"net.rss_table\"\nvalue = \"garbage\"",
             "`garbage` is not `equal 4`, `queues 2 3`, or `table` and a queue for each bucket",
@@ -149,23 +152,23 @@ fn a_value_that_the_knob_does_not_take() {
         ),
         (
             "knob = \"process.memory_nodes\"\non = \"/a.slice\"\nvalue = \"near\"",
-            "`near` is not a list of NUMA nodes, as in 0-1",
+            "`near` is not a list of NUMA nodes such as 0-1",
         ),
         (
             "knob = \"process.cgroup\"\non = \"nginx\"\nvalue = \"system.slice\"",
-            "`system.slice` is not a cgroup from the root of the hierarchy, as in /system.slice",
+            "`system.slice` is not a cgroup from the root of the hierarchy such as /system.slice",
         ),
         (
             "knob = \"net.flow_rule\"\non = \"eth0:1\"\nvalue = \"udp4 dst-port 5000\"",
-            "`udp4 dst-port 5000` is not a rule as in `udp4 dst-port 5000 queue 3`, or empty for none",
+            "`udp4 dst-port 5000` is not a rule such as `udp4 dst-port 5000 queue 3`, or empty",
         ),
         (
             "knob = \"boot.parameter\"\non = \"init\"\nvalue = \"a b\"",
-            "`a b` is not text without spaces and without what a shell reads otherwise (\"'$`\\;&|<>(){})",
+            "`a b` is not text without spaces and characters that a shell interprets (\"'$`\\;&|<>(){})",
         ),
         (
             "knob = \"cpu.frequency\"\nvalue = [2000, 1000]",
-            "`2000 1000` is not a range in kHz, as in 1000 2000, min 2000 or max max",
+            "`2000 1000` is not a range in kHz such as `1000 2000`, `min 2000` or `max max`",
         ),
     ] {
         let line = if lines.contains("\non = ") { 6 } else { 5 };
@@ -178,7 +181,10 @@ fn the_same_setting_twice() {
     let twice = format!("{}\n[[set]]\nknob = \"memory.ksm\"\nvalue = 1\nreason = \"another one\"\n", {
         setting("knob = \"memory.ksm\"\nvalue = 0")
     });
-    assert_eq!(wrong(&twice), "a.toml:9: knob: memory.ksm is set a second time on the same; it was at line 4");
+    assert_eq!(
+        wrong(&twice),
+        "a.toml:9: knob: memory.ksm is set twice on the same targets; the first time is on line 4"
+    );
 }
 
 #[test]
@@ -194,7 +200,7 @@ fn profiles_that_include_each_other() {
 fn a_profile_that_there_is_not() {
     let error = load(&[("mine.toml", "summary = \"a test\"\n")]).1.expect_err("no such profile");
     let known = "latency, mine, network-latency, throughput, trading";
-    assert_eq!(error, format!("no profile `a`: there are {known}, or give the path of a file"));
+    assert_eq!(error, format!("there is no profile `a`; known profiles are {known}\nhint: for a file, give its path"));
 }
 
 #[test]
@@ -204,7 +210,7 @@ fn cpus_and_interfaces_that_the_host_does_not_have() {
     let error = wrong_here(&setting("knob = \"memory.hugepages_2m\"\non = \"1\"\nvalue = 8"), &[]);
     assert_eq!(error, "a.toml:4: memory.hugepages_2m (on): there is no NUMA node 1");
     let error = wrong_here(&setting("knob = \"net.mtu\"\non = \"eth7\"\nvalue = 9000"), &[]);
-    assert_eq!(error, "a.toml:4: net.mtu (on): there is no network interface eth7; there are: eth0");
+    assert_eq!(error, "a.toml:4: net.mtu (on): there is no network interface eth7; there are eth0");
     let error = wrong_here(&setting("knob = \"sched.watchdog_cpumask\"\nvalue = \"0-500\""), &[]);
     assert_eq!(error, "a.toml:4: sched.watchdog_cpumask (value): there are no CPUs 2-500: the last is 1");
     let uses = setting("knob = \"sched.watchdog_cpumask\"\nvalue = \"${housekeeping}\"");
@@ -223,8 +229,8 @@ fn memory_nodes_of_what_is_no_cgroup() {
     let error = wrong_here(&setting("knob = \"process.memory_nodes\"\non = \"nginx\"\nvalue = \"0\""), &[]);
     assert_eq!(
         error,
-        "a.toml:4: process.memory_nodes (on): `nginx` is no cgroup, and memory nodes are those of a cgroup: write it from the \
-         root of the hierarchy, as in /system.slice/nginx.service; no call sets those of a process that runs"
+        "a.toml:4: process.memory_nodes (on): `nginx` is not a cgroup: give its path from the root of the hierarchy such as \
+         /system.slice/nginx.service; the nodes of a single process cannot be set"
     );
 }
 
@@ -235,11 +241,11 @@ fn a_setting_for_hosts_without_smt_is_left_out_with_the_reason_where_cores_have_
     let left_out = |fake: &FakeHost| -> Vec<String> {
         let host = fake.host();
         let variables = Variables::resolve(&host, &profile.variables, &BTreeMap::new()).expect("variables");
-        let (_, inapplicable) = wants(&profile, &host, &variables).expect("wants");
-        inapplicable.into_iter().map(|setting| setting.why).collect()
+        let (_, inapplicable) = resolve(&profile, &host, &variables).expect("wants");
+        inapplicable.into_iter().map(|setting| setting.reason).collect()
     };
     assert_eq!(left_out(&small_vm()), Vec::<String>::new());
-    assert_eq!(left_out(&two_socket_intel()), ["it is not for cores with two CPUs online (SMT)"]);
+    assert_eq!(left_out(&two_socket_intel()), ["only for hosts without SMT (two online CPUs per core)"]);
 }
 
 #[test]
@@ -260,11 +266,11 @@ fn variables_that_are_not_defined_or_use_each_other() {
         "{error}"
     );
     let error = wrong_here(&text, &[("isolated", "1"), ("housekeeping", "0-1")]);
-    assert_eq!(error, "--set housekeeping: CPUs 1 are to be isolated: 0-1 and 1 overlap");
+    assert_eq!(error, "--set housekeeping: CPUs 1 are in both `housekeeping` (0-1) and `isolated` (1)");
     let error = wrong_here(&text, &[("nics", "eth9")]);
-    assert_eq!(error, "--set nics: there is no network interface eth9; there are: eth0");
+    assert_eq!(error, "--set nics: there is no network interface eth9; there are eth0");
     let error = wrong_here(&text, &[("isolated", "0-1")]);
-    assert!(error.starts_with("--set isolated: 0-1 is every CPU of this host"), "{error}");
+    assert!(error.starts_with("--set isolated: 0-1 are all CPUs of this host"), "{error}");
 }
 
 #[test]

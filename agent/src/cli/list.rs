@@ -40,15 +40,15 @@ struct KnobFacts {
     scope: &'static str,
     lifetime: Lifetime,
     risk: &'static str,
-    risk_why: Option<&'static str>,
+    risk_description: Option<&'static str>,
     source: &'static str,
 }
 
 impl KnobFacts {
     fn of(knob: &'static dyn Knob) -> Self {
         let KnobSpec { id, doc, source, kind, scope, lifetime, risk, .. } = *knob.spec();
-        let (risk, risk_why) = (risk.name(), risk.why());
-        Self { id, doc, takes: kind.to_string(), scope: scope.name(), lifetime, risk, risk_why, source }
+        let (risk, risk_description) = (risk.name(), risk.description());
+        Self { id, doc, takes: kind.to_string(), scope: scope.name(), lifetime, risk, risk_description, source }
     }
 }
 

@@ -18,10 +18,10 @@ use std::io::{self, Write};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use quell::host::{Capabilities, Capability};
+use quell::launch::LaunchError;
 use quell::privileges::table::of_verb;
 use quell::privileges::{self, Keeps};
 use quell::text::Shown;
-use quell::tune::RunError;
 
 /// Finds what makes a Linux host slow
 #[derive(clap::Parser, Debug)]
@@ -59,10 +59,10 @@ pub(crate) enum Outcome {
 }
 
 /// The exit code where a command was not started: what env(1), nice(1) and shells have, since its own may be 1 and 2.
-pub(crate) fn not_started(error: &RunError) -> u8 {
+pub(crate) fn not_started(error: &LaunchError) -> u8 {
     match error {
-        RunError::Execute { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
-        RunError::Execute { .. } => 126,
+        LaunchError::Execute { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
+        LaunchError::Execute { .. } => 126,
         _ => 125,
     }
 }

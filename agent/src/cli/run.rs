@@ -1,49 +1,49 @@
-//! `quell run`: one command, placed and scheduled.
+//! `quell run`: starting one command with its own CPUs, policy and memory.
 
 use std::ffi::OsString;
 
-use quell::tune::Policy;
-use quell::tune::{RunConfig, out_of_reach, run as become_it};
+use quell::launch::{LaunchConfig, launch};
+use quell::tune::value::Policy;
 use quell::units::{CpuId, CpuSet, NodeId};
 
 use super::Outcome;
 
-/// Runs a command on CPUs of its own, with a policy and memory of its choice, from its first instruction
+/// Starts a command with its own CPUs, scheduling policy and memory, from its first instruction
 ///
-/// quell becomes the command: its exit code is that of the command; 127 where there is no such command, 126 where it cannot be
-/// started, 125 where it cannot be given what it is to have.
+/// quell executes the command in its own process. The exit code is that of the command; 127 if the command does not exist, 126 if it
+/// cannot be executed, and 125 if a setting cannot be applied.
 #[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The CPUs: 2-3,8; those of quell's isolated partition are entered
+    /// CPUs, such as 2-3,8; for CPUs of the isolated partition, the command enters it
     #[arg(long, value_name = "LIST")]
     cpus: Option<CpuSet>,
-    /// The scheduling policy: fifo:50, rr:10, other:0, batch:0, idle, deadline:RUNTIME/DEADLINE/PERIOD in ns
+    /// Scheduling policy: fifo:50, rr:10, other:0, batch:0, idle, or deadline:RUNTIME/DEADLINE/PERIOD in ns
     #[arg(long)]
     policy: Option<Policy>,
-    /// The NUMA nodes that its memory is taken from: 0-1
+    /// NUMA nodes to allocate memory on, such as 0-1
     #[arg(long, value_name = "LIST")]
     memory_nodes: Option<CpuSet>,
-    /// Lock all its memory
+    /// Lock all memory (x86-64)
     #[arg(long)]
     mlock: bool,
-    /// Make its heap of huge pages (glibc 2.35 or later)
+    /// Allocate the heap from huge pages (dynamically linked, glibc 2.35 or later)
     #[arg(long)]
     hugepages: bool,
-    /// The command and its arguments
+    /// The command with its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  quell run --cpus 2-3 -- ./server
+  quell run --cpus 4 --policy fifo:50 --mlock -- ./server --port 80";
+
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let (program, words) = arguments.command.split_first().ok_or_else(|| anyhow::anyhow!("no command"))?;
-    // Whoever reads the variable later, as a child, may be another program.
-    if arguments.hugepages
-        && let Some(why) = out_of_reach(program)
-    {
-        tracing::warn!("--hugepages may do nothing: {why}");
-    }
     let nodes = arguments.memory_nodes.iter().flat_map(CpuSet::iter).map(|CpuId(node)| NodeId(node));
-    match become_it(&RunConfig {
+    match launch(&LaunchConfig {
         cpus: arguments.cpus.clone(),
         policy: arguments.policy,
         memory_nodes: nodes.collect(),

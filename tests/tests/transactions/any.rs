@@ -5,9 +5,11 @@ use std::fs;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use quell::host::Host;
-use quell::tune::journal::{Phase, Store, Transaction, TransactionId};
+use quell::tune::plan::{Plan, Step, plan};
 use quell::tune::profile::TuningProfile;
-use quell::tune::{BootTime, Plan, Step, Target, Terms, Unless, Value, apply, recover, rollback};
+use quell::tune::transaction::journal::{Phase, Store, Transaction, TransactionId};
+use quell::tune::transaction::{ApplyOptions, BootTime, OnConflict, apply, recover, roll_back};
+use quell::tune::value::{KnobTarget, Value};
 use quell_tests::fake_host::{FakeHost, small_vm};
 
 use crate::case::{FIRST, JOURNALS, SECOND, THIRD};
@@ -49,7 +51,7 @@ fn planned(host: &Host, fake: &FakeHost, settings: Settings) -> Plan {
     fs::write(&path, text).expect("a profile");
     let profile = TuningProfile::load(path.to_str().expect("text"), fake.path()).expect("a profile");
     fs::remove_file(path).expect("it was there");
-    quell::tune::planned(host, &profile, &Default::default()).expect("what this host can do")
+    plan(host, &profile, &Default::default()).expect("what this host can do")
 }
 
 fn now(fake: &FakeHost) -> [String; 5] {
@@ -69,8 +71,8 @@ fn cut(fake: &FakeHost, id: TransactionId, at: Index) {
 /// Whether a step sets a file.
 fn is_of(index: usize, step: &Step) -> bool {
     match index {
-        0 => step.target == Target::Name("vm.stat_interval".to_owned()),
-        1 => step.target == Target::Name("net.core.busy_poll".to_owned()),
+        0 => step.target == KnobTarget::Name("vm.stat_interval".to_owned()),
+        1 => step.target == KnobTarget::Name("net.core.busy_poll".to_owned()),
         2 => step.knob == "memory.swappiness",
         _ => step.knob == "net.rps_cpus",
     }
@@ -80,12 +82,13 @@ fn is_of(index: usize, step: &Step) -> bool {
 fn is_named(store: &Store, index: usize, original: &str) -> bool {
     let transactions = store.transactions().expect("a list").readable;
     let says = |before: &Value| match index.checked_sub(3) {
-        None => before.whole() == original,
+        None => before.complete() == original,
         // No CPUs.
-        Some(queue) => before.whole().contains(&format!("\"rx-{queue}\":{{\"cpus\":\"\"}}")),
+        Some(queue) => before.complete().contains(&format!("\"rx-{queue}\":{{\"cpus\":\"\"}}")),
     };
-    let named =
-        |transaction: &Transaction| transaction.left().any(|(step, before, _)| is_of(index, step) && says(before));
+    let named = |transaction: &Transaction| {
+        transaction.not_restored().any(|(step, before, _)| is_of(index, step) && says(before))
+    };
     transactions.iter().any(named)
 }
 
@@ -105,7 +108,7 @@ proptest! {
         for settings in plans {
             let plan = planned(&host, &fake, settings);
             if !plan.steps.is_empty() {
-                last = Some(apply(&host, &store, &plan, &Terms::at(0)).expect("applied").id);
+                last = Some(apply(&host, &store, &plan, &ApplyOptions::at(0)).expect("applied").id);
             }
         }
         if let (Some(last), Some(at)) = (last, cut_at) {
@@ -116,10 +119,10 @@ proptest! {
                 fake.put(file, edit.to_string());
             }
         }
-        recover(&host, &store, BootTime(0), Unless::Changed).expect("recovered");
-        let is_open = || store.transactions().expect("a list").readable.iter().any(|one| one.phase != Phase::Closed);
+        recover(&host, &store, BootTime(0), OnConflict::Keep).expect("recovered");
+        let is_open = || store.transactions().expect("a list").readable.iter().any(|one| one.phase != Phase::RolledBack);
         while is_open() {
-            rollback(&host, &store, None, Unless::Changed).expect("rolled back");
+            roll_back(&host, &store, None, OnConflict::Keep).expect("rolled back");
         }
         let transactions = store.transactions().expect("a list").readable;
         let was_set = |index: usize| {
@@ -136,13 +139,13 @@ proptest! {
             );
         }
         if last.is_some() {
-            rollback(&host, &store, Some(TransactionId(1)), Unless::Never).expect("rolled back");
+            roll_back(&host, &store, Some(TransactionId(1)), OnConflict::Overwrite).expect("rolled back");
             for (index, now) in now(&fake).iter().enumerate() {
                 let wanted = if was_set(index) { &before[index] } else { &undone[index] };
                 prop_assert_eq!(now, wanted, "{}", FILES[index]);
             }
             let left = store.transactions().expect("a list").readable;
-            prop_assert_eq!(left.iter().map(|transaction| transaction.left().count()).sum::<usize>(), 0);
+            prop_assert_eq!(left.iter().map(|transaction| transaction.not_restored().count()).sum::<usize>(), 0);
         }
     }
 }

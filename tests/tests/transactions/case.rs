@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use quell::host::Root;
-use quell::tune::journal::{Phase, Store};
+use quell::tune::transaction::journal::{Phase, Store};
 use quell_tests::agent::{self, Ended, Running, Workdir};
 use quell_tests::background;
 pub(crate) use quell_tests::background::runs;

@@ -3,8 +3,8 @@
 use std::fs;
 
 use anyhow::Result;
-use quell::tune::BootTime;
-use quell::tune::journal::Phase;
+use quell::tune::transaction::BootTime;
+use quell::tune::transaction::journal::Phase;
 use quell_tests::fake_host::two_socket_intel;
 use quell_tests::turns;
 
@@ -15,7 +15,7 @@ fn what_nobody_confirms_in_time_is_undone_though_its_process_has_ended() -> Resu
     let case = Case::new()?;
     let apply = [&case.apply()[..], &["--confirm-within", "1s"]].concat();
     case.quell(&apply)?.expect_code(0)?;
-    turns::until("the guard undoes it", || Ok((case.phases()? == [Phase::Closed]).then_some(())))?;
+    turns::until("the guard undoes it", || Ok((case.phases()? == [Phase::RolledBack]).then_some(())))?;
     assert!(case.is_as_before());
     let long = [&case.apply()[..], &["--confirm-within", "1h"]].concat();
     case.quell(&long)?.expect_code(0)?;
@@ -30,7 +30,7 @@ fn nothing_is_applied_on_top_of_what_may_be_undone_any_moment() -> Result<()> {
     case.quell(&[&case.apply()[..], &["--confirm-within", "1h"]].concat())?.expect_code(0)?;
     let other = case.profile("other", "memory.swappiness", 5)?;
     let refused = case.quell(&["apply", &other, "--yes"])?.expect_code(2)?;
-    assert!(refused.stderr.contains("0001 waits to be confirmed"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("0001 is not confirmed yet"), "{}", refused.stderr);
     case.quell(&["rollback"])?.expect_code(0)?;
     assert!(case.is_as_before());
     Ok(())
@@ -46,7 +46,7 @@ fn what_came_after_a_transaction_is_undone_before_it() -> Result<()> {
     amend(&case.journal(1), "\"confirm_by\":null", "\"confirm_by\":0")?;
     case.quell(&["recover"])?.expect_code(0)?;
     assert!(case.is_as_before());
-    assert_eq!(case.phases()?, [Phase::Closed, Phase::Closed]);
+    assert_eq!(case.phases()?, [Phase::RolledBack, Phase::RolledBack]);
     Ok(())
 }
 
@@ -85,11 +85,11 @@ fn a_boot_that_comes_before_the_confirmation_is_too_late_for_it() -> Result<()> 
     // A new boot has values of its own for all but what its hardware has kept.
     case.host.put(THIRD, "77");
     let status = case.quell(&["status"])?.expect_code(1)?;
-    assert!(status.stdout.contains("`quell tune recover` undoes it"), "{}", status.stdout);
+    assert!(status.stdout.contains("`quell tune recover` rolls it back"), "{}", status.stdout);
     let refused = case.quell(&["confirm"])?.expect_code(2)?;
     assert!(refused.stderr.contains("too late"), "{}", refused.stderr);
     let recovered = case.quell(&["recover"])?.expect_code(0)?;
-    assert!(recovered.stdout.contains("1 value put back, 0 were as before, 1 went with the boot"), "{recovered:?}");
+    assert!(recovered.stdout.contains("1 value restored, 0 unchanged, 1 reset by a reboot"), "{recovered:?}");
     assert_eq!([BIAS, THIRD].map(|file| case.host.read(file).trim().to_owned()), ["6", "77"]);
     Ok(())
 }
@@ -101,7 +101,7 @@ fn what_a_new_boot_sets_to_the_same_is_not_taken_for_the_transactions() -> Resul
     // As by a line in sysctl.d that says what the profile said.
     case.host.put(BOOT, "99999999-2222-3333-4444-555555555555\n");
     let rolled = case.quell(&["rollback", "--force"])?.expect_code(0)?;
-    assert!(rolled.stdout.contains("1 value put back, 0 were as before, 1 went with the boot"), "{rolled:?}");
+    assert!(rolled.stdout.contains("1 value restored, 0 unchanged, 1 reset by a reboot"), "{rolled:?}");
     assert_eq!([BIAS, THIRD].map(|file| case.host.read(file).trim().to_owned()), ["6", "9"]);
     Ok(())
 }
@@ -112,21 +112,7 @@ fn a_transaction_of_an_earlier_boot_is_not_called_in_force() -> Result<()> {
     case.quell(&case.apply())?.expect_code(0)?;
     case.host.put(BOOT, "99999999-2222-3333-4444-555555555555\n");
     let history = case.quell(&["history"])?.expect_code(0)?;
-    assert!(history.stdout.contains("went with the boot"), "{}", history.stdout);
-    Ok(())
-}
-
-#[test]
-fn what_waits_under_an_older_version_was_not_confirmed_in_time() -> Result<()> {
-    let case = Case::new()?;
-    case.quell(&case.apply())?.expect_code(0)?;
-    let journal = case.journal(1);
-    amend(&journal, "\"format\":1,", "")?;
-    // Seconds since 1970.
-    amend(&journal, "\"confirm_by\":null", "\"confirm_by\":1800000000")?;
-    assert!(fs::read_to_string(&journal)?.contains("1800000000"));
-    case.quell(&["recover"])?.expect_code(0)?;
-    assert!(case.is_as_before());
+    assert!(history.stdout.contains("reset by a reboot"), "{}", history.stdout);
     Ok(())
 }
 
@@ -138,11 +124,11 @@ fn what_cannot_be_put_back_for_a_moment_is_tried_again() -> Result<()> {
     let away = case.dir.path("away");
     fs::copy(case.at(SECOND), &away)?;
     fs::remove_file(case.at(SECOND))?;
-    turns::until("the guard has tried", || Ok((case.phases()? == [Phase::Closed]).then_some(())))?;
+    turns::until("the guard has tried", || Ok((case.phases()? == [Phase::RolledBack]).then_some(())))?;
     fs::copy(&away, case.at(SECOND))?;
     turns::until("the guard has tried again", || Ok(case.is_as_before().then_some(())))?;
     turns::until("it has said so", || {
-        Ok(case.quell(&["status"])?.stdout.contains("nothing is in force").then_some(()))
+        Ok(case.quell(&["status"])?.stdout.contains("no transaction is active").then_some(()))
     })?;
     Ok(())
 }

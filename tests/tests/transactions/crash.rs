@@ -4,8 +4,8 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 use quell::host::{Host, Root};
-use quell::tune::journal::{Phase, Store};
-use quell::tune::{BootTime, Unless, recover, rollback};
+use quell::tune::transaction::journal::{Phase, Store};
+use quell::tune::transaction::{BootTime, OnConflict, recover, roll_back};
 use quell_tests::fake_host::small_vm;
 use quell_tests::needs;
 use quell_tests::needs::STRACE;
@@ -37,9 +37,9 @@ fn killed_at_any_change_an_apply_is_recovered_to_the_byte() -> Result<()> {
             recovered += 1;
         }
         assert!(case.is_as_before(), "{}", at());
-        assert!(case.phases()?.iter().all(|phase| *phase == Phase::Closed), "{}", at());
+        assert!(case.phases()?.iter().all(|phase| *phase == Phase::RolledBack), "{}", at());
     }
-    assert!(recovered > 5, "only {recovered} were cut short");
+    assert!(recovered > 5, "only {recovered} were interrupted");
     Ok(())
 }
 
@@ -63,8 +63,8 @@ fn a_journal_cut_at_any_byte_still_puts_everything_back() -> Result<()> {
         fs::write(&path, &whole[..length])?;
         let root = Root::at(case.host.path())?;
         let (host, store) = (Host::read(root.clone())?, Store::of(&root));
-        recover(&host, &store, BootTime(0), Unless::Changed)?;
-        rollback(&host, &store, None, Unless::Changed)?;
+        recover(&host, &store, BootTime(0), OnConflict::Keep)?;
+        roll_back(&host, &store, None, OnConflict::Keep)?;
         assert!(case.is_as_before(), "cut at byte {length} of {}", whole.len());
     }
     Ok(())
@@ -105,7 +105,7 @@ fn killed_at_any_change(verb: &str, prepared: impl Fn() -> Result<Case>) -> Resu
             case.quell(&[verb])?.expect_code(0).with_context(at)?;
         }
         assert!(case.is_as_before(), "{}", at());
-        assert!(case.phases()?.iter().all(|phase| *phase == Phase::Closed), "{}", at());
+        assert!(case.phases()?.iter().all(|phase| *phase == Phase::RolledBack), "{}", at());
     }
     Ok(())
 }

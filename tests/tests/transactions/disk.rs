@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::Result;
-use quell::tune::journal::Phase;
+use quell::tune::transaction::journal::Phase;
 use quell_tests::agent::{self, Running};
 use quell_tests::needs::STRACE;
 use quell_tests::{needs, skip};
@@ -51,7 +51,7 @@ fn a_journal_that_fails_from_any_write_on_does_not_keep_an_apply_from_being_undo
         // Found done, once it can be written.
         case.quell(&["recover"])?.expect_code(0)?;
         assert!(case.is_as_before(), "from write {call} on");
-        assert!(case.phases()?.iter().all(|phase| *phase == Phase::Closed), "from write {call} on");
+        assert!(case.phases()?.iter().all(|phase| *phase == Phase::RolledBack), "from write {call} on");
     }
     Ok(())
 }
@@ -71,10 +71,10 @@ fn a_rollback_is_not_kept_from_it_by_a_journal_that_fails() -> Result<()> {
             break;
         }
         let ended = ended.expect_code(1)?;
-        assert!(ended.stdout.contains("put back; not recorded: "), "{}", ended.stdout);
+        assert!(ended.stdout.contains("restored, but not recorded: "), "{}", ended.stdout);
         let _ = case.quell(&["recover"])?.expect_code(0)?;
         let _ = case.quell(&["rollback"])?.expect_code(0)?;
-        assert!(case.phases()?.iter().all(|phase| *phase == Phase::Closed), "from write {call} on");
+        assert!(case.phases()?.iter().all(|phase| *phase == Phase::RolledBack), "from write {call} on");
     }
     Ok(())
 }
@@ -99,7 +99,7 @@ fn a_rollback_needs_no_journal_that_can_be_written() -> Result<()> {
     }
     assert!(case.is_as_before(), "{ended:?}");
     let ended = ended.expect_code(1)?;
-    assert!(ended.stdout.contains("put back; not recorded: "), "{}", ended.stdout);
+    assert!(ended.stdout.contains("restored, but not recorded: "), "{}", ended.stdout);
     assert!(matches!(case.phases()?[..], [Phase::Complete { .. }]));
     Ok(())
 }

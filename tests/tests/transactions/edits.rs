@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
-use quell::tune::journal::Phase;
+use quell::tune::transaction::journal::Phase;
 use quell_tests::needs;
 use quell_tests::needs::STRACE;
 use quell_tests::{agent, turns};
@@ -18,18 +18,18 @@ fn a_value_that_somebody_changed_since_is_left_unless_forced() -> Result<()> {
     case.quell(&case.apply())?.expect_code(0)?;
     case.host.put("/proc/sys/vm/swappiness", "33");
     let verified = case.quell(&["verify"])?.expect_code(1)?;
-    assert!(verified.stdout.contains("somebody has set it to 33 since"), "{}", verified.stdout);
+    assert!(verified.stdout.contains("modified externally to 33"), "{}", verified.stdout);
     let rolled = case.quell(&["rollback"])?.expect_code(1)?;
     assert!(rolled.stdout.contains("memory.swappiness"), "{}", rolled.stdout);
     assert_eq!(case.host.read("/proc/sys/vm/swappiness"), "33");
     // It stays theirs, and is not forgotten.
     let again = case.quell(&["rollback"])?.expect_code(1)?;
-    assert!(again.stdout.contains("undone but for 1 value"), "{}", again.stdout);
+    assert!(again.stdout.contains("rolled back except 1 value"), "{}", again.stdout);
     assert_eq!(case.host.read("/proc/sys/vm/swappiness"), "33");
     let status = case.quell(&["status"])?.expect_code(1)?;
-    assert!(status.stdout.contains("left when it was undone: memory.swappiness was 60"), "{}", status.stdout);
+    assert!(status.stdout.contains("not restored: memory.swappiness, originally 60"), "{}", status.stdout);
     let history = case.quell(&["history"])?.expect_code(0)?;
-    assert!(history.stdout.contains("undone but for 1 value"), "{}", history.stdout);
+    assert!(history.stdout.contains("rolled back except 1 value"), "{}", history.stdout);
     case.quell(&["rollback", "--force"])?.expect_code(0)?;
     assert_eq!(case.host.read("/proc/sys/vm/swappiness").trim(), "60");
     Ok(())
@@ -43,7 +43,7 @@ fn what_is_set_after_an_undoing_was_killed_is_left() -> Result<()> {
     // In reverse: the last to be put back is the first that was set.
     let cut = case.meddled_at(&["rollback"], "write:signal=KILL:when=1", &[FIRST])?;
     assert_ne!(cut.code, Some(0));
-    assert_eq!(case.phases()?, [Phase::Undoing]);
+    assert_eq!(case.phases()?, [Phase::RollingBack]);
     case.host.put(THIRD, "33");
     case.quell(&["recover"])?.expect_code(1)?;
     assert_eq!(case.host.read(THIRD), "33");
@@ -65,7 +65,7 @@ fn what_is_set_after_an_apply_was_killed_is_left_and_the_step_that_was_cut_is_pu
         // Half of a number.
         case.host.put(SECOND, "5");
         let recovered = case.quell(&["recover"])?.expect_code(1)?;
-        assert!(recovered.stdout.contains("somebody has set it to 33"), "{}", recovered.stdout);
+        assert!(recovered.stdout.contains("modified externally to 33"), "{}", recovered.stdout);
         assert_eq!(case.host.read(theirs), "33");
         assert_eq!(case.host.read(SECOND).trim(), "0");
         case.quell(&["rollback", "--force"])?.expect_code(0)?;
@@ -89,7 +89,7 @@ fn what_was_left_does_not_stand_before_what_is_in_force() -> Result<()> {
     let case = edited_on_top()?;
     case.quell(&["rollback"])?.expect_code(1)?;
     let next = case.quell(&["rollback"])?.expect_code(1)?;
-    assert!(next.stdout.contains("transaction 0001 undone but for 1 value: 2 values put back"), "{}", next.stdout);
+    assert!(next.stdout.contains("transaction 0001 rolled back except 1 value: 2 values restored"), "{}", next.stdout);
     assert_eq!(case.host.read(SECOND).trim(), "0");
     case.quell(&["rollback", "--to", "1", "--force"])?.expect_code(0)?;
     assert!(case.is_as_before());
@@ -105,7 +105,7 @@ fn what_a_newer_one_left_goes_with_the_older_one_that_put_it_back() -> Result<()
     case.quell(&["rollback", "--force"])?.expect_code(0)?;
     assert!(case.is_as_before());
     let status = case.quell(&["status"])?.expect_code(0)?;
-    assert!(status.stdout.contains("nothing is in force"), "{}", status.stdout);
+    assert!(status.stdout.contains("no transaction is active"), "{}", status.stdout);
     case.quell(&["rollback", "--force"])?.expect_code(0)?;
     assert!(case.is_as_before());
     Ok(())
@@ -117,7 +117,7 @@ fn what_is_said_to_put_it_back_all_the_same_does() -> Result<()> {
     case.quell(&["rollback"])?.expect_code(1)?;
     case.quell(&["rollback", "--to", "2", "--force"])?.expect_code(0)?;
     assert_eq!(case.host.read(THIRD).trim(), "9");
-    assert!(matches!(case.phases()?[..], [Phase::Complete { .. }, Phase::Closed]));
+    assert!(matches!(case.phases()?[..], [Phase::Complete { .. }, Phase::RolledBack]));
     case.quell(&["rollback"])?.expect_code(0)?;
     assert!(case.is_as_before());
     Ok(())
@@ -131,9 +131,9 @@ fn what_is_left_is_named_with_what_it_was_before_the_first_step() -> Result<()> 
     amend(&case.journal(1), "[2,{\"integer\":60}]", "[2,{\"integer\":50}]")?;
     case.host.put(THIRD, "33");
     let rolled = case.quell(&["rollback"])?.expect_code(1)?;
-    assert!(rolled.stdout.contains("memory.swappiness on host, which was 60"), "{}", rolled.stdout);
+    assert!(rolled.stdout.contains("memory.swappiness on host, originally 60"), "{}", rolled.stdout);
     let status = case.quell(&["status"])?.expect_code(1)?;
-    assert!(status.stdout.contains("left when it was undone: memory.swappiness was 60"), "{}", status.stdout);
+    assert!(status.stdout.contains("not restored: memory.swappiness, originally 60"), "{}", status.stdout);
     Ok(())
 }
 
@@ -150,7 +150,7 @@ fn what_a_step_that_was_cut_had_moved_is_nobody_elses() -> Result<()> {
     // It was written, and nothing looked at the first again.
     case.host.put(SECOND, "55");
     let recovered = case.quell(&["recover"])?.expect_code(0)?;
-    assert!(recovered.stdout.contains("transaction 0001 undone: "), "{}", recovered.stdout);
+    assert!(recovered.stdout.contains("transaction 0001 rolled back: "), "{}", recovered.stdout);
     assert_eq!(case.host.snapshot(), before);
     case.quell(&["status"])?.expect_code(0)?;
     Ok(())
@@ -165,10 +165,10 @@ fn a_value_that_was_set_under_its_other_name_is_nobody_elses() -> Result<()> {
     fs::write(&other, format!("summary = \"a test\"\n{setting}"))?;
     case.quell(&["apply", other.to_str().expect("a path of text"), "--yes"])?.expect_code(0)?;
     let verified = case.quell(&["verify"])?.expect_code(0)?;
-    assert!(verified.stdout.contains("3 of 3 values are as they were set"), "{}", verified.stdout);
+    assert!(verified.stdout.contains("3 of 3 values match"), "{}", verified.stdout);
     let profile = case.profile("more", "memory.stat_interval", 7)?;
     let more = case.quell(&["apply", &profile, "--yes"])?.expect_code(0)?;
-    for said in ["besides: 1 value of case, transaction 0001", "besides: 1 value of other, transaction 0002"] {
+    for said in ["also active: 1 value of case, transaction 0001", "also active: 1 value of other, transaction 0002"] {
         assert!(more.stdout.contains(said), "not `{said}`: {}", more.stdout);
     }
     Ok(())
@@ -202,10 +202,10 @@ fn what_was_as_wanted_already_is_verified_with_the_rest_and_never_undone() -> Re
     case.host.put(SECOND, "55");
     case.quell(&case.apply())?.expect_code(0)?;
     let verified = case.quell(&["verify"])?.expect_code(0)?;
-    assert!(verified.stdout.contains("3 of 3 values are as they were set"), "{}", verified.stdout);
+    assert!(verified.stdout.contains("3 of 3 values match"), "{}", verified.stdout);
     case.host.put(SECOND, "1");
     let drifted = case.quell(&["verify"])?.expect_code(1)?;
-    assert!(drifted.stdout.contains("sysctl on net.core.busy_poll: somebody has set it to 1"), "{}", drifted.stdout);
+    assert!(drifted.stdout.contains("sysctl on net.core.busy_poll: modified externally to 1"), "{}", drifted.stdout);
     case.quell(&["rollback"])?.expect_code(0)?;
     assert_eq!(case.host.read(SECOND).trim(), "1");
     Ok(())
@@ -229,6 +229,6 @@ fn what_several_transactions_left_of_a_value_ends_at_what_it_was_before_the_firs
     case.quell(&["rollback", "--force"])?.expect_code(0)?;
     assert_eq!(case.host.read(THIRD).trim(), before.trim());
     let status = case.quell(&["status"])?.expect_code(0)?;
-    assert!(status.stdout.contains("nothing is in force"), "{}", status.stdout);
+    assert!(status.stdout.contains("no transaction is active"), "{}", status.stdout);
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::Result;
-use quell::tune::journal::Phase;
+use quell::tune::transaction::journal::Phase;
 use quell_tests::agent::{self, Running};
 use quell_tests::skip;
 

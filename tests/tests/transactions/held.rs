@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use quell::tune::journal::Phase;
+use quell::tune::transaction::journal::Phase;
 use quell_tests::needs;
 use quell_tests::needs::STRACE;
 use quell_tests::{agent, turns};
@@ -40,7 +40,7 @@ fn nothing_is_in_force_where_nobody_holds_it() -> Result<()> {
     let ended = case.quell(&case.apply())?.expect_code(2)?;
     assert!(ended.stderr.contains("could not start `quell tune hold 0001`"), "{}", ended.stderr);
     assert!(case.is_as_before());
-    assert_eq!(case.phases()?, [Phase::Closed]);
+    assert_eq!(case.phases()?, [Phase::RolledBack]);
     Ok(())
 }
 
@@ -63,12 +63,12 @@ fn a_holder_that_cannot_be_told_is_no_value_put_back() -> Result<()> {
     let number = holder(&case)?;
     fs::write(case.post("hold-0001"), "")?;
     let ended = case.quell(&["rollback"])?.expect_code(1)?;
-    assert!(ended.stdout.contains("does not say by whom"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("contains no process ID"), "{}", ended.stdout);
     assert!(runs(number, "hold"));
     // Of another process.
     fs::write(case.post("hold-0001"), format!("{}\n", std::process::id()))?;
     let ended = case.quell(&["rollback"])?.expect_code(1)?;
-    assert!(ended.stdout.contains("is something else"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("runs another command"), "{}", ended.stdout);
     fs::write(case.post("hold-0001"), format!("{number}\n"))?;
     case.quell(&["rollback"])?.expect_code(0)?;
     assert!(case.is_as_before());

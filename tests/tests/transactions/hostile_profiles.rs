@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 
 use anyhow::Result;
-use quell::tune::Lock;
+use quell::tune::transaction::Lock;
 use quell_tests::fake_host::small_vm;
 
 use crate::case::{Case, amend};
@@ -71,20 +71,20 @@ fn variables_that_grow_by_each_other_are_refused() -> Result<()> {
     for number in 0..10 {
         writeln!(many, "c{number} = \"${{b{number}}}\"")?;
     }
-    refused(&many, "1048576 bytes of variables' values")?;
+    refused(&many, "1048576 bytes of values of variables")?;
     let mut chain = "[variables]\nd0 = \"1\"\n".to_owned();
     for number in 1..500 {
         writeln!(chain, "d{number:03} = \"${{d{:03}}}\"", number + 1)?;
     }
     chain += "d500 = \"1\"\n";
-    refused(&chain, "more than 32 variables use each other")?;
+    refused(&chain, "nested more than 32 levels deep")?;
     let mut variables = "[variables]\n".to_owned();
     for number in 0..=1_000 {
         writeln!(variables, "e{number} = 1")?;
     }
     refused(&variables, "at most 1000 variables")?;
     let uses: String = (0..40).map(|number| setting(&format!("vm.x{number}")).replace("\"1\"", "\"${f}\"")).collect();
-    refused(&format!("[variables]\nf = \"{}\"\n{uses}", "x".repeat(60_000)), "1048576 bytes of what is set")
+    refused(&format!("[variables]\nf = \"{}\"\n{uses}", "x".repeat(60_000)), "1048576 bytes of settings")
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn more_settings_than_anybody_writes_are_refused_and_as_many_as_there_may_be_are
     let case = Case::on(small_vm(), &settings(10_000))?;
     let path = case.apply()[1].to_owned();
     let said = case.quell(&["plan", &path])?.expect_code(0)?.stdout;
-    assert!(said.contains("10000 left out"), "{}", said.lines().last().unwrap_or_default());
+    assert!(said.contains("10000 skipped"), "{}", said.lines().last().unwrap_or_default());
     Ok(())
 }
 
@@ -107,7 +107,7 @@ fn patterns_without_number_or_length_are_refused() -> Result<()> {
     };
     refused(&rule(&words(0, 257)), "more than 256 words")?;
     let two = rule(&words(0, 200)) + &rule(&words(200, 57));
-    refused(&two, "at most 256 rules for processes")?;
+    refused(&two, "at most 256 process rules")?;
     refused(&rule(&format!("name={}", "*a".repeat(600))), "longer than 1024 bytes")
 }
 
@@ -118,7 +118,7 @@ fn a_profile_is_read_before_anything_is_locked() -> Result<()> {
     let said = case.quell(&case.apply())?.expect_code(2)?.stderr;
     assert!(said.contains("case.toml:2"), "{said}");
     assert!(!case.at("/run/quell/tune.lock").exists(), "it was locked to read a profile");
-    drop(Lock::take(&quell::host::Root::at(case.host.path())?, "a test")?);
+    drop(Lock::acquire(&quell::host::Root::at(case.host.path())?, "a test")?);
     Ok(())
 }
 

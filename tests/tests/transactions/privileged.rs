@@ -13,9 +13,10 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use quell::host::{Host, Root};
-use quell::tune::journal::Store;
+use quell::tune::plan::plan;
 use quell::tune::profile::TuningProfile;
-use quell::tune::{self, Terms, Unless};
+use quell::tune::transaction::journal::Store;
+use quell::tune::transaction::{self, ApplyOptions, OnConflict};
 use quell_tests::agent::Workdir;
 use quell_tests::fake_host::{FakeHost, small_vm};
 use quell_tests::needs;
@@ -108,18 +109,18 @@ impl Case {
         fs::write(&path, format!("summary = \"a test\"\n{setting}"))?;
         let host = Host::read(Root::host())?;
         let profile = TuningProfile::load(path.to_str().context("text")?, Path::new("/nonexistent"))?;
-        let plan = tune::planned(&host, &profile, &BTreeMap::new())?;
+        let plan = plan(&host, &profile, &BTreeMap::new())?;
         ensure!(plan.steps.len() == 1, "{plan:?}");
-        tune::apply(&host, &self.store()?, &plan, &Terms::at(0))?;
+        transaction::apply(&host, &self.store()?, &plan, &ApplyOptions::at(0))?;
         Ok(())
     }
 
     /// Undoes the last transaction; what was left, in words.
     fn undo(&self) -> Result<Vec<String>> {
-        let unwound = tune::rollback(&Host::read(Root::host())?, &self.store()?, None, Unless::Changed)?;
+        let unwound = transaction::roll_back(&Host::read(Root::host())?, &self.store()?, None, OnConflict::Keep)?;
         let mut left = Vec::new();
         for (_, result) in unwound {
-            left.extend(result?.left.into_iter().map(|left| left.why));
+            left.extend(result?.not_restored.into_iter().map(|value| value.reason));
         }
         Ok(left)
     }
@@ -154,7 +155,7 @@ fn what_a_process_has_given_up_altogether_is_left_as_it_is() -> Result<()> {
     case.apply("fifo:3")?;
     case.shell.run("chrt -o -p 0 $$; renice -n 5 -p $$ >/dev/null; echo done")?;
     let left = case.undo()?;
-    assert!(left.len() == 1 && left[0].contains("somebody has set it"), "{left:?}");
+    assert!(left.len() == 1 && left[0].contains("modified externally"), "{left:?}");
     assert_eq!(scheduling(&case.shell.pid().to_string())?, (5, 0));
     Ok(())
 }
@@ -176,7 +177,7 @@ fn children_do_not_keep_what_they_have_inherited_wherever_their_parents_went() -
         // What the parent is by now does not matter.
         case.shell.run("chrt -o -p 0 $$; renice -n 5 -p $$ >/dev/null; echo done")?;
         let left = case.undo()?;
-        assert!(left.iter().all(|why| why.contains("somebody has set it")), "{left:?}");
+        assert!(left.iter().all(|why| why.contains("modified externally")), "{left:?}");
         for pid in &all {
             assert_eq!(scheduling(pid)?, ORDINARY, "{policy}: {all:?}");
         }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
 
 use anyhow::Result;
+use quell::tune::plan::plan;
 use quell::tune::profile::TuningProfile;
-use quell::tune::{self, Terms};
+use quell::tune::transaction::{self, ApplyOptions};
 use quell_tests::fake_host::{FakeHost, small_vm};
 use quell_tests::needs;
 
@@ -48,7 +49,7 @@ fn a_plan_lists_every_process_with_its_user_and_executable() -> Result<()> {
     {
         assert!(plan.contains(line), "{plan}");
     }
-    assert!(plan.contains("as in `name=redis*,user=redis`"), "{plan}");
+    assert!(plan.contains("for example `name=redis*,user=redis`"), "{plan}");
     let json = case.quell(&["plan", &profile, "--json"])?.expect_code(0)?.stdout;
     let json: serde_json::Value = serde_json::from_str(&json)?;
     let processes = json["steps"][0]["processes"].as_array().expect("processes");
@@ -99,9 +100,9 @@ fn what_begins_between_a_plan_and_its_apply_is_not_set() -> Result<()> {
         for on in ["redis*", "/system.slice/redis.service"] {
             let case = Case::on(redis(), &SETTING.replace("redis*", on))?;
             let profile = TuningProfile::load(case.apply()[1], std::path::Path::new("/nonexistent"))?;
-            let plan = tune::planned(&case.host.host(), &profile, &BTreeMap::new())?;
+            let plan = plan(&case.host.host(), &profile, &BTreeMap::new())?;
             start(&case.host, 950, "redis-x", user);
-            let applied = tune::apply(&case.host.host(), &case.store()?, &plan, &Terms::at(0));
+            let applied = transaction::apply(&case.host.host(), &case.store()?, &plan, &ApplyOptions::at(0));
             assert_eq!(applied.is_err(), is_refused, "{user} {on}: {applied:?}");
             assert_eq!(policy(&case.host, 950), None, "{user} {on}");
             let expected = (!is_refused).then(|| "fifo:50".to_owned());
@@ -118,10 +119,11 @@ fn what_begins_between_a_plan_and_its_apply_is_not_set() -> Result<()> {
 fn a_process_that_takes_the_place_of_the_planned_one_is_not_set() -> Result<()> {
     let case = Case::on(redis(), SETTING)?;
     let profile = TuningProfile::load(case.apply()[1], std::path::Path::new("/nonexistent"))?;
-    let plan = tune::planned(&case.host.host(), &profile, &BTreeMap::new())?;
+    let plan = plan(&case.host.host(), &profile, &BTreeMap::new())?;
     std::fs::remove_dir_all(case.at("/proc/900"))?;
     start(&case.host, 950, "redis-server", MALLORY);
-    let refused = tune::apply(&case.host.host(), &case.store()?, &plan, &Terms::at(0)).expect_err("another user's");
+    let refused =
+        transaction::apply(&case.host.host(), &case.store()?, &plan, &ApplyOptions::at(0)).expect_err("another user's");
     assert!(refused.to_string().contains("950 (redis-server) of mallory"), "{refused}");
     assert_eq!(policy(&case.host, 950), None);
     Ok(())

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result};
 use quell::host::Root;
-use quell::tune::Lock;
+use quell::tune::transaction::Lock;
 use quell_tests::needs;
 
 use crate::case::{Case, THIRD};
@@ -38,7 +38,7 @@ fn nothing_is_locked_while_a_question_is_open() -> Result<()> {
     needs!(Program("script"));
     let case = Case::new()?;
     let child = asked(&case)?;
-    drop(Lock::take(&Root::at(case.host.path())?, "a test")?);
+    drop(Lock::acquire(&Root::at(case.host.path())?, "a test")?);
     let (code, text) = answer(child, "y\n")?;
     assert_eq!(code, Some(0), "{text}");
     assert_eq!(case.host.read(THIRD), "9");
@@ -53,7 +53,7 @@ fn what_was_not_agreed_to_is_not_done() -> Result<()> {
     case.host.put(THIRD, "50");
     let (code, text) = answer(child, "y\n")?;
     assert_eq!(code, Some(2), "{text}");
-    assert!(text.contains("not as it was when you were asked"), "{text}");
+    assert!(text.contains("changed after the plan was shown"), "{text}");
     assert_eq!(case.host.read(THIRD), "50");
     assert!(case.phases()?.is_empty());
     Ok(())

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use anyhow::{Context as _, Result};
 use quell::host::Root;
-use quell::tune::Lock;
+use quell::tune::transaction::Lock;
 use quell_tests::fake_host::{small_vm, two_socket_intel};
 use quell_tests::needs;
 use quell_tests::needs::STRACE;
@@ -46,7 +46,7 @@ fn after_a_boot_status_tells_what_to_type_with_all_that_was_given() -> Result<()
     case.host.put(BOOT, "00000000-0000-0000-0000-000000000000\n");
     case.host.put("/proc/sys/vm/swappiness", "60\n");
     let status = case.quell(&["status"])?.expect_code(1)?;
-    let line = format!("quell tune apply {} --set isolated=1 --set spare=17` sets again", profile.display());
+    let line = format!("quell tune apply {} --set isolated=1 --set spare=17` sets the values again", profile.display());
     assert!(status.stdout.contains(&line), "{line}: {}", status.stdout);
     Ok(())
 }
@@ -60,7 +60,8 @@ fn what_is_to_be_typed_is_quoted_for_a_shell() -> Result<()> {
     case.host.put(BOOT, "00000000-0000-0000-0000-000000000000\n");
     case.host.put("/proc/sys/vm/swappiness", "60\n");
     let status = case.quell(&["status"])?.expect_code(1)?;
-    let line = format!("quell tune apply '{}'` sets again", path.display().to_string().replace('\'', "'\\''"));
+    let line =
+        format!("quell tune apply '{}'` sets the values again", path.display().to_string().replace('\'', "'\\''"));
     assert!(status.stdout.contains(&line), "{line}: {}", status.stdout);
     Ok(())
 }
@@ -69,16 +70,16 @@ fn what_is_to_be_typed_is_quoted_for_a_shell() -> Result<()> {
 fn who_is_at_work_is_named_and_what_is_half_done_is_not_called_cut_short() -> Result<()> {
     let case = Case::new()?;
     cut_short(&case)?;
-    let _lock = Lock::take(&Root::at(case.host.path())?, "a test")?;
+    let _lock = Lock::acquire(&Root::at(case.host.path())?, "a test")?;
     let who = format!("process {}, a test", std::process::id());
     let apply = case.quell(&case.apply())?.expect_code(2)?;
-    assert!(apply.stderr.contains(&who) && !apply.stderr.contains("cut short"), "{}", apply.stderr);
+    assert!(apply.stderr.contains(&who) && !apply.stderr.contains("interrupted"), "{}", apply.stderr);
     let asking = case.quell(&case.apply()[..2])?.expect_code(2)?;
-    assert!(asking.stderr.contains(&who) && !asking.stderr.contains("cut short"), "{}", asking.stderr);
+    assert!(asking.stderr.contains(&who) && !asking.stderr.contains("interrupted"), "{}", asking.stderr);
     for verb in looks(&case) {
         let ended = case.quell(&verb)?;
         let said = format!("{}{}", ended.stdout, ended.stderr);
-        assert!(said.contains(&who) && !said.contains("cut short"), "{verb:?}: {said}");
+        assert!(said.contains(&who) && !said.contains("interrupted"), "{verb:?}: {said}");
     }
     Ok(())
 }
@@ -90,13 +91,13 @@ fn every_verb_says_that_there_is_something_to_recover() -> Result<()> {
     for verb in looks(&case).into_iter().chain([vec!["confirm"], vec!["rollback"], case.apply().to_vec()]) {
         let ended = case.quell(&verb)?;
         let said = format!("{}{}", ended.stdout, ended.stderr);
-        assert!(said.contains("transaction 0001 was cut short"), "{verb:?}: {said}");
+        assert!(said.contains("transaction 0001 was interrupted"), "{verb:?}: {said}");
         assert_eq!(said.matches("quell tune recover").count(), 1, "{verb:?}: once: {said}");
     }
     case.quell(&["recover"])?.expect_code(0)?;
     for verb in looks(&case) {
         let ended = case.quell(&verb)?;
-        assert!(!format!("{}{}", ended.stdout, ended.stderr).contains("cut short"), "{verb:?}: {ended:?}");
+        assert!(!format!("{}{}", ended.stdout, ended.stderr).contains("interrupted"), "{verb:?}: {ended:?}");
     }
     Ok(())
 }
@@ -123,7 +124,7 @@ fn a_transaction_that_there_is_not_cannot_be_rolled_back() -> Result<()> {
     let case = Case::new()?;
     case.quell(&case.apply())?.expect_code(0)?;
     let ended = case.quell(&["rollback", "--to", "99"])?.expect_code(2)?;
-    assert!(ended.stderr.contains("there is no transaction 0099: the last is 0001"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("there is no transaction 0099: the last one is 0001"), "{}", ended.stderr);
     assert!(!case.is_as_before());
     case.quell(&["rollback", "--to", "1"])?.expect_code(0)?;
     assert!(case.is_as_before());
@@ -142,13 +143,13 @@ fn on_intel(knob: &str, on: &str, value: &str, more: &str) -> Result<Case> {
 #[test]
 fn what_a_host_cannot_be_set_to_is_an_error_that_names_the_line() -> Result<()> {
     for (knob, on, value, why) in [
-        ("net.ring_rx", "ens1f0", "99999", "the card has at most 8192"),
+        ("net.ring_rx", "ens1f0", "99999", "the maximum of the card is 8192"),
         ("boot.parameter", "isolcpus", "\"managed_irq,domain,400-500\"", "there are no CPUs 400-500: the last is 111"),
         ("boot.parameter", "nohz_full", "\"2-3,200\"", "there are no CPUs 200: the last is 111"),
         ("boot.parameter", "rcu_nocbs", "\"112\"", "there are no CPUs 112: the last is 111"),
         ("boot.parameter", "irqaffinity", "\"0-112\"", "there are no CPUs 112: the last is 111"),
         ("sched.watchdog_cpumask", "", "\"0-500\"", "there are no CPUs 112-500: the last is 111"),
-        ("cpu.idle_disabled", "", "\"C9\"", "there is no idle state C9, but POLL C1 C1E C6"),
+        ("cpu.idle_disabled", "", "\"C9\"", "there is no idle state C9; there are POLL C1 C1E C6"),
     ] {
         let case = on_intel(knob, on, value, "")?;
         let profile = case.apply()[1];
@@ -163,7 +164,7 @@ fn what_a_host_cannot_be_set_to_is_an_error_that_names_the_line() -> Result<()> 
         let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         let why = why.rsplit_once(": the last").map_or(why, |(why, _)| why);
         let said = words(&plan.stdout);
-        assert!(said.contains("left out") && said.contains(why) && said.contains("0 to change"), "{said}");
+        assert!(said.contains("skipped") && said.contains(why) && said.contains("0 to change"), "{said}");
     }
     Ok(())
 }
@@ -174,15 +175,15 @@ fn what_counts_now_is_not_said_to_count_from_the_next_boot_on() -> Result<()> {
                     [[set]]\nknob = \"unit.enabled\"\non = \"irqbalance.service\"\nvalue = \"masked\"\nreason = \"a test\"\n";
     let case = Case::on(two_socket_intel(), settings)?;
     let plan = case.quell(&["plan", case.apply()[1]])?.expect_code(0)?;
-    assert!(plan.stdout.contains("irq.irqbalance_banned_cpus  [from now on, over boots too]"), "{}", plan.stdout);
+    assert!(plan.stdout.contains("irq.irqbalance_banned_cpus  [persistent, also after reboots]"), "{}", plan.stdout);
     assert!(
-        plan.stdout.contains("unit.enabled on irqbalance.service  [from now on, over boots too]"),
+        plan.stdout.contains("unit.enabled on irqbalance.service  [persistent, also after reboots]"),
         "{}",
         plan.stdout
     );
-    assert!(plan.stdout.contains("2 to change, 0 as wanted"), "{}", plan.stdout);
+    assert!(plan.stdout.contains("2 to change, 0 unchanged"), "{}", plan.stdout);
     let applied = case.quell(&case.apply())?.expect_code(0)?;
-    assert!(!applied.stdout.contains("count from the next boot on"), "{}", applied.stdout);
+    assert!(!applied.stdout.contains("take effect at the next boot"), "{}", applied.stdout);
     // It is there after a boot, and undone then.
     case.host.put(BOOT, "00000000-0000-0000-0000-000000000000\n");
     case.quell(&["verify"])?.expect_code(0)?;
@@ -192,11 +193,7 @@ fn what_counts_now_is_not_said_to_count_from_the_next_boot_on() -> Result<()> {
     // What a unit starts from the next boot on is not stopped.
     let case = on_intel("unit.enabled", "irqbalance.service", "\"disabled\"", "")?;
     let plan = case.quell(&["plan", case.apply()[1]])?.expect_code(0)?;
-    assert!(
-        plan.stdout.contains("[from the next boot on]") && plan.stdout.contains("1 of them from"),
-        "{}",
-        plan.stdout
-    );
+    assert!(plan.stdout.contains("[from the next boot on]") && plan.stdout.contains("1 of them at"), "{}", plan.stdout);
     Ok(())
 }
 
@@ -212,8 +209,8 @@ fn a_plan_for_programs_has_the_risk_of_each_step() -> Result<()> {
     let risks: Vec<_> = steps.iter().map(|step| (step["knob"].as_str(), step["risk"].as_str())).collect();
     let expected = [("unit.state", "medium"), ("memory.swappiness", "low"), ("boot.parameter", "high")];
     assert_eq!(risks, expected.map(|(knob, risk)| (Some(knob), Some(risk))));
-    assert!(steps[1]["risk_why"].is_null(), "{}", steps[1]);
-    assert!(steps[2]["risk_why"].as_str().is_some_and(|why| why.contains("boot loader's menu")), "{}", steps[2]);
+    assert!(steps[1]["risk_description"].is_null(), "{}", steps[1]);
+    assert!(steps[2]["risk_description"].as_str().is_some_and(|why| why.contains("boot")), "{}", steps[2]);
     Ok(())
 }
 
@@ -234,10 +231,10 @@ fn root_is_not_told_to_be_root() -> Result<()> {
     let case = Case::new()?;
     let plan = case.meddled_at(&["plan", case.apply()[1]], "read:error=EPERM", &[THIRD])?.expect_code(0)?;
     let said = plan.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(said.contains("swappiness may not be changed: Operation not permitted"), "{said}");
+    assert!(said.contains("swappiness even as root: Operation not permitted"), "{said}");
     let is_root = nix::unistd::geteuid().is_root();
     assert_eq!(said.contains("run as root"), !is_root, "{said}");
-    assert_eq!(said.contains("root is refused too"), is_root, "{said}");
+    assert_eq!(said.contains("even as root"), is_root, "{said}");
     Ok(())
 }
 
@@ -248,12 +245,11 @@ fn conditions_are_shown_with_the_setting_that_has_them() -> Result<()> {
     let case = on_intel("memory.swappiness", "", "9", condition)?;
     let show = case.quell(&["show", case.apply()[1]])?.expect_code(0)?;
     let said = show.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
-    let shown = "memory.swappiness = 9 (only on hosts that are no virtual machines, on Intel CPUs, where no core has two CPUs online (no SMT), \
-                 with 4 CPUs or more, with 2 NUMA nodes or more, on kernels from 6.18 on, with a network interface of the \
-                 driver mlx5_core) a test";
+    let shown = "memory.swappiness = 9 (only on physical hosts, on Intel CPUs, without SMT, with at least 4 CPUs, \
+                 with at least 2 NUMA nodes, since Linux 6.18, with a network interface of the driver mlx5_core) a test";
     assert!(said.contains(shown), "{said}");
     let trading = case.quell(&["show", "trading"])?.expect_code(0)?;
-    assert!(trading.stdout.contains("    (only on kernels from 6.18 on)\n"), "{}", trading.stdout);
+    assert!(trading.stdout.contains("    (only since Linux 6.18)\n"), "{}", trading.stdout);
     assert_eq!(trading.stdout.matches("    (only ").count(), 5, "{}", trading.stdout);
     Ok(())
 }
@@ -263,7 +259,7 @@ fn what_isolated_cpus_with_smt_may_do_is_said_where_it_is_set() -> Result<()> {
     let case = Case::on(two_socket_intel(), "")?;
     let show = case.quell(&["show", "trading"])?.expect_code(0)?;
     let said = show.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(said.contains("with SMT they may enter C1, which takes 1 to 2 us to leave"), "{said}");
+    assert!(said.contains("with SMT they may enter C1, which has an exit latency of 1 to 2 us"), "{said}");
     Ok(())
 }
 
@@ -282,12 +278,12 @@ fn when_a_file_on_disk_was_changed_is_told_by_the_file() -> Result<()> {
     let of = |knob: &str| verified.as_array()?.iter().find(|value| value["knob"] == knob);
     let (boot, swappiness) = (of("boot.parameter").context("it")?, of("memory.swappiness").context("it")?);
     let changed = fs::metadata(case.at("/etc/default/grub"))?.ctime();
-    assert_eq!((boot["verdict"].as_str(), boot["by"].as_i64()), (Some("changed"), Some(changed)), "{boot}");
+    assert_eq!((boot["verdict"].as_str(), boot["by"].as_i64()), (Some("modified-externally"), Some(changed)), "{boot}");
     assert!(boot["after"].as_i64().is_some_and(|after| after <= changed), "{boot}");
     // The kernel's own files have the time of when they were looked at first.
-    assert!(swappiness["verdict"] == "changed" && swappiness["by"].is_null(), "{swappiness}");
+    assert!(swappiness["verdict"] == "modified-externally" && swappiness["by"].is_null(), "{swappiness}");
     let told = case.quell(&["verify"])?.expect_code(1)?;
     let told = told.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert_eq!(told.matches("and not after its file was last changed, ").count(), 1, "{told}");
+    assert_eq!(told.matches("when its file changed").count(), 1, "{told}");
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Ctrl-C, and a terminal that goes.
 
 use anyhow::Result;
-use quell::tune::journal::Phase;
+use quell::tune::transaction::journal::Phase;
 use quell_tests::needs;
 use quell_tests::needs::STRACE;
 
@@ -14,9 +14,12 @@ fn an_apply_that_is_stopped_is_undone_and_says_so() -> Result<()> {
         let case = Case::new()?;
         let ended = case.meddled_at(&case.apply(), &format!("write:signal={signal}:when=1"), &[SECOND])?;
         let ended = ended.expect_code(2)?;
-        assert!(ended.stderr.contains(&format!("stopped by SIG{signal}; the transaction was undone")), "{ended:?}");
+        assert!(
+            ended.stderr.contains(&format!("interrupted by SIG{signal}; the transaction was rolled back")),
+            "{ended:?}"
+        );
         assert!(case.is_as_before(), "{signal}");
-        assert_eq!(case.phases()?, [Phase::Closed]);
+        assert_eq!(case.phases()?, [Phase::RolledBack]);
     }
     Ok(())
 }
@@ -28,6 +31,6 @@ fn a_rollback_goes_to_its_end() -> Result<()> {
     case.quell(&case.apply())?.expect_code(0)?;
     case.meddled_at(&["rollback"], "write:signal=INT:when=1", &[SECOND])?.expect_code(0)?;
     assert!(case.is_as_before());
-    assert_eq!(case.phases()?, [Phase::Closed]);
+    assert_eq!(case.phases()?, [Phase::RolledBack]);
     Ok(())
 }

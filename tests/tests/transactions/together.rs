@@ -2,14 +2,14 @@
 
 use anyhow::Result;
 use quell::host::Root;
-use quell::tune::Lock;
+use quell::tune::transaction::Lock;
 
 use crate::case::Case;
 
 #[test]
 fn of_two_applies_one_wins_and_the_other_says_who() -> Result<()> {
     let case = Case::new()?;
-    let lock = Lock::take(&Root::at(case.host.path())?, "a test")?;
+    let lock = Lock::acquire(&Root::at(case.host.path())?, "a test")?;
     let ended = case.quell(&case.apply())?.expect_code(2)?;
     assert!(ended.stderr.contains(&format!("process {}, a test", std::process::id())), "{}", ended.stderr);
     assert!(case.is_as_before());
@@ -30,11 +30,11 @@ fn what_is_being_done_is_not_called_cut_short() -> Result<()> {
     text.truncate(text.rfind("\n").and_then(|end| text[..end].rfind('\n')).map_or(0, |end| end + 1));
     std::fs::write(journal, text)?;
     let cut = case.quell(&["history"])?.expect_code(0)?;
-    assert!(cut.stdout.contains("cut short"), "{}", cut.stdout);
-    let _lock = Lock::take(&Root::at(case.host.path())?, "a test")?;
+    assert!(cut.stdout.contains("interrupted"), "{}", cut.stdout);
+    let _lock = Lock::acquire(&Root::at(case.host.path())?, "a test")?;
     let status = case.quell(&["status"])?;
-    assert!(status.stdout.contains("being changed now") && !status.stdout.contains("cut short"), "{}", status.stdout);
+    assert!(status.stdout.contains("in progress") && !status.stdout.contains("interrupted"), "{}", status.stdout);
     let history = case.quell(&["history"])?.expect_code(0)?;
-    assert!(history.stdout.contains("being changed now"), "{}", history.stdout);
+    assert!(history.stdout.contains("in progress"), "{}", history.stdout);
     Ok(())
 }

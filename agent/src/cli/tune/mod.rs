@@ -1,9 +1,9 @@
-//! `quell tune`: one file for each group of its verbs.
+//! `quell tune`: one file for each group of commands.
 
-mod ask;
+mod approval;
 mod background;
 mod change;
-mod look;
+mod inspect;
 mod plan;
 mod text;
 
@@ -14,16 +14,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use quell::host::{Host, Root};
-use quell::tune::journal::{Store, Transaction};
+use quell::tune::plan::{self as tune_plan, Plan};
 use quell::tune::profile::TuningProfile;
-use quell::tune::{self, BootTime, Lock, Plan, Request, to_recover};
+use quell::tune::transaction::journal::{Store, Transaction};
+use quell::tune::transaction::{BootTime, Lock, Request, needs_recovery};
 
 use super::Outcome;
 
-/// Sets this host up: plan, apply, verify and undo, as a transaction
+/// Tunes this host: plans, applies, verifies and rolls back settings, as transactions
 #[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// A tree that stands for the host, in place of /
+    /// Use this directory as the root of the host
     #[arg(long, value_name = "DIR", global = true)]
     root: Option<PathBuf>,
     #[command(subcommand)]
@@ -32,41 +34,47 @@ pub(crate) struct Arguments {
 
 #[derive(clap::Subcommand, Debug)]
 enum Verb {
-    /// Lists profiles
+    /// Lists the profiles
+    #[command(after_help = "Examples:\n  quell tune list")]
     List,
-    /// Shows what a profile wants, with its reasons
-    Show(Named),
+    /// Shows the settings of a profile, with their reasons
+    #[command(after_help = "Examples:\n  quell tune show trading")]
+    Show(ShowArguments),
     /// Explains a knob
+    #[command(after_help = "Examples:\n  quell tune explain cpu.governor")]
     Explain {
-        /// Its id: `quell list knobs` shows them
+        /// The id of the knob: `quell list knobs` lists them
         knob: String,
     },
-    /// Shows what a profile would change; changes nothing and needs no root
+    /// Shows what a profile would change; changes nothing, and does not require root
     Plan(plan::Arguments),
-    /// Changes what a profile wants changed, all of it or nothing
+    /// Applies a profile, completely or not at all
     Apply(change::Apply),
-    /// Keeps what was applied with --confirm-within
+    /// Confirms a transaction that was applied with --confirm-within
+    #[command(after_help = "Examples:\n  quell tune confirm")]
     Confirm,
-    /// Shows which transactions are in force
+    /// Shows the active transactions
+    #[command(after_help = "Examples:\n  quell tune status")]
     Status,
-    /// Compares what was applied with what is
-    Verify(look::Verify),
-    /// Puts back what was before
+    /// Compares the values that were applied with the current ones
+    Verify(inspect::Verify),
+    /// Restores the original values
     Rollback(change::Rollback),
-    /// Undoes what a crash or a missing confirmation left
+    /// Rolls back transactions that were interrupted or not confirmed in time
     Recover(change::Recover),
-    /// Lists every transaction
+    /// Lists all transactions
+    #[command(after_help = "Examples:\n  quell tune history")]
     History,
-    /// Undoes what is not confirmed in time (started by apply)
+    /// Rolls back a transaction that is not confirmed in time (started by apply)
     #[command(hide = true)]
     Guard(background::Guard),
-    /// Keeps open what a transaction needs open (started by apply)
+    /// Holds the files of a transaction open (started by apply)
     #[command(hide = true)]
     Hold(background::Hold),
 }
 
 impl Arguments {
-    /// The verb as `quell::privileges::table` names it: a tree takes no privileges, whatever is done with it.
+    /// The name of the command in `quell::privileges::table`. With --root no command requires privileges.
     pub(crate) fn name(&self) -> &'static str {
         if self.root.is_some() {
             return "tune --root";
@@ -90,9 +98,8 @@ impl Arguments {
 }
 
 impl Verb {
-    /// Whether it goes on where there is something to deal with. `status` says that as part of what it shows; the others fail of
-    /// it, or deal with it.
-    fn only_looks(&self) -> bool {
+    /// Whether to warn about a pending recovery first. `status` shows it, and the others fail or recover.
+    fn warns_about_recovery(&self) -> bool {
         match self {
             Self::List
             | Self::Show(_)
@@ -108,116 +115,125 @@ impl Verb {
     }
 }
 
-/// A profile.
 #[derive(clap::Args, Debug)]
-struct Named {
-    /// A profile's name, or the path of its file
+struct ShowArguments {
+    /// The name of the profile, or the path of its file
     profile: String,
 }
 
-/// A profile, with values for its variables.
+/// A profile with values for its variables.
 #[derive(clap::Args, Debug)]
-struct Chosen {
-    /// A profile's name, or the path of its file
-    profile: String,
-    /// A value for a variable of the profile, as in isolated=2-5 (may be repeated)
+struct ProfileArguments {
+    /// The name of the profile, or the path of its file
+    #[arg(value_name = "PROFILE")]
+    name: String,
+    /// Set a variable of the profile, such as isolated=2-5 (may be repeated)
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
     set: Vec<(String, String)>,
 }
 
-impl Chosen {
+impl ProfileArguments {
     fn given(&self) -> BTreeMap<String, String> {
         self.set.iter().cloned().collect()
     }
 
     fn request(&self) -> Request {
-        Request::new(&self.profile, self.given())
+        Request::new(&self.name, self.given())
     }
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let root = match &arguments.root {
-        Some(directory) => Root::at(directory).with_context(|| format!("{} is no host's tree", directory.display()))?,
+        Some(directory) => {
+            Root::at(directory).with_context(|| format!("cannot use {} as the root of a host", directory.display()))?
+        }
         None => Root::host(),
     };
-    if arguments.verb.only_looks() {
-        told_first(&root);
+    if arguments.verb.warns_about_recovery() {
+        warn_about_recovery(&root);
     }
     match &arguments.verb {
-        Verb::List => look::list(&root, out),
-        Verb::Show(named) => look::show(&root, &named.profile, out),
-        Verb::Explain { knob } => look::explain(&root, knob, out),
+        Verb::List => inspect::list(&root, out),
+        Verb::Show(show) => inspect::show(&root, &show.profile, out),
+        Verb::Explain { knob } => inspect::explain(&root, knob, out),
         Verb::Plan(arguments) => plan::run(&root, arguments, out),
         Verb::Apply(apply) => change::apply(&root, apply, out),
         Verb::Confirm => change::confirm(&root, out),
-        Verb::Status => look::status(root, out),
-        Verb::Verify(verify) => look::verify(root, verify, out),
+        Verb::Status => inspect::status(root, out),
+        Verb::Verify(verify) => inspect::verify(root, verify, out),
         Verb::Rollback(rollback) => change::rollback(&root, rollback, out),
         Verb::Recover(recover) => change::recover(&root, recover, out),
-        Verb::History => look::history(&root, out),
+        Verb::History => inspect::history(&root, out),
         Verb::Guard(guard) => background::guard(&root, guard),
         Verb::Hold(hold) => background::hold(&root, hold),
     }
 }
 
-/// Says what must be dealt with before this host is changed, and who is changing it.
-fn told_first(root: &Root) {
-    let at_work = Lock::holder(root);
-    if let Some(who) = &at_work {
-        tracing::warn!("being changed now: {who}");
+const EXAMPLES: &str = "\
+Examples:
+  quell tune plan trading
+  quell tune apply trading --confirm-within 5m
+  quell tune verify
+  quell tune rollback";
+
+/// Warns about transactions that must be recovered before the host is changed, and about a change in progress.
+fn warn_about_recovery(root: &Root) {
+    let lock_holder = Lock::holder(root);
+    if let Some(holder) = &lock_holder {
+        tracing::warn!("in progress: {holder}");
     }
-    // To look needs no root, and the journal may be for root only.
+    // Best effort: only root may read journals.
     let (Ok(transactions), Ok(boot)) = (Store::of(root).transactions(), boot(root)) else { return };
-    // What is unfinished may be what is being done.
-    if at_work.is_none()
-        && let Some(why) = unfinished(&transactions.readable, &boot)
+    // An unfinished transaction may be in progress.
+    if lock_holder.is_none()
+        && let Some(message) = pending_recovery(&transactions.readable, &boot)
     {
-        tracing::warn!("{why}");
+        tracing::warn!("{message}");
     }
-    for (id, _) in &transactions.broken {
-        tracing::warn!("transaction {id} cannot be read: `quell tune status` says why");
+    for (id, _) in &transactions.unreadable {
+        tracing::warn!("transaction {id} cannot be read\nhint: `quell tune status` shows the reason");
     }
 }
 
-/// What a profile would change on a host.
-fn planned(host: &Host, chosen: &Chosen) -> anyhow::Result<Plan> {
-    Ok(tune::planned(host, &TuningProfile::load_for(&chosen.profile, &host.root)?, &chosen.given())?)
+fn make_plan(host: &Host, arguments: &ProfileArguments) -> anyhow::Result<Plan> {
+    let profile = TuningProfile::load_for(&arguments.name, &host.root)?;
+    Ok(tune_plan::plan(host, &profile, &arguments.given())?)
 }
 
-/// What must be dealt with first, in words.
-fn unfinished(transactions: &[Transaction], boot: &str) -> Option<String> {
-    let ids = to_recover(transactions, boot, BootTime::now());
-    let (cut, late): (Vec<&Transaction>, Vec<&Transaction>) =
-        transactions.iter().filter(|transaction| ids.contains(&transaction.id)).partition(|one| one.is_unfinished());
-    let said = [(cut, "cut short"), (late, "not confirmed in time")].into_iter().filter(|(which, _)| !which.is_empty());
-    let said: Vec<String> = said
-        .map(|(which, what)| {
-            let ids: Vec<_> = which.iter().map(|transaction| transaction.id.to_string()).collect();
-            format!("transaction {} was {what}", ids.join(", "))
-        })
-        .collect();
-    (!said.is_empty()).then(|| format!("{}: `quell tune recover` undoes it", said.join("; ")))
+/// A message about transactions that must be recovered; `None` if there are none.
+fn pending_recovery(transactions: &[Transaction], boot: &str) -> Option<String> {
+    let ids = needs_recovery(transactions, boot, BootTime::now());
+    let pending = transactions.iter().filter(|transaction| ids.contains(&transaction.id));
+    let (interrupted, overdue): (Vec<&Transaction>, Vec<&Transaction>) =
+        pending.partition(|transaction| transaction.is_unfinished());
+    let describe = |transactions: Vec<&Transaction>, state: &str| {
+        let ids: Vec<_> = transactions.iter().map(|transaction| transaction.id.to_string()).collect();
+        (!ids.is_empty()).then(|| format!("transaction {} was {state}", ids.join(", ")))
+    };
+    let messages = [describe(interrupted, "interrupted"), describe(overdue, "not confirmed in time")];
+    let messages: Vec<String> = messages.into_iter().flatten().collect();
+    (!messages.is_empty()).then(|| format!("{}\nhint: `quell tune recover` rolls it back", messages.join("; ")))
 }
 
-/// Fails where a verb would change something on top of what must be dealt with first.
-fn must_be_finished(transactions: &[Transaction], boot: &str) -> anyhow::Result<()> {
-    match unfinished(transactions, boot) {
-        Some(why) => bail!(why),
+/// Checks that no transaction must be recovered before the host is changed.
+fn check_recovered(transactions: &[Transaction], boot: &str) -> anyhow::Result<()> {
+    match pending_recovery(transactions, boot) {
+        Some(message) => bail!(message),
         None => Ok(()),
     }
 }
 
-/// The boot that a host is in.
+/// The ID of the current boot.
 fn boot(root: &Root) -> anyhow::Result<String> {
-    root.read("/proc/sys/kernel/random/boot_id").context("cannot tell which boot this is")
+    root.read("/proc/sys/kernel/random/boot_id").context("could not read the boot ID")
 }
 
-/// Seconds since 1970.
+/// The current time, in seconds since 1970.
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

@@ -213,7 +213,7 @@ mod tests {
 
     use super::*;
     use crate::bpf::{Maps, Scope, Threads, settings};
-    use crate::host::{Btf, Capabilities, Capability, Helpers};
+    use crate::host::{Btf, Helpers};
     use crate::units::{CpuId, Pid, Tid};
 
     /// The object for a capture of this process alone.

@@ -1,21 +1,23 @@
-//! Programs that make a setting count.
+//! Programs that activate settings.
 
-use super::KnobError;
+use super::error::KnobError;
 use crate::program::Program;
-use crate::tune::lock;
 
-/// Runs a program to its end. Its last words are part of the error where it fails.
+/// Runs a program to its end. The last line of its error output becomes part of the error.
 pub(super) fn run(program: Program, arguments: &[&str]) -> Result<(), KnobError> {
     output(program, arguments).map(drop)
 }
 
-/// What a program prints.
+/// The output of a program.
 pub(super) fn output(program: Program, arguments: &[&str]) -> Result<String, KnobError> {
-    let failed = |why: String| KnobError::Command { command: [&[program.name()], arguments].concat().join(" "), why };
-    // Killed in between, quell leaves the program at work, and the host locked for as long.
-    let output = program.output(arguments, lock::for_programs()).map_err(|error| failed(error.to_string()))?;
+    // If quell is killed, the program goes on, and the host stays locked until it has ended.
+    let output = program.output_under_lock(arguments).map_err(|error| failed(program, arguments, error.to_string()))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    Err(failed(output.why()))
+    Err(failed(program, arguments, output.failure()))
+}
+
+fn failed(program: Program, arguments: &[&str], reason: String) -> KnobError {
+    KnobError::Command { command: [&[program.name()], arguments].concat().join(" "), reason }
 }

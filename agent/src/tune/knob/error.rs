@@ -1,174 +1,176 @@
-//! Why a knob cannot be read or set.
+//! Errors of knobs.
 
 use std::io;
 use std::path::PathBuf;
 
+use super::matched_process::{MatchedProcess, listed as listed_processes};
 use crate::excerpt;
 use crate::host::lockdown;
 use crate::text::shown_path;
-use crate::tune::matched_process::listed as listed_processes;
-use crate::tune::{MatchedProcess, Target, Value};
+use crate::tune::value::{KnobTarget, Value};
 
 /// Why a knob cannot be read or set.
 #[derive(Debug, thiserror::Error)]
 pub enum KnobError {
-    /// No permission.
-    #[error("{} may not be changed: {source}; run as root", shown_path(path))]
+    /// The caller is not root and lacks the permission.
+    #[error("could not change {}: {source}\nhint: run as root", shown_path(path))]
     Permission {
-        /// What was to be read or written.
+        /// The file that was to be read or written.
         path: PathBuf,
-        /// What the kernel said.
+        /// The error of the kernel.
         source: io::Error,
     },
-    /// No permission, for root.
-    #[error("{} may not be changed: {source}; root is refused too{why}", shown_path(path))]
+    /// Root lacks the permission.
+    #[error("could not change {} even as root: {source}{cause}", shown_path(path))]
     Denied {
-        /// What was to be read or written.
+        /// The file that was to be read or written.
         path: PathBuf,
-        /// What the kernel said.
+        /// The error of the kernel.
         source: io::Error,
-        /// Why, as far as it is known.
-        why: &'static str,
+        /// The likely cause, as the end of the message.
+        cause: &'static str,
     },
-    /// Its file is not writable for anybody, so not for root either.
+    /// The file is not writable for anybody, so not for root either.
     #[error(
-        "{} is read-only, for root too: this kernel lacks what it would set, such as a hardware counter",
+        "{} is read-only, even for root: the kernel does not support the setting here, for example for lack of a hardware \
+         counter",
         shown_path(path)
     )]
     Fixed {
-        /// What was to be written.
+        /// The file that was to be written.
         path: PathBuf,
     },
-    /// It is mounted read-only.
-    #[error("{} is mounted read-only, as in a container: set it on the host", shown_path(path))]
+    /// The file system is mounted read-only.
+    #[error("{} is mounted read-only, as in a container", shown_path(path))]
     ReadOnly {
-        /// What was to be written.
+        /// The file that was to be written.
         path: PathBuf,
     },
-    /// The kernel or driver does not take it.
-    #[error("{} does not take {}: {source}", shown_path(path), excerpt::quoted(value))]
+    /// The kernel or driver rejected the value.
+    #[error("{} rejected {}: {source}", shown_path(path), excerpt::quoted(value))]
     Refused {
-        /// What was to be written.
+        /// The file that was to be written.
         path: PathBuf,
         /// The value.
         value: String,
-        /// What the kernel said.
+        /// The error of the kernel.
         source: io::Error,
     },
-    /// It cannot be read.
+    /// The value cannot be read.
     #[error("could not read {}: {source}", shown_path(path))]
     Read {
-        /// What.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the kernel.
         source: io::Error,
     },
-    /// It holds something else than it should.
-    #[error("could not understand {}: {}", shown_path(path), excerpt::message(why))]
-    Understand {
-        /// What.
+    /// The content is not what the kernel documents.
+    #[error("could not parse {}: {}", shown_path(path), excerpt::message(reason))]
+    Malformed {
+        /// The file.
         path: PathBuf,
-        /// What is wrong.
-        why: String,
+        /// What is wrong with the content.
+        reason: String,
     },
-    /// The kernel keeps it to itself: found out by trying.
-    #[error("{} is managed by the kernel: {why}", shown_path(path))]
+    /// The kernel manages the value itself. Some kernels tell only when it is written.
+    #[error("{} is managed by the kernel: {reason}", shown_path(path))]
     Managed {
-        /// What was to be written.
+        /// The file that was to be written.
         path: PathBuf,
-        /// What the kernel does about it.
-        why: String,
+        /// How the kernel manages it.
+        reason: String,
     },
-    /// Of several parts some were refused; the others were set.
-    #[error("{} of {of} could not be set: {}", refused.len(), listed(refused))]
+    /// Some parts of a value were refused. The others were set.
+    #[error("{} of {total} could not be set: {}", refused.len(), listed(refused))]
     Parts {
-        /// Why, each.
+        /// The error of each part.
         refused: Vec<KnobError>,
-        /// How many were to be set.
-        of: usize,
+        /// How many parts were to be set.
+        total: usize,
     },
-    /// It was refused, and what had been set before that could not be put back.
-    #[error("{refused}; and what was set before that stays: {stays}")]
-    HalfDone {
-        /// Why it was refused.
+    /// A value was refused, and the part that had been written before could not be restored.
+    #[error("{refused}; what was written before could not be restored: {not_restored}")]
+    HalfWritten {
+        /// Why the value was refused.
         refused: Box<KnobError>,
-        /// Why the rest could not be put back.
-        stays: Box<KnobError>,
+        /// Why the rest could not be restored.
+        not_restored: Box<KnobError>,
     },
-    /// A rule that does not say whose processes it is for matches those of different users.
+    /// A process rule that names no user or cgroup matches processes of several users.
     #[error(
-        "{} matches processes of different users: {}\nhint: name the user or the cgroup, as in {}",
+        "{} matches processes of several users: {}\nhint: name the user or the cgroup, for example {}",
         excerpt::quoted(on),
         listed_processes(processes),
         excerpt::quoted(with_user(on, "NAME"))
     )]
-    Users {
-        /// What the rule is on.
+    SeveralUsers {
+        /// The `on` of the rule.
         on: String,
-        /// Everything that it matches.
+        /// All matching processes.
         processes: Vec<MatchedProcess>,
     },
-    /// Processes of other users than those of the plan match since.
+    /// Since the plan was made, a process rule matches processes of more users.
     #[error(
-        "processes of other users match {} since it was planned: {}\nhint: look at `quell tune plan`, and name the user or the cgroup",
+        "{} matches processes of more users than when it was planned: {}\n\
+         hint: check `quell tune plan`, and name the user or the cgroup",
         excerpt::quoted(on),
         listed_processes(processes)
     )]
-    Newcomers {
-        /// What the rule is on.
+    NewUsers {
+        /// The `on` of the rule.
         on: String,
-        /// Those.
+        /// The processes of those users.
         processes: Vec<MatchedProcess>,
     },
-    /// A process is not any more what it was when it was planned.
+    /// A process changed since the plan was made.
     #[error(
-        "process {process} is not what it was when it was planned: {why}\nhint: look at `quell tune plan`, and apply again"
+        "process {process} has changed since it was planned: {change}\nhint: check `quell tune plan`, then apply again"
     )]
-    Changed {
-        /// As it was planned.
+    ProcessChanged {
+        /// The process as it was planned.
         process: Box<MatchedProcess>,
         /// What has changed.
-        why: &'static str,
+        change: &'static str,
     },
-    /// While a thread was set its number was given to another one.
-    #[error("thread {was} ended while it was set, and its number is that of {is} by now, which may have got the value")]
-    Reused {
-        /// The thread that was meant.
-        was: String,
-        /// The thread that has its number.
-        is: String,
+    /// The kernel reused the ID of a thread while it was set.
+    #[error("thread {planned} ended while it was set; its ID now belongs to {current}, which may have got the value")]
+    ThreadReplaced {
+        /// The thread that was to be set.
+        planned: String,
+        /// The thread that has its ID.
+        current: String,
     },
-    /// A program that makes a setting count failed.
-    #[error("`{command}` failed: {why}")]
+    /// A program that activates a setting failed.
+    #[error("`{command}` failed: {reason}")]
     Command {
-        /// What was run.
+        /// The program and its arguments.
         command: String,
-        /// What it said.
-        why: String,
+        /// Its exit status and error message.
+        reason: String,
     },
-    /// A journal names a knob of another version.
-    #[error("this version of quell does not know it")]
+    /// A journal names a knob of another version of quell.
+    #[error("this version of quell does not have the knob")]
     Unknown,
     /// A journal names a target that the knob does not have.
-    #[error("it has nothing to do with {}", excerpt::quoted(target.to_string()))]
-    Target {
+    #[error("the knob cannot be set on {}", excerpt::quoted(target.to_string()))]
+    WrongTarget {
         /// The target.
-        target: Target,
+        target: KnobTarget,
     },
-    /// The host has no such value.
-    #[error("{} is not possible here: {why}", value.brief())]
+    /// The host does not support the value.
+    #[error("{} is not possible on this host: {reason}", value.brief())]
     Impossible {
         /// The value.
         value: Value,
-        /// Why.
-        why: String,
+        /// Why it is not possible.
+        reason: String,
     },
 }
 
-/// `ENOTSUPP`, include/linux/errno.h: the kernel's own, which no library has words for. It is the answer of
-/// `kernel.nmi_watchdog` where there are no counters.
+/// `ENOTSUPP`, include/linux/errno.h: internal to the kernel, so that no library has a message for it. `kernel.nmi_watchdog`
+/// returns it if there are no hardware counters.
 const ENOTSUPP: i32 = 524;
-/// So many refusals are named.
+/// How many refusals a message names.
 const REFUSALS_SHOWN: usize = 3;
 
 fn listed(refused: &[KnobError]) -> String {
@@ -179,43 +181,43 @@ fn listed(refused: &[KnobError]) -> String {
     }
 }
 
-/// What a rule would be on that names the user as well.
+/// The `on` of a rule that names the user as well.
 pub(super) fn with_user(on: &str, user: &str) -> String {
     let is_keyed = ["name=", "exe="].iter().any(|key| on.contains(key));
     format!("{}{on},user={user}", if is_keyed { "" } else { "name=" })
 }
 
 impl KnobError {
-    /// This, or this and that what was set before it could not be put back.
-    pub(crate) fn after(self, put_back: Result<(), Self>) -> Self {
-        match put_back {
+    /// This error after an attempt to restore what was written before it.
+    pub(super) fn after_restore(self, restored: Result<(), Self>) -> Self {
+        match restored {
             Ok(()) => self,
-            Err(stays) => Self::HalfDone { refused: Box::new(self), stays: Box::new(stays) },
+            Err(error) => Self::HalfWritten { refused: Box::new(self), not_restored: Box::new(error) },
         }
     }
 
-    /// No permission; what there is to do about that.
-    pub(crate) fn denied(path: PathBuf, source: io::Error) -> Self {
+    /// A missing permission, with its likely cause.
+    pub(super) fn denied(path: PathBuf, source: io::Error) -> Self {
         if !nix::unistd::geteuid().is_root() {
             return Self::Permission { path, source };
         }
         // debugfs_locked_down, fs/debugfs/file.c (5.4).
-        let why = if path.starts_with("/sys/kernel/debug") && lockdown::is_locked_down() {
-            ": the kernel is locked down, and debugfs with it"
+        let cause = if path.starts_with("/sys/kernel/debug") && lockdown::is_locked_down() {
+            "; kernel lockdown protects debugfs"
         } else {
-            ", as in a container, or by a security module"
+            "; a container or a security module may forbid it"
         };
-        Self::Denied { path, source, why }
+        Self::Denied { path, source, cause }
     }
 
-    /// What became of a write: no permission, or refused.
-    pub(crate) fn from_write(path: PathBuf, value: String, source: io::Error) -> Self {
+    /// The error of a failed write.
+    pub(super) fn from_write(path: PathBuf, value: String, source: io::Error) -> Self {
         match source.raw_os_error() {
             Some(libc::EROFS) => Self::ReadOnly { path },
-            // Of EPERM (a kernel's no to root too: locked down, or switched off by the firmware) and EACCES (modes of files).
+            // EACCES is a matter of file modes. EPERM is a refusal of the kernel: lockdown, or the firmware.
             Some(libc::EACCES) => Self::denied(path, source),
             Some(ENOTSUPP) => {
-                let source = io::Error::other("this kernel has no support for it (ENOTSUPP)");
+                let source = io::Error::other("not supported by this kernel (ENOTSUPP)");
                 Self::Refused { path, value, source }
             }
             _ => Self::Refused { path, value, source },
@@ -228,13 +230,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kernels_no_to_root_is_no_matter_of_permission() {
+    fn a_refusal_of_the_kernel_is_not_reported_as_a_missing_permission() {
         let error = |errno| KnobError::from_write("/sys/x".into(), "1".to_owned(), io::Error::from_raw_os_error(errno));
         assert!(matches!(error(libc::EPERM), KnobError::Refused { .. }));
         let is_root = nix::unistd::geteuid().is_root();
         assert_eq!(matches!(error(libc::EACCES), KnobError::Denied { .. }), is_root, "{}", error(libc::EACCES));
         assert_eq!(matches!(error(libc::EACCES), KnobError::Permission { .. }), !is_root, "{}", error(libc::EACCES));
         assert!(matches!(error(libc::EROFS), KnobError::ReadOnly { .. }));
-        assert!(error(ENOTSUPP).to_string().ends_with("no support for it (ENOTSUPP)"), "{}", error(ENOTSUPP));
+        assert!(
+            error(ENOTSUPP).to_string().ends_with("not supported by this kernel (ENOTSUPP)"),
+            "{}",
+            error(ENOTSUPP)
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Small hosts for the tests of knobs: a directory of the files that they need.
+//! Small hosts for tests of knobs: directories with the files that they need.
 
 use std::fs;
 use std::path::Path;
@@ -9,10 +9,11 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
 
-use super::{Knob, Reading};
 use crate::host::{Host, Root};
 use crate::needs;
-use crate::tune::{Target, Value};
+use crate::tune::knob::knob::Knob;
+use crate::tune::knob::reading::Reading;
+use crate::tune::value::{KnobTarget, Value};
 
 /// A host with four CPUs and a 6.12 kernel.
 const BASE: &[(&str, &str)] = &[
@@ -24,7 +25,7 @@ const BASE: &[(&str, &str)] = &[
     ("/sys/devices/system/cpu/online", "0-3\n"),
 ];
 
-/// A host with these files more; a later text for a path takes the place of an earlier one.
+/// A host with additional files. A later text for a path replaces an earlier one.
 pub(super) fn host(files: &[(&str, &str)]) -> (TempDir, Host) {
     let folder = tempfile::tempdir().expect("a folder");
     for (path, text) in BASE.iter().chain(files) {
@@ -34,7 +35,7 @@ pub(super) fn host(files: &[(&str, &str)]) -> (TempDir, Host) {
     (folder, host)
 }
 
-/// Reads a host again, after its files were changed.
+/// Reads a host again after its files were changed.
 pub(super) fn read(folder: &Path) -> Host {
     Host::read(Root::at(folder).expect("a root")).expect("a host")
 }
@@ -46,8 +47,8 @@ pub(super) fn put(folder: &Path, path: &str, text: &str) {
     fs::write(path, text).expect("a file");
 }
 
-/// Does something while a file of a host is one of the running kernel that can be read and takes nothing, by a mount that only the
-/// thread sees that does it. `None` without the permission to mount: the test is skipped.
+/// Calls `act` while a file of a host is a file of the running kernel that can be read and refuses writes. It is mounted in a
+/// namespace of the calling thread. Without the permission to mount it returns `None`, and prints that the test is skipped.
 pub(super) fn with_refusing<T: Send>(
     folder: &Path,
     file: &str,
@@ -61,7 +62,7 @@ pub(super) fn with_refusing<T: Send>(
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
         mount(Some(real), &folder.join(file.trim_start_matches('/')), none, MsFlags::MS_BIND, none)
     };
-    // The host is opened behind the mount: a descriptor from before would lead around it.
+    // The host is opened after the mount. An earlier descriptor would bypass it.
     let done = thread::scope(|scope| {
         scope
             .spawn(|| over().map(|()| act(&read(folder))))
@@ -71,45 +72,45 @@ pub(super) fn with_refusing<T: Send>(
     done.map_err(|errno| needs::print_skipped(test, &format!("permission to mount ({errno})"))).ok()
 }
 
-/// What a knob is set to; it must be there.
-pub(super) fn value(knob: &dyn Knob, host: &Host, target: &Target) -> Value {
-    match knob.read(host, target) {
+/// The current value of a knob, which must exist.
+pub(super) fn value(knob: &dyn Knob, host: &Host, target: &KnobTarget) -> Value {
+    match knob.current(host, target) {
         Ok(Reading::Value(value)) => value,
         other => panic!("{} on {target}: {other:?}", knob.spec().id),
     }
 }
 
-/// Sets a knob as a transaction would, and undoes it: what was wanted is read back, and then what was before.
-pub(super) fn round_trip(knob: &dyn Knob, host: &Host, target: &Target, wanted: &str) {
-    let before = apply(knob, host, target, wanted);
+/// Sets a knob as a transaction does, reads it back, and restores it.
+pub(super) fn round_trip(knob: &dyn Knob, host: &Host, target: &KnobTarget, desired: &str) {
+    let before = apply(knob, host, target, desired);
     let now = value(knob, host, target);
-    assert!(!knob.meets(&now, &before));
-    knob.restore(host, target, &before).expect("it takes the value before");
+    assert!(!knob.equals(&now, &before));
+    knob.roll_back(host, target, &before).expect("the original value is accepted");
     assert_eq!(value(knob, host, target), before, "{}", knob.spec().id);
 }
 
-/// Sets a knob as a transaction would. Returns what was before, as a journal keeps it.
-pub(super) fn apply(knob: &dyn Knob, host: &Host, target: &Target, wanted: &str) -> Value {
+/// Sets a knob as a transaction does. Returns the original value as a journal stores it.
+pub(super) fn apply(knob: &dyn Knob, host: &Host, target: &KnobTarget, desired: &str) -> Value {
     let before = value(knob, host, target);
-    let wanted = knob.spec().kind.parse(wanted).expect("a value");
-    let wanted = knob.normalize(host, target, &wanted).expect("a possible value");
-    assert!(!knob.meets(&before, &wanted), "{}: {wanted} is there already", knob.spec().id);
-    knob.write(host, target, &knob.spread(&before, &wanted)).expect("it takes the value");
-    match knob.read_back(host, target, &before) {
+    let desired = knob.spec().kind.parse(desired).expect("a value");
+    let desired = knob.normalize(host, target, &desired).expect("a possible value");
+    assert!(!knob.is_satisfied(&before, &desired), "{}: {desired} is set already", knob.spec().id);
+    knob.set(host, target, &before, &desired).expect("the value is accepted");
+    match knob.current_since(host, target, &before) {
         Ok(Reading::Value(now)) => {
-            assert!(knob.meets(&now, &wanted), "{}: wrote {wanted}, read {now}", knob.spec().id);
+            assert!(knob.is_satisfied(&now, &desired), "{}: wrote {desired}, read {now}", knob.spec().id);
         }
         other => panic!("{} on {target}: {other:?}", knob.spec().id),
     }
     serde_json::from_str(&serde_json::to_string(&before).expect("JSON")).expect("the same")
 }
 
-/// Waits for what the last close of a file brings: a program that another test starts has all files of this process too, from its
-/// fork to its exec.
-pub(super) fn after_closing(is_so: impl Fn() -> bool) {
+/// Waits for an effect of the last close of a file. A program that another test starts has all files of this process open from
+/// its fork to its exec.
+pub(super) fn after_closing(is_done: impl Fn() -> bool) {
     let end = Instant::now() + Duration::from_secs(10);
-    while !is_so() {
-        assert!(Instant::now() < end, "it is as if it were held still");
+    while !is_done() {
+        assert!(Instant::now() < end, "the file is still held open");
         thread::yield_now();
     }
 }

@@ -1,18 +1,25 @@
-//! What it is that a target's name stands for.
+//! The device that the name of a target refers to.
 
 use std::path::Path;
 
 use crate::host::Host;
-use crate::tune::Target;
+use crate::tune::value::KnobTarget;
 
-/// The card that an interface is on: its driver, its address on the bus, and which of the ports there it is.
-pub(super) fn card(host: &Host, target: &Target) -> Option<String> {
+/// Finds the device that a target refers to; `None` if there is none, or if its name is all that identifies it.
+pub type IdentityFn = fn(&Host, &KnobTarget) -> Option<String>;
+
+/// The card of a network interface: its driver, its address on the bus, and its port if the device has several.
+pub(super) fn nic_device(host: &Host, target: &KnobTarget) -> Option<String> {
     match target {
-        Target::Nic(nic) => card_of(host, nic),
-        // Names of interfaces may have colons, what comes behind has none.
-        Target::Name(name) => card_of(host, name.rsplit_once(':')?.0),
+        KnobTarget::Nic(nic) => card_of(host, nic),
         _ => None,
     }
+}
+
+/// The card of the network interface at the beginning of a name, as in `eth0:rx-gro`.
+pub(super) fn prefixed_nic_device(host: &Host, target: &KnobTarget) -> Option<String> {
+    // Interface names may have colons. What comes after the last one has none.
+    card_of(host, target.name()?.rsplit_once(':')?.0)
 }
 
 fn card_of(host: &Host, nic: &str) -> Option<String> {
@@ -24,29 +31,29 @@ fn card_of(host: &Host, nic: &str) -> Option<String> {
     Some(format!("{driver} {address}{port}"))
 }
 
-/// The card of the interface that a file of `/proc/sys` is of, if it is of one.
-pub(super) fn interface(host: &Host, file: &str) -> Option<String> {
+/// The card of the interface that a file of `/proc/sys` belongs to, if it belongs to one.
+pub(super) fn sysctl_device(host: &Host, file: &str) -> Option<String> {
     let mut parts = file.strip_prefix("/proc/sys/net/")?.split('/');
-    // Behind these come interfaces, `all` and `default` (Documentation/networking/ip-sysctl.rst).
+    // Below these are interfaces, `all` and `default` (Documentation/networking/ip-sysctl.rst).
     parts.find(|part| ["conf", "neigh"].contains(part))?;
     card_of(host, parts.next()?)
 }
 
-/// The device that a file of sysfs is of, which its path may only lead to, as in `/sys/block/sda/queue/scheduler`: where it is
-/// among the devices, and of a disk its number too, which another one in its place does not have (`diskseq`, 5.15).
-pub(super) fn device(host: &Host, named: &str) -> Option<String> {
-    let real = host.root.real_path(named).ok()?;
+/// The device that a file of sysfs belongs to: its path among the devices, and for a disk its sequence number, which another
+/// disk at the same path does not have (`diskseq`, 5.15). The file may be named by a link, as `/sys/block/sda/queue/scheduler`.
+pub(super) fn sysfs_device(host: &Host, file: &str) -> Option<String> {
+    let real = host.root.real_path(file).ok()?;
     let devices = host.root.real_path("/sys/devices").ok()?;
-    let place = real.strip_prefix(&devices).ok()?;
-    let mut folders = place.ancestors().skip(1).filter(|folder| *folder != Path::new(""));
+    let path = real.strip_prefix(&devices).ok()?;
+    let mut folders = path.ancestors().skip(1).filter(|folder| *folder != Path::new(""));
     let disk = folders.find_map(|folder| {
         host.root.read(devices.join(folder).join("diskseq").to_str()?).ok()?.trim().parse::<u64>().ok()
     });
-    let place = format!("/sys/devices/{}", place.display());
+    let path = format!("/sys/devices/{}", path.display());
     match disk {
-        Some(number) => Some(format!("{place} of disk {number}")),
-        // The place is all that it is called by.
-        None if place == named => None,
-        None => Some(place),
+        Some(number) => Some(format!("{path} of disk {number}")),
+        // The name is the path already.
+        None if path == file => None,
+        None => Some(path),
     }
 }

@@ -1,4 +1,4 @@
-//! A part of somebody else's file that is quell's own: between two comments, at its end.
+//! A block of quell's own in a configuration file that others edit too: between two comments, at the end.
 
 use std::fs;
 use std::io;
@@ -8,20 +8,20 @@ use crate::host::Root;
 use crate::sys::xattr;
 
 const BEGIN: &str = "# quell: begin, written by `quell tune`, removed by `quell tune rollback`";
-const BEGIN_ALONE: &str = "# quell: begin, file made by `quell tune`, removed by `quell tune rollback`";
+const BEGIN_NEW_FILE: &str = "# quell: begin, file made by `quell tune`, removed by `quell tune rollback`";
 const END: &str = "# quell: end";
 
-/// A text file, taken apart.
+/// A configuration file, split into the block of quell and the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct OwnedBlock {
-    /// Everything that is not quell's, to the byte; `None` where there is no file but for quell.
+    /// Everything outside the block, byte for byte; `None` if the file exists only for the block, or not at all.
     pub(super) rest: Option<String>,
-    /// What quell wrote; empty where it wrote nothing.
+    /// The lines inside the block; empty if there is no block.
     pub(super) block: String,
 }
 
 impl OwnedBlock {
-    /// Reads a file; one that does not exist has no rest.
+    /// Reads a file. A missing file has neither a block nor a rest.
     pub(super) fn read(root: &Root, file: &str) -> io::Result<Self> {
         match root.read_text(file) {
             Ok(text) => Ok(Self::parse(&text)),
@@ -31,11 +31,11 @@ impl OwnedBlock {
     }
 
     fn parse(text: &str) -> Self {
-        let begin = |line: &str| [BEGIN, BEGIN_ALONE].contains(&line.trim_end());
+        let begin = |line: &str| [BEGIN, BEGIN_NEW_FILE].contains(&line.trim_end());
         let (mut rest, mut block, mut inside, mut alone) = (String::new(), String::new(), false, false);
         for line in text.split_inclusive('\n') {
             match line.trim_end() {
-                _ if begin(line) => (inside, alone) = (true, alone || line.trim_end() == BEGIN_ALONE),
+                _ if begin(line) => (inside, alone) = (true, alone || line.trim_end() == BEGIN_NEW_FILE),
                 END if inside => inside = false,
                 _ if inside => block += line,
                 _ => rest += line,
@@ -45,12 +45,12 @@ impl OwnedBlock {
         Self { rest, block }
     }
 
-    /// The file's text; `None` where there is to be no file.
+    /// The text of the file; `None` if the file is to be removed.
     fn text(&self) -> Option<String> {
         match (&self.rest, self.block.as_str()) {
             (rest, "") => rest.clone(),
-            (None, block) => Some(format!("{BEGIN_ALONE}\n{block}{END}\n")),
-            // A last line without its end stays without it: the block goes before such a line's text could be joined.
+            (None, block) => Some(format!("{BEGIN_NEW_FILE}\n{block}{END}\n")),
+            // A last line without a newline keeps its bytes: the block goes before it.
             (Some(rest), block) if rest.is_empty() || rest.ends_with('\n') => {
                 Some(format!("{rest}{BEGIN}\n{block}{END}\n"))
             }
@@ -61,51 +61,52 @@ impl OwnedBlock {
         }
     }
 
-    /// Writes the file, or removes it.
+    /// Writes the file, or removes it if nothing is left in it.
     pub(super) fn write(&self, root: &Root, file: &str) -> io::Result<()> {
         if let Some(text) = self.text() {
             return replace(root, file, &text);
         }
-        let remove = || {
-            let (directory, name) = root.parent(file)?;
-            directory.remove_leftovers(&name);
-            directory.remove_file(&name)?;
-            Ok(directory.sync()?)
-        };
-        match remove() {
-            Err(error) if io::Error::kind(&error) == io::ErrorKind::NotFound => Ok(()),
+        match remove(root, file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             result => result,
         }
     }
 }
 
-/// Replaces a file's text in one step, so that whoever reads it, a boot after a crash too, finds the old text or the new one. A link
-/// is followed: `/etc/default` may be managed by links.
+fn remove(root: &Root, file: &str) -> io::Result<()> {
+    let (directory, name) = root.parent(file)?;
+    directory.remove_leftovers(&name);
+    directory.remove_file(&name)?;
+    Ok(directory.sync()?)
+}
+
+/// Replaces the text of a file atomically: a reader, also after a crash, sees the old text or the new one. Links are followed,
+/// since `/etc/default` may be managed by links.
 pub(super) fn replace(root: &Root, file: &str, text: &str) -> io::Result<()> {
     root.replace_file(file, text.as_bytes(), |old, new| match old {
-        Some(old) => keep_attributes(old, new),
-        // Settings of the system are for everybody to read.
+        Some(old) => copy_attributes(old, new),
+        // System configuration is readable by everyone.
         None => new.set_permissions(fs::Permissions::from_mode(0o644)),
     })
 }
 
-/// Gives a file the owner, the mode and the extended attributes of another: access control lists and SELinux labels are some.
-fn keep_attributes(from: &fs::File, to: &fs::File) -> io::Result<()> {
+/// Copies the owner, the mode and the extended attributes of a file, such as access control lists and SELinux labels.
+fn copy_attributes(from: &fs::File, to: &fs::File) -> io::Result<()> {
     let old = from.metadata()?;
     let new = to.metadata()?;
     if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
         fchown(to, Some(old.uid()), Some(old.gid()))?;
     }
-    // A change of owner takes bits of the mode, and an access control list is one with it. Set-id bits are nothing for a text.
+    // Changing the owner clears bits of the mode, and setting an access control list changes it. A text needs no set-id bits.
     to.set_permissions(fs::Permissions::from_mode(old.permissions().mode() & 0o777))?;
     for name in xattr::names(from)? {
-        // Sums of the old text: the kernel makes those of the new one (Documentation/ABI/testing/evm, ima_policy). Capabilities are
-        // for programs.
+        // Checksums of the old text: the kernel computes new ones (Documentation/ABI/testing/evm, ima_policy). Capabilities are for
+        // programs.
         if [c"security.ima", c"security.evm", c"security.capability"].contains(&name.as_c_str()) {
             continue;
         }
         let value = xattr::get(from, &name)?;
-        // A label that the file got when it was made is set already, and may be set only by the policy's leave.
+        // A label that the file got on creation is set already. Setting it again may be forbidden by the policy.
         if xattr::get(to, &name).ok().as_ref() != Some(&value) {
             xattr::set(to, &name, &value)?;
         }
@@ -118,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_block_leaves_every_byte_of_the_rest_as_it_was() {
+    fn a_block_preserves_every_byte_of_the_rest() {
         let folder = tempfile::tempdir().expect("a folder");
         let root = Root::at(folder.path()).expect("a tree");
         for text in ["", "A=1\n", "A=1", "# a\n\nA=1\nB=2", "A=1\r\n"] {
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_made_for_the_block_goes_with_it() {
+    fn a_file_that_was_created_for_the_block_is_removed_with_it() {
         let folder = tempfile::tempdir().expect("a folder");
         let root = Root::at(folder.path()).expect("a tree");
         let path = folder.path().join("new/file");

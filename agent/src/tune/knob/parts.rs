@@ -1,45 +1,45 @@
-//! Setting a value that has parts: all of them or none, and on the way back as many as can be.
+//! Writing values that have parts: all parts or none when they are set, best effort when they are restored.
 
-use super::KnobError;
-use crate::tune::Value;
+use crate::tune::knob::error::KnobError;
+use crate::tune::value::Value;
 
-/// A part that is to be changed.
+/// A part that has to be changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change<P> {
     pub(super) part: P,
-    pub(super) now: Value,
-    pub(super) wanted: Value,
+    pub(super) current: Value,
+    pub(super) desired: Value,
 }
 
-/// Changes every part; where one refuses, those before it get back what they had.
+/// Changes every part. If one refuses, those before it are restored.
 pub(super) fn all_or_none<P>(
     changes: &[Change<P>],
     set: impl Fn(&P, &Value) -> Result<(), KnobError>,
 ) -> Result<(), KnobError> {
     for (index, change) in changes.iter().enumerate() {
-        if let Err(refused) = set(&change.part, &change.wanted) {
-            let back = each(changes[..index].iter().rev().map(|done| (&done.part, &done.now)), &set);
-            return Err(refused.after(back));
+        if let Err(refused) = set(&change.part, &change.desired) {
+            let restored = set_each(changes[..index].iter().rev().map(|done| (&done.part, &done.current)), &set);
+            return Err(refused.after_restore(restored));
         }
     }
     Ok(())
 }
 
-/// Changes every part that can be, and names the others.
-pub(super) fn as_many_as_can_be<P>(
+/// Changes every part that accepts its value. The error names the others.
+pub(super) fn best_effort<P>(
     changes: &[Change<P>],
     set: impl Fn(&P, &Value) -> Result<(), KnobError>,
 ) -> Result<(), KnobError> {
-    each(changes.iter().map(|change| (&change.part, &change.wanted)), set)
+    set_each(changes.iter().map(|change| (&change.part, &change.desired)), set)
 }
 
-fn each<'a, P: 'a>(
+fn set_each<'a, P: 'a>(
     values: impl ExactSizeIterator<Item = (&'a P, &'a Value)>,
     set: impl Fn(&P, &Value) -> Result<(), KnobError>,
 ) -> Result<(), KnobError> {
-    let of = values.len();
+    let total = values.len();
     let refused: Vec<KnobError> = values.filter_map(|(part, value)| set(part, value).err()).collect();
-    if refused.is_empty() { Ok(()) } else { Err(KnobError::Parts { refused, of }) }
+    if refused.is_empty() { Ok(()) } else { Err(KnobError::Parts { refused, total }) }
 }
 
 #[cfg(test)]
@@ -49,14 +49,14 @@ mod tests {
 
     use super::*;
 
-    /// Three parts of a kernel, of which the second refuses 1.
+    /// Three parts. The second refuses the value 1.
     fn kernel() -> RefCell<BTreeMap<&'static str, i64>> {
         RefCell::new([("a", 0), ("b", 0), ("c", 0)].into())
     }
 
     fn changes(from: i64, to: i64) -> Vec<Change<&'static str>> {
         ["a", "b", "c"]
-            .map(|part| Change { part, now: Value::Integer(from), wanted: Value::Integer(to) })
+            .map(|part| Change { part, current: Value::Integer(from), desired: Value::Integer(to) })
             .into_iter()
             .collect()
     }
@@ -72,30 +72,30 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_refuses_leaves_none_changed() {
+    fn if_a_part_refuses_none_is_changed() {
         let kernel = kernel();
         let error = all_or_none(&changes(0, 1), |part, value| set(&kernel, part, value)).expect_err("b refuses");
         assert!(matches!(error, KnobError::Refused { .. }), "{error}");
-        assert!(kernel.borrow().values().all(|now| *now == 0), "{kernel:?}");
+        assert!(kernel.borrow().values().all(|value| *value == 0), "{kernel:?}");
     }
 
     #[test]
-    fn a_part_that_refuses_keeps_no_other_from_its_value_and_is_named() {
+    fn best_effort_changes_the_other_parts_and_names_those_that_refused() {
         let kernel = kernel();
-        let error = as_many_as_can_be(&changes(0, 1), |part, value| set(&kernel, part, value)).expect_err("b refuses");
-        let said = error.to_string();
-        assert!(said.starts_with("1 of 3 could not be set: b does not take `1`"), "{said}");
+        let error = best_effort(&changes(0, 1), |part, value| set(&kernel, part, value)).expect_err("b refuses");
+        let error = error.to_string();
+        assert!(error.starts_with("1 of 3 could not be set: b rejected `1`"), "{error}");
         assert_eq!(kernel.borrow().values().copied().collect::<Vec<_>>(), [1, 0, 1]);
     }
 
     #[test]
-    fn what_cannot_be_put_back_is_said_beside_the_first_refusal() {
+    fn a_failed_restore_is_reported_with_the_refusal() {
         let kernel = kernel();
         let refuses_twice = |part: &&'static str, value: &Value| match (*part, value) {
             ("a", Value::Integer(0)) => Err(KnobError::Unknown),
             (part, value) => set(&kernel, part, value),
         };
         let error = all_or_none(&changes(0, 1), refuses_twice).expect_err("b refuses").to_string();
-        assert!(error.starts_with("b does not take `1`") && error.contains("stays"), "{error}");
+        assert!(error.starts_with("b rejected `1`") && error.contains("could not be restored"), "{error}");
     }
 }

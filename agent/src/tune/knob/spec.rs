@@ -1,94 +1,98 @@
-//! What a knob is: what it takes, where, for how long, and what can go wrong.
+//! Descriptions of knobs.
 
 use serde::{Deserialize, Serialize};
 
-use crate::tune::{Kind, Scope};
+use crate::tune::value::{Scope, ValueKind};
 
-/// What a knob is.
+/// The description of a knob.
 #[derive(Clone, Copy, Debug)]
 pub struct KnobSpec {
-    /// What profiles call it: `cpu.governor`.
+    /// The name in profiles: `cpu.governor`.
     pub id: &'static str,
-    /// What it does and why one would set it, in a sentence or two.
+    /// What it does and why one would set it, in a few sentences.
     pub doc: &'static str,
-    /// Where the kernel documents it, and the first version that has it where that is after 5.10.
+    /// Where it is documented, with the first kernel version that has it if that is after 5.10.
     pub source: &'static str,
-    /// What it takes.
-    pub kind: Kind,
-    /// What it is turned on.
+    /// The values that it accepts.
+    pub kind: ValueKind,
+    /// The targets that it is set on.
     pub scope: Scope,
-    /// How long a setting lasts.
+    /// How long a value lasts.
     pub lifetime: Lifetime,
     /// What can go wrong.
     pub risk: Risk,
     /// When in a transaction it is set.
     pub stage: Stage,
-    /// What keeps a value that lasts until the next boot.
-    pub kept_by: KeptBy,
+    /// What retains a value with [`Lifetime::Runtime`].
+    pub retained_by: RetainedBy,
+    /// Whether a target can end by itself, as processes do. For such a knob an absent [`read_back`](super::Knob::read_back) means
+    /// that all of the target has provably ended, and nothing is left to restore.
+    pub target_may_end: bool,
 }
 
 impl KnobSpec {
-    /// What most knobs have in common: a value of the whole host that lasts until the next boot and costs nothing but speed.
-    pub(crate) const RUNTIME: Self = Self {
+    /// The defaults of most knobs: a value of the whole host that lasts until the next boot and has a low risk.
+    pub(super) const RUNTIME: Self = Self {
         id: "",
         doc: "",
         source: "",
-        kind: Kind::Text,
+        kind: ValueKind::Text,
         scope: Scope::Host,
         lifetime: Lifetime::Runtime,
         risk: Risk::Low,
         stage: Stage::Setting,
-        kept_by: KeptBy::Kernel,
+        retained_by: RetainedBy::Kernel,
+        target_may_end: false,
     };
 }
 
-/// How long a setting lasts.
+/// How long a value lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Lifetime {
-    /// Until it is set otherwise, or the host boots.
+    /// Until the next boot.
     Runtime,
     /// As long as a process holds it open.
     WhileHeld,
-    /// Until it is set otherwise, over boots too.
-    Lasting,
-    /// From the next boot on.
+    /// Immediately, and across reboots.
+    Persistent,
+    /// From the next boot on, and across reboots.
     NextBoot,
 }
 
 impl Lifetime {
-    /// Whether it is there after a boot, and is undone then too.
+    /// Whether the value survives a reboot, so that it must be rolled back afterwards too.
     #[must_use]
-    pub fn outlives_boot(self) -> bool {
+    pub fn survives_reboot(self) -> bool {
         match self {
-            Self::Lasting | Self::NextBoot => true,
+            Self::Persistent | Self::NextBoot => true,
             Self::Runtime | Self::WhileHeld => false,
         }
     }
 }
 
-/// What keeps a value.
+/// What retains a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeptBy {
-    /// The running kernel: it is gone with that, by kexec(8) too, and what is there after a boot is of that boot.
+pub enum RetainedBy {
+    /// The running kernel. A boot resets the value, one by kexec(8) too.
     Kernel,
-    /// Hardware or firmware, which may keep it over a boot: kexec(8) resets neither.
+    /// Hardware or firmware, which may retain the value over a boot: kexec(8) resets neither.
     Hardware,
 }
 
-/// What can go wrong with a setting.
+/// The risk of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Risk {
-    /// Nothing but speed.
+    /// Only performance is at stake.
     Low,
-    /// This, for a moment or for some loads.
+    /// The described problem may occur for a moment, or with some workloads.
     Medium(&'static str),
-    /// This, which may cost the host or the way to it.
+    /// The described problem may make the host unusable or unreachable.
     High(&'static str),
 }
 
 impl Risk {
-    /// How much: `low`, `medium`, `high`.
+    /// The level: `low`, `medium`, `high`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -98,27 +102,27 @@ impl Risk {
         }
     }
 
-    /// What can go wrong, where there is something.
+    /// What can go wrong; `None` for a low risk.
     #[must_use]
-    pub fn why(self) -> Option<&'static str> {
+    pub fn description(self) -> Option<&'static str> {
         match self {
             Self::Low => None,
-            Self::Medium(why) | Self::High(why) => Some(why),
+            Self::Medium(description) | Self::High(description) => Some(description),
         }
     }
 }
 
-/// When in a transaction a knob is set: a stage's knobs may depend on those before it, and what they are set to before is read
-/// only when those have been set.
+/// When in a transaction a knob is set. Knobs may depend on those of earlier stages: the original values of a stage are read
+/// after the earlier stages were set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
-    /// Which CPUs, queues and services there are.
+    /// Which CPUs, queues and services exist.
     Presence,
-    /// Values.
+    /// Ordinary values.
     Setting,
-    /// Who runs where: after what sets it as a side effect.
+    /// What runs on which CPU: after the settings that change it as a side effect.
     Placement,
-    /// Files that take effect at the next boot.
+    /// Configuration that takes effect at the next boot.
     NextBoot,
 }

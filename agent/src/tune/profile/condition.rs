@@ -1,4 +1,4 @@
-//! On which hosts a setting makes sense.
+//! The hosts that a setting applies to.
 
 use std::fmt;
 
@@ -7,27 +7,27 @@ use serde::Deserialize;
 use crate::host::{Host, KernelVersion, Vendor};
 use crate::text::shown;
 
-/// What must be so on a host for a setting to be planned; what is not said does not matter.
+/// The hosts that a setting applies to. All conditions that are given must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Condition {
-    /// Whether it is a virtual machine.
+    /// Whether the host is a virtual machine.
     pub virtual_machine: Option<bool>,
-    /// Who made its CPUs.
+    /// The vendor of the CPUs.
     pub vendor: Option<VendorName>,
-    /// The least number of CPUs online.
+    /// The minimum number of online CPUs.
     pub cpus: Option<usize>,
-    /// The least number of NUMA nodes.
+    /// The minimum number of NUMA nodes.
     pub nodes: Option<usize>,
-    /// Whether a core has two CPUs online.
+    /// Whether a core has two online CPUs.
     pub smt: Option<bool>,
-    /// The first kernel, as in `"6.1"`.
+    /// The first kernel version, such as `"6.1"`.
     pub kernel: Option<Version>,
-    /// A driver that one of its network interfaces has.
+    /// The driver of at least one network interface.
     pub driver: Option<String>,
 }
 
-/// As profiles write a vendor.
+/// A vendor, as written in profiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VendorName {
@@ -37,7 +37,7 @@ pub enum VendorName {
     Amd,
 }
 
-/// A kernel version, from text.
+/// A kernel version, as written in profiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Version(KernelVersion);
@@ -51,59 +51,56 @@ impl TryFrom<String> for Version {
 }
 
 impl Condition {
-    /// What on this host is not as it must be; `None` where all is.
+    /// The first condition that this host does not meet; `None` if it meets all.
     #[must_use]
     pub fn unmet(&self, host: &Host) -> Option<String> {
-        let count = |wanted: Option<usize>, has: usize, what: &str| {
-            wanted
-                .filter(|&wanted| has < wanted)
-                .map(|wanted| format!("it is for {wanted} {what} or more, here are {has}"))
-        };
-        let virtual_machine = self.virtual_machine.filter(|&wanted| wanted != host.virtual_machine).map(|wanted| {
-            if wanted { "it is for virtual machines" } else { "it is not for virtual machines" }.to_owned()
-        });
-        let vendor = self
-            .vendor
-            .filter(|wanted| wanted.vendor() != host.vendor)
-            .map(|vendor| format!("it is for {vendor} CPUs"));
-        let kernel = self.kernel.filter(|wanted| host.kernel < wanted.0);
-        let kernel = kernel.map(|wanted| format!("it is for kernels from {} on, this is {}", wanted.0, host.kernel));
-        let driver =
-            self.driver.as_ref().filter(|&driver| !host.nics.iter().any(|nic| nic.driver.as_ref() == Some(driver)));
-        let smt = self.smt.filter(|&wanted| wanted != host.topology.cores().iter().any(|core| core.len() > 1));
-        let smt = smt.map(|wanted| {
-            if wanted {
-                "it is for cores with two CPUs online"
-            } else {
-                "it is not for cores with two CPUs online (SMT)"
-            }
-            .to_owned()
-        });
-        virtual_machine
-            .or(vendor)
-            .or(smt)
-            .or_else(|| count(self.cpus, host.topology.online().len(), "CPUs"))
-            .or_else(|| count(self.nodes, host.topology.nodes().len(), "NUMA nodes"))
-            .or(kernel)
-            .or_else(|| driver.map(|driver| format!("no network interface has the driver {}", shown(driver))))
+        let has_smt = host.topology.cores().iter().any(|core| core.len() > 1);
+        let drivers: Vec<&String> = host.nics.iter().filter_map(|nic| nic.driver.as_ref()).collect();
+        let driver = self.driver.as_ref().filter(|driver| !drivers.contains(driver));
+        [
+            self.virtual_machine
+                .filter(|required| *required != host.virtual_machine)
+                .map(|required| format!("only for {}", if required { "virtual machines" } else { "physical hosts" })),
+            self.vendor
+                .filter(|required| required.vendor() != host.vendor)
+                .map(|vendor| format!("only for {vendor} CPUs")),
+            self.smt.filter(|required| *required != has_smt).map(|required| {
+                format!("only for hosts {} SMT (two online CPUs per core)", if required { "with" } else { "without" })
+            }),
+            below_minimum(self.cpus, host.topology.online().len(), "CPUs"),
+            below_minimum(self.nodes, host.topology.nodes().len(), "NUMA nodes"),
+            self.kernel
+                .filter(|required| host.kernel < required.0)
+                .map(|Version(required)| format!("only for Linux {required} or later, this is {}", host.kernel)),
+            driver.map(|driver| format!("no network interface has the driver {}", shown(driver))),
+        ]
+        .into_iter()
+        .flatten()
+        .next()
     }
 }
 
-/// In words: `on Intel CPUs, on kernels from 6.1 on`; nothing for every host.
+fn below_minimum(required: Option<usize>, count: usize, what: &str) -> Option<String> {
+    let required = required.filter(|required| count < *required)?;
+    Some(format!("only for hosts with at least {required} {what}, this has {count}"))
+}
+
+/// One of two phrases for a condition that may be given.
+fn phrase(condition: Option<bool>, yes: &str, no: &str) -> Option<String> {
+    condition.map(|condition| if condition { yes } else { no }.to_owned())
+}
+
+/// As a phrase: `on Intel CPUs, since Linux 6.1`; empty if all hosts meet it.
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { virtual_machine, vendor, cpus, nodes, smt, kernel, driver } = self;
-        let of = |wanted: Option<bool>, yes: &'static str, no: &'static str| {
-            wanted.map(|wanted| if wanted { yes } else { no })
-        };
         let parts = [
-            of(*virtual_machine, "on virtual machines", "on hosts that are no virtual machines").map(str::to_owned),
+            phrase(*virtual_machine, "on virtual machines", "on physical hosts"),
             vendor.map(|vendor| format!("on {vendor} CPUs")),
-            of(*smt, "where cores have two CPUs online", "where no core has two CPUs online (no SMT)")
-                .map(str::to_owned),
-            cpus.map(|cpus| format!("with {cpus} CPUs or more")),
-            nodes.map(|nodes| format!("with {nodes} NUMA nodes or more")),
-            kernel.map(|Version(kernel)| format!("on kernels from {kernel} on")),
+            phrase(*smt, "with SMT", "without SMT"),
+            cpus.map(|cpus| format!("with at least {cpus} CPUs")),
+            nodes.map(|nodes| format!("with at least {nodes} NUMA nodes")),
+            kernel.map(|Version(kernel)| format!("since Linux {kernel}")),
             driver.as_ref().map(|driver| format!("with a network interface of the driver {}", shown(driver))),
         ];
         f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))

@@ -1,4 +1,4 @@
-//! Reading profiles: TOML, with the line of whatever is wrong.
+//! Parsing of profiles. Errors name the file, the line and the key.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
@@ -7,14 +7,24 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::{Spanned, Value as Toml};
 
-use super::bounds::{self, Budget};
-use super::folder::Folder;
-use super::{Condition, Place, ProfileError, SHIPPED, Setting, TuningProfile, Variable};
+use super::budget::{self, Budget};
+use super::condition::Condition;
+use super::directory::{ProfileDirectory, is_path};
+use super::error::ProfileError;
+use super::place::Place;
+use super::shipped::SHIPPED;
+use super::suggestion::closest_name;
+use super::template::has_variables;
+use super::tuning_profile::{Setting, TuningProfile, Variable};
 use crate::excerpt;
-use crate::tune::similar::nearest;
-use crate::tune::{Scope, knob, variables};
+use crate::host::Root;
+use crate::tune::knob;
+use crate::tune::value::Scope;
 
-/// A file, as it is written.
+/// The directory of a host's own profiles, which have precedence over the shipped ones.
+pub const PROFILE_DIRECTORY: &str = "/etc/quell/profiles";
+
+/// The content of a file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -27,13 +37,13 @@ struct File {
     set: Vec<Set>,
 }
 
-/// A `[[set]]` of it.
+/// A `[[set]]` table.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Set {
     knob: Spanned<String>,
     on: Option<Spanned<String>>,
-    // These two are asked for by name of the knob.
+    // Required, but optional here, so that the error can name the knob.
     value: Option<Spanned<Toml>>,
     reason: Option<Spanned<String>>,
     #[serde(default, rename = "if")]
@@ -42,15 +52,15 @@ struct Set {
     optional: bool,
 }
 
-/// A file's text, to tell lines.
+/// The text of a file, to find the line of an error.
 struct Source {
     file: PathBuf,
     text: String,
-    /// Where its lines end.
-    ends: Vec<usize>,
+    /// The offsets of the newlines.
+    newlines: Vec<usize>,
 }
 
-/// What there may be of each, in all files.
+/// The limits for all files of a profile together.
 struct Budgets {
     files: Budget,
     text: Budget,
@@ -61,22 +71,22 @@ struct Budgets {
 impl Default for Budgets {
     fn default() -> Self {
         Self {
-            files: Budget::new("files, counted each time that they are included", bounds::FILES),
-            text: Budget::new("bytes in all its files", bounds::TEXT),
-            settings: Budget::new("settings", bounds::SETTINGS),
-            variables: Budget::new("variables", bounds::VARIABLES),
+            files: Budget::new("files, counted each time that they are included", budget::MAX_FILES),
+            text: Budget::new("bytes in all its files", budget::MAX_TEXT),
+            settings: Budget::new("settings", budget::MAX_SETTINGS),
+            variables: Budget::new("variables", budget::MAX_VARIABLES),
         }
     }
 }
 
 impl Source {
     fn new(file: PathBuf, text: String) -> Self {
-        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
-        Self { file, text, ends }
+        let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+        Self { file, text, newlines }
     }
 
     fn line(&self, offset: usize) -> usize {
-        1 + self.ends.partition_point(|&end| end < offset)
+        1 + self.newlines.partition_point(|&end| end < offset)
     }
 
     fn place<T>(&self, of: &Spanned<T>, key: &str) -> Place {
@@ -86,69 +96,87 @@ impl Source {
     fn parse(&self) -> Result<File, ProfileError> {
         toml::from_str(&self.text).map_err(|error| {
             let line = error.span().map_or(1, |span| self.line(span.start));
-            let why = format!("{}{}", excerpt::message(error.message()), self.hint(line));
-            ProfileError::Syntax { file: self.file.clone(), line, why }
+            let message = excerpt::message(error.message());
+            ProfileError::Syntax { file: self.file.clone(), line, message, hint: self.hint(line) }
         })
     }
 
-    /// What is to be done about a line, where people are known to write it so.
-    fn hint(&self, line: usize) -> &'static str {
+    /// How to correct a common mistake on a line.
+    fn hint(&self, line: usize) -> Option<&'static str> {
         let line = self.text.lines().nth(line - 1).unwrap_or_default().trim_start();
         if self.text.lines().any(|line| line.trim() == "[main]") {
-            return "; this looks like a profile of tuned: docs/tuned.md has for each of its settings the knob that it is here";
+            return Some("this looks like a profile of tuned: docs/tuned.md lists the knob for each of its settings");
         }
-        if line.starts_with("include") { "; write a list, as in include = [\"latency\"]" } else { "" }
+        line.starts_with("include").then_some("write a list, as in include = [\"latency\"]")
     }
 }
 
-/// See [`TuningProfile::load`].
-pub(super) fn load(name: &str, folder: &Folder) -> Result<TuningProfile, ProfileError> {
+impl TuningProfile {
+    /// Loads a profile and everything that it includes: a path, the name of a file in `directory`, or a shipped profile.
+    ///
+    /// # Errors
+    /// One of the files cannot be read, or is not a valid profile.
+    pub fn load(name: &str, directory: &Path) -> Result<Self, ProfileError> {
+        load(name, &ProfileDirectory::Named(directory.to_owned()))
+    }
+
+    /// As [`load`](Self::load), with the [directory](PROFILE_DIRECTORY) of a host.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
+    pub fn load_for(name: &str, root: &Root) -> Result<Self, ProfileError> {
+        load(name, &ProfileDirectory::Host(root.clone(), PROFILE_DIRECTORY.to_owned()))
+    }
+}
+
+fn load(name: &str, directory: &ProfileDirectory) -> Result<TuningProfile, ProfileError> {
     let mut profile = TuningProfile {
         name: profile_name(name),
         summary: String::new(),
         variables: BTreeMap::new(),
         settings: Vec::new(),
     };
-    read_into(&mut profile, name, folder, &mut Vec::new(), None, &Budgets::default())?;
+    load_into(&mut profile, name, directory, &mut Vec::new(), None, &Budgets::default())?;
     Ok(profile)
 }
 
-/// Adds a profile to what was read so far: what comes later takes the place of what it includes.
-fn read_into(
+/// Adds a profile to what was loaded so far. It overrides what it includes.
+fn load_into(
     profile: &mut TuningProfile,
     name: &str,
-    folder: &Folder,
-    way: &mut Vec<String>,
+    directory: &ProfileDirectory,
+    chain: &mut Vec<String>,
     from: Option<&Place>,
     budgets: &Budgets,
 ) -> Result<(), ProfileError> {
     let key = profile_name(name);
-    let bounded = |result: Result<(), String>, file: &Path| {
-        let at = || from.cloned().unwrap_or(Place { file: file.to_owned(), line: 1, key: "include".to_owned() });
-        result.map_err(|why| ProfileError::Key { at: at(), why })
+    let at_include =
+        |file: &Path| from.cloned().unwrap_or(Place { file: file.to_owned(), line: 1, key: "include".to_owned() });
+    let within = |result: Result<(), String>, file: &Path| {
+        result.map_err(|reason| ProfileError::Key { at: at_include(file), reason })
     };
-    bounded(budgets.files.take(1), Path::new(name))?;
-    if let Some(begin) = way.iter().position(|included| *included == key) {
-        let at = from.cloned().unwrap_or(Place { file: name.into(), line: 1, key: "include".to_owned() });
-        return Err(ProfileError::Cycle { at, way: way[begin..].iter().cloned().chain([key]).collect() });
+    within(budgets.files.take(1), Path::new(name))?;
+    if let Some(begin) = chain.iter().position(|included| *included == key) {
+        let at = at_include(Path::new(name));
+        return Err(ProfileError::IncludeCycle { at, chain: chain[begin..].iter().cloned().chain([key]).collect() });
     }
-    way.push(key);
-    let source = source(name, folder, from)?;
-    bounded(budgets.text.take(source.text.len()), &source.file)?;
+    chain.push(key);
+    let source = source(name, directory, from)?;
+    within(budgets.text.take(source.text.len()), &source.file)?;
     let file = source.parse()?;
-    bounded(budgets.settings.take(file.set.len()), &source.file)?;
-    bounded(budgets.variables.take(file.variables.len()), &source.file)?;
-    // Relative to the file that includes it, as people expect of a path.
-    let beside = match (is_path(name), from) {
-        (true, None) => Folder::Named(PathBuf::new()).beside(name),
-        (true, Some(_)) => folder.beside(name),
-        (false, _) => folder.clone(),
+    within(budgets.settings.take(file.set.len()), &source.file)?;
+    within(budgets.variables.take(file.variables.len()), &source.file)?;
+    // Included paths are relative to the file that includes them.
+    let parent = match (is_path(name), from) {
+        (true, None) => ProfileDirectory::Named(PathBuf::new()).parent_of(name),
+        (true, Some(_)) => directory.parent_of(name),
+        (false, _) => directory.clone(),
     };
     for include in &file.include {
         let at = source.place(include, "include");
-        read_into(profile, include.get_ref(), &beside, way, Some(&at), budgets)?;
+        load_into(profile, include.get_ref(), &parent, chain, Some(&at), budgets)?;
     }
-    way.pop();
+    chain.pop();
     profile.summary = file.summary;
     for (name, value) in file.variables {
         let at = source.place(&value, &name);
@@ -160,7 +188,7 @@ fn read_into(
         let setting = setting(&source, set)?;
         let key = (setting.knob, setting.on.clone(), setting.condition.clone());
         if let Some(line) = lines.insert(key, setting.at.line) {
-            return Err(ProfileError::Twice { at: setting.at, knob: setting.knob, line });
+            return Err(ProfileError::DuplicateSetting { at: setting.at, knob: setting.knob, line });
         }
         own.push(setting);
     }
@@ -173,26 +201,25 @@ fn read_into(
 fn setting(source: &Source, set: Set) -> Result<Setting, ProfileError> {
     let knob_at = source.place(&set.knob, "knob");
     let Some(knob) = knob::by_id(set.knob.get_ref()) else {
-        let near = nearest(set.knob.get_ref(), knob::knobs().into_iter().map(|knob| knob.spec().id));
-        return Err(ProfileError::Knob { at: knob_at, knob: set.knob.into_inner(), near });
+        let closest = closest_name(set.knob.get_ref(), knob::knobs().into_iter().map(|knob| knob.spec().id));
+        return Err(ProfileError::UnknownKnob { at: knob_at, knob: set.knob.into_inner(), closest });
     };
     let spec = knob.spec();
-    let missing = |key: &str| ProfileError::Key { at: knob_at.clone(), why: format!("{} has no `{key}`", spec.id) };
-    let (written, reason) = (set.value.ok_or_else(|| missing("value"))?, set.reason.ok_or_else(|| missing("reason"))?);
-    let at = source.place(&written, "value");
-    let value = text(written.get_ref(), &at)?;
-    if variables::uses_none(&value) {
-        // What holds a variable is known only on a host.
-        knob::parse(knob, &value).map_err(|error| ProfileError::Value { at: at.clone(), source: error })?;
+    let missing = |key: &str| ProfileError::Key { at: knob_at.clone(), reason: format!("{} has no `{key}`", spec.id) };
+    let (given, reason) = (set.value.ok_or_else(|| missing("value"))?, set.reason.ok_or_else(|| missing("reason"))?);
+    let at = source.place(&given, "value");
+    let value = text(given.get_ref(), &at)?;
+    if !has_variables(&value) {
+        // A value with variables can be checked only on a host.
+        knob.parse(&value).map_err(|error| ProfileError::Value { at: at.clone(), source: error })?;
     }
     if reason.get_ref().trim().is_empty() {
         let at = source.place(&reason, "reason");
-        return Err(ProfileError::Key { at, why: "say why: the plan shows it".to_owned() });
+        return Err(ProfileError::Key { at, reason: "the reason is empty: plans display it".to_owned() });
     }
-    let named = spec.scope == Scope::Named;
-    if named && set.on.is_none() {
-        let why = format!("{} needs `on`, the name of what to set", spec.id);
-        return Err(ProfileError::Key { at: knob_at, why });
+    if spec.scope == Scope::Named && set.on.is_none() {
+        let reason = format!("{} needs `on`, the name of its target", spec.id);
+        return Err(ProfileError::Key { at: knob_at, reason });
     }
     Ok(Setting {
         knob: spec.id,
@@ -205,7 +232,7 @@ fn setting(source: &Source, set: Set) -> Result<Setting, ProfileError> {
     })
 }
 
-/// A value as people write it: `"performance"`, `10`, `true`, `[4096, 87380, 6291456]`.
+/// A value as text: `"performance"`, `10`, `true`, `[4096, 87380, 6291456]`.
 fn text(value: &Toml, at: &Place) -> Result<String, ProfileError> {
     match value {
         Toml::String(text) => Ok(text.clone()),
@@ -215,31 +242,26 @@ fn text(value: &Toml, at: &Place) -> Result<String, ProfileError> {
             let words = values.iter().map(|value| text(value, at)).collect::<Result<Vec<_>, _>>()?;
             Ok(words.join(" "))
         }
-        _ => Err(ProfileError::Key { at: at.clone(), why: format!("a {} is no value", value.type_str()) }),
+        _ => Err(ProfileError::Key { at: at.clone(), reason: format!("a {} is not a value", value.type_str()) }),
     }
 }
 
-/// Whether a name is the path of a file.
-pub(in crate::tune) fn is_path(name: &str) -> bool {
-    name.contains('/') || name.ends_with(".toml")
-}
-
-/// What a profile is called: the name of its file without the ending.
+/// The name of a profile: that of its file, without the extension.
 fn profile_name(name: &str) -> String {
     Path::new(name).file_stem().map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned())
 }
 
-fn source(name: &str, folder: &Folder, from: Option<&Place>) -> Result<Source, ProfileError> {
+fn source(name: &str, directory: &ProfileDirectory, from: Option<&Place>) -> Result<Source, ProfileError> {
     let (file, text) = match (is_path(name), from) {
-        (true, None) => Folder::Named(PathBuf::new()).read(name),
-        (true, Some(_)) => folder.read(name),
-        (false, _) => folder.read(&format!("{name}.toml")),
+        (true, None) => ProfileDirectory::Named(PathBuf::new()).read(name),
+        (true, Some(_)) => directory.read(name),
+        (false, _) => directory.read(&format!("{name}.toml")),
     };
     match text {
         Ok(text) => Ok(Source::new(file, text)),
         Err(error) if !is_path(name) && error.kind() == io::ErrorKind::NotFound => {
             let Some((name, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) else {
-                return Err(unknown(name, folder, from));
+                return Err(unknown_profile(name, directory, from));
             };
             Ok(Source::new(format!("{name}.toml").into(), (*text).to_owned()))
         }
@@ -247,14 +269,14 @@ fn source(name: &str, folder: &Folder, from: Option<&Place>) -> Result<Source, P
     }
 }
 
-fn unknown(name: &str, folder: &Folder, from: Option<&Place>) -> ProfileError {
-    let own = folder.names();
+fn unknown_profile(name: &str, directory: &ProfileDirectory, from: Option<&Place>) -> ProfileError {
+    let own = directory.names();
     let own = own.iter().filter_map(|name| name.strip_suffix(".toml").map(str::to_owned));
     let mut known: Vec<String> = own.chain(SHIPPED.iter().map(|(name, _)| (*name).to_owned())).collect();
     known.sort();
     known.dedup();
-    // A file of this name is most likely what was meant: a name without a slash is that of a profile.
+    // A name without a slash is that of a profile, but the user may have meant a file in the current directory.
     let file = Path::new(name).is_file().then(|| format!("./{name}"));
-    let near = file.or_else(|| nearest(name, known.iter().map(String::as_str)).map(str::to_owned));
-    ProfileError::Unknown { from: from.cloned().map(Box::new), name: name.to_owned(), near, known }
+    let closest = file.or_else(|| closest_name(name, known.iter().map(String::as_str)).map(str::to_owned));
+    ProfileError::UnknownProfile { from: from.cloned().map(Box::new), name: name.to_owned(), closest, known }
 }

@@ -1,6 +1,6 @@
 //! The profiles that come with quell.
 
-/// Names and texts: `tuning-profiles/*.toml`.
+/// The names and texts of `tuning-profiles/*.toml`.
 pub const SHIPPED: &[(&str, &str)] = &[
     ("latency", include_str!("../../../../tuning-profiles/latency.toml")),
     ("network-latency", include_str!("../../../../tuning-profiles/network-latency.toml")),

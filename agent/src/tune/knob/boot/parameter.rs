@@ -1,17 +1,21 @@
-//! Parameters of the command line, staged by name.
+//! Parameters of the kernel command line, by name.
 
 use std::collections::BTreeMap;
 
-use super::effect;
-use super::line::Parameters;
-use super::staged::{self, Staged};
 use crate::host::{BootLoader, Host};
-use crate::tune::knob::file::changeable;
+use crate::tune::knob::boot::command_line::Parameters;
+use crate::tune::knob::boot::effect;
+use crate::tune::knob::boot::loader_file::{self, LoaderFile};
+use crate::tune::knob::checks::check_text;
+use crate::tune::knob::error::KnobError;
+use crate::tune::knob::knob::{Configuration, Knob};
 use crate::tune::knob::parts::{self, Change};
-use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Running, Stage, check_text};
-use crate::tune::{Kind, Scope, Target, Value, ValueError};
+use crate::tune::knob::reading::{Activation, Held, Reading};
+use crate::tune::knob::spec::{KnobSpec, Lifetime, Risk, Stage};
+use crate::tune::knob::value_file::check_writable;
+use crate::tune::value::{KnobTarget, Scope, Value, ValueError, ValueKind};
 
-/// A parameter with a value, or a word without.
+/// Kernel parameters with a value, or without.
 pub(super) struct Parameter {
     spec: KnobSpec,
     form: Form,
@@ -25,18 +29,19 @@ enum Form {
 
 const SOURCE: &str = "Documentation/admin-guide/kernel-parameters.txt";
 const RISK: Risk = Risk::High(
-    "a host that does not boot with it must be started with the line edited in the boot loader's menu; take it back with \
-     `quell tune rollback` and boot",
+    "if the host does not boot with it, edit the command line in the menu of the boot loader, then run `quell tune rollback` and \
+     reboot",
 );
 
 pub(super) static PARAMETER: Parameter = Parameter {
     spec: KnobSpec {
         id: "boot.parameter",
-        doc: "A parameter of the kernel's command line, from the next boot on: on `nohz_full`, the value `2-5`. Empty for no such \
-              parameter of quell's. Huge pages of a size are on `hugepages:1G`. Staged for GRUB or for entries of the Boot Loader \
-              Specification, beside what the user's own files say, which stays as it is.",
+        doc: "A parameter of the kernel command line with a value, from the next boot on: on `nohz_full`, the value `2-5`. An empty \
+              value removes the parameter that quell added. `hugepages:1G` is the number of huge pages of that size. The parameter \
+              is added to the configuration of GRUB, or to the entries of the Boot Loader Specification; existing parameters are \
+              not modified.",
         source: SOURCE,
-        kind: Kind::Text,
+        kind: ValueKind::Text,
         scope: Scope::Named,
         lifetime: Lifetime::NextBoot,
         risk: RISK,
@@ -49,9 +54,9 @@ pub(super) static PARAMETER: Parameter = Parameter {
 pub(super) static FLAG: Parameter = Parameter {
     spec: KnobSpec {
         id: "boot.flag",
-        doc: "A word of the kernel's command line that has no value, from the next boot on: on `nosoftlockup`, `on` or `off`.",
+        doc: "A parameter of the kernel command line without a value, from the next boot on: on `nosoftlockup`, `on` or `off`.",
         source: SOURCE,
-        kind: Kind::Switch,
+        kind: ValueKind::Switch,
         scope: Scope::Named,
         lifetime: Lifetime::NextBoot,
         risk: RISK,
@@ -61,26 +66,28 @@ pub(super) static FLAG: Parameter = Parameter {
     form: Form::Flag,
 };
 
-/// Parameters of which a second one does not take the place of the first: it is ignored where it differs
-/// (housekeeping_setup, kernel/sched/isolation.c; hugepages_setup, mm/hugetlb.c). That of `rcu_nocbs` does
-/// (rcu_nocb_setup, kernel/rcu/tree_nocb.h).
-const NOT_TWICE: [&str; 3] = ["isolcpus", "nohz_full", "hugepages"];
+/// Parameters of which the kernel uses the first occurrence and ignores a different second one (housekeeping_setup,
+/// kernel/sched/isolation.c; hugepages_setup, mm/hugetlb.c). `rcu_nocbs` is not one of them (rcu_nocb_setup,
+/// kernel/rcu/tree_nocb.h).
+const FIRST_COUNTS: [&str; 3] = ["isolcpus", "nohz_full", "hugepages"];
 
-const UNSAFE: &str = "\"'$`\\;&|<>(){}";
+/// Characters that a shell interprets. GRUB reads the value through a shell.
+const SHELL_CHARACTERS: &str = "\"'$`\\;&|<>(){}";
 
-/// Parameters whose values are CPUs.
-const OF_CPUS: [&str; 4] = ["isolcpus", "nohz_full", "rcu_nocbs", "irqaffinity"];
+/// Parameters whose values are lists of CPUs.
+const CPU_LISTS: [&str; 4] = ["isolcpus", "nohz_full", "rcu_nocbs", "irqaffinity"];
 
 impl Form {
-    /// What a line says of a parameter: where it says nothing, an empty text, or off.
-    fn of(self, parameters: &Parameters, name: &str) -> Option<Value> {
+    /// The value of a parameter on a line; `None` if the line does not have it.
+    fn value_of(self, parameters: &Parameters, name: &str) -> Option<Value> {
         match self {
             Self::WithValue => parameters.value(name).map(|value| Value::Text(value.to_owned())),
             Self::Flag => parameters.flag(name).then_some(Value::Switch(true)),
         }
     }
 
-    fn none(self) -> Value {
+    /// The value of a parameter that is not on the line.
+    fn absent_value(self) -> Value {
         match self {
             Self::WithValue => Value::Text(String::new()),
             Self::Flag => Value::Switch(false),
@@ -99,73 +106,83 @@ impl Form {
 }
 
 impl Parameter {
-    /// What a file says of a parameter: quell's own word, and what it comes to with everybody's.
-    fn value(&self, staged: &Staged, name: &str, files: &[Staged]) -> Value {
-        let own = self.form.of(&staged.own, name);
-        // GRUB reads quell's words in another of its files as well, where they were before this one was there.
-        let grub = BootLoader::is_grub_file(&staged.file);
-        let elsewhere = files.iter().filter(|other| grub && BootLoader::is_grub_file(&other.file));
-        let elsewhere = || elsewhere.clone().find_map(|other| self.form.of(&other.own, name));
-        let effective = own.clone().or_else(elsewhere).or_else(|| self.form.of(&staged.theirs, name));
-        Value::Staged { own: own.map(Box::new), effective: Box::new(effective.unwrap_or_else(|| self.form.none())) }
+    /// The value of a parameter in a file: the one of quell, and the effective one.
+    fn value(&self, file: &LoaderFile, name: &str, files: &[LoaderFile]) -> Value {
+        let own = self.form.value_of(&file.own, name);
+        // GRUB reads all of its files. The parameter may have been written to another one before this file existed.
+        let is_grub = BootLoader::is_grub_file(&file.path);
+        let other_files = files.iter().filter(|other| is_grub && BootLoader::is_grub_file(&other.path));
+        let elsewhere = || other_files.clone().find_map(|other| self.form.value_of(&other.own, name));
+        let effective = own.clone().or_else(elsewhere).or_else(|| self.form.value_of(&file.others, name));
+        Value::Staged {
+            own: own.map(Box::new),
+            effective: Box::new(effective.unwrap_or_else(|| self.form.absent_value())),
+        }
     }
 
-    /// What a file is to say for quell.
-    fn own(&self, staged: &Staged, name: &str, value: &Value) -> Option<Value> {
+    /// The value that quell has to write into a file, if any.
+    fn own_value(&self, file: &LoaderFile, name: &str, value: &Value) -> Option<Value> {
         match value {
-            Value::Each(parts) => parts.get(&staged.file).and_then(|part| self.own(staged, name, part)),
+            Value::PerPart(parts) => parts.get(&file.path).and_then(|part| self.own_value(file, name, part)),
             Value::Staged { own, .. } => own.as_deref().cloned(),
-            // One that nothing reads any more.
-            _ if !staged.counts => None,
-            // What the user's own words say needs none of quell's.
-            wanted => {
-                let theirs = self.form.of(&staged.theirs, name).unwrap_or_else(|| self.form.none());
-                (*wanted != theirs).then(|| wanted.clone())
+            // Nothing reads the file any more.
+            _ if !file.is_read => None,
+            // If others set the same value, nothing is written.
+            desired => {
+                let others = self.form.value_of(&file.others, name).unwrap_or_else(|| self.form.absent_value());
+                (*desired != others).then(|| desired.clone())
             }
         }
     }
 
-    /// The files that are to say something else.
-    fn changes(&self, host: &Host, target: &Target, value: &Value) -> Result<Vec<Change<String>>, KnobError> {
+    /// The files that have to be changed.
+    fn changes(&self, host: &Host, target: &KnobTarget, value: &Value) -> Result<Vec<Change<String>>, KnobError> {
         let name = name(target)?;
         let mut changes = Vec::new();
-        let mut files = staged::read(host)?;
-        if let Value::Each(parts) = value {
-            // A file that nothing reads any more is to have its words again, if quell had some there.
-            let lost = parts.keys().filter(|file| files.iter().all(|known| known.file != **file));
-            let lost: Vec<_> = lost.filter(|file| own(&parts[*file]).is_some()).collect();
-            for file in lost {
-                files.push(staged::of(host, file, false)?);
+        let mut files = loader_file::read(host)?;
+        if let Value::PerPart(parts) = value {
+            // Files that nothing reads any more are restored too, if quell had parameters there.
+            let unread = parts.keys().filter(|path| files.iter().all(|known| known.path != **path));
+            let unread: Vec<_> = unread.filter(|path| own(&parts[*path]).is_some()).collect();
+            for path in unread {
+                files.push(loader_file::read_one(host, path, false)?);
             }
         }
-        let own_words =
-            |own: Option<Value>| Value::Staged { own: own.map(Box::new), effective: Box::new(self.form.none()) };
         for file in files {
-            let (now, wanted) = (self.form.of(&file.own, name), self.own(&file, name, value));
-            if now != wanted {
-                changes.push(Change { part: file.file, now: own_words(now), wanted: own_words(wanted) });
+            let (current, desired) = (self.form.value_of(&file.own, name), self.own_value(&file, name, value));
+            if current != desired {
+                changes.push(Change {
+                    part: file.path,
+                    current: self.own_only(current),
+                    desired: self.own_only(desired),
+                });
             }
         }
         Ok(changes)
     }
 
-    /// Writes quell's word of a file, beside those of other parameters.
-    fn set(&self, host: &Host, target: &Target, file: &str, value: &Value) -> Result<(), KnobError> {
-        let mut words = staged::of(host, file, true)?.own;
-        self.form.set(&mut words, name(target)?, own(value).unwrap_or(&self.form.none()));
-        staged::write(host, file, &words)
+    /// A staged value of which only the part of quell matters.
+    fn own_only(&self, own: Option<Value>) -> Value {
+        Value::Staged { own: own.map(Box::new), effective: Box::new(self.form.absent_value()) }
+    }
+
+    /// Writes the parameter into a file, beside other parameters of quell.
+    fn set(&self, host: &Host, target: &KnobTarget, file: &str, value: &Value) -> Result<(), KnobError> {
+        let mut parameters = loader_file::read_one(host, file, true)?.own;
+        self.form.set(&mut parameters, name(target)?, own(value).unwrap_or(&self.form.absent_value()));
+        loader_file::write(host, file, &parameters)
     }
 }
 
-/// quell's own word of a staged value.
+/// The value of quell in a staged value.
 fn own(value: &Value) -> Option<&Value> {
     if let Value::Staged { own, .. } = value { own.as_deref() } else { None }
 }
 
-fn name(target: &Target) -> Result<&str, KnobError> {
+fn name(target: &KnobTarget) -> Result<&str, KnobError> {
     match target {
-        Target::Name(name) => Ok(name),
-        other => Err(KnobError::Target { target: other.clone() }),
+        KnobTarget::Name(name) => Ok(name),
+        other => Err(KnobError::WrongTarget { target: other.clone() }),
     }
 }
 
@@ -174,107 +191,110 @@ impl Knob for Parameter {
         &self.spec
     }
 
-    fn check(&self, value: &Value) -> Result<(), ValueError> {
-        // A shell reads it on its way through GRUB, and a space would end it.
-        let wanted = format!("text without spaces and without what a shell reads otherwise ({UNSAFE})");
-        check_text(value, &wanted, |text| !text.contains(|c: char| c.is_whitespace() || UNSAFE.contains(c)))
+    fn check_value(&self, value: &Value) -> Result<(), ValueError> {
+        let expected = format!("text without spaces and characters that a shell interprets ({SHELL_CHARACTERS})");
+        check_text(value, &expected, |text| !text.contains(|c: char| c.is_whitespace() || SHELL_CHARACTERS.contains(c)))
     }
 
-    fn targets(&self, _: &Host) -> Vec<Target> {
-        Vec::new()
-    }
-
-    fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
+    fn read(&self, host: &Host, target: &KnobTarget) -> Result<Reading, KnobError> {
         let name = name(target)?;
-        let files = staged::read(host)?;
-        let of = |file: &Staged| (file.file.clone(), self.value(file, name, &files));
-        // Where a file does not count, nothing but a word of quell's that is in it does.
-        let there = files.iter().filter(|file| file.counts || self.form.of(&file.own, name).is_some());
-        let parts: BTreeMap<String, Value> = there.map(of).collect();
+        let files = loader_file::read(host)?;
+        // A file that nothing reads matters only if quell wrote the parameter there.
+        let relevant = files.iter().filter(|file| file.is_read || self.form.value_of(&file.own, name).is_some());
+        let parts: BTreeMap<String, Value> =
+            relevant.map(|file| (file.path.clone(), self.value(file, name, &files))).collect();
         if parts.is_empty() {
-            let why = "there is no boot loader here that quell knows, GRUB or entries: set the command line where this host is \
-                       started from";
-            return Ok(Reading::Absent(why.to_owned()));
+            let reason = "no supported boot loader (GRUB, or entries of the Boot Loader Specification): set the command line where \
+                          the host is booted from";
+            return Ok(Reading::Absent(reason.to_owned()));
         }
-        Ok(Reading::Value(Value::Each(parts)))
+        Ok(Reading::Value(Value::PerPart(parts)))
     }
 
-    fn normalize(&self, host: &Host, target: &Target, value: &Value) -> Result<Value, KnobError> {
+    fn normalize(&self, host: &Host, target: &KnobTarget, value: &Value) -> Result<Value, KnobError> {
         let name = name(target)?;
-        let impossible = |why: String| KnobError::Impossible { value: value.clone(), why };
+        let impossible = |reason: String| KnobError::Impossible { value: value.clone(), reason };
         if name.contains(['=', '"', '\'', '$', '`', '\\']) {
-            return Err(impossible(format!("`{name}` is no name of a parameter")));
+            return Err(impossible(format!("`{name}` is not the name of a parameter")));
         }
-        self.check(value).map_err(|error| impossible(error.to_string()))?;
+        self.check_value(value).map_err(|error| impossible(error.to_string()))?;
         if let Value::Text(text) = value
-            && OF_CPUS.contains(&name)
+            && CPU_LISTS.contains(&name)
         {
-            // A kernel drops the whole list for a CPU that it cannot have, and says so in its log only (housekeeping_setup,
+            // The kernel ignores a list with an impossible CPU, and reports that in its log only (housekeeping_setup,
             // kernel/sched/isolation.c).
             host.topology.has(&effect::cpus_in(text)).map_err(impossible)?;
         }
-        if let Some(why) = effect::unknown_to_kernel(host, name) {
-            return Err(impossible(why));
+        if let Some(reason) = effect::ignored_by_kernel(host, name) {
+            return Err(impossible(reason));
         }
         let base = name.split(':').next().unwrap_or(name);
-        for file in staged::read(host)? {
-            let theirs = self.form.of(&file.theirs, name).filter(|theirs| theirs != value);
-            if let Some(theirs) = theirs.filter(|_| NOT_TWICE.contains(&base)) {
+        for file in loader_file::read(host)? {
+            let others = self.form.value_of(&file.others, name);
+            if let Some(other) = others.clone().filter(|other| other != value).filter(|_| FIRST_COUNTS.contains(&base))
+            {
                 return Err(impossible(format!(
-                    "the command line has {name}={} already, not from quell: a second one does not replace it. Remove it there",
-                    theirs.brief()
+                    "the command line already has {name}={}, which was not set by quell and would have precedence: remove it first",
+                    other.brief()
                 )));
             }
-            if value == &self.form.none() && self.form.of(&file.theirs, name).is_some() {
-                return Err(impossible(format!("{name} is on the command line and not from quell: remove it there")));
+            if value == &self.form.absent_value() && others.is_some() {
+                return Err(impossible(format!("{name} on the command line was not set by quell: remove it there")));
             }
         }
         Ok(value.clone())
     }
 
-    fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
-        if staged::loader(host)?.is_none() {
-            return Err(KnobError::Impossible { value: value.clone(), why: "there is no boot loader".to_owned() });
+    fn write(&self, host: &Host, target: &KnobTarget, value: &Value) -> Result<Held, KnobError> {
+        if loader_file::loader(host)?.is_none() {
+            return Err(KnobError::Impossible { value: value.clone(), reason: "no supported boot loader".to_owned() });
         }
         let changes = self.changes(host, target, value)?;
         parts::all_or_none(&changes, |file, value| self.set(host, target, file, value)).map(|()| Held::Nothing)
     }
 
-    fn restore(&self, host: &Host, target: &Target, before: &Value) -> Result<(), KnobError> {
+    fn restore(&self, host: &Host, target: &KnobTarget, before: &Value) -> Result<(), KnobError> {
         let changes = self.changes(host, target, before)?;
-        parts::as_many_as_can_be(&changes, |file, value| self.set(host, target, file, value))
+        parts::best_effort(&changes, |file, value| self.set(host, target, file, value))
     }
 
-    fn changeable(&self, host: &Host, _: &Target) -> Result<(), KnobError> {
-        staged::read(host)?.iter().try_for_each(|file| changeable(host, &file.file))
+    fn check_writable(&self, host: &Host, _: &KnobTarget) -> Result<(), KnobError> {
+        loader_file::read(host)?.iter().try_for_each(|file| check_writable(host, &file.path))
     }
 
-    /// What was before is what quell had said before, and nothing in every other file: there may be more of them by now, a kernel's
-    /// that was installed since.
-    fn meets(&self, now: &Value, wanted: &Value) -> bool {
-        match (now, wanted) {
-            (Value::Each(now), Value::Each(before)) => {
-                let of = |parts: &BTreeMap<String, Value>, file: &str| parts.get(file).and_then(own).cloned();
-                now.keys().chain(before.keys()).all(|file| of(now, file) == of(before, file))
+    /// Compares the parameters of quell in all files. Files that were added since, with a new kernel, must have none.
+    fn matches(&self, current: &Value, expected: &Value) -> bool {
+        match (current, expected) {
+            (Value::PerPart(current), Value::PerPart(before)) => {
+                let own_in = |parts: &BTreeMap<String, Value>, file: &str| parts.get(file).and_then(own).cloned();
+                current.keys().chain(before.keys()).all(|file| own_in(current, file) == own_in(before, file))
             }
-            _ => now.meets(wanted),
+            _ => current.matches(expected),
         }
     }
 
-    fn running(&self, host: &Host, target: &Target, wanted: &Value) -> Result<Running, KnobError> {
+    fn configuration(&self) -> Option<&dyn Configuration> {
+        Some(self)
+    }
+}
+
+impl Configuration for Parameter {
+    fn activation(&self, host: &Host, target: &KnobTarget, desired: &Value) -> Result<Activation, KnobError> {
         let name = name(target)?;
-        let now = self.form.of(&Parameters::of(&host.command_line), name).unwrap_or_else(|| self.form.none());
-        if now != *wanted {
-            return Ok(Running::Otherwise { now });
+        let running = self.form.value_of(&Parameters::of(&host.command_line), name);
+        let running = running.unwrap_or_else(|| self.form.absent_value());
+        if running != *desired {
+            return Ok(Activation::Inactive { running });
         }
-        Ok(effect::lacking(host, name, wanted)?.map_or(Running::InForce, |now| Running::Otherwise { now }))
+        let effect = effect::partial_effect(host, name, desired)?;
+        Ok(effect.map_or(Activation::Active, |running| Activation::Inactive { running }))
     }
 
-    fn files_on_disk(&self, host: &Host, _: &Target) -> Result<Vec<String>, KnobError> {
-        staged::files(host)
+    fn files(&self, host: &Host, _: &KnobTarget) -> Result<Vec<String>, KnobError> {
+        loader_file::paths(host)
     }
 
-    fn settle(&self, host: &Host) -> Result<(), KnobError> {
-        staged::settle(host)
+    fn activate(&self, host: &Host) -> Result<(), KnobError> {
+        loader_file::generate_menu(host)
     }
 }

@@ -1,24 +1,25 @@
 use std::fs;
 
-use super::super::fake;
 use super::*;
-use crate::tune::knob::{KnobError, Reading, Running};
-use crate::tune::{Kind, Target, Value};
+use crate::tune::knob::error::KnobError;
+use crate::tune::knob::fake;
+use crate::tune::knob::reading::{Activation, Reading};
+use crate::tune::value::{KnobTarget, Value, ValueKind};
 
 const GRUB: &str = "GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\nGRUB_CMDLINE_LINUX=\"nohz=off\"\n";
 const ENTRY: &str = "title Debian\nlinux /vmlinuz\noptions root=/dev/sda1 ro\n";
 
-fn on(name: &str) -> Target {
-    Target::Name(name.to_owned())
+fn on(name: &str) -> KnobTarget {
+    KnobTarget::Name(name.to_owned())
 }
 
 fn text(value: &str) -> Value {
-    Kind::Text.parse(value).expect("text")
+    ValueKind::Text.parse(value).expect("text")
 }
 
 /// Whether everybody's words together come to a value.
 fn says(knob: &dyn Knob, host: &crate::host::Host, name: &str, value: &Value) -> bool {
-    knob.meets(&fake::value(knob, host, &on(name)), value)
+    knob.matches(&fake::value(knob, host, &on(name)), value)
 }
 
 fn file(folder: &tempfile::TempDir, path: &str) -> String {
@@ -44,9 +45,9 @@ fn what_is_put_back_is_quells_and_not_what_the_user_said_then() {
     // The user takes out what was there, and what quell said before stays that: nothing.
     let now = file(&folder, "/etc/default/grub").replace("mitigations=auto", "");
     fake::put(folder.path(), "/etc/default/grub", &now);
-    assert!(!knob.meets(&fake::value(knob, &host, &target), &before));
+    assert!(!knob.matches(&fake::value(knob, &host, &target), &before));
     knob.restore(&host, &target, &before).expect("back");
-    assert!(knob.meets(&fake::value(knob, &host, &target), &before));
+    assert!(knob.matches(&fake::value(knob, &host, &target), &before));
     assert_eq!(file(&folder, "/etc/default/grub"), "GRUB_CMDLINE_LINUX=\"\"\n");
 }
 
@@ -70,9 +71,9 @@ fn words_are_found_wherever_they_were_written_whatever_boots_the_host_by_now() {
         let before = fake::apply(knob, &host, &target, "on");
         fake::put(folder.path(), later.0, later.1);
         let now = fake::value(knob, &host, &target);
-        assert!(!knob.meets(&now, &before), "{}: {now:?}", later.0);
+        assert!(!knob.matches(&now, &before), "{}: {now:?}", later.0);
         knob.restore(&host, &target, &before).expect("back");
-        assert!(knob.meets(&fake::value(knob, &host, &target), &before), "{}", later.0);
+        assert!(knob.matches(&fake::value(knob, &host, &target), &before), "{}", later.0);
         without_quell(&folder);
         assert_eq!(file(&folder, later.0), later.1);
     }
@@ -106,7 +107,7 @@ fn an_entry_that_was_made_from_quells_words_loses_them_too() {
     fake::put(folder.path(), "/boot/loader/entries/b.conf", &line);
     assert!(line.contains("nohz=on"));
     knob.restore(&host, &target, &before).expect("back");
-    assert!(knob.meets(&fake::value(knob, &host, &target), &before));
+    assert!(knob.matches(&fake::value(knob, &host, &target), &before));
     assert_eq!(file(&folder, "/boot/loader/entries/b.conf"), "options root=/dev/sda1 ro\n");
     without_quell(&folder);
 }
@@ -200,26 +201,26 @@ fn a_menu_is_made_and_is_to_have_what_was_staged_and_no_more_of_it() {
     let (folder, host) = fake::host(&[("/etc/default/grub", GRUB)]);
     let knob: &dyn Knob = &parameter::PARAMETER;
     let before = fake::apply(knob, &host, &on("skew_tick"), "1");
-    let settle = |more: &str| staged::settle_with(&host, |_| generate(&folder, more));
+    let activate = |more: &str| loader_file::generate_menu_with(&host, |_| generate(&folder, more));
     // One that runs and makes nothing: the menu is as it was.
-    let refused = |settled: Result<(), KnobError>| match settled {
+    let refused = |result: Result<(), KnobError>| match result {
         Err(error @ KnobError::Refused { .. }) => error.to_string(),
         other => panic!("{other:?}"),
     };
-    let unmade = || refused(staged::settle_with(&host, |_| Ok(())));
-    settle("").expect("a menu");
+    let unmade = || refused(loader_file::generate_menu_with(&host, |_| Ok(())));
+    activate("").expect("a menu");
     assert!(file(&folder, "/boot/grub/grub.cfg").contains("quell.begin skew_tick=1 quell.end"));
     knob.restore(&host, &on("skew_tick"), &before).expect("back");
-    assert!(unmade().contains("it has the words `skew_tick=1` of quell's"), "{}", unmade());
-    let failed = staged::settle_with(&host, |_| {
-        Err(KnobError::Command { command: "update-grub".to_owned(), why: "no space".to_owned() })
+    assert!(unmade().contains("it has the parameters `skew_tick=1` of quell"), "{}", unmade());
+    let failed = loader_file::generate_menu_with(&host, |_| {
+        Err(KnobError::Command { command: "update-grub".to_owned(), reason: "no space".to_owned() })
     });
-    assert!(matches!(&failed, Err(KnobError::Command { why, .. }) if why.contains("no space")), "{failed:?}");
-    settle("").expect("a menu");
+    assert!(matches!(&failed, Err(KnobError::Command { reason: why, .. }) if why.contains("no space")), "{failed:?}");
+    activate("").expect("a menu");
     assert!(!file(&folder, "/boot/grub/grub.cfg").contains("quell"));
     knob.write(&host, &on("skew_tick"), &text("1")).expect("write");
     assert!(unmade().contains("does not have `skew_tick=1`"), "{}", unmade());
-    let other = refused(settle("quell.begin mce=off quell.end"));
+    let other = refused(activate("quell.begin mce=off quell.end"));
     assert!(other.contains("mce=off"), "{other}");
 }
 
@@ -232,7 +233,7 @@ fn no_program_of_a_tree_is_run() {
     }
     let knob: &dyn Knob = &parameter::PARAMETER;
     fake::apply(knob, &host, &on("skew_tick"), "1");
-    knob.settle(&host).expect("nothing to do");
+    knob.activate(&host).expect("nothing to do");
     assert!(!folder.path().join("made").exists());
 }
 
@@ -276,7 +277,7 @@ fn what_the_user_set_is_read_and_not_set_against() {
     let file = fs::read_to_string(folder.path().join("etc/default/grub")).expect("the file");
     assert_eq!(file, grub, "what the user says needs no block");
     let error = parameter::PARAMETER.normalize(&host, &on("isolcpus"), &text("2-3")).expect_err("it is there already");
-    assert!(error.to_string().contains("isolcpus=3 already"), "{error}");
+    assert!(error.to_string().contains("already has isolcpus=3"), "{error}");
     assert!(parameter::PARAMETER.normalize(&host, &on("isolcpus"), &text("3")).is_ok());
     for (name, theirs, ours) in [("nohz_full", "3", "2-3"), ("hugepages", "8", "16"), ("hugepages:1G", "2", "4")] {
         let words = match name.split_once(':') {
@@ -286,7 +287,7 @@ fn what_the_user_set_is_read_and_not_set_against() {
         let grub = format!("GRUB_CMDLINE_LINUX=\"{words}\"\n");
         let (_folder, host) = fake::host(&[("/etc/default/grub", &grub)]);
         let twice = parameter::PARAMETER.normalize(&host, &on(name), &text(ours));
-        let named = matches!(&twice, Err(error) if error.to_string().contains(&format!("{theirs} already")));
+        let named = matches!(&twice, Err(error) if error.to_string().contains(&format!("={theirs}, which")));
         assert!(named, "{name}: {twice:?}");
     }
     assert!(parameter::PARAMETER.normalize(&host, &on("rcu_nocbs"), &text("2-3")).is_ok(), "the last one counts");
@@ -344,22 +345,23 @@ fn what_runs_is_what_the_line_says_and_the_kernel_took() {
         ("/sys/devices/system/cpu/nohz_full", " (null)\n"),
         ("/sys/devices/system/cpu/isolated", "2-3\n"),
     ]);
-    let of = |knob: &dyn Knob, name: &str, wanted: Value| knob.running(&host, &on(name), &wanted).expect("an answer");
-    let parameter = |name: &str, wanted: &str| of(&parameter::PARAMETER, name, text(wanted));
-    assert_eq!(parameter("isolcpus", "managed_irq,domain,2-3"), Running::InForce);
+    let of =
+        |knob: &dyn Knob, name: &str, desired: Value| knob.activation(&host, &on(name), &desired).expect("an answer");
+    let parameter = |name: &str, desired: &str| of(&parameter::PARAMETER, name, text(desired));
+    assert_eq!(parameter("isolcpus", "managed_irq,domain,2-3"), Activation::Active);
     let now = text("managed_irq,domain,2-3");
-    assert_eq!(parameter("isolcpus", "domain,2-3"), Running::Otherwise { now });
-    assert_eq!(parameter("skew_tick", "1"), Running::Otherwise { now: text("") });
-    let Running::Otherwise { now } = parameter("nohz_full", "2-3") else { panic!("it is on the line only") };
-    assert_eq!(now.to_string(), "nohz_full=2-3, of which the kernel took none");
-    assert_eq!(of(&parameter::FLAG, "nosoftlockup", Value::Switch(true)), Running::InForce);
+    assert_eq!(parameter("isolcpus", "domain,2-3"), Activation::Inactive { running: now });
+    assert_eq!(parameter("skew_tick", "1"), Activation::Inactive { running: text("") });
+    let Activation::Inactive { running: now } = parameter("nohz_full", "2-3") else { panic!("it is on the line only") };
+    assert_eq!(now.to_string(), "nohz_full=2-3, of which the kernel applied none");
+    assert_eq!(of(&parameter::FLAG, "nosoftlockup", Value::Switch(true)), Activation::Active);
     let (_folder, less) = fake::host(&[line, ("/sys/devices/system/cpu/isolated", "2\n")]);
-    let wanted = text("managed_irq,domain,2-3");
-    let running = parameter::PARAMETER.running(&less, &on("isolcpus"), &wanted).expect("an answer");
-    let Running::Otherwise { now } = running else { panic!("of flags and two CPUs it took one") };
-    assert_eq!(now.to_string(), "isolcpus=managed_irq,domain,2-3, of which the kernel took 2");
+    let desired = text("managed_irq,domain,2-3");
+    let running = <dyn Knob>::activation(&parameter::PARAMETER, &less, &on("isolcpus"), &desired).expect("an answer");
+    let Activation::Inactive { running: now } = running else { panic!("of flags and two CPUs it took one") };
+    assert_eq!(now.to_string(), "isolcpus=managed_irq,domain,2-3, of which the kernel applied 2");
     let now = Value::Switch(false);
-    assert_eq!(of(&parameter::FLAG, "quiet", Value::Switch(true)), Running::Otherwise { now });
+    assert_eq!(of(&parameter::FLAG, "quiet", Value::Switch(true)), Activation::Inactive { running: now });
 }
 
 #[test]

@@ -1,28 +1,30 @@
-//! Frequencies above the nominal one: turbo, boost.
+//! Frequencies above the nominal frequency: turbo, boost.
 
-use super::limits::Kept;
+use super::boost_limits::SavedLimits;
 use crate::host::Host;
-use crate::tune::knob::file::{changeable, read, write};
-use crate::tune::knob::{Held, KeptBy, Knob, KnobError, KnobSpec, Reading, Stage};
-use crate::tune::{Kind, Target, Value};
+use crate::tune::knob::error::KnobError;
+use crate::tune::knob::knob::Knob;
+use crate::tune::knob::reading::{Held, Reading};
+use crate::tune::knob::spec::{KnobSpec, RetainedBy, Stage};
+use crate::tune::knob::value_file::{check_writable, read, write};
+use crate::tune::value::{KnobTarget, Value, ValueKind};
 
-/// `intel_pstate/no_turbo` where there is that, else `cpufreq/boost`.
+/// `intel_pstate/no_turbo` if it exists, otherwise `cpufreq/boost`.
 pub(super) struct Boost;
 
 static SPEC: KnobSpec = KnobSpec {
     id: "cpu.boost",
-    doc: "Whether CPUs go above their nominal frequency. Faster; without it every CPU has the same speed whatever the \
-          others do.",
+    doc: "Whether CPUs may exceed their nominal frequency. Off, the speed of a CPU does not depend on the load of the others.",
     source: "Documentation/admin-guide/pm/cpufreq.rst, boost; intel_pstate.rst, no_turbo",
-    kind: Kind::Switch,
-    // Frequencies come and go with it.
+    kind: ValueKind::Switch,
+    // The available frequencies depend on it.
     stage: Stage::Presence,
-    // acpi-cpufreq takes the bit of the first CPU for its own at its start (boost_state, drivers/cpufreq/acpi-cpufreq.c).
-    kept_by: KeptBy::Hardware,
+    // At its start, acpi-cpufreq adopts the state of the first CPU (boost_state, drivers/cpufreq/acpi-cpufreq.c).
+    retained_by: RetainedBy::Hardware,
     ..KnobSpec::RUNTIME
 };
 
-/// A file, and its words for off and on.
+/// The files, with their words for off and on.
 const FILES: [(&str, &str, &str); 2] =
     [("/sys/devices/system/cpu/intel_pstate/no_turbo", "1", "0"), ("/sys/devices/system/cpu/cpufreq/boost", "0", "1")];
 
@@ -35,49 +37,42 @@ impl Knob for Boost {
         &SPEC
     }
 
-    fn targets(&self, _: &Host) -> Vec<Target> {
-        vec![Target::Host]
-    }
-
-    fn read(&self, host: &Host, _: &Target) -> Result<Reading, KnobError> {
+    fn read(&self, host: &Host, _: &KnobTarget) -> Result<Reading, KnobError> {
         let Some((file, off, on)) = file(host) else {
-            return Ok(Reading::Absent("the frequency driver has no boost to switch".to_owned()));
+            return Ok(Reading::Absent("the frequency driver does not support switching boost".to_owned()));
         };
         match read(host, file, file)? {
-            // Neither on nor off: what is wanted is to be written once more.
-            Ok(text) if Kept::owed(host, &text)?.is_some() => {
-                Ok(Reading::Value(Value::Text("switched, without the frequency limits put back yet".to_owned())))
+            // Matches neither on nor off, so that the desired value is written again.
+            Ok(text) if SavedLimits::pending(host, &text)?.is_some() => {
+                Ok(Reading::Value(Value::Text("switched, but the frequency limits are not restored yet".to_owned())))
             }
             Ok(text) if text == on => Ok(Reading::Value(Value::Switch(true))),
             Ok(text) if text == off => Ok(Reading::Value(Value::Switch(false))),
-            Ok(text) => Err(KnobError::Understand {
+            Ok(text) => Err(KnobError::Malformed {
                 path: host.root.display_path(file),
-                why: format!("{} is not 0 or 1", crate::excerpt::quoted(&text)),
+                reason: format!("{} is not 0 or 1", crate::excerpt::quoted(&text)),
             }),
-            Err(why) => Ok(Reading::Absent(why)),
+            Err(reason) => Ok(Reading::Absent(reason)),
         }
     }
 
-    fn normalize(&self, _: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
-        Ok(value.clone())
-    }
-
-    /// Some drivers set every frequency limit to the hardware's new one (cppc_cpufreq_set_boost; amd_pstate_set_boost;
-    /// cpufreq_boost_set_sw, drivers/cpufreq/cpufreq.c): a limit below that is put back. So is the least share of intel_pstate,
-    /// which is made to fit below turbo (store_no_turbo, drivers/cpufreq/intel_pstate.c) and not given back with it.
-    fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
-        let unknown = || KnobError::Target { target: target.clone() };
+    /// Restores the limits that drivers change when boost is switched. Some set every frequency limit to the new limit of the
+    /// hardware (cppc_cpufreq_set_boost; amd_pstate_set_boost; cpufreq_boost_set_sw, drivers/cpufreq/cpufreq.c). intel_pstate
+    /// lowers its minimum share to fit below turbo (store_no_turbo, drivers/cpufreq/intel_pstate.c).
+    fn write(&self, host: &Host, target: &KnobTarget, value: &Value) -> Result<Held, KnobError> {
+        let unknown = || KnobError::WrongTarget { target: target.clone() };
         let (file, off, on) = file(host).ok_or_else(unknown)?;
         let before = read(host, file, file)?.map_err(|_| unknown())?;
-        let kept = Kept::before_switching(host, &before)?;
-        write(host, file, if *value == Value::Switch(true) { on } else { off }).inspect_err(|_| kept.withdraw(host))?;
-        kept.put_back(host)
-            .map_err(|error| error.after(write(host, file, &before).and_then(|()| kept.put_back(host))))?;
+        let saved = SavedLimits::save(host, &before)?;
+        write(host, file, if *value == Value::Switch(true) { on } else { off }).inspect_err(|_| saved.discard(host))?;
+        saved
+            .restore(host)
+            .map_err(|error| error.after_restore(write(host, file, &before).and_then(|()| saved.restore(host))))?;
         Ok(Held::Nothing)
     }
 
-    fn changeable(&self, host: &Host, _: &Target) -> Result<(), KnobError> {
-        file(host).map_or(Ok(()), |(file, ..)| changeable(host, file))
+    fn check_writable(&self, host: &Host, _: &KnobTarget) -> Result<(), KnobError> {
+        file(host).map_or(Ok(()), |(file, ..)| check_writable(host, file))
     }
 }
 
@@ -93,62 +88,61 @@ mod tests {
     #[test]
     fn either_file_is_the_same_switch() {
         let (_folder, host) = fake::host(&[("/sys/devices/system/cpu/intel_pstate/no_turbo", "0\n")]);
-        fake::round_trip(&Boost, &host, &Target::Host, "off");
-        Boost.write(&host, &Target::Host, &Value::Switch(false)).expect("write");
+        fake::round_trip(&Boost, &host, &KnobTarget::Host, "off");
+        Boost.write(&host, &KnobTarget::Host, &Value::Switch(false)).expect("write");
         assert_eq!(host.root.read(FILES[0].0).expect("read"), "1");
         let (_folder, host) = fake::host(&[("/sys/devices/system/cpu/cpufreq/boost", "1\n")]);
-        fake::round_trip(&Boost, &host, &Target::Host, "off");
+        fake::round_trip(&Boost, &host, &KnobTarget::Host, "off");
     }
 
     #[test]
-    fn a_limit_that_cannot_be_read_is_no_reason_to_lose_it() {
+    fn boost_is_not_switched_if_a_limit_cannot_be_saved() {
         let (folder, host) = fake::host(&[
             (FILES[1].0, "1\n"),
             (&policy("scaling_max_freq"), "2000\n"),
             (&policy("cpuinfo_max_freq"), "3000\n"),
         ]);
-        // No text: as unreadable to root as a file can be made.
+        // Not UTF-8: as unreadable for root as a file can be.
         std::fs::write(folder.path().join(policy("scaling_max_freq").trim_start_matches('/')), [0xff]).expect("bytes");
-        let error = Boost.write(&host, &Target::Host, &Value::Switch(false)).expect_err("a limit would be lost");
+        let error = Boost.write(&host, &KnobTarget::Host, &Value::Switch(false)).expect_err("a limit would be lost");
         assert!(matches!(error, KnobError::Read { .. }), "{error}");
         assert_eq!(host.root.read(FILES[1].0).expect("read"), "1");
     }
 
     #[test]
-    fn limits_that_go_with_the_switch_are_put_back_by_whoever_switches() {
+    fn limits_that_change_with_the_switch_are_restored() {
         for (switch, limit) in FILES
             .map(|(switch, ..)| switch)
             .into_iter()
             .zip(["/sys/devices/system/cpu/intel_pstate/min_perf_pct".to_owned(), policy("scaling_max_freq")])
         {
             let (folder, host) = fake::host(&[(&limit, "1\n"), (&policy("cpuinfo_max_freq"), "3000\n")]);
-            // As one file: what is written to the switch is the limit, as with a driver that sets both.
+            // The same file, as with a driver that changes both.
             let at = |path: &str| folder.path().join(path.trim_start_matches('/'));
             std::fs::create_dir_all(at(switch).parent().expect("a folder")).expect("a folder");
             std::os::unix::fs::symlink(&limit, at(switch)).expect("a link");
-            let now = fake::value(&Boost, &host, &Target::Host);
-            Boost.write(&host, &Target::Host, &Value::Switch(now == Value::Switch(false))).expect("write");
+            let now = fake::value(&Boost, &host, &KnobTarget::Host);
+            Boost.write(&host, &KnobTarget::Host, &Value::Switch(now == Value::Switch(false))).expect("write");
             assert_eq!(host.root.read(&limit).expect("read"), "1", "{limit}");
         }
     }
 
-    /// A limit of one policy, a driver that sets it to the hardware's own when boost is switched, and who switches it is killed
-    /// right after that.
+    /// A driver sets the limit of a policy when boost is switched, and quell is killed right after that.
     #[test]
-    fn limits_that_a_kill_has_lost_come_back_when_the_switch_is_put_back() {
+    fn limits_that_a_kill_lost_are_restored_with_the_switch() {
         let limit = policy("scaling_max_freq");
         let (_folder, host) =
             fake::host(&[(FILES[1].0, "1\n"), (&limit, "2000\n"), (&policy("cpuinfo_max_freq"), "3000\n")]);
-        let before = fake::value(&Boost, &host, &Target::Host);
-        let _killed = Kept::before_switching(&host, "1").expect("kept");
-        assert_eq!(fake::value(&Boost, &host, &Target::Host), before, "it was not switched yet");
+        let before = fake::value(&Boost, &host, &KnobTarget::Host);
+        let _killed = SavedLimits::save(&host, "1").expect("saved");
+        assert_eq!(fake::value(&Boost, &host, &KnobTarget::Host), before, "boost was not switched yet");
         host.root.write(FILES[1].0, "0").expect("write");
         host.root.write(&limit, "2500").expect("write");
         for value in [&before, &Value::Switch(false)] {
-            assert!(!Boost.meets(&fake::value(&Boost, &host, &Target::Host), value));
+            assert!(!Boost.matches(&fake::value(&Boost, &host, &KnobTarget::Host), value));
         }
-        Boost.restore(&host, &Target::Host, &before).expect("put back");
+        Boost.restore(&host, &KnobTarget::Host, &before).expect("restored");
         assert_eq!(host.root.read(&limit).expect("read"), "2000");
-        assert_eq!(fake::value(&Boost, &host, &Target::Host), before);
+        assert_eq!(fake::value(&Boost, &host, &KnobTarget::Host), before);
     }
 }

@@ -1,32 +1,32 @@
-//! The same with cpusets of version 1: one for the isolated CPUs without load balancing, one for everything else.
+//! Isolation with cpusets of cgroup version 1: one without load balancing for the isolated CPUs, one for everything else.
 
 use std::io;
 
-use super::group::Group;
-use super::partition::NAME;
 use crate::host::Host;
-use crate::tune::Value;
-use crate::tune::knob::Reading;
+use crate::tune::knob::isolation::cgroup::CgroupDir;
+use crate::tune::knob::isolation::cgroup::NAME;
+use crate::tune::knob::reading::Reading;
+use crate::tune::value::Value;
 use crate::units::CpuSet;
 
-/// Where everything else goes: the root cpuset cannot be made smaller.
-const OTHERS: &str = "quell-housekeeping";
+/// The cpuset of everything else. The root cpuset cannot be restricted.
+const HOUSEKEEPING: &str = "quell-housekeeping";
 const BALANCE: &str = "cpuset.sched_load_balance";
 const EXCLUSIVE: &str = "cpuset.cpu_exclusive";
 
-/// What the kernel puts into a new group, as far as it is used here.
+/// The files that the kernel creates in a new cpuset, as far as they are used here.
 const FILES: [(&str, &str); 5] =
     [("cpuset.cpus", ""), ("cpuset.mems", ""), (BALANCE, "1"), (EXCLUSIVE, "0"), ("tasks", "")];
 
-pub(super) fn read(root: &Group<'_>) -> io::Result<Reading> {
+pub(super) fn read(root: &CgroupDir<'_>) -> io::Result<Reading> {
     let group = root.child(NAME);
     let balanced = root.read(BALANCE)? != "0";
     match (group.exists(), balanced) {
         (false, true) => Ok(Reading::Value(Value::Cpus(CpuSet::default()))),
         (false, false) => {
-            Ok(Reading::Absent("somebody else has turned load balancing off in the root cpuset already".to_owned()))
+            Ok(Reading::Absent("load balancing of the root cpuset was turned off by another program".to_owned()))
         }
-        (true, true) => Ok(Reading::Value(Value::Text("unfinished: the root cpuset still balances".to_owned()))),
+        (true, true) => Ok(Reading::Value(Value::Text("incomplete: the root cpuset still balances load".to_owned()))),
         (true, false) => {
             let cpus = group.read("cpuset.cpus")?.parse().map_err(io::Error::other)?;
             Ok(Reading::Value(Value::Cpus(cpus)))
@@ -34,48 +34,50 @@ pub(super) fn read(root: &Group<'_>) -> io::Result<Reading> {
     }
 }
 
-/// Makes the two, or gives them other CPUs. Nobody is moved then.
-pub(super) fn make(host: &Host, root: &Group<'_>, cpus: &CpuSet) -> io::Result<()> {
+/// Creates both cpusets, or changes their CPUs, which moves no process.
+pub(super) fn create(host: &Host, root: &CgroupDir<'_>, cpus: &CpuSet) -> io::Result<()> {
     if let Some(other) = overlapping(root, cpus) {
-        return Err(io::Error::other(format!("the cpuset {other} balances over these CPUs too: take them from it")));
+        return Err(io::Error::other(format!(
+            "the cpuset {other} balances load over these CPUs too: remove them from it"
+        )));
     }
     let before = read(root)?;
-    let result = try_make(host, root, cpus);
+    let result = try_create(host, root, cpus);
     if result.is_err() {
         let _ = match &before {
-            Reading::Value(Value::Cpus(before)) if !before.is_empty() => try_make(host, root, before),
+            Reading::Value(Value::Cpus(before)) if !before.is_empty() => try_create(host, root, before),
             _ => remove(root),
         };
     }
     result
 }
 
-fn try_make(host: &Host, root: &Group<'_>, cpus: &CpuSet) -> io::Result<()> {
+fn try_create(host: &Host, root: &CgroupDir<'_>, cpus: &CpuSet) -> io::Result<()> {
     let nodes = root.read("cpuset.mems")?;
     let rest = host.topology.online().difference(cpus);
     let isolated = root.child(NAME);
     if isolated.exists() {
-        // Both have some while CPUs go from one to the other.
+        // Both cpusets have a CPU while it is moved from one to the other.
         isolated.write(EXCLUSIVE, "0")?;
     }
-    // The isolated one first: as long as that is there, there is something to undo.
-    for (name, cpus) in [(NAME, cpus), (OTHERS, &rest)] {
+    // The isolated one first: its existence means that there is something to roll back.
+    for (name, cpus) in [(NAME, cpus), (HOUSEKEEPING, &rest)] {
         let group = root.child(name);
         if !group.exists() {
-            group.make(&FILES)?;
+            group.create(&FILES)?;
         }
         group.write("cpuset.mems", &nodes)?;
         group.write("cpuset.cpus", &cpus.to_string())?;
     }
-    // No other cpuset may take them from now on (validate_change, kernel/cgroup/cpuset.c).
+    // From now on no other cpuset may use these CPUs (validate_change, kernel/cgroup/cpuset.c).
     isolated.write(EXCLUSIVE, "1")?;
     isolated.write(BALANCE, "0")?;
-    root.move_all("tasks", &root.child(OTHERS))?;
+    root.move_all("tasks", &root.child(HOUSEKEEPING))?;
     root.write(BALANCE, "0")
 }
 
-pub(super) fn remove(root: &Group<'_>) -> io::Result<()> {
-    let groups = [root.child(NAME), root.child(OTHERS)];
+pub(super) fn remove(root: &CgroupDir<'_>) -> io::Result<()> {
+    let groups = [root.child(NAME), root.child(HOUSEKEEPING)];
     if groups.iter().all(|group| !group.exists()) {
         return Ok(());
     }
@@ -87,11 +89,12 @@ pub(super) fn remove(root: &Group<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// A cpuset beside quell's own that would keep the scheduler's domains over these CPUs together.
-fn overlapping(root: &Group<'_>, cpus: &CpuSet) -> Option<String> {
-    root.children().into_iter().filter(|name| name != OTHERS).find(|name| {
+/// Another cpuset that would keep these CPUs in one scheduling domain.
+fn overlapping(root: &CgroupDir<'_>, cpus: &CpuSet) -> Option<String> {
+    root.children().into_iter().filter(|name| name != HOUSEKEEPING).find(|name| {
         let group = root.child(name);
-        let theirs = group.read("cpuset.cpus").ok().and_then(|text| text.parse::<CpuSet>().ok()).unwrap_or_default();
-        group.read(BALANCE).is_ok_and(|balance| balance != "0") && theirs.iter().any(|cpu| cpus.contains(cpu))
+        let cpus_of_group =
+            group.read("cpuset.cpus").ok().and_then(|text| text.parse::<CpuSet>().ok()).unwrap_or_default();
+        group.read(BALANCE).is_ok_and(|balance| balance != "0") && cpus_of_group.iter().any(|cpu| cpus.contains(cpu))
     })
 }

@@ -1,90 +1,93 @@
-//! The threads of interrupts, over a partition: making or changing one gives every kernel thread that may be moved the CPUs that are
-//! left (update_tasks_cpumask, kernel/cgroup/cpuset.c), these too, and they go back to their interrupts' CPUs only as those next come
-//! after somebody has moved them (irq_thread_check_affinity, kernel/irq/manage.c).
+//! Interrupt threads while a partition exists. Creating or changing a partition sets the affinity of every movable kernel thread
+//! to the remaining CPUs (update_tasks_cpumask, kernel/cgroup/cpuset.c). Interrupt threads return to the CPUs of their interrupt
+//! only with the next interrupt after its affinity has changed (irq_thread_check_affinity, kernel/irq/manage.c).
 
 use std::io;
 
 use crate::excerpt;
 use crate::host::Host;
-use crate::tune::Value;
-use crate::tune::knob::threads::{self, Affinity, Attribute as _, Listed, Thread};
-use crate::tune::knob::{KnobError, Reading};
+use crate::tune::knob::error::KnobError;
+use crate::tune::knob::reading::Reading;
+use crate::tune::knob::threads::{self, Attribute as _, Thread, ThreadAffinity, ThreadList};
+use crate::tune::value::Value;
 use crate::units::{CpuSet, Irq};
 
-/// Where they may run as long as there is no partition, from the host's root: gone with the boot, as that is.
-const KEPT: &str = "/run/quell/irq-threads";
-/// The same, from the moment on that the partition is taken away until they are back.
-const OWED: &str = "/run/quell/irq-threads.owed";
+/// The affinities from before the partition was created, from the root of the host. The next boot removes them and the partition.
+const SAVED: &str = "/run/quell/irq-threads";
+/// The same, from the removal of the partition until the affinities are restored.
+const PENDING: &str = "/run/quell/irq-threads.pending";
 
-fn all(host: &Host) -> Result<Listed, KnobError> {
-    let mut listed = threads::processes(&host.root)?;
-    listed.threads.retain(|thread| thread.is_movable_kernel_thread() && thread.name.starts_with(PREFIX));
-    Ok(listed)
+fn interrupt_threads(host: &Host) -> Result<ThreadList, KnobError> {
+    let mut list = threads::processes(&host.root)?;
+    list.threads.retain(|thread| thread.is_movable_kernel_thread() && thread.name.starts_with(PREFIX));
+    Ok(list)
 }
 
-/// What their names begin with: `irq/24-eth0`, `irq/24-s-eth0`.
+/// The prefix of their names: `irq/24-eth0`, `irq/24-s-eth0`.
 const PREFIX: &[u8] = b"irq/";
 
-/// The number of the interrupt that a thread is of, by its name.
+/// The interrupt of a thread, by its name.
 fn interrupt(thread: &Thread) -> Option<Irq> {
     let rest = thread.name.strip_prefix(PREFIX)?;
     let number = rest.split(|byte| !byte.is_ascii_digit()).next()?;
     std::str::from_utf8(number).ok()?.parse().ok().map(Irq)
 }
 
-/// Keeps where they may run, before the partition is made where there is none.
-pub(super) fn keep(host: &Host) -> Result<(), KnobError> {
-    let (reading, remarks) = threads::survey(host, all(host)?, &Affinity, String::new);
+/// Saves the affinities, before the partition is created.
+pub(super) fn save(host: &Host) -> Result<(), KnobError> {
+    let (reading, remarks) = threads::survey(host, interrupt_threads(host)?, &ThreadAffinity, String::new);
     for remark in remarks {
         tracing::warn!("isolation.partition: {remark}");
     }
     let Reading::Value(value) = reading else { return Ok(()) };
-    let path = host.root.display_path(KEPT);
-    let saved = serde_json::to_vec(&value).map_err(io::Error::from).and_then(|text| host.root.write_state(KEPT, &text));
-    saved.map_err(|source| KnobError::from_write(path, "where threads may run".to_owned(), source))
+    let path = host.root.display_path(SAVED);
+    let saved =
+        serde_json::to_vec(&value).map_err(io::Error::from).and_then(|text| host.root.write_state(SAVED, &text));
+    saved.map_err(|source| KnobError::from_write(path, "the affinities of interrupt threads".to_owned(), source))
 }
 
-/// Whether they are to be put back still: somebody was cut short.
-pub(super) fn are_owed(host: &Host) -> bool {
-    host.root.has(OWED)
+/// Whether the affinities still have to be restored, because a restore was interrupted.
+pub(super) fn is_restore_pending(host: &Host) -> bool {
+    host.root.has(PENDING)
 }
 
-/// Says that they are to be put back, before the partition is taken away.
-pub(super) fn owe(host: &Host) -> Result<(), KnobError> {
-    let path = host.root.display_path(OWED);
-    match host.root.rename(KEPT, OWED) {
-        // There were none to be kept, or this was said before.
+/// Records that the affinities have to be restored, before the partition is removed.
+pub(super) fn mark_restore_pending(host: &Host) -> Result<(), KnobError> {
+    let path = host.root.display_path(PENDING);
+    match host.root.rename(SAVED, PENDING) {
+        // No affinities were saved, or this was recorded before.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         renamed => renamed.map_err(|source| KnobError::from_write(path, String::new(), source)),
     }
 }
 
-/// Has each run where its interrupt comes now, as the kernel has it by itself. One whose interrupt comes to
-/// a CPU of the partition is refused that, and stays beside it.
-pub(super) fn follow(host: &Host) -> Result<(), KnobError> {
-    for thread in all(host)?.threads {
+/// Moves each thread to the CPUs of its interrupt, as the kernel does itself. The kernel refuses CPUs of the partition. Such a
+/// thread stays outside.
+pub(super) fn follow_interrupts(host: &Host) -> Result<(), KnobError> {
+    for thread in interrupt_threads(host)?.threads {
         let Some(number) = interrupt(&thread) else { continue };
-        let now = host.root.read(&format!("/proc/irq/{number}/effective_affinity_list"));
-        if let Some(cpus) = now.ok().and_then(|text| text.parse::<CpuSet>().ok()).filter(|cpus| !cpus.is_empty()) {
-            let _ = Affinity.set(host, &thread, &Value::Cpus(cpus));
+        let effective = host.root.read(&format!("/proc/irq/{number}/effective_affinity_list"));
+        if let Some(cpus) = effective.ok().and_then(|text| text.parse::<CpuSet>().ok()).filter(|cpus| !cpus.is_empty())
+        {
+            let _ = ThreadAffinity.set(host, &thread, &Value::Cpus(cpus));
         }
     }
     Ok(())
 }
 
-/// Puts them back, when there is no partition any more.
-pub(super) fn put_back(host: &Host) -> Result<(), KnobError> {
-    let path = host.root.display_path(OWED);
-    let text = match host.root.read_bytes(OWED) {
+/// Restores the affinities after the partition was removed.
+pub(super) fn restore(host: &Host) -> Result<(), KnobError> {
+    let path = host.root.display_path(PENDING);
+    let text = match host.root.read_bytes(PENDING) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         text => text.map_err(|source| KnobError::Read { path: path.clone(), source })?,
     };
-    let before: Value = serde_json::from_slice(&text).map_err(|error| KnobError::Understand {
+    let before: Value = serde_json::from_slice(&text).map_err(|error| KnobError::Malformed {
         path: path.clone(),
-        why: format!("{}; remove it", excerpt::message(error.to_string())),
+        reason: format!("{}: remove the file", excerpt::message(error.to_string())),
     })?;
-    // Those that began beside the partition have nothing kept.
-    follow(host)?;
-    threads::restore(host, || Ok(Vec::new()), &Affinity, &before)?;
-    host.root.remove_file(OWED).map_err(|source| KnobError::from_write(path, String::new(), source))
+    // Threads that started while the partition existed have no saved affinity.
+    follow_interrupts(host)?;
+    threads::restore(host, || Ok(Vec::new()), &ThreadAffinity, &before)?;
+    host.root.remove_file(PENDING).map_err(|source| KnobError::from_write(path, String::new(), source))
 }

@@ -1,86 +1,85 @@
-//! CPUs that the scheduler leaves alone, from now on and without a boot: a cpuset partition.
+//! An isolated cpuset partition: CPUs that the scheduler does not balance load over, without a reboot.
 
 use std::io;
 use std::path::PathBuf;
 
-use super::cpuset_v1;
-use super::group::Group;
-use super::irq_threads;
-use super::keeper;
+use super::cgroup::{CgroupDir, NAME};
+use super::{cpuset_v1, irq_threads, systemd_slice};
 use crate::host::{Host, KernelVersion, Root};
 use crate::tune::knob::boot::cpus_in;
-use crate::tune::knob::file::changeable;
-use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_cpus};
-use crate::tune::{Kind, Scope, Target, Value};
+use crate::tune::knob::checks::check_cpus;
+use crate::tune::knob::error::KnobError;
+use crate::tune::knob::knob::Knob;
+use crate::tune::knob::reading::{Held, Reading};
+use crate::tune::knob::spec::{KnobSpec, Risk, Stage};
+use crate::tune::knob::value_file::check_writable;
+use crate::tune::value::{KnobTarget, Value, ValueKind};
 use crate::units::CpuSet;
 
 /// The isolated partition.
 pub(super) struct Partition;
 
-/// The cgroup that quell makes, below the root.
-pub(super) const NAME: &str = "quell-isolated";
-
 const CONTROLLER: &str = "cpuset";
-/// What a group may have set of it; empty where it has nothing (`cpuset.cpus.exclusive` from 6.7 on).
+/// Settings of the controller, which are empty if a cgroup does not use it (`cpuset.cpus.exclusive` since 6.7).
 const SETTINGS: [&str; 3] = ["cpuset.cpus", "cpuset.mems", "cpuset.cpus.exclusive"];
 
-/// What is read between a partition and none.
-const OWED: &str = "none, without the threads of interrupts put back yet";
+/// The value while the partition is removed and the affinities of interrupt threads are not restored yet.
+const RESTORE_PENDING: &str = "none, but the affinities of interrupt threads are not restored yet";
 
 static SPEC: KnobSpec = KnobSpec {
     id: "isolation.partition",
-    doc: "CPUs that are taken out of load balancing at runtime: an isolated cpuset partition, the cgroup `quell-isolated`. \
-          Everything that ran there goes elsewhere; only what is put into the cgroup runs there (`quell run --cpus`). systemd, where it runs the host, is given a slice that keeps it from \
-          taking the controller away. Where a host has cpusets of cgroup version 1 alone, a pair of cpusets does the same. No CPUs for no partition.",
-    source: "Documentation/admin-guide/cgroup-v2.rst (cpuset.cpus.partition, `isolated` from 6.1 on); \
+    doc: "CPUs that are excluded from load balancing at runtime: an isolated cpuset partition, the cgroup `quell-isolated`. \
+          Everything that runs on them is moved to other CPUs, and only processes in the cgroup run there (`quell run --cpus`). If \
+          systemd runs the host, a slice keeps it from disabling the cpuset controller. On a host with cpusets of cgroup version 1 \
+          only, two cpusets do the same. An empty list removes the partition.",
+    source: "Documentation/admin-guide/cgroup-v2.rst (cpuset.cpus.partition, `isolated` since 6.1); \
              Documentation/admin-guide/cgroup-v1/cpusets.rst",
-    kind: Kind::Cpus,
-    scope: Scope::Host,
-    lifetime: Lifetime::Runtime,
-    // update_tasks_cpumask (cpuset_update_tasks_cpumask from 6.12), kernel/cgroup/cpuset.c: user_cpus_ptr is kept from 6.2 on.
+    kind: ValueKind::Cpus,
+    // update_tasks_cpumask (cpuset_update_tasks_cpumask since 6.12), kernel/cgroup/cpuset.c: user_cpus_ptr is kept since 6.2.
     risk: Risk::Medium(
-        "everything else has to do with the CPUs that are left; on 6.1 every process loses the CPUs that were set for it",
+        "everything else must make do with the remaining CPUs; on 6.1 every process loses the affinity that was set for it",
     ),
     stage: Stage::Presence,
     ..KnobSpec::RUNTIME
 };
 
-/// Where a host's cpusets are.
+/// The cpuset hierarchy of a host.
 pub(super) enum Cpusets<'a> {
     /// The root of a version 2 hierarchy with the controller.
-    Two(Group<'a>),
+    V2(CgroupDir<'a>),
     /// The root of the version 1 hierarchy.
-    One(Group<'a>),
+    V1(CgroupDir<'a>),
 }
 
-/// Version 2, as systemd mounts it alone and beside version 1, and version 1.
-const V2: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
-const V1: &str = "/sys/fs/cgroup/cpuset";
+/// The mount points of version 2: systemd mounts it alone, or beside version 1.
+const MOUNTS_V2: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+const MOUNT_V1: &str = "/sys/fs/cgroup/cpuset";
 
 impl<'a> Cpusets<'a> {
-    /// Those of a host, or why it has none that can be used.
+    /// The hierarchy of a host, or the reason why there is none that can be used.
     pub(super) fn of(host: &'a Host) -> Result<Self, String> {
-        for mount in V2 {
-            let root = Group::new(host, mount);
+        for mount in MOUNTS_V2 {
+            let root = CgroupDir::new(host, mount);
             let controllers = root.read("cgroup.controllers").unwrap_or_default();
-            if !controllers.split_whitespace().any(|controller| controller == "cpuset") {
+            if !controllers.split_whitespace().any(|controller| controller == CONTROLLER) {
                 continue;
             }
-            // `isolated` came with 6.1 (commit f28e22441f35). Before, a `root` partition comes nearest; on 5.10 making and
-            // removing one draws a warning of the workqueue code, after which other settings hang.
+            // `isolated` was added in 6.1 (commit f28e22441f35). Before, a `root` partition comes closest. On 5.10 creating and
+            // removing one triggers a warning of the workqueue code, after which other settings hang.
             if host.kernel < KernelVersion::new(6, 1) {
                 return Err(format!(
-                    "isolated partitions need a kernel from 6.1 on, this is {}: use `isolcpus=` and boot",
+                    "isolated partitions need Linux 6.1 or later, this is {}: use `isolcpus=` and reboot",
                     host.kernel
                 ));
             }
-            return Ok(Self::Two(root));
+            return Ok(Self::V2(root));
         }
-        let root = Group::new(host, V1);
+        let root = CgroupDir::new(host, MOUNT_V1);
         if root.read("cpuset.cpus").is_ok() {
-            return Ok(Self::One(root));
+            return Ok(Self::V1(root));
         }
-        Err("there are no cpusets: no cgroup version 2 with the cpuset controller is mounted, nor version 1".to_owned())
+        Err("there are no cpusets: neither cgroup version 2 with the cpuset controller nor version 1 is mounted"
+            .to_owned())
     }
 }
 
@@ -89,207 +88,202 @@ impl Knob for Partition {
         &SPEC
     }
 
-    fn targets(&self, _: &Host) -> Vec<Target> {
-        vec![Target::Host]
-    }
-
-    fn read(&self, host: &Host, _: &Target) -> Result<Reading, KnobError> {
+    fn read(&self, host: &Host, _: &KnobTarget) -> Result<Reading, KnobError> {
         match Cpusets::of(host) {
-            Ok(Cpusets::Two(root)) => match read(&root).map_err(|source| failed(host, &root, source))? {
-                // Neither there nor gone: what is wanted is to be written once more.
-                Value::Cpus(cpus) if cpus.is_empty() && irq_threads::are_owed(host) => {
-                    Ok(Reading::Value(Value::Text(OWED.to_owned())))
+            Ok(Cpusets::V2(root)) => match read(&root).map_err(|source| unreadable(host, &root, source))? {
+                // Matches no list of CPUs, so that the desired value is written again.
+                Value::Cpus(cpus) if cpus.is_empty() && irq_threads::is_restore_pending(host) => {
+                    Ok(Reading::Value(Value::Text(RESTORE_PENDING.to_owned())))
                 }
                 value => Ok(Reading::Value(value)),
             },
-            Ok(Cpusets::One(root)) => cpuset_v1::read(&root).map_err(|source| failed(host, &root, source)),
-            Err(why) => Ok(Reading::Absent(why)),
+            Ok(Cpusets::V1(root)) => cpuset_v1::read(&root).map_err(|source| unreadable(host, &root, source)),
+            Err(reason) => Ok(Reading::Absent(reason)),
         }
     }
 
-    fn normalize(&self, host: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
+    fn normalize(&self, host: &Host, _: &KnobTarget, value: &Value) -> Result<Value, KnobError> {
         let value = check_cpus(host, value)?;
         let Value::Cpus(cpus) = value else { return Ok(value.clone()) };
-        let impossible = |why: String| KnobError::Impossible { value: value.clone(), why };
+        let impossible = |reason: String| KnobError::Impossible { value: value.clone(), reason };
         if !cpus.is_empty() && host.topology.online().difference(cpus).is_empty() {
-            return Err(impossible("no CPU would be left for everything else".to_owned()));
+            return Err(impossible("no CPU would remain for everything else".to_owned()));
         }
-        let taken = isolated_at_boot(host);
-        let both: CpuSet = cpus.iter().filter(|cpu| taken.contains(*cpu)).collect();
-        // Seen invalid on 6.12; valid on 6.1, and from 6.18 on. Where it is neither known, the kernel says so when it is tried.
+        let both = cpus.intersection(&isolated_at_boot(host));
+        // Observed to be invalid on 6.12, and valid on 6.1 and since 6.18. Other kernels report it when the partition is created.
         let refused = KernelVersion::new(6, 12)..KernelVersion::new(6, 18);
         if !both.is_empty() && refused.contains(&host.kernel) {
-            return Err(impossible(format!("isolcpus= of the command line has taken {both} already")));
+            return Err(impossible(format!("isolcpus= of the command line isolates {both} already")));
         }
         Ok(value.clone())
     }
 
-    fn write(&self, host: &Host, _: &Target, value: &Value) -> Result<Held, KnobError> {
-        let impossible = |why: String| KnobError::Impossible { value: value.clone(), why };
+    fn write(&self, host: &Host, _: &KnobTarget, value: &Value) -> Result<Held, KnobError> {
+        let impossible = |reason: String| KnobError::Impossible { value: value.clone(), reason };
         let none = CpuSet::default();
         let cpus = match value {
             Value::Cpus(cpus) => cpus,
-            Value::Text(text) if text == OWED => &none,
-            _ => return Err(impossible("it is no list of CPUs".to_owned())),
+            Value::Text(text) if text == RESTORE_PENDING => &none,
+            _ => return Err(impossible("it is not a list of CPUs".to_owned())),
         };
         let refused =
             |source| KnobError::from_write(PathBuf::from(format!("the cgroup {NAME}")), cpus.to_string(), source);
         match Cpusets::of(host).map_err(impossible)? {
-            Cpusets::Two(root) if cpus.is_empty() => {
-                irq_threads::owe(host)?;
+            Cpusets::V2(root) if cpus.is_empty() => {
+                irq_threads::mark_restore_pending(host)?;
                 remove(host, &root).map_err(refused)?;
-                irq_threads::put_back(host)?;
+                irq_threads::restore(host)?;
             }
-            Cpusets::Two(root) => {
+            Cpusets::V2(root) => {
                 if !root.child(NAME).exists() {
-                    irq_threads::keep(host)?;
+                    irq_threads::save(host)?;
                 }
-                if let Err(source) = make(host, &root, cpus) {
-                    let back = match root.child(NAME).exists() {
-                        true => irq_threads::follow(host),
-                        false => irq_threads::owe(host).and_then(|()| irq_threads::put_back(host)),
+                if let Err(source) = create(host, &root, cpus) {
+                    let restored = match root.child(NAME).exists() {
+                        true => irq_threads::follow_interrupts(host),
+                        false => irq_threads::mark_restore_pending(host).and_then(|()| irq_threads::restore(host)),
                     };
-                    return Err(refused(source).after(back));
+                    return Err(refused(source).after_restore(restored));
                 }
-                irq_threads::follow(host)?;
+                irq_threads::follow_interrupts(host)?;
             }
-            Cpusets::One(root) if cpus.is_empty() => cpuset_v1::remove(&root).map_err(refused)?,
-            Cpusets::One(root) => cpuset_v1::make(host, &root, cpus).map_err(refused)?,
+            Cpusets::V1(root) if cpus.is_empty() => cpuset_v1::remove(&root).map_err(refused)?,
+            Cpusets::V1(root) => cpuset_v1::create(host, &root, cpus).map_err(refused)?,
         }
         Ok(Held::Nothing)
     }
 
-    fn changeable(&self, host: &Host, _: &Target) -> Result<(), KnobError> {
+    fn check_writable(&self, host: &Host, _: &KnobTarget) -> Result<(), KnobError> {
         match Cpusets::of(host) {
-            Ok(Cpusets::Two(root)) => changeable(host, &root.file("cgroup.procs")),
-            Ok(Cpusets::One(root)) => changeable(host, &root.file("tasks")),
+            Ok(Cpusets::V2(root)) => check_writable(host, &root.file("cgroup.procs")),
+            Ok(Cpusets::V1(root)) => check_writable(host, &root.file("tasks")),
             Err(_) => Ok(()),
         }
     }
 
-    /// Who was put into the partition by `quell run`, or by hand, came from a cgroup that nothing tells. And the controller stays
-    /// with whom it serves by now.
-    fn remainder(&self, host: &Host, _: &Target, before: &Value, _: &Value) -> Result<Option<String>, KnobError> {
-        let Ok(cpusets) = Cpusets::of(host) else { return Ok(None) };
+    /// The original cgroups of processes in the partition are unknown, and the controller stays enabled for cgroups that use it.
+    fn side_effects(&self, host: &Host, _: &KnobTarget, before: &Value, _: &Value) -> Result<Vec<String>, KnobError> {
+        let Ok(cpusets) = Cpusets::of(host) else { return Ok(Vec::new()) };
         let (root, file) = match &cpusets {
-            Cpusets::Two(root) => (root, "cgroup.procs"),
-            Cpusets::One(root) => (root, "tasks"),
+            Cpusets::V2(root) => (root, "cgroup.procs"),
+            Cpusets::V1(root) => (root, "tasks"),
         };
         let group = root.child(NAME);
-        // Other CPUs of the same group move nobody.
+        // Changing the CPUs of the partition moves no process.
         if !group.exists() || matches!(before, Value::Cpus(cpus) if !cpus.is_empty()) {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let members = group.read(file).map_err(|source| failed(host, root, source))?;
+        let members = group.read(file).map_err(|source| unreadable(host, root, source))?;
         let members: Vec<&str> = members.lines().collect();
-        let mut remains = Vec::new();
+        let mut effects = Vec::new();
         if !members.is_empty() {
-            remains.push(format!(
-                "processes {} were in the cgroup {NAME} and are in the one above it now",
-                members.join(", ")
-            ));
+            effects.push(format!("processes {} are moved from the cgroup {NAME} to its parent", members.join(", ")));
         }
-        if let Cpusets::Two(root) = &cpusets
-            && root.was_enabled(CONTROLLER)
+        if let Cpusets::V2(root) = &cpusets
+            && root.is_enabled_by_quell(CONTROLLER)
         {
-            let others = others(root);
-            if !others.is_empty() {
-                let others = others.join(", ");
-                remains.push(format!("the cpuset controller stays enabled in the root cgroup: {others} has it in use"));
+            let users = other_users(root);
+            if !users.is_empty() {
+                let users = users.join(", ");
+                effects.push(format!("the cpuset controller stays enabled in the root cgroup because {users} uses it"));
             }
         }
-        Ok((!remains.is_empty()).then(|| remains.join("; ")))
+        Ok(effects)
     }
 }
 
-/// The cgroup of the partition, from the host's root, and its CPUs; `None` where there is no partition.
+/// The cgroup of the partition, from the root of the host, and its CPUs; `None` if there is no partition.
 pub(crate) fn partition_group(root: &Root) -> Option<(String, CpuSet)> {
-    let groups = V2.into_iter().chain([V1]).map(|mount| format!("{mount}/{NAME}"));
-    let found = groups.map(|group| (root.read(&format!("{group}/cpuset.cpus")), group));
-    found.into_iter().find_map(|(cpus, group)| Some((group, cpus.ok()?.parse().ok()?)))
+    let groups = MOUNTS_V2.into_iter().chain([MOUNT_V1]).map(|mount| format!("{mount}/{NAME}"));
+    groups.into_iter().find_map(|group| {
+        let cpus = root.read(&format!("{group}/cpuset.cpus")).ok()?.parse().ok()?;
+        Some((group, cpus))
+    })
 }
 
-fn failed(host: &Host, root: &Group<'_>, source: io::Error) -> KnobError {
+fn unreadable(host: &Host, root: &CgroupDir<'_>, source: io::Error) -> KnobError {
     KnobError::Read { path: host.root.display_path(&root.file(NAME)), source }
 }
 
-fn read(root: &Group<'_>) -> io::Result<Value> {
+fn read(root: &CgroupDir<'_>) -> io::Result<Value> {
     let group = root.child(NAME);
     if !group.exists() {
         return Ok(Value::Cpus(CpuSet::default()));
     }
     let state = match group.read("cpuset.cpus.partition") {
-        // Gone with the controller, which somebody took from the root cgroup: systemd does.
+        // The file disappears if the controller is disabled in the root cgroup, as systemd does.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            "no partition: the cgroup has lost its cpuset".to_owned()
+            "no partition: the cpuset controller was disabled".to_owned()
         }
         state => state?,
     };
     match state.as_str() {
         "isolated" => group.read("cpuset.cpus")?.parse().map(Value::Cpus).map_err(io::Error::other),
-        // As the kernel puts it, with the reason: no list of CPUs, so it matches none.
+        // The state in the words of the kernel. It matches no list of CPUs.
         _ => Ok(Value::Text(state)),
     }
 }
 
-/// Makes the partition, or gives it other CPUs. One that the kernel finds invalid is taken away again.
-fn make(host: &Host, root: &Group<'_>, cpus: &CpuSet) -> io::Result<()> {
+/// Creates the partition, or changes its CPUs. A partition that the kernel finds invalid is removed again.
+fn create(host: &Host, root: &CgroupDir<'_>, cpus: &CpuSet) -> io::Result<()> {
     let group = root.child(NAME);
     let before = read(root)?;
-    let try_it = || {
-        if !group.exists() {
-            // Of a partition that somebody else took away: the controller may be somebody else's by now.
-            root.leave(CONTROLLER)?;
-        }
-        keeper::keep(host)?;
-        root.enable(CONTROLLER)?;
-        if !group.exists() {
-            group.make(&[("cpuset.cpus", ""), ("cpuset.cpus.partition", "member"), ("cgroup.procs", "")])?;
-        }
-        group.write("cpuset.cpus", &cpus.to_string())?;
-        group.write("cpuset.cpus.partition", "isolated")?;
-        match group.read("cpuset.cpus.partition")? {
-            state if state == "isolated" => Ok(()),
-            // `isolated invalid (Cpu list in cpuset.cpus not exclusive)`
-            state => Err(io::Error::other(format!("the kernel says: {state}"))),
-        }
-    };
-    let result = try_it();
-    if result.is_err() {
+    let created = try_create(host, root, &group, cpus);
+    if created.is_err() {
         let _ = match &before {
             Value::Cpus(before) if !before.is_empty() => group.write("cpuset.cpus", &before.to_string()),
             _ => remove(host, root),
         };
     }
-    result
+    created
 }
 
-fn remove(host: &Host, root: &Group<'_>) -> io::Result<()> {
+fn try_create(host: &Host, root: &CgroupDir<'_>, group: &CgroupDir<'_>, cpus: &CpuSet) -> io::Result<()> {
+    if !group.exists() {
+        // The state file of a partition that another program removed: the controller may belong to others by now.
+        root.keep_enabled(CONTROLLER)?;
+    }
+    systemd_slice::start(host)?;
+    root.enable(CONTROLLER)?;
+    if !group.exists() {
+        group.create(&[("cpuset.cpus", ""), ("cpuset.cpus.partition", "member"), ("cgroup.procs", "")])?;
+    }
+    group.write("cpuset.cpus", &cpus.to_string())?;
+    group.write("cpuset.cpus.partition", "isolated")?;
+    match group.read("cpuset.cpus.partition")? {
+        state if state == "isolated" => Ok(()),
+        // `isolated invalid (Cpu list in cpuset.cpus not exclusive)`
+        state => Err(io::Error::other(format!("the kernel reports `{state}`"))),
+    }
+}
+
+fn remove(host: &Host, root: &CgroupDir<'_>) -> io::Result<()> {
     let group = root.child(NAME);
     if group.exists() {
         match group.write("cpuset.cpus.partition", "member") {
-            // It went with the controller.
+            // The file is missing if the controller was disabled.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             written => written?,
         }
         group.move_all("cgroup.procs", root)?;
         group.remove()?;
     }
-    // Where the group could not even be made, the controller may be enabled all the same.
-    keeper::release(host)?;
-    if others(root).is_empty() { root.take_back(CONTROLLER) } else { root.leave(CONTROLLER) }
+    // The controller may be enabled even if the cgroup could not be created.
+    systemd_slice::stop(host)?;
+    if other_users(root).is_empty() { root.disable_if_enabled(CONTROLLER) } else { root.keep_enabled(CONTROLLER) }
 }
 
-/// Who else has something set of the controller: it would be lost if that were taken from the root cgroup (css_clear_dir,
-/// kernel/cgroup/cgroup.c), such as `AllowedCPUs=` of a slice.
-fn others(root: &Group<'_>) -> Vec<String> {
-    let uses = |group: &Group<'_>| {
-        let is_set = |file: &&str| group.read(file).is_ok_and(|text| !text.is_empty());
-        // The kernel would refuse it to a group that hands it on (EBUSY, cgroup_subtree_control_write).
-        SETTINGS.iter().any(is_set) || group.has_enabled(CONTROLLER).unwrap_or_default()
-    };
-    let others = root.children().into_iter().filter(|name| ![NAME, keeper::SLICE].contains(&name.as_str()));
-    others.filter(|name| uses(&root.child(name))).collect()
+/// Other cgroups that use the controller, such as a slice with `AllowedCPUs=`. They would lose their settings if it were disabled
+/// in the root cgroup (css_clear_dir, kernel/cgroup/cgroup.c).
+fn other_users(root: &CgroupDir<'_>) -> Vec<String> {
+    let others = root.children().into_iter().filter(|name| ![NAME, systemd_slice::SLICE].contains(&name.as_str()));
+    others.filter(|name| uses_controller(&root.child(name))).collect()
+}
+
+fn uses_controller(group: &CgroupDir<'_>) -> bool {
+    let is_set = |file: &&str| group.read(file).is_ok_and(|text| !text.is_empty());
+    // The kernel refuses to disable a controller that a cgroup enables for its children (EBUSY, cgroup_subtree_control_write).
+    SETTINGS.iter().any(is_set) || group.has_enabled(CONTROLLER).unwrap_or_default()
 }
 
 /// The CPUs of `isolcpus=` on the running command line.

@@ -1,17 +1,20 @@
-//! How much written data may wait in memory.
+//! Limits for dirty memory.
 
 use crate::host::Host;
-use crate::tune::knob::file::{changeable, number, write};
-use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Reading};
-use crate::tune::{Kind, Target, Value};
+use crate::tune::knob::error::KnobError;
+use crate::tune::knob::knob::Knob;
+use crate::tune::knob::reading::{Held, Reading};
+use crate::tune::knob::spec::KnobSpec;
+use crate::tune::knob::value_file::{check_writable, read_number, write};
+use crate::tune::value::{KnobTarget, Value, ValueKind};
 
-/// A limit that the kernel has as two files, of which one is in force and the other reads 0: a share of memory, and bytes.
-/// They are one value: 0 cannot be written to the file of bytes, and writing either changes the other (dirty_ratio_handler and
-/// dirty_bytes_handler, mm/page-writeback.c).
+/// A limit in two files, as a share of memory and in bytes. One of them is in force, and the other reads 0. They are one value: 0
+/// cannot be written to the file of bytes, and writing one changes the other (dirty_ratio_handler and dirty_bytes_handler,
+/// mm/page-writeback.c).
 pub(super) struct DirtyLimit {
     spec: KnobSpec,
-    /// The fewest pages that the file of bytes takes.
-    least: i64,
+    /// The minimum of the limit in bytes, in pages.
+    min_pages: i64,
     ratio: &'static str,
     bytes: &'static str,
 }
@@ -19,14 +22,14 @@ pub(super) struct DirtyLimit {
 pub(super) static LIMIT: DirtyLimit = DirtyLimit {
     spec: KnobSpec {
         id: "memory.dirty_limit",
-        doc: "How much written data may wait in memory, as a share or in bytes, before programs that write must write it out \
-              themselves: a stall.",
+        doc: "The amount of dirty memory, as a share or in bytes, at which programs that write must write out pages themselves, which \
+              stalls them.",
         source: "Documentation/admin-guide/sysctl/vm.rst, dirty_ratio and dirty_bytes",
-        kind: Kind::PercentOrBytes,
+        kind: ValueKind::PercentOrBytes,
         ..KnobSpec::RUNTIME
     },
     // dirty_bytes_min, mm/page-writeback.c
-    least: 2,
+    min_pages: 2,
     ratio: "/proc/sys/vm/dirty_ratio",
     bytes: "/proc/sys/vm/dirty_bytes",
 };
@@ -34,13 +37,13 @@ pub(super) static LIMIT: DirtyLimit = DirtyLimit {
 pub(super) static BACKGROUND_LIMIT: DirtyLimit = DirtyLimit {
     spec: KnobSpec {
         id: "memory.dirty_background_limit",
-        doc: "How much written data may wait in memory, as a share or in bytes, before the flusher threads begin: less makes \
-              smaller bursts of writing.",
+        doc: "The amount of dirty memory, as a share or in bytes, at which the flusher threads start. A lower limit makes bursts of \
+              writeback smaller.",
         source: "Documentation/admin-guide/sysctl/vm.rst, dirty_background_ratio and dirty_background_bytes",
-        kind: Kind::PercentOrBytes,
+        kind: ValueKind::PercentOrBytes,
         ..KnobSpec::RUNTIME
     },
-    least: 0,
+    min_pages: 0,
     ratio: "/proc/sys/vm/dirty_background_ratio",
     bytes: "/proc/sys/vm/dirty_background_bytes",
 };
@@ -50,54 +53,50 @@ impl Knob for DirtyLimit {
         &self.spec
     }
 
-    fn targets(&self, _: &Host) -> Vec<Target> {
-        vec![Target::Host]
-    }
-
-    fn read(&self, host: &Host, _: &Target) -> Result<Reading, KnobError> {
-        let number = |file: &str| number(host, file, file);
-        Ok(match (number(self.bytes)?, number(self.ratio)?) {
-            (Err(why), _) | (_, Err(why)) => Reading::Absent(why),
+    fn read(&self, host: &Host, _: &KnobTarget) -> Result<Reading, KnobError> {
+        let bytes = read_number(host, self.bytes, self.bytes)?;
+        Ok(match (bytes, read_number(host, self.ratio, self.ratio)?) {
+            (Err(reason), _) | (_, Err(reason)) => Reading::Absent(reason),
             (Ok(0), Ok(share)) => Reading::Value(Value::Percent(share)),
             (Ok(bytes), _) => Reading::Value(Value::Integer(bytes)),
         })
     }
 
-    fn normalize(&self, _: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
-        let least = self.least * page_size();
+    fn normalize(&self, _: &Host, _: &KnobTarget, value: &Value) -> Result<Value, KnobError> {
+        let min = self.min_pages * page_size();
         match value {
-            Value::Integer(bytes) if *bytes < least => {
-                let why = format!("the least is {} pages, {least} bytes", self.least);
-                Err(KnobError::Impossible { value: value.clone(), why })
+            Value::Integer(bytes) if *bytes < min => {
+                let reason = format!("the minimum is {} pages, {min} bytes", self.min_pages);
+                Err(KnobError::Impossible { value: value.clone(), reason })
             }
             _ => Ok(value.clone()),
         }
     }
 
-    fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
+    fn write(&self, host: &Host, target: &KnobTarget, value: &Value) -> Result<Held, KnobError> {
         let (file, text, other) = match value {
             Value::Percent(share) => (self.ratio, share, self.bytes),
             Value::Integer(bytes) => (self.bytes, bytes, self.ratio),
-            _ => return Err(KnobError::Target { target: target.clone() }),
+            _ => return Err(KnobError::WrongTarget { target: target.clone() }),
         };
         if *value == Value::Percent(0) {
-            // The bytes stay in force where the share, 0 beside them, does not change.
+            // The share reads 0 while the limit in bytes is in force. Writing the same value would not change that.
             write(host, file, "1")?;
         }
         write(host, file, &text.to_string())?;
         if !host.root.is_host() {
-            // A tree has no kernel that does it.
+            // There is no kernel in a tree that does this.
             write(host, other, "0")?;
         }
         Ok(Held::Nothing)
     }
 
-    fn changeable(&self, host: &Host, _: &Target) -> Result<(), KnobError> {
-        changeable(host, self.ratio)
+    fn check_writable(&self, host: &Host, _: &KnobTarget) -> Result<(), KnobError> {
+        check_writable(host, self.ratio)
     }
 }
 
-/// Of this machine's kernel: a tree has none of its own.
+/// The page size of the running kernel, also for a tree.
 fn page_size() -> i64 {
     i64::try_from(procfs::page_size()).unwrap_or(4096)
 }
@@ -108,22 +107,22 @@ mod tests {
     use crate::tune::knob::fake;
 
     #[test]
-    fn a_share_and_bytes_are_one_value_and_each_is_put_back() {
+    fn a_share_and_bytes_are_one_value_and_each_is_restored() {
         let (_folder, host) = fake::host(&[(LIMIT.ratio, "20\n"), (LIMIT.bytes, "0\n")]);
-        fake::round_trip(&LIMIT, &host, &Target::Host, "10 %");
-        fake::round_trip(&LIMIT, &host, &Target::Host, "268435456");
+        fake::round_trip(&LIMIT, &host, &KnobTarget::Host, "10 %");
+        fake::round_trip(&LIMIT, &host, &KnobTarget::Host, "268435456");
         let (_folder, host) = fake::host(&[(LIMIT.ratio, "0\n"), (LIMIT.bytes, "1048576\n")]);
-        fake::round_trip(&LIMIT, &host, &Target::Host, "0 %");
-        fake::round_trip(&LIMIT, &host, &Target::Host, "30%");
+        fake::round_trip(&LIMIT, &host, &KnobTarget::Host, "0 %");
+        fake::round_trip(&LIMIT, &host, &KnobTarget::Host, "30%");
     }
 
     #[test]
     fn less_than_two_pages_is_refused_before_the_kernel_does() {
         let (_folder, host) = fake::host(&[(LIMIT.ratio, "20\n"), (LIMIT.bytes, "0\n")]);
         let bytes = |pages| Value::Integer(pages * page_size());
-        let error = LIMIT.normalize(&host, &Target::Host, &bytes(1)).expect_err("one page");
+        let error = LIMIT.normalize(&host, &KnobTarget::Host, &bytes(1)).expect_err("one page");
         assert!(matches!(error, KnobError::Impossible { .. }), "{error}");
-        assert!(LIMIT.normalize(&host, &Target::Host, &bytes(2)).is_ok());
-        assert!(BACKGROUND_LIMIT.normalize(&host, &Target::Host, &bytes(1)).is_ok());
+        assert!(LIMIT.normalize(&host, &KnobTarget::Host, &bytes(2)).is_ok());
+        assert!(BACKGROUND_LIMIT.normalize(&host, &KnobTarget::Host, &bytes(1)).is_ok());
     }
 }

@@ -1,15 +1,19 @@
-//! Offloads: what a card, or the stack for it, does with packets by itself.
+//! Offloads and other features of network interfaces.
 
 use std::collections::BTreeMap;
 
-use super::cards::cards;
-use super::{nic, nics};
+use super::backend::cards;
 use crate::host::Host;
+use crate::tune::knob::checks::nic_name;
+use crate::tune::knob::error::KnobError;
+use crate::tune::knob::identity::{IdentityFn, prefixed_nic_device};
+use crate::tune::knob::knob::Knob;
 use crate::tune::knob::parts::{self, Change};
-use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage};
-use crate::tune::{Kind, Scope, Target, Value};
+use crate::tune::knob::reading::{Held, Reading};
+use crate::tune::knob::spec::{KnobSpec, Lifetime, Risk, Stage};
+use crate::tune::value::{KnobTarget, Scope, Value, ValueKind};
 
-/// A feature, or some that are switched together, by the kernel's names (net/ethtool/common.c, netdev_features_strings).
+/// One feature, or several that are switched together, by the names of the kernel (net/ethtool/common.c, netdev_features_strings).
 struct FeatureKnob {
     spec: KnobSpec,
     names: &'static [&'static str],
@@ -25,10 +29,10 @@ const fn spec(id: &'static str, doc: &'static str, scope: Scope) -> KnobSpec {
         id,
         doc,
         source: SOURCE,
-        kind: Kind::Switch,
+        kind: ValueKind::Switch,
         scope,
         lifetime: Lifetime::Runtime,
-        risk: Risk::Medium("some drivers reset the interface, and what depends on a feature changes with it"),
+        risk: Risk::Medium("some drivers reset the interface, and dependent features change too"),
         stage: Stage::Setting,
         ..KnobSpec::RUNTIME
     }
@@ -39,61 +43,61 @@ const fn feature(id: &'static str, doc: &'static str, names: &'static [&'static 
 }
 
 pub(super) static KNOBS: &[&dyn Knob] = &[
-    &feature("net.rx_checksum", "Whether the card checks checksums of received packets.", &["rx-checksum"]),
+    &feature("net.rx_checksum", "Whether the card verifies the checksums of received packets.", &["rx-checksum"]),
     &feature(
         "net.tx_checksum",
-        "Whether the card makes the checksums of sent packets. Segmentation offloads depend on it.",
+        "Whether the card computes the checksums of sent packets. Segmentation offloads depend on it.",
         &["tx-checksum-ip-generic", "tx-checksum-ipv4", "tx-checksum-ipv6"],
     ),
     &feature(
         "net.sg",
-        "Whether the card gathers a packet from several pieces of memory. Segmentation offloads depend on it.",
+        "Scatter-gather: whether the card can read a packet from several memory areas. Segmentation offloads depend on it.",
         &["tx-scatter-gather"],
     ),
     &feature(
         "net.tso",
-        "Whether the card cuts large TCP segments. Saves CPU time for bulk, and makes bursts.",
+        "Whether the card splits large TCP segments. It saves CPU time for bulk transfers, but sends packets in bursts.",
         &["tx-tcp-segmentation", "tx-tcp6-segmentation"],
     ),
     &feature(
         "net.gso",
-        "Whether the stack cuts large segments late, just before the driver.",
+        "Whether the network stack splits large segments as late as possible, just before the driver.",
         &["tx-generic-segmentation"],
     ),
     &feature(
         "net.gro",
-        "Whether received segments are joined before the stack sees them. Saves CPU time for streams; without it each packet \
-         goes up at once.",
+        "Whether received segments are merged before the network stack processes them. It saves CPU time for streams; without it each \
+         packet is delivered immediately.",
         &["rx-gro"],
     ),
-    &feature("net.gro_hw", "Whether the card joins received segments, as GRO would.", &["rx-gro-hw"]),
+    &feature("net.gro_hw", "Whether the card merges received segments like GRO.", &["rx-gro-hw"]),
     &feature(
         "net.lro",
-        "Whether the card joins received segments in a way that cannot be taken apart again: off wherever packets are forwarded.",
+        "Whether the card merges received segments irreversibly. It must be off on hosts that forward packets.",
         &["rx-lro"],
     ),
     &feature(
         "net.ntuple",
-        "Whether flows can be steered to queues by rules (`net.flow_rule`), and by accelerated RFS.",
+        "Whether flows can be steered to queues by rules (`net.flow_rule`) and by accelerated RFS.",
         &["rx-ntuple-filter"],
     ),
     &feature(
         "net.rx_hash",
-        "Whether the card tells the hash of each packet: RPS and RFS save a computation.",
+        "Whether the card reports the hash of each packet, so that RPS and RFS need not compute it.",
         &["rx-hashing"],
     ),
-    &feature("net.rx_vlan", "Whether the card takes VLAN tags off.", &["rx-vlan-hw-parse"]),
-    &feature("net.tx_vlan", "Whether the card puts VLAN tags on.", &["tx-vlan-hw-insert"]),
+    &feature("net.rx_vlan", "Whether the card strips VLAN tags.", &["rx-vlan-hw-parse"]),
+    &feature("net.tx_vlan", "Whether the card inserts VLAN tags.", &["tx-vlan-hw-insert"]),
     &feature(
         "net.rx_udp_gro_forwarding",
-        "Whether UDP packets that are forwarded are joined too. From 5.12 on.",
+        "Whether forwarded UDP packets are merged too. Since 5.12.",
         &["rx-udp-gro-forwarding"],
     ),
     &NamedFeature(spec(
         "net.feature",
-        "Any feature of an interface by the kernel's name: `eth0:tx-udp-segmentation`. `ethtool -k` shows older names for some: \
-         its generic-receive-offload is `rx-gro`, its rx-checksumming `rx-checksum`, its tcp-segmentation-offload all that it \
-         lists below.",
+        "Any feature of an interface by its name in the kernel: `eth0:tx-udp-segmentation`. `ethtool -k` shows older names for some: \
+         its generic-receive-offload is `rx-gro`, its rx-checksumming `rx-checksum`, and its tcp-segmentation-offload stands for \
+         all features that it lists below.",
         Scope::Named,
     )),
 ];
@@ -103,54 +107,46 @@ impl Knob for FeatureKnob {
         &self.spec
     }
 
-    fn targets(&self, host: &Host) -> Vec<Target> {
-        nics(host)
-    }
-
-    fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
-        let (mut parts, mut why) = (BTreeMap::new(), String::new());
+    fn read(&self, host: &Host, target: &KnobTarget) -> Result<Reading, KnobError> {
+        let (mut parts, mut reason) = (BTreeMap::new(), String::new());
         for name in self.names {
-            match cards(host).feature(nic(target)?, name)? {
+            match cards(host).feature(nic_name(target)?, name)? {
                 Ok(on) => drop(parts.insert((*name).to_owned(), Value::Switch(on))),
-                Err(absent) => why = absent,
+                Err(absent) => reason = absent,
             }
         }
         Ok(match (parts.len(), self.names) {
-            (0, _) => Reading::Absent(why),
-            (_, [_]) => parts.into_values().next().map_or(Reading::Absent(why), Reading::Value),
-            _ => Reading::Value(Value::Each(parts)),
+            (0, _) => Reading::Absent(reason),
+            (_, [_]) => parts.into_values().next().map_or(Reading::Absent(reason), Reading::Value),
+            _ => Reading::Value(Value::PerPart(parts)),
         })
     }
 
-    fn normalize(&self, _: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
-        Ok(value.clone())
-    }
-
-    fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
-        let (changes, nic) = (self.changes(host, target, value)?, nic(target)?);
+    fn write(&self, host: &Host, target: &KnobTarget, value: &Value) -> Result<Held, KnobError> {
+        let (changes, nic) = (self.changes(host, target, value)?, nic_name(target)?);
         parts::all_or_none(&changes, |name, on| set(host, nic, name, on)).map(|()| Held::Nothing)
     }
 
-    fn restore(&self, host: &Host, target: &Target, before: &Value) -> Result<(), KnobError> {
-        let (changes, nic) = (self.changes(host, target, before)?, nic(target)?);
-        parts::as_many_as_can_be(&changes, |name, on| set(host, nic, name, on))
+    fn restore(&self, host: &Host, target: &KnobTarget, before: &Value) -> Result<(), KnobError> {
+        let (changes, nic) = (self.changes(host, target, before)?, nic_name(target)?);
+        parts::best_effort(&changes, |name, on| set(host, nic, name, on))
     }
 }
 
 impl FeatureKnob {
-    /// What is to be switched. Those that the driver does not let be changed are left as they are.
-    fn changes(&self, host: &Host, target: &Target, value: &Value) -> Result<Vec<Change<&'static str>>, KnobError> {
+    /// The features that have to be switched. Those that the driver does not allow changing are skipped.
+    fn changes(&self, host: &Host, target: &KnobTarget, value: &Value) -> Result<Vec<Change<&'static str>>, KnobError> {
         let mut changes = Vec::new();
         for name in self.names {
-            let wanted = match value {
-                Value::Each(parts) => parts.get(*name),
+            let desired = match value {
+                Value::PerPart(parts) => parts.get(*name),
                 value => Some(value),
             };
-            let now = cards(host).feature(nic(target)?, name)?.ok().map(Value::Switch);
-            if let (Some(now), Some(wanted)) = (now, wanted)
-                && now != *wanted
+            let current = cards(host).feature(nic_name(target)?, name)?.ok().map(Value::Switch);
+            if let (Some(current), Some(desired)) = (current, desired)
+                && current != *desired
             {
-                changes.push(Change { part: *name, now, wanted: wanted.clone() });
+                changes.push(Change { part: *name, current, desired: desired.clone() });
             }
         }
         Ok(changes)
@@ -165,7 +161,7 @@ fn set(host: &Host, nic: &str, name: &str, value: &Value) -> Result<(), KnobErro
 }
 
 fn not_a_switch(value: &Value) -> KnobError {
-    KnobError::Impossible { value: value.clone(), why: "a feature is on or off".to_owned() }
+    KnobError::Impossible { value: value.clone(), reason: "a feature is on or off".to_owned() }
 }
 
 impl Knob for NamedFeature {
@@ -173,30 +169,29 @@ impl Knob for NamedFeature {
         &self.0
     }
 
-    fn targets(&self, _: &Host) -> Vec<Target> {
-        Vec::new()
-    }
-
-    fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
-        let Some((nic, name)) = parts(target) else {
-            return Ok(Reading::Absent(format!("`{target}` names no feature: write `eth0:rx-gro`")));
+    fn read(&self, host: &Host, target: &KnobTarget) -> Result<Reading, KnobError> {
+        let Some((nic, name)) = interface_and_feature(target) else {
+            return Ok(Reading::Absent(format!(
+                "`{target}` does not name a feature of an interface such as `eth0:rx-gro`"
+            )));
         };
-        let found = cards(host).feature(nic, name)?;
-        Ok(found.map_or_else(Reading::Absent, |on| Reading::Value(Value::Switch(on))))
+        let feature = cards(host).feature(nic, name)?;
+        Ok(feature.map_or_else(Reading::Absent, |on| Reading::Value(Value::Switch(on))))
     }
 
-    fn normalize(&self, _: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
-        Ok(value.clone())
-    }
-
-    fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
-        let (nic, name) = parts(target).ok_or_else(|| KnobError::Target { target: target.clone() })?;
+    fn write(&self, host: &Host, target: &KnobTarget, value: &Value) -> Result<Held, KnobError> {
+        let (nic, name) =
+            interface_and_feature(target).ok_or_else(|| KnobError::WrongTarget { target: target.clone() })?;
         set(host, nic, name, value).map(|()| Held::Nothing)
+    }
+
+    fn identity(&self) -> Option<IdentityFn> {
+        Some(prefixed_nic_device)
     }
 }
 
-/// `eth0:rx-gro`. Names of interfaces may have colons, those of features have none.
-fn parts(target: &Target) -> Option<(&str, &str)> {
-    let Target::Name(name) = target else { return None };
+/// Splits `eth0:rx-gro`. Names of interfaces may contain colons, those of features do not.
+fn interface_and_feature(target: &KnobTarget) -> Option<(&str, &str)> {
+    let KnobTarget::Name(name) = target else { return None };
     name.rsplit_once(':')
 }

@@ -1,12 +1,16 @@
-//! Numbers that drivers keep: coalescing, rings, channels, pause, EEE, MTU.
+//! Numbers that drivers maintain: coalescing, rings, channels, pause frames, EEE, MTU.
 
-use super::cards::{Field, Group, Width, cards};
-use super::{nic, nics};
+use super::backend::cards;
+use super::card::{Field, Message, Width};
 use crate::host::Host;
-use crate::tune::knob::{Held, KeptBy, Knob, KnobError, KnobSpec, Reading, Risk, Stage};
-use crate::tune::{Kind, Scope, Target, Value};
+use crate::tune::knob::checks::nic_name;
+use crate::tune::knob::error::KnobError;
+use crate::tune::knob::knob::Knob;
+use crate::tune::knob::reading::{Held, Reading};
+use crate::tune::knob::spec::{KnobSpec, RetainedBy, Risk, Stage};
+use crate::tune::value::{KnobTarget, Scope, Value, ValueKind};
 
-/// A number that a driver keeps.
+/// A number that a driver maintains.
 struct FieldKnob {
     spec: KnobSpec,
     field: Field,
@@ -18,27 +22,27 @@ const CHANNELS: &str = "ETHTOOL_MSG_CHANNELS_SET, Documentation/networking/ethto
 const PAUSE: &str = "ETHTOOL_MSG_PAUSE_SET, Documentation/networking/ethtool-netlink.rst";
 const EEE: &str = "ETHTOOL_MSG_EEE_SET, Documentation/networking/ethtool-netlink.rst";
 
-const US: Kind = Kind::Integer { min: 0, max: u32::MAX as i64, unit: "us" };
-const FRAMES: Kind = Kind::Integer { min: 0, max: u32::MAX as i64, unit: "frames" };
-const COUNT: Kind = Kind::Integer { min: 1, max: u32::MAX as i64, unit: "" };
-const QUEUES: Kind = Kind::Integer { min: 0, max: u32::MAX as i64, unit: "queues" };
+const US: ValueKind = ValueKind::Integer { min: 0, max: u32::MAX as i64, unit: "us" };
+const FRAMES: ValueKind = ValueKind::Integer { min: 0, max: u32::MAX as i64, unit: "frames" };
+const COUNT: ValueKind = ValueKind::Integer { min: 1, max: u32::MAX as i64, unit: "" };
+const QUEUES: ValueKind = ValueKind::Integer { min: 0, max: u32::MAX as i64, unit: "queues" };
 
 const RESET: Risk =
-    Risk::Medium("most drivers stop the interface for a moment, and some take the link down for seconds");
+    Risk::Medium("most drivers stop the interface for a moment, and with some the link goes down for seconds");
 const REQUEUE: Risk = Risk::High(
-    "the driver makes its queues anew: the link may go down for seconds, and the CPUs of its interrupts, RPS and XPS go back to \
-     defaults, where undoing does not bring back what was set by hand before",
+    "the driver recreates its queues: the link may go down for seconds, and the affinities of its interrupts, RPS and XPS return to \
+     their defaults; a rollback does not restore those that were set manually before",
 );
-const RENEGOTIATE: Risk = Risk::Medium("the link may be negotiated anew, which takes seconds");
+const RENEGOTIATE: Risk = Risk::Medium("the link may be renegotiated, which takes seconds");
 
 const fn knob(
     (id, name, doc): (&'static str, &'static str, &'static str),
     source: &'static str,
-    kind: Kind,
-    (group, attribute, limit): (Group, u16, Option<u16>),
+    kind: ValueKind,
+    (message, attribute, limit): (Message, u16, Option<u16>),
     (risk, stage): (Risk, Stage),
 ) -> FieldKnob {
-    let width = if matches!(kind, Kind::Switch) { Width::Byte } else { Width::Word };
+    let width = if matches!(kind, ValueKind::Switch) { Width::Byte } else { Width::Word };
     FieldKnob {
         spec: KnobSpec {
             id,
@@ -48,89 +52,87 @@ const fn knob(
             scope: Scope::Nic,
             risk,
             stage,
-            kept_by: KeptBy::Hardware,
+            retained_by: RetainedBy::Hardware,
             ..KnobSpec::RUNTIME
         },
-        field: Field { name, group, attribute, limit, width },
+        field: Field { name, message, attribute, limit, width },
     }
 }
 
-const fn coalescing(names: (&'static str, &'static str, &'static str), kind: Kind, attribute: u16) -> FieldKnob {
-    knob(names, COALESCING, kind, (Group::Coalescing, attribute, None), (Risk::Low, Stage::Setting))
+const fn coalescing(names: (&'static str, &'static str, &'static str), kind: ValueKind, attribute: u16) -> FieldKnob {
+    knob(names, COALESCING, kind, (Message::Coalescing, attribute, None), (Risk::Low, Stage::Setting))
 }
 
 /// The numbers are those of `ETHTOOL_A_*` in include/uapi/linux/ethtool_netlink.h.
 static FIELDS: [FieldKnob; 24] = [
-    // First the channels and rings: making them anew resets coalescing in some drivers.
+    // Channels and rings come first: recreating them resets coalescing in some drivers.
     knob(
         (
             "net.channels_combined",
             "combined",
-            "Queues that receive and send, an interrupt each. As many as there are CPUs that \
-           handle packets: more only spread the same work over more interrupts.",
+            "The number of combined queues, which receive and send and have one interrupt each. Use as many as CPUs handle packets: \
+             more queues only spread the same work over more interrupts.",
         ),
         CHANNELS,
         QUEUES,
-        (Group::Channels, 9, Some(5)),
+        (Message::Channels, 9, Some(5)),
         (REQUEUE, Stage::Presence),
     ),
     knob(
-        ("net.channels_rx", "rx-channels", "Queues that only receive."),
+        ("net.channels_rx", "rx-channels", "The number of queues that only receive."),
         CHANNELS,
         QUEUES,
-        (Group::Channels, 6, Some(2)),
+        (Message::Channels, 6, Some(2)),
         (REQUEUE, Stage::Presence),
     ),
     knob(
-        ("net.channels_tx", "tx-channels", "Queues that only send."),
+        ("net.channels_tx", "tx-channels", "The number of queues that only send."),
         CHANNELS,
         QUEUES,
-        (Group::Channels, 7, Some(3)),
+        (Message::Channels, 7, Some(3)),
         (REQUEUE, Stage::Presence),
     ),
     knob(
         (
             "net.ring_rx",
             "rx-ring",
-            "Descriptors of each receive ring. Large rings take bursts without loss; small ones stay in \
-           the cache.",
+            "The number of descriptors of each receive ring. Large rings absorb bursts without loss; small ones stay in the cache.",
         ),
         RINGS,
         COUNT,
-        (Group::Rings, 6, Some(2)),
+        (Message::Rings, 6, Some(2)),
         (RESET, Stage::Presence),
     ),
     knob(
         (
             "net.ring_tx",
             "tx-ring",
-            "Descriptors of each send ring. A small one bounds how long a packet waits behind others.",
+            "The number of descriptors of each send ring. A small ring limits how long a packet waits behind others.",
         ),
         RINGS,
         COUNT,
-        (Group::Rings, 9, Some(5)),
+        (Message::Rings, 9, Some(5)),
         (RESET, Stage::Presence),
     ),
     knob(
         (
             "net.ring_tx_push",
             "tx-push",
-            "Whether descriptors are written to the card itself and not to memory that it reads: \
-           less latency for single packets.",
+            "Whether descriptors are written directly to the card instead of memory that it reads: lower latency for single packets.",
         ),
-        "ETHTOOL_A_RINGS_TX_PUSH, Documentation/networking/ethtool-netlink.rst; from 5.19 on",
-        Kind::Switch,
-        (Group::Rings, 13, None),
+        "ETHTOOL_A_RINGS_TX_PUSH, Documentation/networking/ethtool-netlink.rst; since 5.19",
+        ValueKind::Switch,
+        (Message::Rings, 13, None),
         (RESET, Stage::Presence),
     ),
     knob(
-        ("net.mtu", "mtu", "The largest packet. Both ends and all switches between must take it."),
+        ("net.mtu", "mtu", "The maximum packet size. Both ends and all switches in between must support it."),
         "IFLA_MTU, include/uapi/linux/if_link.h",
-        Kind::Integer { min: 68, max: 65535, unit: "bytes" },
-        // IFLA_MTU and IFLA_MAX_MTU, the latter since 4.19.
-        (Group::Link, 4, Some(51)),
+        ValueKind::Integer { min: 68, max: 65535, unit: "bytes" },
+        // IFLA_MTU, and IFLA_MAX_MTU since 4.19.
+        (Message::Link, 4, Some(51)),
         (
-            Risk::High("packets are lost where one end or a switch has another MTU; many drivers reset the interface"),
+            Risk::High("packets are lost if one end or a switch has another MTU; many drivers reset the interface"),
             Stage::Presence,
         ),
     ),
@@ -138,80 +140,81 @@ static FIELDS: [FieldKnob; 24] = [
         (
             "net.pause_autoneg",
             "pause-autoneg",
-            "Whether both ends agree on pause frames by themselves. Off for `net.pause_rx` and \
-           `net.pause_tx` to count.",
+            "Whether both ends negotiate pause frames. It must be off for `net.pause_rx` and `net.pause_tx` to take effect.",
         ),
         PAUSE,
-        Kind::Switch,
-        (Group::Pause, 2, None),
+        ValueKind::Switch,
+        (Message::Pause, 2, None),
         (RENEGOTIATE, Stage::Presence),
     ),
     knob(
         (
             "net.pause_rx",
             "pause-rx",
-            "Whether the card stops sending when it is told to. Off, a slow peer cannot stop this host; \
-           packets are lost where it would have.",
+            "Whether the card stops sending when it receives pause frames. Off, a slow peer cannot stop this host, but packets are lost.",
         ),
         PAUSE,
-        Kind::Switch,
-        (Group::Pause, 3, None),
+        ValueKind::Switch,
+        (Message::Pause, 3, None),
         (RENEGOTIATE, Stage::Presence),
     ),
     knob(
-        ("net.pause_tx", "pause-tx", "Whether the card tells the other end to stop when its queues are full."),
+        ("net.pause_tx", "pause-tx", "Whether the card sends pause frames when its queues are full."),
         PAUSE,
-        Kind::Switch,
-        (Group::Pause, 4, None),
+        ValueKind::Switch,
+        (Message::Pause, 4, None),
         (RENEGOTIATE, Stage::Presence),
     ),
     knob(
         (
             "net.eee",
             "eee",
-            "Whether an idle link sleeps (IEEE 802.3az). Waking it takes tens of microseconds: off for latency.",
+            "Whether an idle link sleeps (Energy-Efficient Ethernet, IEEE 802.3az). Waking it takes tens of microseconds.",
         ),
         EEE,
-        Kind::Switch,
-        (Group::Eee, 5, None),
+        ValueKind::Switch,
+        (Message::Eee, 5, None),
         (RENEGOTIATE, Stage::Presence),
     ),
     knob(
-        ("net.eee_tx_lpi", "tx-lpi", "Whether this end sends its link to sleep."),
+        ("net.eee_tx_lpi", "tx-lpi", "Whether this end puts the link to sleep (low-power idle)."),
         EEE,
-        Kind::Switch,
-        (Group::Eee, 6, None),
+        ValueKind::Switch,
+        (Message::Eee, 6, None),
         (RENEGOTIATE, Stage::Presence),
     ),
-    // Then the adaptive modes: while they are on, drivers change the fixed values by themselves.
+    // Then the adaptive modes: while they are on, drivers change the fixed values themselves.
     coalescing(
         (
             "net.adaptive_rx",
             "adaptive-rx",
-            "Whether the driver chooses receive coalescing by load. Off for delays that are the \
-           same under all loads.",
+            "Whether the driver adapts receive coalescing to the load. Off, delays do not depend on the load.",
         ),
-        Kind::Switch,
+        ValueKind::Switch,
         11,
     ),
     coalescing(
-        ("net.adaptive_tx", "adaptive-tx", "Whether the driver chooses send coalescing by load."),
-        Kind::Switch,
+        ("net.adaptive_tx", "adaptive-tx", "Whether the driver adapts send coalescing to the load."),
+        ValueKind::Switch,
         12,
     ),
     coalescing(
         (
             "net.rx_usecs",
             "rx-usecs",
-            "How long a received packet may wait for others before the interrupt. 0 for the least \
-           latency, at an interrupt for each packet; drivers that count packets all the same want `net.rx_frames` 1 with it \
-           (struct ethtool_coalesce, include/uapi/linux/ethtool.h).",
+            "How long the interrupt for a received packet may be delayed to coalesce it with others. 0 gives the lowest latency, at one \
+             interrupt per packet; drivers that still count packets also need `net.rx_frames` 1 (struct ethtool_coalesce, \
+             include/uapi/linux/ethtool.h).",
         ),
         US,
         2,
     ),
     coalescing(
-        ("net.rx_frames", "rx-frames", "How many received packets raise the interrupt before `net.rx_usecs` is over."),
+        (
+            "net.rx_frames",
+            "rx-frames",
+            "The number of received packets that raise the interrupt before `net.rx_usecs` has elapsed.",
+        ),
         FRAMES,
         3,
     ),
@@ -222,16 +225,16 @@ static FIELDS: [FieldKnob; 24] = [
         5,
     ),
     coalescing(
-        (
-            "net.tx_usecs",
-            "tx-usecs",
-            "How long a sent packet may wait for others before the interrupt that frees its memory.",
-        ),
+        ("net.tx_usecs", "tx-usecs", "How long the interrupt that frees the memory of a sent packet may be delayed."),
         US,
         6,
     ),
     coalescing(
-        ("net.tx_frames", "tx-frames", "How many sent packets raise the interrupt before `net.tx_usecs` is over."),
+        (
+            "net.tx_frames",
+            "tx-frames",
+            "The number of sent packets that raise the interrupt before `net.tx_usecs` has elapsed.",
+        ),
         FRAMES,
         7,
     ),
@@ -242,17 +245,17 @@ static FIELDS: [FieldKnob; 24] = [
         9,
     ),
     knob(
-        ("net.cqe_mode_rx", "cqe-mode-rx", "Whether the receive timer starts anew with each completion (mlx5)."),
-        "ETHTOOL_A_COALESCE_USE_CQE_MODE_RX, Documentation/networking/ethtool-netlink.rst; from 5.15 on",
-        Kind::Switch,
-        (Group::Coalescing, 25, None),
+        ("net.cqe_mode_rx", "cqe-mode-rx", "Whether the receive timer restarts with each completion (mlx5)."),
+        "ETHTOOL_A_COALESCE_USE_CQE_MODE_RX, Documentation/networking/ethtool-netlink.rst; since 5.15",
+        ValueKind::Switch,
+        (Message::Coalescing, 25, None),
         (Risk::Low, Stage::Setting),
     ),
     knob(
-        ("net.cqe_mode_tx", "cqe-mode-tx", "Whether the send timer starts anew with each completion (mlx5)."),
-        "ETHTOOL_A_COALESCE_USE_CQE_MODE_TX, Documentation/networking/ethtool-netlink.rst; from 5.15 on",
-        Kind::Switch,
-        (Group::Coalescing, 24, None),
+        ("net.cqe_mode_tx", "cqe-mode-tx", "Whether the send timer restarts with each completion (mlx5)."),
+        "ETHTOOL_A_COALESCE_USE_CQE_MODE_TX, Documentation/networking/ethtool-netlink.rst; since 5.15",
+        ValueKind::Switch,
+        (Message::Coalescing, 24, None),
         (Risk::Low, Stage::Setting),
     ),
 ];
@@ -274,51 +277,47 @@ impl Knob for FieldKnob {
         &self.spec
     }
 
-    fn targets(&self, host: &Host) -> Vec<Target> {
-        nics(host)
-    }
-
-    fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
-        Ok(match cards(host).number(nic(target)?, &self.field)? {
+    fn read(&self, host: &Host, target: &KnobTarget) -> Result<Reading, KnobError> {
+        Ok(match cards(host).number(nic_name(target)?, &self.field)? {
             Ok(number) if self.field.width == Width::Byte => Reading::Value(Value::Switch(number != 0)),
             Ok(number) => Reading::Value(Value::Integer(number.into())),
-            Err(why) => Reading::Absent(why),
+            Err(reason) => Reading::Absent(reason),
         })
     }
 
-    fn normalize(&self, host: &Host, target: &Target, value: &Value) -> Result<Value, KnobError> {
-        let most = cards(host).limit(nic(target)?, &self.field)?;
-        match (value, most) {
-            // A limit of zero is a driver that does not tell one (`max_mtu`).
-            (Value::Integer(wanted), Some(most)) if most > 0 && *wanted > most.into() => {
-                Err(KnobError::Impossible { value: value.clone(), why: format!("the card has at most {most}") })
+    fn normalize(&self, host: &Host, target: &KnobTarget, value: &Value) -> Result<Value, KnobError> {
+        let max = cards(host).limit(nic_name(target)?, &self.field)?;
+        match (value, max) {
+            // A maximum of 0 means that the driver does not report one (`max_mtu`).
+            (Value::Integer(desired), Some(max)) if max > 0 && *desired > max.into() => {
+                Err(KnobError::Impossible { value: value.clone(), reason: format!("the maximum of the card is {max}") })
             }
             _ => Ok(value.clone()),
         }
     }
 
-    fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
+    fn write(&self, host: &Host, target: &KnobTarget, value: &Value) -> Result<Held, KnobError> {
         let number = match value {
             Value::Switch(on) => u32::from(*on),
             Value::Integer(number) => u32::try_from(*number)
-                .map_err(|_| KnobError::Impossible { value: value.clone(), why: "it is too large".to_owned() })?,
+                .map_err(|_| KnobError::Impossible { value: value.clone(), reason: "it is too large".to_owned() })?,
             other => {
                 return Err(KnobError::Impossible {
                     value: other.clone(),
-                    why: format!("it is not {}", self.spec.kind),
+                    reason: format!("it is not {}", self.spec.kind),
                 });
             }
         };
-        cards(host).set_number(nic(target)?, &self.field, number).map(|()| Held::Nothing)
+        cards(host).set_number(nic_name(target)?, &self.field, number).map(|()| Held::Nothing)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::uapi;
     use super::*;
+    use crate::tune::knob::net::uapi;
 
-    /// What the kernel's header calls each number, and its limit.
+    /// The names of each attribute and of its maximum in the header of the kernel.
     const NAMES: [(&str, &str, Option<&str>); 23] = [
         ("net.channels_combined", "ETHTOOL_A_CHANNELS_COMBINED_COUNT", Some("ETHTOOL_A_CHANNELS_COMBINED_MAX")),
         ("net.channels_rx", "ETHTOOL_A_CHANNELS_RX_COUNT", Some("ETHTOOL_A_CHANNELS_RX_MAX")),
@@ -346,23 +345,23 @@ mod tests {
     ];
 
     #[test]
-    fn the_numbers_are_those_of_the_kernels_header() {
+    fn attribute_numbers_match_the_kernel_header() {
         crate::needs!(uapi::INSTALLED);
         let header = uapi::constants();
-        for FieldKnob { spec, field } in FIELDS.iter().filter(|knob| knob.field.group != Group::Link) {
+        for FieldKnob { spec, field } in FIELDS.iter().filter(|knob| knob.field.message != Message::Link) {
             let (_, name, limit) = NAMES.iter().find(|(id, ..)| *id == spec.id).expect("a name");
             assert_eq!(header.get(*name), Some(&u32::from(field.attribute)), "{}", spec.id);
             let limit = limit.map(|limit| header.get(limit).copied().expect("the limit"));
             assert_eq!(field.limit.map(u32::from), limit, "{}", spec.id);
-            let group = match name.split('_').nth(2) {
-                Some("CHANNELS") => Group::Channels,
-                Some("RINGS") => Group::Rings,
-                Some("PAUSE") => Group::Pause,
-                Some("EEE") => Group::Eee,
-                _ => Group::Coalescing,
+            let message = match name.split('_').nth(2) {
+                Some("CHANNELS") => Message::Channels,
+                Some("RINGS") => Message::Rings,
+                Some("PAUSE") => Message::Pause,
+                Some("EEE") => Message::Eee,
+                _ => Message::Coalescing,
             };
-            assert_eq!(field.group, group, "{}", spec.id);
+            assert_eq!(field.message, message, "{}", spec.id);
         }
-        assert_eq!(FIELDS.len(), NAMES.len() + 1, "the MTU is no number of ethtool's");
+        assert_eq!(FIELDS.len(), NAMES.len() + 1, "the MTU is not an attribute of ethtool");
     }
 }

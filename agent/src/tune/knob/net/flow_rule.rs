@@ -1,4 +1,4 @@
-//! A flow rule in words: which packets go to which queue.
+//! Flow rules as text.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -8,11 +8,11 @@ use bytemuck::Zeroable as _;
 
 use crate::sys::ethtool::FlowSpec;
 
-/// A rule. Its location is not part of it.
+/// A rule without its location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FlowRule {
     pub(super) spec: FlowSpec,
-    /// The RSS context, where the flow type says that there is one.
+    /// The RSS context, if the flow type includes one.
     pub(super) context: u32,
 }
 
@@ -22,13 +22,13 @@ const UDP_V4_FLOW: u32 = 2;
 /// `RX_CLS_FLOW_DISC`.
 const DROP: u64 = u64::MAX;
 
-/// A field of `struct ethtool_tcpip4_spec`: its word, and where it is.
+/// The fields of `struct ethtool_tcpip4_spec`: keyword, offset and length in bytes.
 const FIELDS: [(&str, usize, usize); 4] = [("src-ip", 0, 4), ("dst-ip", 4, 4), ("src-port", 8, 2), ("dst-port", 10, 2)];
 
 impl FromStr for FlowRule {
     type Err = String;
 
-    /// Reads `udp4 dst-ip 239.1.1.1 dst-port 5000 queue 3`, or a rule that words do not reach as `raw` and hexadecimal bytes.
+    /// Parses `udp4 dst-ip 239.1.1.1 dst-port 5000 queue 3`. A rule that cannot be expressed like this is `raw` with hexadecimal bytes.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut words = text.split_whitespace();
         let flow_type = match words.next() {
@@ -45,13 +45,13 @@ impl FromStr for FlowRule {
                 continue;
             }
             let value = words.next().ok_or_else(|| format!("`{word}` needs a value"))?;
-            let wrong = || format!("`{value}` is no value for `{word}`");
+            let wrong = || format!("`{value}` is not a value of `{word}`");
             if word == "queue" {
                 target = Some(u64::from(value.parse::<u32>().map_err(|_| wrong())?));
                 continue;
             }
             let (_, at, length) = FIELDS.into_iter().find(|(name, ..)| *name == word).ok_or_else(|| {
-                format!("a rule has no `{word}`: it has src-ip, dst-ip, src-port, dst-port, queue, drop")
+                format!("`{word}` is not a field of a rule: use src-ip, dst-ip, src-port, dst-port, queue or drop")
             })?;
             let bytes = match length {
                 4 => value.parse::<Ipv4Addr>().map_err(|_| wrong())?.octets().to_vec(),
@@ -68,19 +68,19 @@ impl FromStr for FlowRule {
 fn raw(hex: &str) -> Result<FlowRule, String> {
     let byte = |at: usize| hex.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
     let bytes: Option<Vec<u8>> = (0..hex.len()).step_by(2).map(byte).collect();
-    let bytes = bytes.filter(|bytes| bytes.len() == size_of::<FlowSpec>() + 4).ok_or("it is no whole rule")?;
+    let bytes = bytes.filter(|bytes| bytes.len() == size_of::<FlowSpec>() + 4).ok_or("it is not a complete rule")?;
     let (spec, context) = bytes.split_at(size_of::<FlowSpec>());
-    let context = context.try_into().map(u32::from_ne_bytes).map_err(|_| "it is no whole rule")?;
+    let context = context.try_into().map(u32::from_ne_bytes).map_err(|_| "it is not a complete rule")?;
     Ok(FlowRule { spec: bytemuck::pod_read_unaligned(spec), context })
 }
 
 impl FlowRule {
-    /// As the kernel takes it for a place of the table.
+    /// The rule for a location of the table, as the kernel expects it.
     pub(super) fn at(&self, location: u32) -> FlowSpec {
         FlowSpec { location, ..self.spec }
     }
 
-    /// In words, if they reach.
+    /// The rule as words, if it can be expressed.
     fn words(&self) -> Option<String> {
         let mut text = match self.spec.flow_type {
             TCP_V4_FLOW => "tcp4".to_owned(),
@@ -106,14 +106,15 @@ impl FlowRule {
 
 impl fmt::Display for FlowRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let without_place = FlowSpec { location: 0, ..self.spec };
-        let same = |words: &String| words.parse().is_ok_and(|rule: Self| rule == Self { spec: without_place, ..*self });
+        let without_location = FlowSpec { location: 0, ..self.spec };
+        let same =
+            |words: &String| words.parse().is_ok_and(|rule: Self| rule == Self { spec: without_location, ..*self });
         if let Some(words) = self.words().filter(same) {
             return f.write_str(&words);
         }
         f.write_str("raw ")?;
         let context = self.context.to_ne_bytes();
-        bytemuck::bytes_of(&without_place).iter().chain(&context).try_for_each(|byte| write!(f, "{byte:02x}"))
+        bytemuck::bytes_of(&without_location).iter().chain(&context).try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rule_reads_back_as_it_was_written() {
+    fn a_rule_parses_as_it_is_written() {
         for text in [
             "udp4 dst-ip 239.1.1.1 dst-port 5000 queue 3",
             "tcp4 src-ip 10.0.0.1 src-port 443 queue 0",
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_beyond_words_keeps_every_byte() {
+    fn a_rule_that_words_cannot_express_keeps_every_byte() {
         let mut rule: FlowRule = "udp4 dst-port 5000 queue 3".parse().expect("a rule");
         rule.spec.mask[10] = 0xf0;
         rule.context = 2;
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_goes_to_its_place_and_is_otherwise_as_it_was_written() {
+    fn a_rule_gets_its_location_and_is_unchanged_otherwise() {
         let rule: FlowRule = "udp4 dst-port 5000 queue 3".parse().expect("a rule");
         let placed = rule.at(17);
         assert_eq!((placed.location, placed.ring_cookie, placed.flow_type), (17, 3, UDP_V4_FLOW));

@@ -1,23 +1,23 @@
-//! Cards as the running kernel has them: netlink, and `ioctl` where netlink has nothing.
+//! Settings of cards by netlink of the running kernel, and by `ioctl` if netlink lacks them.
 
 use std::io;
 use std::path::PathBuf;
 
-use super::cards::{Cards, Field, Found, Group, RssTable, Width};
-use super::flow_rule::FlowRule;
+use super::card::{Card, CardResult, Field, Message, RssTable, Width};
 use crate::sys::ethtool;
 use crate::sys::netlink::{self, Attributes, Netlink, Refusal, Service};
-use crate::tune::knob::KnobError;
+use crate::tune::knob::error::KnobError;
+use crate::tune::knob::net::flow_rule::FlowRule;
 
-/// The running kernel.
-pub(super) struct Kernel;
+/// Cards of the running kernel.
+pub(super) struct KernelCard;
 
 // include/uapi/linux/genetlink.h
 const GENL_ID_CTRL: u16 = 0x10;
 const CTRL_CMD_GETFAMILY: u8 = 3;
 const CTRL_ATTR_FAMILY_ID: u16 = 1;
 const CTRL_ATTR_FAMILY_NAME: u16 = 2;
-// include/uapi/linux/ethtool_netlink.h; the family since 5.6, its messages for all of these since 5.7.
+// include/uapi/linux/ethtool_netlink.h: the family since 5.6, all of these messages since 5.7.
 const ETHTOOL_A_HEADER: u16 = 1;
 const ETHTOOL_A_HEADER_DEV_NAME: u16 = 2;
 const ETHTOOL_MSG_FEATURES_GET: u8 = 11;
@@ -38,9 +38,9 @@ const IFLA_IFNAME: u16 = 3;
 /// `struct ifinfomsg`, empty: the interface is named by attribute.
 const IFINFOMSG: [u8; 16] = [0; 16];
 
-impl Group {
-    /// `ETHTOOL_MSG_*_GET` and `_SET`.
-    fn messages(self) -> Option<(u8, u8)> {
+impl Message {
+    /// `ETHTOOL_MSG_*_GET` and `_SET`; `None` for rtnetlink.
+    fn ethtool_ids(self) -> Option<(u8, u8)> {
         match self {
             Self::Rings => Some((15, 16)),
             Self::Channels => Some((17, 18)),
@@ -52,7 +52,7 @@ impl Group {
     }
 }
 
-/// The socket and the number that the kernel gave the family.
+/// A socket, and the ID of the netlink family of ethtool.
 struct Ethtool {
     socket: Netlink,
     family: u16,
@@ -66,11 +66,11 @@ impl Ethtool {
         let family = answers.first().and_then(|answer| netlink::find(answer.get(4..)?, CTRL_ATTR_FAMILY_ID));
         let family = family.and_then(netlink::number).and_then(|id| u16::try_from(id).ok());
         let family =
-            family.ok_or_else(|| io::Error::other("the kernel did not say the number of ethtool's netlink family"))?;
+            family.ok_or_else(|| io::Error::other("the kernel did not report the netlink family of ethtool"))?;
         Ok(Self { socket, family })
     }
 
-    /// Sends a message about an interface; returns the attributes that answer it, if any do.
+    /// Sends a message about an interface. Returns the attributes of the answer, if there is one.
     fn call(nic: &str, message: u8, more: impl FnOnce(Attributes) -> Attributes) -> Result<Option<Vec<u8>>, Refusal> {
         let mut ethtool = Self::open()?;
         let header = Attributes::default().text(ETHTOOL_A_HEADER_DEV_NAME, nic);
@@ -80,15 +80,15 @@ impl Ethtool {
     }
 }
 
-/// The attributes that a group of settings has.
-fn group(nic: &str, group: Group) -> Found<Vec<u8>> {
-    let answer = match group.messages() {
+/// The attributes of a message.
+fn attributes(nic: &str, message: Message) -> CardResult<Vec<u8>> {
+    let answer = match message.ethtool_ids() {
         Some((get, _)) => Ethtool::call(nic, get, |request| request),
         None => link(nic),
     };
     match answer {
         Ok(answer) => Ok(Ok(answer.unwrap_or_default())),
-        Err(refusal) => absent_or(refusal.source, nic, group.name()),
+        Err(refusal) => unsupported_or_error(refusal.source, nic, message.fields()),
     }
 }
 
@@ -98,22 +98,22 @@ fn link(nic: &str) -> Result<Option<Vec<u8>>, Refusal> {
     Ok(answers.into_iter().next().map(|answer| answer.get(IFINFOMSG.len()..).unwrap_or_default().to_vec()))
 }
 
-/// A refused question: the driver lacks what was asked for, or it failed.
-fn absent_or<T>(error: io::Error, nic: &str, what: &str) -> Found<T> {
+/// The result of a failed read: the driver may not support the setting.
+fn unsupported_or_error<T>(error: io::Error, nic: &str, what: &str) -> CardResult<T> {
     match error.raw_os_error() {
-        Some(libc::EOPNOTSUPP) => Ok(Err(format!("the driver has no {what}"))),
+        Some(libc::EOPNOTSUPP) => Ok(Err(format!("the driver does not support {what}"))),
         Some(libc::ENODEV) => Ok(Err(format!("there is no network interface {nic}"))),
         _ => Err(KnobError::Read { path: PathBuf::from(format!("{what} of {nic}")), source: error }),
     }
 }
 
-/// A refused setting.
+/// The error of a refused write.
 fn refused(nic: &str, what: &str, value: impl ToString, error: impl Into<io::Error>) -> KnobError {
     KnobError::from_write(PathBuf::from(format!("{what} of {nic}")), value.to_string(), error.into())
 }
 
-/// Whether a feature is in one of the sets of the answer about features. A set with a mask lists what the mask has, and says of
-/// each whether it is in; one without lists what is in.
+/// Whether a feature is in a set of the answer about features. A set with a mask lists the features of the mask, and whether each is
+/// in the set. A set without a mask lists its members.
 fn in_set(answer: &[u8], set: u16, name: &str) -> bool {
     let Some(set) = netlink::find(answer, set) else { return false };
     let without_mask = netlink::find(set, ETHTOOL_A_BITSET_NOMASK).is_some();
@@ -124,18 +124,18 @@ fn in_set(answer: &[u8], set: u16, name: &str) -> bool {
     })
 }
 
-impl Cards for Kernel {
-    fn number(&self, nic: &str, field: &Field) -> Found<u32> {
-        Ok(group(nic, field.group)?.and_then(|answer| {
-            // Drivers' supported_coalesce_params and ring and channel limits decide which attributes are there.
+impl Card for KernelCard {
+    fn number(&self, nic: &str, field: &Field) -> CardResult<u32> {
+        Ok(attributes(nic, field.message)?.and_then(|answer| {
+            // supported_coalesce_params and the ring and channel limits of the driver determine which attributes exist.
             let value = netlink::find(&answer, field.attribute).and_then(netlink::number);
-            value.ok_or_else(|| format!("the driver has no {}", field.name))
+            value.ok_or_else(|| format!("the driver does not support {}", field.name))
         }))
     }
 
     fn limit(&self, nic: &str, field: &Field) -> Result<Option<u32>, KnobError> {
         let Some(limit) = field.limit else { return Ok(None) };
-        let answer = group(nic, field.group)?.unwrap_or_default();
+        let answer = attributes(nic, field.message)?.unwrap_or_default();
         Ok(netlink::find(&answer, limit).and_then(netlink::number))
     }
 
@@ -145,7 +145,7 @@ impl Cards for Kernel {
             Width::Byte => &[u8::from(number != 0)][..],
             Width::Word => &bytes[..],
         };
-        let result = match field.group.messages() {
+        let result = match field.message.ethtool_ids() {
             Some((_, set)) => Ethtool::call(nic, set, |request| request.put(field.attribute, value)).map(drop),
             None => Netlink::open(Service::Route).map_err(Refusal::from).and_then(|mut route| {
                 let request = Attributes::after(&IFINFOMSG).text(IFLA_IFNAME, nic).put(field.attribute, value);
@@ -155,15 +155,15 @@ impl Cards for Kernel {
         result.map_err(|refusal| refused(nic, field.name, number, refusal))
     }
 
-    fn feature(&self, nic: &str, name: &str) -> Found<bool> {
+    fn feature(&self, nic: &str, name: &str) -> CardResult<bool> {
         let answer = match Ethtool::call(nic, ETHTOOL_MSG_FEATURES_GET, |request| request) {
             Ok(answer) => answer.unwrap_or_default(),
-            Err(refusal) => return absent_or(refusal.source, nic, "features"),
+            Err(refusal) => return unsupported_or_error(refusal.source, nic, "features"),
         };
         let active = in_set(&answer, ETHTOOL_A_FEATURES_ACTIVE, name);
         let fixed = in_set(&answer, ETHTOOL_A_FEATURES_NOCHANGE, name) || !in_set(&answer, ETHTOOL_A_FEATURES_HW, name);
         Ok(if fixed {
-            Err(format!("the driver has {name} {} for good", if active { "on" } else { "off" }))
+            Err(format!("the driver has {name} fixed to {}", if active { "on" } else { "off" }))
         } else {
             Ok(active)
         })
@@ -173,19 +173,19 @@ impl Cards for Kernel {
         let bit = Attributes::default().text(ETHTOOL_A_BITSET_BIT_NAME, name);
         let bit = if on { bit.put(ETHTOOL_A_BITSET_BIT_VALUE, &[]) } else { bit };
         let bits = Attributes::default().nest(ETHTOOL_A_BITSET_BITS_BIT, &bit);
-        let wanted = Attributes::default().nest(ETHTOOL_A_BITSET_BITS, &bits);
-        Ethtool::call(nic, ETHTOOL_MSG_FEATURES_SET, |request| request.nest(ETHTOOL_A_FEATURES_WANTED, &wanted))
+        let desired = Attributes::default().nest(ETHTOOL_A_BITSET_BITS, &bits);
+        Ethtool::call(nic, ETHTOOL_MSG_FEATURES_SET, |request| request.nest(ETHTOOL_A_FEATURES_WANTED, &desired))
             .map(drop)
             .map_err(|refusal| refused(nic, name, if on { "on" } else { "off" }, refusal))
     }
 
-    fn rss(&self, nic: &str) -> Found<RssTable> {
+    fn rss(&self, nic: &str) -> CardResult<RssTable> {
         let table =
             ethtool::rss_table(nic).and_then(|entries| Ok(RssTable { entries, queues: ethtool::rss_queues(nic)? }));
         match table {
-            Ok(table) if table.entries.is_empty() => Ok(Err("the driver has no RSS table".to_owned())),
+            Ok(table) if table.entries.is_empty() => Ok(Err("the driver does not support an RSS table".to_owned())),
             Ok(table) => Ok(Ok(table)),
-            Err(error) => absent_or(error, nic, "RSS table"),
+            Err(error) => unsupported_or_error(error, nic, "an RSS table"),
         }
     }
 
@@ -193,10 +193,10 @@ impl Cards for Kernel {
         ethtool::set_rss_table(nic, entries).map_err(|error| refused(nic, "RSS table", format!("{entries:?}"), error))
     }
 
-    fn flow_rule(&self, nic: &str, location: u32) -> Found<Option<FlowRule>> {
+    fn flow_rule(&self, nic: &str, location: u32) -> CardResult<Option<FlowRule>> {
         match ethtool::has_flow_rules(nic).and_then(|()| ethtool::flow_rule(nic, location)) {
             Ok(rule) => Ok(Ok(rule.map(|(spec, context)| FlowRule { spec, context }))),
-            Err(error) => absent_or(error, nic, "flow rules"),
+            Err(error) => unsupported_or_error(error, nic, "flow rules"),
         }
     }
 
@@ -212,22 +212,22 @@ impl Cards for Kernel {
 
 #[cfg(test)]
 mod tests {
-    use super::super::uapi;
     use super::*;
+    use crate::tune::knob::net::uapi;
 
     #[test]
-    fn messages_and_their_parts_have_the_numbers_of_the_kernels_header() {
+    fn message_and_attribute_numbers_match_the_kernel_header() {
         crate::needs!(uapi::INSTALLED);
         let header = uapi::constants();
         let of = |name: &str| *header.get(name).unwrap_or_else(|| panic!("no {name}"));
-        for (group, name) in [
-            (Group::Rings, "RINGS"),
-            (Group::Channels, "CHANNELS"),
-            (Group::Coalescing, "COALESCE"),
-            (Group::Pause, "PAUSE"),
-            (Group::Eee, "EEE"),
+        for (message, name) in [
+            (Message::Rings, "RINGS"),
+            (Message::Channels, "CHANNELS"),
+            (Message::Coalescing, "COALESCE"),
+            (Message::Pause, "PAUSE"),
+            (Message::Eee, "EEE"),
         ] {
-            let (get, set) = group.messages().expect("messages");
+            let (get, set) = message.ethtool_ids().expect("messages");
             let expected = ["GET", "SET"].map(|verb| of(&format!("ETHTOOL_MSG_{name}_{verb}")));
             assert_eq!([get, set].map(u32::from), expected, "{name}");
         }

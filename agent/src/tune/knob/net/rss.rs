@@ -1,39 +1,42 @@
-//! Which receive queue a hashed packet goes to.
+//! The RSS indirection table: the receive queue of each hash bucket.
 
 use std::str::FromStr;
 
-use super::cards::{RssTable, cards};
-use super::tree::equal;
-use super::{nic, nics};
+use super::backend::cards;
+use super::card::RssTable;
 use crate::host::Host;
-use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading, Risk, Stage, check_text};
-use crate::tune::{Kind, Scope, Target, Value, ValueError};
+use crate::tune::knob::checks::{check_text, nic_name};
+use crate::tune::knob::error::KnobError;
+use crate::tune::knob::knob::Knob;
+use crate::tune::knob::net::tree::equal;
+use crate::tune::knob::reading::{Held, Reading};
+use crate::tune::knob::spec::{KnobSpec, Risk, Stage};
+use crate::tune::value::{KnobTarget, Scope, Value, ValueError, ValueKind};
 
-/// The RSS indirection table.
-struct Rss;
+/// The RSS indirection table of a card.
+struct RssKnob;
 
 static SPEC: KnobSpec = KnobSpec {
     id: "net.rss_table",
-    doc: "Which receive queues packets are spread over by hash: `equal 4` for the first four, `queues 2 3` for these in turn, or \
-          `table` and the queue of every bucket (`0*64 1*64`). Queues that no bucket names are free for flows that rules steer there.",
+    doc: "The receive queues that packets are spread over by hash: `equal 4` for the first four, `queues 2 3` for these in turn, or \
+          `table` and the queue of every bucket (`0*64 1*64`). Queues that no bucket names are available to flow rules.",
     source: "Documentation/networking/scaling.rst (RSS); ETHTOOL_SRXFHINDIR, include/uapi/linux/ethtool.h",
-    kind: Kind::Text,
+    kind: ValueKind::Text,
     scope: Scope::Nic,
-    lifetime: Lifetime::Runtime,
-    risk: Risk::Medium("packets of a flow may be out of order once"),
+    risk: Risk::Medium("packets of a flow may be reordered once"),
     stage: Stage::Placement,
     ..KnobSpec::RUNTIME
 };
 
-pub(super) static KNOBS: &[&dyn Knob] = &[&Rss];
+pub(super) static KNOBS: &[&dyn Knob] = &[&RssKnob];
 
-/// A table in its shortest words.
-fn words(entries: &[u32]) -> String {
-    let most = entries.iter().max().map_or(0, |most| most.saturating_add(1));
-    if entries == equal(entries.len(), most) {
-        return format!("equal {most}");
+/// The shortest text for a table.
+fn table_text(entries: &[u32]) -> String {
+    let queues = entries.iter().max().map_or(0, |last| last.saturating_add(1));
+    if entries == equal(entries.len(), queues) {
+        return format!("equal {queues}");
     }
-    // The shortest list that, in turn, makes the table.
+    // The shortest list that is repeated in the table.
     for length in 1..=entries.len() / 2 {
         if entries.iter().enumerate().all(|(index, queue)| *queue == entries[index % length]) {
             return format!("queues {}", list(&entries[..length]));
@@ -42,7 +45,7 @@ fn words(entries: &[u32]) -> String {
     format!("table {}", runs(entries))
 }
 
-/// Equal numbers in a row as `0*32`: many drivers' own tables are such.
+/// Run-length encodes numbers: `0*32`. The default tables of many drivers have such runs.
 fn runs(numbers: &[u32]) -> String {
     let runs = numbers.chunk_by(|a, b| a == b).map(|run| match run {
         [number, _, ..] => format!("{number}*{}", run.len()),
@@ -51,13 +54,16 @@ fn runs(numbers: &[u32]) -> String {
     runs.collect::<Vec<_>>().join(" ")
 }
 
-/// A number, or so many of it.
-fn run(word: &str) -> Result<Vec<u32>, String> {
+/// Parses a number or a run of it.
+fn parse_run(word: &str) -> Result<Vec<u32>, String> {
     let (number, times) = word.split_once('*').unwrap_or((word, "1"));
-    let number = number.parse().map_err(|_| format!("`{word}` is no number of a queue"))?;
-    // No table is larger than this by far.
-    let times =
-        times.parse().ok().filter(|times| *times <= 1 << 16).ok_or_else(|| format!("`{word}` is no run of buckets"))?;
+    let number = number.parse().map_err(|_| format!("`{word}` is not the number of a queue"))?;
+    // Far more than any table has.
+    let times = times
+        .parse()
+        .ok()
+        .filter(|times| *times <= 1 << 16)
+        .ok_or_else(|| format!("`{word}` is not a run of buckets"))?;
     Ok(vec![number; times])
 }
 
@@ -67,11 +73,11 @@ fn list(numbers: &[u32]) -> String {
 
 const FORMS: &str = "`equal 4`, `queues 2 3`, or `table` and a queue for each bucket";
 
-/// What words say of a table, whatever card it is for.
+/// A parsed table, independent of the size of the table of a card.
 enum Table {
     Equal(u32),
     Queues(Vec<u32>),
-    Each(Vec<u32>),
+    Buckets(Vec<u32>),
 }
 
 impl FromStr for Table {
@@ -79,24 +85,26 @@ impl FromStr for Table {
 
     fn from_str(words: &str) -> Result<Self, String> {
         let (kind, rest) = words.split_once(' ').unwrap_or((words, ""));
-        let numbers: Vec<u32> = rest.split_whitespace().map(run).collect::<Result<Vec<_>, _>>()?.concat();
+        let numbers: Vec<u32> = rest.split_whitespace().map(parse_run).collect::<Result<Vec<_>, _>>()?.concat();
         match (kind, numbers.as_slice()) {
             ("equal", [queues]) if *queues > 0 => Ok(Self::Equal(*queues)),
             ("queues", [_, ..]) => Ok(Self::Queues(numbers)),
-            ("table", [_, ..]) => Ok(Self::Each(numbers)),
+            ("table", [_, ..]) => Ok(Self::Buckets(numbers)),
             _ => Err(format!("write {FORMS}")),
         }
     }
 }
 
-/// The table that words mean for a card.
-fn table(words: &str, card: &RssTable) -> Result<Vec<u32>, String> {
+/// The table of a card for a text.
+fn table_for(words: &str, card: &RssTable) -> Result<Vec<u32>, String> {
     let size = card.entries.len();
     let entries: Vec<u32> = match words.parse()? {
         Table::Equal(queues) => equal(size, queues),
         Table::Queues(queues) => queues.into_iter().cycle().take(size).collect(),
-        Table::Each(entries) if entries.len() == size => entries,
-        Table::Each(entries) => return Err(format!("the card's table has {size} buckets, not {}", entries.len())),
+        Table::Buckets(entries) if entries.len() == size => entries,
+        Table::Buckets(entries) => {
+            return Err(format!("the table of the card has {size} buckets, not {}", entries.len()));
+        }
     };
     match entries.iter().find(|queue| **queue >= card.queues) {
         Some(absent) => Err(format!("there is no queue {absent}: the card has {}", card.queues)),
@@ -104,41 +112,37 @@ fn table(words: &str, card: &RssTable) -> Result<Vec<u32>, String> {
     }
 }
 
-impl Knob for Rss {
+impl Knob for RssKnob {
     fn spec(&self) -> &KnobSpec {
         &SPEC
     }
 
-    fn check(&self, value: &Value) -> Result<(), ValueError> {
+    fn check_value(&self, value: &Value) -> Result<(), ValueError> {
         check_text(value, FORMS, |words| words.parse::<Table>().is_ok())
     }
 
-    fn targets(&self, host: &Host) -> Vec<Target> {
-        nics(host)
+    fn read(&self, host: &Host, target: &KnobTarget) -> Result<Reading, KnobError> {
+        let table = cards(host).rss(nic_name(target)?)?;
+        Ok(table.map_or_else(Reading::Absent, |table| Reading::Value(Value::Text(table_text(&table.entries)))))
     }
 
-    fn read(&self, host: &Host, target: &Target) -> Result<Reading, KnobError> {
-        let found = cards(host).rss(nic(target)?)?;
-        Ok(found.map_or_else(Reading::Absent, |table| Reading::Value(Value::Text(words(&table.entries)))))
+    fn normalize(&self, host: &Host, target: &KnobTarget, value: &Value) -> Result<Value, KnobError> {
+        let impossible = |reason| KnobError::Impossible { value: value.clone(), reason };
+        let card = cards(host).rss(nic_name(target)?)?.map_err(impossible)?;
+        let entries = table_for(&value.to_string(), &card).map_err(impossible)?;
+        Ok(Value::Text(table_text(&entries)))
     }
 
-    fn normalize(&self, host: &Host, target: &Target, value: &Value) -> Result<Value, KnobError> {
-        let impossible = |why| KnobError::Impossible { value: value.clone(), why };
-        let card = cards(host).rss(nic(target)?)?.map_err(impossible)?;
-        let entries = table(&value.to_string(), &card).map_err(impossible)?;
-        Ok(Value::Text(words(&entries)))
-    }
-
-    fn write(&self, host: &Host, target: &Target, value: &Value) -> Result<Held, KnobError> {
-        let impossible = |why| KnobError::Impossible { value: value.clone(), why };
-        let (cards, nic) = (cards(host), nic(target)?);
+    fn write(&self, host: &Host, target: &KnobTarget, value: &Value) -> Result<Held, KnobError> {
+        let impossible = |reason| KnobError::Impossible { value: value.clone(), reason };
+        let (cards, nic) = (cards(host), nic_name(target)?);
         let card = cards.rss(nic)?.map_err(impossible)?;
-        let entries = table(&value.to_string(), &card).map_err(impossible)?;
+        let entries = table_for(&value.to_string(), &card).map_err(impossible)?;
         if entries == equal(entries.len(), card.queues) {
-            // The driver's own, as far as this can tell: as if nobody had set it (IFF_RXFH_CONFIGURED), so that it follows the
-            // number of channels again.
+            // Probably the default of the driver. It is reset rather than set (IFF_RXFH_CONFIGURED), so that it follows the number of
+            // channels again.
             cards.set_rss(nic, &[])?;
-            if cards.rss(nic)?.is_ok_and(|now| now.entries == entries) {
+            if cards.rss(nic)?.is_ok_and(|table| table.entries == entries) {
                 return Ok(Held::Nothing);
             }
         }
@@ -151,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_reads_back_as_the_shortest_words_for_it() {
+    fn a_table_is_written_as_the_shortest_text() {
         let card = RssTable { entries: vec![0; 8], queues: 4 };
         for (given, canonical) in [
             ("equal 4", "equal 4"),
@@ -163,12 +167,12 @@ mod tests {
             ("table 0 0 0 0 0 0 0 3", "table 0*7 3"),
             ("table 0*2 1*2 2*2 3*2", "table 0*2 1*2 2*2 3*2"),
         ] {
-            let entries = table(given, &card).expect(given);
-            assert_eq!(words(&entries), canonical);
-            assert_eq!(table(&words(&entries), &card).as_ref(), Ok(&entries), "{given}");
+            let entries = table_for(given, &card).expect(given);
+            assert_eq!(table_text(&entries), canonical);
+            assert_eq!(table_for(&table_text(&entries), &card).as_ref(), Ok(&entries), "{given}");
         }
         for wrong in ["equal 0", "equal 5", "queues", "table 0 1", "all", "queues a"] {
-            assert!(table(wrong, &card).is_err(), "{wrong}");
+            assert!(table_for(wrong, &card).is_err(), "{wrong}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The kernel's switch for stamping packets with the time, kept on.
+//! Packet timestamping, which quell keeps enabled by holding a socket.
 
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -7,65 +7,60 @@ use std::os::fd::OwnedFd;
 use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::host::Host;
-use crate::tune::knob::{Held, Knob, KnobError, KnobSpec, Lifetime, Reading};
-use crate::tune::{Kind, Target, Value};
+use crate::tune::knob::error::KnobError;
+use crate::tune::knob::knob::Knob;
+use crate::tune::knob::reading::{Held, Reading};
+use crate::tune::knob::spec::{KnobSpec, Lifetime};
+use crate::tune::value::{KnobTarget, Value, ValueKind};
 
-/// A socket that asks for time stamps.
-pub(super) struct Timestamps;
+/// A socket that requests timestamps.
+pub(super) struct HeldTimestamps;
 
 static SPEC: KnobSpec = KnobSpec {
     id: "net.timestamps_held",
-    doc: "Whether quell holds a socket that asks for time stamps. The kernel turns stamping on with the first such socket and off \
-          with the last, each time by changing its code under all CPUs, with an interrupt to each: `tcpdump`, `ping` and `chronyd` \
-          come and go. Held, it stays on.",
+    doc: "Whether quell holds a socket that requests timestamps. The kernel enables timestamping with the first such socket and disables \
+          it with the last one. Each time it patches its code, which interrupts all CPUs: whenever `tcpdump`, `ping` or `chronyd` \
+          start or stop. While the socket is held, timestamping stays enabled.",
     source: "net_enable_timestamp, net/core/dev.c; sock_enable_timestamp, net/core/sock.c",
-    kind: Kind::Switch,
+    kind: ValueKind::Switch,
     lifetime: Lifetime::WhileHeld,
     ..KnobSpec::RUNTIME
 };
 
-/// What tells quell's socket from others, since the kernel does not say who asks: an address of the loopback interface that
-/// nobody else has a use for.
+/// Identifies the socket of quell, since the kernel does not report who requests timestamps: a loopback address that nobody else
+/// uses.
 const MARK: Ipv4Addr = Ipv4Addr::new(127, 113, 108, 1);
 
 const SOCKETS: &str = "/proc/net/udp";
 
-/// How a line of the file begins with the mark (get_openreq4 and udp4_format_sock: the address as a word in memory).
+/// Whether a line of the file begins with the mark (get_openreq4 and udp4_format_sock: the address as a word in memory).
 fn is_mark(line: &str) -> bool {
     let mark = format!("{:08X}:", u32::from_ne_bytes(MARK.octets()));
     line.split_whitespace().nth(1).is_some_and(|address| address.starts_with(&mark))
 }
 
-impl Knob for Timestamps {
+impl Knob for HeldTimestamps {
     fn spec(&self) -> &KnobSpec {
         &SPEC
     }
 
-    fn targets(&self, _: &Host) -> Vec<Target> {
-        vec![Target::Host]
-    }
-
-    fn read(&self, host: &Host, _: &Target) -> Result<Reading, KnobError> {
+    fn read(&self, host: &Host, _: &KnobTarget) -> Result<Reading, KnobError> {
         match host.root.read(SOCKETS) {
             Ok(sockets) => Ok(Reading::Value(Value::Switch(sockets.lines().any(is_mark)))),
-            Err(_) => Ok(Reading::Absent(format!("there is no {SOCKETS}"))),
+            Err(_) => Ok(Reading::Absent(format!("{SOCKETS} does not exist"))),
         }
     }
 
-    fn normalize(&self, _: &Host, _: &Target, value: &Value) -> Result<Value, KnobError> {
-        Ok(value.clone())
-    }
-
-    fn write(&self, host: &Host, _: &Target, value: &Value) -> Result<Held, KnobError> {
+    fn write(&self, host: &Host, _: &KnobTarget, value: &Value) -> Result<Held, KnobError> {
         let path = host.root.display_path(SOCKETS);
         let on = *value == Value::Switch(true);
         if !host.root.is_host() {
-            return in_tree(host, on)
+            return set_in_tree(host, on)
                 .map(|()| Held::Nothing)
                 .map_err(|source| KnobError::from_write(path, value.to_string(), source));
         }
         if !on {
-            // It goes with who holds it.
+            // It ends when the holder closes the socket.
             return Ok(Held::Nothing);
         }
         hold().map(Held::Open).map_err(|error| KnobError::Refused { path, value: value.to_string(), source: error })
@@ -78,8 +73,8 @@ fn hold() -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
-/// As the kernel would list it.
-fn in_tree(host: &Host, on: bool) -> io::Result<()> {
+/// Edits the list of sockets as the kernel would.
+fn set_in_tree(host: &Host, on: bool) -> io::Result<()> {
     let text = host.root.read_text(SOCKETS)?;
     let mut lines: Vec<String> = text.lines().filter(|line| !is_mark(line)).map(str::to_owned).collect();
     if on {
@@ -95,15 +90,15 @@ mod tests {
     use crate::tune::knob::fake;
 
     #[test]
-    fn it_is_seen_for_as_long_as_it_is_held() {
+    fn it_is_in_force_while_it_is_held() {
         let mut host = fake::host(&[]).1;
         host.root = Root::host();
-        let now = || Timestamps.read(&host, &Target::Host).expect("a reading");
+        let now = || HeldTimestamps.read(&host, &KnobTarget::Host).expect("a reading");
         let Reading::Value(Value::Switch(false)) = now() else {
             crate::skip!("a host without a program that has packets timestamped")
         };
-        let held = Timestamps.write(&host, &Target::Host, &Value::Switch(true)).expect("a socket");
-        let Held::Open(socket) = &held else { panic!("it is held") };
+        let held = HeldTimestamps.write(&host, &KnobTarget::Host, &Value::Switch(true)).expect("a socket");
+        let Held::Open(socket) = &held else { panic!("a socket is held") };
         assert!(nix::sys::socket::getsockopt(socket, sockopt::ReceiveTimestamp).expect("an option"));
         assert_eq!(now(), Reading::Value(Value::Switch(true)));
         drop(held);

@@ -1,45 +1,49 @@
-//! Cards as files below a directory that stands for a host: `run/quell-fake/ethtool/NIC/rx-usecs`.
+//! Settings of cards in the files of a tree: `run/quell-fake/ethtool/NIC/rx-usecs`.
 
 use std::io;
 
-use super::cards::{Cards, Field, Found, RssTable};
-use super::flow_rule::FlowRule;
+use super::card::{Card, CardResult, Field, RssTable, Width};
 use crate::excerpt;
 use crate::host::Root;
-use crate::tune::knob::KnobError;
+use crate::tune::knob::error::KnobError;
+use crate::tune::knob::net::flow_rule::FlowRule;
 
-/// Files: a number or `on` and `off` in each; `NAME-max` beside it; `rss` with the table, `rss-queues`; `flow-rules/`, a file
-/// for each rule by its location.
-pub(super) struct Tree(Root);
+/// Cards of a tree. Each file has a number, or `on` or `off`. `NAME-max` has its maximum, `rss` the RSS table, `rss-queues` the number
+/// of queues, and `flow-rules/` a file for each rule, by location.
+pub(super) struct TreeCard(Root);
 
 const CARDS: &str = "/run/quell-fake/ethtool";
 
-impl Tree {
-    pub(super) fn of(root: &Root) -> Self {
+impl TreeCard {
+    pub(super) fn new(root: &Root) -> Self {
         Self(root.clone())
     }
 
-    fn read(&self, nic: &str, name: &str) -> Found<String> {
+    fn read(&self, nic: &str, name: &str) -> CardResult<String> {
         let file = file(nic, name);
         match self.0.read_text(&file) {
             Ok(text) => Ok(Ok(text.trim().to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Err(format!("the driver has no {name}"))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(Err(format!("the driver does not support {name}")))
+            }
             Err(source) => Err(KnobError::Read { path: self.0.display_path(&file), source }),
         }
     }
 
-    fn parsed<T>(&self, nic: &str, name: &str, parse: impl Fn(&str) -> Option<T>) -> Found<T> {
-        let understood = |text: String| {
-            let why = || format!("{} is not what it should be", excerpt::quoted(&text));
-            parse(&text)
-                .ok_or_else(|| KnobError::Understand { path: self.0.display_path(&file(nic, name)), why: why() })
+    fn parsed<T>(&self, nic: &str, name: &str, parse: impl Fn(&str) -> Option<T>) -> CardResult<T> {
+        let text = match self.read(nic, name)? {
+            Ok(text) => text,
+            Err(reason) => return Ok(Err(reason)),
         };
-        self.read(nic, name)?.map(understood).map_or_else(|why| Ok(Err(why)), |value| value.map(Ok))
+        parse(&text).map(Ok).ok_or_else(|| KnobError::Malformed {
+            path: self.0.display_path(&file(nic, name)),
+            reason: format!("{} is not a value of {name}", excerpt::quoted(&text)),
+        })
     }
 
     fn write(&self, nic: &str, name: &str, text: &str) -> Result<(), KnobError> {
         let file = file(nic, name);
-        let result = if self.0.has(&file) { self.0.put(&file, &format!("{text}\n")) } else { Err(no_support()) };
+        let result = if self.0.has(&file) { self.0.put(&file, &format!("{text}\n")) } else { Err(unsupported()) };
         result.map_err(|source| KnobError::from_write(self.0.display_path(&file), text.to_owned(), source))
     }
 }
@@ -48,7 +52,7 @@ fn file(nic: &str, name: &str) -> String {
     format!("{CARDS}/{nic}/{name}")
 }
 
-fn no_support() -> io::Error {
+fn unsupported() -> io::Error {
     io::Error::from_raw_os_error(libc::EOPNOTSUPP)
 }
 
@@ -68,8 +72,8 @@ fn numbers(text: &str) -> Option<Vec<u32>> {
     text.split_whitespace().map(|word| word.parse().ok()).collect()
 }
 
-impl Cards for Tree {
-    fn number(&self, nic: &str, field: &Field) -> Found<u32> {
+impl Card for TreeCard {
+    fn number(&self, nic: &str, field: &Field) -> CardResult<u32> {
         self.parsed(nic, field.name, number)
     }
 
@@ -79,14 +83,14 @@ impl Cards for Tree {
 
     fn set_number(&self, nic: &str, field: &Field, number: u32) -> Result<(), KnobError> {
         let words = match (field.width, number) {
-            (super::cards::Width::Byte, 0) => "off".to_owned(),
-            (super::cards::Width::Byte, _) => "on".to_owned(),
-            (super::cards::Width::Word, number) => number.to_string(),
+            (Width::Byte, 0) => "off".to_owned(),
+            (Width::Byte, _) => "on".to_owned(),
+            (Width::Word, number) => number.to_string(),
         };
         self.write(nic, field.name, &words)
     }
 
-    fn feature(&self, nic: &str, name: &str) -> Found<bool> {
+    fn feature(&self, nic: &str, name: &str) -> CardResult<bool> {
         self.parsed(nic, name, switch)
     }
 
@@ -94,10 +98,10 @@ impl Cards for Tree {
         self.write(nic, name, if on { "on" } else { "off" })
     }
 
-    fn rss(&self, nic: &str) -> Found<RssTable> {
+    fn rss(&self, nic: &str) -> CardResult<RssTable> {
         let queues = match self.parsed(nic, "rss-queues", number)? {
             Ok(queues) => queues,
-            Err(why) => return Ok(Err(why)),
+            Err(reason) => return Ok(Err(reason)),
         };
         Ok(self.parsed(nic, "rss", numbers)?.map(|entries| RssTable { entries, queues }))
     }
@@ -110,9 +114,9 @@ impl Cards for Tree {
         self.write(nic, "rss", &entries.iter().map(u32::to_string).collect::<Vec<_>>().join(" "))
     }
 
-    fn flow_rule(&self, nic: &str, location: u32) -> Found<Option<FlowRule>> {
+    fn flow_rule(&self, nic: &str, location: u32) -> CardResult<Option<FlowRule>> {
         if !self.0.is_directory(&file(nic, "flow-rules")) {
-            return Ok(Err("the driver has no flow rules".to_owned()));
+            return Ok(Err("the driver does not support flow rules".to_owned()));
         }
         let name = format!("flow-rules/{location}");
         match self.0.has(&file(nic, &name)) {
@@ -126,7 +130,7 @@ impl Cards for Tree {
         let rules = self::file(nic, "flow-rules");
         let words = rule.map_or_else(|| "no rule".to_owned(), ToString::to_string);
         let result = match rule {
-            _ if !self.0.is_directory(&rules) => Err(no_support()),
+            _ if !self.0.is_directory(&rules) => Err(unsupported()),
             Some(_) => self.0.put(&file, &format!("{words}\n")),
             None => self.0.remove_file(&file),
         };
@@ -134,7 +138,7 @@ impl Cards for Tree {
     }
 }
 
-/// The table that gives each queue as many buckets as any other: `ethtool_rxfh_indir_default`, include/linux/ethtool.h.
+/// The table with the same number of buckets for each queue: `ethtool_rxfh_indir_default`, include/linux/ethtool.h.
 pub(super) fn equal(entries: usize, queues: u32) -> Vec<u32> {
     (0..queues.max(1)).cycle().take(entries).collect()
 }

@@ -1,11 +1,11 @@
-//! The constants of the kernel's own headers, where they are installed: what quell writes down by hand is compared with them.
+//! The constants of the headers of the kernel, if they are installed: the constants of quell are compared with them.
 
 use std::collections::HashMap;
 use std::fs;
 
 use crate::needs::Need;
 
-/// The second one has most of them on kernels from 6.15 on.
+/// Since 6.15 most of them are in the second file.
 const HEADERS: [&str; 2] = ["/usr/include/linux/ethtool_netlink.h", "/usr/include/linux/ethtool_netlink_generated.h"];
 
 /// The headers, for tests.

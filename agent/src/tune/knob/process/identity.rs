@@ -1,4 +1,4 @@
-//! Who a process is: its users, its executable and its cgroups, read so that they are of one process.
+//! The identity of a process: its users, its executable and its cgroups, read consistently.
 
 use std::fs;
 use std::io;
@@ -8,46 +8,48 @@ use std::path::{Path, PathBuf};
 
 use crate::excerpt;
 use crate::host::{Root, Users};
-use crate::tune::MatchedProcess;
+use crate::tune::knob::matched_process::MatchedProcess;
 use crate::tune::knob::threads::{self, Thread};
 use crate::units::Pid;
 
-/// Who a process is.
+/// The identity of a process.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
-    /// Its first thread.
+    /// The main thread.
     pub(super) thread: Thread,
+    /// The real user ID.
     pub(super) real: u32,
+    /// The effective user ID.
     pub(super) effective: u32,
     pub(super) executable: Executable,
-    /// `/proc/PID/cgroup`.
+    /// The content of `/proc/PID/cgroup`.
     pub(super) cgroups: Vec<u8>,
 }
 
-/// What a process executes.
+/// The executable of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Executable {
-    /// The file that is at this path.
+    /// The file at this path.
     File(PathBuf),
-    /// One that was at this path, or is there in a mount namespace of the process.
+    /// Not the file at this path: it was removed or replaced, or is in a mount namespace of the process.
     Elsewhere(PathBuf),
     /// Nothing: a kernel thread.
     None,
-    /// It may not be read.
+    /// It cannot be determined, for this reason.
     Unknown(String),
 }
 
-/// So often a process is read again that changes meanwhile.
+/// How often a process is read again that changes meanwhile.
 const TRIES: usize = 3;
 
 impl Identity {
-    /// Who the process of a number is; `None` where it has ended. It is read again where it became another in between: its number may
-    /// be given out anew, and it may execute another program.
+    /// The identity of a process; `None` if it has ended. It is read again if it changes meanwhile: its ID may be reused, and it may
+    /// execute another program.
     pub(super) fn read(root: &Root, pid: Pid) -> io::Result<Option<Self>> {
         let directory = format!("/proc/{pid}");
         for _ in 0..TRIES {
             let Some(before) = Thread::read(root, &directory)? else { return Ok(None) };
-            let Some(identity) = ended_is_none(Self::read_once(root, &directory, before.clone()))? else {
+            let Some(identity) = none_if_ended(Self::read_once(root, &directory, before.clone()))? else {
                 return Ok(None);
             };
             match Thread::read(root, &directory)? {
@@ -56,12 +58,12 @@ impl Identity {
                 Some(_) => {}
             }
         }
-        Err(io::Error::other("it becomes another process again and again"))
+        Err(io::Error::other("it changes while it is read"))
     }
 
     fn read_once(root: &Root, directory: &str, thread: Thread) -> io::Result<Self> {
         let status = root.read_bytes(&format!("{directory}/status"))?;
-        let (real, effective) = uids(&status).ok_or_else(|| io::Error::other("its status has no users"))?;
+        let (real, effective) = uids(&status).ok_or_else(|| io::Error::other("its status has no user IDs"))?;
         let cgroups = match root.read_bytes(&format!("{directory}/cgroup")) {
             // A kernel without cgroups.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -70,7 +72,7 @@ impl Identity {
         Ok(Self { thread, real, effective, executable: Executable::read(root, directory), cgroups })
     }
 
-    /// As a plan names it.
+    /// The process as a plan lists it.
     pub(super) fn matched(&self, users: &Users) -> MatchedProcess {
         let user = match (self.real, self.effective) {
             (real, effective) if real == effective => users.name(real),
@@ -87,19 +89,20 @@ impl Identity {
         }
     }
 
-    /// Whether it is in a cgroup of this path, or in one below.
-    pub(super) fn is_in(&self, group: &str) -> bool {
-        let group = group.trim_end_matches('/').as_bytes();
+    /// Whether it is in the cgroup with this path, or in one below it.
+    pub(super) fn is_in(&self, cgroup: &str) -> bool {
+        let cgroup = cgroup.trim_end_matches('/').as_bytes();
         let mut paths =
             self.cgroups.split(|&byte| byte == b'\n').filter_map(|line| line.splitn(3, |&byte| byte == b':').nth(2));
-        paths.any(|path| path.strip_prefix(group).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/")))
+        paths.any(|path| path.strip_prefix(cgroup).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/")))
     }
 
-    /// What keeps this from being the process that a plan names; `None` where it is that one still.
+    /// What has changed since the plan was made; `None` if nothing has.
     pub(super) fn difference(&self, planned: &MatchedProcess) -> Option<&'static str> {
-        let executable = |shown: &Option<String>| shown.as_deref().map(|shown| shown.trim_end_matches(GONE).to_owned());
+        let executable =
+            |shown: &Option<String>| shown.as_deref().map(|shown| shown.trim_end_matches(ELSEWHERE).to_owned());
         match () {
-            () if (self.real, self.effective) != (planned.uid, planned.euid) => Some("its user has changed"),
+            () if (self.real, self.effective) != (planned.uid, planned.euid) => Some("it has another user"),
             () if executable(&self.executable.shown()) != executable(&planned.executable) => {
                 Some("it executes another program")
             }
@@ -108,34 +111,34 @@ impl Identity {
     }
 }
 
-fn ended_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+fn none_if_ended<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(error) if threads::has_ended(&error) => Ok(None),
         result => result.map(Some),
     }
 }
 
-/// The real and the effective user of `/proc/PID/status` (proc_pid_status(5)).
+/// The real and the effective user ID in `/proc/PID/status` (proc_pid_status(5)).
 pub(super) fn uids(status: &[u8]) -> Option<(u32, u32)> {
     let line = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
     let mut numbers = std::str::from_utf8(line).ok()?.split_ascii_whitespace().map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-/// What is said of an executable that is not at its path.
-const GONE: &str = " (not the file at that path)";
+/// Added to the path of an executable that is not the file at that path.
+const ELSEWHERE: &str = " (not the file at that path)";
 
 impl Executable {
     fn read(root: &Root, directory: &str) -> Self {
         let link = format!("{directory}/exe");
         match root.read_link(&link) {
             Ok(path) if !root.is_host() || is_same_file(&link, &path) => Self::File(path),
-            // d_path, fs/d_path.c, says so of a file that was removed.
+            // d_path, fs/d_path.c, marks a removed file.
             Ok(path) => match path.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
                 Some(deleted) => Self::Elsewhere(PathBuf::from(std::ffi::OsStr::from_bytes(deleted))),
                 None => Self::Elsewhere(path),
             },
-            // proc_exe_link, fs/proc/base.c: without an address space there is none.
+            // proc_exe_link, fs/proc/base.c: a process without an address space has none.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::None,
             Err(error) => Self::Unknown(error.to_string()),
         }
@@ -144,18 +147,18 @@ impl Executable {
     fn shown(&self) -> Option<String> {
         match self {
             Self::File(path) => Some(excerpt::path(path.as_os_str().as_bytes())),
-            Self::Elsewhere(path) => Some(excerpt::path(path.as_os_str().as_bytes()) + GONE),
+            Self::Elsewhere(path) => Some(excerpt::path(path.as_os_str().as_bytes()) + ELSEWHERE),
             Self::None | Self::Unknown(_) => None,
         }
     }
 }
 
-/// Whether the file that a link of `/proc` leads to is the one of this path: a process of a user's own mount namespace shows whatever
-/// path that user likes.
+/// Whether a link of `/proc` leads to the file at this path. A process in a mount namespace of a user shows any path that the
+/// user chooses.
 fn is_same_file(link: &str, path: &Path) -> bool {
-    let place = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     match (fs::metadata(link), fs::metadata(path)) {
-        (Ok(executed), Ok(there)) => place(executed) == place(there),
+        (Ok(executed), Ok(named)) => inode(executed) == inode(named),
         _ => false,
     }
 }
@@ -165,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_are_read_whatever_the_name_is() {
+    fn user_ids_are_read_for_any_process_name() {
         assert_eq!(uids(b"Name:\tk\xc3\nUmask:\t0022\nUid:\t1000\t0\t0\t0\n"), Some((1000, 0)));
         assert_eq!(uids(b"Name:\tUid:\nUid:\t1\n"), None);
         assert_eq!(uids(b""), None);

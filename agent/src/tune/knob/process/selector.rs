@@ -1,40 +1,38 @@
-//! Which processes a rule is for, as `on` says it.
+//! Which processes a rule matches: the syntax of `on`.
 
 use crate::excerpt;
 
-/// What a process must be to be matched: all of what is named.
+/// The conditions of a rule. A process must meet all that are given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Selector {
-    /// What it calls itself.
+    /// The name of the process.
     pub(super) name: Option<Pattern>,
-    /// The path of its executable.
+    /// The path of the executable.
     pub(super) executable: Option<Pattern>,
-    /// Its users: every one of a process's is to be among these.
+    /// The users. Both the real and the effective user must be among them.
     pub(super) users: Option<Vec<String>>,
-    /// Its cgroup, or one above it.
+    /// The cgroup of the process, or an ancestor of it.
     pub(super) cgroup: Option<String>,
 }
 
-/// Text in which `*` stands for any bytes and `?` for any one.
+/// A pattern in which `*` matches any bytes and `?` any single byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern(String);
 
-/// The longest text, in bytes.
-const LONGEST: usize = 1024;
+/// The maximum length of `on`, in bytes.
+const MAX_LENGTH: usize = 1024;
 
-/// What a part may begin with.
+/// The keys of conditions.
 const KEYS: [&str; 4] = ["name", "exe", "user", "cgroup"];
 
 impl Selector {
-    /// Reads `name=redis*,user=redis`, a plain name, or a plain cgroup.
+    /// Parses `name=redis*,user=redis`, a plain name, or a plain cgroup.
     pub(super) fn parse(on: &str) -> Result<Self, String> {
-        // A pattern is compared with the paths of all executables, which others may have made long.
-        if on.len() > LONGEST {
-            return Err(format!("it is longer than {LONGEST} bytes"));
+        // Patterns are compared with the paths of all executables, which users can make long.
+        if on.len() > MAX_LENGTH {
+            return Err(format!("it is longer than {MAX_LENGTH} bytes"));
         }
-        let key_of =
-            |part: &str| KEYS.into_iter().find(|key| part.strip_prefix(key).is_some_and(|rest| rest.starts_with('=')));
-        // Names may have commas.
+        // Names may contain commas.
         if on.split(',').all(|part| key_of(part).is_none()) {
             let plain = on.to_owned();
             return Ok(match on.starts_with('/') {
@@ -51,7 +49,7 @@ impl Selector {
                 (None, _) => {
                     let part = excerpt::quoted(part);
                     return Err(format!(
-                        "{part} is none of name=, exe=, user= and cgroup=, as in name=redis*,user=redis"
+                        "{part} does not begin with name=, exe=, user= or cgroup=; an example is name=redis*,user=redis"
                     ));
                 }
             };
@@ -62,49 +60,53 @@ impl Selector {
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         if value.is_empty() {
-            return Err(format!("`{key}=` names nothing"));
+            return Err(format!("`{key}=` has no value"));
         }
         let is_first = match key {
             "name" => self.name.replace(Pattern(value.to_owned())).is_none(),
             "exe" if !value.starts_with(['/', '*']) => {
                 return Err(format!(
-                    "{} is not an absolute path, as in exe=/usr/bin/redis-server",
+                    "{} is not an absolute path such as exe=/usr/bin/redis-server",
                     excerpt::quoted(value)
                 ));
             }
             "exe" => self.executable.replace(Pattern(value.to_owned())).is_none(),
             "user" => self.users.replace(value.split('|').map(str::to_owned).collect()).is_none(),
-            _ if !is_group(value) => {
+            _ if !is_cgroup_path(value) => {
                 return Err(format!(
-                    "{} is not a cgroup, as in cgroup=/system.slice/x.service",
+                    "{} is not a cgroup such as cgroup=/system.slice/x.service",
                     excerpt::quoted(value)
                 ));
             }
             _ => self.cgroup.replace(value.to_owned()).is_none(),
         };
-        if is_first { Ok(()) } else { Err(format!("`{key}=` is there twice")) }
+        if is_first { Ok(()) } else { Err(format!("`{key}=` is given twice")) }
     }
 
-    /// Whether it says whose the processes may be: anybody can give a process a name, and start most programs.
+    /// Whether it restricts the users. Any user can choose the name of a process, and start most programs.
     pub(super) fn names_owner(&self) -> bool {
         self.users.is_some() || self.cgroup.is_some()
     }
 }
 
-/// Whether a text names a cgroup from the root of the hierarchy.
-pub(super) fn is_group(path: &str) -> bool {
+fn key_of(part: &str) -> Option<&'static str> {
+    KEYS.into_iter().find(|key| part.strip_prefix(key).is_some_and(|rest| rest.starts_with('=')))
+}
+
+/// Whether a text is the path of a cgroup from the root of the hierarchy.
+pub(super) fn is_cgroup_path(path: &str) -> bool {
     path.starts_with('/') && path.split('/').all(|part| part != "..")
 }
 
 impl Pattern {
-    /// Whether all of `text` is as this says.
+    /// Whether the pattern matches the whole text.
     pub(super) fn matches(&self, text: &[u8]) -> bool {
         let pattern = self.0.as_bytes();
-        // Soon for most: each byte of the pattern takes one of the text, but for `*`.
+        // A quick check for most texts: each byte of the pattern except `*` needs a byte of the text.
         if pattern.iter().filter(|&&byte| byte != b'*').count() > text.len() {
             return false;
         }
-        // Where to go on with one byte more for the last `*`: there is no need to go back beyond it.
+        // Where to continue with one more byte for the last `*`. Earlier ones need not be revisited.
         let (mut at, mut of, mut star) = (0, 0, None);
         while of < text.len() {
             match pattern.get(at) {
@@ -131,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_names_and_cgroups_are_what_they_were() {
+    fn plain_names_and_cgroups_are_parsed() {
         let name = |on: &str| Selector { name: Some(Pattern(on.to_owned())), ..Selector::default() };
         for on in ["nginx", "redis*", "a,b", "foo=bar", "tmux:?server"] {
             assert_eq!(Selector::parse(on), Ok(name(on)));
@@ -141,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_combined_in_any_order_and_each_is_there_once() {
+    fn keys_are_combined_in_any_order_and_each_is_given_once() {
         let all = Selector::parse("user=redis|root,exe=/usr/bin/*,cgroup=/a.slice,name=redis*").expect("all");
         assert_eq!(all.users, Some(vec!["redis".to_owned(), "root".to_owned()]));
         assert!(all.names_owner() && all.name.is_some() && all.executable.is_some() && all.cgroup.is_some());
@@ -160,6 +162,6 @@ mod tests {
         assert!(matches("*a*b", b"xaayb") && !matches("*a*b", b"xaaybc") && matches("*", b"") && !matches("?", b""));
         assert!(matches("k?", b"k\xff"));
         let many = "a*".repeat(60);
-        assert!(!matches(&format!("{many}b"), &[b'a'; 4096]), "and soon");
+        assert!(!matches(&format!("{many}b"), &[b'a'; 4096]), "in bounded time");
     }
 }

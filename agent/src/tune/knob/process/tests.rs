@@ -1,11 +1,12 @@
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 
-use super::super::fake;
 use super::*;
 use crate::host::{Host, Root};
-use crate::tune::Target;
-use crate::tune::knob::{KnobError, Reading};
+use crate::tune::knob::error::KnobError;
+use crate::tune::knob::fake;
+use crate::tune::knob::reading::Reading;
+use crate::tune::value::KnobTarget;
 
 fn stat(tid: u32, name: &str) -> String {
     format!("{tid} ({name}) S 1 0 0 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {} 0 0 0", tid * 10)
@@ -39,8 +40,8 @@ fn machine() -> (tempfile::TempDir, Host) {
     fake::host(&files)
 }
 
-fn on(name: &str) -> Target {
-    Target::Name(name.to_owned())
+fn on(name: &str) -> KnobTarget {
+    KnobTarget::Name(name.to_owned())
 }
 
 #[test]
@@ -50,8 +51,8 @@ fn rules_are_set_and_each_thread_gets_back_what_it_had() {
         fake::round_trip(&rule::CPUS, &host, &on(name), "2-3");
         fake::round_trip(&rule::POLICY, &host, &on(name), "fifo:50");
     }
-    fake::round_trip(&rule::GROUP, &host, &on("nginx"), "/quell-isolated");
-    fake::round_trip(&memory::MEMORY_NODES, &host, &on("/system.slice/nginx.service"), "0");
+    fake::round_trip(&rule::CGROUP, &host, &on("nginx"), "/quell-isolated");
+    fake::round_trip(&memory_nodes::MEMORY_NODES, &host, &on("/system.slice/nginx.service"), "0");
 }
 
 #[test]
@@ -63,7 +64,7 @@ fn a_rule_touches_the_processes_that_it_names_and_no_others() {
     for (named, cpu) in [("nginx", "3"), ("/system.slice/nginx.service", "2")] {
         let cpus = rule::CPUS.spec().kind.parse(cpu).expect("CPUs");
         rule::CPUS.write(&host, &on(named), &cpus).expect("write");
-        assert!(rule::CPUS.meets(&of("nginx"), &cpus), "{named}");
+        assert!(rule::CPUS.matches(&of("nginx"), &cpus), "{named}");
         assert_eq!(others(), before, "{named}");
     }
     assert!(matches!(rule::CPUS.read(&host, &on("redis")), Ok(Reading::Absent(_))));
@@ -72,10 +73,10 @@ fn a_rule_touches_the_processes_that_it_names_and_no_others() {
 #[test]
 fn what_is_no_policy_no_node_and_no_cgroup_is_refused_beforehand() {
     let (_folder, host) = machine();
-    let text = |text: &str| crate::tune::Value::Text(text.to_owned());
+    let text = |text: &str| crate::tune::value::Value::Text(text.to_owned());
     assert!(rule::POLICY.normalize(&host, &on("nginx"), &text("fifo:100")).is_err());
-    assert!(memory::MEMORY_NODES.normalize(&host, &on("/system.slice"), &text("7")).is_err());
-    assert!(matches!(memory::MEMORY_NODES.read(&host, &on("nginx")), Ok(Reading::Absent(_))));
+    assert!(memory_nodes::MEMORY_NODES.normalize(&host, &on("/system.slice"), &text("7")).is_err());
+    assert!(matches!(memory_nodes::MEMORY_NODES.read(&host, &on("nginx")), Ok(Reading::Absent(_))));
 }
 
 #[test]
@@ -83,8 +84,8 @@ fn a_cgroup_that_leads_out_of_the_hierarchy_is_refused_and_nobody_moves() {
     let (folder, host) = machine();
     fake::put(folder.path(), "/sys/fs/elsewhere/cgroup.procs", "");
     for path in ["/../elsewhere", "/quell-isolated/../../elsewhere", "quell-isolated"] {
-        let moved = rule::GROUP.write(&host, &on("nginx"), &crate::tune::Value::Text(path.to_owned()));
-        assert!(moved.is_err_and(|error| error.to_string().contains("is no cgroup")), "{path}");
+        let moved = rule::CGROUP.write(&host, &on("nginx"), &crate::tune::value::Value::Text(path.to_owned()));
+        assert!(moved.is_err_and(|error| error.to_string().contains("is not a cgroup")), "{path}");
         assert_eq!(host.root.read("/sys/fs/elsewhere/cgroup.procs").expect("read"), "", "{path}");
     }
 }
@@ -100,10 +101,10 @@ fn rename(folder: &tempfile::TempDir) {
 #[test]
 fn a_process_that_left_the_cgroup_it_was_chosen_by_is_followed_there_and_back() {
     let (_folder, host) = machine();
-    let (knob, target) = (&rule::GROUP, on("/system.slice/nginx.service"));
+    let (knob, target) = (&rule::CGROUP, on("/system.slice/nginx.service"));
     let before = fake::apply(knob, &host, &target, "/quell-isolated");
     assert!(matches!(knob.read(&host, &target), Ok(Reading::Absent(_))), "nobody is there any more");
-    assert!(matches!(knob.read_back(&host, &target, &before), Ok(Reading::Value(now)) if !knob.meets(&now, &before)));
+    assert!(matches!(knob.read_back(&host, &target, &before), Ok(Reading::Value(now)) if !knob.matches(&now, &before)));
     knob.restore(&host, &target, &before).expect("back");
     assert_eq!(fake::value(knob, &host, &target), before);
 }
@@ -119,7 +120,7 @@ fn a_process_that_has_another_name_by_now_gets_back_what_it_had() {
         Ok(Reading::Value(now)) => now,
         other => panic!("{other:?}"),
     };
-    assert!(!rule::CPUS.meets(&now(), &before));
+    assert!(!rule::CPUS.matches(&now(), &before));
     rule::CPUS.restore(&host, &target, &before).expect("back");
     assert_eq!(now(), before);
 }
@@ -134,10 +135,10 @@ fn only_what_has_provably_ended_is_gone() {
     let unknown = rule::CPUS.read_back(&host, &on("nginx"), &before);
     assert!(matches!(unknown, Err(KnobError::Read { .. })), "{unknown:?}");
     let survey = rule::CPUS.survey(&host, &on("nginx")).expect("the other thread");
-    assert!(survey.remarks.iter().any(|remark| remark.starts_with("thread 11 is left out")), "{:?}", survey.remarks);
+    assert!(survey.remarks.iter().any(|remark| remark.starts_with("thread 11 is skipped")), "{:?}", survey.remarks);
     std::fs::remove_dir_all(path("proc/10")).expect("it ends");
     let gone = rule::CPUS.read_back(&host, &on("nginx"), &before);
-    assert!(matches!(gone, Ok(Reading::Absent(_))) && rule::CPUS.may_end(), "{gone:?}");
+    assert!(matches!(gone, Ok(Reading::Absent(_))) && rule::CPUS.spec().target_may_end, "{gone:?}");
     std::fs::rename(path("proc"), path("elsewhere")).expect("move");
     std::fs::write(path("proc"), "no directory").expect("a file");
     assert!(matches!(rule::CPUS.read(&host, &on("nginx")), Err(KnobError::Read { .. })), "no list is no empty list");
@@ -150,8 +151,8 @@ fn a_process_that_came_while_others_were_set_is_not_set_without_a_word_of_it() {
     fake::put(folder.path(), "/proc/30/stat", &stat(30, "nginx"));
     fake::put(folder.path(), "/proc/30/task/30/stat", &stat(30, "nginx"));
     fake::put(folder.path(), "/proc/30/status", &status(33, "0-3"));
-    let wanted = rule::CPUS.spec().kind.parse("2").expect("CPUs");
-    rule::CPUS.write(&host, &on("nginx"), &rule::CPUS.spread(&before, &wanted)).expect("write");
+    let desired = rule::CPUS.spec().kind.parse("2").expect("CPUs");
+    rule::CPUS.write(&host, &on("nginx"), &rule::CPUS.limit_to_parts(&before, &desired)).expect("write");
     assert_eq!(host.root.read("/proc/30/status").expect("read"), status(33, "0-3").trim_end());
     assert_eq!(host.root.read("/proc/10/status").expect("read"), status(33, "2").trim_end());
 }
@@ -160,9 +161,10 @@ fn a_process_that_came_while_others_were_set_is_not_set_without_a_word_of_it() {
 fn a_child_that_was_forked_since_is_named() {
     let (folder, host) = machine();
     let before = fake::apply(&rule::CPUS, &host, &on("nginx"), "2-3");
-    let wanted = rule::CPUS.spec().kind.parse("2-3").expect("CPUs");
-    let remainder = || rule::CPUS.remainder(&host, &on("nginx"), &before, &wanted).expect("an answer");
-    assert_eq!(remainder(), None);
+    let desired = rule::CPUS.spec().kind.parse("2-3").expect("CPUs");
+    let side_effects =
+        || rule::CPUS.side_effects(&host, &on("nginx"), &before, &desired).expect("an answer").join("; ");
+    assert_eq!(side_effects(), "");
     // Of a child, whose name is its own by now.
     for (pid, parent) in [(30, 10), (31, 30)] {
         let text = stat(pid, "helper").replace(" S 1 ", &format!(" S {parent} "));
@@ -171,10 +173,10 @@ fn a_child_that_was_forked_since_is_named() {
         fake::put(folder.path(), &format!("/proc/{pid}/cgroup"), "0::/\n");
         fake::put(folder.path(), &format!("/proc/{pid}/status"), &status(33, "2-3"));
     }
-    let said = remainder().expect("a child and its child");
-    assert!(said.starts_with("30 (helper), 31 (helper) came since and got 2-3"), "{said}");
+    let effects = side_effects();
+    assert!(effects.starts_with("30 (helper), 31 (helper) started later and inherited 2-3"), "{effects}");
     fake::put(folder.path(), "/proc/30/status", &status(33, "0-3"));
-    assert!(remainder().is_some_and(|said| said.starts_with("31 ")), "30 has been given other CPUs");
+    assert!(side_effects().starts_with("31 "), "30 has been given other CPUs");
 }
 
 #[test]
@@ -185,7 +187,7 @@ fn a_thread_that_refuses_keeps_no_other_from_what_it_had() {
     let real = format!("/proc/{}/status", std::process::id());
     fake::with_refusing(folder.path(), "/proc/10/status", &real, |host| {
         let error = rule::CPUS.restore(host, &on("nginx"), &before).expect_err("10 refuses").to_string();
-        assert!(error.starts_with("1 of 2 could not be set: thread 10 (nginx) does not take"), "{error}");
+        assert!(error.starts_with("1 of 2 could not be set: thread 10 (nginx) rejected"), "{error}");
         assert_eq!(host.root.read("/proc/11/status").expect("read"), status(33, "1").trim_end());
     });
 }
@@ -236,7 +238,7 @@ fn the_running_kernel_gives_a_process_back_what_it_had_whatever_it_executes() {
         std::thread::yield_now();
     }
     let now = |of: &_| rule::CPUS.read_back(&host, &target, of).expect("it runs");
-    assert!(!now(&before).value().is_some_and(|now| rule::CPUS.meets(now, &before)));
+    assert!(!now(&before).value().is_some_and(|now| rule::CPUS.matches(now, &before)));
     rule::CPUS.restore(&host, &target, &before).expect("back");
     assert_eq!(now(&before), Reading::Value(before.clone()));
 }
@@ -289,12 +291,12 @@ fn processes_of_different_users_are_refused_unless_the_rule_says_whose() {
     MALLORY.put(&folder);
     for name in ["nginx", "ngin?", "name=*"] {
         let error = rule::POLICY.survey(&host, &on(name)).expect_err(name);
-        assert!(matches!(error, KnobError::Users { .. }), "{name}: {error:?}");
+        assert!(matches!(error, KnobError::SeveralUsers { .. }), "{name}: {error:?}");
         let said = error.to_string();
         assert!(said.contains("60 (nginx) of mallory, /home/mallory/nginx"), "{said}");
         assert!(said.contains("\nhint: name the user or the cgroup"), "{said}");
         let read = rule::POLICY.read(&host, &on(name));
-        assert!(matches!(read, Err(KnobError::Users { .. })), "{name}: {read:?}");
+        assert!(matches!(read, Err(KnobError::SeveralUsers { .. })), "{name}: {read:?}");
     }
     assert_eq!(matched(&host, "name=nginx,user=www-data"), [10]);
     assert_eq!(matched(&host, "nginx,user=33"), [10]);
@@ -325,7 +327,7 @@ fn a_plan_says_that_anybody_can_be_what_a_name_matches() {
     let (folder, host) = machine();
     users(&folder);
     let remarks = |name: &str| rule::POLICY.survey(&host, &on(name)).expect("a survey").remarks;
-    assert!(remarks("nginx")[0].ends_with("as in `name=nginx,user=www-data`"), "{:?}", remarks("nginx"));
+    assert!(remarks("nginx")[0].ends_with("for example `name=nginx,user=www-data`"), "{:?}", remarks("nginx"));
     assert_eq!(remarks("nginx,user=www-data"), Vec::<String>::new());
     assert_eq!(remarks("/system.slice"), Vec::<String>::new());
     Process { name: b"cron", users: (0, 0), ..MALLORY }.put(&folder);
@@ -339,9 +341,9 @@ fn what_starts_after_the_plan_is_left_out_and_refused_where_it_has_another_user(
         users(&folder);
         let planned = rule::CPUS.survey(&host, &on(on_what)).expect("a survey").processes;
         let group = "/system.slice/nginx.service";
-        let read = || rule::CPUS.read_planned(&host, &on(on_what), &planned);
+        let read = || <dyn Knob>::current_for(&rule::CPUS, &host, &on(on_what), &planned);
         let parts = |reading: Reading| match reading {
-            Reading::Value(crate::tune::Value::Each(parts)) => parts.into_keys().collect::<Vec<_>>(),
+            Reading::Value(crate::tune::value::Value::PerPart(parts)) => parts.into_keys().collect::<Vec<_>>(),
             other => panic!("{other:?}"),
         };
         let alone = parts(read().expect("those of the plan"));
@@ -354,7 +356,7 @@ fn what_starts_after_the_plan_is_left_out_and_refused_where_it_has_another_user(
         std::fs::remove_dir_all(folder.path().join("proc/10")).expect("it ends");
         std::fs::remove_dir_all(folder.path().join("proc/61")).expect("it ends");
         let refused = read();
-        assert!(matches!(refused, Err(KnobError::Newcomers { .. })), "{on_what}: {refused:?}");
+        assert!(matches!(refused, Err(KnobError::NewUsers { .. })), "{on_what}: {refused:?}");
     }
 }
 
@@ -363,13 +365,13 @@ fn a_process_that_became_another_since_the_plan_is_seen() {
     let (folder, host) = machine();
     MALLORY.put(&folder);
     let planned = rule::CPUS.survey(&host, &on("name=nginx,user=1000")).expect("a survey").processes;
-    let recheck = || rule::CPUS.recheck(&host, &planned);
+    let recheck = || <dyn Knob>::check_processes(&rule::CPUS, &host, &planned);
     recheck().expect("it is the same");
     Process { name: b"renamed", group: "/", ..MALLORY }.put(&folder);
     recheck().expect("a name and a cgroup are not what it is");
     for (changed, what) in [
-        (Process { users: (1000, 0), ..MALLORY }, "its user has changed"),
-        (Process { users: (0, 0), ..MALLORY }, "its user has changed"),
+        (Process { users: (1000, 0), ..MALLORY }, "it has another user"),
+        (Process { users: (0, 0), ..MALLORY }, "it has another user"),
         (Process { executable: "/usr/bin/su", ..MALLORY }, "it executes another program"),
     ] {
         changed.put(&folder);
@@ -406,8 +408,8 @@ fn a_process_that_cannot_be_read_is_left_out_alone_and_that_is_said() {
     fake::put(folder.path(), "/proc/60/status", "Name:\tnginx\n");
     let survey = rule::CPUS.survey(&host, &on("nginx")).expect("the others");
     assert_eq!(survey.processes.len(), 1);
-    let said = survey.remarks.iter().find(|remark| remark.contains("left out")).expect("it is said");
-    assert!(said.starts_with("process 60 (nginx) is left out: could not read /proc/60"), "{said}");
+    let said = survey.remarks.iter().find(|remark| remark.contains("is skipped")).expect("it is said");
+    assert!(said.starts_with("process 60 (nginx) is skipped: could not read /proc/60"), "{said}");
     // A name that steers a terminal is not passed on.
     Process { name: b"nginx\x1b[31m", users: (33, 33), ..MALLORY }.put(&folder);
     let shown = rule::CPUS.survey(&host, &on("nginx*")).expect("all of one user").processes;
@@ -447,7 +449,7 @@ fn the_running_kernels_processes_of_two_users_are_told_apart() {
     for pid in [own, other.0] {
         assert!(refused.contains(&format!("{pid} (")), "{pid}: {refused}");
     }
-    let batch = crate::tune::Value::Text("batch:0".to_owned());
+    let batch = crate::tune::value::Value::Text("batch:0".to_owned());
     assert!(rule::POLICY.write(&host, &on(&both), &batch).is_err());
     assert_eq!(matched(&host, &format!("name={both},user=root")), [own]);
     assert_eq!(matched(&host, &format!("name={both},user=65534")), [other.0]);

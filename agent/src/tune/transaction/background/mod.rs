@@ -1,0 +1,12 @@
+//! Processes that outlive the command that started them: one that holds files open, and one that rolls back what is not confirmed.
+
+mod caller;
+mod pid_file;
+mod start;
+mod stop;
+mod task;
+
+pub use pid_file::PidFile;
+pub use start::{BackgroundError, detach, start};
+pub use stop::{StopError, stop_holder};
+pub use task::BackgroundTask;

@@ -1,0 +1,19 @@
+//! Journals: what a transaction does, written down before it is done.
+//!
+//! A transaction is a file of records, one per line: a checksum and JSON. Records are only appended. If a crash or a full disk cuts
+//! the last line, what it would have said was not done yet. At any time the file is a prefix of what happened.
+
+mod error;
+mod line;
+mod record;
+mod store;
+mod transaction;
+mod writer;
+
+pub use error::JournalError;
+pub use record::{Begin, Parts, Record, TransactionId};
+#[cfg(feature = "fuzzing")]
+pub(crate) use store::DIRECTORY;
+pub use store::{Store, Transactions};
+pub use transaction::{AppliedStep, Phase, StepState, Transaction};
+pub use writer::Journal;

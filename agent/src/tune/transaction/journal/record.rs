@@ -1,0 +1,159 @@
+//! The records of a journal.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::tune::plan::Step;
+use crate::tune::transaction::boot_time::BootTime;
+use crate::tune::transaction::namespaces::Namespaces;
+use crate::tune::transaction::request::Request;
+use crate::tune::value::Value;
+
+/// The version of the format.
+pub(super) const FORMAT: u32 = 2;
+
+/// The number of a transaction, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TransactionId(pub u32);
+
+impl std::fmt::Display for TransactionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:04}", self.0)
+    }
+}
+
+/// The first record of a transaction. It is on disk before anything is changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Begin {
+    /// The version of the format.
+    pub format: u32,
+    /// The name of the profile.
+    pub profile: String,
+    /// The request of the user; `None` if the transaction was not started from a command line.
+    pub request: Option<Request>,
+    /// The ID of the boot that it was applied in.
+    pub boot: String,
+    /// When it began, in seconds since 1970.
+    pub time: u64,
+    /// The version of quell.
+    pub quell: String,
+    /// The namespaces that it was applied in, if they could be determined.
+    pub namespaces: Option<Namespaces>,
+    /// The steps.
+    pub steps: Vec<Step>,
+    /// The values that were as desired already.
+    pub unchanged: Vec<Step>,
+}
+
+impl Begin {
+    /// The first record of a transaction of this version of quell.
+    #[must_use]
+    pub fn new(profile: &str, boot: &str, time: u64, steps: Vec<Step>) -> Self {
+        Self {
+            format: FORMAT,
+            profile: profile.to_owned(),
+            request: None,
+            boot: boot.to_owned(),
+            time,
+            quell: env!("CARGO_PKG_VERSION").to_owned(),
+            namespaces: Namespaces::own(),
+            steps,
+            unchanged: Vec::new(),
+        }
+    }
+}
+
+/// Names of parts of a value.
+pub type Parts = BTreeSet<String>;
+
+/// A record of a transaction. Steps are identified by their index in [`Begin::steps`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Record {
+    /// The transaction begins.
+    Begin(Begin),
+    /// Steps are about to be done. This is on disk before the first of them.
+    Intent {
+        /// The indices of the steps, with the values before them.
+        before: Vec<(usize, Value)>,
+    },
+    /// A step was done, maybe again after a later step had changed its value.
+    Done {
+        /// The index of the step.
+        step: usize,
+        /// The value that was read back.
+        after: Value,
+    },
+    /// An optional step was refused, and its value is as before.
+    Refused {
+        /// The index of the step.
+        step: usize,
+        /// Why it was refused.
+        reason: String,
+    },
+    /// Every step was done, or refused if it is optional.
+    Complete {
+        /// Until when in this boot it must be confirmed; `None` if it need not be.
+        confirm_by: Option<BootTime>,
+    },
+    /// The transaction was confirmed.
+    Confirmed,
+    /// The transaction is about to be rolled back.
+    RollingBack {
+        /// Why.
+        reason: String,
+        /// The indices of steps whose values were modified externally before the rollback.
+        conflicts: Vec<usize>,
+        /// The indices of steps with the parts of their values that were modified externally before the rollback.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        conflicting_parts: Vec<(usize, Parts)>,
+    },
+    /// A value is about to be restored.
+    Restoring {
+        /// The index of the step.
+        step: usize,
+    },
+    /// The value of a step was restored, or needed no restore.
+    Restored {
+        /// The index of the step.
+        step: usize,
+    },
+    /// The value of a step was not restored.
+    NotRestored {
+        /// The index of the step.
+        step: usize,
+        /// Why it was not restored.
+        reason: String,
+        /// The value afterwards, if the rollback wrote it and it is not the original one: some parts may be restored.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        current: Option<Value>,
+        /// If not empty, only these parts were not restored.
+        #[serde(default, skip_serializing_if = "Parts::is_empty")]
+        parts: Parts,
+    },
+    /// The rollback has ended.
+    Closed,
+}
+
+impl Record {
+    /// Whether the record, and with it all earlier ones, must be on disk before anything else is done. The others can be lost only
+    /// if the power fails: what a killed process has written is kept.
+    pub(super) fn is_synced(&self) -> bool {
+        match self {
+            Self::Begin(_)
+            | Self::Intent { .. }
+            | Self::Complete { .. }
+            | Self::Confirmed
+            | Self::RollingBack { .. }
+            | Self::Closed => true,
+            Self::Done { .. }
+            | Self::Refused { .. }
+            | Self::Restoring { .. }
+            | Self::Restored { .. }
+            | Self::NotRestored { .. } => false,
+        }
+    }
+}
