@@ -66,6 +66,11 @@ impl Case {
         [&["tune", "--root", root][..], verb].concat()
     }
 
+    /// The command that quell suggests for a verb: with the root, or it would act on this host.
+    pub(crate) fn suggested(&self, verb: &str) -> String {
+        format!("quell tune --root {} {verb}", self.host.path().display())
+    }
+
     /// quell with a verb, as a line for a shell.
     pub(crate) fn shell_line(&self, verb: &[&str]) -> Result<String> {
         let words: Vec<String> = self.words(verb).into_iter().map(|word| format!("'{word}'")).collect();

@@ -85,7 +85,7 @@ fn a_boot_that_comes_before_the_confirmation_is_too_late_for_it() -> Result<()> 
     // A new boot has values of its own for all but what its hardware has kept.
     case.host.put(THIRD, "77");
     let status = case.quell(&["status"])?.expect_code(1)?;
-    assert!(status.stdout.contains("`quell tune recover` rolls it back"), "{}", status.stdout);
+    assert!(status.stdout.contains(&case.suggested("recover` rolls it back")), "{}", status.stdout);
     let refused = case.quell(&["confirm"])?.expect_code(2)?;
     assert!(refused.stderr.contains("too late"), "{}", refused.stderr);
     let recovered = case.quell(&["recover"])?.expect_code(0)?;

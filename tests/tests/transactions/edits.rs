@@ -100,7 +100,7 @@ fn what_was_left_does_not_stand_before_what_is_in_force() -> Result<()> {
 fn what_a_newer_one_left_goes_with_the_older_one_that_put_it_back() -> Result<()> {
     let case = edited_on_top()?;
     let rolled = case.quell(&["rollback"])?.expect_code(1)?;
-    assert!(rolled.stdout.contains("`quell tune rollback --to 2 --force`"), "{}", rolled.stdout);
+    assert!(rolled.stdout.contains(&case.suggested("rollback --to 2 --force`")), "{}", rolled.stdout);
     // The first, which made what the second found.
     case.quell(&["rollback", "--force"])?.expect_code(0)?;
     assert!(case.is_as_before());
@@ -225,7 +225,7 @@ fn what_several_transactions_left_of_a_value_ends_at_what_it_was_before_the_firs
     }
     let status = case.quell(&["status"])?.expect_code(1)?;
     assert_eq!(status.stdout.matches("memory.swappiness").count(), 1, "{}", status.stdout);
-    assert!(status.stdout.contains("`quell tune rollback --to 1 --force`"), "{}", status.stdout);
+    assert!(status.stdout.contains(&case.suggested("rollback --to 1 --force`")), "{}", status.stdout);
     case.quell(&["rollback", "--force"])?.expect_code(0)?;
     assert_eq!(case.host.read(THIRD).trim(), before.trim());
     let status = case.quell(&["status"])?.expect_code(0)?;

@@ -46,7 +46,8 @@ fn after_a_boot_status_tells_what_to_type_with_all_that_was_given() -> Result<()
     case.host.put(BOOT, "00000000-0000-0000-0000-000000000000\n");
     case.host.put("/proc/sys/vm/swappiness", "60\n");
     let status = case.quell(&["status"])?.expect_code(1)?;
-    let line = format!("quell tune apply {} --set isolated=1 --set spare=17` sets the values again", profile.display());
+    let line =
+        case.suggested(&format!("apply {} --set isolated=1 --set spare=17` sets the values again", profile.display()));
     assert!(status.stdout.contains(&line), "{line}: {}", status.stdout);
     Ok(())
 }
@@ -60,8 +61,8 @@ fn what_is_to_be_typed_is_quoted_for_a_shell() -> Result<()> {
     case.host.put(BOOT, "00000000-0000-0000-0000-000000000000\n");
     case.host.put("/proc/sys/vm/swappiness", "60\n");
     let status = case.quell(&["status"])?.expect_code(1)?;
-    let line =
-        format!("quell tune apply '{}'` sets the values again", path.display().to_string().replace('\'', "'\\''"));
+    let line = case
+        .suggested(&format!("apply '{}'` sets the values again", path.display().to_string().replace('\'', "'\\''")));
     assert!(status.stdout.contains(&line), "{line}: {}", status.stdout);
     Ok(())
 }
@@ -92,7 +93,7 @@ fn every_verb_says_that_there_is_something_to_recover() -> Result<()> {
         let ended = case.quell(&verb)?;
         let said = format!("{}{}", ended.stdout, ended.stderr);
         assert!(said.contains("transaction 0001 was interrupted"), "{verb:?}: {said}");
-        assert_eq!(said.matches("quell tune recover").count(), 1, "{verb:?}: once: {said}");
+        assert_eq!(said.matches(&case.suggested("recover")).count(), 1, "{verb:?}: once: {said}");
     }
     case.quell(&["recover"])?.expect_code(0)?;
     for verb in looks(&case) {
@@ -285,5 +286,23 @@ fn when_a_file_on_disk_was_changed_is_told_by_the_file() -> Result<()> {
     let told = case.quell(&["verify"])?.expect_code(1)?;
     let told = told.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     assert_eq!(told.matches("when its file changed").count(), 1, "{told}");
+    Ok(())
+}
+
+#[test]
+fn suggested_commands_for_a_directory_name_it() -> Result<()> {
+    let case = Case::new()?;
+    let applied = case.quell(&[&case.apply()[..], &["--confirm-within", "1h"]].concat())?.expect_code(0)?;
+    for verb in ["rollback` restores", "confirm`\n"] {
+        assert!(applied.stdout.contains(&case.suggested(verb)), "{verb}: {}", applied.stdout);
+    }
+    // An error, and what is written without being an error.
+    let refused = case.quell(&case.apply())?.expect_code(2)?;
+    let status = case.quell(&["status"])?;
+    for text in [&applied.stdout, &refused.stderr, &status.stdout] {
+        assert_eq!(text.matches("quell tune --root ").count(), text.matches("quell tune ").count(), "{text}");
+    }
+    assert!(refused.stderr.contains(&case.suggested("confirm")), "{}", refused.stderr);
+    case.quell(&["rollback"])?.expect_code(0)?;
     Ok(())
 }

@@ -20,6 +20,7 @@ use quell::tune::transaction::{
 };
 use quell::units::Nanos;
 
+use super::tree::with_root;
 use super::{ProfileArguments, approval, check_recovered, now, text};
 use crate::cli::text::{counted, indented, line};
 use crate::cli::{Outcome, duration};
@@ -126,6 +127,7 @@ pub(super) fn apply(root: &Root, arguments: &Apply, out: &mut dyn Write) -> anyh
     let applied = transaction::apply(&host, &store, &plan, &options)?;
     drop(lock);
     let report = report(&plan, &applied, arguments.confirm_within)? + &other_active(&store, &host, applied.id);
+    let report = with_root(root, &report);
     // Not with `out`: a failure to print the report must not look like a failure to apply.
     let written =
         io::stdout().as_fd().try_clone_to_owned().and_then(|out| File::from(out).write_all(report.as_bytes()));

@@ -6,6 +6,7 @@ mod change;
 mod inspect;
 mod plan;
 mod text;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -19,6 +20,7 @@ use quell::tune::profile::TuningProfile;
 use quell::tune::transaction::journal::{Store, Transaction};
 use quell::tune::transaction::{BootTime, Lock, Request, needs_recovery};
 
+use self::tree::{WithRoot, error_with_root, with_root};
 use super::Outcome;
 
 /// Tunes this host: plans, applies, verifies and rolls back settings, as transactions
@@ -157,6 +159,13 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     if arguments.verb.warns_about_recovery() {
         warn_about_recovery(&root);
     }
+    let out = &mut WithRoot::new(&root, out);
+    let outcome = run_verb(arguments, root.clone(), out).map_err(|error| error_with_root(&root, error));
+    out.flush()?;
+    outcome
+}
+
+fn run_verb(arguments: &Arguments, root: Root, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     match &arguments.verb {
         Verb::List => inspect::list(&root, out),
         Verb::Show(show) => inspect::show(&root, &show.profile, out),
@@ -193,10 +202,11 @@ fn warn_about_recovery(root: &Root) {
     if lock_holder.is_none()
         && let Some(message) = pending_recovery(&transactions.readable, &boot)
     {
-        tracing::warn!("{message}");
+        tracing::warn!("{}", with_root(root, &message));
     }
     for (id, _) in &transactions.unreadable {
-        tracing::warn!("transaction {id} cannot be read\nhint: `quell tune status` shows the reason");
+        let message = format!("transaction {id} cannot be read\nhint: `quell tune status` shows the reason");
+        tracing::warn!("{}", with_root(root, &message));
     }
 }
 

@@ -219,13 +219,13 @@ mod tests {
     /// The object for a capture of this process alone.
     fn object() -> BpfObject {
         let own = Pid(std::process::id());
-        let scope =
-            Scope { threads: Threads::Targets, cpus: None, probes: 1 << NUMBER, paced: false };
+        let scope = Scope { threads: Threads::Targets, cpus: None, probes: 1 << NUMBER, paced: false };
         let btf = Btf::kernel().expect("BTF");
         let offsets = host::offsets(&btf).expect("a kernel that quell knows");
         let settings =
             quell_ebpf_common::Settings { self_tgid: 0, ..settings(&scope, &offsets, &Helpers::detect(), 1) };
-        let mut object = BpfObject::load(&btf, settings, Maps { threads: 1 << 14, ids: 1 << 22, cpus: 1 }).expect("it loads");
+        let mut object =
+            BpfObject::load(&btf, settings, Maps { threads: 1 << 14, ids: 1 << 22, cpus: 1 }).expect("it loads");
         object.add_target(own).expect("there is room");
         object
     }

@@ -235,10 +235,7 @@ mod tests {
 
     #[test]
     fn a_sleep_is_its_beginning_joined_to_its_end() {
-        let (_, out) = joined(&[
-            Event::Start(start(1_500, 7, 3, 1 << 31)),
-            Event::End(end(1_900, 7, 3, 400)),
-        ]);
+        let (_, out) = joined(&[Event::Start(start(1_500, 7, 3, 1 << 31)), Event::End(end(1_900, 7, 3, 400))]);
         assert_eq!(out.samples.len(), 1);
         assert_eq!((out.samples[0].time, out.samples[0].value), (Nanos(500), 400));
         assert_eq!(out.samples[0].probability, 0.5);

@@ -6,7 +6,7 @@ const by = (id) => document.getElementById(id);
 // Whether the budget was kept over the whole capture, as `kept` of the summary says it.
 function budgetKept({ cost, governing, duration }) {
   const measured = cost.probes.filter((probe) => probe.nanos_per_event !== null);
-  const exceeded = governing.over_budget ? '; counting events alone exceeded it' : '';
+  const exceeded = governing.over_budget ? '; counting alone exceeded it' : '';
   if (!measured.length) return exceeded;
   const share = measured.reduce((sum, probe) => sum + probe.nanos_per_event * probe.events, 0) / duration;
   const hundredths = (part) => Math.round(part * 1e4);

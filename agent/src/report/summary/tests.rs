@@ -94,7 +94,7 @@ fn a_budget_that_was_missed_by_a_little_is_said_so_too() {
     assert_eq!(governor(90_000, false), format!("{begin}, kept: they cost 0.90 %"));
     assert_eq!(governor(100_040, false), format!("{begin}, kept: they cost 1.00 %"));
     assert_eq!(governor(102_000, false), format!("{begin}, not kept: they cost 1.02 %"));
-    let exceeded = "counting events alone exceeded it";
+    let exceeded = "counting alone exceeded it";
     assert_eq!(governor(102_000, true), format!("{begin}, not kept: they cost 1.02 %; {exceeded}"));
     assert_eq!(governor(90_000, true), format!("{begin}, kept: they cost 0.90 %; {exceeded}"));
 }

@@ -30,7 +30,7 @@ pub use lock::{Lock, LockError};
 pub use namespaces::Namespaces;
 pub use preconditions::{PreconditionError, check_preconditions};
 pub use recovery::{RollbackError, RollbackResults, recover, retry, roll_back};
-pub use request::Request;
+pub use request::{Request, shell_quoted};
 pub use rollback::{Cause, NotRestored, RollbackReport};
 pub use step_error::StepError;
 pub use unrestored::{UnrestoredValue, unrestored_values};

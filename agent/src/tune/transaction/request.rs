@@ -37,7 +37,9 @@ impl fmt::Display for Request {
     }
 }
 
-fn shell_quoted(word: &str) -> String {
+/// A word as a shell reads it back.
+#[must_use]
+pub fn shell_quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         word.to_owned()

@@ -17,7 +17,7 @@ use aya_ebpf::{
 use quell_ebpf_common::{ThreadState, reason};
 
 use crate::{
-    hook::{await_wake, Callbacks, Sleeper, SamplingTime, SwitchIn, SwitchOut, ThreadEnd, Waking},
+    hook::{Callbacks, SamplingTime, Sleeper, SwitchIn, SwitchOut, ThreadEnd, Waking, await_wake},
     pace,
     random::next_random,
     record::{self, NO_STACKS, OwnFrames, Slot, with_stacks},
@@ -214,7 +214,10 @@ fn fold(thread: Value<ThreadState>) {
 /// Adds the recent sleeps to the totals of a reason, which is a literal as in `predict`.
 macro_rules! add {
     ($thread:ident, $reason:literal) => {{
-        store!($thread.totals[$reason].count, load!($thread.totals[$reason].count) + u64::from(load!($thread.recent_count)));
+        store!(
+            $thread.totals[$reason].count,
+            load!($thread.totals[$reason].count) + u64::from(load!($thread.recent_count))
+        );
         store!($thread.totals[$reason].nanos, load!($thread.totals[$reason].nanos) + load!($thread.recent_nanos));
     }};
 }
