@@ -125,6 +125,19 @@ pub struct ReadDirectly {
     pub reads: BlockedPath,
 }
 
+/// What `runqueue` reports: the sums over its threads of what the kernel counts for each (`/proc/PID/schedstat`).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Queued {
+    /// Its process.
+    pub pid: i32,
+    /// How often they came onto a CPU, ...
+    pub waits: u64,
+    /// ... of that after they were preempted.
+    pub preempted: u64,
+    /// How long they waited for that altogether, in nanoseconds.
+    pub run_delay_ns: u64,
+}
+
 /// What `wakechain` reports: a wakes last, woken by b, woken by c, woken by a timer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Chained {

@@ -1,5 +1,6 @@
 //! The loaded eBPF object: its programs, rings, settings and tables, which all probes share.
 
+pub mod distribution;
 mod error;
 mod hook;
 mod object;
@@ -9,7 +10,7 @@ mod settings;
 
 pub use error::ProbeError;
 pub use hook::Hook;
-pub use object::{BpfObject, Maps, is_permission};
+pub use object::{BpfObject, Declarations, Entries, Maps, ProbeMap, is_permission};
 pub use record::{RawStacks, Record};
 pub use rings::Rings;
 pub use settings::{Scope, Threads, settings};

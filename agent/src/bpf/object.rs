@@ -41,19 +41,52 @@ pub struct Maps {
     pub cpus: u32,
 }
 
+/// What the probes of an object declare of it.
+#[derive(Clone, Debug, Default)]
+pub struct Declarations {
+    /// Globals with the offsets of kernel fields.
+    pub offsets: Vec<(&'static str, u32)>,
+    /// Maps, which have one element unless their probe is on.
+    pub maps: Vec<ProbeMap>,
+}
+
+/// A map that one probe alone uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeMap {
+    /// Its name.
+    pub name: &'static str,
+    /// How large it is.
+    pub entries: Entries,
+}
+
+/// How large a map is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entries {
+    /// An array with an element for each captured thread, by [`ThreadState::number`].
+    Threads,
+    /// So many.
+    Fixed(u32),
+}
+
 impl BpfObject {
     /// Creates the maps for the kernel with this BTF. Programs are loaded as probes need them.
     ///
     /// # Errors
     /// [`ProbeError::Btf`] where aya does not understand the kernel's BTF, [`ProbeError::Object`] where the kernel refuses a map.
-    pub fn load(kernel: &host::Btf, settings: Settings, maps: Maps) -> Result<Self, ProbeError> {
+    pub fn load(
+        kernel: &host::Btf,
+        settings: Settings,
+        maps: Maps,
+        declarations: &Declarations,
+    ) -> Result<Self, ProbeError> {
         // Not from the file once more: sysfs gives out megabytes by the page.
         let btf =
             Btf::parse(kernel.blob(), Endianness::default()).map_err(|error| ProbeError::Btf(error.to_string()))?;
         let probes = settings.probes;
         let settings = SettingsBytes(settings);
         let cells = maps.cpus.saturating_mul(PROBES).max(1);
-        let ebpf = EbpfLoader::new()
+        let mut loader = EbpfLoader::new();
+        loader
             .btf(Some(&btf))
             .override_global("SETTINGS", &settings.0, true)
             // A ring for each CPU, and one for the task iterator.
@@ -62,9 +95,18 @@ impl BpfObject {
             .map_max_entries("FREE_THREADS", maps.threads)
             .map_max_entries("INDEX", maps.ids.div_ceil(INDEXED).max(1))
             .map_max_entries("PACES", cells)
-            .map_max_entries("ALLOWANCES", cells)
-            .load(OBJECT)
-            .map_err(object_error)?;
+            .map_max_entries("ALLOWANCES", cells);
+        for (global, offset) in &declarations.offsets {
+            loader.override_global(global, offset, true);
+        }
+        for map in &declarations.maps {
+            let entries = match map.entries {
+                Entries::Threads => maps.threads,
+                Entries::Fixed(entries) => entries,
+            };
+            loader.map_max_entries(map.name, entries);
+        }
+        let ebpf = loader.load(OBJECT).map_err(object_error)?;
         let mut object = Self { ebpf, btf, hooks: BTreeMap::new(), following: Vec::new() };
         let mut free = Stack::<_, u32>::try_from(object.map_mut("FREE_THREADS")?)?;
         for element in (0..maps.threads).rev() {
@@ -220,6 +262,15 @@ impl BpfObject {
     pub fn per_cpu<T: aya::Pod>(&self, array: &'static str, element: u32) -> Result<Vec<T>, ProbeError> {
         let map = PerCpuArray::<_, T>::try_from(self.map(array)?)?;
         Ok(map.get(&element, 0)?.iter().copied().collect())
+    }
+
+    /// Every entry of a hash map.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn entries<K: aya::Pod, V: aya::Pod>(&self, map: &'static str) -> Result<Vec<(K, V)>, ProbeError> {
+        let map = HashMap::<_, K, V>::try_from(self.map(map)?)?;
+        Ok(map.iter().collect::<Result<_, _>>()?)
     }
 
     /// How often the program of a hook ran, on all CPUs, and what the runs took that were timed.

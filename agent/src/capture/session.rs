@@ -14,7 +14,7 @@ use super::rate::{self, divide};
 use crate::bpf::{BpfObject, Maps, ProbeError, Record, Rings, settings};
 use crate::host::{self, Btf, Helpers};
 use crate::inspect::Children;
-use crate::probe::{Availability, Probe, ProbeConfig, RunningProbe};
+use crate::probe::{Availability, Probe, ProbeConfig, RunningProbe, declarations};
 use crate::recording::{
     Cost, Governing, HostFacts, LabelTable, Losses, Meta, ProbeCost, Recording, RecordingBuilder, SCHEMA_VERSION,
     ScaleChange, SymbolizeStats, Target,
@@ -123,8 +123,7 @@ impl Session {
         }
         // Nothing is known of what sampling will cost: all begin with equal parts of the budget.
         let budget = config.max_overhead;
-        let mut meter =
-            CostMeter::new(cpus.clone(), config.probes.iter().map(|probe| probe.spec().number).collect(), now());
+        let mut meter = CostMeter::new(cpus.clone(), sampling(config.probes.iter().copied()), now());
         set_allowances(&mut object, &mut meter, budget, now())?;
         let started = start_probes(&config.probes, &mut object, &probe_config, &mut remarks)?;
         // Loading takes a while: the capture begins when everything is attached. What was seen before counts as seen now.
@@ -135,7 +134,7 @@ impl Session {
             let spec = probe.spec();
             at_work.declared(builder.declare(spec.name, spec.label, spec.metrics));
         }
-        let meter = CostMeter::new(cpus.clone(), running.iter().map(|one| one.probe.spec().number).collect(), begin);
+        let meter = CostMeter::new(cpus.clone(), sampling(running.iter().map(|one| one.probe)), begin);
         let governing = Governing { budget, ..Governing::default() };
         let mut session = Self {
             config,
@@ -252,17 +251,24 @@ impl Session {
             && let Some(sufficient) = rate::sufficient_budget(budget, counting)
         {
             self.governing.over_budget = true;
-            tracing::warn!(
-                "counting events alone takes {:.1} % of one CPU, above --max-overhead {}; stacks are sampled within {:.2} %\n\
-                 hint: --max-overhead {:.1} allows for it; --probe cpu, --pid or --cpu captures less",
+            let over = format!(
+                "counting events takes {:.1} % of one CPU, above --max-overhead {}",
                 100.0 * counting,
                 100.0 * budget,
-                100.0 * budget * rate::LEAST_PART,
-                100.0 * sufficient,
             );
+            if self.running.iter().any(|running| running.probe.spec().samples) {
+                tracing::warn!(
+                    "{over}; stack sampling is limited to {:.2} %\n\
+                     hint: use --max-overhead {:.1}, or capture less with --probe cpu, --pid or --cpu",
+                    100.0 * budget * rate::LEAST_PART,
+                    100.0 * sufficient,
+                );
+            } else {
+                tracing::warn!("{over}\nhint: capture less with --pid, --cgroup or --cpu");
+            }
         }
         let begin = self.builder.begin();
-        for running in &mut self.running {
+        for running in self.running.iter_mut().filter(|running| running.probe.spec().samples) {
             let spec = running.probe.spec();
             let scale = self.meter.scale(spec.number);
             let (last, at) = running.scale;
@@ -368,6 +374,9 @@ impl Session {
                 let runs = self.object.runs(*hook)?;
                 row(format!("{}: {}", running.at_work.mechanism(), hook.event()), runs.runs, mean(&runs));
             }
+            if !spec.samples {
+                continue;
+            }
             let (samples, nanos) = self.meter.samples(&self.object, spec.number)?;
             row("stack walks".to_owned(), samples, (samples > 0).then(|| nanos as f64 / samples as f64));
         }
@@ -415,7 +424,9 @@ fn load(config: &CaptureConfig, possible: u32) -> Result<BpfObject, CaptureError
     let btf = Btf::kernel().map_err(|error| ProbeError::Btf(error.to_string()))?;
     let offsets = host::offsets(&btf).map_err(ProbeError::Field)?;
     let settings = settings(&config.scope(), &offsets, &Helpers::detect(), possible);
-    Ok(BpfObject::load(&btf, settings, Maps { threads: thread_table_size(), ids: thread_ids(), cpus: possible })?)
+    let declarations = declarations(&btf, &config.probes).map_err(ProbeError::Field)?;
+    let maps = Maps { threads: thread_table_size(), ids: thread_ids(), cpus: possible };
+    Ok(BpfObject::load(&btf, settings, maps, &declarations)?)
 }
 
 /// Has the programs keep track of who is a target.
@@ -444,6 +455,11 @@ fn set_allowances(
         object.set_allowance(allowance.cpu, allowance.probe.into(), allowance.nanos)?;
     }
     Ok(interval.counting)
+}
+
+/// The numbers of the probes that sample: what they may cost is divided among them.
+fn sampling(probes: impl Iterator<Item = &'static dyn Probe>) -> Vec<u16> {
+    probes.map(|probe| probe.spec()).filter(|spec| spec.samples).map(|spec| spec.number).collect()
 }
 
 fn running_of(running: &mut [Running], probe: u16) -> Option<&mut Running> {

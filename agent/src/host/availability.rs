@@ -17,6 +17,19 @@ pub fn cpu(features: &Features) -> Availability {
     verdict.into()
 }
 
+/// Whether a probe works that only counts at context switches.
+#[must_use]
+pub fn switches(features: &Features) -> Availability {
+    let mut verdict = Verdict::default();
+    if let Err(why) = &features.offsets {
+        verdict.obstacles.push(why.clone());
+    }
+    verdict.need("tp_btf", &features.mechanisms.tp_btf);
+    verdict.need("the ring-buffer map", &features.ring_buffer);
+    verdict.common(features);
+    verdict.into()
+}
+
 /// Whether the off-CPU probe works: typed raw tracepoints of the scheduler.
 #[must_use]
 pub fn offcpu(features: &Features) -> Availability {

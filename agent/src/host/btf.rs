@@ -68,6 +68,19 @@ impl Structure<'_> {
     pub fn member(&self, name: &str) -> Option<Member> {
         self.btf.member_in(self.record, name, 0)
     }
+
+    /// A member, or a member inside it: `["sched_info", "run_delay"]`.
+    #[must_use]
+    pub fn member_at(&self, path: &[&str]) -> Option<Member> {
+        let (first, rest) = path.split_first()?;
+        let place = self.btf.place_in(self.record, first, 0)?;
+        if rest.is_empty() {
+            return self.btf.member_of(place);
+        }
+        let inner = Structure { btf: self.btf, record: self.btf.resolve(place.type_id)? };
+        let member = inner.member_at(rest)?;
+        Some(Member { bit_offset: member.bit_offset.checked_add(place.bit_offset)?, ..member })
+    }
 }
 
 /// Type information of a kernel.
@@ -181,6 +194,17 @@ impl Btf {
     }
 
     fn member_in(&self, outer: Record, name: &str, depth: usize) -> Option<Member> {
+        self.member_of(self.place_in(outer, name, depth)?)
+    }
+
+    fn member_of(&self, Place { type_id, bit_offset, width }: Place) -> Option<Member> {
+        match width {
+            0 => self.plain_member(type_id, bit_offset),
+            _ => Some(Member { bit_offset, bits: u64::from(width) }),
+        }
+    }
+
+    fn place_in(&self, outer: Record, name: &str, depth: usize) -> Option<Place> {
         if depth == DEEPEST {
             return None;
         }
@@ -193,17 +217,14 @@ impl Btf {
             let (bit_offset, width) =
                 if outer.kind_flag() { (offset & 0x00ff_ffff, offset >> 24) } else { (offset, 0) };
             if self.is_named(name_offset, name) {
-                return match width {
-                    0 => self.plain_member(type_id, bit_offset),
-                    _ => Some(Member { bit_offset, bits: u64::from(width) }),
-                };
+                return Some(Place { type_id, bit_offset, width });
             }
             if self.is_named(name_offset, "")
                 && let Some(inner) = self.resolve(type_id)
                 && matches!(inner.kind(), kind::STRUCT | kind::UNION)
-                && let Some(member) = self.member_in(inner, name, depth + 1)
+                && let Some(place) = self.place_in(inner, name, depth + 1)
             {
-                return Some(Member { bit_offset: member.bit_offset + bit_offset, ..member });
+                return Some(Place { bit_offset: place.bit_offset + bit_offset, ..place });
             }
         }
         None
@@ -273,6 +294,16 @@ mod kind {
     pub(super) const DECL_TAG: u32 = 17;
     pub(super) const TYPE_TAG: u32 = 18;
     pub(super) const ENUM64: u32 = 19;
+}
+
+/// Where a member is.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    type_id: u32,
+    /// Bits from the beginning of the outermost struct.
+    bit_offset: u32,
+    /// The width of a bit field, else 0.
+    width: u32,
 }
 
 /// `struct btf_type`.

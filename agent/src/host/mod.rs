@@ -28,18 +28,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::CpuSet;
 
-pub use availability::{cpu, offcpu, with_programs};
+pub use availability::{cpu, offcpu, switches, with_programs};
 pub use boot_loader::{BootLoader, GrubGenerator};
 pub use btf::{Btf, BtfError, Member, Structure};
 pub use capabilities::{Capabilities, Capability};
-pub use cgroup::{Cgroup, CgroupError, cgroup};
+pub use cgroup::{Cgroup, CgroupError, cgroup, cgroup_paths};
 pub use checkup::{Check, Checkup, Group, ProbeState, ProbeVerdict, Status, checkup};
 pub use features::{Features, Mechanisms, Support};
 pub use helpers::Helpers;
 pub use kernel_version::{KernelVersion, KernelVersionError};
 pub(crate) use mounts::{Mount, mounts};
 pub use nics::{Nic, nics};
-pub use offsets::{MissingField, TaskOffsets, offsets};
+pub use offsets::{MissingField, TaskOffsets, offset_of, offsets};
 pub use perf::PerfEvents;
 pub use processes::{family, processes, processes_in};
 pub use root::Root;

@@ -1,5 +1,7 @@
 //! Which offsets the eBPF programs need, and where the running kernel has them.
 
+use quell_ebpf_common::KernelField;
+
 use super::btf::{Btf, Member, Structure};
 
 /// What the programs are told about the kernel's structs. Offsets are in bytes.
@@ -77,6 +79,16 @@ pub fn offsets(btf: &Btf) -> Result<TaskOffsets, MissingField> {
         stack_regs: stack_regs(&of, &registers_of),
         switches: [task("nvcsw")?.byte(), task("nivcsw")?.byte()],
     })
+}
+
+/// The offset of a field that a probe declares, in bytes.
+///
+/// # Errors
+/// Names the member that is missing.
+pub fn offset_of(btf: &Btf, field: &KernelField) -> Result<u32, MissingField> {
+    let member = btf.structure(field.structure).and_then(|structure| structure.member_at(field.path));
+    let missing = MissingField { of: field.structure, member: field.path.last().copied().unwrap_or_default() };
+    Ok(member.ok_or(missing)?.byte())
 }
 
 /// A struct, with the name that a missing member is told by.
@@ -221,6 +233,21 @@ mod tests {
         assert_eq!(missing, Err(MissingField { of: "task_struct", member: "on_cpu" }));
         let missing = offsets(&blob(("other", 4), "", 5));
         assert_eq!(missing, Err(MissingField { of: "task_struct", member: "__state" }));
+    }
+
+    #[test]
+    fn a_member_inside_a_member_is_found() {
+        let mut blob = Blob::new();
+        let long = blob.int(8);
+        let inner = blob.structure("sched_info", &[("pcount", long, 0, 0), ("run_delay", long, 64, 0)]);
+        blob.structure("task_struct", &[("pid", long, 0, 0), ("sched_info", inner, 128, 0)]);
+        let btf = blob.parse();
+        let field = |path| KernelField { global: "GLOBAL", structure: "task_struct", path };
+        assert_eq!(offset_of(&btf, &field(&["sched_info", "run_delay"])), Ok(24));
+        assert_eq!(offset_of(&btf, &field(&["pid"])), Ok(0));
+        for (path, member) in [(&["sched_info", "other"] as &[_], "other"), (&["pid", "run_delay"], "run_delay")] {
+            assert_eq!(offset_of(&btf, &field(path)), Err(MissingField { of: "task_struct", member }));
+        }
     }
 
     #[test]

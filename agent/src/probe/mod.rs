@@ -9,12 +9,14 @@ mod trial;
 
 use std::path::PathBuf;
 
+use quell_ebpf_common::KernelField;
+
 pub use availability::Availability;
 pub use trial::{Tried, try_programs};
 
 pub use crate::bpf::ProbeError;
-use crate::bpf::{BpfObject, Hook, Record};
-use crate::host::{self, Features};
+use crate::bpf::{BpfObject, Declarations, Hook, ProbeMap, Record};
+use crate::host::{self, Btf, Features, MissingField, offset_of};
 use crate::inspect::ProcessMemory;
 use crate::recording::{CodeLocator, MetricId, MetricSpec, RecordingBuilder};
 use crate::units::{CpuSet, Hertz, Nanos, Pid};
@@ -52,6 +54,12 @@ pub struct ProbeSpec {
     pub kernel: &'static str,
     /// What it costs, in words.
     pub cost: &'static str,
+    /// Whether it samples: rate control makes it sample less often. What it counts cannot be slowed down.
+    pub samples: bool,
+    /// Kernel fields that its programs read and others do not.
+    pub fields: &'static [KernelField],
+    /// Maps that its programs use and others do not.
+    pub maps: &'static [ProbeMap],
     /// What it measures.
     pub metrics: &'static [MetricSpec],
 }
@@ -154,6 +162,19 @@ pub trait RunningProbe {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a record is damaged, or of an unknown kind")]
 pub struct BadRecord;
+
+/// What these probes declare of the object.
+///
+/// # Errors
+/// Names a kernel field that the kernel's BTF lacks.
+pub fn declarations(btf: &Btf, probes: &[&'static dyn Probe]) -> Result<Declarations, MissingField> {
+    let specs = probes.iter().map(|probe| probe.spec());
+    let offsets = specs.clone().flat_map(|spec| spec.fields).map(|field| Ok((field.global, offset_of(btf, field)?)));
+    Ok(Declarations {
+        offsets: offsets.collect::<Result<_, _>>()?,
+        maps: specs.flat_map(|spec| spec.maps).copied().collect(),
+    })
+}
 
 /// The probe of this name.
 #[must_use]

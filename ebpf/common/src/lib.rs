@@ -13,10 +13,14 @@
 pub use {aya, bytemuck};
 
 mod abi;
+pub mod distribution;
+mod kernel_field;
 pub mod pace;
 mod probes;
 mod record;
 
+pub use distribution::Distribution;
+pub use kernel_field::KernelField;
 pub use probes::PROBES;
 pub use record::{Header, MAX_FRAMES, STACK_BYTES, Stacks};
 
@@ -109,8 +113,12 @@ abi! {
         pub delayed: u64,
         /// Its name when it was first seen.
         pub comm: [u8; 16],
+        /// The number of this element, by which probes find what they keep of the thread in arrays of their own.
+        pub number: u32,
+        /// Always 0.
+        pub pad: u32,
         /// Has every thread begin at a cache line.
-        pub unused: [u64; 6],
+        pub unused: [u64; 5],
     } size 192
 
     /// What sampling costs one probe on one CPU: element `cpu * PROBES + probe` of the array `PACES`. What it may cost in a

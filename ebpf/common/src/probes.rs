@@ -8,6 +8,7 @@ macro_rules! probes {
         $then! {
             cpu = 1,
             offcpu = 2,
+            runqueue = 3,
         }
     };
 }

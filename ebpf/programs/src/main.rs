@@ -9,6 +9,7 @@
 // For one instruction that `core` has no function for: see `filter`.
 #![feature(asm_experimental_arch)]
 
+mod distribution;
 mod filter;
 mod hook;
 mod maps;

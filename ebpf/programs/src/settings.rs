@@ -41,3 +41,22 @@ macro_rules! setting {
     };
 }
 pub(crate) use setting;
+
+/// Declares the global that holds the offset of a kernel field, which a probe declares as a `KernelField`.
+macro_rules! kernel_field {
+    ($name:ident) => {
+        /// Replaced by the user side before loading, like `SETTINGS`.
+        #[unsafe(no_mangle)]
+        pub static $name: u32 = 0;
+    };
+}
+pub(crate) use kernel_field;
+
+/// Reads such an offset.
+macro_rules! offset {
+    ($name:ident) => {
+        // SAFETY: as in `setting`.
+        unsafe { core::ptr::read_volatile(&raw const $name) }
+    };
+}
+pub(crate) use offset;

@@ -40,8 +40,9 @@ impl Task {
         self.0
     }
 
+    /// Loads a field at an offset that BTF gave. The verifier refuses the program where no field of this size is there.
     #[inline(always)]
-    fn load<T: Copy>(self, offset: u32) -> T {
+    pub fn load<T: Copy>(self, offset: u32) -> T {
         // SAFETY: the verifier refuses the program unless the load lies within one field of the task, a byte of it or
         // all (`btf_struct_walk`, kernel/bpf/btf.c); the kernel keeps the task while the program runs (`new`). `T` is an integer or a raw pointer: any bits will do. Volatile, since the kernel may
         // write the field meanwhile.

@@ -52,6 +52,7 @@ pub fn enter(state: &ThreadState) -> Option<Value<ThreadState>> {
     let thread = element(number)?;
     // SAFETY: an element of an array that is this program's alone: no other finds its number.
     unsafe { thread.as_ptr().write(*state) };
+    store!(thread.number, number);
     // SAFETY: as in `by_id`.
     unsafe { entry.write_volatile(number + 1) };
     Some(thread)
@@ -91,7 +92,9 @@ pub fn never_seen(tid: u32, tgid: u32, comm: [u8; 16]) -> ThreadState {
         woken_at: 0,
         delayed: 0,
         comm,
-        unused: [0; 6],
+        number: 0,
+        pad: 0,
+        unused: [0; 5],
     }
 }
 

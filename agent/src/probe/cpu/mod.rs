@@ -32,6 +32,9 @@ static SPEC: ProbeSpec = ProbeSpec {
     hooks: &[Hook::Interrupt],
     kernel: "5.10",
     cost: "about 10 us per sample, 99 samples a second on each busy CPU",
+    samples: true,
+    fields: &[],
+    maps: &[],
     metrics: &[MetricSpec { name: "cpu", label: "on CPU", unit: Unit::Nanoseconds, kind: MetricKind::Instant }],
 };
 

@@ -35,6 +35,9 @@ static SPEC: ProbeSpec = ProbeSpec {
     hooks: &[Hook::Switch, Hook::Waking],
     kernel: "5.10",
     cost: "about 0.1 us per context switch, 2 to 6 us per sampled sleep",
+    samples: true,
+    fields: &[],
+    maps: &[],
     // In the order of `quell_ebpf_common::reason`.
     metrics: &[
         interval("offcpu.blocked", "blocked"),
@@ -212,7 +215,7 @@ mod tests {
     use nix::sched::{CpuSet, sched_setaffinity};
 
     use super::*;
-    use crate::bpf::{Maps, Scope, Threads, settings};
+    use crate::bpf::{Declarations, Maps, Scope, Threads, settings};
     use crate::host::{Btf, Helpers};
     use crate::units::{CpuId, Pid, Tid};
 
@@ -225,7 +228,8 @@ mod tests {
         let settings =
             quell_ebpf_common::Settings { self_tgid: 0, ..settings(&scope, &offsets, &Helpers::detect(), 1) };
         let mut object =
-            BpfObject::load(&btf, settings, Maps { threads: 1 << 14, ids: 1 << 22, cpus: 1 }).expect("it loads");
+            BpfObject::load(&btf, settings, Maps { threads: 1 << 14, ids: 1 << 22, cpus: 1 }, &Declarations::default())
+                .expect("it loads");
         object.add_target(own).expect("there is room");
         object
     }

@@ -21,6 +21,8 @@ pub struct SwitchOut<'a> {
     pub ctx: &'a BtfTracePointContext,
     /// When.
     pub now: u64,
+    /// The kernel's struct of the thread.
+    pub task: Task,
     /// The thread.
     pub tid: u32,
     /// Its process.
@@ -29,6 +31,8 @@ pub struct SwitchOut<'a> {
     pub thread: Value<ThreadState>,
     /// One of [`reason`].
     pub reason: u32,
+    /// [`reason`] of the last sleep before this one, or 0.
+    pub last_reason: u32,
 }
 
 /// A captured thread comes back onto a CPU. Its state is still that of the sleep.
@@ -68,6 +72,8 @@ pub struct Waking<'a> {
 pub struct ThreadEnd {
     /// When.
     pub now: u64,
+    /// The kernel's struct of the thread; `None` where its end was not seen.
+    pub task: Option<Task>,
     /// The thread.
     pub tid: u32,
     /// Its last name.
@@ -144,7 +150,7 @@ fn leave(ctx: &BtfTracePointContext, prev: Task, leaving: Departure, now: u64) -
             if let Some(thread) = other {
                 // Of another thread that had this id, whose end was not seen.
                 let comm = load!(thread.comm);
-                thread_end(&ThreadEnd { now, tid, comm, thread });
+                thread_end(&ThreadEnd { now, task: None, tid, comm, thread });
                 remove(tid, thread);
             }
             enter_current(tid, tgid)?
@@ -155,10 +161,11 @@ fn leave(ctx: &BtfTracePointContext, prev: Task, leaving: Departure, now: u64) -
     // the last walk. A waker on another CPU may see some of these stores and not the others: the thread is about to sleep
     // then, and what he sends names a sleep that nobody looks for.
     store!(thread.seq, load!(thread.seq).wrapping_add(1));
+    let last_reason = load!(thread.reason).into();
     store!(thread.reason, reason as u16);
     store!(thread.cpu, record::cpu() as u16);
     store!(thread.out_since, now);
-    let walk = switch_out(&SwitchOut { ctx, now, tid, tgid, thread, reason });
+    let walk = switch_out(&SwitchOut { ctx, now, task: prev, tid, tgid, thread, reason, last_reason });
     if walk != 0 {
         // What a sleep lasts must not depend on whether it was sampled.
         store!(thread.out_since, now + walk);
@@ -185,7 +192,7 @@ fn last_switch(task: Task, thread: Value<ThreadState>, now: u64) -> Option<Sampl
     let tid = task.tid();
     let sampling = end_unseen(thread, tid, now);
     let comm = task.comm();
-    if thread_end(&ThreadEnd { now, tid, comm, thread }) {
+    if thread_end(&ThreadEnd { now, task: Some(task), tid, comm, thread }) {
         remove(tid, thread);
     } else {
         // The user side finds the totals in the map in the end.

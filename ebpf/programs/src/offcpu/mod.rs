@@ -59,7 +59,7 @@ impl Callbacks for Probe {
 
     #[inline(always)]
     fn thread_end(event: &ThreadEnd) -> bool {
-        let ThreadEnd { now, tid, comm, thread } = *event;
+        let ThreadEnd { now, tid, comm, thread, .. } = *event;
         fold(thread);
         let header = record::header((PROBE, THREAD_EXIT), now, tid, load!(thread.tgid));
         record::send_plain(&ThreadExit { header, comm, totals: load!(thread.totals) })
