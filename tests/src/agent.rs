@@ -96,7 +96,7 @@ impl Running {
                 read("status").is_ok_and(|status| !may_attach(&status))
                     && read("syscall").is_ok_and(|call| polls(&call))
             };
-            let at_work = |name: &String| ["quell_cpu", "quell_waking"].contains(&name.as_str());
+            let at_work = |name: &String| ["quell_interrupt", "quell_switch"].contains(&name.as_str());
             Ok((waits() && kernel::held_by(pid)?.iter().any(at_work)).then_some(()))
         })
     }

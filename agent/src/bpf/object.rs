@@ -354,7 +354,8 @@ impl BpfObject {
 }
 
 /// A pace that nothing slows down.
-const UNLIMITED: Pace = Pace { window: 0, spent: 0, samples: 0, nanos: 0, scale: FULL, pad: 0, unused: [0; 3] };
+const UNLIMITED: Pace =
+    Pace { window: 0, spent: 0, samples: 0, nanos: 0, scale: FULL, pad: 0, debt: 0, unused: [0; 2] };
 
 /// The element of `PACES` and `ALLOWANCES` for a CPU and a probe.
 fn cell(CpuId(cpu): CpuId, probe: u32) -> u32 {

@@ -16,6 +16,8 @@ pub struct CostMeter {
     /// The numbers of the probes that run.
     probes: Vec<u16>,
     last: Totals,
+    /// What counting has cost of late; `None` before the first interval.
+    recent_counting: Option<f64>,
 }
 
 /// What has been counted up to a moment.
@@ -32,6 +34,8 @@ struct Totals {
 pub struct Interval {
     /// Counting: what runs at each event, whether it is sampled or not.
     pub counting: f64,
+    /// The same, averaged over the last second or so.
+    pub recent_counting: f64,
     /// Sampling, by CPU and probe.
     pub spent: Vec<Spent>,
 }
@@ -42,7 +46,7 @@ impl CostMeter {
     pub fn new(cpus: CpuSet, probes: Vec<u16>, now: Nanos) -> Self {
         let cells = cpus.len() * probes.len();
         let last = Totals { time: now, hooks: vec![NO_RUNS; Hook::ALL.len()], paces: vec![(0, u32::MAX); cells] };
-        Self { cpus, probes, last }
+        Self { cpus, probes, last, recent_counting: None }
     }
 
     /// What the programs cost since the last call.
@@ -68,7 +72,9 @@ impl CostMeter {
             })
             .collect();
         self.last = totals;
-        Ok(Interval { counting, spent })
+        let recent_counting = average(self.recent_counting, counting, elapsed);
+        self.recent_counting = Some(recent_counting);
+        Ok(Interval { counting, recent_counting, spent })
     }
 
     fn totals(&self, object: &BpfObject, time: Nanos) -> Result<Totals, ProbeError> {
@@ -105,6 +111,12 @@ impl CostMeter {
     }
 }
 
+/// A moving average, which forgets within a second or so, after `value` held for `elapsed`.
+fn average(before: Option<f64>, value: f64, elapsed: Nanos) -> f64 {
+    let forgotten = 1.0 - (-(elapsed.0 as f64) / Nanos::SECOND.0 as f64).exp();
+    before.map_or(value, |before| before + (value - before) * forgotten)
+}
+
 const NO_RUNS: HookRuns = HookRuns { runs: 0, timed: 0, nanos: 0 };
 
 /// Mean nanoseconds of a run that took no sample; `None` where none was timed.
@@ -125,4 +137,20 @@ pub fn agent_usage() -> (Nanos, Bytes) {
         // In KiB, getrusage(2).
         Bytes(u64::try_from(usage.max_rss()).unwrap_or(0) * 1_024),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_average_begins_with_the_first_value_and_forgets_within_seconds() {
+        let first = average(None, 0.2, Nanos(1));
+        assert!((first - 0.2).abs() < 1e-9);
+        let steps =
+            |count| (0..count).fold(first, |average_so_far, _| average(Some(average_so_far), 0.0, Nanos(100_000_000)));
+        assert!(steps(1) > 0.17, "a moment changes little");
+        assert!((steps(10) - 0.2 / std::f64::consts::E).abs() < 1e-9);
+        assert!(steps(50) < 0.002);
+    }
 }

@@ -451,10 +451,12 @@ fn set_allowances(
 ) -> Result<f64, ProbeError> {
     let Some(budget) = budget else { return Ok(0.0) };
     let interval = meter.interval(object, now)?;
-    for allowance in divide(budget, interval.counting, &interval.spent) {
+    // Bursts of events come back: what counting has cost of late is not free for sampling.
+    let counting = interval.counting.max(interval.recent_counting);
+    for allowance in divide(budget, counting, &interval.spent) {
         object.set_allowance(allowance.cpu, allowance.probe.into(), allowance.nanos)?;
     }
-    Ok(interval.counting)
+    Ok(interval.recent_counting)
 }
 
 /// The numbers of the probes that sample: what they may cost is divided among them.

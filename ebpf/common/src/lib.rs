@@ -136,8 +136,10 @@ abi! {
         pub scale: u32,
         /// Always 0.
         pub pad: u32,
+        /// Nanoseconds that samples have taken beyond what was allowed, and that later windows have not made up for.
+        pub debt: u64,
         /// Keeps neighbours in cache lines of their own.
-        pub unused: [u64; 3],
+        pub unused: [u64; 2],
     } size 64
 
     /// How often the program of a hook ran on one CPU, and what that costs.

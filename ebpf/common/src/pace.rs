@@ -34,6 +34,17 @@ pub fn next_scale(scale: u32, spent: u64, elapsed: u64, allowance: u64) -> u32 {
     min(max(next, LOWEST as u64), FULL as u64) as u32
 }
 
+/// What of `debt` is left after a window that lasted `elapsed` nanoseconds and in which sampling took `spent` of them, where it may
+/// take `allowance` per full window: at most the allowance of 16 windows.
+#[inline(always)]
+#[must_use]
+pub fn next_debt(debt: u64, spent: u64, elapsed: u64, allowance: u64) -> u64 {
+    let allowance = min(allowance, 1 << WINDOW_SHIFT);
+    // A second: more than any debt takes.
+    let allowed = (allowance >> 3) * (min(elapsed, 1 << 30) >> 10) >> (WINDOW_SHIFT - 13);
+    min((debt + spent).saturating_sub(allowed), allowance << 4)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +69,17 @@ mod tests {
         assert!((ratio(60_000, WINDOW) - 80.0 / 60.0).abs() < 0.02);
         assert!((ratio(80_000, 1) - 1.0 / 16.0).abs() < 0.001, "it falls to a sixteenth at most");
         assert!((ratio(0, WINDOW) - 2.0).abs() < 0.001, "it doubles at most");
+    }
+
+    #[test]
+    fn what_was_spent_beyond_the_allowance_is_owed_until_windows_have_made_up_for_it() {
+        let about = |value: u64, expected: u64| assert!(value.abs_diff(expected) < 1_000, "{value}, not {expected}");
+        about(next_debt(0, 80_000, WINDOW, 80_000), 0);
+        about(next_debt(0, 100_000, WINDOW / 80, 80_000), 99_000);
+        about(next_debt(99_000, 20_000, WINDOW, 80_000), 39_000);
+        about(next_debt(99_000, 0, 2 * WINDOW, 80_000), 0);
+        assert_eq!(next_debt(0, 1 << 40, 0, 80_000), 16 * 80_000);
+        assert_eq!(next_debt(1 << 40, 0, u64::MAX, u64::MAX), 0);
     }
 
     #[test]

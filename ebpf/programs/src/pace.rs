@@ -2,7 +2,7 @@
 
 use quell_ebpf_common::{
     PROBES, Pace,
-    pace::{FULL, WINDOW_SHIFT, next_scale},
+    pace::{FULL, WINDOW_SHIFT, next_debt, next_scale},
 };
 
 use crate::{
@@ -31,10 +31,24 @@ pub fn scale(probe: u32, now: u64) -> u32 {
         return scale;
     }
     let next = next_scale(scale, spent, elapsed, allowance);
+    store!(pace.debt, next_debt(load!(pace.debt), spent, elapsed, allowance));
     store!(pace.window, now);
     store!(pace.spent, 0);
     store!(pace.scale, next);
     next
+}
+
+/// Whether samples of a probe on `cpu` have taken so much more than they may that what they can do without is left out.
+#[inline(always)]
+pub fn is_in_debt(probe: u32, cpu: u32) -> bool {
+    let index = cpu.wrapping_mul(PROBES).wrapping_add(probe);
+    if setting!(paced) == 0 {
+        return false;
+    }
+    match (pace(index), ALLOWANCES.get(index)) {
+        (Some(pace), Some(allowance)) => load!(pace.debt) > *allowance,
+        _ => false,
+    }
 }
 
 /// Charges a sample that began at `start` and has just been taken to a probe on `cpu`: not always this one, since the

@@ -234,6 +234,10 @@ fn expected(predicted: u32, duration: u64) -> u32 {
 #[inline(always)]
 fn sample_wake(event: &Waking<'_>) -> SamplingTime {
     let Waking { ctx, now, woken_tid, woken, waker_tid, waker_tgid } = *event;
+    // A sleep counts without its waker: thousands of threads that sleep as a capture begins may be woken at once.
+    if pace::is_in_debt(NUMBER, load!(woken.cpu).into()) {
+        return 0;
+    }
     let waker_seq = match known(waker_tid, waker_tgid) {
         Some(waker) => load!(waker.seq),
         None => 0,
