@@ -20,6 +20,7 @@ pub mod kernel;
 pub mod machine;
 pub mod memory;
 pub mod needs;
+pub mod queued;
 pub mod recorded;
 pub mod shared;
 pub mod small;

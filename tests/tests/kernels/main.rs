@@ -11,6 +11,7 @@ mod kept;
 mod look;
 mod machine;
 mod offcpu;
+mod runqueue;
 mod services;
 mod shell;
 mod smt;
@@ -44,6 +45,7 @@ const TESTS: &[KernelTest] = &[
     KernelTest { name: "offcpu::one_cpu", machine: &PLAIN, run: offcpu::one_cpu },
     KernelTest { name: "offcpu::isolated", machine: &ISOLATED, run: offcpu::isolated },
     KernelTest { name: "offcpu::locked_down", machine: &LOCKED_DOWN, run: offcpu::locked_down },
+    KernelTest { name: "runqueue::waits", machine: &PLAIN, run: runqueue::waits },
     KernelTest { name: "offcpu::availability", machine: &PLAIN, run: availability::offcpu },
     KernelTest { name: "doctor::mechanisms", machine: &PLAIN, run: doctor::mechanisms },
     KernelTest { name: "doctor::without_btf", machine: &PLAIN, run: doctor::without_btf },

@@ -1,0 +1,65 @@
+//! What a recording says of the run queue, against what the kernel counts for the threads of the fixture `runqueue`.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use quell::recording::{Histogram, Scope};
+use quell::units::CpuId;
+
+use crate::fixture::Queued;
+use crate::recorded::Recorded;
+
+/// How many waits, and how long they were altogether.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    waits: u64,
+    nanos: f64,
+}
+
+impl Sum {
+    fn of<'a>(histograms: impl Iterator<Item = &'a Histogram>) -> Self {
+        let mut sum = Self::default();
+        for value in histograms.flat_map(|histogram| histogram.counts.iter_recorded()) {
+            sum.waits += value.count_since_last_iteration();
+            sum.nanos += value.value_iterated_to() as f64 * value.count_since_last_iteration() as f64;
+        }
+        sum
+    }
+}
+
+/// The distributions of a metric in the scopes that `chosen` takes.
+fn sum(recorded: &Recorded, metric: &str, chosen: impl Fn(&Scope) -> bool) -> Sum {
+    let metrics = &recorded.recording.meta.metrics;
+    let histograms = recorded.recording.histograms.iter();
+    Sum::of(histograms.filter(|histogram| metrics[histogram.metric.index()].name == metric && chosen(&histogram.scope)))
+}
+
+/// The cgroup of the current process in the hierarchy of version 2.
+fn own_cgroup() -> Result<String> {
+    let cgroups = fs::read_to_string("/proc/self/cgroup")?;
+    Ok(cgroups.lines().find_map(|line| line.strip_prefix("0::")).context("no cgroup of version 2")?.to_owned())
+}
+
+/// Fails unless a capture of the fixture, which ran on one CPU in the cgroup of the current process, has counted its waits.
+pub fn check(recorded: &Recorded, truth: &Queued, cpu: CpuId) -> Result<()> {
+    let everywhere = |metric: &str| sum(recorded, metric, |scope| matches!(scope, Scope::Cpu(_)));
+    let (woken, preempted) = (everywhere("runqueue.woken"), everywhere("runqueue.preempted"));
+    let said = format!("{woken:?} {preempted:?} {truth:?}");
+    ensure!(truth.waits > 1_000 && truth.preempted > 20, "the fixture waited too seldom: {said}");
+    // Beside those that are in the truth: the main thread waits for the others, and each may wait once more after it has
+    // read its own counts.
+    let agrees = |counted: u64, truth: u64| counted.checked_sub(truth).is_some_and(|more| more <= 16);
+    ensure!(agrees(woken.waits + preempted.waits, truth.waits), "waits: {said}");
+    ensure!(agrees(preempted.waits, truth.preempted), "waits after preemption: {said}");
+    // A bucket is 1/32 wide, and the waits of the main thread are not in the truth.
+    let (nanos, truth) = (woken.nanos + preempted.nanos, truth.run_delay_ns as f64);
+    ensure!((nanos - truth).abs() < 0.03 * truth + 20e6, "length of the waits: {said}");
+    let cgroup = own_cgroup()?;
+    for (metric, all) in [("runqueue.woken", woken), ("runqueue.preempted", preempted)] {
+        let on_cpu = sum(recorded, metric, |scope| *scope == Scope::Cpu(cpu));
+        ensure!(on_cpu.waits == all.waits, "{metric}: {} waits on {cpu}: {said}", on_cpu.waits);
+        let in_cgroup = sum(recorded, metric, |scope| *scope == Scope::Cgroup(cgroup.clone()));
+        ensure!(in_cgroup.waits == all.waits, "{metric}: {} waits in {cgroup}: {said}", in_cgroup.waits);
+    }
+    Ok(())
+}
