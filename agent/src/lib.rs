@@ -9,6 +9,7 @@ mod bounded;
 pub mod bpf;
 pub mod capture;
 pub mod child;
+pub mod doctor;
 mod excerpt;
 pub mod file;
 #[cfg(feature = "fuzzing")]

@@ -1,6 +1,7 @@
-//! The loaded eBPF object: its programs, rings, settings and tables, which all probes share.
+//! The loaded eBPF object: its programs, rings, settings and tables, which all probes share; and what a host allows of them.
 
 mod error;
+mod features;
 mod hook;
 mod object;
 mod record;
@@ -8,6 +9,7 @@ mod rings;
 mod settings;
 
 pub use error::ProbeError;
+pub use features::{Features, Helpers, Mechanisms, PerfEvents, Support};
 pub use hook::Hook;
 pub use object::{BpfObject, Maps, is_permission};
 pub use record::{RawStacks, Record};
