@@ -29,6 +29,7 @@ pub mod profile;
 pub mod program;
 pub mod recording;
 pub mod report;
+pub mod roles;
 pub mod symbolize;
 mod sys;
 pub mod text;

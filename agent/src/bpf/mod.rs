@@ -12,6 +12,6 @@ pub use error::ProbeError;
 pub use features::{Features, Helpers, Mechanisms, PerfEvents, Support};
 pub use hook::Hook;
 pub use object::{BpfObject, Maps, is_permission};
-pub use record::{RawStacks, Record};
+pub use record::Record;
 pub use rings::Rings;
 pub use settings::{Scope, Threads, settings};

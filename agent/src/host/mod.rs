@@ -32,6 +32,7 @@ pub(crate) use mounts::{Mount, mounts};
 pub use nics::{Nic, nics};
 pub use offsets::{MissingField, TaskOffsets, offsets};
 pub use processes::{family, processes, processes_in};
+pub(crate) use processes::{identity, user_of};
 pub use root::Root;
 pub use this::{Host, Vendor};
 pub use topology::{Cpu, Topology};

@@ -9,7 +9,7 @@ use perf_event::data::Record;
 use perf_event::events::Software;
 use perf_event::{Builder, Clock, SampleFlag, Sampler};
 
-use super::files::FileIdentity;
+use super::file_identity::FileIdentity;
 use super::maps::MappedRange;
 use crate::units::{Addr, CpuId, CpuSet, Nanos, Pid};
 
