@@ -22,6 +22,8 @@ mod mappings;
 mod maps;
 mod naming;
 mod spaces;
+#[cfg(test)]
+mod tests;
 mod truncated;
 mod unnamed;
 
