@@ -62,13 +62,6 @@ fn kernel(features: &Features) -> Vec<Check> {
             &[Capability::Syslog],
             "boot a kernel built with CONFIG_KALLSYMS=y",
         ),
-        tried(
-            features,
-            ("tracefs", group),
-            &features.tracefs,
-            &[Capability::DacReadSearch],
-            "mount -t tracefs tracefs /sys/kernel/tracing",
-        ),
         check("jit", group, jit),
         check("lockdown", group, lockdown),
         check("pid-namespace", group, namespace),
@@ -83,18 +76,13 @@ fn bpf(features: &Features) -> Vec<Check> {
     let group = Group::Bpf;
     let from = |version: &str| format!("boot a kernel from {version} on");
     let program = |id, support, unsupported: &str| tried(features, (id, group), support, TRACING, unsupported);
-    let map = |id, support, version| tried(features, (id, group), support, &[Capability::Bpf], &from(version));
     let mechanisms = &features.mechanisms;
     vec![
         program("tp_btf", &mechanisms.tp_btf, "boot a kernel from 5.5 on, built with BTF"),
-        program("raw_tracepoint", &mechanisms.raw_tracepoint, &from("4.17")),
-        program("tracepoint", &mechanisms.tracepoint, "mount -t tracefs tracefs /sys/kernel/tracing"),
         program("iter/task", &mechanisms.iter_task, "boot a kernel from 5.8 on, built with BTF"),
         optional(("fentry", group), &mechanisms.fentry),
-        optional(("lsm", group), &mechanisms.lsm),
         optional(("kprobe", group), &mechanisms.kprobe),
-        map("ring-buffer", &features.ring_buffer, "5.8"),
-        map("task-storage", &features.task_storage, "5.11"),
+        tried(features, ("ring-buffer", group), &features.ring_buffer, &[Capability::Bpf], &from("5.8")),
         program("task_pt_regs", &features.helpers.task_pt_regs, &from("5.15")),
     ]
 }

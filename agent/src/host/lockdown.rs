@@ -1,6 +1,6 @@
 //! The kernel's lockdown (security/lockdown, 5.4): what not even root may do.
 
-/// The level from which on programs may not read kernel memory (`LOCKDOWN_BPF_READ_KERNEL`), and tracefs is empty.
+/// The level from which on programs may not read kernel memory (`LOCKDOWN_BPF_READ_KERNEL`).
 pub(crate) const CONFIDENTIALITY: &str = "confidentiality";
 
 /// What to do about that level.

@@ -96,7 +96,6 @@ pub const RECORD_TO_WRITE: &[Need] = &[need(
 pub const DOCTOR: &[Need] = &[
     need(Capability::Bpf, Kept::WhileRunning, "load programs that do nothing"),
     need(Capability::Perfmon, Kept::WhileRunning, "attach them"),
-    need(Capability::DacReadSearch, Kept::WhileRunning, "look for tracefs"),
     need(Capability::Syslog, Kept::WhileRunning, "tell whether /proc/kallsyms shows addresses"),
     need(
         Capability::SysResource,

@@ -174,11 +174,10 @@ mod tests {
     }
 
     #[test]
-    fn fentry_kprobes_and_security_hooks_are_not_needed() {
+    fn fentry_and_kprobes_are_not_needed() {
         let mut features = Features::all();
         let refused = Support::Forbidden("attaching: EPERM".to_owned());
         features.mechanisms.fentry = refused.clone();
-        features.mechanisms.lsm = refused.clone();
         features.mechanisms.kprobe = refused;
         for probe in PROBES {
             assert_eq!(probe.needs(&features), Availability::Ready, "{}", probe.spec().name);

@@ -4,7 +4,6 @@ mod helpers;
 mod mechanisms;
 mod perf;
 mod support;
-mod tracefs;
 
 use std::io;
 
@@ -34,16 +33,12 @@ pub struct Features {
     pub mechanisms: Mechanisms,
     /// The ring-buffer map (5.8).
     pub ring_buffer: Support,
-    /// The map that keeps a value with each thread (5.11).
-    pub task_storage: Support,
     /// Helpers that older kernels lack.
     pub helpers: Helpers,
     /// Perf events.
     pub perf: PerfEvents,
     /// Addresses of kernel functions in `/proc/kallsyms`.
     pub kernel_symbols: Support,
-    /// Whether tracefs is mounted and readable.
-    pub tracefs: Support,
     /// Whether BPF programs are compiled (`net.core.bpf_jit_enable`); `None` where the host does not tell.
     pub jit: Option<bool>,
     /// The kernel's lockdown level, `none`, `integrity` or `confidentiality`; `None` without lockdown.
@@ -82,11 +77,9 @@ impl Features {
                 Err(error) => Support::Failed(error.to_string()),
             },
             ring_buffer: map(MapType::RingBuf),
-            task_storage: map(MapType::TaskStorage),
             helpers: Helpers::detect(),
             perf: PerfEvents::detect(&cpus, &perf_program),
             kernel_symbols: kernel_symbols(),
-            tracefs: tracefs::readable(),
             jit: host::number("/proc/sys/net/core/bpf_jit_enable").map(|value| value != 0),
             lockdown: lockdown::level(),
             unprivileged_bpf_disabled: host::number("/proc/sys/kernel/unprivileged_bpf_disabled"),
@@ -156,15 +149,11 @@ pub(crate) mod tests {
                 }),
                 mechanisms: Mechanisms {
                     tp_btf: Support::Yes,
-                    raw_tracepoint: Support::Yes,
-                    tracepoint: Support::Yes,
                     kprobe: Support::Yes,
                     fentry: Support::Yes,
-                    lsm: Support::Yes,
                     iter_task: Support::Yes,
                 },
                 ring_buffer: Support::Yes,
-                task_storage: Support::Yes,
                 helpers: Helpers { task_pt_regs: Support::Yes, current_ancestor_cgroup_id: Support::Yes },
                 perf: PerfEvents {
                     cpu_clock: Support::Yes,
@@ -174,7 +163,6 @@ pub(crate) mod tests {
                     max_sample_rate: Some(100_000),
                 },
                 kernel_symbols: Support::Yes,
-                tracefs: Support::Yes,
                 jit: Some(true),
                 lockdown: Some("none".to_owned()),
                 unprivileged_bpf_disabled: Some(2),
@@ -191,19 +179,14 @@ pub(crate) mod tests {
             Self {
                 mechanisms: Mechanisms {
                     tp_btf: refused(),
-                    raw_tracepoint: refused(),
-                    tracepoint: refused(),
                     kprobe: refused(),
                     fentry: refused(),
-                    lsm: refused(),
                     iter_task: refused(),
                 },
                 ring_buffer: refused(),
-                task_storage: refused(),
                 helpers: Helpers { task_pt_regs: refused(), current_ancestor_cgroup_id: refused() },
                 perf: PerfEvents { cpu_clock: refused(), cycles: refused(), program: refused(), ..Self::all().perf },
                 kernel_symbols: Support::Forbidden("/proc/kallsyms hides the addresses".to_owned()),
-                tracefs: Support::Forbidden("/sys/kernel/tracing may not be read".to_owned()),
                 capabilities: Capabilities(0),
                 ..Self::all()
             }
