@@ -9,6 +9,7 @@ mod bounded;
 pub mod bpf;
 pub mod capture;
 pub mod child;
+pub mod doctor;
 mod excerpt;
 pub mod file;
 #[cfg(feature = "fuzzing")]
@@ -28,6 +29,7 @@ pub mod profile;
 pub mod program;
 pub mod recording;
 pub mod report;
+pub mod roles;
 pub mod symbolize;
 mod sys;
 pub mod text;

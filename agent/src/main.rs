@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     let _ = quell::file::catch_file_size_signal();
     // A child of quell: nothing else is to run in it.
     if let Some(role) = quell::child::requested(std::env::args_os()) {
-        return quell::child::run(role);
+        return quell::roles::run(role);
     }
     if let Err(error) = quell::privileges::begin() {
         let _ = writeln!(io::stderr(), "quell: {}", text::shown(&error.to_string()));

@@ -20,6 +20,29 @@ use std::path::Path;
 
 use serde_json::ser::{CharEscape, Formatter};
 
+/// Breaks one line of `text` between words so that no line goes past column `columns` where each begins at column `indent`. It is
+/// [`shown`]: line ends that the text brings are escaped.
+#[must_use]
+pub fn wrapped(text: &str, indent: usize, columns: usize) -> String {
+    let text = shown(text);
+    let mut lines = String::new();
+    let mut column = indent;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if column > indent && column + 1 + length > columns {
+            lines.push('\n');
+            lines.extend(std::iter::repeat_n(' ', indent));
+            column = indent;
+        } else if column > indent {
+            lines.push(' ');
+            column += 1;
+        }
+        lines.push_str(word);
+        column += length;
+    }
+    lines
+}
+
 /// Whether a character is seen, as itself and in its place. Letters, signs and marks of all scripts are; controls, format
 /// characters, separators other than the space, private and unassigned code points are not.
 fn is_visible(letter: char) -> bool {

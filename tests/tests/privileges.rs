@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 use quell::child::Role;
-use quell::privileges;
+use quell::privileges::Keeps;
 use quell_tests::agent::{Running, Workdir};
 use quell_tests::needs::Need;
 use quell_tests::unprivileged::{self, SUGGESTED, USER, Unprivileged};
@@ -309,8 +309,11 @@ const DAC_OVERRIDE: u64 = 1 << 1;
 fn of_child(pid: &str) -> Result<u64> {
     let name = fs::read_to_string(format!("/proc/{pid}/comm"))?;
     let role = Role::ALL.into_iter().find(|role| name.trim() == format!("quell-{}", role.name()));
-    let kept = role.map(privileges::of_child).unwrap_or_default();
-    Ok(kept.iter().fold(0, |mask, capability| mask | 1 << capability.number()))
+    let kept = match role.map(Role::keeps) {
+        Some(Keeps::Only(needs)) => needs,
+        _ => &[],
+    };
+    Ok(kept.iter().fold(0, |mask, need| mask | 1 << need.capability.number()))
 }
 
 /// Checks every thread of a capture, and of the children that it has started.

@@ -1,7 +1,8 @@
-//! The loaded eBPF object: its programs, rings, settings and tables, which all probes share.
+//! The loaded eBPF object: its programs, rings, settings and tables, which all probes share; and what a host allows of them.
 
 pub mod distribution;
 mod error;
+mod features;
 mod hook;
 mod object;
 mod record;
@@ -9,8 +10,9 @@ mod rings;
 mod settings;
 
 pub use error::ProbeError;
+pub use features::{Features, Helpers, Mechanisms, PerfEvents, Support};
 pub use hook::Hook;
 pub use object::{BpfObject, Declarations, Entries, Maps, ProbeMap, is_permission};
-pub use record::{RawStacks, Record};
+pub use record::Record;
 pub use rings::Rings;
 pub use settings::{Scope, Threads, settings};

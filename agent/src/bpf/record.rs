@@ -3,14 +3,7 @@
 use bytemuck::Pod;
 use quell_ebpf_common::{Header, Stacks};
 
-/// The frames of a record, innermost first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RawStacks<'a> {
-    /// Kernel addresses.
-    pub kernel: &'a [u64],
-    /// User addresses.
-    pub user: &'a [u64],
-}
+use crate::recording::RawStacks;
 
 /// A record: its header, and its bytes with the header.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,8 @@
 
 use quell_ebpf_common::{Settings, target};
 
-use crate::host::{Helpers, TaskOffsets};
+use super::Helpers;
+use crate::host::TaskOffsets;
 use crate::units::{CpuId, CpuSet, Pid};
 
 /// What decides whether a program records an event.

@@ -9,7 +9,7 @@ use std::io::Read as _;
 
 use hashbrown::HashSet;
 
-use crate::inspect;
+use crate::host;
 use crate::recording::{Process, ProcessIdx, ProcessTable};
 use crate::symbolize::AddressSpaces;
 use crate::units::{Nanos, Pid};
@@ -130,7 +130,7 @@ fn size(process: &Process) -> usize {
 
 /// Looks at a process. What the kernel tells everybody is read here; the rest is asked of a child that may.
 pub(super) fn look(pid: Pid, spaces: &mut AddressSpaces) -> Process {
-    let Some(user) = inspect::user_of(pid) else { return Process::new(pid) };
+    let Some(user) = host::user_of(pid) else { return Process::new(pid) };
     let mut cgroups = Vec::new();
     // The kernel answers this by itself.
     let read =
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn this_process_is_described() {
-        let mut spaces = AddressSpaces::new(Box::new(inspect::Direct::default()));
+        let mut spaces = AddressSpaces::new(Box::new(crate::inspect::Direct::default()));
         let own = look(Pid(std::process::id()), &mut spaces);
         assert_eq!(own.executable, std::env::current_exe().ok());
         let arguments: Vec<String> = std::env::args().collect();

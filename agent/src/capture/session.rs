@@ -11,8 +11,8 @@ use super::cost::{CostMeter, agent_usage, mean};
 use super::order::{SLACK, Sorter};
 use super::process_facts::{self, ProcessFacts};
 use super::rate::{self, divide};
-use crate::bpf::{BpfObject, Maps, ProbeError, Record, Rings, settings};
-use crate::host::{self, Btf, Helpers};
+use crate::bpf::{BpfObject, Helpers, Maps, ProbeError, Record, Rings, settings};
+use crate::host::{self, Btf};
 use crate::inspect::Children;
 use crate::probe::{Availability, Probe, ProbeConfig, RunningProbe, declarations};
 use crate::recording::{

@@ -8,7 +8,6 @@ use nix::sys::resource::{Resource, setrlimit};
 
 use super::filter::{self, Allowed, BASE, READING, WAITING};
 use super::{ChildError, Role};
-use crate::symbolize::DEBUG_FILES;
 
 /// Address space of the child that names code, in bytes: twice the symbols of one file, and the look-up tables over them.
 const NAMER_MEMORY: u64 = 2 << 30;
@@ -21,6 +20,9 @@ const NAMER_FILE: u64 = 1 << 30;
 
 /// Descriptors of the child that names code, and so copies of symbols at once.
 const NAMER_DESCRIPTORS: u64 = 32;
+
+/// Where distributions put the symbols that they strip from files: the only files that the child that names code may open.
+pub(crate) const DEBUG_FILES: &str = "/usr/lib/debug/.build-id";
 
 const READER: &[Allowed] = &[Allowed::Any(libc::SYS_process_vm_readv), Allowed::Any(libc::SYS_readlinkat)];
 

@@ -5,7 +5,7 @@
 //! standard descriptors are `/dev/null`, and whatever else was inherited is closed. It ends when the parent does. Those that may have
 //! to be started anew, when quell has no privileges any more, are copies of a [`Starter`].
 //!
-//! `main` calls [`requested`] before it looks at the command line, and [`run`] where that names a role.
+//! `main` calls [`requested`] before it looks at the command line, and [`crate::roles::run`] where that names a role.
 
 mod channel;
 mod confine;
@@ -24,10 +24,12 @@ use std::process::{Command, ExitCode, Stdio};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
-use crate::privileges::{self, PrivilegeError};
-use crate::{inspect, symbolize, sys};
+use crate::privileges::table::RECORD_TO_READ;
+use crate::privileges::{self, Keeps, PrivilegeError};
+use crate::sys;
 
 pub(crate) use channel::{Channel, Message};
+pub(crate) use confine::DEBUG_FILES;
 pub(crate) use process::Process;
 pub use starter::Starter;
 pub(crate) use worker::{CallError, Limits, Watch, Worker};
@@ -66,6 +68,15 @@ impl Role {
     /// Whether it is a copy of a starter: no program that is executed.
     fn is_copy(self) -> bool {
         Self::ALL.into_iter().any(|starter| starter.copy() == Some(self))
+    }
+
+    /// What a process of this role keeps of its capabilities.
+    #[must_use]
+    pub fn keeps(self) -> Keeps {
+        match self {
+            Self::Readers | Self::Reader => Keeps::Only(RECORD_TO_READ),
+            Self::Keeper | Self::Namers | Self::Namer => Keeps::Nothing,
+        }
     }
 
     /// The role's name on the command line, and the end of the process's name: `quell-keeper`.
@@ -137,9 +148,20 @@ pub enum ChildError {
     Filter(String),
 }
 
+/// What a child does from when its system calls are filtered.
+pub(crate) enum Task {
+    /// It serves requests that come through its connection, until that ends.
+    Serve(Box<dyn FnOnce(UnixStream) -> io::Result<()>>),
+    /// It is a [`Starter`]: it makes copies of itself.
+    Copy,
+}
+
+/// The task of a role. What has to be done before its system calls are filtered is done by then.
+pub(crate) type TaskOf = fn(Role) -> Task;
+
 /// The body of a child process.
-pub fn run(role: Role) -> ExitCode {
-    match prepare(role).and_then(|socket| serve(role, socket)) {
+pub(crate) fn run(role: Role, task_of: TaskOf) -> ExitCode {
+    match prepare(role).and_then(|socket| serve(role, task_of, socket)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::debug!("quell {ARGUMENT} {}: {error}", role.name());
@@ -148,15 +170,12 @@ pub fn run(role: Role) -> ExitCode {
     }
 }
 
-fn serve(role: Role, socket: UnixStream) -> Result<(), ChildError> {
-    match role {
-        Role::Keeper => {
-            let keeper = inspect::Keeper::start();
-            confine::confine(role).and_then(|()| keeper.serve(socket).map_err(unserved))
-        }
-        Role::Readers | Role::Namers => confine::confine(role).and_then(|()| starter::serve(role, socket)),
-        Role::Reader => confine::confine(role).and_then(|()| inspect::serve_reader(socket).map_err(unserved)),
-        Role::Namer => confine::confine(role).and_then(|()| symbolize::serve_namer(socket).map_err(unserved)),
+fn serve(role: Role, task_of: TaskOf, socket: UnixStream) -> Result<(), ChildError> {
+    let task = task_of(role);
+    confine::confine(role)?;
+    match task {
+        Task::Serve(serve) => serve(socket).map_err(unserved),
+        Task::Copy => starter::serve(role, task_of, socket),
     }
 }
 
@@ -177,7 +196,7 @@ fn prepare(role: Role) -> Result<UnixStream, ChildError> {
     // of it are born so.
     prctl::set_dumpable(false).map_err(system("forbid tracing"))?;
     confine::forbid_cores()?;
-    privileges::keep_only(privileges::of_child(role))?;
+    privileges::enter(&role.keeps())?;
     begin(role)?;
     sys::close_from(3).map_err(|source| ChildError::System { what: "close inherited descriptors", source })?;
     let stdin = io::stdin();
@@ -191,9 +210,9 @@ fn prepare(role: Role) -> Result<UnixStream, ChildError> {
 }
 
 /// What a copy of a starter does, whose privileges it has.
-fn run_copy(role: Role, socket: UnixStream) -> Result<(), ChildError> {
+fn run_copy(role: Role, task_of: TaskOf, socket: UnixStream) -> Result<(), ChildError> {
     begin(role)?;
-    serve(role, socket)
+    serve(role, task_of, socket)
 }
 
 /// What is every process's own.

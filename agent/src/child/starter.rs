@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
-use super::{CallError, Channel, ChildError, Limits, Message, Process, Role, Worker, run_copy, unserved};
+use super::{CallError, Channel, ChildError, Limits, Message, Process, Role, TaskOf, Worker, run_copy, unserved};
 use crate::sys::{self, Fork};
 use crate::units::Pid;
 
@@ -77,12 +77,12 @@ impl Starter {
 }
 
 /// What a starter does until its parent closes the connection; and what each of its copies does, which go on from here.
-pub(super) fn serve(starter: Role, socket: UnixStream) -> Result<(), ChildError> {
+pub(super) fn serve(starter: Role, task_of: TaskOf, socket: UnixStream) -> Result<(), ChildError> {
     let (Some(copy), mut parent) = (starter.copy(), Channel::new(socket, MAX_MESSAGE)) else { return Ok(()) };
     let Some(connection) = next_copy(&mut parent).map_err(unserved)? else { return Ok(()) };
     // With a copy of the starter's connection open, quell would not see it close.
     drop(parent);
-    run_copy(copy, connection)
+    run_copy(copy, task_of, connection)
 }
 
 /// Makes copies as they are asked for. Returns in each of them, with its connection, and at the end in the starter.

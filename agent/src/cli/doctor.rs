@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use anyhow::Context as _;
-use quell::host::{Capabilities, Checkup, Features, Group, ProbeState, Status, checkup};
-
+use quell::doctor::{self, Checkup, Group, ProbeState, Status};
+use quell::host::Capabilities;
 use quell::privileges;
 
 use super::Outcome;
@@ -23,9 +23,8 @@ pub(crate) struct Arguments {
 
 /// With the capabilities that quell was started with.
 pub(crate) fn run(arguments: &Arguments, started_with: Capabilities, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let features = Features::detect(started_with)?;
+    let checkup = doctor::examine(started_with)?;
     privileges::drop_all()?;
-    let checkup = checkup(&features);
     if arguments.json {
         serde_json::to_writer_pretty(&mut *out, &checkup).context("could not write the findings")?;
         writeln!(out)?;
@@ -81,7 +80,7 @@ fn text(checkup: &Checkup, out: &mut dyn Write) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use quell::host::{Check, ProbeVerdict};
+    use quell::doctor::{Check, ProbeVerdict};
 
     use super::*;
 

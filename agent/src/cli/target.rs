@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use quell::capture::{CaptureTarget, Command, Gated};
+use quell::capture::{self, CaptureTarget, Command, Gated};
 use quell::host;
 use quell::units::Pid;
 
@@ -75,7 +75,7 @@ impl Target {
             if !can_be_started(program) {
                 bail!("could not find the command `{program}`");
             }
-            return Ok(Self::Command { gated: Gated::fork(words)?, words: words.to_vec() });
+            return Ok(Self::Command { gated: capture::suspend(words)?, words: words.to_vec() });
         }
         if let Some(path) = cgroup.map(cgroup_directory) {
             let cgroup = host::cgroup(&path)?;

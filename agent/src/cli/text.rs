@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use quell::text::shown;
+use quell::text::{self, shown};
 
 /// The widest line.
 const COLUMNS: usize = 100;
@@ -28,23 +28,7 @@ pub(crate) fn wrapped_lines(text: &str, indent: usize) -> String {
 /// Breaks one line of `text` between words so that no line goes past column 100 where each begins at column `indent`. Line ends that the
 /// text brings are escaped.
 pub(crate) fn wrapped(text: &str, indent: usize) -> String {
-    let text = shown(text);
-    let mut lines = String::new();
-    let mut column = indent;
-    for word in text.split(' ') {
-        let length = word.chars().count();
-        if column > indent && column + 1 + length > COLUMNS {
-            lines.push('\n');
-            lines.extend(std::iter::repeat_n(' ', indent));
-            column = indent;
-        } else if column > indent {
-            lines.push(' ');
-            column += 1;
-        }
-        lines.push_str(word);
-        column += length;
-    }
-    lines
+    text::wrapped(text, indent, COLUMNS)
 }
 
 /// `1 value`, `2 values`.

@@ -1,13 +1,13 @@
 //! The kernel's lockdown (security/lockdown, 5.4): what not even root may do.
 
-/// The level from which on programs may not read kernel memory (`LOCKDOWN_BPF_READ_KERNEL`), and tracefs is empty.
-pub(super) const CONFIDENTIALITY: &str = "confidentiality";
+/// The level from which on programs may not read kernel memory (`LOCKDOWN_BPF_READ_KERNEL`).
+pub(crate) const CONFIDENTIALITY: &str = "confidentiality";
 
 /// What to do about that level.
 pub(crate) const REMEDY: &str = "boot with lockdown=integrity or without lockdown";
 
 /// The level, `none`, `integrity` or `confidentiality`; `None` without lockdown, or where securityfs is not mounted.
-pub(super) fn level() -> Option<String> {
+pub(crate) fn level() -> Option<String> {
     super::read("/sys/kernel/security/lockdown").ok().as_deref().and_then(chosen)
 }
 

@@ -1,19 +1,14 @@
-//! Read-only facts about the host: what it is, and what it lets a profiler do.
+//! Read-only facts about the host.
 
-mod availability;
 mod boot_loader;
 mod btf;
 mod capabilities;
 mod cgroup;
-mod checkup;
-mod features;
-mod helpers;
 mod kernel_version;
 pub(crate) mod lockdown;
 mod mounts;
 mod nics;
 mod offsets;
-mod perf;
 mod processes;
 mod root;
 mod this;
@@ -28,20 +23,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::CpuSet;
 
-pub use availability::{cpu, offcpu, switches, with_programs};
 pub use boot_loader::{BootLoader, GrubGenerator};
 pub use btf::{Btf, BtfError, Member, Structure};
 pub use capabilities::{Capabilities, Capability};
 pub use cgroup::{Cgroup, CgroupError, cgroup, cgroup_paths};
-pub use checkup::{Check, Checkup, Group, ProbeState, ProbeVerdict, Status, checkup};
-pub use features::{Features, Mechanisms, Support};
-pub use helpers::Helpers;
 pub use kernel_version::{KernelVersion, KernelVersionError};
 pub(crate) use mounts::{Mount, mounts};
 pub use nics::{Nic, nics};
 pub use offsets::{MissingField, TaskOffsets, offset_of, offsets};
-pub use perf::PerfEvents;
 pub use processes::{family, processes, processes_in};
+pub(crate) use processes::{identity, user_of};
 pub use root::Root;
 pub use this::{Host, Vendor};
 pub use topology::{Cpu, Topology};
@@ -143,7 +134,7 @@ fn read(path: &str) -> Result<String, HostError> {
 }
 
 /// The number in a file, where it can be read.
-fn number(path: &str) -> Option<i64> {
+pub(crate) fn number(path: &str) -> Option<i64> {
     read(path).ok()?.parse().ok()
 }
 

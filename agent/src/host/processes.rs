@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use crate::units::Pid;
@@ -29,6 +30,23 @@ pub fn family(of: &[Pid]) -> Vec<Pid> {
         new.extend(children.get(&pid).into_iter().flatten().filter(|child| family.insert(**child)));
     }
     family.into_iter().collect()
+}
+
+/// The real user of a process; `None` where it has ended.
+pub(crate) fn user_of(pid: Pid) -> Option<u32> {
+    identity(pid).ok().map(|(user, _)| user)
+}
+
+/// The real user of a process and its number in its own PID namespace, from `/proc/PID/status`, which the kernel
+/// answers by itself.
+pub(crate) fn identity(pid: Pid) -> io::Result<(u32, u32)> {
+    let status = fs::read(format!("/proc/{pid}/status"))?;
+    let field = |name: &[u8]| status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name));
+    let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse().ok();
+    let fields = |line: &'_ [u8]| -> Vec<u32> { line.split(u8::is_ascii_whitespace).filter_map(number).collect() };
+    let user = field(b"Uid:").and_then(|line| fields(line).first().copied());
+    let inner = field(b"NSpid:").and_then(|line| fields(line).last().copied()).unwrap_or(pid.0);
+    Ok((user.ok_or(io::ErrorKind::InvalidData)?, inner))
 }
 
 /// Field 4 of `/proc/PID/stat`; the name before it is in parentheses, and may have some itself (proc_pid_stat(5)).

@@ -13,9 +13,9 @@ use super::protocol::{Keep, Reply, Request};
 use super::strikes::Strikes;
 use super::{
     FileNumber, MAX_ANSWER, MAX_MEMORY, MAX_REQUEST, Mapped, Owner, ProcessAccess, Program, Responsible, ToOpen,
-    identity,
 };
 use crate::child::{CallError, Limits, Message, Role, Starter, Watch, Worker};
+use crate::host::identity;
 use crate::units::{Addr, Pid};
 
 /// How long a reader may be blocked by what it reads, before anyone has had it wait. The kernel's own locks are held for

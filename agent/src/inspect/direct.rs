@@ -12,8 +12,9 @@ use std::time::Duration;
 use hashbrown::HashMap;
 
 use super::protocol::Handed;
-use super::{FileNumber, MAX_REQUEST, Mapped, Owner, ProcessAccess, Program, ToOpen, identity, reader};
+use super::{FileNumber, MAX_REQUEST, Mapped, Owner, ProcessAccess, Program, ToOpen, reader};
 use crate::child::Channel;
+use crate::host::identity;
 use crate::units::{Addr, Pid};
 
 /// This process reads the others itself.

@@ -150,23 +150,6 @@ pub(crate) fn receive_file(from: UnixStream) -> io::Result<std::fs::File> {
     file.map(std::fs::File::from).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
-/// The real user of a process; `None` where it has ended.
-pub(crate) fn user_of(pid: Pid) -> Option<u32> {
-    identity(pid).ok().map(|(user, _)| user)
-}
-
-/// The real user of a process and its number in its own PID namespace, from `/proc/PID/status`, which the kernel
-/// answers by itself.
-fn identity(pid: Pid) -> io::Result<(u32, u32)> {
-    let status = std::fs::read(format!("/proc/{pid}/status"))?;
-    let field = |name: &[u8]| status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name));
-    let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse().ok();
-    let fields = |line: &'_ [u8]| -> Vec<u32> { line.split(u8::is_ascii_whitespace).filter_map(number).collect() };
-    let user = field(b"Uid:").and_then(|line| fields(line).first().copied());
-    let inner = field(b"NSpid:").and_then(|line| fields(line).last().copied()).unwrap_or(pid.0);
-    Ok((user.ok_or(io::ErrorKind::InvalidData)?, inner))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

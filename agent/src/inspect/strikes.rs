@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 
-use super::identity;
+use crate::host::identity;
 use crate::units::Pid;
 
 /// Timeouts after which no more requests are sent for the same user, or for the same process of root.

@@ -15,7 +15,7 @@ use nix::unistd::{getresgid, getresuid};
 use crate::host::Capability;
 use crate::sys;
 
-pub use table::{Keeps, Need, of_child};
+pub use table::{Keeps, Need};
 
 /// Why privileges could not be reduced.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use hashbrown::HashSet;
 
-use crate::child::Role;
 use crate::host::Capability;
 
 /// A capability, and what for.
@@ -97,7 +96,6 @@ pub const RECORD_TO_WRITE: &[Need] = &[need(
 pub const DOCTOR: &[Need] = &[
     need(Capability::Bpf, Kept::WhileRunning, "load programs that do nothing"),
     need(Capability::Perfmon, Kept::WhileRunning, "attach them"),
-    need(Capability::DacReadSearch, Kept::WhileRunning, "look for tracefs"),
     need(Capability::Syslog, Kept::WhileRunning, "tell whether /proc/kallsyms shows addresses"),
     need(
         Capability::SysResource,
@@ -162,17 +160,6 @@ pub fn advice(program: &str) -> String {
          sudo chgrp quell {program} && sudo chmod 0750 {program} && sudo setcap {}+ep {program}",
         names.join(",")
     )
-}
-
-/// What a child process keeps.
-#[must_use]
-pub fn of_child(role: Role) -> &'static [Capability] {
-    match role {
-        Role::Readers | Role::Reader => {
-            &[Capability::SysPtrace, Capability::DacReadSearch, Capability::CheckpointRestore]
-        }
-        Role::Keeper | Role::Namers | Role::Namer => &[],
-    }
 }
 
 /// The table that SECURITY.md shows, in Markdown.

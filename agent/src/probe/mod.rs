@@ -5,18 +5,16 @@
 //! both sides share, is in its folder of `ebpf/programs`.
 
 mod availability;
-mod trial;
 
 use std::path::PathBuf;
 
 use quell_ebpf_common::KernelField;
 
 pub use availability::Availability;
-pub use trial::{Tried, try_programs};
 
 pub use crate::bpf::ProbeError;
-use crate::bpf::{BpfObject, Declarations, Hook, ProbeMap, Record};
-use crate::host::{self, Btf, Features, MissingField, offset_of};
+use crate::bpf::{BpfObject, Declarations, Features, Hook, ProbeMap, Record};
+use crate::host::{Btf, MissingField, offset_of};
 use crate::inspect::ProcessMemory;
 use crate::recording::{CodeLocator, MetricId, MetricSpec, RecordingBuilder};
 use crate::units::{CpuSet, Hertz, Nanos, Pid};
@@ -84,12 +82,6 @@ pub trait Probe: Sync {
 
     /// Whether the host has what it needs. What the kernel makes of its programs is no part of this.
     fn needs(&self, features: &Features) -> Availability;
-
-    /// Whether it works here, and how well: what it needs is there, and its programs were accepted.
-    fn check(&self, features: &Features) -> Availability {
-        let tried = features.programs.iter().find(|tried| tried.probe == self.spec().name);
-        host::with_programs(self.needs(features), tried)
-    }
 
     /// Has the kernel check and load its programs, and says how well it can work with those that were accepted.
     ///
@@ -167,7 +159,7 @@ pub struct BadRecord;
 ///
 /// # Errors
 /// Names a kernel field that the kernel's BTF lacks.
-pub fn declarations(btf: &Btf, probes: &[&'static dyn Probe]) -> Result<Declarations, MissingField> {
+pub fn declarations(btf: &Btf, probes: &[&dyn Probe]) -> Result<Declarations, MissingField> {
     let specs = probes.iter().map(|probe| probe.spec());
     let offsets = specs.clone().flat_map(|spec| spec.fields).map(|field| Ok((field.global, offset_of(btf, field)?)));
     Ok(Declarations {
@@ -180,4 +172,37 @@ pub fn declarations(btf: &Btf, probes: &[&'static dyn Probe]) -> Result<Declarat
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static dyn Probe> {
     PROBES.iter().copied().find(|probe| probe.spec().name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bpf::Support;
+
+    #[test]
+    fn on_a_host_that_has_everything_each_probe_is_ready() {
+        for probe in PROBES {
+            assert_eq!(probe.needs(&Features::all()), Availability::Ready, "{}", probe.spec().name);
+        }
+    }
+
+    #[test]
+    fn without_permission_none_works() {
+        for probe in PROBES {
+            let availability = probe.needs(&Features::unprivileged());
+            let Availability::Unavailable(why) = availability else { panic!("{availability:?}") };
+            assert!(why.starts_with("not permitted without CAP_BPF and CAP_PERFMON; "), "{why}");
+        }
+    }
+
+    #[test]
+    fn fentry_and_kprobes_are_not_needed() {
+        let mut features = Features::all();
+        let refused = Support::Forbidden("attaching: EPERM".to_owned());
+        features.mechanisms.fentry = refused.clone();
+        features.mechanisms.kprobe = refused;
+        for probe in PROBES {
+            assert_eq!(probe.needs(&features), Availability::Ready, "{}", probe.spec().name);
+        }
+    }
 }

@@ -3,24 +3,18 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use hashbrown::HashMap;
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::budget::{Budget, Charge, DESCRIPTOR, MOST_MODULES};
+use super::file_identity::{FileIdentity, VDSO, VDSO_32};
 use super::mappings::Mapping;
-use super::naming::Unnamed;
+use super::unnamed::Unnamed;
 use crate::inspect::{FileNumber, Mapped, Owner, ProcessAccess, ToOpen};
-use crate::recording::{FileNumbers, Module, ModuleId, ModuleTable};
+use crate::recording::{Module, ModuleId, ModuleTable};
 use crate::units::Pid;
-
-/// [`Module::path`] of the code that the kernel maps into every process.
-pub(super) const VDSO: &str = "[vdso]";
-
-/// [`Module::path`] of the same for 32-bit processes.
-pub(super) const VDSO_32: &str = "[vdso32]";
 
 /// The most files held open, whatever the limit on descriptors allows.
 const MAX_HELD: usize = 8_192;
@@ -30,61 +24,6 @@ const MAX_REJECTED: usize = 4_096;
 
 /// How often opening one file is tried, each time with another process that mapped it.
 const MAX_ATTEMPTS: u8 = 4;
-
-/// Which file it is: two files that had the same path one after the other differ by their inode.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct FileIdentity {
-    device: (u32, u32),
-    inode: u64,
-    path: PathBuf,
-}
-
-impl FileIdentity {
-    /// A file by its device (major, minor), its inode, and its path as the kernel prints it: with ` (deleted)` after it
-    /// where it was, `[vdso]` and the like for what is no file.
-    #[must_use]
-    pub fn new(device: (u32, u32), inode: u64, path: &OsStr) -> Self {
-        // A file does not become another when it is deleted.
-        let bytes = path.as_bytes();
-        let path = PathBuf::from(OsStr::from_bytes(bytes.strip_suffix(b" (deleted)").unwrap_or(bytes)));
-        Self { device, inode, path }
-    }
-
-    /// Its path as the process that mapped it sees it.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Its device and inode, if it has any.
-    fn numbers(&self) -> Option<FileNumbers> {
-        let (major, minor) = self.device;
-        (self.inode != 0).then_some(FileNumbers { major, minor, inode: self.inode })
-    }
-
-    /// Whether it is a file on no file system (mm/shmem.c, ipc/shm.c): mostly memory for a compiler's output, so that
-    /// it is taken for a file with code only if it looks like one.
-    fn is_memory(&self) -> bool {
-        let path = self.path.as_os_str().as_bytes();
-        [&b"/memfd:"[..], b"/dev/zero", b"/SYSV", b"/anon_hugepage"].iter().any(|prefix| path.starts_with(prefix))
-    }
-
-    /// Whether it is the kernel's own code in the process.
-    fn is_vdso(&self) -> bool {
-        self.path.as_os_str() == VDSO
-    }
-
-    /// Whether it is no file at all.
-    pub(super) fn is_none(&self) -> bool {
-        let path = self.path.as_os_str().as_bytes();
-        // `//anon` is what perf calls memory without a file (kernel/events/core.c, perf_event_mmap_event).
-        !self.is_vdso() && (self.inode == 0 || !path.starts_with(b"/") || path.starts_with(b"//"))
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        (size_of::<Self>() + self.path.as_os_str().len()) as u64
-    }
-}
 
 /// Whether a module's file can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +119,7 @@ impl ModuleFiles {
             self.index.insert(identity.clone(), None);
             return None;
         }
-        let id = modules.push(Module { path: identity.path.clone(), file: identity.numbers(), build_id: None });
+        let id = modules.push(Module { path: identity.path().to_owned(), file: identity.numbers(), build_id: None });
         self.path_bytes += identity.bytes();
         self.index.insert(identity.clone(), Some(id));
         let refused = Holding::Refused(Unnamed::FileGone);
@@ -272,6 +211,7 @@ impl ModuleFiles {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt as _;
+    use std::path::Path;
     use std::sync::Arc;
 
     use super::super::known_files::KnownFile;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::budget::{Budget, Charge};
-use super::files::FileIdentity;
+use super::file_identity::FileIdentity;
 
 /// A file that some process has mapped; all mappings of it share this.
 #[derive(Debug)]

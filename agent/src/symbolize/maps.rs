@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use super::files::FileIdentity;
+use super::file_identity::FileIdentity;
 use crate::units::Addr;
 
 /// A range of executable addresses and what the kernel says is mapped there.

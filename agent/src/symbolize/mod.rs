@@ -12,6 +12,7 @@
 
 mod budget;
 mod events;
+mod file_identity;
 mod files;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
@@ -21,13 +22,16 @@ mod mappings;
 mod maps;
 mod naming;
 mod spaces;
+#[cfg(test)]
+mod tests;
 mod truncated;
+mod unnamed;
 
 pub use events::{MappingEvent, MappingEvents, MappingEventsError};
-pub use files::FileIdentity;
+pub use file_identity::FileIdentity;
 pub use kernel_symbols::KernelSymbols;
 pub use maps::MappedRange;
-pub(crate) use naming::{DEBUG_FILES, serve as serve_namer};
+pub(crate) use naming::serve as serve_namer;
 pub use naming::{Namers, symbolize};
 pub use spaces::AddressSpaces;
 pub use truncated::truncated_user_stacks;

@@ -15,7 +15,7 @@ use super::files::{Holding, ModuleFiles};
 use super::known_files::KnownFiles;
 use super::mappings::{Mapping, Mappings};
 use super::maps::{self, MappedRange};
-use super::naming::Unnamed;
+use super::unnamed::Unnamed;
 use crate::inspect::{FileNumber, Owner, ProcessAccess, ProcessMemory, Program, ToOpen};
 use crate::recording::{CodeLocator, Location, ModuleId, ModuleTable};
 use crate::units::{Addr, Pid};

@@ -1,6 +1,5 @@
 //! The `bpf` system call, as far as trying out a kernel needs it: programs that return 0 and do nothing else.
 
-use std::ffi::CStr;
 use std::io;
 use std::mem::offset_of;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -32,15 +31,14 @@ pub(crate) fn load(kind: ProgramType, target: Option<(AttachType, u32)>) -> io::
     unsafe { descriptor(bpf_cmd::BPF_PROG_LOAD, &mut attributes) }
 }
 
-/// Attaches a program to a raw tracepoint, or without a name to what it was loaded for; closing the result detaches.
+/// Attaches a program to what it was loaded for; closing the result detaches.
 ///
 /// # Errors
 /// What the kernel says.
-pub(crate) fn open_raw_tracepoint(name: Option<&CStr>, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+pub(crate) fn attach_tracing(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut attributes = zeroed();
-    attributes.raw_tracepoint.name = name.map_or(0, |name| name.as_ptr() as u64);
     attributes.raw_tracepoint.prog_fd = program.as_raw_fd() as u32;
-    // SAFETY: the command gives a descriptor; the name is null or lives until the end of this function.
+    // SAFETY: the command gives a descriptor; no addresses are in it: the name is null.
     unsafe { descriptor(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut attributes) }
 }
 

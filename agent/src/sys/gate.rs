@@ -11,7 +11,6 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
-use crate::privileges;
 use crate::units::Pid;
 
 /// A child process between `fork` and `exec`. Dropping it without [`Gated::release`] ends it.
@@ -47,12 +46,15 @@ pub enum GateError {
 
 impl Gated {
     /// Forks; the child waits. Its id is known, its program has not begun. It has the privileges of the caller of quell, not
-    /// those of quell ([`privileges::become_callers`]), so this is done before any are dropped; and no thread is left behind that
+    /// those of quell: `prepare` ([`crate::privileges::become_callers`]) runs in it before anything else. So this is done before any are dropped; and no thread is left behind that
     /// would keep them. `words` are the program, which is looked for in `PATH`, and its arguments.
     ///
     /// # Errors
     /// [`GateError::Fork`].
-    pub fn fork<S: AsRef<OsStr>>(words: &[S]) -> Result<Self, GateError> {
+    pub(crate) fn fork<S: AsRef<OsStr>>(
+        words: &[S],
+        prepare: impl FnOnce() -> Result<(), Errno>,
+    ) -> Result<Self, GateError> {
         // Everything that allocates comes before the fork: another thread may hold the allocator's lock.
         let words: Vec<CString> = words.iter().map(c_string).collect::<Result<_, _>>()?;
         let program = words.first().cloned().ok_or_else(|| GateError::Fork(Errno::EINVAL.into()))?;
@@ -67,7 +69,10 @@ impl Gated {
             ForkResult::Child => {
                 // The child's own copies: with the first open, the end of quell would not be seen.
                 drop((go, failure));
-                let errno = begin(wait, &program, &words);
+                let errno = match prepare() {
+                    Ok(()) => begin(wait, &program, &words),
+                    Err(errno) => errno,
+                };
                 let _ = (&report).write_all(&(errno as i32).to_ne_bytes());
                 // SAFETY: ends this process without running what the parent registered for its own end.
                 unsafe { libc::_exit(127) }
@@ -117,9 +122,6 @@ impl Drop for Gated {
 
 /// In the child: waits, and becomes the program. Returns why it did not.
 fn begin(mut wait: io::PipeReader, program: &CString, words: &[CString]) -> Errno {
-    if privileges::become_callers().is_err() {
-        return Errno::EPERM;
-    }
     // As std::process::Command does: what quell holds back, and the SIGPIPE that Rust's runtime ignores, are not the program's.
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     // SAFETY: the default action is no function of this program.
@@ -191,7 +193,7 @@ mod tests {
     fn a_gated_command_begins_only_when_it_is_released() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mark = folder.path().join("mark");
-        let gated = Gated::fork(&[OsStr::new("touch"), mark.as_os_str()]).expect("fork");
+        let gated = Gated::fork(&[OsStr::new("touch"), mark.as_os_str()], || Ok(())).expect("fork");
         let comm = std::fs::read_to_string(format!("/proc/{}/comm", gated.pid())).expect("the child lives");
         assert_ne!(comm.trim(), "touch");
         assert!(!mark.exists());
@@ -201,14 +203,14 @@ mod tests {
 
     #[test]
     fn a_command_that_does_not_exist_is_named_in_the_error() {
-        let gated = Gated::fork(&["/no/such/program"]).expect("fork");
+        let gated = Gated::fork(&["/no/such/program"], || Ok(())).expect("fork");
         let error = gated.release("/no/such/program").expect_err("exec fails");
         assert!(error.to_string().contains("/no/such/program"), "{error}");
     }
 
     #[test]
     fn a_gated_command_that_is_never_released_ends() {
-        let mut gated = Gated::fork(&["true"]).expect("fork");
+        let mut gated = Gated::fork(&["true"], || Ok(())).expect("fork");
         drop(gated.go.take());
         let status = gated.process.wait().expect("it ends");
         assert_eq!(status.code(), Some(127));

@@ -120,13 +120,12 @@ const LOCKED_DOWN: [(&str, &str); 2] = [("cpu", "unavailable"), ("offcpu", "degr
 /// what needs it is said not to work, for that reason. That the rest works is for the rows of the probes.
 pub(crate) fn locked_down() -> Result<Outcome> {
     let (findings, _) = Findings::of(Workdir::new()?.command()?.args(["doctor", "--json"]))?;
-    for (id, status) in [("lockdown", "no"), ("kprobe", "no"), ("tracefs", "no"), ("tp_btf", "yes")] {
+    for (id, status) in [("lockdown", "no"), ("kprobe", "no"), ("tp_btf", "yes")] {
         let check = findings.check(id)?;
         ensure!(check.status == status, "{check:?}");
     }
-    for id in ["lockdown", "tracefs", "tracepoint"] {
-        says(findings.check(id)?.remedy.as_deref().unwrap_or_default(), &["boot with lockdown=integrity"])?;
-    }
+    let lockdown = findings.check("lockdown")?;
+    says(lockdown.remedy.as_deref().unwrap_or_default(), &["boot with lockdown=integrity"])?;
     let states: Vec<_> = findings.probes.iter().map(|probe| (probe.name.as_str(), probe.state.as_str())).collect();
     ensure!(states == LOCKED_DOWN, "{states:?}");
     for probe in &findings.probes {

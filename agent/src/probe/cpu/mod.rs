@@ -11,9 +11,9 @@ use perf_event::{Builder, Counter};
 use quell_ebpf_common::LastInterrupt;
 use quell_ebpf_common::pace::FULL;
 
+use super::availability::Verdict;
 use super::{Availability, BadRecord, ProbeConfig, ProbeError, ProbeSpec, RunningProbe};
-use crate::bpf::{BpfObject, Hook, Record, is_permission};
-use crate::host::{self, Features};
+use crate::bpf::{BpfObject, Features, Hook, Record, is_permission};
 use crate::recording::{CodeLocator, MetricId, MetricKind, MetricSpec, RecordingBuilder, Sample, Unit};
 use crate::units::{CpuId, CpuSet, Hertz, Nanos, Pid, Tid};
 
@@ -44,7 +44,15 @@ impl super::Probe for Probe {
     }
 
     fn needs(&self, features: &Features) -> Availability {
-        host::cpu(features)
+        let mut verdict = Verdict::default();
+        verdict.need("BPF on perf events", &features.perf.program);
+        verdict.need("the event cpu-clock", &features.perf.cpu_clock);
+        verdict.need("the ring-buffer map", &features.ring_buffer);
+        if !features.perf.cycles.is_yes() {
+            verdict.miss("no hardware cycle counter: a timer samples instead, and code with interrupts off is hidden");
+        }
+        verdict.common(features);
+        verdict.into()
     }
 
     fn start(&self, object: &mut BpfObject, config: &ProbeConfig) -> Result<Box<dyn RunningProbe>, ProbeError> {
@@ -183,4 +191,18 @@ impl RunningProbe for Sampling {
 /// A probability in units of 2^-32; [`FULL`] is exactly 1.
 fn probability(odds: u32) -> f64 {
     if odds == FULL { 1.0 } else { f64::from(odds) / 4_294_967_296.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bpf::Support;
+    use crate::probe::Probe as _;
+
+    #[test]
+    fn a_host_without_a_pmu_degrades_it() {
+        let mut features = Features::all();
+        features.perf.cycles = Support::Unsupported("opening: ENOENT".to_owned());
+        assert!(matches!(Probe.needs(&features), Availability::Degraded(why) if why.contains("cycle counter")));
+    }
 }

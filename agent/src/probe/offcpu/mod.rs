@@ -11,9 +11,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 
+use super::availability::Verdict;
 use super::{Availability, BadRecord, ProbeConfig, ProbeError, ProbeSpec, RunningProbe};
-use crate::bpf::{BpfObject, Hook, Record};
-use crate::host::{self, Features};
+use crate::bpf::{BpfObject, Features, Hook, Record};
+use crate::host;
 use crate::inspect::ProcessMemory;
 use crate::recording::{CodeLocator, MetricId, MetricKind, MetricSpec, RecordingBuilder, Unit};
 use crate::units::{Nanos, Pid, Tid};
@@ -70,7 +71,21 @@ impl super::Probe for Probe {
     }
 
     fn needs(&self, features: &Features) -> Availability {
-        host::offcpu(features)
+        let mut verdict = Verdict::default();
+        if let Err(why) = &features.offsets {
+            verdict.obstacle(why);
+        }
+        verdict.need("tp_btf", &features.mechanisms.tp_btf);
+        verdict.need("the ring-buffer map", &features.ring_buffer);
+        if let Some(why) = features.mechanisms.iter_task.why_not() {
+            verdict.miss(&format!("threads that sleep throughout are missing: no task iterator ({why})"));
+        } else if !features.helpers.task_pt_regs.is_yes()
+            && !features.offsets.as_ref().is_ok_and(|offsets| offsets.stack_regs.is_some())
+        {
+            verdict.miss("threads that sleep throughout have no user stack: no bpf_task_pt_regs (5.15)");
+        }
+        verdict.common(features);
+        verdict.into()
     }
 
     fn load(&self, object: &mut BpfObject) -> Result<Availability, ProbeError> {
@@ -215,8 +230,9 @@ mod tests {
     use nix::sched::{CpuSet, sched_setaffinity};
 
     use super::*;
-    use crate::bpf::{Declarations, Maps, Scope, Threads, settings};
-    use crate::host::{Btf, Helpers};
+    use crate::bpf::{Declarations, Helpers, Maps, Scope, Support, Threads, settings};
+    use crate::host::Btf;
+    use crate::probe::Probe as _;
     use crate::units::{CpuId, Pid, Tid};
 
     /// The object for a capture of this process alone.
@@ -295,5 +311,25 @@ mod tests {
         two.join().expect("no panic");
         assert!(struck, "thread {runs} runs");
         assert!(found.contains(&sleeps), "thread {sleeps} sleeps on");
+    }
+
+    #[test]
+    fn what_is_refused_to_somebody_who_may_do_anything_is_not_for_want_of_a_capability() {
+        let mut features = Features::all();
+        features.mechanisms.tp_btf = Support::Forbidden("loading: EPERM, operation not permitted".to_owned());
+        assert!(matches!(Probe.needs(&features), Availability::Unavailable(why) if !why.contains("CAP_")));
+    }
+
+    #[test]
+    fn an_unknown_struct_layout_is_named() {
+        let features = Features { offsets: Err("no task_struct::on_cpu".to_owned()), ..Features::all() };
+        assert!(matches!(Probe.needs(&features), Availability::Unavailable(why) if why.contains("on_cpu")));
+    }
+
+    #[test]
+    fn a_host_without_a_pmu_is_all_that_it_needs() {
+        let mut features = Features::all();
+        features.perf.cycles = Support::Unsupported("opening: ENOENT".to_owned());
+        assert_eq!(Probe.needs(&features), Availability::Ready);
     }
 }

@@ -4,10 +4,9 @@ use hashbrown::HashMap;
 use quell_ebpf_common::{Total, reason};
 
 use super::abi::{CERTAIN, SleepEnd, SleepStart, ThreadExit, Wake as WakeRecord};
-use crate::bpf::RawStacks;
 use crate::probe::BadRecord;
 use crate::recording::{
-    CodeLocator, Counter, MetricId, RecordingBuilder, Sample, SampleIdx, Scope, StackId, ThreadIdx, Wake,
+    CodeLocator, Counter, MetricId, RawStacks, RecordingBuilder, Sample, SampleIdx, Scope, StackId, ThreadIdx, Wake,
 };
 use crate::units::{CpuId, Nanos, Pid, Tid};
 

@@ -96,7 +96,7 @@ mod tests {
 
     use super::super::abi::{CERTAIN, PROBE};
     use super::*;
-    use crate::bpf::RawStacks;
+    use crate::recording::RawStacks;
     use crate::inspect::Direct;
     use crate::symbolize::AddressSpaces;
 

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 
 use quell_ebpf_common::Distribution;
 
+use super::availability::Verdict;
 use super::{Availability, BadRecord, ProbeConfig, ProbeError, ProbeSpec, RunningProbe};
-use crate::bpf::{BpfObject, Entries, Hook, ProbeMap, Record, distribution};
-use crate::host::{self, Features};
+use crate::bpf::{BpfObject, Entries, Features, Hook, ProbeMap, Record, distribution};
+use crate::host;
 use crate::recording::{CodeLocator, Histogram, MetricId, MetricKind, MetricSpec, RecordingBuilder, Scope, Unit};
 use crate::units::{CpuId, CpuSet, Nanos, Pid};
 
@@ -49,7 +50,14 @@ impl super::Probe for Probe {
     }
 
     fn needs(&self, features: &Features) -> Availability {
-        host::switches(features)
+        let mut verdict = Verdict::default();
+        if let Err(why) = &features.offsets {
+            verdict.obstacle(why);
+        }
+        verdict.need("tp_btf", &features.mechanisms.tp_btf);
+        verdict.need("the ring-buffer map", &features.ring_buffer);
+        verdict.common(features);
+        verdict.into()
     }
 
     fn start(&self, object: &mut BpfObject, config: &ProbeConfig) -> Result<Box<dyn RunningProbe>, ProbeError> {

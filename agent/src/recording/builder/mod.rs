@@ -5,9 +5,8 @@ mod stacks;
 
 use std::collections::BTreeMap;
 
-pub use stacks::StackInterner;
+pub use stacks::{RawStacks, StackInterner};
 
-use crate::bpf::RawStacks;
 use crate::recording::{
     Counter, Declared, Histogram, Location, MetricId, MetricSpec, ModuleTable, ProcessTable, Sample, SampleIdx,
     StackId, ThreadIdx, ThreadTable,

@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use crate::inspect;
+use crate::host;
 use crate::units::Pid;
 
 /// All stacks together, in bytes.
@@ -22,7 +22,7 @@ pub(super) struct Shares {
 
 impl Default for Shares {
     fn default() -> Self {
-        Self { most: MOST, used: 0, users: HashMap::new(), by: HashMap::new(), user_of: inspect::user_of }
+        Self { most: MOST, used: 0, users: HashMap::new(), by: HashMap::new(), user_of: host::user_of }
     }
 }
 

@@ -10,9 +10,17 @@ use quell_ebpf_common::MAX_FRAMES;
 
 use super::CodeLocator;
 use super::shares::Shares;
-use crate::bpf::RawStacks;
 use crate::recording::{Frame, FrameId, FrameTable, Location, ModuleTable, StackId, StackNode, StackTable};
 use crate::units::{Addr, Pid};
+
+/// The frames of a stack as they were walked, innermost first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawStacks<'a> {
+    /// Kernel addresses.
+    pub kernel: &'a [u64],
+    /// User addresses.
+    pub user: &'a [u64],
+}
 
 /// What a frame or a node takes beside itself: its row is indexed by what it is.
 const INDEXED: usize = 2;

@@ -6,8 +6,8 @@
 
 use parquet::basic::Type;
 
+use super::damage::Damage;
 use super::limits;
-use super::table_read::Damage;
 use super::thrift::{Malformed, Thrift, Wire};
 
 /// What a table's footer says, as far as it is needed.

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::table_read::Damage;
+use super::damage::Damage;
 
 /// Bytes of `meta.json`. It grows by about 100 bytes for each change of the sampling rates: this is a day with two a second.
 pub(super) const META_BYTES: u64 = 16 << 20;

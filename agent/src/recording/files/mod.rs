@@ -23,6 +23,7 @@
 //! file's size and checksum, so that a damaged file is an error and never a wrong figure.
 
 mod check;
+mod damage;
 mod footer;
 #[cfg(test)]
 mod hostile;

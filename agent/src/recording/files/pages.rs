@@ -10,9 +10,9 @@ use parquet::basic::{Encoding, Type};
 use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::errors::ParquetError;
 
+use super::damage::Damage;
 use super::footer::{Codec, Column};
 use super::limits::{self, Allowance};
-use super::table_read::Damage;
 use super::thrift::{Malformed, Thrift, Wire};
 
 /// Reads pages: dictionaries, and data pages of Parquet's first version, which are what quell writes.

@@ -8,10 +8,11 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::check::FileCheck;
+use super::damage::Damage;
 use super::limits;
 use super::source::{Directory, Source};
 use super::table::Table;
-use super::table_read::{Damage, TableReader};
+use super::table_read::TableReader;
 use super::tables::{References, counters, frames, histograms, labels, processes, samples, stacks, threads};
 use super::{META_FILE, RecordingError};
 use crate::excerpt;

@@ -1,6 +1,5 @@
 //! Reading one table: typed columns of one row group at a time, found by name, so that further columns do no harm.
 
-use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use parquet::basic::Repetition;
@@ -8,6 +7,7 @@ use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader}
 use parquet::data_type::{ByteArray, DataType};
 use parquet::schema::types::{ColumnDescriptor, ColumnPath, Type};
 
+use super::damage::Damage;
 use super::footer::{Footer, RowGroup};
 use super::limits::{self, Allowance, TableLimit};
 use super::pages::Pages;
@@ -15,34 +15,6 @@ use super::source::Source;
 
 /// What a Parquet file begins and ends with.
 const MAGIC: &[u8; 4] = b"PAR1";
-
-/// Why a table was not read, in words; the caller adds the path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Damage {
-    /// It is not what a writer writes.
-    Wrong(String),
-    /// It may be, and is larger than is read.
-    Limit(String),
-}
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Wrong(why) | Self::Limit(why)) = self;
-        f.write_str(why)
-    }
-}
-
-impl From<String> for Damage {
-    fn from(why: String) -> Self {
-        Self::Wrong(why)
-    }
-}
-
-impl From<&str> for Damage {
-    fn from(why: &str) -> Self {
-        Self::Wrong(why.to_owned())
-    }
-}
 
 /// An open table.
 pub(super) struct TableReader<'a> {

@@ -61,23 +61,8 @@ pub fn summary(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError
 
 /// A line, or several, with a title on the left.
 fn line(title: &str, text: &str, out: &mut dyn Write) -> Result<(), ReportError> {
-    let mut row = format!("{title:<TITLE$}");
-    let mut column = TITLE;
-    for word in text.split_whitespace() {
-        let word = &clean(word);
-        let length = word.chars().count();
-        if column > TITLE && column + 1 + length > COLUMNS {
-            writeln!(out, "{row}")?;
-            row = " ".repeat(TITLE);
-            column = TITLE;
-        } else if column > TITLE {
-            row.push(' ');
-            column += 1;
-        }
-        row.push_str(word);
-        column += length;
-    }
-    Ok(writeln!(out, "{row}")?)
+    let words: Vec<&str> = text.split_whitespace().collect();
+    Ok(writeln!(out, "{title:<TITLE$}{}", text::wrapped(&words.join(" "), TITLE, COLUMNS))?)
 }
 
 /// As in `1 sample`, `2 samples`.

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::demangle::shortened;
 use super::protocol::{MAX_ANSWER, Names, Naming, encode};
-use super::reason::Unnamed;
 use super::{Effort, Namer};
 use crate::child::{CallError, Limits, Role, Starter, Worker};
 use crate::inspect::Owner;
+use crate::symbolize::unnamed::Unnamed;
 use crate::units::Pid;
 
 /// How long the child may take to be done with a file after it has answered: a FUSE server may never let it be closed.

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use crate::child::DEBUG_FILES;
+
 /// Bytes of symbol and string tables that are copied of one file at most: those of a browser with all its symbols.
 pub(super) const MAX_SYMBOLS: u64 = 512 << 20;
 
@@ -312,10 +314,7 @@ pub(super) const ENTRY: &str = "_start";
 /// How long that function is taken to be: those of glibc and musl are 34 to 60 bytes on x86-64 and aarch64.
 const ENTRY_SIZE: u64 = 64;
 
-/// Where distributions put the symbols that they strip from files.
-pub(crate) const DEBUG_FILES: &str = "/usr/lib/debug/.build-id";
-
-/// The file there with the symbols of the file with this build ID.
+/// The file in [`DEBUG_FILES`] with the symbols of the file with this build ID.
 pub(super) fn debug_file(build_id: &str) -> Option<PathBuf> {
     let (folder, name) = build_id.split_at_checked(2)?;
     let path = Path::new(DEBUG_FILES).join(folder).join(format!("{name}.debug"));

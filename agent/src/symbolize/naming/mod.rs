@@ -11,7 +11,6 @@ mod namer;
 mod perf_map;
 mod places;
 mod protocol;
-mod reason;
 mod schedule;
 
 use std::fs::File;
@@ -22,19 +21,19 @@ use std::time::{Duration, Instant};
 use blazesym::symbolize::Input;
 use blazesym::symbolize::source::{self, Source};
 
-use super::files::{Holding, VDSO, VDSO_32};
+use super::file_identity::{VDSO, VDSO_32};
+use super::files::Holding;
 use super::maps;
+use super::unnamed::Unnamed;
 use super::{AddressSpaces, KernelSymbols};
 use crate::inspect::Owner;
 use crate::recording::{FrameId, Location, Recording, Symbol, SymbolizeStats};
 use crate::units::{Addr, Pid};
 use confined::ConfinedNamer;
 pub use confined::Namers;
-pub(crate) use elf::DEBUG_FILES;
 pub(crate) use namer::serve;
 use places::Places;
 pub(crate) use protocol::{Names, Naming};
-pub(crate) use reason::Unnamed;
 pub(crate) use schedule::Effort;
 use schedule::{Job, Schedule, Turn};
 

@@ -20,10 +20,10 @@ use super::demangle::demangle;
 use super::elf::{self, Elf, ElfError};
 use super::perf_map;
 use super::protocol::{MAX_ANSWER, Names, Naming, decode};
-use super::reason::Unnamed;
 use crate::child::{Channel, Message};
 use crate::inspect::receive_file;
 use crate::recording::Symbol;
+use crate::symbolize::unnamed::Unnamed;
 
 /// The longest request, in bytes: eight million places.
 const MAX_REQUEST: usize = 64 << 20;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::reason::Unnamed;
+use crate::symbolize::unnamed::Unnamed;
 
 /// What names code. The places to name are the message's data, native `u64`s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

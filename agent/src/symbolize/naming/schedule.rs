@@ -6,10 +6,10 @@ use std::ops::Bound;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::reason::Unnamed;
 use super::{Names, Naming};
 use crate::inspect::{FileNumber, Owner};
 use crate::recording::{FrameId, ModuleId};
+use crate::symbolize::unnamed::Unnamed;
 
 /// Strikes after which no more files of an owner are tried.
 const MAX_STRIKES: u32 = 12;

@@ -227,22 +227,4 @@ mod tests {
         assert_eq!(share.range((19, 100)).to_string(), "19 max", "not rounding, but another limit");
         assert_eq!(normalized(&share, "22 50"), "min 50");
     }
-
-    #[test]
-    fn a_frequency_policy_without_an_online_cpu_is_absent() {
-        use crate::tune::knob::fake;
-        use crate::tune::knob::reading::Reading;
-        use crate::tune::knob::registry::by_id;
-        use crate::units::CpuId;
-
-        let (folder, host) = fake::host(&[("/sys/devices/system/cpu/cpu3/online", "0\n")]);
-        let frequency = by_id("cpu.frequency").expect("the knob");
-        let absent = frequency.read(&host, &KnobTarget::Cpu(CpuId(3)));
-        assert_eq!(absent.expect("no error"), Reading::Absent("CPU 3 is offline".to_owned()));
-        fake::put(folder.path(), "/sys/devices/system/cpu/cpu3/online", "1\n");
-        let governor = by_id("cpu.governor").expect("the knob");
-        assert!(
-            matches!(governor.read(&host, &KnobTarget::Cpu(CpuId(3))), Ok(Reading::Absent(why)) if why.contains("does not exist"))
-        );
-    }
 }

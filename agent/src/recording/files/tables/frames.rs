@@ -6,9 +6,10 @@ use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
 
 use super::super::check::FileCheck;
+use super::super::damage::Damage;
 use super::super::limits::{self, TableLimit};
 use super::super::table::Table;
-use super::super::table_read::{Damage, Group, TableReader, quoted};
+use super::super::table_read::{Group, TableReader, quoted};
 use super::super::table_write::write_table;
 use crate::file::Directory;
 use crate::recording::{

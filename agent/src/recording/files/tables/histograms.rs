@@ -5,9 +5,10 @@ use hdrhistogram::Histogram as Counts;
 use parquet::errors::ParquetError;
 
 use super::super::check::FileCheck;
+use super::super::damage::Damage;
 use super::super::limits::{self, Allowance, TableLimit};
 use super::super::table::Table;
-use super::super::table_read::{Damage, TableReader};
+use super::super::table_read::TableReader;
 use super::super::table_write::write_table;
 use super::scope::{self, ScopeColumns};
 use super::{References, Texts};

@@ -12,8 +12,8 @@ pub(super) mod threads;
 
 use parquet::data_type::ByteArray;
 
+use super::damage::Damage;
 use super::table::Table;
-use super::table_read::Damage;
 use crate::recording::{LabelSetId, Meta, MetricId, ProcessIdx, Recording, StackId, ThreadIdx};
 
 /// Every table.

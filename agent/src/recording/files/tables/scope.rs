@@ -3,8 +3,9 @@
 use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
 
+use super::super::damage::Damage;
 use super::super::limits;
-use super::super::table_read::{Damage, Group, TableReader};
+use super::super::table_read::{Group, TableReader};
 use super::super::table_write::Columns;
 use super::{References, Texts};
 use crate::recording::{Recording, Scope, ScopeKind, ThreadIdx};

@@ -3,9 +3,10 @@
 use parquet::errors::ParquetError;
 
 use super::super::check::FileCheck;
+use super::super::damage::Damage;
 use super::super::limits::{self, TableLimit};
 use super::super::table::Table;
-use super::super::table_read::{Damage, TableReader};
+use super::super::table_read::TableReader;
 use super::super::table_write::write_table;
 use super::{References, Texts};
 use crate::file::Directory;

@@ -127,4 +127,19 @@ mod tests {
             fake::round_trip(&FREQUENCY, &host, &KnobTarget::Cpu(CpuId(1)), desired);
         }
     }
+
+    #[test]
+    fn a_frequency_policy_without_an_online_cpu_is_absent() {
+        use crate::tune::knob::reading::Reading;
+
+        let (folder, host) = fake::host(&[("/sys/devices/system/cpu/cpu3/online", "0\n")]);
+        let absent = FREQUENCY.read(&host, &KnobTarget::Cpu(CpuId(3)));
+        assert_eq!(absent.expect("no error"), Reading::Absent("CPU 3 is offline".to_owned()));
+        fake::put(folder.path(), "/sys/devices/system/cpu/cpu3/online", "1\n");
+        let governor = crate::tune::knob::cpu::KNOBS.iter().find(|knob| knob.spec().id == "cpu.governor");
+        let governor = governor.expect("the knob");
+        assert!(
+            matches!(governor.read(&host, &KnobTarget::Cpu(CpuId(3))), Ok(Reading::Absent(why)) if why.contains("does not exist"))
+        );
+    }
 }

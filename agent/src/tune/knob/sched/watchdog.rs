@@ -66,12 +66,12 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::tune::knob::{by_id, fake};
+    use crate::tune::knob::fake;
 
     const NMI: &str = "/proc/sys/kernel/nmi_watchdog";
 
     fn nmi() -> &'static dyn Knob {
-        by_id("sched.nmi_watchdog").expect("the knob")
+        super::super::KNOBS.iter().copied().find(|knob| knob.spec().id == "sched.nmi_watchdog").expect("the knob")
     }
 
     #[test]

@@ -187,8 +187,14 @@ mod tests {
     }
 
     /// Sets a knob, calls `change`, and tries to restore it.
-    fn restored_after(id: &str, on: &str, desired: &str, folder: &std::path::Path, change: impl FnOnce()) -> String {
-        let (host, knob, target) = (fake::read(folder), crate::tune::knob::by_id(id).expect("a knob"), name(on));
+    fn restored_after(
+        knob: &dyn Knob,
+        on: &str,
+        desired: &str,
+        folder: &std::path::Path,
+        change: impl FnOnce(),
+    ) -> String {
+        let (host, target) = (fake::read(folder), name(on));
         let before = fake::apply(knob, &host, &target, desired);
         assert!(knob.is_satisfied(&fake::value(knob, &host, &target), &Value::Text(desired.to_owned())), "{on}");
         change();
@@ -224,9 +230,9 @@ mod tests {
         };
         let on = "/sys/block/sdb/queue/scheduler";
         let (folder, _) = machine();
-        assert_eq!(restored_after("sysfs", on, "kyber", folder.path(), || {}), "it was kyber");
+        assert_eq!(restored_after(&SYSFS, on, "kyber", folder.path(), || {}), "it was kyber");
         let (folder, link) = machine();
-        let why = restored_after("sysfs", on, "kyber", folder.path(), || {
+        let why = restored_after(&SYSFS, on, "kyber", folder.path(), || {
             fs::remove_file(&link).expect("the link");
             std::os::unix::fs::symlink("../devices/pci0000:00/0000:00:17.0/ata2/block/sdb", &link).expect("a link");
         });
@@ -234,7 +240,7 @@ mod tests {
         assert_eq!(fs::read_to_string(link.join("queue/scheduler")).expect("read"), "bfq\n");
         let (folder, _) = machine();
         // Another disk at the same path.
-        let why = restored_after("sysfs", &format!("{first}/queue/scheduler"), "kyber", folder.path(), || {
+        let why = restored_after(&SYSFS, &format!("{first}/queue/scheduler"), "kyber", folder.path(), || {
             fake::put(folder.path(), &format!("{first}/diskseq"), "8\n");
         });
         assert!(why.contains("of disk 7") && why.contains("of disk 8"), "{why}");
@@ -250,14 +256,13 @@ mod tests {
         let device = folder.path().join("sys/class/net/eth0/device");
         std::os::unix::fs::symlink("../../../0000:01:00.0", &device).expect("a link");
         let on = "net.ipv4.conf.eth0.rp_filter";
-        assert_eq!(restored_after("sysctl", on, "2", folder.path(), || {}), "it was 2");
-        let why = restored_after("sysctl", on, "2", folder.path(), || {
+        assert_eq!(restored_after(&SYSCTL, on, "2", folder.path(), || {}), "it was 2");
+        let why = restored_after(&SYSCTL, on, "2", folder.path(), || {
             fs::remove_file(&device).expect("the link");
             std::os::unix::fs::symlink("../../../0000:02:00.0", &device).expect("a link");
         });
         assert!(why.contains("0000:01:00.0") && why.contains("0000:02:00.0"), "{why}");
-        let knob = crate::tune::knob::by_id("sysctl").expect("the knob");
-        assert_eq!(fake::value(knob, &host, &name("net.ipv4.conf.all.rp_filter")), Value::Text("0".to_owned()));
+        assert_eq!(fake::value(&SYSCTL, &host, &name("net.ipv4.conf.all.rp_filter")), Value::Text("0".to_owned()));
     }
 
     /// In a network namespace of this thread, which has its own sysctls.

@@ -74,14 +74,13 @@ mod tests {
         for name in ["0000:00:02.0", "/sys/bus/pci/devices/0000:00:02.0"] {
             fake::round_trip(&PowerControl, &host, &KnobTarget::Name(name.to_owned()), "on");
         }
-        let knob = crate::tune::knob::by_id("device.power_control").expect("the knob");
         let (folder, host) = fake::host(&[
             ("/sys/devices/pci0000:00/0000:00:02.0/power/control", "auto\n"),
             ("/sys/bus/pci/devices/.keep", ""),
         ]);
         let link = folder.path().join("sys/bus/pci/devices/0000:00:02.0");
         std::os::unix::fs::symlink("../../../devices/pci0000:00/0000:00:02.0", link).expect("a link");
-        let now = fake::value(knob, &host, &KnobTarget::Name("0000:00:02.0".to_owned()));
+        let now = fake::value(&PowerControl, &host, &KnobTarget::Name("0000:00:02.0".to_owned()));
         assert!(
             matches!(&now, Value::OnDevice { device: what, .. } if what.starts_with("/sys/devices/pci0000:00/0000:00:02.0"))
         );

@@ -16,24 +16,24 @@ use std::io::Write;
 use super::{ReportError, Sink};
 use crate::profile::Profile;
 
-const PAGE: &str = include_str!("html/page.html");
-const STYLE: &str = include_str!("html/style.css");
+const PAGE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("style.css");
 
 /// In the order in which each uses those before it.
 const SCRIPTS: [&str; 13] = [
-    include_str!("html/format.js"),
-    include_str!("html/data.js"),
-    include_str!("html/capture.js"),
-    include_str!("html/tree.js"),
-    include_str!("html/state.js"),
-    include_str!("html/flame.js"),
-    include_str!("html/timeline.js"),
-    include_str!("html/table.js"),
-    include_str!("html/functions.js"),
-    include_str!("html/threads.js"),
-    include_str!("html/wakes.js"),
-    include_str!("html/histograms.js"),
-    include_str!("html/app.js"),
+    include_str!("format.js"),
+    include_str!("data.js"),
+    include_str!("capture.js"),
+    include_str!("tree.js"),
+    include_str!("state.js"),
+    include_str!("flame.js"),
+    include_str!("timeline.js"),
+    include_str!("table.js"),
+    include_str!("functions.js"),
+    include_str!("threads.js"),
+    include_str!("wakes.js"),
+    include_str!("histograms.js"),
+    include_str!("app.js"),
 ];
 
 /// Writes one self-contained page.

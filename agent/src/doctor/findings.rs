@@ -1,128 +1,20 @@
-//! From [`Features`] to what people are told: each finding, and what to do where it is a no.
+//! From [`Features`] to findings, and what to do where one is a no.
 
-use serde::Serialize;
-
+use super::check::{Check, Group, Status};
+use crate::bpf::{Features, Support};
+use crate::host::{Capability, KernelVersion, lockdown};
 use crate::privileges::table::{self, RECORD_IF_GIVEN};
-
-use super::{Capability, Features, KernelVersion, Support, lockdown};
-use crate::probe::{Availability, PROBES};
-
-/// The version of the JSON form of [`Checkup`]: raised when a field changes its meaning or goes away.
-const SCHEMA_VERSION: u32 = 1;
 
 /// The oldest kernel that quell is made for.
 const OLDEST: KernelVersion = KernelVersion::new(5, 10);
 
-/// What a host lets quell do. Its serialized form is what `quell doctor --json` prints.
-#[derive(Clone, Debug, Serialize)]
-pub struct Checkup {
-    /// The version of this form.
-    pub schema: u32,
-    /// quell's version.
-    pub quell: &'static str,
-    /// The kernel's version, as `6.18.3`.
-    pub kernel: String,
-    /// The architecture, as `uname -m` names it.
-    pub arch: &'static str,
-    /// Whether every probe works, if only in part.
-    pub usable: bool,
-    /// One for each probe.
-    pub probes: Vec<ProbeVerdict>,
-    /// Every finding.
-    pub checks: Vec<Check>,
-}
-
-/// Whether a probe works.
-#[derive(Clone, Debug, Serialize)]
-pub struct ProbeVerdict {
-    /// Its name.
-    pub name: &'static str,
-    /// Whether it works.
-    pub state: ProbeState,
-    /// What is missing; `None` for [`ProbeState::Ready`].
-    pub why: Option<String>,
-}
-
-/// [`Availability`] without its reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ProbeState {
-    /// All of it works.
-    Ready,
-    /// A part of it works.
-    Degraded,
-    /// Nothing works.
-    Unavailable,
-}
-
-/// One finding.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// What it is about; stays the same from version to version.
-    pub id: &'static str,
-    /// Which part of the host.
-    pub group: Group,
-    /// How it stands.
-    pub status: Status,
-    /// What was found, or what the kernel said.
-    pub found: String,
-    /// What to do; only where `status` is [`Status::No`].
-    pub remedy: Option<String>,
-}
-
-/// Parts of a host, in the order they are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Group {
-    /// The kernel and how it was built and booted.
-    Kernel,
-    /// BPF programs, maps and helpers.
-    Bpf,
-    /// Perf events.
-    Perf,
-    /// What this process may do.
-    Privileges,
-}
-
-/// How a finding stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Status {
-    /// It is as it should be.
-    Yes,
-    /// Something is missing.
-    No,
-    /// A setting, for the reader.
-    Note,
-}
-
-/// Judges what was found.
-#[must_use]
-pub fn checkup(features: &Features) -> Checkup {
-    let probes: Vec<ProbeVerdict> =
-        PROBES.iter().map(|probe| verdict(probe.spec().name, probe.check(features))).collect();
-    Checkup {
-        schema: SCHEMA_VERSION,
-        quell: env!("CARGO_PKG_VERSION"),
-        kernel: features.kernel.to_string(),
-        arch: std::env::consts::ARCH,
-        usable: probes.iter().all(|probe| probe.state != ProbeState::Unavailable),
-        probes,
-        checks: [kernel(features), bpf(features), perf(features), privileges(features)].concat(),
-    }
-}
-
-fn verdict(name: &'static str, availability: Availability) -> ProbeVerdict {
-    let (state, why) = match availability {
-        Availability::Ready => (ProbeState::Ready, None),
-        Availability::Degraded(why) => (ProbeState::Degraded, Some(why)),
-        Availability::Unavailable(why) => (ProbeState::Unavailable, Some(why)),
-    };
-    ProbeVerdict { name, state, why }
-}
-
 /// What to do without BTF.
 const WITH_BTF: &str = "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y";
+
+/// Every finding.
+pub(super) fn all(features: &Features) -> Vec<Check> {
+    [kernel(features), bpf(features), perf(features), privileges(features)].concat()
+}
 
 fn kernel(features: &Features) -> Vec<Check> {
     let group = Group::Kernel;
@@ -170,13 +62,6 @@ fn kernel(features: &Features) -> Vec<Check> {
             &[Capability::Syslog],
             "boot a kernel built with CONFIG_KALLSYMS=y",
         ),
-        tried(
-            features,
-            ("tracefs", group),
-            &features.tracefs,
-            &[Capability::DacReadSearch],
-            "mount -t tracefs tracefs /sys/kernel/tracing",
-        ),
         check("jit", group, jit),
         check("lockdown", group, lockdown),
         check("pid-namespace", group, namespace),
@@ -191,18 +76,13 @@ fn bpf(features: &Features) -> Vec<Check> {
     let group = Group::Bpf;
     let from = |version: &str| format!("boot a kernel from {version} on");
     let program = |id, support, unsupported: &str| tried(features, (id, group), support, TRACING, unsupported);
-    let map = |id, support, version| tried(features, (id, group), support, &[Capability::Bpf], &from(version));
     let mechanisms = &features.mechanisms;
     vec![
         program("tp_btf", &mechanisms.tp_btf, "boot a kernel from 5.5 on, built with BTF"),
-        program("raw_tracepoint", &mechanisms.raw_tracepoint, &from("4.17")),
-        program("tracepoint", &mechanisms.tracepoint, "mount -t tracefs tracefs /sys/kernel/tracing"),
         program("iter/task", &mechanisms.iter_task, "boot a kernel from 5.8 on, built with BTF"),
         optional(("fentry", group), &mechanisms.fentry),
-        optional(("lsm", group), &mechanisms.lsm),
         optional(("kprobe", group), &mechanisms.kprobe),
-        map("ring-buffer", &features.ring_buffer, "5.8"),
-        map("task-storage", &features.task_storage, "5.11"),
+        tried(features, ("ring-buffer", group), &features.ring_buffer, &[Capability::Bpf], &from("5.8")),
         program("task_pt_regs", &features.helpers.task_pt_regs, &from("5.15")),
     ]
 }
@@ -318,56 +198,5 @@ fn permission(features: &Features, needs: &[Capability]) -> String {
     } else {
         "no capability is missing: look for a seccomp filter, a security module or a container that forbids it"
             .to_owned()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_no_says_what_to_do_and_every_check_has_its_own_name() {
-        let mut old = Features::unprivileged();
-        old.kernel = KernelVersion::new(4, 19);
-        old.btf = Support::Unsupported("reading: ENOENT".to_owned());
-        old.offsets = Err("no BTF".to_owned());
-        old.perf.cycles = Support::Unsupported("opening: ENOENT".to_owned());
-        old.initial_pid_namespace = false;
-        old.jit = Some(false);
-        old.lockdown = Some("confidentiality".to_owned());
-        let checkup = checkup(&old);
-        for check in &checkup.checks {
-            assert_eq!(check.status == Status::No, check.remedy.is_some(), "{check:?}");
-            assert!(!check.found.is_empty(), "{check:?}");
-            assert_eq!(checkup.checks.iter().filter(|other| other.id == check.id).count(), 1, "{check:?}");
-        }
-        assert!(checkup.checks.iter().filter(|check| check.status == Status::No).count() > 20);
-    }
-
-    #[test]
-    fn a_host_is_usable_while_every_probe_works_in_part() {
-        let mut features = Features::all();
-        features.perf.cycles = Support::Unsupported("opening: ENOENT".to_owned());
-        assert!(checkup(&features).usable);
-        assert!(!checkup(&Features::unprivileged()).usable);
-    }
-
-    #[test]
-    fn a_lack_of_capabilities_is_named_before_anything_else() {
-        let checkup = checkup(&Features::unprivileged());
-        let tp_btf = checkup.checks.iter().find(|check| check.id == "tp_btf").expect("a check");
-        assert!(tp_btf.remedy.as_ref().is_some_and(|remedy| remedy.contains("CAP_BPF and CAP_PERFMON")));
-    }
-
-    #[test]
-    fn the_json_form_stays_as_it_is() {
-        let mut features = Features::all();
-        features.perf.cycles = Support::Unsupported("opening: ENOENT, no such file or directory".to_owned());
-        let mut checkup = checkup(&features);
-        let ids: Vec<&str> = checkup.checks.iter().map(|check| check.id).collect();
-        insta::assert_snapshot!("ids", ids.join("\n"));
-        checkup.checks.retain(|check| ["version", "cycles", "perf_event_paranoid"].contains(&check.id));
-        (checkup.quell, checkup.arch) = ("0.0.0", "x86_64");
-        insta::assert_snapshot!("json", serde_json::to_string_pretty(&checkup).expect("plain data"));
     }
 }

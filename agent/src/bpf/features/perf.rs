@@ -1,11 +1,12 @@
 //! What perf events this host lets quell open.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
-use perf_event::events::{Event, Hardware, KProbe, Software, Tracepoint};
+use perf_event::events::{Event, Hardware, KProbe, Software};
 use perf_event::{Builder, Counter};
 
 use super::Support;
+use crate::host;
 use crate::units::CpuSet;
 
 /// Perf events and the settings that bound them.
@@ -37,8 +38,8 @@ impl PerfEvents {
             cpu_clock: Support::of("opening", cpu_clock.map(drop)),
             cycles: Support::of("opening", open(Hardware::CPU_CYCLES, cpu).map(drop)),
             program: attached,
-            paranoid: super::number("/proc/sys/kernel/perf_event_paranoid"),
-            max_sample_rate: super::number("/proc/sys/kernel/perf_event_max_sample_rate"),
+            paranoid: host::number("/proc/sys/kernel/perf_event_paranoid"),
+            max_sample_rate: host::number("/proc/sys/kernel/perf_event_max_sample_rate"),
         }
     }
 }
@@ -48,15 +49,6 @@ pub(super) fn kprobe(function: &std::ffi::CStr, cpus: &CpuSet) -> std::io::Resul
     let cpu = cpus.iter().next().map_or(0, |cpu| cpu.0 as usize);
     let event = KProbe::probe(function.to_bytes(), 0)?;
     open(event, cpu).map(drop)
-}
-
-/// Attaches `program` to a tracepoint that is seldom hit.
-pub(super) fn tracepoint(program: BorrowedFd<'_>, cpus: &CpuSet) -> std::io::Result<()> {
-    let cpu = cpus.iter().next().map_or(0, |cpu| cpu.0 as usize);
-    // perf-event2 looks the number up below debugfs only.
-    let path = super::features::in_tracefs("events/sched/sched_process_exec/id")?;
-    let id = std::fs::read_to_string(path)?.trim().parse().map_err(std::io::Error::other)?;
-    open(Tracepoint::with_id(id), cpu)?.set_bpf(program.as_raw_fd())
 }
 
 fn open<E: Event>(event: E, cpu: usize) -> std::io::Result<Counter> {

@@ -1,0 +1,195 @@
+//! What this kernel and host let a profiler do, found out by trying.
+
+mod helpers;
+mod mechanisms;
+mod perf;
+mod support;
+
+use std::io;
+
+use aya::maps::MapType;
+use aya::sys::is_map_supported;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+
+pub use helpers::Helpers;
+pub use mechanisms::Mechanisms;
+pub use perf::PerfEvents;
+pub use support::Support;
+
+use crate::host::{self, Btf, BtfError, Capabilities, HostError, KernelVersion, TaskOffsets, lockdown};
+use crate::sys::bpf::{self, ProgramType};
+use crate::units::Bytes;
+
+/// What this kernel and host let this process do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Features {
+    /// The kernel's version.
+    pub kernel: KernelVersion,
+    /// Whether the kernel shows its type information.
+    pub btf: Support,
+    /// Where the struct members are that the programs read; else why they are not known.
+    pub offsets: Result<TaskOffsets, String>,
+    /// Ways to run a program on an event.
+    pub mechanisms: Mechanisms,
+    /// The ring-buffer map (5.8).
+    pub ring_buffer: Support,
+    /// Helpers that older kernels lack.
+    pub helpers: Helpers,
+    /// Perf events.
+    pub perf: PerfEvents,
+    /// Addresses of kernel functions in `/proc/kallsyms`.
+    pub kernel_symbols: Support,
+    /// Whether BPF programs are compiled (`net.core.bpf_jit_enable`); `None` where the host does not tell.
+    pub jit: Option<bool>,
+    /// The kernel's lockdown level, `none`, `integrity` or `confidentiality`; `None` without lockdown.
+    pub lockdown: Option<String>,
+    /// `kernel.unprivileged_bpf_disabled`.
+    pub unprivileged_bpf_disabled: Option<i64>,
+    /// `kernel.kptr_restrict`.
+    pub kptr_restrict: Option<i64>,
+    /// This process's limit of locked memory; `None` for no limit. Before 5.11 BPF maps count against it.
+    pub locked_memory: Option<Bytes>,
+    /// What this process may do.
+    pub capabilities: Capabilities,
+    /// Whether it is in the initial PID namespace.
+    pub initial_pid_namespace: bool,
+}
+
+impl Features {
+    /// Finds out. Loads programs that do nothing and attaches them for a moment; nothing stays behind. `btf` is the kernel's,
+    /// `capabilities` are those that quell was started with, of which it may have kept fewer.
+    ///
+    /// # Errors
+    /// `/proc` or `/sys` cannot be read. What only is not permitted is a finding, no error.
+    pub fn detect(btf: &Result<Btf, BtfError>, capabilities: Capabilities) -> Result<Self, HostError> {
+        let cpus = host::cpus_online()?;
+        let perf_program = bpf::load(ProgramType::BPF_PROG_TYPE_PERF_EVENT, None);
+        Ok(Self {
+            kernel: host::kernel_version()?,
+            offsets: match btf {
+                Ok(btf) => host::offsets(btf).map_err(|missing| missing.to_string()),
+                Err(error) => Err(error.to_string()),
+            },
+            mechanisms: Mechanisms::detect(btf.as_ref().ok(), &cpus),
+            btf: match btf {
+                Ok(_) => Support::Yes,
+                Err(BtfError::Read { source, .. }) => Support::refused("reading", source),
+                Err(error) => Support::Failed(error.to_string()),
+            },
+            ring_buffer: map(MapType::RingBuf),
+            helpers: Helpers::detect(),
+            perf: PerfEvents::detect(&cpus, &perf_program),
+            kernel_symbols: kernel_symbols(),
+            jit: host::number("/proc/sys/net/core/bpf_jit_enable").map(|value| value != 0),
+            lockdown: lockdown::level(),
+            unprivileged_bpf_disabled: host::number("/proc/sys/kernel/unprivileged_bpf_disabled"),
+            kptr_restrict: host::number("/proc/sys/kernel/kptr_restrict"),
+            locked_memory: locked_memory(),
+            capabilities,
+            initial_pid_namespace: host::in_initial_pid_namespace(),
+        })
+    }
+}
+
+fn map(kind: MapType) -> Support {
+    match is_map_supported(kind) {
+        Ok(true) => Support::Yes,
+        Ok(false) => Support::Unsupported("the kernel does not know this kind of map".to_owned()),
+        Err(error) => Support::refused("creating", &error.io_error),
+    }
+}
+
+/// Without permission the kernel shows every address as zero (kernel/kallsyms.c).
+fn kernel_symbols() -> Support {
+    match std::fs::File::open("/proc/kallsyms").map(io::BufReader::new) {
+        Err(error) => Support::refused("reading /proc/kallsyms", &error),
+        Ok(lines) => {
+            let shown = io::BufRead::lines(lines)
+                .map_while(Result::ok)
+                // The first symbols of x86-64 are per-CPU offsets, of which some are truly zero.
+                .take(1_000)
+                .any(|line| line.split(' ').next().is_some_and(|address| !address.trim_matches('0').is_empty()));
+            if shown { Support::Yes } else { Support::Forbidden("/proc/kallsyms hides the addresses".to_owned()) }
+        }
+    }
+}
+
+fn locked_memory() -> Option<Bytes> {
+    match getrlimit(Resource::RLIMIT_MEMLOCK) {
+        Ok((limit, _)) if limit != RLIM_INFINITY => Some(Bytes(limit)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    impl Features {
+        /// Those of a host where everything works.
+        pub(crate) fn all() -> Self {
+            Self {
+                kernel: KernelVersion::new(6, 18),
+                btf: Support::Yes,
+                offsets: Ok(TaskOffsets {
+                    pid: 8,
+                    tgid: 12,
+                    state: 16,
+                    state_bytes: 4,
+                    on_cpu: 20,
+                    cpu: 4,
+                    in_iowait: 24,
+                    in_iowait_mask: 1,
+                    comm: 28,
+                    pt_regs: [0, 8, 16],
+                    switch_has_prev_state: true,
+                    cgroup_ids: None,
+                    stack_regs: None,
+                    switches: [32, 40],
+                }),
+                mechanisms: Mechanisms {
+                    tp_btf: Support::Yes,
+                    kprobe: Support::Yes,
+                    fentry: Support::Yes,
+                    iter_task: Support::Yes,
+                },
+                ring_buffer: Support::Yes,
+                helpers: Helpers { task_pt_regs: Support::Yes, current_ancestor_cgroup_id: Support::Yes },
+                perf: PerfEvents {
+                    cpu_clock: Support::Yes,
+                    cycles: Support::Yes,
+                    program: Support::Yes,
+                    paranoid: Some(2),
+                    max_sample_rate: Some(100_000),
+                },
+                kernel_symbols: Support::Yes,
+                jit: Some(true),
+                lockdown: Some("none".to_owned()),
+                unprivileged_bpf_disabled: Some(2),
+                kptr_restrict: Some(0),
+                locked_memory: Some(Bytes(8 << 20)),
+                capabilities: Capabilities(u64::MAX),
+                initial_pid_namespace: true,
+            }
+        }
+
+        /// Those of an unprivileged process on the same host.
+        pub(crate) fn unprivileged() -> Self {
+            let refused = || Support::Forbidden("loading: EPERM, operation not permitted".to_owned());
+            Self {
+                mechanisms: Mechanisms {
+                    tp_btf: refused(),
+                    kprobe: refused(),
+                    fentry: refused(),
+                    iter_task: refused(),
+                },
+                ring_buffer: refused(),
+                helpers: Helpers { task_pt_regs: refused(), current_ancestor_cgroup_id: refused() },
+                perf: PerfEvents { cpu_clock: refused(), cycles: refused(), program: refused(), ..Self::all().perf },
+                kernel_symbols: Support::Forbidden("/proc/kallsyms hides the addresses".to_owned()),
+                capabilities: Capabilities(0),
+                ..Self::all()
+            }
+        }
+    }
+}

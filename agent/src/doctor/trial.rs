@@ -1,0 +1,71 @@
+//! Having the kernel check quell's own programs, without a capture.
+
+use crate::bpf::{BpfObject, Features, Helpers, Maps, ProbeError, Scope, Threads, settings};
+use crate::host::{Btf, BtfError, TaskOffsets};
+use crate::probe::{Availability, PROBES, Probe, declarations};
+
+/// What the kernel made of the programs of a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trial {
+    /// The probe.
+    pub(super) probe: &'static str,
+    /// What it can do with the programs that were accepted.
+    pub(super) programs: Availability,
+}
+
+/// Loads the programs of each probe as a capture of every thread by that probe alone does, and attaches none. Nothing stays behind.
+pub(super) fn try_probes(kernel: &Result<Btf, BtfError>, features: &Features) -> Vec<Trial> {
+    let layout = match (kernel, &features.offsets) {
+        (Ok(kernel), Ok(offsets)) => Ok((kernel, offsets)),
+        (_, Err(why)) => Err(why.clone()),
+        (Err(error), _) => Err(error.to_string()),
+    };
+    let programs = |probe: &dyn Probe| match &layout {
+        Ok((kernel, offsets)) => try_probe(probe, kernel, offsets, &features.helpers)
+            .unwrap_or_else(|error| Availability::Unavailable(error.brief())),
+        Err(why) => Availability::Unavailable(format!("quell's programs cannot be told the kernel's layout ({why})")),
+    };
+    PROBES.iter().map(|probe| Trial { probe: probe.spec().name, programs: programs(*probe) }).collect()
+}
+
+/// In an object of its own: the programs of a hook hold the callbacks of all probes that are on, and what the kernel refuses in one
+/// says nothing of the others.
+fn try_probe(
+    probe: &dyn Probe,
+    kernel: &Btf,
+    offsets: &TaskOffsets,
+    helpers: &Helpers,
+) -> Result<Availability, ProbeError> {
+    let scope = Scope { threads: Threads::All, cpus: None, probes: 1 << probe.spec().number, paced: true };
+    let settings = settings(&scope, offsets, helpers, 1);
+    let declarations = declarations(kernel, &[probe])?;
+    let mut object = BpfObject::load(kernel, settings, Maps { threads: 1, ids: 1, cpus: 1 }, &declarations)?;
+    probe.load(&mut object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Capabilities;
+
+    #[test]
+    fn a_program_that_the_kernel_refuses_is_named_with_the_verifiers_reason() {
+        crate::needs!(Bpf);
+        let btf = Btf::kernel();
+        let mut features = Features::detect(&btf, Capabilities::effective()).expect("/proc and /sys");
+        for tried in try_probes(&btf, &features) {
+            assert_eq!(tried.programs, Availability::Ready, "{}", tried.probe);
+        }
+        // Beyond the end of any task.
+        features.offsets.as_mut().expect("a kernel that quell knows").tgid = 1 << 20;
+        for tried in try_probes(&btf, &features) {
+            match tried.programs {
+                Availability::Unavailable(why) if tried.probe != "cpu" => {
+                    assert!(why.contains("quell_switch") && why.contains("task_struct"), "{why}");
+                    assert!(!why.contains('\n') && !why.contains("processed"), "{why}");
+                }
+                other => assert_eq!((tried.probe, other), ("cpu", Availability::Ready)),
+            }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! What each of quell's own child processes does: where the modules that ask them and those that serve them meet.
+
+use std::process::ExitCode;
+
+use crate::child::{self, Role, Task};
+use crate::inspect::{self, Keeper};
+use crate::symbolize;
+
+/// The body of a child process.
+pub fn run(role: Role) -> ExitCode {
+    child::run(role, task)
+}
+
+fn task(role: Role) -> Task {
+    match role {
+        Role::Keeper => {
+            let keeper = Keeper::start();
+            Task::Serve(Box::new(move |socket| keeper.serve(socket)))
+        }
+        Role::Readers | Role::Namers => Task::Copy,
+        Role::Reader => Task::Serve(Box::new(inspect::serve_reader)),
+        Role::Namer => Task::Serve(Box::new(symbolize::serve_namer)),
+    }
+}
