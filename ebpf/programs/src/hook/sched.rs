@@ -167,8 +167,8 @@ fn leave(ctx: &BtfTracePointContext, prev: Task, leaving: Departure, now: u64) -
     store!(thread.out_since, now);
     let walk = switch_out(&SwitchOut { ctx, now, task: prev, tid, tgid, thread, reason, last_reason });
     if walk != 0 {
-        // What a sleep lasts must not depend on whether it was sampled.
-        store!(thread.out_since, now + walk);
+        // What a sleep lasts must not depend on whether it was sampled: all that sampling took comes before it.
+        store!(thread.out_since, record::now());
     }
     sampling += walk;
     Some(sampling)
@@ -257,14 +257,14 @@ pub fn quell_waking(ctx: BtfTracePointContext) -> i32 {
     if filter::is_awaited(filter::counter(address)) {
         // SAFETY: the task that is woken.
         let task = unsafe { Task::new(ctx.arg(0)) };
-        sampling = wake(&ctx, task).unwrap_or(0);
+        sampling = wake(&ctx, task, record::now()).unwrap_or(0);
     }
     end(hook::WAKING, begun, sampling);
     0
 }
 
 #[inline(always)]
-fn wake(ctx: &BtfTracePointContext, task: Task) -> Option<SamplingTime> {
+fn wake(ctx: &BtfTracePointContext, task: Task, now: u64) -> Option<SamplingTime> {
     let woken_tid = task.tid();
     let woken = known(woken_tid, task.tgid())?;
     // It may be about to leave its CPU still, or be on its way back already: woken by another.
@@ -278,12 +278,12 @@ fn wake(ctx: &BtfTracePointContext, task: Task) -> Option<SamplingTime> {
     if woken_tid == waker_tid {
         return None;
     }
-    let now = record::now();
     store!(woken.woken_at, now);
     let walk = waking(&Waking { ctx, now, woken_tid, woken, waker_tid, waker_tgid });
     if walk != 0 {
-        store!(woken.woken_at, now + walk);
-        store!(woken.delayed, walk);
+        let end = record::now();
+        store!(woken.woken_at, end);
+        store!(woken.delayed, end - now);
     }
     Some(walk)
 }
