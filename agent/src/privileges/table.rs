@@ -32,13 +32,13 @@ pub enum Kept {
 /// What a verb keeps of the capabilities that it was started with.
 #[derive(Clone, Copy, Debug)]
 pub enum Keeps {
-    /// None.
+    /// No capability.
     Nothing,
-    /// These.
+    /// Only these capabilities.
     Only(&'static [Need]),
-    /// These, but none that its own file gave it.
+    /// These capabilities, as far as the caller has them without the file capabilities of quell.
     OnlyOfCaller(&'static [Need]),
-    /// All, but none that its own file gave it; why.
+    /// All capabilities that the caller has without the file capabilities of quell, with the reason.
     AllOfCaller(&'static str),
 }
 
@@ -47,7 +47,7 @@ pub enum Keeps {
 pub struct VerbPrivileges {
     /// The verbs, as they are typed after `quell`.
     pub verbs: &'static [&'static str],
-    /// What they keep.
+    /// The capabilities that they keep.
     pub keeps: Keeps,
 }
 
@@ -57,32 +57,32 @@ const fn need(capability: Capability, kept: Kept, reason: &'static str) -> Need 
 
 /// What `quell record` needs while it captures.
 pub const RECORD: &[Need] = &[
-    need(Capability::Bpf, Kept::WhileRunning, "load BPF programs, make and read BPF maps"),
-    need(Capability::Perfmon, Kept::WhileRunning, "open perf events of every process and attach programs"),
+    need(Capability::Bpf, Kept::WhileRunning, "load BPF programs, create and read BPF maps"),
+    need(Capability::Perfmon, Kept::WhileRunning, "open perf events for all processes, attach BPF programs"),
 ];
 
-/// What its children need that read other processes. `CAP_SYS_PTRACE` is as good as root: they parse nothing.
+/// What those children of `quell record` need that read other processes. `CAP_SYS_PTRACE` is equivalent to root, so they parse nothing.
 pub const RECORD_TO_READ: &[Need] = &[
     need(Capability::SysPtrace, Kept::InChild, "read the mappings and the stacks of other users' processes"),
-    need(Capability::DacReadSearch, Kept::InChild, "read other users' programs for their symbols"),
+    need(Capability::DacReadSearch, Kept::InChild, "read the symbols of other users' executables and libraries"),
     need(
         Capability::CheckpointRestore,
         Kept::InChild,
-        "open mapped files that were deleted or are in other mount namespaces",
+        "open mapped files that were deleted, or that are in other mount namespaces",
     ),
 ];
 
 /// What `quell record` needs before the capture begins.
 pub const RECORD_AT_START: &[Need] = &[
-    need(Capability::Syslog, Kept::AtStart, "open /proc/kallsyms, which names kernel functions"),
-    need(Capability::DacReadSearch, Kept::AtStart, "look up tracepoints in tracefs, which is root's"),
+    need(Capability::Syslog, Kept::AtStart, "read the names of kernel functions from /proc/kallsyms"),
+    need(Capability::DacReadSearch, Kept::AtStart, "look up tracepoints in tracefs, which only root may read"),
 ];
 
-/// What `quell record` uses where it has it, and can do without.
+/// Optional for `quell record`: used if available.
 pub const RECORD_IF_GIVEN: &[Need] = &[need(
     Capability::SysResource,
     Kept::AtStart,
-    "raise the limit of locked memory, which counts BPF maps before 5.11",
+    "raise the limit of locked memory (RLIMIT_MEMLOCK): before 5.11, BPF maps count against it",
 )];
 
 /// What `quell record` keeps until its results are written, if one goes to a directory that user root may not write. It is not in
@@ -90,29 +90,29 @@ pub const RECORD_IF_GIVEN: &[Need] = &[need(
 pub const RECORD_TO_WRITE: &[Need] = &[need(
     Capability::DacOverride,
     Kept::WhileRunning,
-    "write results into a directory where user root may not, such as another user's; kept only then, and not in effect before",
+    "write the results to a directory that user root may not write without capabilities, such as a directory of another user",
 )];
 
-/// What `quell doctor` tries.
+/// What `quell doctor` needs for its tests.
 pub const DOCTOR: &[Need] = &[
-    need(Capability::Bpf, Kept::WhileRunning, "load programs that do nothing"),
-    need(Capability::Perfmon, Kept::WhileRunning, "attach them"),
-    need(Capability::DacReadSearch, Kept::WhileRunning, "look for tracefs"),
-    need(Capability::Syslog, Kept::WhileRunning, "tell whether /proc/kallsyms shows addresses"),
+    need(Capability::Bpf, Kept::WhileRunning, "load test programs"),
+    need(Capability::Perfmon, Kept::WhileRunning, "attach test programs"),
+    need(Capability::DacReadSearch, Kept::WhileRunning, "find tracefs"),
+    need(Capability::Syslog, Kept::WhileRunning, "test whether /proc/kallsyms contains addresses"),
     need(
         Capability::SysResource,
         Kept::WhileRunning,
-        "raise the limit of locked memory, which counts BPF maps before 5.11",
+        "raise the limit of locked memory (RLIMIT_MEMLOCK): before 5.11, BPF maps count against it",
     ),
 ];
 
 const LOOKING: &[Need] = &[need(
     Capability::SysPtrace,
     Kept::WhileRunning,
-    "tell which program each process runs and which namespaces it is in",
+    "read the executable and the namespaces of each process",
 )];
 
-/// Every verb.
+/// The privileges of every verb.
 pub const VERBS: &[VerbPrivileges] = &[
     VerbPrivileges { verbs: &["record"], keeps: Keeps::Only(RECORD) },
     VerbPrivileges { verbs: &["doctor"], keeps: Keeps::Only(DOCTOR) },
@@ -124,9 +124,9 @@ pub const VERBS: &[VerbPrivileges] = &[
     VerbPrivileges { verbs: &["tune plan", "tune status", "tune verify"], keeps: Keeps::OnlyOfCaller(LOOKING) },
     VerbPrivileges {
         verbs: &["tune apply", "tune confirm", "tune rollback", "tune recover", "tune guard", "tune hold"],
-        keeps: Keeps::AllOfCaller("they change the host"),
+        keeps: Keeps::AllOfCaller("change the host"),
     },
-    VerbPrivileges { verbs: &["run"], keeps: Keeps::AllOfCaller("it becomes the caller's command") },
+    VerbPrivileges { verbs: &["run"], keeps: Keeps::AllOfCaller("executes the command of the caller") },
 ];
 
 /// What a verb keeps, by its name; nothing if the name is unknown. A test checks that every verb is known.
@@ -146,20 +146,23 @@ pub fn suggested() -> impl Iterator<Item = Capability> {
     required().map(|need| need.capability)
 }
 
-/// Whether it is among those.
+/// Whether `capability` is among those that `quell doctor` suggests.
 #[must_use]
 pub fn is_suggested(capability: Capability) -> bool {
     suggested().any(|one| one == capability)
 }
 
-/// How to run `quell record` without being root.
+/// How to run `quell record` without being root: a line of explanation, then a command on each line.
 #[must_use]
 pub fn advice(program: &str) -> String {
     let names: Vec<String> = suggested().map(|one| one.name().to_lowercase()).collect();
     // chgrp removes capabilities, so setcap comes last; each setcap replaces what the one before it gave.
     format!(
-        "run as root; or give the program to a group, whose members are then as good as root: sudo groupadd -f quell && \
-         sudo chgrp quell {program} && sudo chmod 0750 {program} && sudo setcap {}+ep {program}",
+        "run as root, or with file capabilities for a group, whose members are then equivalent to root:\n\
+         sudo groupadd -f quell\n\
+         sudo chgrp quell {program}\n\
+         sudo chmod 0750 {program}\n\
+         sudo setcap {}+ep {program}",
         names.join(",")
     )
 }
@@ -183,9 +186,9 @@ pub fn markdown() -> String {
         let verbs: Vec<String> = verbs.iter().map(|verb| format!("`{verb}`")).collect();
         let verbs = verbs.join(", ");
         match keeps {
-            Keeps::Nothing => row(&mut text, &verbs, "nothing", "it reads and writes files as its caller"),
+            Keeps::Nothing => row(&mut text, &verbs, "nothing", "accesses files only with the rights of its caller"),
             Keeps::AllOfCaller(why) => {
-                row(&mut text, &verbs, "what its caller has, and nothing of its file's capabilities", why);
+                row(&mut text, &verbs, "the privileges of its caller, without file capabilities", why);
             }
             Keeps::Only(needs) | Keeps::OnlyOfCaller(needs) => {
                 for need in *needs {
@@ -198,7 +201,7 @@ pub fn markdown() -> String {
                 row(&mut text, &verbs, &kept(need, false), need.reason);
             }
             for need in RECORD_IF_GIVEN.iter().chain(RECORD_TO_WRITE) {
-                row(&mut text, &verbs, &format!("{}, where it has it", kept(need, false)), need.reason);
+                row(&mut text, &verbs, &format!("{}, if available", kept(need, false)), need.reason);
             }
         }
     }
@@ -208,8 +211,8 @@ pub fn markdown() -> String {
 fn kept(need: &Need, of_caller: bool) -> String {
     let name = need.capability.name();
     match (need.kept, of_caller) {
-        (_, true) => format!("`{name}`, but not its file's"),
-        (Kept::AtStart, _) => format!("`{name}`, at its start"),
+        (_, true) => format!("`{name}`, if the caller has it without file capabilities"),
+        (Kept::AtStart, _) => format!("`{name}`, until the capture starts"),
         (Kept::InChild, _) => format!("`{name}`, in a child process"),
         (Kept::WhileRunning, _) => format!("`{name}`"),
     }
@@ -229,7 +232,7 @@ mod tests {
         let page = include_str!("../../../SECURITY.md");
         assert!(page.contains(&markdown()), "SECURITY.md should have:\n{}", markdown());
         let advice = advice("/usr/local/bin/quell");
-        for command in advice.split(": ").last().unwrap_or_default().split(" && ") {
+        for command in advice.lines().skip(1) {
             assert!(page.contains(command), "SECURITY.md should have: {command}");
         }
     }
@@ -237,8 +240,8 @@ mod tests {
     #[test]
     fn the_suggestion_keeps_others_out_and_gives_no_more_than_a_capture_keeps() {
         let advice = advice("quell");
-        assert!(advice.contains("chgrp quell quell && sudo chmod 0750 quell && sudo setcap "), "{advice}");
-        assert!(advice.contains("as good as root"), "{advice}");
+        assert!(advice.contains("chgrp quell quell\nsudo chmod 0750 quell\nsudo setcap "), "{advice}");
+        assert!(advice.contains("equivalent to root"), "{advice}");
         for never in ["cap_sys_admin", "cap_dac_override", "cap_setpcap", "cap_sys_resource"] {
             assert!(!advice.contains(never), "{advice}");
         }
