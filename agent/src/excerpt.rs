@@ -24,11 +24,11 @@ pub(crate) fn quoted(value: impl AsRef<[u8]>) -> String {
 fn shown(value: &[u8]) -> Result<String, String> {
     let value = value.trim_ascii();
     if std::str::from_utf8(value).is_err() {
-        return Err(format!("what is there ({} bytes, not text)", value.len()));
+        return Err(format!("the current content ({} bytes, not text)", value.len()));
     }
     match value.split(|&byte| byte == b'\n').count() {
         1 => Ok(printable(value, VALUE)),
-        lines => Err(format!("what is there ({lines} lines)")),
+        lines => Err(format!("the current content ({lines} lines)")),
     }
 }
 

@@ -63,7 +63,7 @@ impl Form {
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
     /// The path does not tell the format.
-    #[error("the ending of {} is none that quell writes; end it with one of {known}, or give --format", path.display())]
+    #[error("the extension of {} is not one of a known format\nhint: use one of {known}, or --format", path.display())]
     UnknownEnding {
         /// The path.
         path: PathBuf,
@@ -71,7 +71,7 @@ pub enum OutputError {
         known: String,
     },
     /// There is no such format.
-    #[error("there is no format `{name}`; there are {known}")]
+    #[error("unknown format `{name}`\nhint: use one of {known}")]
     UnknownFormat {
         /// What was asked for.
         name: String,
@@ -79,13 +79,15 @@ pub enum OutputError {
         known: String,
     },
     /// Standard output has no ending.
-    #[error("-o - needs --format, since standard output has no ending to tell it; there are {known}")]
+    #[error("-o - requires --format\nhint: use one of {known}")]
     StdoutFormat {
         /// Formats.
         known: String,
     },
     /// A directory does not go through a pipe.
-    #[error("a recording is a directory and cannot be written to standard output; give a path that ends in .quell")]
+    #[error(
+        "a recording is a directory and cannot be written to standard output\nhint: use a path that ends in .quell"
+    )]
     StdoutRecording,
     /// Nothing may be written there.
     #[error(transparent)]

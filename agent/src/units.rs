@@ -168,7 +168,7 @@ pub struct CpuSet(std::collections::BTreeSet<CpuId>);
 
 /// A CPU list that does not parse.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{} is not a CPU list; write numbers and ranges, as in 0-3,8", crate::excerpt::quoted(_0))]
+#[error("{} is not a CPU list; expected numbers and ranges, such as 0-3,8", crate::excerpt::quoted(_0))]
 pub struct CpuListError(String);
 
 impl CpuSet {

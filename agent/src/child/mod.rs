@@ -119,7 +119,7 @@ pub fn requested<S: AsRef<OsStr>>(mut arguments: impl Iterator<Item = S>) -> Opt
 #[derive(Debug, thiserror::Error)]
 pub enum ChildError {
     /// It was started by hand.
-    #[error("`quell {ARGUMENT}` is started by quell only")]
+    #[error("`quell {ARGUMENT}` is for internal use")]
     NotStartedByQuell,
     /// A system call failed.
     #[error("could not {what}: {source}")]
@@ -184,7 +184,7 @@ fn prepare(role: Role) -> Result<UnixStream, ChildError> {
     let socket = stdin
         .as_fd()
         .try_clone_to_owned()
-        .map_err(|source| ChildError::System { what: "take the connection", source })?;
+        .map_err(|source| ChildError::System { what: "open the connection to the parent", source })?;
     // Its only descriptor, so that it closes when the child drops it: what else is at 0 to 2 is `/dev/null`.
     nix::unistd::dup2_stdin(io::stdout()).map_err(system("close descriptor 0"))?;
     Ok(UnixStream::from(socket))
@@ -199,7 +199,7 @@ fn run_copy(role: Role, socket: UnixStream) -> Result<(), ChildError> {
 /// What is every process's own.
 fn begin(role: Role) -> Result<(), ChildError> {
     // Before the parent is looked for: if it ends in between, the channel does.
-    prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("follow the parent's end"))?;
+    prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("request a signal for the exit of the parent"))?;
     prctl::set_name(process_name(role)).map_err(system("set the process's name"))
 }
 

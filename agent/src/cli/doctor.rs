@@ -126,7 +126,13 @@ mod tests {
             ],
             checks: vec![
                 check("version", Group::Kernel, Status::Yes, "6.18.3", None),
-                check("tp_btf", Group::Bpf, Status::No, "loading: EPERM", Some("run as root, or with CAP_BPF:\nsetcap to copy")),
+                check(
+                    "tp_btf",
+                    Group::Bpf,
+                    Status::No,
+                    "loading: EPERM",
+                    Some("run as root, or with CAP_BPF:\nsetcap to copy"),
+                ),
                 check("perf_event_paranoid", Group::Perf, Status::Note, "kernel.perf_event_paranoid is 2", None),
             ],
         };

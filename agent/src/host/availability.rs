@@ -11,7 +11,7 @@ pub fn cpu(features: &Features) -> Availability {
     verdict.need("the event cpu-clock", &features.perf.cpu_clock);
     verdict.need("the ring-buffer map", &features.ring_buffer);
     if !features.perf.cycles.is_yes() {
-        verdict.miss("no hardware cycle counter: a timer samples instead, and code with interrupts off is hidden");
+        verdict.miss("no hardware cycle counter: a timer samples instead, and code with interrupts disabled is attributed to the code after it");
     }
     verdict.common(features);
     verdict.into()
@@ -27,11 +27,11 @@ pub fn offcpu(features: &Features) -> Availability {
     verdict.need("tp_btf", &features.mechanisms.tp_btf);
     verdict.need("the ring-buffer map", &features.ring_buffer);
     if let Some(why) = features.mechanisms.iter_task.why_not() {
-        verdict.miss(&format!("threads that sleep throughout are missing: no task iterator ({why})"));
+        verdict.miss(&format!("threads that sleep during the whole capture are missing: no task iterator ({why})"));
     } else if !features.helpers.task_pt_regs.is_yes()
         && !features.offsets.as_ref().is_ok_and(|offsets| offsets.stack_regs.is_some())
     {
-        verdict.miss("threads that sleep throughout have no user stack: no bpf_task_pt_regs (5.15)");
+        verdict.miss("threads that sleep during the whole capture have no user stack: no bpf_task_pt_regs (5.15)");
     }
     verdict.common(features);
     verdict.into()
@@ -47,7 +47,7 @@ struct Verdict {
 impl Verdict {
     fn need(&mut self, what: &str, support: &Support) {
         if let Some(why) = support.why_not() {
-            self.obstacles.push(format!("{what} is needed ({why})"));
+            self.obstacles.push(format!("{what} is required ({why})"));
             self.forbidden |= matches!(support, Support::Forbidden(_));
         }
     }
@@ -67,10 +67,10 @@ impl Verdict {
             self.miss("kernel functions have no names");
         }
         if features.jit == Some(false) {
-            self.miss("BPF programs are interpreted, which costs several times as much");
+            self.miss("BPF programs are interpreted, which multiplies their overhead");
         }
         if !features.initial_pid_namespace {
-            self.miss("this PID namespace numbers processes differently from the kernel");
+            self.miss("quell runs in another PID namespace, and the kernel reports the PIDs of the host");
         }
     }
 }
@@ -162,7 +162,7 @@ mod tests {
         }
         // What is missing on the host says more than that the programs were refused for it.
         let refused = Tried { probe: "offcpu", programs: Availability::Unavailable("loading: EPERM".to_owned()) };
-        let needs = Availability::Unavailable("tp_btf is needed".to_owned());
+        let needs = Availability::Unavailable("tp_btf is required".to_owned());
         assert_eq!(with_programs(needs.clone(), Some(&refused)), needs);
     }
 

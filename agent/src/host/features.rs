@@ -153,7 +153,7 @@ impl Features {
             Ok((btf, offsets)) => probe::try_programs(btf, offsets, &helpers),
             Err(why) => {
                 let untried = |probe: &&'static dyn Probe| {
-                    let why = format!("quell's programs cannot be told the kernel's layout ({why})");
+                    let why = format!("the layout of kernel structures is unknown ({why})");
                     Tried { probe: probe.spec().name, programs: Availability::Unavailable(why) }
                 };
                 PROBES.iter().map(untried).collect()
@@ -221,7 +221,7 @@ fn typed(
     link: impl FnOnce(BorrowedFd<'_>) -> io::Result<OwnedFd>,
 ) -> Support {
     let Some(target) = target else {
-        return Support::Unsupported("the kernel's BTF does not have what it attaches to".to_owned());
+        return Support::Unsupported("the kernel's BTF does not contain the attach target".to_owned());
     };
     attached(bpf::load(kind, Some((attach, target))), |program| link(program).map(drop))
 }
@@ -240,7 +240,7 @@ fn attached(program: io::Result<OwnedFd>, link: impl FnOnce(BorrowedFd<'_>) -> i
 fn map(kind: MapType) -> Support {
     match is_map_supported(kind) {
         Ok(true) => Support::Yes,
-        Ok(false) => Support::Unsupported("the kernel does not know this kind of map".to_owned()),
+        Ok(false) => Support::Unsupported("the kernel does not support this map type".to_owned()),
         Err(error) => Support::refused("creating", &error.io_error),
     }
 }
@@ -255,7 +255,11 @@ fn kernel_symbols() -> Support {
                 // The first symbols of x86-64 are per-CPU offsets, of which some are truly zero.
                 .take(1_000)
                 .any(|line| line.split(' ').next().is_some_and(|address| !address.trim_matches('0').is_empty()));
-            if shown { Support::Yes } else { Support::Forbidden("/proc/kallsyms hides the addresses".to_owned()) }
+            if shown {
+                Support::Yes
+            } else {
+                Support::Forbidden("/proc/kallsyms does not contain addresses".to_owned())
+            }
         }
     }
 }
@@ -265,7 +269,7 @@ fn tracefs() -> Support {
         Ok(_) => Support::Yes,
         // Who may not enter the folder cannot tell whether anything is mounted there.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            Support::Forbidden("/sys/kernel/tracing may not be read".to_owned())
+            Support::Forbidden("/sys/kernel/tracing is not readable".to_owned())
         }
         Err(_) => Support::Unsupported("not mounted at /sys/kernel/tracing".to_owned()),
     }
@@ -380,8 +384,8 @@ pub(crate) mod tests {
                 task_storage: refused(),
                 helpers: Helpers { task_pt_regs: refused(), current_ancestor_cgroup_id: refused() },
                 perf: PerfEvents { cpu_clock: refused(), cycles: refused(), program: refused(), ..Self::all().perf },
-                kernel_symbols: Support::Forbidden("/proc/kallsyms hides the addresses".to_owned()),
-                tracefs: Support::Forbidden("/sys/kernel/tracing may not be read".to_owned()),
+                kernel_symbols: Support::Forbidden("/proc/kallsyms does not contain addresses".to_owned()),
+                tracefs: Support::Forbidden("/sys/kernel/tracing is not readable".to_owned()),
                 capabilities: Capabilities(0),
                 ..Self::all()
             }

@@ -222,7 +222,7 @@ impl Lane {
     fn worker(&mut self, readers: &mut Starter, keeper: &mut Worker) -> io::Result<&mut Worker> {
         if self.worker.is_none() {
             if self.failures >= MAX_FAILURES {
-                return Err(io::Error::other("the children that read other processes could not be started"));
+                return Err(io::Error::other("could not start the child processes that read other processes"));
             }
             self.failures += 1;
             let mut worker = readers.child()?;

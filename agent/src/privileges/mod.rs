@@ -21,7 +21,7 @@ pub use table::{Keeps, Need, of_child};
 #[derive(Debug, thiserror::Error)]
 pub enum PrivilegeError {
     /// Another thread would keep its own.
-    #[error("could not drop capabilities: {0} threads run already, and each has its own")]
+    #[error("could not drop capabilities: each thread has its own, and {0} threads are running")]
     Threads(usize),
     /// A system call failed.
     #[error("could not {what}: {source}")]
@@ -35,11 +35,11 @@ pub enum PrivilegeError {
     #[error("could not set no_new_privs with prctl: {0}")]
     NoNewPrivileges(nix::errno::Errno),
     /// The sets were not what they were set to.
-    #[error("capabilities are still permitted after they were dropped: {0:?}")]
+    #[error("capabilities are still in the permitted set after they were dropped: {0:?}")]
     Kept(Vec<caps::Capability>),
     /// The program is set-user-id or set-group-id.
     #[error(
-        "quell does not run set-user-id or set-group-id\nhint: give it capabilities and a group, as `quell doctor` shows"
+        "quell does not run set-user-id or set-group-id\nhint: use file capabilities and a group; `quell doctor` prints the commands"
     )]
     SetId,
 }

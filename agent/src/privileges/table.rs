@@ -106,11 +106,8 @@ pub const DOCTOR: &[Need] = &[
     ),
 ];
 
-const LOOKING: &[Need] = &[need(
-    Capability::SysPtrace,
-    Kept::WhileRunning,
-    "read the executable and the namespaces of each process",
-)];
+const LOOKING: &[Need] =
+    &[need(Capability::SysPtrace, Kept::WhileRunning, "read the executable and the namespaces of each process")];
 
 /// The privileges of every verb.
 pub const VERBS: &[VerbPrivileges] = &[

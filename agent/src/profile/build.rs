@@ -53,7 +53,7 @@ pub(super) fn build_within(recording: &Recording, selection: &Selection, most_no
     let mut meta = recording.meta.clone();
     if builder.left_out > 0 {
         meta.remarks.push(format!(
-            "{} samples are drawn without their stacks: more than {most_nodes} distinct callers; draw a part of the recording",
+            "{} samples are shown without stacks: the profile has more than {most_nodes} call tree nodes; report on a part of the recording",
             builder.left_out
         ));
     }
@@ -117,7 +117,7 @@ impl Builder<'_> {
                 self.remap(root, stack)
             }
             None => {
-                let label = self.names.label("[stack not walked]");
+                let label = self.names.label("[no stack]");
                 self.stacks.intern(Some(root), label)
             }
         };
@@ -183,7 +183,7 @@ impl Builder<'_> {
         let more = missing.len() + missing.iter().map(inlined).sum::<usize>();
         if self.stacks.rows().len() + more > self.most_nodes {
             self.left_out += 1;
-            let label = self.names.label("[stack left out]");
+            let label = self.names.label("[stack omitted]");
             return self.stacks.intern(Some(root), label);
         }
         for id in missing.into_iter().rev() {
@@ -215,7 +215,7 @@ impl Builder<'_> {
             .into_iter()
             .map(|(thread, metric, rest)| {
                 let root = self.root(thread);
-                let label = self.names.label("[not sampled]");
+                let label = self.names.label("[no stack: counted only]");
                 Weighted {
                     time: Nanos(0),
                     duration,

@@ -30,7 +30,7 @@ pub enum Location {
         /// The address in it.
         addr: Addr,
     },
-    /// No code, but a place in the picture: `[not sampled]`, `[stack not walked]`.
+    /// No code, but a place in the picture: `[no stack: counted only]`, `[no stack]`.
     Label(&'static str),
     /// A label that was read from a file.
     NamedLabel(String),

@@ -54,7 +54,7 @@ pub(super) fn lines(
         frames.clear();
         match sum.stack {
             Some(stack) => frames.extend(profile.stacks.frames(stack).map(|id| names[id.index()].as_str())),
-            None => frames.push("[stack not walked]"),
+            None => frames.push("[no stack]"),
         }
         if mixed {
             frames.push(&metrics[sum.metric.index()]);

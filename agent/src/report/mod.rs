@@ -38,7 +38,7 @@ pub enum ReportError {
     Io(#[from] io::Error),
     /// Writing out each stack takes more room than a report may. A recording is a tree of stacks and holds them in much less.
     #[error(
-        "the stacks of this profile, written out one by one as {format} has them, take more than {most}\nhint: draw a part of it (--pid, --comm, --since, --until), or write HTML, which draws the tree"
+        "the stacks of this profile take more than {most} in {format}, which writes each stack in full\nhint: select a part (--pid, --comm, --since, --until), or use HTML, which stores a tree"
     )]
     TooLarge {
         /// The format's name.
@@ -73,20 +73,20 @@ pub static FORMATS: &[Format] = &[
     Format {
         name: "html",
         endings: &["html"],
-        doc: "one interactive page: flame graphs, time axis, functions, threads and wake chains; needs no network",
+        doc: "an interactive page: flame graphs, time axis, functions, threads, wake chains and histograms; works offline",
         sink: &html::Html,
     },
     Format {
         name: "folded",
         endings: &["folded", "folded.txt"],
-        doc: "one line for each stack and its nanoseconds, for flamegraph.pl, inferno and scripts",
+        doc: "a line for each stack with its nanoseconds, for flamegraph.pl, inferno and scripts",
         sink: &folded::Folded,
     },
-    Format { name: "svg", endings: &["svg"], doc: "a flame graph as one picture, by inferno", sink: &svg::Svg },
+    Format { name: "svg", endings: &["svg"], doc: "a flame graph, drawn by inferno", sink: &svg::Svg },
     Format {
         name: "pprof",
         endings: &["pb.gz", "pprof"],
-        doc: "a gzipped protocol buffer for go tool pprof, Pyroscope and others",
+        doc: "a gzip-compressed protocol buffer for go tool pprof, Pyroscope and others",
         sink: &pprof::Pprof,
     },
     Format {

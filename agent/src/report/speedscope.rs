@@ -97,7 +97,7 @@ fn sampled<'a>(profile: &'a Profile, series: &Series, sums: &[StackSum], frames:
     for sum in sums {
         let mut stack: Vec<usize> = match sum.stack {
             Some(stack) => profile.stacks.frames(stack).map(|id| frames.of(id.index())).collect(),
-            None => vec![frames.label("[stack not walked]")],
+            None => vec![frames.label("[no stack]")],
         };
         if mixed {
             stack.push(frames.label(&profile.metric(sum.metric).label));

@@ -25,7 +25,7 @@ impl Sink for Svg {
         let (unit, sums) = of_one_unit(profile);
         let mut lines = folded::lines(profile, &sums, "svg", MOST)?;
         if lines.is_empty() {
-            return Err(encode("there is no sample to draw".to_owned()));
+            return Err(encode("the selection has no samples".to_owned()));
         }
         // As inferno compares them: with their numbers.
         lines.sort_unstable();
@@ -63,7 +63,7 @@ fn options(profile: &Profile, unit: Unit, sums: &[StackSum]) -> Options<'static>
     let mut caveats = caveats(profile);
     for other in series.iter().filter(|series| series.unit != unit) {
         if profile.samples.iter().any(|sample| sample.value > 0.0 && other.metrics.contains(&sample.metric)) {
-            caveats.push(format!("{} is not drawn, since its unit is another", other.label));
+            caveats.push(format!("{} has another unit and is not included", other.label));
         }
     }
     options.subtitle = Some(text::xml(&caveats.join("; ")).into_owned()).filter(|text| !text.is_empty());

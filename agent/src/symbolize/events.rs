@@ -55,7 +55,7 @@ pub enum MappingEvent {
 pub enum MappingEventsError {
     /// Not allowed.
     #[error(
-        "perf_event_open was refused on CPU {cpu}; run quell as root, or with CAP_PERFMON, and with CAP_SYS_ADMIN if \
+        "perf_event_open was not permitted on CPU {cpu}\nhint: run as root or with CAP_PERFMON; with CAP_SYS_ADMIN if \
          kernel.perf_event_paranoid is above 2"
     )]
     Permission {
@@ -65,7 +65,7 @@ pub enum MappingEventsError {
         source: io::Error,
     },
     /// The kernel cannot.
-    #[error("this kernel has no perf events for new code, or the CPU {cpu} is offline")]
+    #[error("this kernel does not report new mappings by perf events, or CPU {cpu} is offline")]
     Unsupported {
         /// The CPU.
         cpu: CpuId,
@@ -73,7 +73,7 @@ pub enum MappingEventsError {
         source: io::Error,
     },
     /// It failed.
-    #[error("perf_event_open or the mapping of its ring failed on CPU {cpu}")]
+    #[error("perf_event_open or mmap of its ring buffer failed on CPU {cpu}")]
     Failed {
         /// The CPU.
         cpu: CpuId,

@@ -18,11 +18,11 @@ pub(super) fn totals(profile: &Profile, series: &Series, out: &mut dyn Write) ->
         series.metrics.iter().filter_map(|metric| Some((*metric, Total::of(profile, *metric)?))).collect();
     let Some((_, first)) = totals.first() else { return Ok(()) };
     let of = match first.kind {
-        ScopeKind::Thread => "of the threads selected",
+        ScopeKind::Thread => "of the selected threads",
         ScopeKind::Cpu | ScopeKind::Host | ScopeKind::Cgroup => "of all threads",
     };
-    let events = if series.has_intervals(&profile.meta) { "ended intervals" } else { "events" };
-    let part = if profile.window == Window::default() { "" } else { ", not only the part above" };
+    let events = if series.has_intervals(&profile.meta) { "only intervals that ended" } else { "events" };
+    let part = if profile.window == Window::default() { "" } else { ", not only in the selected part" };
     let mut parts = Vec::new();
     for (metric, total) in &totals {
         let metric = profile.metric(*metric);
@@ -33,7 +33,7 @@ pub(super) fn totals(profile: &Profile, series: &Series, out: &mut dyn Write) ->
         let (label, sum) = (fit(&clean(&metric.label), LABEL), quantity(total.sum as f64, metric.unit));
         parts.push(format!("{label} {sum} in {}", counted(total.count, event)));
     }
-    line("exact", &format!("{} (the whole capture{part}; {events} {of})", parts.join(", ")), out)
+    line("counted", &format!("{} (in the whole capture{part}; {events}, {of})", parts.join(", ")), out)
 }
 
 /// What was counted of a metric.

@@ -95,7 +95,7 @@ impl Places {
     /// The thread, and the innermost function of its own code with the kernel function that it waits in.
     fn of_sample(&self, profile: &Profile, sample: &Weighted) -> (String, String) {
         let thread = || clean(&profile.thread(sample.thread).comm);
-        let Some(stack) = sample.stack else { return (thread(), "[stack not walked]".to_owned()) };
+        let Some(stack) = sample.stack else { return (thread(), "[no stack]".to_owned()) };
         let place = self.0[stack.index()];
         let name = |id: FrameId| clean(&profile.frame(id).name);
         let place_name = match (place.own_user.or(place.user), place.own_kernel.or(place.kernel)) {

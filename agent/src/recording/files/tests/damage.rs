@@ -214,5 +214,5 @@ fn a_recording_of_a_quell_that_was_never_released_is_told_from_a_damaged_one() {
     let (_parent, dir) = written(&smallest());
     fs::write(dir.join(META_FILE), r#"{"schema": 1, "quell": "0.0.9"}"#).expect("a writable file");
     let error = read(&dir).expect_err("an older schema").to_string();
-    assert!(error.contains("was written in format 1") && error.ends_with("capture again"), "{error}");
+    assert!(error.contains("has format 1") && error.ends_with("record again"), "{error}");
 }
