@@ -1,4 +1,4 @@
-//! Quantities as types: no bare integer crosses a module boundary.
+//! Types for quantities and IDs, so that units are not confused.
 
 use std::fmt;
 use std::time::Duration;

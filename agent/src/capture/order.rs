@@ -1,18 +1,17 @@
-//! Putting records from many rings in the order of their times.
+//! Sorts records from many ring buffers by time.
 //!
-//! Each ring is in order by itself, up to the time that a program takes between reading the clock and reserving room.
-//! What the generic [`Sorter`] assumes, and what a caller has to see to:
-//! - every ring was emptied after the moment that `release` is told to release up to, less a slack;
-//! - the slack is longer than any program's run: [`SLACK`] is 2 ms, a hundred times the slowest stack walk seen.
+//! A ring buffer is in order, except for the time between reading the clock and reserving space in it. [`Sorter`] requires that
+//! its caller releases records only up to a slack before it began to read the ring buffers, and that the slack is longer than
+//! any run of a program: [`SLACK`] is 2 ms, a hundred times the slowest observed stack walk.
 //!
-//! A record that comes later than that is released late, at the next call, never lost.
+//! A record that arrives later is released at the next call. It is out of order, but not lost.
 
 use crate::units::Nanos;
 
-/// How far behind the rings' emptying records are released.
+/// The time before reading began up to which records are released.
 pub const SLACK: Nanos = Nanos(2_000_000);
 
-/// Holds byte records until all earlier ones are there. Its memory is reused: no allocation per record.
+/// Holds records until all earlier ones have arrived. Memory is reused, without an allocation for each record.
 #[derive(Debug, Default)]
 pub struct Sorter {
     bytes: Vec<u64>,
@@ -23,9 +22,9 @@ pub struct Sorter {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     time: Nanos,
-    /// Of the first 8-byte word in `bytes`.
+    /// The index of its first 8-byte word in `bytes`.
     start: usize,
-    /// In bytes.
+    /// The length in bytes.
     length: usize,
 }
 
