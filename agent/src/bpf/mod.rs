@@ -1,4 +1,4 @@
-//! The loaded eBPF object: its programs, rings, settings and tables, which all probes share.
+//! The loaded eBPF object, which all probes share: programs, ring buffers, settings and maps.
 
 mod error;
 mod hook;

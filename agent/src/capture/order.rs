@@ -29,7 +29,7 @@ struct Entry {
 }
 
 impl Sorter {
-    /// Takes a record in.
+    /// Adds a record.
     pub fn push(&mut self, time: Nanos, record: &[u8]) {
         let start = self.bytes.len();
         self.bytes.resize(start + record.len().div_ceil(8), 0);
@@ -37,7 +37,7 @@ impl Sorter {
         self.entries.push(Entry { time, start, length: record.len() });
     }
 
-    /// Gives out the records up to `until`, in order of time; those of one time in the order in which they came.
+    /// Passes records up to `until` to a callback, in order of time. Records of the same time keep the order in which they were added.
     pub fn release(&mut self, until: Nanos, mut each: impl FnMut(&[u8])) {
         self.entries.sort_by_key(|entry| entry.time);
         let ready = self.entries.partition_point(|entry| entry.time <= until);

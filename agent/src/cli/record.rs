@@ -54,7 +54,7 @@ pub(crate) struct Arguments {
     #[arg(short = 'F', long, value_name = "HZ", default_value_t = 99, value_parser = frequency)]
     frequency: u32,
     /// The length of the capture, such as 500ms, 10s or 1m30s; a number without a unit is in seconds [default: until the
-    /// target exits]
+    /// target exits, or Ctrl-C]
     #[arg(short, long, value_name = "DURATION", value_parser = duration, allow_negative_numbers = true)]
     duration: Option<Nanos>,
     /// Write to this file, in the format of its extension: .html, .svg, .quell (the recording) or another of `quell list

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use quell::capture::{CaptureTarget, Command, Gated};
+use quell::capture::{CaptureTarget, Command, SuspendedCommand};
 use quell::host;
 use quell::units::Pid;
 
@@ -21,7 +21,7 @@ pub(crate) enum Target {
     /// Running processes.
     Processes(Vec<Watched>),
     /// A command that waits to be released.
-    Command { gated: Gated, words: Vec<String> },
+    Command { suspended: SuspendedCommand, words: Vec<String> },
 }
 
 /// A process that is watched for its end.
@@ -75,7 +75,7 @@ impl Target {
             if !can_be_started(program) {
                 bail!("command `{program}` not found");
             }
-            return Ok(Self::Command { gated: Gated::fork(words)?, words: words.to_vec() });
+            return Ok(Self::Command { suspended: SuspendedCommand::fork(words)?, words: words.to_vec() });
         }
         if let Some(path) = cgroup.map(cgroup_directory) {
             let cgroup = host::cgroup(&path)?;
@@ -92,7 +92,7 @@ impl Target {
         match self {
             Self::Endless(target) => target.clone(),
             Self::Processes(watched) => CaptureTarget::Processes(watched.iter().map(|process| process.pid).collect()),
-            Self::Command { gated, words } => CaptureTarget::Command { pid: gated.pid(), words: words.clone() },
+            Self::Command { suspended, words } => CaptureTarget::Command { pid: suspended.pid(), words: words.clone() },
         }
     }
 
@@ -101,7 +101,7 @@ impl Target {
         Ok(match self {
             Self::Endless(_) => Running::Endless,
             Self::Processes(watched) => Running::Processes(watched),
-            Self::Command { gated, words } => Running::Command(gated.release(&words[0])?),
+            Self::Command { suspended, words } => Running::Command(suspended.release(&words[0])?),
         })
     }
 }

@@ -79,24 +79,24 @@ impl OutputFile {
     /// [`WrittenFile::in_place`] tells.
     ///
     /// # Errors
-    /// Those of `draw`, and of writing; then there is nothing new in the directory of a file, and what was there is as it was.
+    /// Those of `write_contents`, and of writing; then there is nothing new in the directory of a file, and what was there is as it was.
     pub fn write<E: From<FileError> + From<std::io::Error>>(
         &self,
-        draw: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+        write_contents: impl FnOnce(&mut dyn Write) -> Result<(), E>,
     ) -> Result<WrittenFile, E> {
         match &self.to {
             To::Descriptor { file, path } => {
-                write_stream(Stream { file: file.try_clone()?, path: path.clone() }, draw)?;
+                write_stream(Stream { file: file.try_clone()?, path: path.clone() }, write_contents)?;
             }
             To::Stream(place) => match place.occupant()? {
                 Some(entry) if matches!(entry.kind(), Kind::Fifo | Kind::CharacterDevice) => {
                     let file = open_stream(place, &entry)?;
-                    write_stream(Stream { file, path: place.path() }, draw)?;
+                    write_stream(Stream { file, path: place.path() }, write_contents)?;
                 }
                 _ => return Err(FileError::Exchanged { path: place.path() }.into()),
             },
             To::File(place) => {
-                let replacement = drawn(place.directory(), place.name(), draw)?;
+                let replacement = write_replacement(place.directory(), place.name(), write_contents)?;
                 return Ok(match check_place(place) {
                     Ok(()) => {
                         replacement.keep_permissions()?;
@@ -117,14 +117,14 @@ impl OutputFile {
     pub fn write_again<E: From<FileError> + From<std::io::Error>>(
         &self,
         before: WrittenFile,
-        draw: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+        write_contents: impl FnOnce(&mut dyn Write) -> Result<(), E>,
     ) -> Result<WrittenFile, E> {
         match (&self.to, before.beside) {
             (To::File(place), Some((name, reason))) => {
-                drawn(place.directory(), &name, draw)?.commit()?;
+                write_replacement(place.directory(), &name, write_contents)?.commit()?;
                 Ok(WrittenFile { beside: Some((name, reason)) })
             }
-            _ => self.write(draw),
+            _ => self.write(write_contents),
         }
     }
 
@@ -166,14 +166,14 @@ fn check_place(place: &Place) -> Result<(), FileError> {
     }
 }
 
-fn drawn<'a, E: From<FileError> + From<std::io::Error>>(
+fn write_replacement<'a, E: From<FileError> + From<std::io::Error>>(
     directory: &'a Directory,
     name: &OsStr,
-    draw: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    write_contents: impl FnOnce(&mut dyn Write) -> Result<(), E>,
 ) -> Result<Replacement<'a>, E> {
     let replacement = Replacement::create(directory, name)?;
     let mut out = BufWriter::new(replacement.file());
-    draw(&mut out)?;
+    write_contents(&mut out)?;
     out.flush()?;
     drop(out);
     Ok(replacement)
@@ -181,10 +181,10 @@ fn drawn<'a, E: From<FileError> + From<std::io::Error>>(
 
 fn write_stream<E: From<FileError> + From<std::io::Error>>(
     stream: Stream,
-    draw: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    write_contents: impl FnOnce(&mut dyn Write) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut out = BufWriter::new(stream);
-    draw(&mut out)?;
+    write_contents(&mut out)?;
     Ok(out.flush()?)
 }
 

@@ -1,12 +1,12 @@
 //! Whether a probe works on a host.
 
-/// What a probe can do on a host.
+/// Whether a probe works on a host, and how well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Availability {
-    /// All that it is made for.
+    /// The probe works completely.
     Ready,
-    /// Less than that; what is missing.
+    /// The probe works partly; the text says what is missing.
     Degraded(String),
-    /// Nothing; why.
+    /// The probe does not work; the text is the reason.
     Unavailable(String),
 }

@@ -1,19 +1,19 @@
-//! Having the kernel check quell's own programs, without a capture.
+//! Loads quell's own programs without a capture, to test them.
 
 use super::{Availability, PROBES, Probe};
 use crate::bpf::{BpfObject, Maps, Scope, Threads, settings};
 use crate::host::{Btf, Helpers, TaskOffsets};
 
-/// What the kernel made of the programs of a probe.
+/// The result of loading the programs of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tried {
-    /// The probe.
+    /// The name of the probe.
     pub probe: &'static str,
-    /// What it can do with the programs that were accepted.
+    /// How well the probe works with the accepted programs.
     pub programs: Availability,
 }
 
-/// Loads the programs of each probe as a capture of every thread does, and attaches none. Nothing stays behind.
+/// Loads the programs of each probe as for a capture of all threads, without attaching them, and unloads them again.
 #[must_use]
 pub fn try_programs(kernel: &Btf, offsets: &TaskOffsets, helpers: &Helpers) -> Vec<Tried> {
     let probes = PROBES.iter().fold(0, |bits, probe| bits | 1 << probe.spec().number);

@@ -14,9 +14,9 @@ use nix::unistd::{ForkResult, fork};
 use crate::privileges;
 use crate::units::Pid;
 
-/// A child process between `fork` and `exec`. Dropping it without [`Gated::release`] ends it.
+/// A child process between `fork` and `exec`. Dropping it without [`SuspendedCommand::release`] ends it.
 #[derive(Debug)]
-pub struct Gated {
+pub struct SuspendedCommand {
     process: Command,
     go: Option<io::PipeWriter>,
     failure: io::PipeReader,
@@ -31,7 +31,7 @@ pub struct Command {
 
 /// Why a command could not be started.
 #[derive(Debug, thiserror::Error)]
-pub enum GateError {
+pub enum CommandError {
     /// `fork` or a pipe failed, or a word has a NUL in it.
     #[error("could not start a process")]
     Fork(#[source] io::Error),
@@ -45,22 +45,22 @@ pub enum GateError {
     },
 }
 
-impl Gated {
+impl SuspendedCommand {
     /// Forks; the child waits. Its id is known, its program has not begun. It has the privileges of the caller of quell, not
     /// those of quell ([`privileges::become_callers`]), so this is done before any are dropped; and no thread is left behind that
     /// would keep them. `words` are the program, which is looked for in `PATH`, and its arguments.
     ///
     /// # Errors
-    /// [`GateError::Fork`].
-    pub fn fork<S: AsRef<OsStr>>(words: &[S]) -> Result<Self, GateError> {
+    /// [`CommandError::Fork`].
+    pub fn fork<S: AsRef<OsStr>>(words: &[S]) -> Result<Self, CommandError> {
         // Everything that allocates comes before the fork: another thread may hold the allocator's lock.
         let words: Vec<CString> = words.iter().map(c_string).collect::<Result<_, _>>()?;
-        let program = words.first().cloned().ok_or_else(|| GateError::Fork(Errno::EINVAL.into()))?;
-        let (wait, go) = io::pipe().map_err(GateError::Fork)?;
-        let (failure, report) = io::pipe().map_err(GateError::Fork)?;
+        let program = words.first().cloned().ok_or_else(|| CommandError::Fork(Errno::EINVAL.into()))?;
+        let (wait, go) = io::pipe().map_err(CommandError::Fork)?;
+        let (failure, report) = io::pipe().map_err(CommandError::Fork)?;
         // SAFETY: quell has one thread here, so that the child may do whatever the parent may; tests have more, where glibc's fork
         // keeps the allocator usable (malloc/arena.c, __malloc_fork_unlock_child).
-        match unsafe { fork() }.map_err(|errno| GateError::Fork(errno.into()))? {
+        match unsafe { fork() }.map_err(|errno| CommandError::Fork(errno.into()))? {
             ForkResult::Parent { child } => {
                 Ok(Self { process: Command { pid: child, ended: None }, go: Some(go), failure })
             }
@@ -84,9 +84,9 @@ impl Gated {
     /// Lets the child run `program`.
     ///
     /// # Errors
-    /// [`GateError::Exec`].
-    pub fn release(mut self, program: &str) -> Result<Command, GateError> {
-        let exec = |source| GateError::Exec { program: program.to_owned(), source };
+    /// [`CommandError::Exec`].
+    pub fn release(mut self, program: &str) -> Result<Command, CommandError> {
+        let exec = |source| CommandError::Exec { program: program.to_owned(), source };
         if let Some(mut go) = self.go.take() {
             go.write_all(&[1]).map_err(exec)?;
         }
@@ -105,7 +105,7 @@ impl Gated {
     }
 }
 
-impl Drop for Gated {
+impl Drop for SuspendedCommand {
     /// The child sees the end of its pipe. One that was released is not waited for.
     fn drop(&mut self) {
         if let Some(go) = self.go.take() {
@@ -138,8 +138,8 @@ fn begin(mut wait: io::PipeReader, program: &CString, words: &[CString]) -> Errn
     errno
 }
 
-fn c_string<S: AsRef<OsStr>>(word: S) -> Result<CString, GateError> {
-    CString::new(OsString::from(word.as_ref()).into_vec()).map_err(|error| GateError::Fork(error.into()))
+fn c_string<S: AsRef<OsStr>>(word: S) -> Result<CString, CommandError> {
+    CString::new(OsString::from(word.as_ref()).into_vec()).map_err(|error| CommandError::Fork(error.into()))
 }
 
 impl Command {
@@ -191,26 +191,26 @@ mod tests {
     fn a_gated_command_begins_only_when_it_is_released() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mark = folder.path().join("mark");
-        let gated = Gated::fork(&[OsStr::new("touch"), mark.as_os_str()]).expect("fork");
-        let comm = std::fs::read_to_string(format!("/proc/{}/comm", gated.pid())).expect("the child lives");
+        let suspended = SuspendedCommand::fork(&[OsStr::new("touch"), mark.as_os_str()]).expect("fork");
+        let comm = std::fs::read_to_string(format!("/proc/{}/comm", suspended.pid())).expect("the child lives");
         assert_ne!(comm.trim(), "touch");
         assert!(!mark.exists());
-        let status = gated.release("touch").expect("exec").wait().expect("wait");
+        let status = suspended.release("touch").expect("exec").wait().expect("wait");
         assert!(status.success() && mark.exists());
     }
 
     #[test]
     fn a_command_that_does_not_exist_is_named_in_the_error() {
-        let gated = Gated::fork(&["/no/such/program"]).expect("fork");
-        let error = gated.release("/no/such/program").expect_err("exec fails");
+        let suspended = SuspendedCommand::fork(&["/no/such/program"]).expect("fork");
+        let error = suspended.release("/no/such/program").expect_err("exec fails");
         assert!(error.to_string().contains("/no/such/program"), "{error}");
     }
 
     #[test]
     fn a_gated_command_that_is_never_released_ends() {
-        let mut gated = Gated::fork(&["true"]).expect("fork");
-        drop(gated.go.take());
-        let status = gated.process.wait().expect("it ends");
+        let mut suspended = SuspendedCommand::fork(&["true"]).expect("fork");
+        drop(suspended.go.take());
+        let status = suspended.process.wait().expect("it ends");
         assert_eq!(status.code(), Some(127));
     }
 }

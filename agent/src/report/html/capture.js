@@ -6,7 +6,7 @@ const by = (id) => document.getElementById(id);
 // Whether the budget was met over the whole capture, in the words of the summary (`budget_result`).
 function budgetResult({ cost, governing, duration }) {
   const measured = cost.probes.filter((probe) => probe.nanos_per_event !== null);
-  const exceeded = governing.over_budget ? '; counting alone exceeded the budget' : '';
+  const exceeded = governing.over_budget ? '; counting alone exceeded it' : '';
   if (!measured.length) return exceeded;
   const share = measured.reduce((sum, probe) => sum + probe.nanos_per_event * probe.events, 0) / duration;
   const hundredths = (part) => Math.round(part * 1e4);

@@ -122,7 +122,7 @@ fn rate(scale: f64) -> String {
 /// Whether the budget was met over the whole capture, at the precision of the printed percentages.
 fn budget_result(budget: f64, counting_exceeded: bool, cost: Option<f64>) -> String {
     let hundredths = |share: f64| (10_000.0 * share).round() as u64;
-    let exceeded = if counting_exceeded { "; counting alone exceeded the budget" } else { "" };
+    let exceeded = if counting_exceeded { "; counting alone exceeded it" } else { "" };
     match cost {
         Some(cost) if hundredths(cost) > hundredths(budget) => {
             format!(", exceeded: they cost {:.2} %{exceeded}", 100.0 * cost)

@@ -94,7 +94,7 @@ fn a_budget_that_was_exceeded_slightly_is_reported() {
     assert_eq!(governor(90_000, false), format!("{begin}, met: they cost 0.90 %"));
     assert_eq!(governor(100_040, false), format!("{begin}, met: they cost 1.00 %"));
     assert_eq!(governor(102_000, false), format!("{begin}, exceeded: they cost 1.02 %"));
-    let exceeded = "counting alone exceeded the budget";
+    let exceeded = "counting alone exceeded it";
     assert_eq!(governor(102_000, true), format!("{begin}, exceeded: they cost 1.02 %; {exceeded}"));
     assert_eq!(governor(90_000, true), format!("{begin}, met: they cost 0.90 %; {exceeded}"));
 }
