@@ -1,4 +1,4 @@
-//! What each verb and each child process needs: the one place that says so.
+//! The privileges of each verb and each child process, in one place.
 
 use std::fmt::Write as _;
 
@@ -7,12 +7,12 @@ use hashbrown::HashSet;
 use crate::child::Role;
 use crate::host::Capability;
 
-/// A capability, and what for.
+/// A capability, with the reason for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Need {
-    /// The capability.
+    /// The required capability.
     pub capability: Capability,
-    /// What it is for, as the end of a sentence: `quell needs it to ...`.
+    /// The purpose, to follow `quell needs it to`.
     pub reason: &'static str,
     /// How long it is kept.
     pub kept: Kept,
@@ -21,15 +21,15 @@ pub struct Need {
 /// How long a capability is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
-    /// Until the preparations are over.
+    /// Until the capture starts.
     AtStart,
-    /// Until the capture or the probing is over.
+    /// Until the capture or the tests end.
     WhileRunning,
-    /// As long, by a child process alone.
+    /// Until the capture ends, in a child process only.
     InChild,
 }
 
-/// What a verb keeps of the capabilities that it was started with.
+/// The capabilities that a verb keeps.
 #[derive(Clone, Copy, Debug)]
 pub enum Keeps {
     /// No capability.
@@ -42,7 +42,7 @@ pub enum Keeps {
     AllOfCaller(&'static str),
 }
 
-/// What one or more verbs keep.
+/// The privileges of one or more verbs.
 #[derive(Clone, Copy, Debug)]
 pub struct VerbPrivileges {
     /// The verbs, as they are typed after `quell`.
@@ -126,19 +126,19 @@ pub const VERBS: &[VerbPrivileges] = &[
     VerbPrivileges { verbs: &["run"], keeps: Keeps::AllOfCaller("executes the command of the caller") },
 ];
 
-/// What a verb keeps, by its name; nothing if the name is unknown. A test checks that every verb is known.
+/// The privileges of a verb by its name; none if the name is unknown. A test checks that every verb is known.
 #[must_use]
 pub fn of_verb(name: &str) -> Keeps {
     VERBS.iter().find(|line| line.verbs.contains(&name)).map_or(Keeps::Nothing, |line| line.keeps)
 }
 
-/// What `quell record` cannot do without, each capability once.
+/// The capabilities that `quell record` requires, each once.
 pub fn required() -> impl Iterator<Item = &'static Need> {
     let mut seen = HashSet::new();
     [RECORD, RECORD_TO_READ, RECORD_AT_START].into_iter().flatten().filter(move |need| seen.insert(need.capability))
 }
 
-/// What `quell doctor` suggests to give the program's file.
+/// The file capabilities that `quell doctor` suggests.
 pub fn suggested() -> impl Iterator<Item = Capability> {
     required().map(|need| need.capability)
 }
@@ -164,7 +164,7 @@ pub fn advice(program: &str) -> String {
     )
 }
 
-/// What a child process keeps.
+/// The capabilities of a child process.
 #[must_use]
 pub fn of_child(role: Role) -> &'static [Capability] {
     match role {

@@ -104,12 +104,12 @@ impl TableLimit {
     /// Checks the number of rows that a file of so many bytes says that it has.
     pub(super) fn check_rows(&self, rows: u64, bytes: u64) -> Result<(), Damage> {
         if rows > self.rows {
-            return Err(Damage::Limit(format!("it has {rows} rows, and {} are read at most", self.rows)));
+            return Err(Damage::Limit(format!("it has {rows} rows (limit: {})", self.rows)));
         }
         let most = FREE_ROWS + bytes / 1024 * self.rows_per_kib;
         if rows > most {
             return Err(Damage::Limit(format!(
-                "it says to have {rows} rows in {bytes} bytes, where {most} are credible"
+                "it states {rows} rows in {bytes} bytes, which is implausible (limit: {most})"
             )));
         }
         Ok(())

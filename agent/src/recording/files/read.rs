@@ -63,7 +63,7 @@ fn read_meta(directory: &Directory, dir: &Path) -> Result<(Meta, Files), Recordi
     let source = directory.file(META_FILE)?.ok_or_else(|| RecordingError::NotARecording { path: dir.to_owned() })?;
     let path = source.path.clone();
     if source.bytes > limits::META_BYTES {
-        let why = format!("it has {} bytes, and {} are read at most", source.bytes, limits::META_BYTES);
+        let why = format!("it has {} bytes (limit: {})", source.bytes, limits::META_BYTES);
         return Err(RecordingError::TooLarge { path, why });
     }
     let read = |source: &Source| source.read(0, usize::try_from(source.bytes).map_err(io::Error::other)?);
@@ -101,7 +101,7 @@ fn check_metrics(meta: &Meta) -> Result<(), String> {
             return Err(format!("the name or the label of probe {name} is empty or longer than {most} bytes"));
         }
         if !probes.insert(&probe.name) {
-            return Err(format!("probe {name} is there twice"));
+            return Err(format!("probe {name} is duplicate"));
         }
     }
     let mut metrics = BTreeSet::new();
@@ -111,10 +111,10 @@ fn check_metrics(meta: &Meta) -> Result<(), String> {
             return Err(format!("the name or the label of metric {name} is empty or longer than {most} bytes"));
         }
         if !metrics.insert(&metric.name) {
-            return Err(format!("metric {name} is there twice"));
+            return Err(format!("metric {name} is duplicate"));
         }
         if !probes.contains(&metric.probe) {
-            return Err(format!("metric {name} is of probe {}, which is not there", excerpt::quoted(&metric.probe)));
+            return Err(format!("metric {name} belongs to the unknown probe {}", excerpt::quoted(&metric.probe)));
         }
         if metric.kind == MetricKind::Interval && metric.unit != Unit::Nanoseconds {
             return Err(format!("metric {name} is an interval in {}", metric.unit.name()));
@@ -123,7 +123,7 @@ fn check_metrics(meta: &Meta) -> Result<(), String> {
     match (probes.len(), metrics.len()) {
         (..=limits::PROBES, ..=limits::METRICS) => Ok(()),
         (probes, metrics) => Err(format!(
-            "it has {probes} probes and {metrics} metrics, and {} and {} are read at most",
+            "it has {probes} probes and {metrics} metrics (limits: {} and {})",
             limits::PROBES,
             limits::METRICS
         )),
@@ -156,12 +156,12 @@ impl CheckedTable {
         let source = directory.file(table.file)?.ok_or_else(missing)?;
         let path = source.path.clone();
         let damaged = |why: String| RecordingError::Damaged { path: path.clone(), why };
-        let written = files.get(table.file).ok_or_else(|| damaged(format!("{META_FILE} does not list it")))?;
+        let written = files.get(table.file).ok_or_else(|| damaged(format!("it is not listed in {META_FILE}")))?;
         if source.bytes != written.bytes {
-            return Err(damaged(format!("it has {} bytes, and {} were written", source.bytes, written.bytes)));
+            return Err(damaged(format!("it has {} bytes instead of {}", source.bytes, written.bytes)));
         }
         if source.bytes > table.limit.bytes {
-            let why = format!("it has {} bytes, and {} are read at most", source.bytes, table.limit.bytes);
+            let why = format!("it has {} bytes (limit: {})", source.bytes, table.limit.bytes);
             return Err(RecordingError::TooLarge { path, why });
         }
         let found = FileCheck::of(&source.file, source.bytes)

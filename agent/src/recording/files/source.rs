@@ -36,7 +36,7 @@ impl Directory {
         let path = self.path.join(name);
         let irregular = |what: &str| RecordingError::Damaged {
             path: path.clone(),
-            why: format!("it is {what}, and a recording is made of regular files"),
+            why: format!("it is {what}, and recordings consist of regular files"),
         };
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let fd = match openat(&self.fd, name, flags, Mode::empty()) {
@@ -44,7 +44,7 @@ impl Directory {
             Err(Errno::ENOENT) => return Ok(None),
             Err(Errno::ELOOP) => return Err(irregular("a symbolic link")),
             // A socket.
-            Err(Errno::ENXIO) => return Err(irregular("no regular file")),
+            Err(Errno::ENXIO) => return Err(irregular("not a regular file")),
             Err(errno) => return Err(RecordingError::Read { path, source: errno.into() }),
         };
         let file = File::from(fd);
@@ -55,7 +55,7 @@ impl Directory {
             () if kind.is_dir() => "a directory",
             () if kind.is_fifo() => "a FIFO",
             () if kind.is_char_device() || kind.is_block_device() => "a device",
-            () => "no regular file",
+            () => "not a regular file",
         };
         Err(irregular(what))
     }

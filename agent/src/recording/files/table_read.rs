@@ -60,13 +60,13 @@ impl<'a> TableReader<'a> {
         let end = read(tail, 8)?;
         let (length, magic) = end.split_at(4);
         if magic != MAGIC {
-            return Err("it is no Parquet file".into());
+            return Err("it is not a Parquet file".into());
         }
-        let length = u32::from_le_bytes(length.try_into().map_err(|_| "it is no Parquet file")?);
+        let length = u32::from_le_bytes(length.try_into().map_err(|_| "it is not a Parquet file")?);
         let start = tail.checked_sub(length.into()).ok_or("its footer is longer than the file")?;
         if u64::from(length) > limits::FOOTER_BYTES {
             let most = limits::FOOTER_BYTES;
-            return Err(Damage::Limit(format!("its footer has {length} bytes, and {most} are read at most")));
+            return Err(Damage::Limit(format!("its footer has {length} bytes (limit: {most})")));
         }
         let footer = Footer::read(&read(start, length as usize)?, start)?;
         limit.check_rows(footer.rows(), source.bytes)?;
