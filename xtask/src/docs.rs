@@ -68,7 +68,8 @@ pub(crate) fn read(root: &Path) -> Result<Option<Support>> {
 
 /// The same; an error if there are none.
 fn kept(root: &Path) -> Result<Support> {
-    read(root)?.with_context(|| format!("there is no {}: `cargo xtask vm --all --save` makes it", support::FILE))
+    read(root)?
+        .with_context(|| format!("{} does not exist\nhint: `cargo xtask vm --all --save` creates it", support::FILE))
 }
 
 /// Saves new results atomically.

@@ -38,7 +38,11 @@ pub(crate) fn run_task(args: &Args) -> Result<Outcome> {
     for line in &skipped {
         println!("{line}");
     }
-    println!("{} tests skipped for want of something, {} s with the build", skipped.len(), begin.elapsed().as_secs());
+    println!(
+        "{} tests were skipped because of missing requirements; {} s including the build",
+        skipped.len(),
+        begin.elapsed().as_secs()
+    );
     if !args.all {
         println!("long tests were not run: cargo xtask test --all");
     }

@@ -219,8 +219,8 @@ fn descriptor_of(path: &Path) -> Option<i32> {
     path.file_name().filter(|_| is_own)?.to_str()?.parse().ok().filter(|number| *number >= 0)
 }
 
-/// Another descriptor of the same open file, which keeps its position. Opening the path anew would ask for permissions that the
-/// caller of this process had, and not every pipe can be opened.
+/// Duplicates a descriptor, which keeps its position. Opening the path again would require permissions that only the caller may
+/// have, and not every pipe can be opened.
 fn duplicate(number: i32) -> Result<File, FileError> {
     let copy = duplicate_writable(number).map_err(|source| FileError::Io {
         operation: "duplicate",

@@ -40,8 +40,8 @@ pub struct FileIdentity {
 }
 
 impl FileIdentity {
-    /// A file by its device (major, minor), its inode, and its path as the kernel prints it: with ` (deleted)` after it
-    /// where it was, `[vdso]` and the like for what is no file.
+    /// A file by its device (major, minor), its inode, and its path as the kernel prints it: with ` (deleted)` if it was deleted, and
+    /// `[vdso]` or similar if it is not a file.
     #[must_use]
     pub fn new(device: (u32, u32), inode: u64, path: &OsStr) -> Self {
         // A file does not become another when it is deleted.

@@ -14,7 +14,7 @@ use nix::unistd::{ForkResult, fork};
 use crate::privileges;
 use crate::units::Pid;
 
-/// A child process between `fork` and `exec`. Dropping it without [`SuspendedCommand::release`] ends it.
+/// A child process between `fork` and `exec`. Dropping it without [`SuspendedCommand::release`] makes it exit.
 #[derive(Debug)]
 pub struct SuspendedCommand {
     process: Command,
@@ -22,17 +22,17 @@ pub struct SuspendedCommand {
     failure: io::PipeReader,
 }
 
-/// A command that was started. Dropping it lets it go on.
+/// A started command. It continues to run if this is dropped.
 #[derive(Debug)]
 pub struct Command {
     pid: nix::unistd::Pid,
     ended: Option<ExitStatus>,
 }
 
-/// Why a command could not be started.
+/// The reason why a command could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// `fork` or a pipe failed, or a word has a NUL in it.
+    /// `fork` or a pipe failed, or a word contains a NUL byte.
     #[error("could not start a process")]
     Fork(#[source] io::Error),
     /// `exec` failed: not found, not executable.
@@ -40,15 +40,15 @@ pub enum CommandError {
     Exec {
         /// The program.
         program: String,
-        /// Why.
+        /// The error of `exec`.
         source: io::Error,
     },
 }
 
 impl SuspendedCommand {
-    /// Forks; the child waits. Its id is known, its program has not begun. It has the privileges of the caller of quell, not
-    /// those of quell ([`privileges::become_callers`]), so this is done before any are dropped; and no thread is left behind that
-    /// would keep them. `words` are the program, which is looked for in `PATH`, and its arguments.
+    /// Forks a child that waits before it executes the program, so that its PID is known. It has the privileges of the caller of quell
+    /// ([`privileges::become_callers`]), so this must be called before quell drops its own. `words` are the program, which is searched
+    /// in `PATH`, and its arguments.
     ///
     /// # Errors
     /// [`CommandError::Fork`].
@@ -75,13 +75,13 @@ impl SuspendedCommand {
         }
     }
 
-    /// The child's process id.
+    /// The PID of the child.
     #[must_use]
     pub fn pid(&self) -> Pid {
         Pid(self.process.id())
     }
 
-    /// Lets the child run `program`.
+    /// Lets the child execute `program`.
     ///
     /// # Errors
     /// [`CommandError::Exec`].
@@ -106,7 +106,7 @@ impl SuspendedCommand {
 }
 
 impl Drop for SuspendedCommand {
-    /// The child sees the end of its pipe. One that was released is not waited for.
+    /// The child exits at the end of its pipe. A released child is not waited for.
     fn drop(&mut self) {
         if let Some(go) = self.go.take() {
             drop(go);
@@ -115,7 +115,7 @@ impl Drop for SuspendedCommand {
     }
 }
 
-/// In the child: waits, and becomes the program. Returns why it did not.
+/// In the child: waits, and executes the program. Returns the error if that fails.
 fn begin(mut wait: io::PipeReader, program: &CString, words: &[CString]) -> Errno {
     if privileges::become_callers().is_err() {
         return Errno::EPERM;
@@ -143,13 +143,13 @@ fn c_string<S: AsRef<OsStr>>(word: S) -> Result<CString, CommandError> {
 }
 
 impl Command {
-    /// Its process id.
+    /// The PID.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.pid.as_raw().unsigned_abs()
     }
 
-    /// How it ended; `None` while it runs.
+    /// The exit status; `None` while it is running.
     ///
     /// # Errors
     /// waitpid(2).
@@ -157,7 +157,7 @@ impl Command {
         self.wait_with(Some(WaitPidFlag::WNOHANG))
     }
 
-    /// Waits for its end.
+    /// Waits until it exits.
     ///
     /// # Errors
     /// waitpid(2).

@@ -123,7 +123,7 @@ mod helper {
                 libc::_exit(1);
             }
             if !lock(process) {
-                let words = b"quell: the program could not lock its memory, and was ended\n";
+                let words = b"quell: could not lock the memory of the command; the command was killed\n";
                 // It is still traced, and ends with this; by its number another might be hit.
                 libc::write(2, words.as_ptr().cast(), words.len());
             }

@@ -1,4 +1,4 @@
-//! From a directory to the [`Recording`] in it. Every identifier is checked, so that what comes out may be indexed.
+//! Reads a [`Recording`] from its directory. All row numbers are checked, so that they are valid indices.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -17,13 +17,13 @@ use super::{META_FILE, RecordingError};
 use crate::excerpt;
 use crate::recording::{Meta, MetricKind, Recording, SCHEMA_VERSION, Unit};
 
-/// Reads the recording in `dir`. Columns that this version does not know are passed over.
+/// Reads the recording in `dir`. Unknown columns are ignored.
 ///
-/// A recording may come from anybody: only regular files of the size that `meta.json` states are read, within the limits of
+/// A recording may be from an untrusted source: only regular files of the size in `meta.json` are read, within the limits of
 /// `docs/recording-format.md`.
 ///
 /// # Errors
-/// Where `dir` is no recording, was written by a newer quell, cannot be read, is damaged, or is larger than those limits.
+/// `dir` is not a recording, was written by a newer quell, cannot be read, is damaged, or exceeds these limits.
 pub fn read(dir: &Path) -> Result<Recording, RecordingError> {
     let directory = Directory::open(dir)?;
     let (meta, files) = read_meta(&directory, dir)?;
@@ -90,7 +90,7 @@ fn read_meta(directory: &Directory, dir: &Path) -> Result<(Meta, Files), Recordi
     Ok((meta, checks.files))
 }
 
-/// Reports rely on this: each metric has a probe, none has two, and what lasts is measured in time.
+/// Checks that each metric has exactly one probe, and that intervals have the unit nanoseconds. Reports rely on this.
 fn check_metrics(meta: &Meta) -> Result<(), String> {
     let most = limits::METRIC_NAME_BYTES;
     let is_short = |text: &String| !text.is_empty() && text.len() <= most;
@@ -130,7 +130,7 @@ fn check_metrics(meta: &Meta) -> Result<(), String> {
     }
 }
 
-/// Times are signed in the tables: a later one is no time of a capture, and adding two would overflow.
+/// Times are signed in the tables: larger ones are invalid, and adding two would overflow.
 fn check_times(meta: &Meta) -> Result<(), String> {
     let times = [
         ("start_realtime", meta.start_realtime),
@@ -144,7 +144,7 @@ fn check_times(meta: &Meta) -> Result<(), String> {
     }
 }
 
-/// A table's file that was found to be what was written.
+/// The file of a table whose size and checksum were verified.
 struct CheckedTable {
     source: Source,
     table: &'static Table,

@@ -1,4 +1,4 @@
-//! Totals that were counted, not sampled.
+//! Totals that were counted in the kernel.
 
 use std::io::Write;
 
@@ -8,11 +8,10 @@ use crate::recording::{Counter, MetricId, MetricKind, ScopeKind};
 use crate::report::ReportError;
 use crate::report::series::{Series, quantity};
 
-/// The kinds of scopes in the order in which their counters are preferred. Those of different kinds may count the same events,
-/// so only one kind is added up.
+/// The kinds of scopes in order of preference. Counters of different kinds may include the same events, so only one kind is added up.
 const KINDS: [ScopeKind; 4] = [ScopeKind::Thread, ScopeKind::Cpu, ScopeKind::Host, ScopeKind::Cgroup];
 
-/// The totals of a series; nothing if it has no counters.
+/// Writes the totals of a series; nothing if it has no counters.
 pub(super) fn totals(profile: &Profile, series: &Series, out: &mut dyn Write) -> Result<(), ReportError> {
     let totals: Vec<(MetricId, Total)> =
         series.metrics.iter().filter_map(|metric| Some((*metric, Total::of(profile, *metric)?))).collect();
@@ -36,7 +35,7 @@ pub(super) fn totals(profile: &Profile, series: &Series, out: &mut dyn Write) ->
     line("counted", &format!("{} (in the whole capture{part}; {events}, {of})", parts.join(", ")), out)
 }
 
-/// What was counted of a metric.
+/// The counted total of a metric.
 struct Total {
     kind: ScopeKind,
     count: u64,
