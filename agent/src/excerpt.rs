@@ -89,8 +89,8 @@ mod tests {
         assert_eq!(quoted("60\n"), "`60`");
         assert_eq!(quoted("x".repeat(64)), format!("`{}`", "x".repeat(64)));
         assert_eq!(quoted("x".repeat(65)), format!("`{}...`", "x".repeat(64)));
-        assert_eq!(quoted("root:$6$salt:1::\nbin:*:1::\n"), "what is there (2 lines)");
-        assert_eq!(quoted([0xff, b'a']), "what is there (2 bytes, not text)");
+        assert_eq!(quoted("root:$6$salt:1::\nbin:*:1::\n"), "the current content (2 lines)");
+        assert_eq!(quoted([0xff, b'a']), "the current content (2 bytes, not text)");
     }
 
     #[test]

@@ -161,8 +161,8 @@ fn what_a_page_states_is_not_made_room_for() {
         (6, page_header(0, huge, bomb.len(), 5, 1, 0).0, &bomb, "a page of 2147483647 bytes"),
         (6, page_header(0, 4, bomb.len(), 5, 1, 0).0, &bomb, "stack_id"),
         (0, page_header(2, 4, 4, 7, huge, 0).0, &plain, "a dictionary states more values than it holds"),
-        (0, page_header(0, 4, 4, 5, 1, 8).0, &plain, "has an unknown encoding"),
-        (0, page_header(0, 4, 4, 5, 1, 7).0, &plain, "has an unknown encoding"),
+        (0, page_header(0, 4, 4, 5, 1, 8).0, &plain, "an unknown encoding"),
+        (0, page_header(0, 4, 4, 5, 1, 7).0, &plain, "an unknown encoding"),
         (0, page_header(0, 4, 400, 5, 1, 0).0, &plain, "a page is longer than its column"),
         (0, page_header(0, huge, 0, 5, huge, 0).0, none, "a page of 2147483647 bytes"),
     ];
