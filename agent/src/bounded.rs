@@ -1,4 +1,4 @@
-//! Reading files that others may have put in place of what was expected.
+//! Bounded reading of files that other users may have replaced.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
@@ -7,10 +7,10 @@ use std::path::Path;
 
 use crate::units::Bytes;
 
-/// The bytes of a regular file, of at most `limit`. Opening does not wait for the writer of a FIFO, and a device is not read.
+/// Reads a regular file of at most `limit` bytes. Opening does not wait for the writer of a FIFO, and devices are not read.
 ///
 /// # Errors
-/// Those of opening and reading; it is no regular file, or larger.
+/// The file cannot be opened or read, is not a regular file, or is larger.
 pub(crate) fn read_regular(path: &Path, limit: Bytes) -> io::Result<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
     if !file.metadata()?.is_file() {
@@ -19,7 +19,7 @@ pub(crate) fn read_regular(path: &Path, limit: Bytes) -> io::Result<Vec<u8>> {
     read_bounded(&file, limit)
 }
 
-/// What can be read of an open file; an error where that is more than `limit`.
+/// Reads an open file; an error if it has more than `limit` bytes.
 pub(crate) fn read_bounded(file: &File, limit: Bytes) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(limit.0.saturating_add(1)).read_to_end(&mut bytes)?;

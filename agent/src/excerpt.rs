@@ -1,22 +1,21 @@
-//! What a message may show of text that others wrote: names of processes, values of files, messages of parsers.
+//! Excerpts of untrusted text for messages: names of processes, values of files, messages of parsers.
 //!
-//! An error is read by whoever started quell, who may not be allowed to read the file: of a file only the one value that was
-//! expected is shown, and nothing of what is no such value.
+//! The user who reads an error may not be permitted to read the file. So only the expected value of a file is quoted, and nothing if
+//! the file contains something else.
 
 use crate::text;
 
-/// A message shows at most so many characters of a value.
+/// The maximum number of characters of a value in a message.
 pub(crate) const VALUE: usize = 64;
-/// A message of a parser or a program, and a path, are cut at so many.
+/// The maximum number of characters of a path, or of a message of a parser or program.
 const MESSAGE: usize = 256;
 
-/// A value that was expected: one line of text, cut at 64 characters. Of anything else only what it is: several lines are not a value,
-/// and neither is what is not text.
+/// An expected value: one line of text, truncated to 64 characters. Several lines, or bytes that are not text, are only described.
 pub(crate) fn value(value: impl AsRef<[u8]>) -> String {
     shown(value.as_ref()).unwrap_or_else(|what| what)
 }
 
-/// The same in backticks.
+/// The value in backticks.
 pub(crate) fn quoted(value: impl AsRef<[u8]>) -> String {
     shown(value.as_ref()).map_or_else(|what| what, |value| format!("`{value}`"))
 }
@@ -24,15 +23,15 @@ pub(crate) fn quoted(value: impl AsRef<[u8]>) -> String {
 fn shown(value: &[u8]) -> Result<String, String> {
     let value = value.trim_ascii();
     if std::str::from_utf8(value).is_err() {
-        return Err(format!("what is there ({} bytes, not text)", value.len()));
+        return Err(format!("the current content ({} bytes, not text)", value.len()));
     }
     match value.split(|&byte| byte == b'\n').count() {
         1 => Ok(printable(value, VALUE)),
-        lines => Err(format!("what is there ({lines} lines)")),
+        lines => Err(format!("the current content ({lines} lines)")),
     }
 }
 
-/// Whether all of a text would be shown as it is, and is one word: what a file of the kernel's says that has words.
+/// Whether a text is a single word that is quoted unchanged, such as the value of a kernel file.
 pub(crate) fn is_word(text: &str) -> bool {
     !text.is_empty() && !text.contains(char::is_whitespace) && printable(text.as_bytes(), VALUE) == text
 }
@@ -47,7 +46,7 @@ pub(crate) fn path(path: impl AsRef<[u8]>) -> String {
     printable(path.as_ref(), MESSAGE)
 }
 
-/// A message of a parser or a program: one line, of which each quotation is cut as a value is.
+/// A message of a parser or program: one line, whose quotations are truncated like values.
 pub(crate) fn message(text: impl AsRef<[u8]>) -> String {
     let text = printable(text.as_ref(), usize::MAX);
     let (mut out, mut quote, mut inside) = (String::new(), None, 0);
@@ -73,7 +72,7 @@ pub(crate) fn message(text: impl AsRef<[u8]>) -> String {
     printable(out.as_bytes(), MESSAGE)
 }
 
-/// Text as it may be printed, in one line, of its first `limit` characters.
+/// The first `limit` characters of a text, escaped, in one line.
 fn printable(bytes: &[u8], limit: usize) -> String {
     let line = String::from_utf8_lossy(bytes).replace(['\n', '\t'], " ");
     let cut = line.char_indices().nth(limit).map_or(line.len(), |(at, _)| at);
@@ -90,8 +89,8 @@ mod tests {
         assert_eq!(quoted("60\n"), "`60`");
         assert_eq!(quoted("x".repeat(64)), format!("`{}`", "x".repeat(64)));
         assert_eq!(quoted("x".repeat(65)), format!("`{}...`", "x".repeat(64)));
-        assert_eq!(quoted("root:$6$salt:1::\nbin:*:1::\n"), "what is there (2 lines)");
-        assert_eq!(quoted([0xff, b'a']), "what is there (2 bytes, not text)");
+        assert_eq!(quoted("root:$6$salt:1::\nbin:*:1::\n"), "the current content (2 lines)");
+        assert_eq!(quoted([0xff, b'a']), "the current content (2 bytes, not text)");
     }
 
     #[test]

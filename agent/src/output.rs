@@ -1,4 +1,4 @@
-//! Where results go: checked before a capture begins, and written whole or not at all.
+//! Outputs: checked before a capture begins, and written completely or not at all.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use crate::recording::Recording;
 use crate::recording::{self, Destination, RecordingError};
 use crate::report::{self, FORMATS, Format, ReportError};
 
-/// A place for a result, and the form it is written in.
+/// An output: its path and its format.
 #[derive(Clone, Debug)]
 pub struct Output {
     place: Place,
     form: Form,
 }
 
-/// Opened when the output is checked: what is written later goes to the directory that was looked at.
+/// Opened when the output is checked, so that it is written to the directory that was checked.
 #[derive(Clone, Debug)]
 enum Place {
     Stdout,
@@ -25,12 +25,12 @@ enum Place {
     Recording { path: PathBuf, destination: Arc<Destination> },
 }
 
-/// What is written.
+/// The form of an output.
 #[derive(Clone, Copy)]
 pub enum Form {
-    /// A profile, drawn.
+    /// A report in this format.
     Report(&'static Format),
-    /// The recording itself, a directory.
+    /// The recording, which is a directory.
     Recording,
 }
 
@@ -49,7 +49,7 @@ impl PartialEq for Form {
 impl Eq for Form {}
 
 impl Form {
-    /// As `--format` names it.
+    /// The name, for `--format`.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -59,51 +59,53 @@ impl Form {
     }
 }
 
-/// Why a result cannot be written.
+/// The reason why an output cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
-    /// The path does not tell the format.
-    #[error("the ending of {} is none that quell writes; end it with one of {known}, or give --format", path.display())]
+    /// The path has no known file extension.
+    #[error("the extension of {} is not one of a known format\nhint: use one of {known}, or --format", path.display())]
     UnknownEnding {
-        /// The path.
+        /// The path of the output.
         path: PathBuf,
-        /// Endings that tell.
+        /// The known file extensions.
         known: String,
     },
-    /// There is no such format.
-    #[error("there is no format `{name}`; there are {known}")]
+    /// The format is unknown.
+    #[error("unknown format `{name}`\nhint: use one of {known}")]
     UnknownFormat {
-        /// What was asked for.
+        /// The unknown name.
         name: String,
-        /// What there is.
+        /// The known names.
         known: String,
     },
-    /// Standard output has no ending.
-    #[error("-o - needs --format, since standard output has no ending to tell it; there are {known}")]
+    /// Standard output has no file extension.
+    #[error("-o - requires --format\nhint: use one of {known}")]
     StdoutFormat {
-        /// Formats.
+        /// The known names.
         known: String,
     },
-    /// A directory does not go through a pipe.
-    #[error("a recording is a directory and cannot be written to standard output; give a path that ends in .quell")]
+    /// A directory cannot be written to standard output.
+    #[error(
+        "a recording is a directory and cannot be written to standard output\nhint: use a path that ends in .quell"
+    )]
     StdoutRecording,
-    /// Nothing may be written there.
+    /// The path may not be written.
     #[error(transparent)]
     File(#[from] FileError),
     /// Writing failed; nothing is left behind.
     #[error("could not write {}", path.display())]
     Failed {
-        /// The path.
+        /// The path of the output.
         path: PathBuf,
-        /// Why.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// Drawing failed; nothing is left behind.
+    /// The report could not be made; nothing is left behind.
     #[error("could not write {}", path.display())]
     Report {
-        /// The path.
+        /// The path of the output.
         path: PathBuf,
-        /// Why.
+        /// The error of the format.
         source: ReportError,
     },
     /// Standard output failed.
@@ -115,22 +117,22 @@ pub enum OutputError {
 }
 
 impl Output {
-    /// From what `-o` and `--format` say, `-` for standard output. Also checks that the path can be written as far as
-    /// that can be told beforehand, so that a capture is not made for nothing.
+    /// An output from `-o` and `--format`; `-` is standard output. Also checks, as far as possible, that the path can be written, so
+    /// that a capture is not lost.
     ///
     /// # Errors
-    /// The format is not known or not told, or the path cannot be written.
+    /// The format is unknown or missing, or the path cannot be written.
     pub fn new(path: &Path, format: Option<&str>) -> Result<Self, OutputError> {
         Self::among(FORMATS, path, format)
     }
 
-    /// What is written.
+    /// The form of an output.
     #[must_use]
     pub fn form(&self) -> Form {
         self.form
     }
 
-    /// Where to; `None` for standard output.
+    /// The path; `None` for standard output.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match &self.place {
@@ -139,7 +141,7 @@ impl Output {
         }
     }
 
-    /// Whether it can be written twice, the second in the place of the first: a pipe or a device cannot.
+    /// Whether it can be overwritten later: a pipe or a device cannot.
     #[must_use]
     pub fn is_replaceable(&self) -> bool {
         match &self.place {
@@ -149,8 +151,7 @@ impl Output {
         }
     }
 
-    /// Writes a capture whose code has no names yet. What is written may have another name than it should have; that is told by
-    /// [`write_named`](Self::write_named).
+    /// Writes a capture before symbolization. The file may get another name, which [`write_named`](Self::write_named) reports.
     ///
     /// # Errors
     /// Those of [`Output::write`], but [`FileError::Kept`].
@@ -160,16 +161,16 @@ impl Output {
                 Unnamed::Recording(Box::new(recording::write_to(recording, destination)?))
             }
             (Place::File { path, file }, Form::Report(format)) => {
-                Unnamed::File(file.write(|out| draw(format, profile, out)).map_err(|stopped| stopped.at(path))?)
+                Unnamed::File(file.write(|out| write_format(format, profile, out)).map_err(|stopped| stopped.at(path))?)
             }
             _ => return Err(OutputError::StdoutRecording),
         })
     }
 
-    /// Writes it again, in the same place, now that it has names.
+    /// Overwrites it after symbolization.
     ///
     /// # Errors
-    /// Those of [`Output::write`]; what was written without names stays then.
+    /// Those of [`Output::write`]; the version without names is then kept.
     pub fn write_named(&self, unnamed: Unnamed, recording: &Recording, profile: &Profile) -> Result<(), OutputError> {
         match (&self.place, unnamed, self.form) {
             (Place::Recording { destination, .. }, Unnamed::Recording(written), _) => {
@@ -177,20 +178,19 @@ impl Output {
                 Ok(())
             }
             (Place::File { path, file }, Unnamed::File(written), Form::Report(format)) => {
-                let written = file.write_again(written, |out| draw(format, profile, out));
+                let written = file.write_again(written, |out| write_format(format, profile, out));
                 Ok(written.map_err(|stopped| stopped.at(path))?.in_place(file)?)
             }
             _ => self.write(recording, profile, &mut io::sink()),
         }
     }
 
-    /// Writes the profile, or for [`Form::Recording`] the recording. A file is written under another name in the same
-    /// directory and renamed when it is whole. `stdout` is where `-o -` goes.
+    /// Writes the profile, or for [`Form::Recording`] the recording. A file is written under a temporary name in the same directory and
+    /// renamed when it is complete. `stdout` is used for `-o -`.
     ///
     /// # Errors
-    /// Writing fails; then there is nothing new at the path, and what was there is as it was. Where it is only the path that cannot
-    /// be had any more, what was written has another name in the same directory, and the error ([`FileError::Kept`],
-    /// [`RecordingError::Kept`]) tells it.
+    /// Writing failed, and an existing file is unchanged. If only the path is no longer available, the result has another name in the same
+    /// directory, which the error contains ([`FileError::Kept`], [`RecordingError::Kept`]).
     pub fn write(&self, recording: &Recording, profile: &Profile, stdout: &mut dyn Write) -> Result<(), OutputError> {
         match (&self.place, self.form) {
             (Place::Stdout, Form::Report(format)) => {
@@ -210,10 +210,10 @@ impl Output {
         }
     }
 
-    /// A recording in a directory of the caller's own, for a capture that has no other place any more.
+    /// A recording in a private directory of the caller, for a capture whose outputs could not be written.
     ///
     /// # Errors
-    /// No random number is to be had for its name.
+    /// No random number is available for its name.
     pub fn recording_in(directory: Directory) -> Result<Self, OutputError> {
         let destination = Destination::new_in(directory)?;
         let path = destination.path().to_owned();
@@ -237,7 +237,7 @@ impl Output {
             return match form {
                 Some(Form::Recording) => Err(OutputError::StdoutRecording),
                 Some(form) => Ok(Self { place: Place::Stdout, form }),
-                None => Err(OutputError::StdoutFormat { known: drawn(formats).join(", ") }),
+                None => Err(OutputError::StdoutFormat { known: format_names(formats).join(", ") }),
             };
         }
         let form = form.ok_or_else(|| OutputError::UnknownEnding { path: path.to_owned(), known: endings(formats) })?;
@@ -251,7 +251,7 @@ impl Output {
     }
 }
 
-/// What [`Output::write_unnamed`] has written.
+/// The result of [`Output::write_unnamed`].
 #[derive(Debug)]
 pub enum Unnamed {
     /// A report.
@@ -261,20 +261,20 @@ pub enum Unnamed {
 }
 
 impl OutputError {
-    /// Whether the result was written all the same, under another name.
+    /// Whether the result was written under another name.
     #[must_use]
     pub fn is_kept(&self) -> bool {
         matches!(self, Self::File(FileError::Kept { .. }) | Self::Recording(RecordingError::Kept { .. }))
     }
 }
 
-/// Formats that a profile is drawn in: all but the recording itself.
-fn drawn(formats: &[Format]) -> Vec<&'static str> {
+/// The names of the formats for reports, without the recording.
+fn format_names(formats: &[Format]) -> Vec<&'static str> {
     formats.iter().map(|format| format.name).collect()
 }
 
 fn names(formats: &[Format]) -> String {
-    [drawn(formats), vec!["recording"]].concat().join(", ")
+    [format_names(formats), vec!["recording"]].concat().join(", ")
 }
 
 fn endings(formats: &[Format]) -> String {
@@ -282,7 +282,7 @@ fn endings(formats: &[Format]) -> String {
     endings.chain([recording::ENDING]).map(|ending| format!(".{ending}")).collect::<Vec<_>>().join(", ")
 }
 
-/// What stops the drawing of a report: the format, or the file.
+/// The cause of a failed report: the format, or the file.
 enum Stopped {
     Format(ReportError),
     File(FileError),
@@ -310,16 +310,16 @@ impl Stopped {
     }
 }
 
-fn draw(format: &Format, profile: &Profile, out: &mut dyn Write) -> Result<(), Stopped> {
+fn write_format(format: &Format, profile: &Profile, out: &mut dyn Write) -> Result<(), Stopped> {
     format.sink.write(profile, out).map_err(Stopped::Format)
 }
 
 fn write_report(
     file: &OutputFile,
     path: &Path,
-    draw: impl FnOnce(&mut dyn Write) -> Result<(), ReportError>,
+    write_contents: impl FnOnce(&mut dyn Write) -> Result<(), ReportError>,
 ) -> Result<(), OutputError> {
-    let written = file.write(|out| draw(out).map_err(Stopped::Format)).map_err(|stopped| stopped.at(path))?;
+    let written = file.write(|out| write_contents(out).map_err(Stopped::Format)).map_err(|stopped| stopped.at(path))?;
     Ok(written.in_place(file)?)
 }
 
@@ -384,9 +384,9 @@ mod tests {
 
     fn write_whole(
         path: &Path,
-        draw: impl FnOnce(&mut dyn Write) -> Result<(), ReportError>,
+        write_contents: impl FnOnce(&mut dyn Write) -> Result<(), ReportError>,
     ) -> Result<(), OutputError> {
-        write_report(&OutputFile::open(path)?, path, draw)
+        write_report(&OutputFile::open(path)?, path, write_contents)
     }
 
     #[test]

@@ -192,7 +192,7 @@ impl Output {
         let last = self.stderr.split(|&byte| byte == b'\n').rev().map(<[u8]>::trim_ascii).find(|line| !line.is_empty());
         match last {
             Some(line) => format!("{}, {}", self.status, excerpt::message(line)),
-            None => format!("{}, without a message", self.status),
+            None => format!("{}, no message", self.status),
         }
     }
 }
@@ -210,7 +210,7 @@ fn first_trusted(program: Program, candidates: &[PathBuf]) -> Result<PathBuf, Pr
         }
         if file.mode() & 0o022 != 0 {
             return Err(untrusted(format!(
-                "other users than root may write to it (mode {:04o})",
+                "users other than root may write to it (mode {:04o})",
                 file.mode() & 0o7777
             )));
         }

@@ -1,17 +1,17 @@
-//! Text of others, made safe to show.
+//! Escapes untrusted text for output.
 //!
-//! Names of threads, functions, files and hosts are chosen by whoever runs the process, builds the file or sends the recording.
-//! A terminal obeys control characters in them (colours, the window's title, the clipboard, what a key types); bidirectional
-//! controls and invisible characters make a line read as what it is not; XML does not hold all of Unicode.
+//! Names of threads, functions, files and hosts are untrusted. Control characters in them could control a terminal (colours, window
+//! title, clipboard, key bindings). Bidirectional controls and invisible characters make a line look different from its content.
+//! XML does not permit all of Unicode.
 //!
-//! - [`shown`] is for a name: one line of visible characters. All that reports draw goes through it, in every format.
-//! - [`Shown`] is the writer in front of a terminal. It lets line ends through and nothing else that is invisible, so that a
-//!   name that was forgotten does no harm. What `quell` prints goes through it.
+//! - [`shown`] is for names: one line of visible characters. Reports use it for all names, in every format.
+//! - [`Shown`] is a writer for terminals. It escapes everything invisible except line ends, as a safeguard for names that were
+//!   not escaped. All output of `quell` passes through it.
 //! - [`xml`] is for text in an XML document.
-//! - [`Json`] is the way JSON is written of which a person sees the strings.
+//! - [`Json`] is for JSON whose strings are displayed.
 //!
-//! What is not shown as it is becomes an escape as in JSON: `\u001b`, `\u202e`, `\udb40\udc01`. Within a JSON string
-//! it means the character that stood there, so that JSON may pass through [`Shown`] unharmed.
+//! Escapes are those of JSON: `\u001b`, `\u202e`, `\udb40\udc01`. Within a JSON string they mean the original character, so that JSON
+//! can pass through [`Shown`] without changing its meaning.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -20,8 +20,8 @@ use std::path::Path;
 
 use serde_json::ser::{CharEscape, Formatter};
 
-/// Breaks one line of `text` between words so that no line goes past column `columns` where each begins at column `indent`. It is
-/// [`shown`]: line ends that the text brings are escaped.
+/// Wraps `text` between words: lines begin at column `indent` and end before column `columns`. The text is made safe by [`shown`], which
+/// escapes its line ends.
 #[must_use]
 pub fn wrapped(text: &str, indent: usize, columns: usize) -> String {
     let text = shown(text);
@@ -43,8 +43,8 @@ pub fn wrapped(text: &str, indent: usize, columns: usize) -> String {
     lines
 }
 
-/// Whether a character is seen, as itself and in its place. Letters, signs and marks of all scripts are; controls, format
-/// characters, separators other than the space, private and unassigned code points are not.
+/// Whether a character is visible: letters, signs and marks of all scripts are; control and format characters, separators other than the
+/// space, private and unassigned code points are not.
 fn is_visible(letter: char) -> bool {
     match letter {
         ' '..='~' => true,
@@ -97,44 +97,44 @@ fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// A name as it may be shown anywhere: visible characters only, in one line.
+/// Escapes a name: the result has visible characters only, in one line.
 #[must_use]
 pub fn shown(text: &str) -> Cow<'_, str> {
     escaped(text, is_visible)
 }
 
-/// The same of a message that may have several lines.
+/// Escapes a message that may have several lines.
 #[must_use]
 pub fn shown_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |letter| letter == '\n' || is_visible(letter))
 }
 
-/// A path as a name, in one line.
+/// Escapes a path, in one line.
 #[must_use]
 pub fn shown_path(path: &Path) -> String {
     shown(&path.display().to_string()).into_owned()
 }
 
-/// Text that any XML document may hold, and that shows as what it is. `&` and `<` are left to the XML writer.
+/// Escapes text for XML. `&` and `<` are left to the XML writer.
 #[must_use]
 pub fn xml(text: &str) -> Cow<'_, str> {
     escaped(text, |letter| is_xml(letter) && is_visible(letter))
 }
 
-/// A writer that escapes all but visible characters and line ends. What is no UTF-8 is escaped byte by byte, as U+0080 to U+00FF.
+/// A writer that escapes everything except visible characters and line ends. Invalid UTF-8 is escaped byte by byte, as U+0080 to U+00FF.
 pub struct Shown<W: Write> {
     out: W,
-    /// A character of which the rest has not come yet.
+    /// The beginning of an incomplete character.
     held: Vec<u8>,
 }
 
 impl<W: Write> Shown<W> {
-    /// In front of `out`.
+    /// A writer to `out`.
     pub fn new(out: W) -> Self {
         Self { out, held: Vec::new() }
     }
 
-    /// Writes what is held as far as it is text, and keeps what may become a character with the bytes to come.
+    /// Writes the complete characters of the buffer, and keeps an incomplete one.
     fn drain(&mut self, last: bool) -> io::Result<()> {
         let bytes = std::mem::take(&mut self.held);
         let mut text = String::with_capacity(bytes.len());
@@ -181,7 +181,7 @@ impl<W: Write> Drop for Shown<W> {
     }
 }
 
-/// JSON whose strings are [`shown`]: for what draws them, and would draw what an escape of JSON means.
+/// A JSON formatter whose strings are [`shown`]: for viewers that display the decoded strings.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json;
 
@@ -214,7 +214,7 @@ impl Formatter for Json {
 /// Writes `value` as JSON whose strings are [`shown`].
 ///
 /// # Errors
-/// Whatever `out` refuses.
+/// `out` cannot be written.
 pub fn to_json(out: &mut dyn Write, value: &impl serde::Serialize) -> io::Result<()> {
     Ok(value.serialize(&mut serde_json::Serializer::with_formatter(out, Json))?)
 }

@@ -1,4 +1,4 @@
-//! Quantities as types: no bare integer crosses a module boundary.
+//! Types for quantities and IDs, so that units are not confused.
 
 use std::fmt;
 use std::time::Duration;
@@ -54,7 +54,7 @@ unit! {
     Irq(u32)
 }
 unit! {
-    /// What a network link carries: millions of bits per second.
+    /// The speed of a network link in millions of bits per second.
     Megabits(u32)
 }
 unit! {
@@ -66,13 +66,13 @@ impl Nanos {
     /// One second.
     pub const SECOND: Self = Self(1_000_000_000);
 
-    /// `self - earlier`, or zero where `earlier` is the later one.
+    /// `self - earlier`, or zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self(self.0.saturating_sub(earlier.0))
     }
 
-    /// In seconds.
+    /// The value in seconds.
     #[must_use]
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e9
@@ -99,7 +99,7 @@ impl Hertz {
     }
 }
 
-/// Three significant digits and the unit a person would choose: `1.23 ms`, `640 ns`, `12.0 s`.
+/// Three significant digits with a suitable unit: `1.23 ms`, `640 ns`, `12.0 s`.
 impl fmt::Display for Nanos {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (value, unit) = match self.0 {
@@ -166,9 +166,9 @@ impl fmt::Display for Addr {
 #[serde(try_from = "String", into = "String")]
 pub struct CpuSet(std::collections::BTreeSet<CpuId>);
 
-/// A CPU list that does not parse.
+/// An invalid CPU list.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{} is not a CPU list; write numbers and ranges, as in 0-3,8", crate::excerpt::quoted(_0))]
+#[error("{} is not a CPU list; expected numbers and ranges, such as 0-3,8", crate::excerpt::quoted(_0))]
 pub struct CpuListError(String);
 
 impl CpuSet {
@@ -183,25 +183,25 @@ impl CpuSet {
         self.0.contains(&cpu)
     }
 
-    /// How many CPUs.
+    /// The number of CPUs.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The CPUs of both.
+    /// The CPUs of both sets together.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         Self(self.0.union(&other.0).copied().collect())
     }
 
-    /// The CPUs of both.
+    /// The CPUs that are in both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         self.iter().filter(|cpu| other.contains(*cpu)).collect()

@@ -50,7 +50,7 @@ weighted AS (
     -- The innermost frames of a switch and of the tracepoint on it are no part of what the thread did.
     SELECT metric, samples.comm,
            regexp_replace(
-               coalesce(path, '[stack not walked]'),
+               coalesce(path, '[no stack]'),
                '(;(__schedule|schedule|(bpf_prog_|bpf_trace_run|__bpf_trace_|__traceiter_)[^;]*)_\[k\])+$', '') AS path,
            value + (value / probability - value)
                * if(ongoing OR total IS NULL, 1, coalesce(greatest(total - seen, 0) / nullif(unseen, 0), 1)) AS weight
@@ -59,7 +59,7 @@ weighted AS (
     LEFT JOIN exact USING (pid, tid, metric)
     LEFT JOIN estimated USING (pid, tid, metric)
     UNION ALL
-    SELECT metric, comm, '[not sampled]', total - coalesce(seen, 0)
+    SELECT metric, comm, '[no stack: counted only]', total - coalesce(seen, 0)
     FROM exact LEFT JOIN estimated USING (pid, tid, metric)
     WHERE total > coalesce(seen, 0) AND coalesce(unseen, 0) = 0
 )

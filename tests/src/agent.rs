@@ -21,25 +21,25 @@ pub struct Workdir {
     dir: TempDir,
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// Its exit code, `None` where a signal ended it.
+    /// The exit code; `None` if a signal killed it.
     pub code: Option<i32>,
-    /// What it printed.
+    /// The text on stdout.
     pub stdout: String,
-    /// What it said beside that.
+    /// The text on stderr.
     pub stderr: String,
 }
 
-/// A `quell` that runs.
+/// A running `quell`.
 #[derive(Debug)]
 pub struct Running {
     child: Option<Child>,
 }
 
 impl Workdir {
-    /// Makes a directory that goes with this value.
+    /// Creates a directory that is removed with this value.
     pub fn new() -> Result<Self> {
         Ok(Self { dir: tempfile::tempdir().context("cannot make a temporary directory")? })
     }
@@ -56,7 +56,7 @@ impl Workdir {
         Ok(command)
     }
 
-    /// Runs `quell` to its end.
+    /// Runs `quell` until it exits.
     pub fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Result<Ended> {
         Running::spawn(self.command()?.args(args))?.wait()
     }
@@ -68,20 +68,20 @@ impl Workdir {
 }
 
 impl Running {
-    /// Starts a command that is `quell`, or leads to it.
+    /// Starts a command that is `quell`, or executes it.
     pub fn spawn(command: &mut Command) -> Result<Self> {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
         Ok(Self { child: Some(child) })
     }
 
-    /// Its process.
+    /// Its PID.
     pub fn pid(&self) -> Result<Pid> {
         let child = self.child.as_ref().context("quell has ended")?;
         Ok(Pid::from_raw(child.id().cast_signed()))
     }
 
-    /// Waits until its probes are at work: what begins from now on is captured from its beginning.
+    /// Waits until its probes are attached: events from now on are captured.
     pub fn captures(&self) -> Result<()> {
         let pid = self.pid()?.as_raw().cast_unsigned();
         turns::until("quell attaches its probes", || {
@@ -101,7 +101,7 @@ impl Running {
         })
     }
 
-    /// Whether it has ended; [`wait`](Self::wait) still tells how.
+    /// Whether it has exited. [`wait`](Self::wait) returns the result.
     pub fn has_ended(&self) -> Result<bool> {
         let id = Id::Pid(self.pid()?);
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
@@ -113,7 +113,7 @@ impl Running {
         Ok(kill(self.pid()?, signal)?)
     }
 
-    /// Waits for its end.
+    /// Waits until it exits.
     pub fn wait(mut self) -> Result<Ended> {
         let output = self.child.take().context("quell has ended")?.wait_with_output()?;
         Ok(Ended {
@@ -151,7 +151,7 @@ impl Drop for Running {
 }
 
 impl Ended {
-    /// Fails, with what `quell` said, unless it ended with this exit code.
+    /// Fails with the output of `quell`, unless it exited with this code.
     pub fn expect_code(self, code: i32) -> Result<Self> {
         if self.code != Some(code) {
             bail!("quell ended with {:?}, not {code}\n{}{}", self.code, self.stdout, self.stderr);

@@ -1,4 +1,4 @@
-//! What `quell doctor` says, in its form for machines.
+//! The output of `quell doctor --json`.
 
 use std::process::Command;
 
@@ -7,14 +7,14 @@ use serde::Deserialize;
 
 use crate::agent::{Ended, Running};
 
-/// What it found.
+/// The findings.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Findings {
-    /// Whether every probe works, if only in part.
+    /// Whether every probe works, at least partly.
     pub usable: bool,
-    /// One for each probe.
+    /// The result of each probe.
     pub probes: Vec<ProbeVerdict>,
-    /// All that was looked at.
+    /// All checks.
     pub checks: Vec<Check>,
 }
 
@@ -25,37 +25,37 @@ pub struct ProbeVerdict {
     pub name: String,
     /// `ready`, `degraded` or `unavailable`.
     pub state: String,
-    /// Why it is not ready.
+    /// The reason why it is not ready.
     pub why: Option<String>,
 }
 
-/// One thing that was looked at.
+/// A check.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Check {
     /// Its name.
     pub id: String,
     /// `yes`, `no` or `note`.
     pub status: String,
-    /// What was found.
+    /// The finding.
     pub found: String,
-    /// What to do about a no.
+    /// The remedy for `no`.
     pub remedy: Option<String>,
 }
 
 impl Findings {
-    /// Runs a command that ends as `quell doctor --json` does.
+    /// Runs a command with the output of `quell doctor --json`.
     pub fn of(command: &mut Command) -> Result<(Self, Ended)> {
         let ended = Running::spawn(command)?.wait()?;
         let findings = serde_json::from_str(&ended.stdout).with_context(|| format!("doctor said {ended:?}"))?;
         Ok((findings, ended))
     }
 
-    /// What it says of a probe.
+    /// The result of a probe.
     pub fn probe(&self, name: &str) -> Result<&ProbeVerdict> {
         self.probes.iter().find(|probe| probe.name == name).with_context(|| format!("nothing of the probe {name}"))
     }
 
-    /// What it says of one thing.
+    /// The result of a check.
     pub fn check(&self, id: &str) -> Result<&Check> {
         self.checks.iter().find(|check| check.id == id).with_context(|| format!("nothing of {id}"))
     }

@@ -1,8 +1,8 @@
-//! What the tests share: the real `quell` binary, the fixtures that it measures, what it recorded, and what is left
-//! in the kernel.
+//! Shared code of the tests: the real `quell` binary, fixtures to be measured, recordings, and checks of the kernel for
+//! leftovers.
 //!
-//! The fixtures are the binaries of this package. Each does a known thing for a known time, in functions with
-//! stable names, and says at its end, by its own clocks, how long it did it.
+//! The fixtures are the binaries of this package. Each performs a known task in functions with stable names, and at the end
+//! prints the times that it measured itself.
 
 #![deny(missing_docs)]
 

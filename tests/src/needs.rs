@@ -1,4 +1,4 @@
-//! What a test needs beside the build: it is skipped where that is missing, and says so in one line on stderr.
+//! Requirements of tests. A test whose requirements are missing is skipped, and prints a line on stderr:
 //!
 //! ```text
 //! SKIPPED: errors::a_read_only_file_system_is_refused: needs root
@@ -17,23 +17,23 @@ const CAP_SYS_ADMIN: u64 = 1 << 21;
 const CAP_PERFMON: u64 = 1 << 38;
 const CAP_BPF: u64 = 1 << 39;
 
-/// Something that this machine or this user may lack.
+/// A requirement that may be missing on this machine or for this user.
 #[derive(Clone, Copy, Debug)]
 pub enum Need {
-    /// To be root, and so to act as another user.
+    /// Root, which can act as another user.
     Root,
-    /// To load BPF programs and to sample all threads.
+    /// Permission to load BPF programs and to sample all threads.
     Bpf,
-    /// A program in `PATH`, by its name.
+    /// A program in `PATH`, by name.
     Program(&'static str),
-    /// A command that succeeds, and what its success shows.
+    /// A description of the requirement, and a command that succeeds if it is met.
     Success(&'static str, &'static [&'static str]),
-    /// Anything else: what it is, and whether it is there.
+    /// A description of the requirement, and a function that tests it.
     Other(&'static str, fn() -> bool),
 }
 
 impl Need {
-    /// What is missing, as it follows the word "needs"; `None` if nothing is.
+    /// The missing requirement, to follow the word "needs"; `None` if it is met.
     pub fn missing(self) -> Option<String> {
         let (what, is_met) = match self {
             Self::Root => ("root".to_owned(), nix::unistd::geteuid().is_root()),
@@ -78,16 +78,16 @@ fn succeeds(words: &[&str]) -> bool {
 
 /// Prints that a test is skipped. `test` is the path of an item inside the test.
 ///
-/// Past `eprintln!`, which the test harness captures.
+/// It does not use `eprintln!`, which the test harness captures.
 pub fn print_skipped(test: &str, what: &str) {
     let test = test.rsplit_once("::").map_or(test, |(test, _)| test).trim_end_matches("::{{closure}}");
     // A closed stderr is no reason to fail a test that does not run.
     let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: needs {what}");
 }
 
-/// What a skipped test returns: tests return nothing, or a `Result`.
+/// The return value of a skipped test: nothing, or a `Result`.
 pub trait Skipped {
-    /// The result of a test that was skipped.
+    /// The return value of a skipped test.
     fn skipped() -> Self;
 }
 
@@ -101,7 +101,7 @@ impl<E> Skipped for Result<(), E> {
     }
 }
 
-/// Skips the test that this is called in: prints what it needs, and returns.
+/// Skips the test that calls this: prints the missing requirement, and returns.
 ///
 /// ```ignore
 /// let Ok(stalled) = stalled else { skip!("userfaultfd(2)") };
@@ -115,7 +115,7 @@ macro_rules! skip {
     }};
 }
 
-/// Skips the test that this is called in, unless all that is listed is there: variants of [`Need`](crate::needs::Need).
+/// Skips the test that calls this unless all listed requirements, variants of [`Need`](crate::needs::Need), are met.
 ///
 /// ```ignore
 /// needs!(Root, Program("stress-ng"));

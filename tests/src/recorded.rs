@@ -1,4 +1,4 @@
-//! A recording that quell made, and what tests ask of it.
+//! A recording of quell, with queries for tests.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,23 +10,23 @@ use quell::recording::{Counter, MetricId, Recording, Sample, Scope, ThreadIdx};
 
 use crate::fixture::{BURNING, CpuTime};
 
-/// A recording, and the profile of all of it.
+/// A recording, and the profile of the whole recording.
 #[derive(Debug)]
 pub struct Recorded {
-    /// As it was written.
+    /// The recording.
     pub recording: Recording,
-    /// As reports show it.
+    /// The profile.
     pub profile: Profile,
 }
 
-/// What samples add up to.
+/// The sum of samples.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Estimate {
-    /// Nanoseconds.
+    /// The sum in nanoseconds.
     pub nanos: f64,
-    /// The standard error that quell states for it, in nanoseconds.
+    /// The standard error from quell, in nanoseconds.
     pub error: f64,
-    /// How many samples.
+    /// The number of samples.
     pub samples: usize,
     /// The sum of the squares of the samples, in ns^2: its root is what chance makes of their sum, were each there
     /// by chance alone.
@@ -45,14 +45,14 @@ impl Estimate {
 }
 
 impl Recorded {
-    /// Reads what `quell record -o path` wrote.
+    /// Reads the recording that `quell record -o path` wrote.
     pub fn read(path: &Path) -> Result<Self> {
         let recording = quell::recording::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let profile = build(&recording, &Selection::default());
         Ok(Self { recording, profile })
     }
 
-    /// The sum of the samples that `chosen` takes.
+    /// The sum of the samples that `chosen` selects.
     pub fn estimate(&self, chosen: impl Fn(&Weighted) -> bool) -> Estimate {
         let mut sum = Estimate::default();
         for sample in self.profile.samples.iter().filter(|sample| chosen(sample)) {
@@ -70,7 +70,7 @@ impl Recorded {
         self.estimate(|sample| self.is_of(sample, CPU) && self.pid(sample) == pid && self.calls(sample, function))
     }
 
-    /// Off-CPU time of a thread below one of its functions, for whatever reason.
+    /// Off-CPU time of a thread below one of its functions, for any reason.
     pub fn off_cpu(&self, tid: i32, function: &str) -> Estimate {
         self.estimate(|sample| !self.is_of(sample, CPU) && self.tid(sample) == tid && self.calls(sample, function))
     }
@@ -86,27 +86,27 @@ impl Recorded {
         self.profile.metric(sample.metric).name == metric
     }
 
-    /// Exact off-CPU time of a thread that the kernel side counted, in nanoseconds.
+    /// Off-CPU time of a thread that was counted in the kernel, in nanoseconds.
     pub fn total(&self, tid: i32) -> u64 {
         self.counters_of(tid).map(|row| row.sum).sum()
     }
 
-    /// ... of the metric of this name.
+    /// The same, for the metric with this name.
     pub fn total_for(&self, tid: i32, metric: &str) -> u64 {
         self.counters_of(tid).filter(|row| self.is_named(row.metric, metric)).map(|row| row.sum).sum()
     }
 
-    /// How often a thread slept, by the same count.
+    /// The number of off-CPU intervals of a thread, from the same counters.
     pub fn count(&self, tid: i32) -> u64 {
         self.counters_of(tid).map(|row| row.count).sum()
     }
 
-    /// ... of the metric of this name.
+    /// The same, for the metric with this name.
     pub fn count_for(&self, tid: i32, metric: &str) -> u64 {
         self.counters_of(tid).filter(|row| self.is_named(row.metric, metric)).map(|row| row.count).sum()
     }
 
-    /// The exact totals of a thread.
+    /// The counted totals of a thread.
     pub fn counters_of(&self, tid: i32) -> impl Iterator<Item = &Counter> {
         let is_of_thread = move |row: &&Counter| match row.scope {
             Scope::Thread(thread) => self.profile.thread(thread).tid.0 == tid.cast_unsigned(),
@@ -136,7 +136,7 @@ impl Recorded {
         blocked.filter(|sample| calls(sample)).map(|sample| sample.probability).collect()
     }
 
-    /// Whether nothing at all of a process is in it: neither samples nor totals.
+    /// Whether the recording contains nothing of a process: neither samples nor totals.
     pub fn is_without(&self, pid: i32) -> bool {
         let of_totals =
             self.counted_threads().filter(|thread| self.profile.thread(*thread).pid.0 == pid.cast_unsigned());
@@ -150,7 +150,7 @@ impl Recorded {
         })
     }
 
-    /// Fails where something of a process is in it that is none of these: samples or totals.
+    /// Fails if the recording contains samples or totals of other processes than these.
     pub fn is_only_of(&self, pids: &[i32]) -> Result<()> {
         let of_samples = self.profile.samples.iter().map(|sample| sample.thread);
         let of_totals = self.counted_threads();

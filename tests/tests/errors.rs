@@ -42,18 +42,18 @@ fn what_cannot_be_captured_is_refused_and_leaves_nothing() -> Result<()> {
     child.wait()?;
     let thread = gettid().to_string();
     let process = format!("use -p {}", std::process::id());
-    let no_process = format!("there is no process {gone}");
+    let no_process = format!("process {gone} does not exist");
     for (arguments, says) in [
         (&["-p", &gone][..], no_process.as_str()),
         (&["-p", &thread], &process),
-        (&["-p", "shop"], "`pidof shop`"),
-        (&["-a", "-F", "0"], "`0` is no rate"),
-        (&["-a", "-F", "99hz"], "`99hz` is no rate"),
+        (&["-p", "shop"], "`pgrep -f shop`"),
+        (&["-a", "-F", "0"], "`0` is not a sampling frequency"),
+        (&["-a", "-F", "99hz"], "`99hz` is not a sampling frequency"),
         (&["-a", "-d", "-5"], "`-5` is not a duration"),
-        (&["-a", "-F", "4000000000"], "above this kernel's limit"),
+        (&["-a", "-F", "4000000000"], "above the limit of this kernel"),
         (&["-a", "--probe", "cpu,wishes"], "wishes"),
         (&["-a", "-d", "0"], "longer than zero"),
-        (&["-a", "-o", "x.xyz"], "the ending of x.xyz"),
+        (&["-a", "-o", "x.xyz"], "the extension of x.xyz"),
         (&["-a", "-o", "absent/x.svg"], "absent"),
         (&["-a", "-o", "file/x.quell"], "could not open file: Not a directory"),
         (&["-a", "-o", "file", "--format", "recording"], "file exists and is not a quell recording"),
@@ -197,7 +197,7 @@ fn what_the_command_returned_is_told() -> Result<()> {
     let dir = Workdir::new()?;
     for (script, code) in [("exit 0", 0), ("exit 3", 3), ("kill -KILL $$", 137)] {
         let ended = dir.run(["record", "-o", "x.quell", "--", "sh", "-c", script])?.expect_code(0)?;
-        assert!(ended.stdout.contains(&format!("ended with exit code {code}")), "{}", ended.stdout);
+        assert!(ended.stdout.contains(&format!("exited with code {code}")), "{}", ended.stdout);
         let recorded = Recorded::read(&dir.path("x.quell"))?;
         assert_eq!(recorded.recording.meta.exit_code, Some(code), "{script}");
     }

@@ -66,7 +66,7 @@ fn go_pprof_reads_both_times_the_threads_and_the_losses() {
     let waits = go_pprof(&path, &["-top", "-sample_index=offcpu", "-tagfocus=metric=offcpu.io-wait"]);
     assert_eq!(cumulative(&waits, " database"), "4ms");
     let comments = go_pprof(&path, &["-comments"]);
-    assert!(comments.contains("samples lost, ring full: 3"), "{comments}");
+    assert!(comments.contains("samples lost (ring buffer full): 3"), "{comments}");
 }
 
 /// speedscope is a page: its own release, from npm, loads the file in a browser and lists the profiles that it found.
@@ -91,7 +91,7 @@ fn speedscope_imports_both_profiles() {
         .output()
         .expect("chromium has just run");
     let dom = text(output);
-    for shown in ["On-CPU", "50.51ms", "Off-CPU", "149.30ms", "samples lost, ring full: 3"] {
+    for shown in ["On-CPU", "50.51ms", "Off-CPU", "149.30ms", "samples lost (ring buffer full): 3"] {
         assert!(dom.contains(shown), "no {shown} in:\n{dom}");
     }
 }

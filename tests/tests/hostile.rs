@@ -340,7 +340,7 @@ fn a_second_ctrl_c_skips_naming_and_loses_nothing() -> Result<()> {
     quell.signal(Signal::SIGINT)?;
     quell.wait()?.expect_code(0)?;
     let recorded = Recorded::read(&dir.path("x.quell"))?;
-    assert!(unnamed(&recorded).contains_key("naming was cut short"), "{:?}", unnamed(&recorded));
+    assert!(unnamed(&recorded).contains_key("symbolization was ended early"), "{:?}", unnamed(&recorded));
     assert!(dir.path("x.html").exists());
     are_gone(&own)
 }

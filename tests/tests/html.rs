@@ -173,11 +173,11 @@ fn the_page_shows_what_the_profile_holds() {
 
     let on = browser.open("");
     assert_eq!(on.text("capture"), "testhost Linux 6.18.0 x86_64 all threads 2023-11-14 22:13:20 UTC 4.00 s CPUs 0-1");
-    let cost = "0.40 % of one CPU; cpu 3 events, 812 ns each; offcpu 9 events, time not measured; memory 1.0 MiB";
+    let cost = "0.40 % of one CPU; cpu 3 events, 812 ns each; offcpu 9 events, time not measured; memory: 1.0 MiB";
     assert!(on.text("cost").contains(cost), "{}", on.text("cost"));
     assert_eq!(
         on.text("losses"),
-        "Lost: 17 samples lost, ring full; 2 sleeps without beginning or end. Remark: </script><b>no markup</b>"
+        "Lost: 17 samples lost (ring buffer full); 2 off-CPU intervals without start or end. Remark: </script><b>no markup</b>"
     );
     assert!(on.text("facts").contains("Idle CPUs CPU 0 25.0 %"), "{}", on.text("facts"));
     assert_eq!(on.text("sum"), "On-CPU 3.00 s, 3 samples");
@@ -299,8 +299,8 @@ fn a_wake_chain_is_told_to_the_interrupt_and_blames_no_bystander() {
         let shown = browser.open(&format!("view=wakes&wakes={form}"));
         assert_eq!(
             shown.text("chain-sums"),
-            "3.50 s in chains; 250 ms preempted, woken by nobody. A chain that comes to an interrupt ends there: the \
-             thread that it fell upon has no part in it."
+            "3.50 s in chains; 250 ms preempted, without a wakeup. A chain ends at a wakeup from an interrupt: the \
+             interrupted thread is not part of it."
         );
     }
     let chains = browser.open("view=wakes").text("view");
@@ -349,9 +349,9 @@ fn a_budget_that_was_missed_by_a_little_is_said_so() {
     profile.meta.cost.probes[0].nanos_per_event = Some(20e6);
     let browser = Browser::new(&profile);
     let page = browser.open("");
-    let missed = "The probes' budget of 1.00 % was not kept: they cost 1.50 %.";
+    let missed = "The budget of the probes, 1.00 % of one CPU, was exceeded: they cost 1.50 %.";
     assert!(page.text("cost").contains(missed), "{}", page.text("cost"));
-    let fact = "Budget 1.00 % of one CPU for the probes, not kept: they cost 1.50 %";
+    let fact = "Budget 1.00 % of one CPU for the probes, exceeded: they cost 1.50 %";
     assert!(page.text("facts").contains(fact), "{}", page.text("facts"));
 }
 
@@ -364,10 +364,10 @@ fn what_was_not_recorded_is_said() {
     profile.meta.remarks.clear();
     let browser = Browser::new(&profile);
     let off = browser.open("probe=offcpu");
-    assert_eq!(off.text("view"), "No Off-CPU samples in this capture: the offcpu probe ran and took none.");
-    assert_eq!(off.text("losses"), "Nothing lost.");
+    assert_eq!(off.text("view"), "No Off-CPU samples in this capture: the offcpu probe took none.");
+    assert_eq!(off.text("losses"), "No losses.");
     let on = browser.open("");
-    assert_eq!(on.text("view"), "No On-CPU samples in this capture: the cpu probe ran and took none.");
+    assert_eq!(on.text("view"), "No On-CPU samples in this capture: the cpu probe took none.");
     // A link of another page: what is not here is passed over.
     let other = browser.open("probe=heap&metrics=heap.bytes&view=histograms");
     assert_eq!(other.text("view"), "No histogram in this selection.");

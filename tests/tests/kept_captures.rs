@@ -115,7 +115,7 @@ fn a_recording_that_others_have_moved_is_not_replaced() -> Result<()> {
     recording::write(&small::recording(), &shared.path("monday.quell"))?;
     shared.plant("mv monday.quell tuesday.quell")?;
     let ended = shared.dir.run(["record", "-a", "-d", "1", "-o", "tuesday.quell"])?.expect_code(2)?;
-    ensure!(ended.stderr.contains("others may have moved it there"), "{}", ended.stderr);
+    ensure!(ended.stderr.contains("another user may have moved there"), "{}", ended.stderr);
     ensure!(ended.stderr.contains("\nhint: "), "{}", ended.stderr);
     recording::read(&shared.path("tuesday.quell"))?;
     // In a directory of root's alone: what quell did not write is not removed.
@@ -165,15 +165,15 @@ fn a_path_that_others_have_redirected_leads_to_no_file_of_roots() -> Result<()> 
     fs::write(private.path("index.folded"), "old")?;
     symlink(private.path(""), shared.path("conf"))?;
     shared.plant("mv out aside; mv pub out; mv conf lead")?;
-    shared.refuses("out/m.folded", &["is a file of ", "others may have moved it there"])?;
-    shared.refuses("lead/index.folded", &["lead is a symbolic link of ", "others may have moved it there"])?;
+    shared.refuses("out/m.folded", &["is a file of ", "another user may have moved there"])?;
+    shared.refuses("lead/index.folded", &["lead is a symbolic link of ", "another user may have moved there"])?;
     let ended = shared.dir.run(["record", "-a", "-d", "1", "-o", "out/x.quell"])?.expect_code(2)?;
-    ensure!(ended.stderr.contains("others may have moved it there"), "{}", ended.stderr);
+    ensure!(ended.stderr.contains("another user may have moved there"), "{}", ended.stderr);
     // Below a directory of the other user's it is the same.
     shared.plant("mkdir theirs")?;
     public(shared.path("theirs/roots"))?;
     symlink(private.path(""), shared.path("theirs/roots/link"))?;
-    shared.refuses("theirs/roots/link/index.folded", &["others may have moved it there"])?;
+    shared.refuses("theirs/roots/link/index.folded", &["another user may have moved there"])?;
     assert_eq!(fs::read_to_string(shared.path("out/m.folded"))?, "old");
     assert_eq!(fs::read_to_string(private.path("index.folded"))?, "old");
     // What is new is for its owner alone.

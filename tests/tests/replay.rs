@@ -62,5 +62,5 @@ fn a_selection_without_samples_is_an_error_where_there_is_nothing_to_draw() {
     let selection = Selection { comms: vec!["nobody".to_owned()], ..Selection::default() };
     let svg = report::by_name("svg").expect("a known format");
     let error = svg.sink.write(&profile(&selection), &mut Vec::new()).expect_err("no samples").to_string();
-    assert!(error.contains("there is no sample to draw"), "{error}");
+    assert!(error.contains("the selection has no samples"), "{error}");
 }

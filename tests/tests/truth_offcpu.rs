@@ -46,7 +46,9 @@ fn between(recorded: &Recorded, tid: i32, paths: &[&BlockedPath]) -> f64 {
 /// that chance left out, where every other sleep was certain.
 fn not_sampled(recorded: &Recorded, tid: i32) -> f64 {
     let label = |sample: &Weighted| {
-        sample.stack.is_some_and(|stack| recorded.profile.functions(stack).any(|frame| frame.name == "[not sampled]"))
+        sample.stack.is_some_and(|stack| {
+            recorded.profile.functions(stack).any(|frame| frame.name == "[no stack: counted only]")
+        })
     };
     recorded.estimate(|sample| recorded.tid(sample) == tid && label(sample)).nanos
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds what is measured, in release, and runs the benches.
+//! `cargo xtask bench`: makes release builds and runs the benchmarks.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use crate::{Outcome, root, run};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// What to measure, and the options of that measurement (`--help` lists both)
+    /// The benchmark and its options (`--help` lists both)
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, default_value = "--help")]
     bench: Vec<String>,
 }

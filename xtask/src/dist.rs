@@ -1,4 +1,4 @@
-//! Builds quell to be distributed: a stripped binary, and its debug information in a file beside it.
+//! Builds quell for distribution: a stripped binary, and a file with its debug information.
 //!
 //! The binary names that file and its checksum (`.gnu_debuglink`). The standard library, gdb, perf and addr2line look for
 //! it beside the binary, in `.debug` there, and below `/usr/lib/debug`.
@@ -13,7 +13,7 @@ use crate::{Outcome, root, run};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Where the two files go
+    /// The directory for the two files
     #[arg(long, value_name = "DIR", default_value = "target/dist")]
     output: PathBuf,
 }
@@ -27,7 +27,7 @@ pub(crate) fn run_task(args: &Args) -> Result<Outcome> {
     Ok(Outcome::Clean)
 }
 
-/// Copies a binary to `folder` as `quell` without, and as `quell.debug` with its debug information alone.
+/// Copies a binary to `folder`: `quell` without debug information, and `quell.debug` with only the debug information.
 fn split(built: &Path, folder: &Path) -> Result<()> {
     let (binary, debug) = (folder.join("quell"), folder.join("quell.debug"));
     // Under another name first: the folder may be that of the built binary, which cargo keeps for its next build.

@@ -22,16 +22,16 @@ const KEPT: [&str; 3] = ["CARGO_HOME", "CARGO_NET_OFFLINE", "CARGO_HTTP_PROXY"];
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Rebuild in a fresh directory and compare: exit code 1 where sources or bytes differ
+    /// Rebuild in a new directory and compare; exit code 1 if sources or bytes differ
     ///
-    /// With other versions of compiler or linker than the manifest's the bytes cannot be compared: that is said, and
-    /// only the hashes of sources and object are checked.
+    /// If the versions of compiler or linker differ from the manifest, only the hashes of sources and object are compared, and a
+    /// message says so.
     #[arg(long)]
     check: bool,
-    /// First install what is missing (Debian, as root; about three minutes)
+    /// Install missing tools first (Debian, as root; about three minutes)
     #[arg(long)]
     install: bool,
-    /// Use only a toolchain from here
+    /// Use only a toolchain of this origin
     #[arg(long, value_enum)]
     toolchain: Option<Origin>,
 }
@@ -39,9 +39,9 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
-    /// SHA-256 of what the object was built from.
+    /// The SHA-256 hash of the sources.
     sources: String,
-    /// SHA-256 of the object.
+    /// The SHA-256 hash of the object.
     object: String,
     toolchain: Versions,
     flags: Vec<String>,
@@ -106,7 +106,7 @@ fn check(root: &Path, origin: Option<Origin>) -> Result<Outcome> {
     Ok(Outcome::Clean)
 }
 
-/// Builds the object below `target`, and says where it is.
+/// Builds the object below `target` and returns its path.
 fn build(root: &Path, toolchain: &Toolchain, target: &Path) -> Result<PathBuf> {
     // Before the paths to remap are listed: the first download makes the registry's directory.
     run(cargo(root, toolchain).arg("fetch"))?;
@@ -124,7 +124,7 @@ fn build(root: &Path, toolchain: &Toolchain, target: &Path) -> Result<PathBuf> {
     Ok(target.join(TARGET).join("ebpf/quell-ebpf"))
 }
 
-/// The toolchain's cargo, freed of what a user or cargo itself set for the host's build.
+/// The cargo of the toolchain, without environment variables for the host build.
 fn cargo(root: &Path, toolchain: &Toolchain) -> Command {
     let mut command = Command::new(&toolchain.cargo);
     for (name, _) in env::vars_os() {
@@ -144,7 +144,7 @@ fn cargo(root: &Path, toolchain: &Toolchain) -> Command {
     command
 }
 
-/// Takes this machine's paths out of the debug information: the same bytes come out of every directory.
+/// Remaps paths of this machine in the debug information, so that builds in all directories are equal.
 fn remaps(root: &Path, toolchain: &Toolchain) -> Vec<String> {
     let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo_home = cargo_home.or_else(|| Some(env::home_dir()?.join(".cargo")));
@@ -171,7 +171,7 @@ fn read_manifest(root: &Path) -> Result<Manifest> {
     serde_json::from_str(&text).with_context(|| format!("{} is no manifest", path.display()))
 }
 
-/// Writes under another name and renames: a build that runs meanwhile sees the old file or the new one.
+/// Writes a file atomically, for builds that run at the same time.
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let directory = path.parent().with_context(|| format!("{} has no directory", path.display()))?;
     fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;

@@ -1,4 +1,4 @@
-//! Installing Debian's toolchain for BPF.
+//! Installs Debian's toolchain for BPF.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,13 +9,13 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{output_of, run, toolchain};
 
-/// From one source package, so that their versions move together: a compiler, and `core` prebuilt for BPF.
+/// A compiler, and `core` prebuilt for BPF, from one source package, so that their versions match.
 const PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf"];
 
-/// The release that the committed object is linked with.
+/// The version of bpf-linker for the committed object.
 const BPF_LINKER: &str = "0.13.0";
 
-/// Installs what is missing of a compiler for BPF and a bpf-linker.
+/// Installs a compiler for BPF and a bpf-linker, if they are missing.
 pub(crate) fn run_debian(root: &Path) -> Result<()> {
     if toolchain::compilers().is_empty() {
         if !Path::new("/etc/debian_version").exists() {

@@ -1,4 +1,4 @@
-//! quell's own build tasks.
+//! Development tasks of quell: `cargo xtask`.
 
 #![allow(clippy::print_stdout, reason = "a command-line tool: its results go to stdout")]
 
@@ -28,7 +28,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand};
 
-/// quell's own build tasks.
+/// Development tasks of quell
 #[derive(Parser)]
 #[command(name = "cargo xtask")]
 struct Args {
@@ -38,17 +38,17 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Build the eBPF object that quell embeds, and its manifest
+    /// Build the eBPF object and its manifest
     Ebpf(ebpf::Args),
-    /// Measure quell beside its peers, in one run
+    /// Measure quell and compare it with other tools
     Bench(bench::Args),
-    /// Build quell to be distributed: stripped, with its debug information in a file beside it
+    /// Build quell for distribution: a stripped binary, and a file with its debug information
     Dist(dist::Args),
-    /// Draw what the docs show of the kernels tested
+    /// Generate the table of tested kernels and the pages of knobs in the docs
     Docs(docs::Args),
-    /// Run the tests; with `--all` the long ones too, which `cargo test` skips
+    /// Run the tests; with `--all` also the long ones, which `cargo test` skips
     Test(test::Args),
-    /// Run the kernel tests on real kernels, in QEMU
+    /// Run the kernel tests on real kernels in QEMU
     Vm(vm::Args),
 }
 
@@ -71,18 +71,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// How a task that could be done ended: exit code 0 or 1.
+/// The result of a task that did not fail: exit code 0 or 1.
 enum Outcome {
     Clean,
     Found,
 }
 
-/// The workspace's directory.
+/// The directory of the workspace.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_owned()
 }
 
-/// Runs a command, with its output where ours goes.
+/// Runs a command that inherits the output of this process.
 fn run(command: &mut Command) -> Result<()> {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let line = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
@@ -93,7 +93,7 @@ fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// What a command prints, without the last newline; `None` where it cannot run or fails.
+/// The output of a command without the last newline; `None` if it cannot run or fails.
 fn output_of(command: &mut Command) -> Option<String> {
     let output = command.output().ok().filter(|output| output.status.success())?;
     String::from_utf8(output.stdout).ok().map(|text| text.trim_end().to_owned())

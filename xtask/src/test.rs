@@ -1,4 +1,4 @@
-//! Runs the tests, and repeats at the end which were skipped and why.
+//! Runs the tests, and prints a list of skipped tests at the end.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{ChildStderr, Command, Stdio};
@@ -9,15 +9,15 @@ use anyhow::{Context as _, Result, anyhow};
 
 use crate::{Outcome, root};
 
-/// How a line begins by which a test says that it needs something that is missing (`tests/src/needs.rs`).
+/// The prefix of a line about a skipped test (`tests/src/needs.rs`).
 const SKIPPED: &str = "SKIPPED: ";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The long tests too: statistics over many captures, and every case of a table
+    /// Run also the long tests: statistics over many captures, and complete tables of cases
     #[arg(long)]
     all: bool,
-    /// Only tests with one of these in their names, and other options of the test harness
+    /// Run only tests with one of these in their names; also other options of the test harness
     #[arg(last = true, value_name = "FILTER")]
     harness: Vec<String>,
 }
@@ -38,14 +38,18 @@ pub(crate) fn run_task(args: &Args) -> Result<Outcome> {
     for line in &skipped {
         println!("{line}");
     }
-    println!("{} tests skipped for want of something, {} s with the build", skipped.len(), begin.elapsed().as_secs());
+    println!(
+        "{} tests were skipped because of missing requirements; {} s including the build",
+        skipped.len(),
+        begin.elapsed().as_secs()
+    );
     if !args.all {
         println!("long tests were not run: cargo xtask test --all");
     }
     Ok(if status.success() { Outcome::Clean } else { Outcome::Found })
 }
 
-/// Copies what cargo and the tests print to stderr, and gives the lines of skipped tests.
+/// Copies the stderr of cargo and the tests, and returns the lines about skipped tests.
 fn pass_on(from: ChildStderr) -> Vec<String> {
     let mut skipped = Vec::new();
     for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {

@@ -1,15 +1,15 @@
-//! The events that quell's programs run on.
+//! The kernel events on which quell's programs run.
 
 use quell_ebpf_common::hook;
 
-/// A program of the object that serves every probe that needs its event.
+/// An event, with one program for all probes that need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Hook {
-    /// A sampling interrupt. Each probe that needs it opens perf events of its own.
+    /// A sampling interrupt. Each probe opens its own perf events.
     Interrupt,
     /// A context switch.
     Switch,
-    /// A wake-up.
+    /// A wakeup.
     Waking,
 }
 
@@ -17,7 +17,7 @@ impl Hook {
     /// Every hook.
     pub const ALL: [Self; 3] = [Self::Interrupt, Self::Switch, Self::Waking];
 
-    /// Its program in the object.
+    /// The name of its program in the object.
     #[must_use]
     pub fn program(self) -> &'static str {
         match self {
@@ -27,7 +27,7 @@ impl Hook {
         }
     }
 
-    /// The tracepoint that the program runs on, if it is one.
+    /// The tracepoint of the program; `None` for an event that is not a tracepoint.
     #[must_use]
     pub fn tracepoint(self) -> Option<&'static str> {
         match self {
@@ -37,7 +37,7 @@ impl Hook {
         }
     }
 
-    /// What one of its events is called in reports.
+    /// The name of the event in reports.
     #[must_use]
     pub fn event(self) -> &'static str {
         match self {
@@ -47,7 +47,7 @@ impl Hook {
         }
     }
 
-    /// Its element of the map `HOOKS`.
+    /// Its index in the map `HOOKS`.
     pub(super) fn element(self) -> u32 {
         match self {
             Self::Interrupt => hook::INTERRUPT,

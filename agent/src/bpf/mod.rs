@@ -1,4 +1,4 @@
-//! The loaded eBPF object: its programs, rings, settings and tables, which all probes share; and what a host allows of them.
+//! The loaded eBPF object, which all probes share: programs, ring buffers, settings and maps; and what the host supports of them.
 
 pub mod distribution;
 mod error;

@@ -1,4 +1,4 @@
-//! The eBPF object: loaded once for a capture, with the settings that it needs on this kernel.
+//! The eBPF object, loaded once for a capture, with settings for this kernel.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -14,7 +14,7 @@ use super::{Hook, ProbeError};
 use crate::host::{self, lockdown};
 use crate::units::{Bytes, CpuId, Pid, Tid};
 
-/// The committed object, aligned as the ELF reader wants it.
+/// The committed object, aligned as the ELF reader requires.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("QUELL_BPF_OBJECT"));
 
 /// Lets [`Settings`] be written into the object's read-only data.
@@ -22,7 +22,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("QUELL_BPF_OBJECT"));
 #[derive(Clone, Copy)]
 struct SettingsBytes(Settings);
 
-/// The loaded object. Dropping it detaches and unloads everything.
+/// The loaded object. Dropping it detaches and unloads all programs.
 pub struct BpfObject {
     ebpf: Ebpf,
     btf: Btf,
@@ -30,14 +30,14 @@ pub struct BpfObject {
     following: Vec<FdLink>,
 }
 
-/// How large the maps are that depend on the host.
+/// The sizes of maps that depend on the host.
 #[derive(Clone, Copy, Debug)]
 pub struct Maps {
-    /// Threads that are captured at a time.
+    /// The maximum number of captured threads at a time.
     pub threads: u32,
-    /// Ids that a thread may have: `kernel.pid_max`.
+    /// The number of thread IDs: `kernel.pid_max`.
     pub ids: u32,
-    /// CPUs that may come online.
+    /// The number of possible CPUs.
     pub cpus: u32,
 }
 
@@ -69,17 +69,17 @@ pub enum Entries {
 }
 
 impl BpfObject {
-    /// Creates the maps for the kernel with this BTF. Programs are loaded as probes need them.
+    /// Creates the maps for the kernel with this BTF. Programs are loaded later, by probes.
     ///
     /// # Errors
-    /// [`ProbeError::Btf`] where aya does not understand the kernel's BTF, [`ProbeError::Object`] where the kernel refuses a map.
+    /// [`ProbeError::Btf`] if aya cannot parse the kernel's BTF, [`ProbeError::Object`] if the kernel rejects a map.
     pub fn load(
         kernel: &host::Btf,
         settings: Settings,
         maps: Maps,
         declarations: &Declarations,
     ) -> Result<Self, ProbeError> {
-        // Not from the file once more: sysfs gives out megabytes by the page.
+        // Not read from the file again: reading megabytes from sysfs takes a system call for each page.
         let btf =
             Btf::parse(kernel.blob(), Endianness::default()).map_err(|error| ProbeError::Btf(error.to_string()))?;
         let probes = settings.probes;
@@ -89,7 +89,7 @@ impl BpfObject {
         loader
             .btf(Some(&btf))
             .override_global("SETTINGS", &settings.0, true)
-            // A ring for each CPU, and one for the task iterator.
+            // A ring buffer for each CPU, and one for the task iterator.
             .map_max_entries("RINGS", maps.cpus + 1)
             .map_max_entries("THREADS", maps.threads)
             .map_max_entries("FREE_THREADS", maps.threads)
@@ -121,10 +121,10 @@ impl BpfObject {
         Ok(object)
     }
 
-    /// Has the kernel check and load the program of a hook, unless another probe had it loaded already.
+    /// Loads and verifies the program of a hook, unless another probe has already loaded it.
     ///
     /// # Errors
-    /// [`ProbeError::Refused`] with the verifier's last lines.
+    /// [`ProbeError::Refused`] with the last lines of the verifier's log.
     pub fn load_hook(&mut self, hook: Hook) -> Result<(), ProbeError> {
         let name = hook.program();
         if self.has_loaded(name) {
@@ -139,7 +139,7 @@ impl BpfObject {
         }
     }
 
-    /// Attaches the program of a tracepoint's hook, unless another probe had it attached already. It stays attached until
+    /// Attaches the program of a tracepoint hook, unless another probe has already attached it. It stays attached until
     /// [`detach`](Self::detach).
     ///
     /// # Errors
@@ -152,7 +152,7 @@ impl BpfObject {
         Ok(())
     }
 
-    /// Loads and attaches a program that keeps track of who is a target.
+    /// Loads and attaches a program that maintains the table of target processes.
     ///
     /// # Errors
     /// [`ProbeError::Refused`].
@@ -163,7 +163,7 @@ impl BpfObject {
         Ok(())
     }
 
-    /// Detaches every program that was attached to a tracepoint.
+    /// Detaches all programs from their tracepoints.
     pub fn detach(&mut self) {
         self.hooks.clear();
         self.following.clear();
@@ -183,7 +183,7 @@ impl BpfObject {
         Ok(link.into())
     }
 
-    /// The descriptor of the program of [`Hook::Interrupt`], which was loaded; it stays open as long as the object.
+    /// The descriptor of the loaded program of [`Hook::Interrupt`]. It stays open as long as the object.
     ///
     /// # Errors
     /// [`ProbeError::Refused`].
@@ -206,7 +206,7 @@ impl BpfObject {
         program.load("task", &self.btf).map_err(|error| refused(name, error))
     }
 
-    /// Whether the kernel has accepted program `name`.
+    /// Whether the program `name` is loaded.
     #[must_use]
     pub fn has_loaded(&self, name: &str) -> bool {
         self.ebpf.program(name).is_some_and(|program| program.fd().is_ok())
@@ -227,7 +227,7 @@ impl BpfObject {
         Ok(())
     }
 
-    /// Takes the outer map of the rings.
+    /// Takes the outer map of the ring buffers.
     ///
     /// # Errors
     /// [`ProbeError::Missing`].
@@ -235,12 +235,12 @@ impl BpfObject {
         self.ebpf.take_map("RINGS").ok_or(ProbeError::Missing("RINGS"))
     }
 
-    /// Adds a process to those that are captured.
+    /// Adds a process to the targets.
     ///
     /// # Errors
     /// [`ProbeError::Map`].
     pub fn add_target(&mut self, pid: Pid) -> Result<(), ProbeError> {
-        // The mark first: who does not see it does not look for the process.
+        // The mark comes first: programs that do not see it do not look up the process.
         self.set("SEEN_TARGETS", pid.0 & (SEEN_IDS - 1), 1u64)?;
         let mut map = HashMap::<_, u32, u32>::try_from(self.map_mut("TARGETS")?)?;
         Ok(map.insert(pid.0, 1, 0)?)
@@ -255,7 +255,7 @@ impl BpfObject {
         Ok(map.set(element, value, 0)?)
     }
 
-    /// An element of a per-CPU array, for each CPU that may come online.
+    /// An element of a per-CPU array, for each possible CPU.
     ///
     /// # Errors
     /// As [`set`](Self::set).
@@ -264,7 +264,7 @@ impl BpfObject {
         Ok(map.get(&element, 0)?.iter().copied().collect())
     }
 
-    /// Every entry of a hash map.
+    /// All entries of a hash map.
     ///
     /// # Errors
     /// As [`set`](Self::set).
@@ -273,7 +273,7 @@ impl BpfObject {
         Ok(map.iter().collect::<Result<_, _>>()?)
     }
 
-    /// How often the program of a hook ran, on all CPUs, and what the runs took that were timed.
+    /// The runs of the program of a hook on all CPUs, and the time of those that were measured.
     ///
     /// # Errors
     /// [`ProbeError::Map`].
@@ -281,7 +281,7 @@ impl BpfObject {
         Ok(sum(&self.runs_by_cpu(hook)?))
     }
 
-    /// The same for each CPU that may come online.
+    /// The same as [`runs`](Self::runs), for each possible CPU.
     ///
     /// # Errors
     /// [`ProbeError::Map`].
@@ -289,7 +289,7 @@ impl BpfObject {
         self.per_cpu("HOOKS", hook.element())
     }
 
-    /// What found no room, on all CPUs.
+    /// Losses because of full buffers and tables, on all CPUs.
     ///
     /// # Errors
     /// [`ProbeError::Map`].
@@ -297,7 +297,7 @@ impl BpfObject {
         Ok(sum(&self.per_cpu::<Lost>("LOSSES", 0)?))
     }
 
-    /// What sampling has cost a probe on a CPU, and how much it is slowed down there.
+    /// The cost of sampling for a probe on a CPU, and its current scale.
     ///
     /// # Errors
     /// [`ProbeError::Map`].
@@ -306,7 +306,7 @@ impl BpfObject {
         Ok(map.get(&cell(cpu, probe), 0)?)
     }
 
-    /// Sets what sampling may cost a probe on a CPU, in nanoseconds of each window (`quell_ebpf_common::pace`).
+    /// Sets the allowance for samples of a probe on a CPU, in nanoseconds for each window (`quell_ebpf_common::pace`).
     ///
     /// # Errors
     /// [`ProbeError::Map`].
@@ -314,13 +314,13 @@ impl BpfObject {
         self.set("ALLOWANCES", cell(cpu, probe), nanos)
     }
 
-    /// Every thread in the kernel's table.
+    /// All threads in the table of the programs.
     ///
     /// # Errors
     /// [`ProbeError::Map`].
     pub fn threads(&self) -> Result<Vec<(Tid, ThreadState)>, ProbeError> {
         let map = Array::<_, ThreadState>::try_from(self.map("THREADS")?)?;
-        // A thread may end while its element is read: then the exit record has its totals.
+        // A thread may exit while its element is read. Its totals are then in the exit record.
         Ok(map
             .iter()
             .filter_map(Result::ok)
@@ -329,7 +329,7 @@ impl BpfObject {
             .collect())
     }
 
-    /// Kernel memory of the maps, without the rings.
+    /// Kernel memory of the maps, without the ring buffers.
     #[must_use]
     pub fn map_memory(&self) -> Bytes {
         let bytes = self.ebpf.maps().filter_map(|(_, map)| memory_of(map_data(map)?)).sum();
@@ -353,11 +353,11 @@ impl BpfObject {
     }
 }
 
-/// A pace that nothing slows down.
+/// A pace at the full sampling rate.
 const UNLIMITED: Pace =
     Pace { window: 0, spent: 0, samples: 0, nanos: 0, scale: FULL, pad: 0, debt: 0, unused: [0; 2] };
 
-/// The element of `PACES` and `ALLOWANCES` for a CPU and a probe.
+/// The index in `PACES` and `ALLOWANCES` for a CPU and a probe.
 fn cell(CpuId(cpu): CpuId, probe: u32) -> u32 {
     cpu * PROBES + probe
 }
@@ -400,13 +400,13 @@ fn object_error(error: EbpfError) -> ProbeError {
     }
 }
 
-/// Whether an error is for want of privileges.
+/// Whether an error is caused by missing privileges.
 #[must_use]
 pub fn is_permission(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::PermissionDenied
 }
 
-/// The last lines of the verifier's log, the last of all says why it refused. What follows it are statistics
+/// The last lines of the verifier's log. The last one is the reason of the rejection; statistics that follow it are removed
 /// (`print_verification_stats`, kernel/bpf/verifier.c; a line for each function was seen in 7.3).
 fn last_of(log: &str) -> String {
     const SHOWN: usize = 8;
@@ -420,7 +420,7 @@ fn refused(program: &'static str, error: ProgramError) -> ProbeError {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
-            // The verifier says only that the program may not call it (`bpf_tracing_func_proto`, kernel/trace/bpf_trace.c, 5.13).
+            // The verifier only reports that the program may not call the function (`bpf_tracing_func_proto`, kernel/trace/bpf_trace.c, 5.13).
             if log.contains("bpf_probe_read") && lockdown::hides_kernel_memory() {
                 return ProbeError::LockedDown { program };
             }

@@ -1,39 +1,39 @@
-//! Ring records as the programs wrote them, seen in place.
+//! Records in ring buffers, accessed in place.
 
 use bytemuck::Pod;
 use quell_ebpf_common::{Header, Stacks};
 
 use crate::recording::RawStacks;
 
-/// A record: its header, and its bytes with the header.
+/// A record: its header, and all its bytes, including the header.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// Who wrote it, and when.
+    /// The header, with the thread, the time and the probe.
     pub header: Header,
     bytes: &'a [u8],
 }
 
 impl<'a> Record<'a> {
-    /// A record that begins at an 8-byte boundary; `None` for one that is too short for a header.
+    /// Parses a record that begins at an 8-byte boundary; `None` if it is too short for a header.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Option<Self> {
         let header = bytes.get(..size_of::<Header>()).map(bytemuck::pod_read_unaligned)?;
         Some(Self { header, bytes })
     }
 
-    /// The record as a type of its probe's; `None` where it is too short.
+    /// The record as a type of its probe; `None` if it is too short.
     #[must_use]
     pub fn plain<T: Pod>(&self) -> Option<&'a T> {
         bytemuck::try_from_bytes(self.bytes.get(..size_of::<T>())?).ok()
     }
 
-    /// The same for a type that two stacks follow, of the lengths that `stacks` finds in it.
+    /// The record as a type that is followed by two stacks; `stacks` returns their lengths.
     #[must_use]
     pub fn with_stacks<T: Pod>(&self, stacks: impl Fn(&T) -> Stacks) -> Option<(&'a T, RawStacks<'a>)> {
         let fixed = self.plain::<T>()?;
         let stacks = stacks(fixed);
         let frames: &[u64] = bytemuck::try_cast_slice(self.bytes.get(size_of::<T>()..)?).ok()?;
-        // A negative length is an errno: no frames.
+        // A negative length is an errno: there are no frames.
         let words = |bytes: i32| usize::try_from(bytes).unwrap_or(0) / 8;
         let (kernel, rest) = frames.split_at_checked(words(stacks.kernel))?;
         let user = rest.get(..words(stacks.user))?;

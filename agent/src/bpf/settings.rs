@@ -1,4 +1,4 @@
-//! What the programs are told when they are loaded.
+//! The settings of the programs, which are fixed when they are loaded.
 
 use quell_ebpf_common::{Settings, target};
 
@@ -6,39 +6,39 @@ use super::Helpers;
 use crate::host::TaskOffsets;
 use crate::units::{CpuId, CpuSet, Pid};
 
-/// What decides whether a program records an event.
+/// Which events the programs record.
 #[derive(Clone, Debug)]
 pub struct Scope {
-    /// Whose events.
+    /// The threads whose events are recorded.
     pub threads: Threads,
-    /// On which CPUs; `None` for all.
+    /// The CPUs whose events are recorded; `None` for all.
     pub cpus: Option<CpuSet>,
-    /// For which probes, a bit for each by its number.
+    /// The enabled probes: bit N for the probe with the number N.
     pub probes: u32,
-    /// Whether sampling may cost no more than it is allowed.
+    /// Whether the cost of sampling is limited.
     pub paced: bool,
 }
 
-/// Whose events are recorded.
+/// The threads whose events are recorded.
 #[derive(Clone, Copy, Debug)]
 pub enum Threads {
-    /// Every thread's but the agent's own.
+    /// All threads except those of quell.
     All,
-    /// Those of the processes in the table of targets.
+    /// The threads of processes in the table of targets.
     Targets,
-    /// Those of a process, which becomes a target when it calls exec, and of what it starts.
+    /// The threads of a process and its children. The process becomes a target when it calls exec.
     Command(Pid),
-    /// Those of the cgroup (version 2) with this id, which lies `level` below the root, and those below it.
+    /// The threads of a cgroup (version 2) and its descendants.
     Cgroup {
-        /// What `bpf_get_current_ancestor_cgroup_id` returns for it.
+        /// Its ID, as `bpf_get_current_ancestor_cgroup_id` returns it.
         id: u64,
-        /// How deep it lies below the root of the hierarchy.
+        /// Its level; the root of the hierarchy has level 0.
         level: u32,
     },
 }
 
-/// Puts together what the programs are told: whom to record, and where the kernel keeps what they read. `walk_ring` is the ring of the task
-/// iterator.
+/// Builds the settings from the scope, the offsets of kernel fields and the available helpers. `walk_ring` is the index of the ring
+/// buffer of the task iterator.
 #[must_use]
 pub fn settings(scope: &Scope, offsets: &TaskOffsets, helpers: &Helpers, walk_ring: u32) -> Settings {
     let has_task_pt_regs = helpers.task_pt_regs.is_yes();

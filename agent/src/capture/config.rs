@@ -1,4 +1,4 @@
-//! What to capture, and how the programs are told.
+//! The configuration of a capture.
 
 use std::path::PathBuf;
 
@@ -7,51 +7,51 @@ use crate::host::Cgroup;
 use crate::probe::Probe;
 use crate::units::{CpuSet, Hertz, Pid};
 
-/// Who is captured.
+/// The target of a capture.
 #[derive(Clone, Debug)]
 pub enum CaptureTarget {
-    /// Every thread but the agent's own.
+    /// All threads except those of quell.
     All,
-    /// These processes and those that descend from them, now or later.
+    /// These processes and their descendants, including later ones.
     Processes(Vec<Pid>),
-    /// The threads of a cgroup and of those below it.
+    /// The threads of a cgroup and its descendants.
     Cgroup {
-        /// Its directory.
+        /// The directory of the cgroup.
         path: PathBuf,
-        /// How the programs know it.
+        /// Its ID and level, for the programs.
         cgroup: Cgroup,
     },
-    /// A process that has not called exec yet, and those that it starts.
+    /// A process that has not called exec yet, and its children.
     Command {
-        /// The process.
+        /// The PID of the process.
         pid: Pid,
-        /// What it will run.
+        /// The command line that it will execute.
         words: Vec<String>,
     },
 }
 
-/// What to capture, and how.
+/// The configuration of a capture.
 pub struct CaptureConfig {
-    /// Who.
+    /// The target of the capture.
     pub target: CaptureTarget,
-    /// Where; `None` for every CPU.
+    /// The CPUs to capture; `None` for all.
     pub cpus: Option<CpuSet>,
-    /// What.
+    /// The probes to use.
     pub probes: Vec<&'static dyn Probe>,
-    /// CPU sampling frequency.
+    /// CPU samples per second on each CPU.
     pub frequency: Hertz,
-    /// Whether to sample every event, whatever that costs.
+    /// Whether to sample every event, regardless of the cost.
     pub every_event: bool,
-    /// What the probes may cost, as a share of one CPU; `None` for no bound.
+    /// The budget of the probes, as a share of one CPU; `None` for no limit.
     pub max_overhead: Option<f64>,
-    /// Processes of quell's that are left out, beside those that the capture knows.
+    /// Other processes of quell to exclude, in addition to those that the capture starts.
     pub own: Vec<Pid>,
     /// For [`Meta::command_line`].
     pub command_line: Vec<String>,
 }
 
 impl CaptureConfig {
-    /// What the programs record.
+    /// The scope of the programs.
     pub(super) fn scope(&self) -> Scope {
         Scope {
             threads: match &self.target {
@@ -67,7 +67,7 @@ impl CaptureConfig {
     }
 }
 
-/// Room for four times the threads of now, the fourth number of `/proc/loadavg` (fs/proc/loadavg.c).
+/// Four times the current number of threads, which is the fourth number of `/proc/loadavg` (fs/proc/loadavg.c).
 pub(super) fn thread_table_size() -> u32 {
     let threads = std::fs::read_to_string("/proc/loadavg")
         .ok()
@@ -76,8 +76,8 @@ pub(super) fn thread_table_size() -> u32 {
     threads.saturating_mul(4).next_power_of_two().clamp(1 << 14, 1 << 20)
 }
 
-/// How many ids threads may have: `kernel.pid_max`, at most 2^22 (`PID_MAX_LIMIT`, include/linux/threads.h). One that is raised during
-/// a capture leaves out the threads beyond.
+/// The number of thread IDs: `kernel.pid_max`, at most 2^22 (`PID_MAX_LIMIT`, include/linux/threads.h). If it is raised during a
+/// capture, threads with larger IDs are missing.
 pub(super) fn thread_ids() -> u32 {
     const MOST: u32 = 1 << 22;
     let limit = std::fs::read_to_string("/proc/sys/kernel/pid_max");

@@ -1,7 +1,7 @@
-//! What the capture costs, measured while it runs.
+//! The cost of a running capture.
 //!
-//! The programs time one run in 64 themselves, and every sample that they take. The kernel's BPF statistics would need
-//! `CAP_SYS_ADMIN`, and patch the kernel's text on every CPU whenever they are turned on or off.
+//! The programs measure the time of one run in 64, and of every sample. The kernel's BPF statistics would require
+//! `CAP_SYS_ADMIN`, and switching them patches the kernel text on every CPU.
 
 use nix::sys::resource::{UsageWho, getrusage};
 use quell_ebpf_common::HookRuns;
@@ -10,33 +10,33 @@ use super::rate::{Spent, share};
 use crate::bpf::{BpfObject, Hook, ProbeError};
 use crate::units::{Bytes, CpuId, CpuSet, Nanos};
 
-/// What the programs have cost so far, and what that was when the last interval began.
+/// Measures the cost of the programs since the last interval.
 pub struct CostMeter {
     cpus: CpuSet,
-    /// The numbers of the probes that run.
+    /// The numbers of the running probes.
     probes: Vec<u16>,
     last: Totals,
     /// What counting has cost of late; `None` before the first interval.
     recent_counting: Option<f64>,
 }
 
-/// What has been counted up to a moment.
+/// The counters at a point in time.
 #[derive(Clone, Debug, Default)]
 struct Totals {
     time: Nanos,
     hooks: Vec<HookRuns>,
-    /// Nanoseconds of samples, and how much they are slowed down, by CPU and probe.
+    /// Nanoseconds of samples, and the scale, by CPU and probe.
     paces: Vec<(u64, u32)>,
 }
 
-/// What the programs cost over an interval, as shares of one CPU.
+/// The cost of the programs in an interval, as shares of one CPU.
 #[derive(Clone, Debug)]
 pub struct Interval {
-    /// Counting: what runs at each event, whether it is sampled or not.
+    /// The cost of counting, which runs for each event, sampled or not.
     pub counting: f64,
-    /// The same, averaged over the last second or so.
+    /// The same, averaged over about a second.
     pub recent_counting: f64,
-    /// Sampling, by CPU and probe.
+    /// The cost of sampling, by CPU and probe.
     pub spent: Vec<Spent>,
 }
 
@@ -49,7 +49,7 @@ impl CostMeter {
         Self { cpus, probes, last, recent_counting: None }
     }
 
-    /// What the programs cost since the last call.
+    /// The cost of the programs since the last call.
     ///
     /// # Errors
     /// A map cannot be read.
@@ -58,7 +58,7 @@ impl CostMeter {
         let elapsed = now.since(self.last.time);
         let mut counting = 0.0;
         for (runs, before) in totals.hooks.iter().zip(&self.last.hooks) {
-            // All runs so far: an interval has few that were timed.
+            // All runs so far, because an interval has only few measured runs.
             counting += share(runs.runs.saturating_sub(before.runs), mean(runs).unwrap_or(0.0), elapsed);
         }
         let cells = self.cpus.iter().flat_map(|cpu| self.probes.iter().map(move |probe| (cpu, *probe)));
@@ -89,7 +89,7 @@ impl CostMeter {
         Ok(Totals { time, hooks, paces })
     }
 
-    /// How many samples a probe took, and the nanoseconds that they took altogether.
+    /// The number of samples of a probe, and their total cost in nanoseconds.
     ///
     /// # Errors
     /// A map cannot be read.
@@ -102,7 +102,7 @@ impl CostMeter {
         Ok(sum)
     }
 
-    /// How much a probe's sampling is slowed down where it is most, as the factor of its probabilities.
+    /// The smallest scale of a probe on any CPU: the factor of its probabilities.
     #[must_use]
     pub fn scale(&self, probe: u16) -> f64 {
         let cells = self.cpus.iter().flat_map(|cpu: CpuId| self.probes.iter().map(move |probe| (cpu, *probe)));
@@ -119,13 +119,13 @@ fn average(before: Option<f64>, value: f64, elapsed: Nanos) -> f64 {
 
 const NO_RUNS: HookRuns = HookRuns { runs: 0, timed: 0, nanos: 0 };
 
-/// Mean nanoseconds of a run that took no sample; `None` where none was timed.
+/// The mean duration of a run without a sample, in nanoseconds; `None` if none was measured.
 #[must_use]
 pub fn mean(runs: &HookRuns) -> Option<f64> {
     (runs.timed > 0).then(|| runs.nanos as f64 / runs.timed as f64)
 }
 
-/// CPU time and peak memory of this process so far.
+/// The CPU time and peak memory of this process.
 #[must_use]
 pub fn agent_usage() -> (Nanos, Bytes) {
     let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return (Nanos(0), Bytes(0)) };

@@ -1,7 +1,7 @@
-//! From rings to a recording.
+//! Captures events into a recording.
 //!
-//! [`Session`] attaches the probes and polls. What comes out of the rings is put [in order](order) and given to the probe that wrote
-//! it, which adds samples to the recording. [Rate control](rate) keeps the [cost] within the budget.
+//! [`Session`] attaches the probes and reads the ring buffers. Records are [sorted by time](order) and passed to their probe, which adds
+//! samples to the recording. [Rate control](rate) keeps the [cost] within the budget.
 
 mod command;
 mod config;
@@ -13,10 +13,10 @@ mod session;
 
 use std::time::Duration;
 
-pub use crate::sys::{Command, GateError, Gated};
+pub use crate::sys::{Command, CommandError, SuspendedCommand};
 pub use command::suspend;
 pub use config::{CaptureConfig, CaptureTarget};
 pub use session::{CaptureError, Session};
 
-/// How often the rings are read: often enough that the smallest ring holds what comes in between.
+/// The interval between reads of the ring buffers: short enough for the smallest ring buffer.
 pub const POLL: Duration = Duration::from_millis(50);

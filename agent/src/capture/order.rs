@@ -1,18 +1,17 @@
-//! Putting records from many rings in the order of their times.
+//! Sorts records from many ring buffers by time.
 //!
-//! Each ring is in order by itself, up to the time that a program takes between reading the clock and reserving room.
-//! What the generic [`Sorter`] assumes, and what a caller has to see to:
-//! - every ring was emptied after the moment that `release` is told to release up to, less a slack;
-//! - the slack is longer than any program's run: [`SLACK`] is 2 ms, a hundred times the slowest stack walk seen.
+//! A ring buffer is in order, except for the time between reading the clock and reserving space in it. [`Sorter`] requires that
+//! its caller releases records only up to a slack before it began to read the ring buffers, and that the slack is longer than
+//! any run of a program: [`SLACK`] is 2 ms, a hundred times the slowest observed stack walk.
 //!
-//! A record that comes later than that is released late, at the next call, never lost.
+//! A record that arrives later is released at the next call. It is out of order, but not lost.
 
 use crate::units::Nanos;
 
-/// How far behind the rings' emptying records are released.
+/// The time before reading began up to which records are released.
 pub const SLACK: Nanos = Nanos(2_000_000);
 
-/// Holds byte records until all earlier ones are there. Its memory is reused: no allocation per record.
+/// Holds records until all earlier ones have arrived. Memory is reused, without an allocation for each record.
 #[derive(Debug, Default)]
 pub struct Sorter {
     bytes: Vec<u64>,
@@ -23,14 +22,14 @@ pub struct Sorter {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     time: Nanos,
-    /// Of the first 8-byte word in `bytes`.
+    /// The index of its first 8-byte word in `bytes`.
     start: usize,
-    /// In bytes.
+    /// The length in bytes.
     length: usize,
 }
 
 impl Sorter {
-    /// Takes a record in.
+    /// Adds a record.
     pub fn push(&mut self, time: Nanos, record: &[u8]) {
         let start = self.bytes.len();
         self.bytes.resize(start + record.len().div_ceil(8), 0);
@@ -38,7 +37,7 @@ impl Sorter {
         self.entries.push(Entry { time, start, length: record.len() });
     }
 
-    /// Gives out the records up to `until`, in order of time; those of one time in the order in which they came.
+    /// Passes records up to `until` to a callback, in order of time. Records of the same time keep the order in which they were added.
     pub fn release(&mut self, until: Nanos, mut each: impl FnMut(&[u8])) {
         self.entries.sort_by_key(|entry| entry.time);
         let ready = self.entries.partition_point(|entry| entry.time <= until);

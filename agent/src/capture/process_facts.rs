@@ -1,7 +1,7 @@
-//! What the processes of a capture are: program, arguments, user, cgroup, container.
+//! Data about the processes of a capture: executable, command line, user, cgroup, container.
 //!
-//! A process is looked at soon after its first sample, since many do not live long. A look costs some 50 us, so their rate is
-//! limited: what has to wait is looked at when there is time.
+//! The data of a process is read soon after its first sample, since many processes are short-lived. This costs about 50 us, so the
+//! rate is limited, and the other processes wait.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -14,34 +14,34 @@ use crate::recording::{Process, ProcessIdx, ProcessTable};
 use crate::symbolize::AddressSpaces;
 use crate::units::{Nanos, Pid};
 
-/// How many processes are looked at in a second: 1 % of a CPU.
+/// The maximum number of processes per second: 1 % of a CPU.
 const PER_SECOND: u64 = 200;
 
-/// How many are looked at at once: those that run when a capture begins.
+/// The maximum number of processes at once, such as those that run when a capture begins.
 const AT_ONCE: u64 = 400;
 
-/// How many are looked at after the capture, if they had to wait.
+/// The maximum number of waiting processes that are read after the capture.
 const AT_THE_END: u64 = 1_000;
 
-/// How many may wait.
+/// The maximum number of waiting processes.
 const MAX_WAITING: usize = 16_384;
 
-/// Bytes of text that all processes may take together: they choose their arguments, up to 4 KiB each.
+/// The memory limit for the text of all processes, in bytes. Command lines have up to 4 KiB each.
 const MAX_BYTES: usize = 32 << 20;
 
-/// Bytes of `/proc/PID/cgroup`: a path of 4 KiB in each of fifteen hierarchies.
+/// The maximum size of `/proc/PID/cgroup`, in bytes: a path of 4 KiB in each of fifteen hierarchies.
 const MAX_CGROUP: u64 = 64 << 10;
 
-/// Looks at processes as their rows come, at a limited rate.
+/// Reads the data of new processes, at a limited rate.
 #[derive(Debug)]
 pub(super) struct ProcessFacts {
-    /// Rows that were taken note of.
+    /// The number of rows that were queued.
     known: usize,
     waiting: VecDeque<ProcessIdx>,
-    /// The same: one that executes programs all the time waits once.
+    /// The same rows as a set, so that a process that executes many programs is queued once.
     is_waiting: HashSet<ProcessIdx>,
     permits: u64,
-    /// When permits were last added. What is less than one counts on.
+    /// The time up to which permits were added. The remainder of less than one permit is kept.
     refilled: Nanos,
     bytes: usize,
 }
@@ -58,12 +58,12 @@ impl ProcessFacts {
         }
     }
 
-    /// Fills in the rows that are new, and those that had to wait, as far as the rate permits.
+    /// Fills in new and waiting rows, as far as the rate limit permits.
     pub(super) fn update(&mut self, processes: &mut ProcessTable, now: Nanos, look: &mut dyn FnMut(Pid) -> Process) {
         let more = now.since(self.refilled).0 / (Nanos::SECOND.0 / PER_SECOND);
         self.permits = (self.permits + more).min(AT_ONCE);
         self.refilled.0 += more * (Nanos::SECOND.0 / PER_SECOND);
-        // New ones first: those that do not live long are among them.
+        // New ones first, because they may be short-lived.
         for row in self.known..processes.rows().len() {
             let id = ProcessIdx::from_index(row);
             if self.permits > 0 {
@@ -76,7 +76,7 @@ impl ProcessFacts {
         self.serve_waiting(processes, look);
     }
 
-    /// Has a process looked at again that runs another program now.
+    /// Queues a process again that has executed another program.
     pub(super) fn exec(&mut self, processes: &ProcessTable, pid: Pid) {
         if let Some(id) = processes.find(pid).filter(|id| id.index() < self.known) {
             self.wait(id);
@@ -89,7 +89,7 @@ impl ProcessFacts {
         }
     }
 
-    /// Fills in those that still wait when the capture has ended.
+    /// Fills in the waiting rows at the end of the capture.
     pub(super) fn finish(&mut self, processes: &mut ProcessTable, now: Nanos, look: &mut dyn FnMut(Pid) -> Process) {
         self.update(processes, now, look);
         self.permits = AT_THE_END;
@@ -113,7 +113,7 @@ impl ProcessFacts {
         }
         self.permits -= 1;
         let found = look(row.pid);
-        // What was known stays if it has ended meanwhile.
+        // If the process has exited in the meantime, the known data is kept.
         if found.user.is_some() {
             self.bytes += size(&found);
             *row = found;
@@ -121,18 +121,18 @@ impl ProcessFacts {
     }
 }
 
-/// Bytes of the texts of a process.
+/// The number of bytes of the texts of a process.
 fn size(process: &Process) -> usize {
     let words = process.command_line.iter().flatten().map(|word| word.len() + size_of::<String>()).sum::<usize>();
     let path = process.executable.as_ref().map_or(0, |path| path.as_os_str().len());
     words + path + process.cgroup.as_ref().map_or(0, String::len) + process.container.as_ref().map_or(0, String::len)
 }
 
-/// Looks at a process. What the kernel tells everybody is read here; the rest is asked of a child that may.
+/// Reads the data of a process. Data that requires privileges is requested from a child process.
 pub(super) fn look(pid: Pid, spaces: &mut AddressSpaces) -> Process {
     let Some(user) = host::user_of(pid) else { return Process::new(pid) };
     let mut cgroups = Vec::new();
-    // The kernel answers this by itself.
+    // The kernel provides this without accessing the process, so it cannot block.
     let read =
         File::open(format!("/proc/{pid}/cgroup")).and_then(|file| file.take(MAX_CGROUP).read_to_end(&mut cgroups));
     let cgroups = String::from_utf8_lossy(if read.is_ok() { &cgroups } else { &[] });
@@ -147,12 +147,12 @@ pub(super) fn look(pid: Pid, spaces: &mut AddressSpaces) -> Process {
     }
 }
 
-/// The path in the hierarchy of version 2, from the text of `/proc/PID/cgroup` (cgroups(7)).
+/// The path in the hierarchy of version 2, from the contents of `/proc/PID/cgroup` (cgroups(7)).
 fn cgroup(text: &str) -> Option<&str> {
     text.lines().find_map(|line| line.strip_prefix("0::"))
 }
 
-/// The container: the innermost directory that is named by 64 hexadecimal digits, as in `docker-ID.scope`,
+/// The container ID: the innermost directory whose name has 64 hexadecimal digits, as in `docker-ID.scope`,
 /// `cri-containerd-ID.scope` and `kubepods/.../ID`, in the hierarchy of version 2 or any other.
 fn container(text: &str) -> Option<&str> {
     let paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2));

@@ -1,45 +1,45 @@
-//! Rate control: how the budget for sampling is divided among probes and CPUs. Pure: measurements in, allowances out.
+//! Rate control: divides the budget for sampling among probes and CPUs. Pure functions from measurements to allowances.
 //!
-//! The limit itself acts in the kernel, on each CPU and within one window of some 34 ms (`quell_ebpf_common::pace`). Here
-//! is decided, ten times a second, what each CPU may spend on each probe: every probe has an equal part of the budget
-//! and what others leave, and within it every CPU in the same way.
+//! The limit is enforced in the kernel, on each CPU and within one window of about 34 ms (`quell_ebpf_common::pace`). This module
+//! computes, ten times a second, the allowance of each probe on each CPU: the budget is divided equally among the probes, and the
+//! share of a probe equally among the CPUs. What one does not need is given to the others.
 
 use quell_ebpf_common::pace::WINDOW_SHIFT;
 
 use crate::units::{CpuId, Nanos};
 
-/// What is left for sampling however much counting costs, as a part of the budget.
+/// The minimum part of the budget for sampling, even if counting costs more than the rest.
 pub const LEAST_PART: f64 = 0.15;
 
-/// What a CPU whose sampling is not slowed down may use, for each share that it does use: it can double before the next
+/// The allowance of a CPU at the full sampling rate, relative to its current cost: the cost can double until the next
 /// division.
 const RESERVE: f64 = 2.0;
 
-/// What sampling has cost one probe on one CPU.
+/// The cost of sampling for a probe on a CPU.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spent {
-    /// The CPU.
+    /// The CPU of the samples.
     pub cpu: CpuId,
-    /// The probe, by its number.
+    /// The number of the probe.
     pub probe: u16,
-    /// As a share of one CPU, since the last division.
+    /// The cost since the last division, as a share of one CPU.
     pub share: f64,
-    /// Whether it was slowed down.
+    /// Whether sampling was below the full rate.
     pub limited: bool,
 }
 
-/// What sampling may cost a probe on a CPU.
+/// The allowance for samples of a probe on a CPU.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Allowance {
-    /// The CPU.
+    /// The CPU of the samples.
     pub cpu: CpuId,
-    /// The probe, by its number.
+    /// The number of the probe.
     pub probe: u16,
-    /// In each window.
+    /// The maximum cost of samples in each window.
     pub nanos: u64,
 }
 
-/// Divides a budget, as a share of one CPU, of which counting takes `counting`, among the probes and CPUs of `spent`.
+/// Divides `budget` without the cost `counting`, both as shares of one CPU, among the probes and CPUs of `spent`.
 #[must_use]
 pub fn divide(budget: f64, counting: f64, spent: &[Spent]) -> Vec<Allowance> {
     let available = (budget - counting).max(budget * LEAST_PART);
@@ -60,13 +60,13 @@ pub fn divide(budget: f64, counting: f64, spent: &[Spent]) -> Vec<Allowance> {
     allowances
 }
 
-/// What a cell would use if it could.
+/// The demand of a probe on a CPU.
 fn demand(cell: &Spent) -> f64 {
     if cell.limited { f64::INFINITY } else { cell.share * RESERVE }
 }
 
-/// Divides `total` so that nobody gets more than it demands as long as another gets less than an equal part; what nobody
-/// demands is divided equally.
+/// Divides `total` equally, up to the demand of each. What remains is given to those that demand more; if all demands are met, the
+/// rest is divided equally.
 fn fair_shares(total: f64, demands: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..demands.len()).collect();
     order.sort_by(|a, b| demands[*a].total_cmp(&demands[*b]));
@@ -81,14 +81,14 @@ fn fair_shares(total: f64, demands: &[f64]) -> Vec<f64> {
     shares.iter().map(|share| share + each).collect()
 }
 
-/// A budget that counting alone exceeds, and the next larger one that does not, both as shares of one CPU.
+/// A sufficient budget, if counting alone exceeds `budget`; otherwise `None`. Shares of one CPU.
 #[must_use]
 pub fn sufficient_budget(budget: f64, counting: f64) -> Option<f64> {
-    // In tenths of a percent.
+    // Rounded up to tenths of a percent.
     (counting > budget).then(|| (counting * 1.25 * 1_000.0).ceil() / 1_000.0)
 }
 
-/// What a count of events has cost, as a share of one CPU over `elapsed`, when each took `mean` nanoseconds.
+/// The cost of `events` with a mean duration of `mean` nanoseconds, as a share of one CPU over `elapsed`.
 #[must_use]
 pub fn share(events: u64, mean: f64, elapsed: Nanos) -> f64 {
     events as f64 * mean / elapsed.0.max(1) as f64

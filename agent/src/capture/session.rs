@@ -22,43 +22,43 @@ use crate::recording::{
 use crate::symbolize::{AddressSpaces, MappingEvent, MappingEvents};
 use crate::units::{Bytes, CpuId, CpuSet, Nanos, Pid};
 
-/// How often the budget is divided anew.
+/// How often the budget is divided among probes and CPUs.
 const DIVISION: Nanos = Nanos(100_000_000);
 
-/// How long a change of scale is not recorded again, unless it is a large one.
+/// The minimum time between recorded changes of a scale, unless a change is large.
 const QUIET: Nanos = Nanos(1_000_000_000);
 
-/// Why a capture did not begin or end well.
+/// An error of a capture.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
-    /// The host could not be read.
+    /// A fact of the host could not be read.
     #[error(transparent)]
     Host(#[from] host::HostError),
     /// None of the probes works.
     #[error("probe {probe}: {source}")]
     Probe {
-        /// The probe.
+        /// The name of a probe.
         probe: &'static str,
-        /// Why.
+        /// The error of this probe.
         source: ProbeError,
     },
-    /// The object or a program that every probe needs.
+    /// The eBPF object, or a program that every probe needs, could not be loaded.
     #[error(transparent)]
     Object(#[from] ProbeError),
-    /// A CPU that is not there.
+    /// A CPU of `--cpu` is not online.
     #[error("CPU {0} is not online; the CPUs of this host are {1}")]
     NoSuchCpu(CpuId, CpuSet),
 }
 
-/// A probe at work.
+/// A started probe.
 struct Running {
     probe: &'static dyn Probe,
     at_work: Box<dyn RunningProbe>,
-    /// The scale that was recorded last, and when.
+    /// The last recorded scale, and its time.
     scale: (f64, Nanos),
 }
 
-/// A capture that goes on. Dropping it detaches everything.
+/// A running capture. Dropping it detaches all programs.
 pub struct Session {
     config: CaptureConfig,
     object: BpfObject,
@@ -68,7 +68,7 @@ pub struct Session {
     pending: Vec<(Nanos, MappingEvent)>,
     spaces: AddressSpaces,
     sorter: Sorter,
-    /// The record at hand, where something had to be added to it.
+    /// A buffer for a record that had to be completed.
     completed: Vec<u64>,
     builder: RecordingBuilder,
     process_facts: ProcessFacts,
@@ -85,8 +85,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Loads and starts the probes; `processes` reads what the captured processes have mapped. Those that the kernel refuses are left
-    /// out with a remark, as long as one works.
+    /// Loads and starts the probes. `processes` reads the mappings of the captured processes. Probes that the kernel rejects are
+    /// not used, and a remark says so, as long as at least one probe works.
     ///
     /// # Errors
     /// Any [`CaptureError`]; nothing stays attached.
@@ -101,7 +101,7 @@ impl Session {
         let mappings = match MappingEvents::open(&host.cpus) {
             Ok(mappings) => Some(mappings),
             Err(error) => {
-                remarks.push(format!("code of processes that live only briefly may stay unnamed: {error}"));
+                remarks.push(format!("functions of short-lived processes may have no names: {error}"));
                 None
             }
         };
@@ -158,27 +158,27 @@ impl Session {
             host,
             remarks,
         };
-        // Whoever was found asleep may not be for long.
+        // A thread that was asleep may wake up soon, and its user stack must be read before.
         session.drain();
         Ok(session)
     }
 
-    /// What there is to say so far: probes that were left out, and why.
+    /// Remarks so far, such as the probes that are not used, with the reason.
     #[must_use]
     pub fn remarks(&self) -> &[String] {
         &self.remarks
     }
 
-    /// Samples so far.
+    /// The number of samples so far.
     #[must_use]
     pub fn samples(&self) -> usize {
         self.builder.samples.len()
     }
 
-    /// Reads what has come in, and divides the budget when it is time. To be called every [`POLL`](super::POLL) or so.
+    /// Reads new records, and divides the budget if it is time. Call this about every [`POLL`](super::POLL).
     ///
     /// # Errors
-    /// Where a map cannot be read or written.
+    /// A map cannot be read or written.
     pub fn poll(&mut self) -> Result<(), CaptureError> {
         let before = now();
         self.drain();
@@ -212,14 +212,14 @@ impl Session {
                 _ => sorter.push(time, bytes),
             }
         });
-        // After the samples: the mapping that a sample needs was reported before it was taken.
+        // After the samples: the mappings of a sample were reported before it was taken.
         if let Some(mappings) = &mut self.mappings {
             mappings.drain(|time, event| self.pending.push((time, event)));
         }
     }
 
-    /// Quell's other processes, which are left out as the programs leave out quell itself. What those did that had to be killed
-    /// stays.
+    /// The other processes of quell, which are excluded, as the programs exclude quell itself. Samples of children that were
+    /// killed remain.
     fn own_processes(&self) -> Vec<Pid> {
         self.spaces.readers().into_iter().chain(self.config.own.iter().copied()).collect()
     }
@@ -252,19 +252,19 @@ impl Session {
         {
             self.governing.over_budget = true;
             let over = format!(
-                "counting events takes {:.1} % of one CPU, above --max-overhead {}",
+                "counting events alone costs {:.1} % of one CPU, which exceeds --max-overhead {}",
                 100.0 * counting,
                 100.0 * budget,
             );
             if self.running.iter().any(|running| running.probe.spec().samples) {
                 tracing::warn!(
-                    "{over}; stack sampling is limited to {:.2} %\n\
-                     hint: use --max-overhead {:.1}, or capture less with --probe cpu, --pid or --cpu",
+                    "{over}; walking stacks is limited to {:.2} %\n\
+                     hint: use --max-overhead {:.1}, or record less with --probe cpu, --pid or --cpu",
                     100.0 * budget * rate::LEAST_PART,
                     100.0 * sufficient,
                 );
             } else {
-                tracing::warn!("{over}\nhint: capture less with --pid, --cgroup or --cpu");
+                tracing::warn!("{over}\nhint: record less with --pid, --cgroup or --cpu");
             }
         }
         let begin = self.builder.begin();
@@ -283,17 +283,17 @@ impl Session {
         Ok(())
     }
 
-    /// Detaches everything and puts the recording together; its frames have no names yet, but `AddressSpaces` knows where
-    /// to find them.
+    /// Detaches all programs and builds the recording. Its frames have no names yet; `AddressSpaces` has the files for
+    /// symbolizing them.
     ///
     /// # Errors
-    /// Where the kernel's tables cannot be read.
+    /// A map cannot be read.
     pub fn finish(mut self) -> Result<(Recording, AddressSpaces), CaptureError> {
         let end = now();
         for running in &mut self.running {
             if let Err(error) = running.at_work.stop(&mut self.object) {
                 self.remarks.push(format!(
-                    "probe {}: what went on at the end was not seen: {error}",
+                    "probe {}: intervals that had not ended at the end of the capture are missing: {error}",
                     running.probe.spec().name
                 ));
             }
@@ -369,7 +369,7 @@ impl Session {
                 nanos += mean.unwrap_or(0.0) * events as f64;
                 probes.push(ProbeCost { probe: spec.name.to_owned(), mechanism, events, nanos_per_event: mean });
             };
-            // A hook that several probes need is told with the first.
+            // A hook that several probes share is listed with the first.
             for hook in spec.hooks.iter().filter(|hook| counted.insert(**hook)) {
                 let runs = self.object.runs(*hook)?;
                 row(format!("{}: {}", running.at_work.mechanism(), hook.event()), runs.runs, mean(&runs));
@@ -540,7 +540,7 @@ fn start_probes(
     Ok(started)
 }
 
-/// Has the probes record what goes on now. One that cannot is left out, like one that cannot be started.
+/// Lets the probes record the current state, such as sleeping threads. A probe that fails is not used, like one that cannot be started.
 fn begin_probes(
     started: Vec<Started>,
     object: &mut BpfObject,
@@ -559,7 +559,7 @@ fn begin_probes(
     Ok(running)
 }
 
-/// Remarks on probes that failed; an error where no probe is left.
+/// Adds remarks on probes that failed; an error if no probe is left.
 fn left_out(
     failures: &mut Vec<(&'static str, ProbeError)>,
     none_works: bool,
@@ -568,7 +568,7 @@ fn left_out(
     if none_works && let Some((probe, source)) = failures.pop() {
         return Err(CaptureError::Probe { probe, source });
     }
-    remarks.extend(failures.iter().map(|(probe, why)| format!("probe {probe} was left out: {why}")));
+    remarks.extend(failures.iter().map(|(probe, why)| format!("probe {probe} is not used: {why}")));
     Ok(())
 }
 

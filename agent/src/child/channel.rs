@@ -1,7 +1,6 @@
-//! Messages between quell and a child process: a JSON head, raw bytes, and descriptors, over a stream socket.
+//! Messages between quell and a child process over a stream socket: a JSON head, raw bytes, and file descriptors.
 //!
-//! Either side may have been taken over by what it read, so the receiver states how long a message may be, and a peer
-//! that sends anything else is an error.
+//! Either side may be compromised by its input, so the receiver limits the length of messages, and invalid messages are errors.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,10 +15,10 @@ use crate::sys::{MAX_DESCRIPTORS, receive, send};
 /// Lengths of head and data and the number of descriptors, each a native `u32`.
 const PREFIX: usize = 12;
 
-/// How much is read at once.
+/// The size of a read, in bytes.
 const PIECE: usize = 64 << 10;
 
-/// A message that was received.
+/// A received message.
 #[derive(Debug)]
 pub(crate) struct Message<T> {
     pub(crate) head: T,
@@ -31,31 +30,31 @@ pub(crate) struct Message<T> {
 #[derive(Debug)]
 pub(crate) struct Channel {
     socket: UnixStream,
-    /// The longest message accepted, head and data together, in bytes.
+    /// The maximum length of a message, head and data together, in bytes.
     limit: usize,
     received: Vec<u8>,
-    /// Those that came; `None` where none are taken.
+    /// Received descriptors; `None` if descriptors are not accepted.
     descriptors: Option<Vec<OwnedFd>>,
 }
 
 impl Channel {
-    /// An end that takes no descriptors: whoever was taken over could send one of a file that blocks when it is closed.
+    /// An end that accepts no descriptors: a compromised peer could send one of a file that blocks when it is closed.
     pub(crate) fn new(socket: UnixStream, limit: usize) -> Self {
         Self { socket, limit, received: Vec::new(), descriptors: None }
     }
 
-    /// The same, but it takes descriptors: its peer is trusted with that.
+    /// An end that accepts descriptors, from a trusted peer.
     pub(crate) fn taking_descriptors(mut self) -> Self {
         self.take_descriptors();
         self
     }
 
-    /// Descriptors are taken from now on.
+    /// Accepts descriptors from now on.
     pub(crate) fn take_descriptors(&mut self) {
         self.descriptors.get_or_insert_default();
     }
 
-    /// Sends a message, and waits for as long as the socket's timeout allows.
+    /// Sends a message, within the timeout of the socket.
     ///
     /// # Errors
     /// The peer has closed its end, or does not read.
@@ -78,7 +77,7 @@ impl Channel {
     /// Waits for the next message; `None` at the end of the connection.
     ///
     /// # Errors
-    /// The connection fails, or what came is no message.
+    /// The connection fails, or the message is invalid.
     pub(crate) fn receive<T: DeserializeOwned>(&mut self) -> io::Result<Option<Message<T>>> {
         loop {
             if let Some(message) = self.take()? {
@@ -90,7 +89,7 @@ impl Channel {
         }
     }
 
-    /// The next message where it is there already. The end of the connection is the error `UnexpectedEof`.
+    /// The next message, without waiting; `None` if it has not arrived. The end of the connection is the error `UnexpectedEof`.
     ///
     /// # Errors
     /// As [`Channel::receive`].

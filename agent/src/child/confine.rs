@@ -1,4 +1,4 @@
-//! What a child may still do once it has begun.
+//! Restricts child processes: resource limits, Landlock and seccomp.
 
 use landlock::{
     ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
@@ -9,16 +9,16 @@ use nix::sys::resource::{Resource, setrlimit};
 use super::filter::{self, Allowed, BASE, READING, WAITING};
 use super::{ChildError, Role};
 
-/// Address space of the child that names code, in bytes: twice the symbols of one file, and the look-up tables over them.
+/// The address space limit of a namer, in bytes: twice the symbols of one file, and lookup tables.
 const NAMER_MEMORY: u64 = 2 << 30;
 
-/// CPU time of the child that names code, in seconds. Each file has a limit of its own besides.
+/// The CPU time limit of a namer, in seconds. In addition, each file has a limit.
 const NAMER_CPU: u64 = 60;
 
-/// The largest file that it can make: a copy of symbols, in memory.
+/// The maximum size of a file that a namer creates: a copy of symbols, in memory.
 const NAMER_FILE: u64 = 1 << 30;
 
-/// Descriptors of the child that names code, and so copies of symbols at once.
+/// The maximum number of descriptors of a namer, and so of copies of symbols at a time.
 const NAMER_DESCRIPTORS: u64 = 32;
 
 /// Where distributions put the symbols that they strip from files: the only files that the child that names code may open.
@@ -26,7 +26,7 @@ pub(crate) const DEBUG_FILES: &str = "/usr/lib/debug/.build-id";
 
 const READER: &[Allowed] = &[Allowed::Any(libc::SYS_process_vm_readv), Allowed::Any(libc::SYS_readlinkat)];
 
-/// What a starter may do in addition to its copies: fork a copy, and install the copy's stricter filter.
+/// Additional system calls of a starter: to fork a copy, and to install the stricter filter of the copy.
 const STARTER: &[Allowed] = &[
     Allowed::Without(libc::SYS_clone, 0, (libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_NEWUSER) as u32),
     Allowed::Is(libc::SYS_unshare, 0, libc::CLONE_THREAD as u32),
@@ -45,10 +45,10 @@ const NAMER: &[Allowed] = &[
     Allowed::Any(libc::SYS_write),
 ];
 
-/// Takes from this process, for good, what its role does not need. Its capabilities were dropped before.
+/// Permanently restricts this process to what its role needs. Capabilities must have been dropped before.
 ///
 /// # Errors
-/// A limit cannot be set, or the kernel does not take the filter of system calls. Landlock (5.13) is used where there is one.
+/// A limit cannot be set, or the kernel rejects the seccomp filter. Landlock (5.13) is used if available.
 pub(super) fn confine(role: Role) -> Result<(), ChildError> {
     match role {
         Role::Readers => filter::allow_only(&[BASE, READING, READER, STARTER]),
@@ -70,7 +70,7 @@ pub(super) fn confine(role: Role) -> Result<(), ChildError> {
     }
 }
 
-/// What others wrote is not to be found in a file afterwards.
+/// Disables core dumps, which could contain data of other users.
 ///
 /// # Errors
 /// The limit cannot be set.
@@ -83,8 +83,7 @@ fn limit(resource: Resource, value: u64) -> Result<(), ChildError> {
         .map_err(|errno| ChildError::System { what: "limit resources with setrlimit", source: errno.into() })
 }
 
-/// No file can be opened any more, but those below one directory for reading. Descriptors that it has, and memory, are not
-/// files in this sense.
+/// Permits opening files only below one directory, for reading. Open descriptors and memory are not affected.
 fn no_files(but: Option<&str>) {
     let all = AccessFs::from_all(ABI::V5);
     let restricted = Ruleset::default()

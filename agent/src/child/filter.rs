@@ -1,4 +1,4 @@
-//! The system calls that a child may make once it has begun.
+//! Seccomp filters of child processes.
 
 use std::collections::BTreeMap;
 
@@ -14,15 +14,15 @@ use super::ChildError;
 pub(super) enum Allowed {
     /// With any arguments.
     Any(libc::c_long),
-    /// Where an argument, counted from 0, has a value.
+    /// If an argument, counted from 0, has this value.
     Is(libc::c_long, u8, u32),
-    /// Where an argument has none of some bits.
+    /// If an argument has none of these bits.
     Without(libc::c_long, u8, u32),
 }
 
 use Allowed::{Any, Is, Without};
 
-/// What every program needs for its memory and its end.
+/// System calls for memory and exiting, which every program needs.
 pub(super) const BASE: &[Allowed] = &[
     Any(libc::SYS_recvmsg),
     Any(libc::SYS_sendmsg),
@@ -50,7 +50,7 @@ pub(super) const BASE: &[Allowed] = &[
     Any(libc::SYS_exit_group),
 ];
 
-/// What reading files needs, and no writing.
+/// System calls for reading files.
 pub(super) const READING: &[Allowed] = &[
     Without(libc::SYS_openat, 2, (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC) as u32),
     Any(libc::SYS_read),
@@ -65,17 +65,17 @@ pub(super) const READING: &[Allowed] = &[
     Is(libc::SYS_fcntl, 1, libc::F_DUPFD_CLOEXEC as u32),
 ];
 
-/// Waiting for descriptors.
+/// System calls for waiting for descriptors.
 pub(super) const WAITING: &[Allowed] = &[
     #[cfg(target_arch = "x86_64")]
     Any(libc::SYS_poll),
     Any(libc::SYS_ppoll),
 ];
 
-/// Allows these system calls alone, in all threads and for good; every other one fails with `EPERM`.
+/// Permanently allows only these system calls, in all threads; others fail with `EPERM`.
 ///
 /// # Errors
-/// The kernel has no seccomp filters (`CONFIG_SECCOMP_FILTER`), or a filter above this one forbids more of them.
+/// The kernel does not support seccomp filters (`CONFIG_SECCOMP_FILTER`), or an existing filter forbids installing another.
 pub(super) fn allow_only(allowed: &[&[Allowed]]) -> Result<(), ChildError> {
     let failed = |error: &dyn std::fmt::Display| ChildError::Filter(error.to_string());
     let program = compile(allowed).map_err(|error| failed(&error))?;

@@ -1,11 +1,11 @@
-//! Child processes of quell: the same program, started again for one task with the privileges of that task alone.
+//! Child processes of quell: the same program, started for one task with only the privileges of this task.
 //!
 //! [`spawn`] executes `/proc/self/exe` with [`ARGUMENT`] and the name of a [`Role`]. The child's descriptor 0 is one end of a
-//! socket pair, and its only connection to the parent: its environment is empty, its other
-//! standard descriptors are `/dev/null`, and whatever else was inherited is closed. It ends when the parent does. Those that may have
-//! to be started anew, when quell has no privileges any more, are copies of a [`Starter`].
+//! socket pair, and its only connection to the parent. Its environment is empty, its other standard descriptors are `/dev/null`, and all
+//! other descriptors are closed. It exits with its parent. Children that may have to be restarted after quell has dropped its
+//! privileges are copies of a [`Starter`].
 //!
-//! `main` calls [`requested`] before it looks at the command line, and [`crate::roles::run`] where that names a role.
+//! `main` calls [`requested`] before it parses the command line, and [`crate::roles::run`] if that returns a role.
 
 mod channel;
 mod confine;
@@ -37,26 +37,26 @@ pub(crate) use worker::{CallError, Limits, Watch, Worker};
 /// The first argument of a child, before the name of its role.
 pub const ARGUMENT: &str = "__child";
 
-/// What a child process is for.
+/// The task of a child process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Holds files of other processes open.
     Keeper,
-    /// Starts readers.
+    /// Forks readers.
     Readers,
     /// Reads other processes.
     Reader,
-    /// Starts namers.
+    /// Forks namers.
     Namers,
-    /// Names code.
+    /// Symbolizes code.
     Namer,
 }
 
 impl Role {
-    /// Every role.
+    /// All roles.
     pub const ALL: [Self; 5] = [Self::Keeper, Self::Readers, Self::Reader, Self::Namers, Self::Namer];
 
-    /// What the copies of a starter are.
+    /// The role of the copies of a starter.
     fn copy(self) -> Option<Self> {
         match self {
             Self::Readers => Some(Self::Reader),
@@ -65,12 +65,12 @@ impl Role {
         }
     }
 
-    /// Whether it is a copy of a starter: no program that is executed.
+    /// Whether the process is a copy of a starter, and not executed.
     fn is_copy(self) -> bool {
         Self::ALL.into_iter().any(|starter| starter.copy() == Some(self))
     }
 
-    /// What a process of this role keeps of its capabilities.
+    /// The capabilities that a process of this role keeps.
     #[must_use]
     pub fn keeps(self) -> Keeps {
         match self {
@@ -79,7 +79,7 @@ impl Role {
         }
     }
 
-    /// The role's name on the command line, and the end of the process's name: `quell-keeper`.
+    /// The name of the role on the command line and in the name of the process, such as `quell-keeper`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -92,13 +92,13 @@ impl Role {
     }
 }
 
-/// Starts a child with the privileges of this thread, which it reduces to those of its role before it does anything else.
+/// Starts a child with the privileges of this thread. The child first reduces them to those of its role.
 ///
-/// Sets `no_new_privs` on this thread first, for good. A child refuses to run without it: whoever has that flag gains nothing by
-/// executing a file with capabilities, so a user who starts a role by hand has only the privileges that they had before.
+/// Permanently sets `no_new_privs` on this thread first. A child exits without this flag: with it, executing a file with capabilities
+/// adds no privileges, so a user who starts a role directly gains nothing.
 ///
 /// # Errors
-/// The socket pair or the process cannot be made, or `/proc` is not mounted.
+/// The socket pair or the process cannot be created, or `/proc` is not mounted.
 pub(crate) fn spawn(role: Role) -> io::Result<(Process, UnixStream)> {
     prctl::set_no_new_privs()?;
     let (ours, theirs) = UnixStream::pair()?;
@@ -116,7 +116,7 @@ pub(crate) fn spawn(role: Role) -> io::Result<(Process, UnixStream)> {
     Ok((Process::open(process.id())?, ours))
 }
 
-/// The role that the command line asks for: `quell __child keeper`. The arguments include the program's own name.
+/// The role on the command line: `quell __child keeper`. The arguments include the name of the program.
 #[must_use]
 pub fn requested<S: AsRef<OsStr>>(mut arguments: impl Iterator<Item = S>) -> Option<Role> {
     if arguments.nth(1)?.as_ref() != ARGUMENT {
@@ -126,40 +126,40 @@ pub fn requested<S: AsRef<OsStr>>(mut arguments: impl Iterator<Item = S>) -> Opt
     Role::ALL.into_iter().find(|role| !role.is_copy() && role.name() == name.as_ref())
 }
 
-/// Why a child ends before its task.
+/// The reason why a child exits before its task.
 #[derive(Debug, thiserror::Error)]
 pub enum ChildError {
-    /// It was started by hand.
-    #[error("`quell {ARGUMENT}` is started by quell only")]
+    /// It was not started by quell.
+    #[error("`quell {ARGUMENT}` is for internal use")]
     NotStartedByQuell,
     /// A system call failed.
     #[error("could not {what}: {source}")]
     System {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
-        /// Why it failed.
+        /// The error of the system call.
         source: io::Error,
     },
     /// Its privileges could not be reduced.
     #[error(transparent)]
     Privileges(#[from] PrivilegeError),
-    /// The kernel did not take the seccomp filter.
+    /// The kernel rejected the seccomp filter.
     #[error("could not filter system calls: {0}")]
     Filter(String),
 }
 
-/// What a child does from when its system calls are filtered.
+/// The work of a child once its system calls are filtered.
 pub(crate) enum Task {
-    /// It serves requests that come through its connection, until that ends.
+    /// Serves requests from its connection until that is closed.
     Serve(Box<dyn FnOnce(UnixStream) -> io::Result<()>>),
-    /// It is a [`Starter`]: it makes copies of itself.
+    /// A [`Starter`]: forks copies of itself.
     Copy,
 }
 
-/// The task of a role. What has to be done before its system calls are filtered is done by then.
+/// Returns the task of a role, and does what must be done before its system calls are filtered.
 pub(crate) type TaskOf = fn(Role) -> Task;
 
-/// The body of a child process.
+/// The main function of a child process.
 pub(crate) fn run(role: Role, task_of: TaskOf) -> ExitCode {
     match prepare(role).and_then(|socket| serve(role, task_of, socket)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -183,7 +183,7 @@ fn unserved(source: io::Error) -> ChildError {
     ChildError::System { what: "serve requests", source }
 }
 
-/// What every child that is executed does first.
+/// The initialization of a child that is executed.
 fn prepare(role: Role) -> Result<UnixStream, ChildError> {
     if !prctl::get_no_new_privs().map_err(system("read no_new_privs"))? {
         return Err(ChildError::NotStartedByQuell);
@@ -203,22 +203,22 @@ fn prepare(role: Role) -> Result<UnixStream, ChildError> {
     let socket = stdin
         .as_fd()
         .try_clone_to_owned()
-        .map_err(|source| ChildError::System { what: "take the connection", source })?;
+        .map_err(|source| ChildError::System { what: "open the connection to the parent", source })?;
     // Its only descriptor, so that it closes when the child drops it: what else is at 0 to 2 is `/dev/null`.
     nix::unistd::dup2_stdin(io::stdout()).map_err(system("close descriptor 0"))?;
     Ok(UnixStream::from(socket))
 }
 
-/// What a copy of a starter does, whose privileges it has.
+/// The initialization of a copy of a starter, which has the privileges of the starter.
 fn run_copy(role: Role, task_of: TaskOf, socket: UnixStream) -> Result<(), ChildError> {
     begin(role)?;
     serve(role, task_of, socket)
 }
 
-/// What is every process's own.
+/// The initialization of every child.
 fn begin(role: Role) -> Result<(), ChildError> {
     // Before the parent is looked for: if it ends in between, the channel does.
-    prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("follow the parent's end"))?;
+    prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("request a signal for the exit of the parent"))?;
     prctl::set_name(process_name(role)).map_err(system("set the process's name"))
 }
 

@@ -1,4 +1,4 @@
-//! Another process, held by a descriptor.
+//! A process, identified by a pidfd.
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -9,8 +9,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// A process that quell started, itself or through another child. The descriptor (pidfd_open(2), 5.3) goes on meaning this
-/// process when its id is used anew.
+/// A process that quell started, itself or through another child. Its descriptor (pidfd_open(2), 5.3) stays valid for this process even
+/// if the PID is reused.
 #[derive(Debug)]
 pub(crate) struct Process {
     id: u32,
@@ -21,34 +21,34 @@ impl Process {
     /// The process `id`, which must not have been waited for yet.
     ///
     /// # Errors
-    /// There is no such process, or descriptors ran out.
+    /// The process does not exist, or the limit of descriptors is reached.
     pub(crate) fn open(id: u32) -> io::Result<Self> {
         let pid = i32::try_from(id).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
         Ok(Self { id, descriptor: pidfd_open(pid, PidfdFlags::empty())? })
     }
 
-    /// A process that another one opened.
+    /// A process from a descriptor that another process opened.
     pub(crate) fn from_descriptor(id: u32, descriptor: OwnedFd) -> Self {
         Self { id, descriptor }
     }
 
-    /// Its id.
+    /// The PID.
     pub(crate) fn id(&self) -> u32 {
         self.id
     }
 
-    /// Its descriptor, to be passed on.
+    /// The descriptor, to send it.
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
     }
 
-    /// Whether it has ended, or ends within `patience`.
+    /// Whether it has exited, or exits within `patience`.
     pub(crate) fn has_ended(&self, patience: Duration) -> bool {
         let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
         poll(&mut [PollFd::new(self.descriptor.as_fd(), PollFlags::POLLIN)], patience).is_ok_and(|ready| ready > 0)
     }
 
-    /// Kills it, and waits for its end, for `patience` at most.
+    /// Kills it, and waits until it exits, at most for `patience`.
     pub(crate) fn end(&self, patience: Duration) {
         // It may have ended already.
         let _ = pidfd_send_signal(&self.descriptor, Signal::KILL);

@@ -1,10 +1,10 @@
-//! Children that start others.
+//! Children that fork other children.
 //!
-//! Readers and namers may have to be killed and restarted. quell cannot execute itself for that, for two reasons. A
-//! reader needs `CAP_SYS_PTRACE`, which is equivalent to root, and quell does not keep it, because it parses what
-//! others wrote. And a user may trace a program just executed without capabilities (ptrace(2), "Ptrace access mode
-//! checking"), although that user has fewer rights than a file with capabilities gives. So one starter for each kind is
-//! executed at the beginning, and forks copies of itself. It parses only quell's requests.
+//! Readers and namers may have to be killed and restarted. quell cannot execute itself again for this, for two reasons. A
+//! reader needs `CAP_SYS_PTRACE`, which is equivalent to root, and quell does not keep it, because it parses untrusted
+//! input. And a user may trace a program that was executed without capabilities (ptrace(2), "Ptrace access mode
+//! checking"), even if its file has capabilities that the user does not have. So a starter for each kind is executed at
+//! the beginning, and forks copies of itself. It parses only requests of quell.
 
 use std::io;
 use std::os::fd::AsFd as _;
@@ -17,25 +17,25 @@ use super::{CallError, Channel, ChildError, Limits, Message, Process, Role, Task
 use crate::sys::{self, Fork};
 use crate::units::Pid;
 
-/// How long it may take to start a child.
+/// The timeout for starting a child.
 const PATIENCE: Limits = Limits { blocked: Duration::from_secs(1), cpu: Duration::from_secs(1) };
 
-/// The longest message, in bytes.
+/// The maximum length of a message, in bytes.
 const MAX_MESSAGE: usize = 256;
 
-/// The answer: the child's process id, or the errno of what failed. Its connection and its descriptor come along.
+/// The answer: the PID of the child, or an errno. The connection to the child and its pidfd are attached.
 type Answer = Result<u32, i32>;
 
-/// A running starter, from its parent's side.
+/// A running starter, as seen by its parent.
 #[derive(Debug)]
 pub struct Starter {
     worker: Worker,
-    /// The longest message of a child that is taken, in bytes.
+    /// The maximum length of a message of a child, in bytes.
     limit: usize,
 }
 
 impl Starter {
-    /// Starts one, with the privileges that this thread has now. The messages of its children are at most `limit` bytes long.
+    /// Starts a starter with the current privileges of this thread. The messages of its children have at most `limit` bytes.
     ///
     /// # Errors
     /// The process cannot be started.
@@ -46,7 +46,7 @@ impl Starter {
     /// Starts a child.
     ///
     /// # Errors
-    /// The starter has ended or does not answer, or no process can be made.
+    /// The starter has exited or does not answer, or a process cannot be created.
     pub(crate) fn child(&mut self) -> io::Result<Worker> {
         self.worker.send(&(), &[], &[])?;
         match self.worker.receive::<Answer>(PATIENCE, &mut || false) {
@@ -65,18 +65,18 @@ impl Starter {
         }
     }
 
-    /// Its process id.
+    /// The PID.
     pub(crate) fn process(&self) -> Pid {
         Pid(self.worker.id())
     }
 
-    /// CPU time that it has used so far; that of its children is theirs.
+    /// The CPU time that it has used, without that of its children.
     pub(crate) fn cpu(&self) -> Duration {
         self.worker.cpu()
     }
 }
 
-/// What a starter does until its parent closes the connection; and what each of its copies does, which go on from here.
+/// Runs a starter until its parent closes the connection. Each of its copies continues here too.
 pub(super) fn serve(starter: Role, task_of: TaskOf, socket: UnixStream) -> Result<(), ChildError> {
     let (Some(copy), mut parent) = (starter.copy(), Channel::new(socket, MAX_MESSAGE)) else { return Ok(()) };
     let Some(connection) = next_copy(&mut parent).map_err(unserved)? else { return Ok(()) };
@@ -85,7 +85,7 @@ pub(super) fn serve(starter: Role, task_of: TaskOf, socket: UnixStream) -> Resul
     run_copy(copy, task_of, connection)
 }
 
-/// Makes copies as they are asked for. Returns in each of them, with its connection, and at the end in the starter.
+/// Forks copies on request. Returns in each copy, with its connection, and at the end in the starter.
 fn next_copy(parent: &mut Channel) -> io::Result<Option<UnixStream>> {
     while parent.receive::<()>()?.is_some() {
         forget_ended();
@@ -103,7 +103,7 @@ fn next_copy(parent: &mut Channel) -> io::Result<Option<UnixStream>> {
     Ok(None)
 }
 
-/// Children that have ended. Until then their ids are not used anew.
+/// Reaps children that have exited. Until then their PIDs are not reused.
 fn forget_ended() {
     while !matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive) | Err(_)) {}
 }

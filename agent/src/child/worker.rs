@@ -1,8 +1,7 @@
-//! A child process that answers requests, and is killed where it does not.
+//! A child process that answers requests, and is killed on a timeout.
 //!
-//! A child may be blocked for ever in the kernel by what it reads, out of reach even of SIGKILL: a FUSE server that has
-//! taken a request and never answers (`request_wait_answer`, fs/fuse/dev.c). Such a child is left behind. Nothing waits
-//! for it, and it holds nothing but its own descriptors.
+//! A child may block forever in the kernel, and even SIGKILL does not end it: for example if a FUSE server never answers a request
+//! (`request_wait_answer`, fs/fuse/dev.c). Such a child is abandoned. Nothing waits for it, and it holds only its own descriptors.
 
 use std::fs;
 use std::io;
@@ -17,33 +16,33 @@ use serde::de::DeserializeOwned;
 use super::channel::{Channel, Message};
 use super::{Process, Role, spawn};
 
-/// How often a child that has not answered is looked at.
+/// The polling interval while waiting for an answer.
 const SLICE: Duration = Duration::from_millis(10);
 
-/// How long a killed child may take to go before it is left behind.
+/// The time after which a killed child is abandoned.
 const REAP: Duration = Duration::from_millis(50);
 
-/// How long a request may wait for a child to read it.
+/// The timeout for sending a request.
 const SEND: Duration = Duration::from_secs(2);
 
-/// What an answer may cost. Time during which the child could run but the machine was busy with others does not count,
-/// except that no answer takes longer than ten times both together.
+/// The limits for an answer. Time in which the child was runnable but did not run is not counted, up to ten times both limits
+/// together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// Time that the child may be blocked.
+    /// The maximum time for which the child is blocked.
     pub(crate) blocked: Duration,
-    /// CPU time that the child may use.
+    /// The maximum CPU time of the child.
     pub(crate) cpu: Duration,
 }
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Debug)]
 pub(crate) enum CallError {
-    /// The child took longer than its [`Limits`].
+    /// The child exceeded its [`Limits`].
     TimedOut,
-    /// The child has ended, or its answer makes no sense.
+    /// The child has exited, or its answer is invalid.
     Failed(io::Error),
-    /// The caller gave up.
+    /// The caller cancelled the request.
     Cancelled,
 }
 
@@ -57,7 +56,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts a child whose messages are at most `limit` bytes long.
+    /// Starts a child whose messages have at most `limit` bytes.
     ///
     /// # Errors
     /// The process cannot be started.
@@ -66,7 +65,7 @@ impl Worker {
         Self::new(process, socket, limit)
     }
 
-    /// The same, but it sends descriptors: it parses nothing that others wrote.
+    /// Starts a child that may send descriptors, because it parses no untrusted input.
     ///
     /// # Errors
     /// As [`Worker::start`].
@@ -76,7 +75,7 @@ impl Worker {
         Ok(worker)
     }
 
-    /// A child that runs already, at the other end of `socket`.
+    /// A running child at the other end of `socket`.
     ///
     /// # Errors
     /// The socket cannot be set up.
@@ -88,7 +87,7 @@ impl Worker {
     /// Sends a request.
     ///
     /// # Errors
-    /// The child has ended, or does not read.
+    /// The child has exited, or does not read.
     pub(crate) fn send(
         &mut self,
         head: &impl Serialize,
@@ -99,10 +98,10 @@ impl Worker {
         self.channel.send(head, data, descriptors)
     }
 
-    /// The answer, where it is there already.
+    /// The answer, without waiting; `None` if it has not arrived.
     ///
     /// # Errors
-    /// The child has ended, or its answer makes no sense.
+    /// The child has exited, or its answer is invalid.
     pub(crate) fn try_receive<T: DeserializeOwned>(&mut self) -> io::Result<Option<Message<T>>> {
         self.channel.try_receive()
     }
@@ -131,7 +130,7 @@ impl Worker {
         }
     }
 
-    /// Waits until there is something to read, for `timeout` at most.
+    /// Waits until there is data to read, at most for `timeout`.
     pub(crate) fn wait(&self, timeout: Duration) {
         wait_readable(self.channel.as_fd(), timeout);
     }
@@ -141,17 +140,17 @@ impl Worker {
         watch.has_expired(self.process.id())
     }
 
-    /// A watch over what the child does from now on.
+    /// Starts measuring the child.
     pub(crate) fn watch(&self, limits: Limits) -> Watch {
         Watch::new(limits, self.cpu())
     }
 
-    /// The child's process id.
+    /// The PID of the child.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// CPU time that the child has used so far.
+    /// The CPU time that the child has used.
     pub(crate) fn cpu(&self) -> Duration {
         state(self.process.id()).map_or(Duration::ZERO, |state| state.cpu)
     }

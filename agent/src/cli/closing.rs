@@ -1,4 +1,4 @@
-//! The end of a capture. Signals may hasten it, and never cost what was captured.
+//! The end of a capture. Signals shorten it, without losing captured data.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,16 +8,16 @@ use nix::sys::signal::Signal;
 
 use super::ending::{Ending, Signals};
 
-/// How long after SIGTERM naming may still take.
+/// The time limit for symbolization after SIGTERM.
 const NAMING: Duration = Duration::from_millis(1_000);
 
-/// How long after SIGTERM everything may still take, once the capture is safe.
+/// The time limit for everything after SIGTERM, once the capture is on disk.
 const EVERYTHING: Duration = Duration::from_millis(1_800);
 
-/// How often time is looked at.
+/// The polling interval.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Watches for signals while a capture is named and written. From its making on quell has a second thread.
+/// Watches for signals while a capture is symbolized and written, on a second thread.
 pub(crate) struct Closing {
     state: Arc<State>,
 }
@@ -30,8 +30,8 @@ struct State {
 }
 
 impl Closing {
-    /// Begins to watch. Signals that came for the capture's end are not taken for more: timeout(1) signals twice, the
-    /// process and then its group.
+    /// Starts the thread. Pending signals are discarded, because they belong to the end of the capture: timeout(1) signals
+    /// twice, the process and then its group.
     ///
     /// # Errors
     /// The thread cannot be started.
@@ -46,12 +46,12 @@ impl Closing {
         Ok(Self { state })
     }
 
-    /// Whether naming is to end: Ctrl-C was pressed again, or SIGTERM came some time ago.
+    /// Whether to end symbolization: Ctrl-C was pressed again, or the time limit after SIGTERM has passed.
     pub(crate) fn skips_naming(&self) -> bool {
         self.state.interrupted.load(Ordering::Relaxed) || self.state.terminated_for(NAMING)
     }
 
-    /// What was captured is on disk, named or not, or nothing but pipes is to have it: from now on quell may end at any time.
+    /// Tells that the capture is on disk, symbolized or not, or that only pipes receive it. From now on quell may exit at any time.
     pub(crate) fn captured_is_safe(&self) {
         self.state.safe.store(true, Ordering::Relaxed);
     }
@@ -75,7 +75,7 @@ impl State {
                     end("interrupted", 130);
                 }
                 Ok(_) => {}
-                // Without the descriptor no signal is seen any more.
+                // Without the descriptor no signal can be received.
                 Err(_) => return,
             }
             if self.is_safe() && self.terminated_for(EVERYTHING) {
@@ -89,11 +89,11 @@ impl State {
     }
 }
 
-/// Ends the process, whatever else is going on in it: the other thread may be blocked by a pipe that nobody reads.
+/// Exits the process. The other thread may be blocked by a pipe that nobody reads.
 #[expect(clippy::exit, reason = "the main thread may be blocked for ever")]
 fn end(how: &str, code: i32) {
     tracing::warn!(
-        "{how} before everything was written\nhint: `-o NAME.quell` keeps the capture, and `quell report NAME.quell` makes the rest"
+        "{how} before all outputs were written\nhint: with `-o NAME.quell` the recording is written first, and `quell report NAME.quell` writes the other outputs"
     );
     std::process::exit(code);
 }

@@ -1,27 +1,35 @@
-//! `quell doctor`: what this kernel and host allow.
+//! `quell doctor`: what this kernel and host support.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use anyhow::Context as _;
 use quell::doctor::{self, Checkup, Group, ProbeState, Status};
 use quell::host::Capabilities;
 use quell::privileges;
+use quell::text::shown;
 
 use super::Outcome;
 use super::text::wrapped;
 
-/// Tests what this kernel and host let quell do
+/// Tests what this kernel and host support
 ///
-/// Each mechanism is tried by loading and attaching a program that does nothing, and quell's own programs are loaded;
-/// nothing stays behind. Each `no` says what to do about it. Exits with 0 where every probe works, if only in part, and with 1 where one does not.
+/// Loads and attaches a test program for each mechanism, and loads the programs of quell. Everything is removed
+/// afterwards. Each `no` has a hint. The exit code is 0 if every probe works, at least partly, and 1 if a probe does not
+/// work.
 #[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Print JSON instead of text: schema, quell, kernel, arch, usable, probes[], checks[]
     #[arg(long)]
     json: bool,
 }
 
-/// With the capabilities that quell was started with.
+const EXAMPLES: &str = "\
+Examples:
+  sudo quell doctor
+  sudo quell doctor --json";
+
+/// Tests the host with the capabilities that quell was started with, and prints the findings.
 pub(crate) fn run(arguments: &Arguments, started_with: Capabilities, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let checkup = doctor::examine(started_with)?;
     privileges::drop_all()?;
@@ -61,7 +69,7 @@ fn text(checkup: &Checkup, out: &mut dyn Write) -> anyhow::Result<()> {
             let found = wrapped(&check.found, indent);
             writeln!(out, "  {status:<STATUS_WIDTH$}{:<name_width$}{found}", check.id)?;
             if let Some(remedy) = &check.remedy {
-                writeln!(out, "{:8}=> {}", "", wrapped(remedy, 11))?;
+                write_remedy(remedy, out)?;
             }
         }
     }
@@ -72,8 +80,18 @@ fn text(checkup: &Checkup, out: &mut dyn Write) -> anyhow::Result<()> {
             ProbeState::Degraded => "degraded",
             ProbeState::Unavailable => "unavailable",
         };
-        let why = wrapped(probe.why.as_deref().unwrap_or("all of it works"), 23);
+        let why = wrapped(probe.why.as_deref().unwrap_or("works"), 23);
         writeln!(out, "  {:<8}{state:<13}{why}", probe.name)?;
+    }
+    Ok(())
+}
+
+/// Writes a remedy. Its first line is wrapped; the others are commands, which are to be copied, and stay as they are.
+fn write_remedy(remedy: &str, out: &mut dyn Write) -> io::Result<()> {
+    let (text, commands) = remedy.split_once('\n').unwrap_or((remedy, ""));
+    writeln!(out, "{:8}hint: {}", "", wrapped(text, 14))?;
+    for command in commands.lines() {
+        writeln!(out, "{:14}{}", "", shown(command))?;
     }
     Ok(())
 }
@@ -85,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn findings_are_aligned_and_each_no_says_what_to_do() {
+    fn findings_are_aligned_and_each_no_has_a_hint() {
         let check = |id, group, status, found: &str, remedy: Option<&str>| Check {
             id,
             group,
@@ -107,7 +125,13 @@ mod tests {
             ],
             checks: vec![
                 check("version", Group::Kernel, Status::Yes, "6.18.3", None),
-                check("tp_btf", Group::Bpf, Status::No, "loading: EPERM", Some("run as root, or with CAP_BPF")),
+                check(
+                    "tp_btf",
+                    Group::Bpf,
+                    Status::No,
+                    "loading: EPERM",
+                    Some("run as root, or with CAP_BPF:\nsetcap to copy"),
+                ),
                 check("perf_event_paranoid", Group::Perf, Status::Note, "kernel.perf_event_paranoid is 2", None),
             ],
         };

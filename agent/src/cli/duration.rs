@@ -1,8 +1,8 @@
-//! Durations as people write them.
+//! Durations on the command line.
 
 use quell::units::Nanos;
 
-const ACCEPTED: &str = "write a number of seconds or units in descending order: 2, 0.5, 500ms, 2s, 1m30s, 1h";
+const ACCEPTED: &str = "expected seconds, or units in descending order: 2, 0.5, 500ms, 2s, 1m30s, 1h";
 
 /// Units in descending order, in nanoseconds.
 const UNITS: [(&str, u64); 6] = [

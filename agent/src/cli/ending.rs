@@ -1,4 +1,4 @@
-//! What ends a capture: its time is up, its target has ended, or SIGINT or SIGTERM arrives.
+//! The end of a capture: its duration has passed, its target has exited, or SIGINT or SIGTERM arrives.
 
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt as _;
@@ -14,21 +14,21 @@ use super::target::Running;
 /// Why a capture ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Its time was up.
+    /// Its duration has passed.
     Time,
-    /// Its target ended; the exit code of a command, or 128 + the signal that ended it.
+    /// Its target exited; the exit code of a command, or 128 + the signal that killed it.
     Target(Option<i32>),
     /// Ctrl-C or SIGTERM.
     Signal(Signal),
 }
 
-/// SIGINT and SIGTERM as something to wait for. While it lives they do not end the process.
+/// Receives SIGINT and SIGTERM. While this exists they do not kill the process.
 pub(crate) struct Signals {
     descriptor: SignalFd,
 }
 
 impl Signals {
-    /// Must be made before any thread is started, which would take the signals otherwise.
+    /// Call this before any thread is started: another thread would receive the signals.
     pub(crate) fn hold() -> anyhow::Result<Self> {
         let mask = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
         mask.thread_block()?;
@@ -36,12 +36,12 @@ impl Signals {
         Ok(Self { descriptor })
     }
 
-    /// Forgets signals that have come and were not waited for.
+    /// Discards pending signals.
     pub(crate) fn forget_pending(&self) {
         while let Ok(Some(_)) = self.descriptor.read_signal() {}
     }
 
-    /// Waits for a signal, for `timeout` at most.
+    /// Waits for a signal, at most for `timeout`.
     pub(crate) fn wait(&self, timeout: Duration) -> anyhow::Result<Option<Signal>> {
         let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
         let mut descriptors = [PollFd::new(self.descriptor.as_fd(), PollFlags::POLLIN)];
@@ -58,16 +58,16 @@ impl Signals {
 
 /// Watches for the end.
 pub(crate) struct Watch<'a> {
-    /// Ctrl-C and SIGTERM.
+    /// SIGINT and SIGTERM.
     pub(crate) signals: &'a Signals,
-    /// The target.
+    /// The target, to see whether it has exited.
     pub(crate) running: &'a mut Running,
-    /// When the time is up; `None` for never.
+    /// When the duration has passed; `None` for no limit.
     pub(crate) deadline: Option<Instant>,
 }
 
 impl Watch<'_> {
-    /// Waits for the end, for `timeout` at most.
+    /// Waits for the end of the capture, at most for `timeout`.
     pub(crate) fn wait(&mut self, timeout: Duration) -> anyhow::Result<Option<Ending>> {
         let left = self.deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(Instant::now()));
         if let Some(signal) = self.signals.wait(timeout.min(left))? {

@@ -1,4 +1,4 @@
-//! `quell list`: the tables.
+//! `quell list`: lists probes, knobs and formats.
 
 use std::io::Write;
 
@@ -10,28 +10,34 @@ use quell::tune::knob::{Knob, KnobSpec, Lifetime, knobs};
 use super::Outcome;
 use super::text::wrapped;
 
-/// Lists what there is to choose from
+/// Lists probes, knobs or formats
 #[derive(clap::Args, Debug)]
-#[command(arg_required_else_help = true)]
+#[command(arg_required_else_help = true, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// What to list
     what: What,
-    /// Print JSON; for knobs only
+    /// Print JSON (knobs only)
     #[arg(long)]
     json: bool,
 }
 
 #[derive(clap::ValueEnum, Clone, Copy, Debug)]
 enum What {
-    /// Probes that `record --probe` takes
+    /// Probes for `quell record --probe`
     Probes,
-    /// Knobs that tuning profiles set
+    /// Knobs for tuning profiles
     Knobs,
-    /// Formats that `-o` and `--format` take
+    /// Formats for `-o` and `--format`
     Formats,
 }
 
-/// A knob, for programs.
+const EXAMPLES: &str = "\
+Examples:
+  quell list probes
+  quell list formats
+  quell list knobs --json";
+
+/// A knob as `--json` prints it.
 #[derive(serde::Serialize)]
 struct KnobFacts {
     id: &'static str,
@@ -54,7 +60,9 @@ impl KnobFacts {
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     match arguments.what {
-        What::Probes | What::Formats if arguments.json => bail!("--json is for knobs: `quell list knobs --json`"),
+        What::Probes | What::Formats if arguments.json => {
+            bail!("--json is only available for knobs\nhint: quell list knobs --json")
+        }
         What::Probes => {
             for probe in PROBES.iter().map(|probe| probe.spec()) {
                 writeln!(out, "{:<10}{}", probe.name, wrapped(probe.doc, 10))?;
@@ -82,7 +90,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
                 let endings: Vec<String> = format.endings.iter().map(|ending| format!(".{ending}")).collect();
                 writeln!(out, "{:<12}{:<24}{}", format.name, endings.join(" "), wrapped(format.doc, 36))?;
             }
-            let doc = "the recording itself, a directory of Parquet files: what `quell record` writes and `quell report` reads";
+            let doc =
+                "the recording: a directory of Parquet tables, which `quell record` writes and `quell report` reads";
             writeln!(out, "{:<12}{:<24}{}", "recording", ".quell", wrapped(doc, 36))?;
         }
     }

@@ -23,16 +23,23 @@ use quell::privileges::table::of_verb;
 use quell::privileges::{self, Keeps};
 use quell::text::Shown;
 
-/// Finds what makes a Linux host slow
+/// Profiles and tunes Linux hosts
 #[derive(clap::Parser, Debug)]
 #[command(
     name = "quell",
     version,
     max_term_width = 100,
-    after_help = "Exit codes: 0 done; 1 done, and it found something; 2 could not be done."
+    after_help = "\
+Examples:
+  sudo quell record -a -d 10        record all threads for ten seconds
+  quell report quell.quell          print a summary of the recording
+  quell tune plan latency           show what a tuning profile would change
+  sudo quell doctor                 show what this kernel and host support
+
+Exit codes: 0 success; 1 success, with findings; 2 failure."
 )]
 pub(crate) struct Cli {
-    /// Say more on stderr; twice for details
+    /// Print more messages to stderr; -vv prints details
     #[arg(short, long, global = true, display_order = 900, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     #[command(subcommand)]
@@ -49,16 +56,16 @@ enum Verb {
     List(list::Arguments),
 }
 
-/// How a verb ended that could be done.
+/// The result of a verb that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Done.
+    /// Success: exit code 0.
     Done,
-    /// Done, and it found something that is not as it should be.
+    /// Success, with findings that need attention: exit code 1.
     Found,
 }
 
-/// The exit code where a command was not started: what env(1), nice(1) and shells have, since its own may be 1 and 2.
+/// The exit code if a command could not be started, as of env(1), nice(1) and shells: 1 and 2 may be exit codes of the command.
 pub(crate) fn not_started(error: &LaunchError) -> u8 {
     match error {
         LaunchError::Execute { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
@@ -72,14 +79,14 @@ pub(crate) fn with_hint(mut error: clap::Error) -> clap::Error {
     let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return error };
     if error.kind() == ErrorKind::UnknownArgument && !word.starts_with('-') && usage.contains("quell record") {
-        let hint = format!("to record a command, write it after `--`: quell record -- {word}");
+        let hint = format!("to record a command, put `--` before it: quell record -- {word}");
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint.into()]));
     }
     error
 }
 
 impl Verb {
-    /// As [`privileges::table`] names it.
+    /// The name of the verb in [`privileges::table`].
     fn name(&self) -> &'static str {
         match self {
             Self::Record(_) => "record",
@@ -92,13 +99,13 @@ impl Verb {
     }
 }
 
-/// Does what the command line asks, with the privileges that the verb needs. Results go to `out`, diagnostics to `tracing`.
+/// Runs the verb with the privileges that it needs. Results go to `out`, diagnostics to `tracing`.
 ///
 /// All that is printed passes through [`Shown`]. Only `record` and `report` are given `out` itself, since `-o -` may write
 /// any format there; they clean what they say themselves.
 ///
 /// # Errors
-/// It could not be done.
+/// The verb failed.
 pub(crate) fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let started_with = Capabilities::permitted();
     // The command that a capture starts does so with what its caller has, hence before anything is dropped.
@@ -118,7 +125,7 @@ pub(crate) fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     result.map_err(|error| hint_at_dropped(error, &keeps, started_with))
 }
 
-/// Root is used to opening everything.
+/// Adds a hint if a file could not be opened because root's capabilities were dropped.
 fn hint_at_dropped(error: anyhow::Error, keeps: &Keeps, started_with: Capabilities) -> anyhow::Error {
     let refused = error.chain().any(|cause| {
         let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
@@ -126,7 +133,7 @@ fn hint_at_dropped(error: anyhow::Error, keeps: &Keeps, started_with: Capabiliti
     });
     if refused && matches!(keeps, Keeps::Nothing) && started_with.has(Capability::DacOverride) {
         return anyhow::anyhow!(
-            "{error:#}\nhint: this verb drops root's capabilities first, and opens only what user root may; run it as the owner of the files"
+            "{error:#}\nhint: this command drops the capabilities of root before it opens files; run it as the owner of the files"
         );
     }
     error

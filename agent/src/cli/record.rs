@@ -1,4 +1,4 @@
-//! `quell record`: captures, names what it found, and writes it.
+//! `quell record`: captures, symbolizes and writes a recording and reports.
 
 use std::fs;
 use std::io::{IsTerminal as _, Write};
@@ -23,60 +23,62 @@ use super::report::probe_names;
 use super::results::Results;
 use super::target::{Running, Target, pid};
 
-/// Captures where threads spend their time, on CPU and off
+/// Records on-CPU and off-CPU time of threads, with stacks and wakeups
 ///
-/// Without a target it captures every thread (-a). Without -o it writes quell.html and the recording quell.quell, and
-/// overwrites those of the previous capture.
-/// Ctrl-C ends the capture early and still writes it.
+/// Without a target, all threads are recorded (-a). Without -o, the page quell.html and the recording quell.quell are
+/// written, and those of the previous capture are overwritten. Ctrl-C ends the capture early; the results are still written.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
-  quell record -a -d 10                              everything, for ten seconds
-  quell record -p 1234 -d 30 -o app.html             one process and its children
-  quell record --probe cpu -o make.svg -- make -j8   a command, on CPU only")]
+  quell record -a -d 10                              all threads, for ten seconds
+  quell record -p 1234 -d 30 -o app.html             a process and its children
+  quell record --cgroup system.slice/x.service       a cgroup, until Ctrl-C
+  quell record --probe cpu -o make.svg -- make -j8   a command, on-CPU time only")]
 pub(crate) struct Arguments {
-    /// Capture this process and its children, those that it starts later too; may be given several times
+    /// Record this process and its children, including later ones (may be repeated)
     #[arg(short, long, value_name = "PID", value_parser = pid, conflicts_with_all = ["all", "cgroup", "command"])]
     pid: Vec<u32>,
-    /// Capture every thread
+    /// Record all threads
     #[arg(short, long, conflicts_with_all = ["cgroup", "command"])]
     all: bool,
-    /// Capture the threads of this cgroup (version 2) and of those below it
+    /// Record the threads of this cgroup (version 2) and of its descendants
     #[arg(long, value_name = "PATH", conflicts_with = "command")]
     cgroup: Option<PathBuf>,
-    /// Capture only what happens on these CPUs: 0-3,8
+    /// Record only events on these CPUs, such as 0-3,8
     #[arg(long, value_name = "LIST")]
     cpu: Option<CpuSet>,
-    /// What to capture
+    /// The probes to use
     #[arg(long, value_delimiter = ',', value_name = "PROBE", value_parser = probe_names(), default_value = "cpu,offcpu")]
     probe: Vec<String>,
-    /// CPU samples each second on each CPU
+    /// CPU samples per second on each CPU
     #[arg(short = 'F', long, value_name = "HZ", default_value_t = 99, value_parser = frequency)]
     frequency: u32,
-    /// How long: 500ms, 10s, 1m30s; a bare number is seconds. Without it, until Ctrl-C or until the target ends
+    /// The length of the capture, such as 500ms, 10s or 1m30s; a number without a unit is in seconds [default: until the
+    /// target exits, or Ctrl-C]
     #[arg(short, long, value_name = "DURATION", value_parser = duration, allow_negative_numbers = true)]
     duration: Option<Nanos>,
-    /// Write to this file, in the format of its extension: .html, .svg, .quell (the recording) and more, see `quell list
-    /// formats`; may be given several times
+    /// Write to this file, in the format of its extension: .html, .svg, .quell (the recording) or another of `quell list
+    /// formats` (may be repeated)
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
-    /// The format of every -o, whatever its file extension
+    /// Use this format for every -o, regardless of the file extension
     #[arg(long, value_name = "FORMAT", requires = "output")]
     format: Option<String>,
-    /// Walk the stacks of every sleep, not of a sample: exact, and expensive where threads switch often
+    /// Walk the stack of every off-CPU interval instead of a sample, without regard to --max-overhead; expensive at high
+    /// context switch rates
     #[arg(long)]
     every_event: bool,
-    /// What the probes may cost, in percent of one CPU; sampling slows down to keep to it, 0 for no bound
+    /// The maximum cost of the probes, in percent of one CPU; if they cost more, fewer events are sampled; 0 for no limit
     #[arg(long, value_name = "PCT", default_value_t = 1.0, value_parser = percent, allow_negative_numbers = true)]
     max_overhead: f64,
-    /// Start this command and capture it and what it starts
+    /// Start this command, and record it and its children
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
 }
 
 fn frequency(text: &str) -> Result<u32, String> {
     match text.parse() {
-        Ok(0) | Err(_) => Err(format!("`{text}` is no rate; write a number of samples a second, such as 99")),
+        Ok(0) | Err(_) => Err(format!("`{text}` is not a sampling frequency; expected samples per second, such as 99")),
         Ok(rate) => Ok(rate),
     }
 }
@@ -84,7 +86,7 @@ fn frequency(text: &str) -> Result<u32, String> {
 fn percent(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(percent) if percent.is_finite() && percent >= 0.0 => Ok(percent),
-        _ => Err(format!("`{text}` is no percentage; write a number such as 1 or 0.5, or 0 for no bound")),
+        _ => Err(format!("`{text}` is not a percentage; expected a number such as 1 or 0.5, or 0 for no limit")),
     }
 }
 
@@ -122,7 +124,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         Ending::Time | Ending::Signal(_) => None,
     };
     let closing = Closing::begin(signals, ending)?;
-    // Whatever naming costs or breaks, the capture is on disk.
+    // Before symbolization, which may fail or take long.
     if results.write_unnamed(&recording) {
         closing.captured_is_safe();
     }
@@ -150,13 +152,15 @@ fn check_frequency(asked: u32) -> anyhow::Result<()> {
     let limit = fs::read_to_string(LIMIT).ok().and_then(|text| text.trim().parse::<u32>().ok());
     match limit {
         Some(limit) if asked > limit => {
-            bail!("-F {asked} is above this kernel's limit of {limit} samples a second; lower it, or raise {LIMIT}")
+            bail!(
+                "-F {asked} is above the limit of this kernel, {limit} samples per second\nhint: use a lower -F, or raise {LIMIT}"
+            )
         }
         _ => Ok(()),
     }
 }
 
-/// Keeps the agent's own threads off the CPUs that are captured, where others are left.
+/// Moves the threads of quell off the recorded CPUs, if there are other CPUs.
 fn keep_off(captured: Option<&CpuSet>) -> anyhow::Result<()> {
     let Some(captured) = captured else { return Ok(()) };
     let others = host::cpus_online()?.difference(captured);
@@ -170,10 +174,10 @@ fn keep_off(captured: Option<&CpuSet>) -> anyhow::Result<()> {
     }
     sched_setaffinity(nix::unistd::Pid::from_raw(0), &mask)
         .or_else(|errno| {
-            tracing::info!("the agent runs on captured CPUs too: {errno}");
+            tracing::info!("quell also runs on recorded CPUs: {errno}");
             Ok::<_, nix::errno::Errno>(())
         })
-        .context("could not choose the agent's CPUs")
+        .context("could not set the CPU affinity of quell")
 }
 
 fn capture(
@@ -201,8 +205,8 @@ fn progress(duration: Option<Nanos>) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let (bar, template) = match duration {
-        Some(duration) => (ProgressBar::new(duration.0 / 1_000_000), "capturing {bar:30} {elapsed} {msg}"),
-        None => (ProgressBar::new_spinner(), "capturing {elapsed} {msg} (Ctrl-C ends it)"),
+        Some(duration) => (ProgressBar::new(duration.0 / 1_000_000), "recording {bar:30} {elapsed} {msg}"),
+        None => (ProgressBar::new_spinner(), "recording {elapsed} {msg} (Ctrl-C to stop)"),
     };
     bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
@@ -210,12 +214,12 @@ fn progress(duration: Option<Nanos>) -> ProgressBar {
 fn after(mut running: Running, ending: Ending, command: &[String], out: &mut dyn Write) -> anyhow::Result<()> {
     match (&mut running, ending) {
         (Running::Command(_), Ending::Target(Some(code))) => {
-            writeln!(out, "`{}` ended with exit code {code}", command.join(" "))?;
+            writeln!(out, "`{}` exited with code {code}", command.join(" "))?;
         }
         (Running::Command(child), _) => {
-            tracing::warn!("`{}` (process {}) goes on running", command.join(" "), child.id());
+            tracing::warn!("`{}` (PID {}) is still running", command.join(" "), child.id());
         }
-        (Running::Processes(_), Ending::Target(_)) => tracing::info!("the target has ended"),
+        (Running::Processes(_), Ending::Target(_)) => tracing::info!("the target has exited"),
         _ => {}
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What `quell record` keeps of its privileges, and when.
+//! The privileges of `quell record` in each phase.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -16,27 +16,27 @@ use quell::recording::{Recording, SymbolizeStats};
 use quell::symbolize::{AddressSpaces, KernelSymbols, Namers, symbolize};
 use quell::units::Pid;
 
-/// What has to be made before privileges are dropped.
+/// Everything that must be opened or started before privileges are dropped.
 pub(super) struct Prepared {
     kernel_symbols: KernelSymbols,
-    /// What names code.
+    /// The symbolizer process.
     namers: Namers,
-    /// What reads other processes.
+    /// The processes that read other processes.
     processes: Option<Children>,
-    /// What writing the results needs.
+    /// The capabilities for writing the results.
     to_write: Vec<Capability>,
 }
 
-/// Does what needs more than the capture does, and drops the rest for good.
+/// Does what requires more privileges than the capture, and drops these permanently.
 pub(super) fn prepare(outputs: &[Output]) -> anyhow::Result<Prepared> {
     put_into_effect(&capabilities(&[RECORD_AT_START, RECORD_IF_GIVEN]))?;
     if Capabilities::permitted().has(Capability::SysResource) {
-        // aya and perf_event_open would fail of it; EPERM and EINVAL then say so.
+        // If this fails and the limit is too low, aya and perf_event_open report EPERM or EINVAL.
         let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
     }
     let kernel_symbols = KernelSymbols::open();
     let processes = Children::start().context("could not start the processes that read other processes")?;
-    let namers = Namers::start().context("could not start the process that names code")?;
+    let namers = Namers::start().context("could not start the symbolizer process")?;
     let needs_override = outputs.iter().filter_map(Output::path).any(|path| !is_own_to_write(path));
     let to_write = if needs_override { capabilities(&[RECORD_TO_WRITE]) } else { Vec::new() };
     let mut to_attach = [capabilities(&[RECORD]), vec![Capability::DacReadSearch]].concat();
@@ -49,24 +49,24 @@ pub(super) fn prepare(outputs: &[Output]) -> anyhow::Result<Prepared> {
 }
 
 impl Prepared {
-    /// What reads other processes.
+    /// Takes the processes that read other processes.
     pub(super) fn take_processes(&mut self) -> anyhow::Result<Children> {
         self.processes.take().context("the processes that read other processes were taken already")
     }
 
-    /// The process that starts those which name code.
+    /// The process that forks symbolizer processes.
     pub(super) fn namers(&self) -> Pid {
         self.namers.process()
     }
 
-    /// Once the probes are attached: drops for good what only that needed.
+    /// Permanently drops the privileges for attaching probes.
     pub(super) fn attached(&self) -> Result<(), PrivilegeError> {
         let capture = capabilities(&[RECORD]);
         keep_only(&[capture.as_slice(), &self.to_write].concat())?;
         put_into_effect(&capture)
     }
 
-    /// Names what was captured.
+    /// Symbolizes the recording.
     pub(super) fn name(
         &mut self,
         recording: &mut Recording,
@@ -76,7 +76,7 @@ impl Prepared {
         symbolize(recording, spaces, &self.kernel_symbols, &mut self.namers, cancelled)
     }
 
-    /// Once everything is read: drops for good what only the capture needed.
+    /// Permanently drops the privileges for capturing.
     pub(super) fn finish(&self) -> Result<(), PrivilegeError> {
         if self.to_write.is_empty() { drop_all() } else { keep_only(&self.to_write) }
     }
@@ -86,14 +86,14 @@ fn capabilities(needs: &[&[Need]]) -> Vec<Capability> {
     needs.iter().copied().flatten().map(|need| need.capability).collect()
 }
 
-/// Whether perf events take `CAP_SYS_ADMIN`, and `CAP_PERFMON` does not do: a patch of Debian's and Ubuntu's kernels knows
-/// levels above 2.
+/// Whether perf events require `CAP_SYS_ADMIN` instead of `CAP_PERFMON`: a patch of Debian's and Ubuntu's kernels adds levels
+/// above 2.
 fn perf_events_take_sys_admin() -> bool {
     let level = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid");
     level.is_ok_and(|level| level.trim().parse::<i32>().is_ok_and(|level| level > 2))
 }
 
-/// Whether the directory that a result goes to can surely be written without any capability.
+/// Whether the directory of an output can certainly be written without capabilities.
 fn is_own_to_write(path: &Path) -> bool {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

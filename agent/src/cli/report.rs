@@ -1,4 +1,4 @@
-//! `quell report`: draws a recording.
+//! `quell report`: reports on a recording.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -17,40 +17,48 @@ use super::Outcome;
 use super::duration::{duration, time};
 use super::target::pid;
 
-/// Draws a recording, or a part of it
+/// Reports on a recording, or on a part of it
 ///
-/// Without -o it prints a summary. A selection applies to what is drawn; the recording stays as it is.
+/// Without -o, a summary is printed. The recording is not modified.
 #[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The recording, a directory NAME.quell
+    /// The recording: a directory NAME.quell
     recording: PathBuf,
-    /// Only what these probes captured: cpu, offcpu
+    /// Only these probes
     #[arg(long, value_delimiter = ',', value_name = "PROBE", value_parser = probe_names())]
     probe: Vec<String>,
-    /// Only this process; may be given several times
+    /// Only this process (may be repeated)
     #[arg(long, value_name = "PID", value_parser = pid)]
     pid: Vec<u32>,
-    /// Only threads of this name; may be given several times
+    /// Only threads with this name (may be repeated)
     #[arg(long, value_name = "NAME")]
     comm: Vec<String>,
-    /// Keep the threads of one name apart
+    /// Separate threads with the same name
     #[arg(long)]
     thread: bool,
-    /// Only from this time after the start of the capture on: 500ms, 2s, 1m30s; a bare number is seconds
+    /// Only after this time from the start of the capture, such as 500ms, 2s or 1m30s; a number without a unit is in seconds
     #[arg(long, value_name = "TIME", value_parser = time, allow_negative_numbers = true)]
     since: Option<Nanos>,
-    /// Only before this time after the start of the capture
+    /// Only before this time from the start of the capture
     #[arg(long, value_name = "TIME", value_parser = duration, allow_negative_numbers = true)]
     until: Option<Nanos>,
-    /// The format of every -o, whatever its file extension; `quell list formats` shows them
+    /// Use this format for every -o, regardless of the file extension; `quell list formats` lists the formats
     #[arg(long, value_name = "FORMAT", requires = "output")]
     format: Option<String>,
-    /// Write to this file, in the format of its extension; - is stdout and needs --format; may be given several times
+    /// Write to this file, in the format of its extension; - is stdout and requires --format (may be repeated)
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
 }
 
-/// What `--probe` takes.
+const EXAMPLES: &str = "\
+Examples:
+  quell report quell.quell
+  quell report quell.quell --probe offcpu --comm worker
+  quell report quell.quell --since 2s --until 4s -o part.html
+  quell report quell.quell --format folded -o - | flamegraph.pl > out.svg";
+
+/// The values of `--probe`.
 pub(crate) fn probe_names() -> clap::builder::PossibleValuesParser {
     clap::builder::PossibleValuesParser::new(PROBES.iter().map(|probe| probe.spec().name))
 }
@@ -60,7 +68,7 @@ impl Arguments {
         if let (Some(since), Some(until)) = (self.since, self.until)
             && since >= until
         {
-            bail!("--since {since} is not before --until {until}, which leaves nothing");
+            bail!("--since {since} is not before --until {until}");
         }
         Ok(Selection {
             probes: self.probe.clone(),
@@ -71,12 +79,12 @@ impl Arguments {
         })
     }
 
-    /// Where to; a recording is none of the forms that a report has, since a selection could not be applied to it.
+    /// The outputs. A recording cannot be one of them, since a selection cannot be applied to it.
     fn outputs(&self) -> anyhow::Result<Vec<Output>> {
         let outputs: Vec<Output> =
             self.output.iter().map(|path| Output::new(path, self.format.as_deref())).collect::<Result<_, _>>()?;
         if outputs.iter().any(|output| output.form() == Form::Recording) {
-            bail!("report draws recordings and does not write them; to copy one whole, use cp -r");
+            bail!("report does not write recordings\nhint: to copy a recording, use cp -r");
         }
         Ok(outputs)
     }
@@ -91,7 +99,7 @@ pub(crate) fn say_written<'a>(outputs: impl IntoIterator<Item = &'a Output>, out
     }
 }
 
-/// What there is to choose from, the most frequent names first.
+/// What a selection can choose from: the length of the capture and its thread names, the most frequent first.
 fn contents(recording: &Recording) -> String {
     const SHOWN: usize = 10;
     let mut samples: BTreeMap<&str, usize> = BTreeMap::new();
@@ -102,7 +110,11 @@ fn contents(recording: &Recording) -> String {
     names.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
     let names: Vec<_> = names.into_iter().take(SHOWN).map(|(name, _)| text::shown(name)).collect();
-    format!("the capture lasted {}, and has threads named {}{more}", recording.meta.duration, names.join(", "))
+    format!(
+        "the capture has a length of {} and contains threads named {}{more}",
+        recording.meta.duration,
+        names.join(", ")
+    )
 }
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
@@ -111,7 +123,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     let recording = recording::read(&arguments.recording)?;
     let profile = build(&recording, &selection);
     if profile.samples.is_empty() && !recording.samples.is_empty() {
-        tracing::warn!("no sample matches the selection: {}", contents(&recording));
+        tracing::warn!("no sample matches the selection\nhint: {}", contents(&recording));
     }
     if outputs.is_empty() {
         report::summary(&profile, out)?;

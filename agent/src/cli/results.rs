@@ -1,4 +1,4 @@
-//! Writing what was captured. The capture cannot be made again, so nothing that others do to a place costs more than that place.
+//! Writes the results of a capture. A capture cannot be repeated, so it is kept even if an output fails.
 
 use std::io::Write;
 
@@ -12,29 +12,29 @@ use quell::text::Shown;
 use super::closing::Closing;
 use super::report::say_written;
 
-/// The results of a capture, and where they go.
+/// The outputs of a capture.
 pub(super) struct Results<'a> {
     outputs: &'a [Output],
-    /// What is to have the recording where an output cannot be written.
+    /// Directories for the recording if an output cannot be written.
     private: Option<PrivateDirectories>,
-    /// What was written before the code had names.
+    /// The output that was written before symbolization.
     unnamed: Option<(Place<'a>, Unnamed)>,
 }
 
-/// What was written first.
+/// The kind of output that was written first.
 enum Place<'a> {
     Output(&'a Output),
     Private(Output),
 }
 
 impl<'a> Results<'a> {
-    /// To be made before the capture begins: others may change directories meanwhile.
+    /// Call this before the capture begins: other users may change directories during the capture.
     pub(super) fn prepare(outputs: &'a [Output]) -> Self {
         Self { outputs, private: Some(PrivateDirectories::open()), unnamed: None }
     }
 
-    /// Writes the recording, or where there is none among the outputs the first file, without names. Where its place cannot be
-    /// written to any more, the recording goes to a private directory. Whether that has been done, and what was captured is safe.
+    /// Writes the recording before symbolization. If no output is a recording, the first regular file is written instead. If
+    /// that fails, the recording is written to a private directory. Returns whether the capture is on disk.
     pub(super) fn write_unnamed(&mut self, recording: &Recording) -> bool {
         let is_recording = |output: &&Output| output.form() == Form::Recording;
         let is_replaceable = |output: &&Output| output.is_replaceable();
@@ -43,9 +43,9 @@ impl<'a> Results<'a> {
         if let Some(first) = first {
             match first.write_unnamed(recording, &profile) {
                 Ok(unnamed) => self.unnamed = Some((Place::Output(first), unnamed)),
-                // It is tried again, with names, and said then.
+                // It is written again after symbolization, and reported then.
                 Err(error) => {
-                    tracing::debug!("not written before it was named: {error:#}");
+                    tracing::debug!("not written before symbolization: {error:#}");
                     self.write_privately(recording, &profile);
                 }
             }
@@ -53,10 +53,10 @@ impl<'a> Results<'a> {
         first.is_none() || self.unnamed.is_some()
     }
 
-    /// Writes all outputs, those that readers may keep waiting last, and the summary.
+    /// Writes all outputs and the summary. Pipes come last, since a slow reader can block them.
     ///
     /// # Errors
-    /// The last of those that occurred; the others are logged. Everything else is written all the same.
+    /// The last error; the others are logged. The remaining outputs are written nevertheless.
     pub(super) fn write(mut self, recording: &Recording, closing: &Closing, out: &mut dyn Write) -> anyhow::Result<()> {
         let profile = build(recording, &Selection::default());
         let (files, streams): (Vec<_>, Vec<_>) = self.outputs.iter().partition(|output| output.is_replaceable());
@@ -80,7 +80,7 @@ impl<'a> Results<'a> {
             }
         }
         self.keep_recording(recording, &profile, &failed);
-        // The rest has readers, who may take their time: a signal ends quell, whatever they have.
+        // Only pipes are left. Their readers may be slow: from here on, a signal ends quell.
         closing.captured_is_safe();
         for output in streams {
             match output.write(recording, &profile, out) {
@@ -101,13 +101,13 @@ impl<'a> Results<'a> {
         Err(last.into())
     }
 
-    /// Sees to it that the recording is somewhere, where an output is nowhere.
+    /// Writes the recording to a private directory if an output was lost and no recording was written.
     fn keep_recording(&mut self, recording: &Recording, profile: &Profile, failed: &[(&Output, OutputError)]) {
         let is_written = |output: &Output| {
             output.form() == Form::Recording
                 && failed.iter().all(|(one, error)| !std::ptr::eq(*one, output) || error.is_kept())
         };
-        // The reader of a pipe that takes no more has seen enough.
+        // A closed pipe is not a loss: its reader has read what it wanted.
         let is_lost = |(output, error): &(&Output, OutputError)| {
             !error.is_kept() && (output.is_replaceable() || matches!(error, OutputError::File(_)))
         };
@@ -119,11 +119,13 @@ impl<'a> Results<'a> {
                 tracing::warn!("{:#}", anyhow::Error::from(error));
             }
             let path = output.path().unwrap_or(std::path::Path::new("")).display().to_string();
-            tracing::warn!("the recording was written to {path}\nhint: `quell report {path} -o FILE` writes the rest");
+            tracing::warn!(
+                "the recording was written to {path}\nhint: `quell report {path} -o FILE` writes the other outputs"
+            );
         }
     }
 
-    /// Writes the recording where nobody else can interfere.
+    /// Writes the recording to a directory that other users cannot change.
     fn write_privately(&mut self, recording: &Recording, profile: &Profile) {
         for directory in self.private.take().into_iter().flat_map(PrivateDirectories::directories) {
             let written = Output::recording_in(directory)
@@ -133,7 +135,7 @@ impl<'a> Results<'a> {
                     self.unnamed = Some((Place::Private(output), unnamed));
                     return;
                 }
-                Err(error) => tracing::debug!("not written: {:#}", anyhow::Error::from(error)),
+                Err(error) => tracing::debug!("could not write the recording: {:#}", anyhow::Error::from(error)),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! `quell run`: starting one command with its own CPUs, policy and memory.
+//! `quell run`: starts a command with its own CPUs, scheduling policy and memory settings.
 
 use std::ffi::OsString;
 

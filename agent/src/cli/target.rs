@@ -1,27 +1,27 @@
-//! Who is captured: from what the command line says to what a capture takes.
+//! The target of a capture, from the command line.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use quell::capture::{self, CaptureTarget, Command, Gated};
+use quell::capture::{self, CaptureTarget, Command, SuspendedCommand};
 use quell::host;
 use quell::units::Pid;
 
-/// A process id. People try names.
+/// Parses a PID. For a name, the error suggests how to find its PID.
 pub(crate) fn pid(text: &str) -> Result<u32, String> {
-    text.parse().map_err(|_| format!("`{text}` is no process id; `pidof {text}` or `pgrep -f {text}` may tell it"))
+    text.parse().map_err(|_| format!("`{text}` is not a PID; `pgrep -f {text}` finds the PID of a process"))
 }
 
-/// A capture's target, and what tells that it has ended.
+/// The target of a capture, before it begins.
 pub(crate) enum Target {
-    /// All threads, or a cgroup's: no end of its own.
+    /// All threads, or those of a cgroup: the capture does not end by itself.
     Endless(CaptureTarget),
-    /// Processes that run already.
+    /// Running processes.
     Processes(Vec<Watched>),
     /// A command that waits to be released.
-    Command { gated: Gated, words: Vec<String> },
+    Command { suspended: SuspendedCommand, words: Vec<String> },
 }
 
 /// A process that is watched for its end.
@@ -34,21 +34,21 @@ pub(crate) struct Watched {
 impl Watched {
     fn new(pid: Pid) -> anyhow::Result<Self> {
         let stat = match File::open(format!("/proc/{pid}/stat")) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => bail!("there is no process {pid}"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => bail!("process {pid} does not exist"),
             opened => opened.with_context(|| format!("could not read /proc/{pid}/stat"))?,
         };
         // With the name first, which is bytes.
         let status = fs::read(format!("/proc/{pid}/status"))
-            .with_context(|| format!("process {pid} ended before the capture began"))?;
+            .with_context(|| format!("process {pid} exited before the capture began"))?;
         let tgid = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Tgid:"));
         let tgid = tgid.and_then(|tgid| std::str::from_utf8(tgid).ok()?.trim().parse::<u32>().ok());
         match tgid {
-            Some(tgid) if tgid != pid.0 => bail!("{pid} is a thread of process {tgid}; use -p {tgid}"),
+            Some(tgid) if tgid != pid.0 => bail!("{pid} is a thread of process {tgid}\nhint: use -p {tgid}"),
             _ => Ok(Self { pid, stat }),
         }
     }
 
-    /// Whether it has ended; a zombie has.
+    /// Whether the process has exited. A zombie has.
     pub(crate) fn has_ended(&mut self) -> bool {
         use std::io::Seek as _;
         let mut stat = Vec::new();
@@ -67,15 +67,15 @@ impl Target {
     pub(crate) fn resolve(pids: &[u32], cgroup: Option<&Path>, words: &[String]) -> anyhow::Result<Self> {
         if !host::in_initial_pid_namespace() {
             bail!(
-                "the kernel reports the host's process ids, and quell runs in a PID namespace of its own; run it in the host's (hostPID, --pid=host)"
+                "quell runs in a PID namespace other than the host's, but the kernel reports the PIDs of the host\nhint: run quell in the PID namespace of the host (docker run --pid=host, hostPID: true)"
             );
         }
         if !words.is_empty() {
             let program = &words[0];
             if !can_be_started(program) {
-                bail!("could not find the command `{program}`");
+                bail!("command `{program}` not found");
             }
-            return Ok(Self::Command { gated: capture::suspend(words)?, words: words.to_vec() });
+            return Ok(Self::Command { suspended: capture::suspend(words)?, words: words.to_vec() });
         }
         if let Some(path) = cgroup.map(cgroup_directory) {
             let cgroup = host::cgroup(&path)?;
@@ -87,43 +87,43 @@ impl Target {
         Ok(Self::Processes(pids.iter().map(|pid| Watched::new(Pid(*pid))).collect::<anyhow::Result<_>>()?))
     }
 
-    /// What the capture is told.
+    /// The target as the capture takes it.
     pub(crate) fn capture(&self) -> CaptureTarget {
         match self {
             Self::Endless(target) => target.clone(),
             Self::Processes(watched) => CaptureTarget::Processes(watched.iter().map(|process| process.pid).collect()),
-            Self::Command { gated, words } => CaptureTarget::Command { pid: gated.pid(), words: words.clone() },
+            Self::Command { suspended, words } => CaptureTarget::Command { pid: suspended.pid(), words: words.clone() },
         }
     }
 
-    /// Lets a command begin.
+    /// Starts the command, if the target is one.
     pub(crate) fn begin(self) -> anyhow::Result<Running> {
         Ok(match self {
             Self::Endless(_) => Running::Endless,
             Self::Processes(watched) => Running::Processes(watched),
-            Self::Command { gated, words } => Running::Command(gated.release(&words[0])?),
+            Self::Command { suspended, words } => Running::Command(suspended.release(&words[0])?),
         })
     }
 }
 
 /// A target while it is captured.
 pub(crate) enum Running {
-    /// No end of its own.
+    /// The capture does not end by itself.
     Endless,
-    /// Ends with the last of them.
+    /// The capture ends when the last of the processes exits.
     Processes(Vec<Watched>),
-    /// Ends with it.
+    /// The capture ends when the command exits.
     Command(Command),
 }
 
-/// A cgroup's directory: as it is given, or below where the hierarchy usually is, as systemd and /proc/PID/cgroup name it.
+/// The directory of a cgroup: the path as given, or below the usual mount points, as systemd and /proc/PID/cgroup name cgroups.
 fn cgroup_directory(given: &Path) -> PathBuf {
     let below = |mount: &str| Path::new(mount).join(given.strip_prefix("/").unwrap_or(given));
     let known = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(below);
     [given.to_owned()].into_iter().chain(known).find(|path| path.is_dir()).unwrap_or_else(|| given.to_owned())
 }
 
-/// Whether a program of this name is there to be started, in `PATH` or at the path given.
+/// Whether an executable with this name exists, in `PATH` or at the given path.
 fn can_be_started(program: &str) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     let executable = |path: &Path| {

@@ -5,28 +5,27 @@ use std::io::{self, Write};
 
 use quell::text::{self, shown};
 
-/// The widest line.
+/// The maximum width of a line.
 const COLUMNS: usize = 100;
 
-/// Writes one line, whatever is in it: text of others that would end it, and begin another, is escaped.
+/// Writes one line. Line breaks in it are escaped, since text from other sources could forge lines.
 pub(crate) fn line(out: &mut dyn Write, line: fmt::Arguments<'_>) -> io::Result<()> {
     writeln!(out, "{}", shown(&line.to_string()))
 }
 
-/// A message that may have several lines, such as an error with a hint, as it is: none but the first begins before column `indent`.
+/// Indents a message with several lines, such as an error with a hint: all lines after the first begin at column `indent`.
 pub(crate) fn indented(text: &str, indent: usize) -> String {
     let lines: Vec<_> = text.lines().map(shown).collect();
     lines.join(&format!("\n{:indent$}", ""))
 }
 
-/// A message that may have several lines, such as an error with a hint: each is wrapped, and none begins before column `indent`.
+/// Wraps and indents a message with several lines, such as an error with a hint.
 pub(crate) fn wrapped_lines(text: &str, indent: usize) -> String {
     let lines: Vec<String> = text.lines().map(|line| wrapped(line, indent)).collect();
     lines.join(&format!("\n{:indent$}", ""))
 }
 
-/// Breaks one line of `text` between words so that no line goes past column 100 where each begins at column `indent`. Line ends that the
-/// text brings are escaped.
+/// Wraps one line of `text` between words at column 100; the lines begin at column `indent`. Line breaks in `text` are escaped.
 pub(crate) fn wrapped(text: &str, indent: usize) -> String {
     text::wrapped(text, indent, COLUMNS)
 }

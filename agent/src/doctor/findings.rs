@@ -19,9 +19,9 @@ pub(super) fn all(features: &Features) -> Vec<Check> {
 fn kernel(features: &Features) -> Vec<Check> {
     let group = Group::Kernel;
     let layout = match &features.offsets {
-        Ok(_) => Ok("every member that the programs read is known".to_owned()),
+        Ok(_) => Ok("all struct members that the programs read were found in BTF".to_owned()),
         Err(why) if features.btf.is_yes() => {
-            Err((why.clone(), "report this kernel and its BTF to quell's authors".to_owned()))
+            Err((why.clone(), "report the kernel version and its BTF to the developers of quell".to_owned()))
         }
         Err(why) => Err((why.clone(), WITH_BTF.to_owned())),
     };
@@ -34,22 +34,22 @@ fn kernel(features: &Features) -> Vec<Check> {
     let version = if features.kernel >= OLDEST {
         Ok(features.kernel.to_string())
     } else {
-        Err((features.kernel.to_string(), format!("boot a kernel from {OLDEST} on; older ones are not tested")))
+        Err((features.kernel.to_string(), format!("boot Linux {OLDEST} or later; older kernels are not tested")))
     };
     let namespace = if features.initial_pid_namespace {
-        Ok("the initial one, with the kernel's own process numbers".to_owned())
+        Ok("the namespace of the host".to_owned())
     } else {
         Err((
-            "a container's own: processes have other numbers here".to_owned(),
-            "run in the host's PID namespace (docker run --pid=host, hostPID: true)".to_owned(),
+            "the namespace of a container: the kernel reports the PIDs of the host".to_owned(),
+            "run quell in the PID namespace of the host (docker run --pid=host, hostPID: true)".to_owned(),
         ))
     };
     let lockdown = match features.lockdown.as_deref() {
         Some(lockdown::CONFIDENTIALITY) => {
-            Err(("confidentiality: programs may not read kernel memory".to_owned(), lockdown::REMEDY.to_owned()))
+            Err(("confidentiality: BPF programs may not read kernel memory".to_owned(), lockdown::REMEDY.to_owned()))
         }
         Some(level) => Ok(level.to_owned()),
-        None => Ok("none, or not shown".to_owned()),
+        None => Ok("none, or not readable".to_owned()),
     };
     let mut checks = vec![
         check("version", group, version),
@@ -74,12 +74,12 @@ fn kernel(features: &Features) -> Vec<Check> {
 
 fn bpf(features: &Features) -> Vec<Check> {
     let group = Group::Bpf;
-    let from = |version: &str| format!("boot a kernel from {version} on");
+    let from = |version: &str| format!("boot Linux {version} or later");
     let program = |id, support, unsupported: &str| tried(features, (id, group), support, TRACING, unsupported);
     let mechanisms = &features.mechanisms;
     vec![
-        program("tp_btf", &mechanisms.tp_btf, "boot a kernel from 5.5 on, built with BTF"),
-        program("iter/task", &mechanisms.iter_task, "boot a kernel from 5.8 on, built with BTF"),
+        program("tp_btf", &mechanisms.tp_btf, "boot Linux 5.5 or later, built with BTF"),
+        program("iter/task", &mechanisms.iter_task, "boot Linux 5.8 or later, built with BTF"),
         optional(("fentry", group), &mechanisms.fentry),
         optional(("kprobe", group), &mechanisms.kprobe),
         tried(features, ("ring-buffer", group), &features.ring_buffer, &[Capability::Bpf], &from("5.8")),
@@ -93,8 +93,8 @@ fn perf(features: &Features) -> Vec<Check> {
     let event = |id, support, unsupported| tried(features, (id, group), support, &[Capability::Perfmon], unsupported);
     let mut checks = vec![
         event("cpu-clock", &perf.cpu_clock, "boot a kernel built with CONFIG_PERF_EVENTS=y"),
-        tried(features, ("bpf-on-perf-event", group), &perf.program, TRACING, "boot a kernel from 4.9 on"),
-        event("cycles", &perf.cycles, "give the virtual machine a PMU; until then cpu-clock stands in"),
+        tried(features, ("bpf-on-perf-event", group), &perf.program, TRACING, "boot Linux 4.9 or later"),
+        event("cycles", &perf.cycles, "enable the PMU of the virtual machine; without it, quell uses cpu-clock"),
     ];
     if let Some(level) = perf.paranoid {
         checks.push(note("perf_event_paranoid", group, format!("kernel.perf_event_paranoid is {level}")));
@@ -119,23 +119,23 @@ fn privileges(features: &Features) -> Vec<Check> {
             } else if table::is_suggested(need.capability) {
                 check(id, group, Err((format!("missing: to {purpose}"), format!("run as root, or with {id}"))))
             } else {
-                note(id, group, format!("missing, and optional: to {purpose}"))
+                note(id, group, format!("missing (optional): to {purpose}"))
             }
         })
         .collect();
     if !table::suggested().all(|needed| capabilities.grants(needed)) {
-        let found = "some that quell needs are missing".to_owned();
+        let found = "some capabilities are missing".to_owned();
         let program = std::env::current_exe().map_or_else(|_| "quell".to_owned(), |path| path.display().to_string());
         checks.push(check("capabilities", group, Err((found, table::advice(&program)))));
     }
     let memory = match features.locked_memory {
         _ if features.kernel >= KernelVersion::new(5, 11) => {
-            Ok("BPF maps do not count against it from 5.11 on".to_owned())
+            Ok("not relevant: since 5.11 BPF maps do not count against it".to_owned())
         }
         None => Ok("unlimited".to_owned()),
-        Some(limit) if capabilities.has(Capability::SysResource) => Ok(format!("{limit}, which quell may raise")),
+        Some(limit) if capabilities.has(Capability::SysResource) => Ok(format!("{limit}, and quell can raise it")),
         Some(limit) => {
-            Err((format!("{limit}; BPF maps count against it before 5.11"), "ulimit -l unlimited".to_owned()))
+            Err((format!("{limit}: before 5.11 BPF maps count against it"), "ulimit -l unlimited".to_owned()))
         }
     };
     checks.push(check("locked-memory", group, memory));
@@ -169,10 +169,10 @@ fn tried(
     unsupported: &str,
 ) -> Check {
     let remedy = match support {
-        Support::Yes => return check(id, group, Ok("tried, works".to_owned())),
+        Support::Yes => return check(id, group, Ok("works".to_owned())),
         Support::Unsupported(_) => unsupported.to_owned(),
         Support::Forbidden(_) => permission(features, needs),
-        Support::Failed(_) => "unexpected: see what the kernel log says (dmesg)".to_owned(),
+        Support::Failed(_) => "unexpected error: see the kernel log (dmesg)".to_owned(),
     };
     check(id, group, Err((support.why_not().unwrap_or_default().to_owned(), remedy)))
 }
@@ -180,8 +180,8 @@ fn tried(
 /// Something that no probe needs: its absence is told, with nothing to do about it.
 fn optional((id, group): (&'static str, Group), support: &Support) -> Check {
     match support.why_not() {
-        None => check(id, group, Ok("tried, works".to_owned())),
-        Some(why) => check(id, group, Err((why.to_owned(), "nothing to do: no probe needs it".to_owned()))),
+        None => check(id, group, Ok("works".to_owned())),
+        Some(why) => check(id, group, Err((why.to_owned(), "none needed: no probe uses it".to_owned()))),
     }
 }
 
@@ -196,7 +196,7 @@ fn permission(features: &Features, needs: &[Capability]) -> String {
     } else if needs == [Capability::Syslog] && features.kptr_restrict == Some(2) {
         "sysctl kernel.kptr_restrict=1".to_owned()
     } else {
-        "no capability is missing: look for a seccomp filter, a security module or a container that forbids it"
+        "no capability is missing: check for a seccomp filter, a security module or a container that denies it"
             .to_owned()
     }
 }

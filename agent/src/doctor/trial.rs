@@ -23,7 +23,7 @@ pub(super) fn try_probes(kernel: &Result<Btf, BtfError>, features: &Features) ->
     let programs = |probe: &dyn Probe| match &layout {
         Ok((kernel, offsets)) => try_probe(probe, kernel, offsets, &features.helpers)
             .unwrap_or_else(|error| Availability::Unavailable(error.brief())),
-        Err(why) => Availability::Unavailable(format!("quell's programs cannot be told the kernel's layout ({why})")),
+        Err(why) => Availability::Unavailable(format!("the layout of kernel structures is unknown ({why})")),
     };
     PROBES.iter().map(|probe| Trial { probe: probe.spec().name, programs: programs(*probe) }).collect()
 }

@@ -1,32 +1,32 @@
-//! Why a file is not written.
+//! Errors of files that quell writes.
 
 use std::io;
 use std::path::PathBuf;
 
 use super::{Kind, Owner};
 
-/// A file that quell does not write, or not read for its own state.
+/// The reason why quell does not write a file, or does not read a file of its own state.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// A system call failed.
     #[error("could not {operation} {}: {source}", path.display())]
     Io {
-        /// What was attempted: `open`.
+        /// The operation, such as `open`.
         operation: &'static str,
-        /// On what.
+        /// The path of the operation.
         path: PathBuf,
         /// The error of the system call.
         source: io::Error,
     },
-    /// The path ends in no name that a file could have.
-    #[error("{} does not end in the name of a file\nhint: give a name such as app.html", path.display())]
+    /// The path does not end in a file name.
+    #[error("{} does not end in a file name\nhint: use a name such as app.html", path.display())]
     BadName {
         /// The path.
         path: PathBuf,
     },
     /// A directory on the way to the file is a symbolic link that another user made.
     #[error(
-        "{} is a symbolic link of {owner}, who could point it anywhere\nhint: give the path that it leads to",
+        "{} is a symbolic link of {owner}, who can change its target\nhint: use the path of the target",
         path.display()
     )]
     ForeignLink {
@@ -37,8 +37,8 @@ pub enum FileError {
     },
     /// A directory on the way to the file is a symbolic link of root or the caller, which another user can have moved there.
     #[error(
-        "{} is a symbolic link of {owner}, and others may have moved it there: they can write to a directory that it is in\n\
-         hint: give the path that it leads to",
+        "{} is a symbolic link of {owner} that another user may have moved there, because a directory of the path is writable for others\n\
+         hint: use the path of the target",
         path.display()
     )]
     MovableLink {
@@ -47,58 +47,58 @@ pub enum FileError {
         /// Its owner.
         owner: Owner,
     },
-    /// What is in the file's place is the caller's, but another user can have moved it there, and could not remove it.
+    /// The path has a file of the caller that another user may have moved there, but could not remove.
     #[error(
-        "{} is {kind} of {owner}, and others may have moved it there: they can write to a directory that it is in\n\
+        "{} is {kind} of {owner} that another user may have moved there, because a directory of the path is writable for others\n\
          hint: choose another name, or a directory that only you can write to",
         path.display()
     )]
     Movable {
         /// The path.
         path: PathBuf,
-        /// What it is.
+        /// The type of the file.
         kind: Kind,
         /// Its owner.
         owner: Owner,
     },
-    /// The file's place could not be had any more when it was whole. It was given another name.
-    #[error("{} was written in place of {}: {source}", kept.display(), path.display())]
+    /// The file was written under another name, because its path was no longer available when it was complete.
+    #[error("{} could not be written, the result is in {}: {source}", path.display(), kept.display())]
     Kept {
-        /// Where it is.
+        /// The path of the file.
         kept: PathBuf,
-        /// Where it should be.
+        /// The intended path.
         path: PathBuf,
-        /// Why it is not.
+        /// The reason why the intended path was not available.
         source: Box<FileError>,
     },
-    /// Links lead to links without an end.
+    /// The path has more symbolic links than are followed.
     #[error("could not open {}: more than {limit} symbolic links", path.display())]
     TooManyLinks {
         /// The path.
         path: PathBuf,
-        /// The most links that are followed.
+        /// The maximum number of links.
         limit: usize,
     },
-    /// Something that another user may have planted is in the file's place.
+    /// The path has a file that another user may have planted.
     #[error(
         "{} is {kind} of {owner}, in a directory that others can write to\n\
-         hint: choose a name in a directory that only you can write to, or remove what is there",
+         hint: remove it, or choose a directory that only you can write to",
         path.display()
     )]
     Planted {
         /// The path.
         path: PathBuf,
-        /// What it is.
+        /// The type of the file.
         kind: Kind,
         /// Its owner.
         owner: Owner,
     },
-    /// What is in the file's place cannot take its contents.
-    #[error("{} is {kind} of {owner}, which cannot be written\nhint: choose another name", path.display())]
+    /// The path has a file that cannot be written, such as a directory.
+    #[error("{} is {kind} of {owner} and cannot be written\nhint: choose another name", path.display())]
     Unsuitable {
         /// The path.
         path: PathBuf,
-        /// What it is.
+        /// The type of the file.
         kind: Kind,
         /// Its owner.
         owner: Owner,
@@ -117,34 +117,34 @@ pub enum FileError {
         /// The FIFO.
         path: PathBuf,
     },
-    /// The reader of a pipe, or a device, does not take more.
-    #[error("{} has taken nothing for {seconds} s", path.display())]
+    /// The reader of a pipe, or a device, accepts no more data.
+    #[error("{} has accepted no data for {seconds} s", path.display())]
     Stalled {
         /// The pipe or device.
         path: PathBuf,
-        /// How long it was waited for.
+        /// The timeout, in seconds.
         seconds: u64,
     },
     /// A directory for temporary files in which others can move or remove those of the caller.
-    #[error("others can move or remove what is in {}", path.display())]
+    #[error("other users can move or remove files in {}", path.display())]
     Unprotected {
         /// The directory.
         path: PathBuf,
     },
-    /// A number that names no descriptor which this process was started with and may write to.
+    /// The number is not a descriptor that this process inherited and may write to.
     #[error("file descriptor {number} is not open for writing\nhint: open it in the shell, as in {number}>FILE")]
     Descriptor {
         /// The number.
         number: i32,
     },
-    /// Another process exchanged what was written before it had its name.
-    #[error("{} was exchanged by another process while it was written\nhint: choose a directory that only you can write to", path.display())]
+    /// Another process replaced the temporary file before it was renamed.
+    #[error("{} was replaced by another process while it was written\nhint: choose a directory that only you can write to", path.display())]
     Exchanged {
         /// The path.
         path: PathBuf,
     },
     /// A file or directory that quell keeps its state in belongs to another user.
-    #[error("{} belongs to {owner}, who could change it\nhint: remove it, or give it to root", path.display())]
+    #[error("{} belongs to {owner}, who can change it\nhint: remove it, or `chown` it to root", path.display())]
     ForeignState {
         /// The file or directory.
         path: PathBuf,

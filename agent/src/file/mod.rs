@@ -1,22 +1,22 @@
-//! Files that quell writes, on hosts whose other users are not trusted.
+//! Writes files on hosts whose other users are not trusted.
 //!
-//! Every writer goes through a [`Directory`] that is held open, and everything in it is opened, created, renamed and removed by
-//! name relative to that descriptor, without following links. The walk to it follows only links of root or of the caller, and those
-//! only where nobody else can have moved them. It remembers who can make the same path lead elsewhere: a directory below one that
-//! others can write to is no more trusted than that. What is new has a random name and mode 0600 (directories 0700) until it is
-//! whole; only in a directory that is trusted does it take over the permissions of what it replaces.
+//! All files are written through an open [`Directory`]: they are opened, created, renamed and removed by a name relative to its
+//! descriptor, without following links. Opening a directory follows only links of root or of the caller, and only if no other user can
+//! have moved them. It records which users can change where the path leads: a directory below one that others can write to is not
+//! trusted more than that one. New files have a random name and mode 0600 (directories 0700) until they are complete. Only in a trusted
+//! directory do they get the permissions of the file that they replace.
 //!
-//! | what is in an output's place | what happens |
+//! | existing file at the path of an output | result |
 //! |---|---|
-//! | nothing | a new file takes it by rename |
-//! | a regular file of the caller's | it is replaced, unless others who could not remove it can have moved it there |
-//! | a recording of the caller's with nothing else in it | it is replaced; if others can have moved it there (no sticky bit), only at the path where it was written |
-//! | a FIFO of the caller's, or the null device | it is written, without blocking on a missing reader |
-//! | anything else, in a directory that only the caller (or root) can write to | links of the caller's or root's are followed, FIFOs and character devices are written, files replaced |
-//! | anything else | an error that says what it is and whose |
+//! | none | a new file is written and renamed |
+//! | a regular file of the caller | it is replaced, unless users who could not remove it may have moved it there |
+//! | a recording of the caller without other files in it | it is replaced; if others may have moved it there (no sticky bit), only at the path where it was written |
+//! | a FIFO of the caller, or the null device | it is written, without waiting for a reader |
+//! | others, in a directory that only the caller or root can write to | links of the caller or root are followed, FIFOs and character devices are written, files are replaced |
+//! | others | an error with the type and the owner of the file |
 //!
-//! That is looked at before a capture begins. Where the place is taken when the result is whole, the result is given a name beside
-//! it that nobody could guess, and the error says which.
+//! This is checked before a capture begins. If the path is not available when the result is complete, the result gets an unpredictable
+//! name in the same directory, which the error contains.
 
 mod directory;
 mod entry;

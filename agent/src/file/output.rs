@@ -1,4 +1,4 @@
-//! A file, a pipe or a device that a report is written to.
+//! A file, pipe or device to which a report is written.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -15,11 +15,11 @@ use super::stream::Stream;
 use super::{Directory, Entry, FileError, Kind, Place, Replacement};
 use crate::sys::inherited::duplicate_writable;
 
-/// How long a FIFO may be without a reader: a shell starts both at once.
+/// The time to wait for the reader of a FIFO, since a shell starts both at once.
 const READER_PATIENCE: Duration = Duration::from_secs(1);
 const READER_PAUSE: Duration = Duration::from_millis(5);
 
-/// Where a report goes: looked at before a capture begins, and again when it is written.
+/// The output of a report: checked before a capture begins, and again when it is written.
 #[derive(Debug)]
 pub struct OutputFile {
     to: To,
@@ -28,7 +28,7 @@ pub struct OutputFile {
 #[derive(Debug)]
 enum To {
     File(Place),
-    /// A FIFO or a device.
+    /// A FIFO or device.
     Stream(Place),
     Descriptor {
         file: File,
@@ -36,19 +36,19 @@ enum To {
     },
 }
 
-/// A report that was written.
+/// A written report.
 #[derive(Debug, Default)]
 pub struct WrittenFile {
-    /// Where it has another name than it should have: that one, and why.
+    /// If it has another name than requested: this name, and the reason.
     beside: Option<(OsString, FileError)>,
 }
 
 impl OutputFile {
-    /// Opens the directory of `path` and looks whether a report may be written there. `/dev/stdout`, `/dev/fd/N` and
-    /// `/proc/self/fd/N` are the descriptors that this process was started with: they are duplicated.
+    /// Opens the directory of `path` and checks whether a report may be written there. `/dev/stdout`, `/dev/fd/N` and
+    /// `/proc/self/fd/N` are inherited descriptors, which are duplicated.
     ///
     /// # Errors
-    /// It may not, as far as can be told beforehand.
+    /// A report may not be written there, as far as this can be checked.
     pub fn open(path: &Path) -> Result<Self, FileError> {
         if let Some(number) = descriptor_of(path) {
             return Ok(Self { to: To::Descriptor { file: duplicate(number)?, path: path.to_owned() } });
@@ -68,35 +68,34 @@ impl OutputFile {
         }
     }
 
-    /// Whether what is written can be replaced afterwards: it is a file with a name.
+    /// Whether the output can be overwritten afterwards: it is a regular file.
     #[must_use]
     pub fn is_replaceable(&self) -> bool {
         matches!(self.to, To::File(_))
     }
 
-    /// Writes the report. A file takes the place of the old one when it is whole; pipes and devices are written as they are. Where
-    /// the place of a file cannot be had any more, it is given another name in the same directory:
-    /// [`WrittenFile::in_place`] tells.
+    /// Writes the report. A file replaces an existing one when it is complete; pipes and devices are written directly. If the path of a
+    /// file is no longer available, it gets another name in the same directory, see [`WrittenFile::in_place`].
     ///
     /// # Errors
-    /// Those of `draw`, and of writing; then there is nothing new in the directory of a file, and what was there is as it was.
+    /// Those of `write_contents`, and of writing. An existing file is then unchanged.
     pub fn write<E: From<FileError> + From<std::io::Error>>(
         &self,
-        draw: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+        write_contents: impl FnOnce(&mut dyn Write) -> Result<(), E>,
     ) -> Result<WrittenFile, E> {
         match &self.to {
             To::Descriptor { file, path } => {
-                write_stream(Stream { file: file.try_clone()?, path: path.clone() }, draw)?;
+                write_stream(Stream { file: file.try_clone()?, path: path.clone() }, write_contents)?;
             }
             To::Stream(place) => match place.occupant()? {
                 Some(entry) if matches!(entry.kind(), Kind::Fifo | Kind::CharacterDevice) => {
                     let file = open_stream(place, &entry)?;
-                    write_stream(Stream { file, path: place.path() }, draw)?;
+                    write_stream(Stream { file, path: place.path() }, write_contents)?;
                 }
                 _ => return Err(FileError::Exchanged { path: place.path() }.into()),
             },
             To::File(place) => {
-                let replacement = drawn(place.directory(), place.name(), draw)?;
+                let replacement = write_replacement(place.directory(), place.name(), write_contents)?;
                 return Ok(match check_place(place) {
                     Ok(()) => {
                         replacement.keep_permissions()?;
@@ -110,25 +109,25 @@ impl OutputFile {
         Ok(WrittenFile::default())
     }
 
-    /// Writes the report again, where it was written before.
+    /// Overwrites the report.
     ///
     /// # Errors
-    /// Those of [`write`](Self::write); then the report that was written before stays.
+    /// Those of [`write`](Self::write). The previous report is then unchanged.
     pub fn write_again<E: From<FileError> + From<std::io::Error>>(
         &self,
         before: WrittenFile,
-        draw: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+        write_contents: impl FnOnce(&mut dyn Write) -> Result<(), E>,
     ) -> Result<WrittenFile, E> {
         match (&self.to, before.beside) {
             (To::File(place), Some((name, reason))) => {
-                drawn(place.directory(), &name, draw)?.commit()?;
+                write_replacement(place.directory(), &name, write_contents)?.commit()?;
                 Ok(WrittenFile { beside: Some((name, reason)) })
             }
-            _ => self.write(draw),
+            _ => self.write(write_contents),
         }
     }
 
-    /// The path of a name beside this file's own.
+    /// The path of another name in the same directory.
     fn beside(&self, name: &OsStr) -> (PathBuf, PathBuf) {
         match &self.to {
             To::File(place) | To::Stream(place) => (place.directory().path_of(name), place.path()),
@@ -138,10 +137,10 @@ impl OutputFile {
 }
 
 impl WrittenFile {
-    /// Whether it has the name that was asked for.
+    /// Whether it has the requested name.
     ///
     /// # Errors
-    /// [`FileError::Kept`], with the name that it has.
+    /// [`FileError::Kept`], with its name.
     pub fn in_place(self, output: &OutputFile) -> Result<(), FileError> {
         let Some((name, reason)) = self.beside else { return Ok(()) };
         let (kept, path) = output.beside(&name);
@@ -158,7 +157,7 @@ impl From<Placed> for WrittenFile {
     }
 }
 
-/// Whether a file may still be put there.
+/// Whether a file may still be written there.
 fn check_place(place: &Place) -> Result<(), FileError> {
     match place.occupant()? {
         Some(entry) if entry.kind() != Kind::File => Err(place.unsuitable(&entry)),
@@ -166,14 +165,14 @@ fn check_place(place: &Place) -> Result<(), FileError> {
     }
 }
 
-fn drawn<'a, E: From<FileError> + From<std::io::Error>>(
+fn write_replacement<'a, E: From<FileError> + From<std::io::Error>>(
     directory: &'a Directory,
     name: &OsStr,
-    draw: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    write_contents: impl FnOnce(&mut dyn Write) -> Result<(), E>,
 ) -> Result<Replacement<'a>, E> {
     let replacement = Replacement::create(directory, name)?;
     let mut out = BufWriter::new(replacement.file());
-    draw(&mut out)?;
+    write_contents(&mut out)?;
     out.flush()?;
     drop(out);
     Ok(replacement)
@@ -181,14 +180,14 @@ fn drawn<'a, E: From<FileError> + From<std::io::Error>>(
 
 fn write_stream<E: From<FileError> + From<std::io::Error>>(
     stream: Stream,
-    draw: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    write_contents: impl FnOnce(&mut dyn Write) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut out = BufWriter::new(stream);
-    draw(&mut out)?;
+    write_contents(&mut out)?;
     Ok(out.flush()?)
 }
 
-/// Opens what was looked at, and nothing else: the name may stand for another file by now.
+/// Opens the file that was checked: the name may refer to another file by now.
 fn open_stream(place: &Place, entry: &Entry) -> Result<File, FileError> {
     let begin = Instant::now();
     let file = loop {
@@ -206,7 +205,7 @@ fn open_stream(place: &Place, entry: &Entry) -> Result<File, FileError> {
     if entry.is_same_as(&file) { Ok(file) } else { Err(FileError::Exchanged { path: place.path() }) }
 }
 
-/// The number of a path that stands for a descriptor of this process.
+/// The number of a descriptor of this process from its path.
 fn descriptor_of(path: &Path) -> Option<i32> {
     match path.to_str()? {
         "/dev/stdout" => return Some(1),
@@ -220,8 +219,8 @@ fn descriptor_of(path: &Path) -> Option<i32> {
     path.file_name().filter(|_| is_own)?.to_str()?.parse().ok().filter(|number| *number >= 0)
 }
 
-/// Another descriptor of the same open file, which keeps its position. Opening the path anew would ask for permissions that the
-/// caller of this process had, and not every pipe can be opened.
+/// Duplicates a descriptor, which keeps its position. Opening the path again would require permissions that only the caller may
+/// have, and not every pipe can be opened.
 fn duplicate(number: i32) -> Result<File, FileError> {
     let copy = duplicate_writable(number).map_err(|source| FileError::Io {
         operation: "duplicate",

@@ -272,7 +272,7 @@ fn what_can_be_moved_by_others_is_neither_followed_nor_replaced_nor_taken_as_an_
     }
     write(&inner.join("x.svg"), "page").expect("written");
     let error = write(&inner.join("x.svg"), "more").expect_err("a file that others may mean").to_string();
-    assert!(error.contains("others may have moved it there") && error.contains("\nhint: "), "{error}");
+    assert!(error.contains("another user may have moved there") && error.contains("\nhint: "), "{error}");
     symlink(&aside, inner.join("link")).expect("a link");
     symlink(&aside, shared.path().join("link")).expect("a link");
     for way in [inner.join("link/y.svg"), shared.path().join("link/y.svg"), inner.join("../link/y.svg")] {

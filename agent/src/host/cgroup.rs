@@ -1,4 +1,4 @@
-//! From the path of a cgroup to what eBPF programs compare.
+//! Finds the ID and the level of a cgroup, which the eBPF programs compare.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
@@ -16,44 +16,44 @@ const CGROUP1_SUPER_MAGIC: FsType = FsType(0x0027_e0eb);
 /// A cgroup of version 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cgroup {
-    /// Its directory, without symbolic links: nobody but root changes what is there.
+    /// Its directory, without symbolic links.
     pub directory: PathBuf,
     /// What `bpf_get_current_ancestor_cgroup_id` returns for it: the inode of its directory, on a 64-bit kernel from
     /// 5.5 on (fs/kernfs, commit 40430452fd5d).
     pub id: u64,
-    /// How deep it lies below the root of the hierarchy, which has level 0 (`struct cgroup::level`).
+    /// Its level in the hierarchy; the root has level 0 (`struct cgroup::level`).
     pub level: u32,
 }
 
-/// Why a path names no cgroup that can be captured.
+/// The reason why a path is not a cgroup that can be captured.
 #[derive(Debug, thiserror::Error)]
 pub enum CgroupError {
-    /// It cannot be read.
+    /// The cgroup cannot be read.
     #[error("could not read the cgroup {}", path.display())]
     Read {
         /// The path.
         path: PathBuf,
-        /// Why.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// It is of version 1.
-    #[error("{} is a cgroup of version 1; quell needs version 2 (mount -t cgroup2){hint}", path.display())]
+    /// The cgroup has version 1.
+    #[error("{} is a cgroup of version 1, and quell requires version 2\nhint: use a cgroup of version 2 (mount -t cgroup2){hint}", path.display())]
     VersionOne {
         /// The path.
         path: PathBuf,
-        /// Where version 2 is mounted, as a remark; empty where it is not.
+        /// The mount point of version 2, to append to the hint; empty if it is not mounted.
         hint: String,
     },
-    /// It is no cgroup at all.
-    #[error("{} is no cgroup; give its directory, such as /sys/fs/cgroup/system.slice{hint}", path.display())]
+    /// The path is not a cgroup.
+    #[error("{} is not a cgroup\nhint: use a directory such as /sys/fs/cgroup/system.slice{hint}", path.display())]
     NotACgroup {
         /// The path.
         path: PathBuf,
-        /// Where version 2 is mounted, as a remark; empty where it is not.
+        /// The mount point of version 2, to append to the hint; empty if it is not mounted.
         hint: String,
     },
-    /// quell runs in a cgroup namespace, from which the depth of a cgroup cannot be told.
-    #[error("quell runs in a cgroup namespace of its own and cannot tell how deep {} lies; run it in the host's", path.display())]
+    /// quell runs in a cgroup namespace, in which the level of a cgroup cannot be determined.
+    #[error("quell runs in a cgroup namespace other than the host's and cannot determine the level of {}\nhint: run quell in the cgroup namespace of the host", path.display())]
     Namespace {
         /// The path.
         path: PathBuf,

@@ -50,7 +50,7 @@ pub enum HostError {
         source: io::Error,
     },
     /// A file of `/proc` or `/sys` holds something else than it should.
-    #[error("could not understand {}: {}", path.display(), crate::excerpt::message(why))]
+    #[error("could not parse {}: {}", path.display(), crate::excerpt::message(why))]
     Understand {
         /// The file.
         path: PathBuf,

@@ -43,7 +43,7 @@ pub struct TaskOffsets {
 
 /// A member that the kernel's BTF lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the kernel's BTF has no {of}::{member}; quell does not know this kernel's layout")]
+#[error("the kernel's BTF does not contain {of}::{member}: quell does not support the structures of this kernel")]
 pub struct MissingField {
     /// The struct.
     pub of: &'static str,

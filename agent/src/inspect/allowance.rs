@@ -1,4 +1,4 @@
-//! How much of quell's time the processes of one user may take.
+//! Limits the time for requests about the processes of one user.
 
 use std::time::{Duration, Instant};
 
@@ -6,24 +6,24 @@ use hashbrown::HashMap;
 
 use super::Responsible;
 
-/// Of the time that passes a user has one part in so many.
+/// The reciprocal of the share of time for each user.
 const PART: u32 = 20;
 
-/// What a request takes that nobody made slow; on a busy host a little more.
+/// The duration of a normal request; it takes a little more on a busy host.
 const USUAL: Duration = Duration::from_micros(250);
 
-/// What such a request is charged.
+/// The charge for a normal request.
 const LEAST: Duration = Duration::from_micros(50);
 
 /// From how many on those are forgotten that took next to nothing: each process of root's has an entry of its own.
 const MANY: usize = 4_096;
 
-/// Counts the time of requests for each user. None of them has to time out for that: who has very many mappings, or has memory locks
-/// held while they are read, takes as much time with many short answers.
+/// Counts the time of requests for each user, even without timeouts: processes with very many mappings, or with contended memory locks,
+/// take as much time with many short answers.
 #[derive(Debug)]
 pub(super) struct Allowance {
     begin: Instant,
-    /// Time that is had from the beginning.
+    /// The initial allowance.
     at_once: Duration,
     spent: HashMap<Responsible, Duration>,
     sweep_at: usize,
@@ -31,12 +31,12 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    /// From now on.
+    /// Starts the allowances now.
     pub(super) fn new(at_once: Duration, begin: Instant) -> Self {
         Self { begin, at_once, spent: HashMap::new(), sweep_at: MANY, refused: 0 }
     }
 
-    /// Whether a request may be made; where not, that is counted.
+    /// Whether a request may be sent. Denied requests are counted.
     pub(super) fn permits(&mut self, who: Responsible, now: Instant) -> bool {
         let limit = self.at_once + now.duration_since(self.begin) / PART;
         let permits = self.spent.get(&who).is_none_or(|spent| *spent < limit);
@@ -44,7 +44,7 @@ impl Allowance {
         permits
     }
 
-    /// Takes note of what a request took.
+    /// Charges the time of a request.
     pub(super) fn spend(&mut self, who: Responsible, time: Duration) {
         *self.spent.entry(who).or_default() += if time <= USUAL { LEAST } else { time };
         if self.spent.len() > self.sweep_at {
@@ -54,7 +54,7 @@ impl Allowance {
         }
     }
 
-    /// How many requests were not made.
+    /// The number of denied requests.
     pub(super) fn refused(&self) -> u64 {
         self.refused
     }

@@ -1,4 +1,4 @@
-//! Access to other processes through children.
+//! Access to other processes through child processes.
 
 use std::collections::VecDeque;
 use std::io;
@@ -31,22 +31,22 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 /// The same for opening files.
 const OPEN_AT_ONCE: Duration = Duration::from_secs(3);
 
-/// The least time that anything may take.
+/// The minimum time limit.
 const LEAST: Duration = Duration::from_millis(20);
 
 /// CPU time that one request may take: ten times what the longest list of mappings takes.
 const CPU: Duration = Duration::from_secs(2);
 
-/// How many files may wait to be opened. More are refused.
+/// The maximum number of files that wait to be opened. More are rejected.
 const MAX_QUEUE: usize = 16_384;
 
 /// How many files are asked for before the first answer: paths are at most 4 KiB, and a socket holds some 200 KiB.
 const MAX_ASKED: usize = 32;
 
-/// After so many children that could not be started, no more are tried.
+/// The number of failed starts of children after which no more are started.
 const MAX_FAILURES: u32 = 3;
 
-/// The child processes that read other processes, and hold their files open. Dropping it ends them.
+/// The child processes that read other processes and hold their files open. Dropping it ends them.
 #[derive(Debug)]
 pub struct Children {
     readers: Starter,
@@ -68,7 +68,7 @@ pub struct Children {
     next: u32,
 }
 
-/// A file that waits to be opened.
+/// A file that is waiting to be opened.
 #[derive(Debug)]
 struct Waiting {
     number: FileNumber,
@@ -77,7 +77,7 @@ struct Waiting {
     path: Vec<u8>,
 }
 
-/// A reader that is started when it is needed.
+/// A reader that is started on demand.
 #[derive(Debug, Default)]
 struct Lane {
     worker: Option<Worker>,
@@ -87,7 +87,7 @@ struct Lane {
 }
 
 impl Children {
-    /// Starts them all; to be called before privileges are dropped.
+    /// Starts all children. Call this before privileges are dropped.
     ///
     /// # Errors
     /// A process cannot be started, or does not work.
@@ -155,7 +155,7 @@ impl Children {
         }
     }
 
-    /// Takes the answers that are there, and asks for more files.
+    /// Receives available answers, and requests more files.
     fn advance(&mut self) {
         loop {
             self.ask_ahead();
@@ -222,7 +222,7 @@ impl Lane {
     fn worker(&mut self, readers: &mut Starter, keeper: &mut Worker) -> io::Result<&mut Worker> {
         if self.worker.is_none() {
             if self.failures >= MAX_FAILURES {
-                return Err(io::Error::other("the children that read other processes could not be started"));
+                return Err(io::Error::other("could not start the child processes that read other processes"));
             }
             self.failures += 1;
             let mut worker = readers.child()?;

@@ -1,8 +1,8 @@
 //! The child that holds the files of other processes open.
 //!
-//! Closing a file may block for ever: a FUSE server is asked first (`fuse_flush`, fs/fuse/file.c), below overlayfs too.
-//! So neither quell itself nor a reader holds such files, which would have to close them, if only to end. The keeper
-//! closes them in threads, and nobody waits for its own end.
+//! Closing a file may block forever, because a FUSE server is asked (`fuse_flush`, fs/fuse/file.c), also below overlayfs. So
+//! neither quell itself nor a reader holds such files: they would have to close them when they exit. The keeper closes files
+//! in threads, and nothing waits until it exits.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -19,10 +19,10 @@ use super::MAX_REQUEST;
 use super::protocol::{FileNumber, Handed, Keep};
 use crate::child::{Channel, Message};
 
-/// How many files may be waiting for their server to let them be closed. Past that they stay open.
+/// The maximum number of files that are being closed at a time. Others stay open.
 const CLOSERS: usize = 8;
 
-/// A keeper that has started its threads, after which it may be forbidden to start more.
+/// A keeper whose threads were started, so that creating threads can be forbidden.
 pub(crate) struct Keeper {
     close: Sender<OwnedFd>,
 }
@@ -36,7 +36,7 @@ impl Keeper {
         Self { close: closers() }
     }
 
-    /// Keeps files until the connection ends.
+    /// Serves requests until the connection ends.
     ///
     /// # Errors
     /// The connection fails; its end is the error `UnexpectedEof`.

@@ -1,7 +1,7 @@
-//! Other processes, seen from outside: their mappings, memory, and the files that they have mapped.
+//! Reads other processes: their mappings, memory, and mapped files.
 //!
-//! An access to another process may take long or never return, because a FUSE server or a userfaultfd(2) handler may be
-//! behind its files and memory. So child processes do the accesses, and are killed on a timeout ([`Children`]): one
+//! An access to another process may take long or never return, because a FUSE server or a userfaultfd(2) handler may
+//! serve its files and memory. So child processes access them, and are killed on a timeout ([`Children`]): one
 //! reader for urgent requests, another that opens files, a starter that forks these two, and the keeper that holds the
 //! files. None of them parses anything, so readers and their starter can have the privileges for this; quell itself
 //! needs none.
@@ -33,48 +33,48 @@ use strikes::Responsible;
 use crate::child::Channel;
 use crate::units::{Addr, Pid};
 
-/// Reads the memory of other processes while they live.
+/// Reads the memory of other processes.
 pub trait ProcessMemory {
-    /// Up to `length` bytes from `address` on; fewer where the memory that is resident ends. `None` where none can be read.
+    /// Up to `length` bytes from `address`; fewer if resident memory ends before. `None` if nothing can be read.
     fn read(&mut self, pid: Pid, address: Addr, length: u32) -> Option<Vec<u8>>;
 }
 
-/// How much of `/proc/PID/maps` is read, in bytes: the 65,530 mappings that a process may have by default
+/// The maximum number of bytes of `/proc/PID/maps`: the 65,530 mappings that a process may have by default
 /// (`vm.max_map_count`), at 128 bytes each.
 const MAX_MAPS: u64 = 8 << 20;
 
-/// How much memory is read at once, in bytes.
+/// The maximum size of a read of memory, in bytes.
 pub(crate) const MAX_MEMORY: u32 = 64 << 10;
 
-/// How much of a process's arguments is read, in bytes.
+/// The maximum number of bytes of a command line.
 const MAX_ARGUMENTS: u32 = 4 << 10;
 
-/// The longest message to or between children, in bytes: a path of 4 KiB, as JSON and as it is.
+/// The maximum length of a message to or between children, in bytes: a path of 4 KiB, as JSON and as bytes.
 const MAX_REQUEST: usize = 64 << 10;
 
-/// The longest answer of a reader, in bytes.
+/// The maximum length of an answer of a reader, in bytes.
 const MAX_ANSWER: usize = MAX_MAPS as usize + MAX_REQUEST;
 
 /// A file to be opened.
 #[derive(Clone, Debug)]
 pub(crate) enum ToOpen<'a> {
-    /// A file that a process has mapped, and its path there.
+    /// A mapped file, with its path as the process sees it.
     Mapped(Mapped, &'a Path),
-    /// The process's list of the code that it made at run time, `/tmp/perf-PID.map`.
+    /// The perf map of a process, `/tmp/perf-PID.map`.
     PerfMap(Pid),
 }
 
-/// What a process runs.
+/// The program of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Program {
-    /// The path of its file, as the process sees it; `None` for a kernel thread.
+    /// The path of its executable, as the process sees it; `None` for a kernel thread.
     pub(crate) path: Option<PathBuf>,
-    /// Its arguments, the program's name first; `None` if they could not be read.
+    /// Its command line, beginning with the name of the program; `None` if it could not be read.
     pub(crate) arguments: Option<Vec<String>>,
 }
 
 impl Program {
-    /// From a reader's answer, see `Request::Program`.
+    /// Parses the answer of a reader to `Request::Program`.
     fn parse(answer: &[u8]) -> Self {
         let (path, arguments) = answer.split_at(answer.iter().position(|byte| *byte == 0).unwrap_or(answer.len()));
         // Each ends in a zero byte; the last may have been cut.
@@ -88,33 +88,33 @@ impl Program {
     }
 }
 
-/// Access to other processes. Every call has a time limit, and the limit shrinks with each timeout.
+/// Access to other processes. Every call has a time limit, which each timeout shortens.
 pub(crate) trait ProcessAccess: Send {
-    /// The text of `/proc/PID/maps`, at most its first 8 MiB.
+    /// The contents of `/proc/PID/maps`, at most 8 MiB.
     ///
     /// # Errors
-    /// The process has ended, may not be looked at, or did not answer in time (`TimedOut`).
+    /// The process has exited, may not be read, or did not answer in time (`TimedOut`).
     fn maps(&mut self, pid: Pid) -> io::Result<Vec<u8>>;
 
-    /// Memory of a process from `address` on, up to where it cannot be read; at most [`MAX_MEMORY`] bytes.
+    /// The readable memory of a process from `address` on, at most [`MAX_MEMORY`] bytes.
     ///
     /// # Errors
-    /// As [`ProcessAccess::maps`], and where nothing is mapped at `address`.
+    /// As [`ProcessAccess::maps`]; also if nothing is mapped at `address`.
     fn memory(&mut self, pid: Pid, address: Addr, length: u32) -> io::Result<Vec<u8>>;
 
-    /// Which program a process runs, and its arguments as far as they are resident: at most their first 4 KiB.
+    /// The program of a process, and its command line if it is resident, at most 4 KiB.
     ///
     /// # Errors
     /// As [`ProcessAccess::maps`].
     fn program(&mut self, pid: Pid) -> io::Result<Program>;
 
-    /// Whether a mapped file begins as an ELF file does.
+    /// Whether a mapped file is an ELF file.
     fn is_elf(&mut self, mapped: &Mapped, path: &Path) -> bool;
 
-    /// Begins to open a file, which is held open then.
+    /// Starts to open a file, which is then held open.
     fn open(&mut self, file: ToOpen<'_>) -> FileNumber;
 
-    /// What came of [`ProcessAccess::open`] since the last call. Waits for `patience` at most where nothing has come yet.
+    /// The results of [`ProcessAccess::open`] since the last call. Waits at most for `patience` if there are none yet.
     fn opened(&mut self, patience: Duration) -> Vec<(FileNumber, io::Result<Owner>)>;
 
     /// Whether files are still being opened.
@@ -123,26 +123,26 @@ pub(crate) trait ProcessAccess: Send {
     /// Closes a file.
     fn close(&mut self, number: FileNumber);
 
-    /// Has an open file sent through a socket, for [`receive_file`].
+    /// Sends an open file through a socket, for [`receive_file`].
     ///
     /// # Errors
-    /// The file's keeper has ended.
+    /// The keeper has exited.
     fn forward(&mut self, number: FileNumber, to: UnixStream) -> io::Result<()>;
 
-    /// Processes whose mappings, memory or files were not to be had in time.
+    /// The number of requests that were not answered in time.
     fn unanswered(&self) -> u64;
 
-    /// CPU time that was used for all this by other processes of quell.
+    /// The CPU time of the child processes.
     fn cpu(&self) -> Duration;
 
-    /// Those processes.
+    /// The PIDs of the child processes.
     fn processes(&self) -> Vec<Pid>;
 }
 
-/// The file that [`ProcessAccess::forward`] sent.
+/// Receives the file that [`ProcessAccess::forward`] sent.
 ///
 /// # Errors
-/// It was not held.
+/// The keeper did not hold the file.
 pub(crate) fn receive_file(from: UnixStream) -> io::Result<std::fs::File> {
     let mut channel = Channel::new(from, MAX_REQUEST).taking_descriptors();
     let message = channel.receive::<protocol::Handed>()?;

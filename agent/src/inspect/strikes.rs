@@ -1,4 +1,4 @@
-//! Who kept quell waiting, and for how long anyone may.
+//! Counts timeouts by user, and shortens time limits.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use hashbrown::HashMap;
 use crate::host::identity;
 use crate::units::Pid;
 
-/// Timeouts after which no more requests are sent for the same user, or for the same process of root.
+/// The number of timeouts after which no more requests are sent for a user, or for a process of root.
 const MAX_STRIKES: u32 = 3;
 
-/// Timeouts of all users after which only root's processes get requests: one attacker may control many user IDs.
+/// The number of timeouts of all users after which requests are sent only for processes of root: an attacker may control many user IDs.
 const MAX_ALL: u32 = 64;
 
-/// Who answers for a timeout: the user of the process, or, if that is root, the process alone.
+/// To whom a timeout is charged: the user of the process, or the process if its user is root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Responsible {
     /// A user.
@@ -23,7 +23,7 @@ pub(crate) enum Responsible {
 }
 
 impl Responsible {
-    /// For a process. To be found out before it is asked: it may be gone when it has not answered.
+    /// For a process. Call this before the request, since the process may have exited after a timeout.
     pub(crate) fn of(pid: Pid) -> Self {
         match identity(pid) {
             Ok((user, _)) if user != 0 => Self::User(user),
@@ -32,7 +32,7 @@ impl Responsible {
     }
 }
 
-/// Counts requests without an answer. Each makes the next one's time shorter, so that all together take a bounded time.
+/// Counts timeouts. Each shortens the time limit of the next request, so that the total time is bounded.
 #[derive(Debug)]
 pub(super) struct Strikes {
     first: Duration,
@@ -42,29 +42,29 @@ pub(super) struct Strikes {
 }
 
 impl Strikes {
-    /// The first request may take `first`; each strike halves that, down to `least`.
+    /// The first time limit is `first`; each timeout halves it, down to `least`.
     pub(super) fn new(first: Duration, least: Duration) -> Self {
         Self { first, least, all: 0, by: HashMap::new() }
     }
 
-    /// How long the next request may take.
+    /// The time limit of the next request.
     pub(super) fn patience(&self) -> Duration {
         (self.first / (1 << self.all.min(16))).max(self.least)
     }
 
-    /// Counts a request without an answer.
+    /// Counts a timeout.
     pub(super) fn strike(&mut self, who: Responsible) {
         self.all += 1;
         *self.by.entry(who).or_default() += 1;
     }
 
-    /// Whether nothing more is asked.
+    /// Whether no more requests are sent.
     pub(super) fn is_out(&self, who: Responsible) -> bool {
         let out = self.by.get(&who).is_some_and(|strikes| *strikes >= MAX_STRIKES);
         out || (self.all >= MAX_ALL && matches!(who, Responsible::User(_)))
     }
 
-    /// Requests without an answer so far.
+    /// The number of timeouts.
     pub(super) fn all(&self) -> u64 {
         u64::from(self.all)
     }

@@ -1,4 +1,4 @@
-//! Which privileges quell uses, and dropping all others.
+//! Drops the privileges that quell does not need.
 //!
 //! Capabilities belong to a thread, and new threads and processes inherit them, so every function here is called before
 //! another thread is started. [`table`] says what each verb needs and why; SECURITY.md shows the same table.
@@ -17,35 +17,35 @@ use crate::sys;
 
 pub use table::{Keeps, Need};
 
-/// Why privileges could not be reduced.
+/// The reason why privileges could not be reduced.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivilegeError {
-    /// Another thread would keep its own.
-    #[error("could not drop capabilities: {0} threads run already, and each has its own")]
+    /// There are other threads, which would keep their capabilities.
+    #[error("could not drop capabilities: each thread has its own, and {0} threads are running")]
     Threads(usize),
     /// A system call failed.
     #[error("could not {what}: {source}")]
     Change {
-        /// What was tried, with the name of the system call.
+        /// The operation, with the name of the system call.
         what: &'static str,
-        /// Why it failed.
+        /// The error of the system call.
         source: CapsError,
     },
     /// `no_new_privs` could not be set.
     #[error("could not set no_new_privs with prctl: {0}")]
     NoNewPrivileges(nix::errno::Errno),
-    /// The sets were not what they were set to.
-    #[error("capabilities are still permitted after they were dropped: {0:?}")]
+    /// The sets differ from what was set.
+    #[error("capabilities are still in the permitted set after they were dropped: {0:?}")]
     Kept(Vec<caps::Capability>),
     /// The program is set-user-id or set-group-id.
     #[error(
-        "quell does not run set-user-id or set-group-id\nhint: give it capabilities and a group, as `quell doctor` shows"
+        "quell does not run set-user-id or set-group-id\nhint: use file capabilities and a group; `quell doctor` prints the commands"
     )]
     SetId,
 }
 
-/// What a privileged program does first. With capabilities that its file gave it, none is in effect until
-/// [`put_into_effect`] or [`keep_only`]: until then every path is opened with the caller's own rights.
+/// Must be called first. File capabilities are made ineffective until [`put_into_effect`] or [`keep_only`], so that paths are opened
+/// with the rights of the caller.
 ///
 /// # Errors
 /// The program is set-user-id or set-group-id; a system call failed.
@@ -65,7 +65,7 @@ pub fn given_by_file() -> bool {
     sys::is_secure_execution()
 }
 
-/// Applies a verb's line of [`table`]: drops for good what it does not keep.
+/// Permanently drops the privileges that a verb does not need, by its line of [`table`].
 ///
 /// # Errors
 /// As [`keep_only`].
@@ -83,7 +83,7 @@ fn capabilities(needs: &[Need]) -> Vec<Capability> {
     needs.iter().map(|need| need.capability).collect()
 }
 
-/// Drops every capability for good: [`keep_only`] none.
+/// Permanently drops all capabilities.
 ///
 /// # Errors
 /// As [`keep_only`].
@@ -91,12 +91,12 @@ pub fn drop_all() -> Result<(), PrivilegeError> {
     keep_only(&[])
 }
 
-/// Keeps those of `kept` that this process has, in effect, and drops all others for good: from the ambient, inheritable,
+/// Keeps the available capabilities of `kept`, in effect, and permanently drops all others: from the ambient, inheritable,
 /// effective and permitted sets, and from the bounding set where that is allowed (`CAP_SETPCAP`). Sets `no_new_privs`, so that
-/// no program that is executed later gains any, neither by root's user id nor by its file.
+/// no program that is executed later gains capabilities, neither by user ID 0 nor by its file.
 ///
 /// # Errors
-/// Other threads run, or a system call failed: then the process is not to go on.
+/// There are other threads, or a system call failed. The process must then exit.
 pub fn keep_only(kept: &[Capability]) -> Result<(), PrivilegeError> {
     only_thread()?;
     prctl::set_no_new_privs().map_err(PrivilegeError::NoNewPrivileges)?;
@@ -111,7 +111,7 @@ pub fn keep_only(kept: &[Capability]) -> Result<(), PrivilegeError> {
     if left.is_empty() { Ok(()) } else { Err(PrivilegeError::Kept(left)) }
 }
 
-/// Puts those of `wanted` that are permitted into effect, and no others. They can be changed again.
+/// Makes exactly the permitted ones of `wanted` effective. This can be changed again.
 ///
 /// # Errors
 /// A system call failed.
@@ -121,8 +121,8 @@ pub fn put_into_effect(wanted: &[Capability]) -> Result<(), PrivilegeError> {
     set(CapSet::Effective, &wanted, "change the effective capabilities with capset")
 }
 
-/// Gives a process that is about to execute a user's command what that user's own shell would give it: to root everything as
-/// it is, to others nothing that quell has.
+/// Sets the privileges of a process that is about to execute a command of the user to those of the user's shell: unchanged for root,
+/// without the capabilities of quell for others.
 ///
 /// # Errors
 /// A system call failed.

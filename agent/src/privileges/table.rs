@@ -1,4 +1,4 @@
-//! What each verb and each child process needs: the one place that says so.
+//! The privileges of each verb and each child process, in one place.
 
 use std::fmt::Write as _;
 
@@ -6,12 +6,12 @@ use hashbrown::HashSet;
 
 use crate::host::Capability;
 
-/// A capability, and what for.
+/// A capability, with the reason for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Need {
-    /// The capability.
+    /// The required capability.
     pub capability: Capability,
-    /// What it is for, as the end of a sentence: `quell needs it to ...`.
+    /// The purpose, to follow `quell needs it to`.
     pub reason: &'static str,
     /// How long it is kept.
     pub kept: Kept,
@@ -20,33 +20,33 @@ pub struct Need {
 /// How long a capability is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
-    /// Until the preparations are over.
+    /// Until the capture starts.
     AtStart,
-    /// Until the capture or the probing is over.
+    /// Until the capture or the tests end.
     WhileRunning,
-    /// As long, by a child process alone.
+    /// Until the capture ends, in a child process only.
     InChild,
 }
 
-/// What a verb keeps of the capabilities that it was started with.
+/// The capabilities that a verb keeps.
 #[derive(Clone, Copy, Debug)]
 pub enum Keeps {
-    /// None.
+    /// No capability.
     Nothing,
-    /// These.
+    /// Only these capabilities.
     Only(&'static [Need]),
-    /// These, but none that its own file gave it.
+    /// These capabilities, as far as the caller has them without the file capabilities of quell.
     OnlyOfCaller(&'static [Need]),
-    /// All, but none that its own file gave it; why.
+    /// All capabilities that the caller has without the file capabilities of quell, with the reason.
     AllOfCaller(&'static str),
 }
 
-/// What one or more verbs keep.
+/// The privileges of one or more verbs.
 #[derive(Clone, Copy, Debug)]
 pub struct VerbPrivileges {
     /// The verbs, as they are typed after `quell`.
     pub verbs: &'static [&'static str],
-    /// What they keep.
+    /// The capabilities that they keep.
     pub keeps: Keeps,
 }
 
@@ -56,32 +56,32 @@ const fn need(capability: Capability, kept: Kept, reason: &'static str) -> Need 
 
 /// What `quell record` needs while it captures.
 pub const RECORD: &[Need] = &[
-    need(Capability::Bpf, Kept::WhileRunning, "load BPF programs, make and read BPF maps"),
-    need(Capability::Perfmon, Kept::WhileRunning, "open perf events of every process and attach programs"),
+    need(Capability::Bpf, Kept::WhileRunning, "load BPF programs, create and read BPF maps"),
+    need(Capability::Perfmon, Kept::WhileRunning, "open perf events for all processes, attach BPF programs"),
 ];
 
-/// What its children need that read other processes. `CAP_SYS_PTRACE` is as good as root: they parse nothing.
+/// What those children of `quell record` need that read other processes. `CAP_SYS_PTRACE` is equivalent to root, so they parse nothing.
 pub const RECORD_TO_READ: &[Need] = &[
     need(Capability::SysPtrace, Kept::InChild, "read the mappings and the stacks of other users' processes"),
-    need(Capability::DacReadSearch, Kept::InChild, "read other users' programs for their symbols"),
+    need(Capability::DacReadSearch, Kept::InChild, "read the symbols of other users' executables and libraries"),
     need(
         Capability::CheckpointRestore,
         Kept::InChild,
-        "open mapped files that were deleted or are in other mount namespaces",
+        "open mapped files that were deleted, or that are in other mount namespaces",
     ),
 ];
 
 /// What `quell record` needs before the capture begins.
 pub const RECORD_AT_START: &[Need] = &[
-    need(Capability::Syslog, Kept::AtStart, "open /proc/kallsyms, which names kernel functions"),
-    need(Capability::DacReadSearch, Kept::AtStart, "look up tracepoints in tracefs, which is root's"),
+    need(Capability::Syslog, Kept::AtStart, "read the names of kernel functions from /proc/kallsyms"),
+    need(Capability::DacReadSearch, Kept::AtStart, "look up tracepoints in tracefs, which only root may read"),
 ];
 
-/// What `quell record` uses where it has it, and can do without.
+/// Optional for `quell record`: used if available.
 pub const RECORD_IF_GIVEN: &[Need] = &[need(
     Capability::SysResource,
     Kept::AtStart,
-    "raise the limit of locked memory, which counts BPF maps before 5.11",
+    "raise the limit of locked memory (RLIMIT_MEMLOCK): before 5.11, BPF maps count against it",
 )];
 
 /// What `quell record` keeps until its results are written, if one goes to a directory that user root may not write. It is not in
@@ -89,28 +89,25 @@ pub const RECORD_IF_GIVEN: &[Need] = &[need(
 pub const RECORD_TO_WRITE: &[Need] = &[need(
     Capability::DacOverride,
     Kept::WhileRunning,
-    "write results into a directory where user root may not, such as another user's; kept only then, and not in effect before",
+    "write the results to a directory that user root may not write without capabilities, such as a directory of another user",
 )];
 
-/// What `quell doctor` tries.
+/// What `quell doctor` needs for its tests.
 pub const DOCTOR: &[Need] = &[
-    need(Capability::Bpf, Kept::WhileRunning, "load programs that do nothing"),
-    need(Capability::Perfmon, Kept::WhileRunning, "attach them"),
-    need(Capability::Syslog, Kept::WhileRunning, "tell whether /proc/kallsyms shows addresses"),
+    need(Capability::Bpf, Kept::WhileRunning, "load test programs"),
+    need(Capability::Perfmon, Kept::WhileRunning, "attach test programs"),
+    need(Capability::Syslog, Kept::WhileRunning, "test whether /proc/kallsyms contains addresses"),
     need(
         Capability::SysResource,
         Kept::WhileRunning,
-        "raise the limit of locked memory, which counts BPF maps before 5.11",
+        "raise the limit of locked memory (RLIMIT_MEMLOCK): before 5.11, BPF maps count against it",
     ),
 ];
 
-const LOOKING: &[Need] = &[need(
-    Capability::SysPtrace,
-    Kept::WhileRunning,
-    "tell which program each process runs and which namespaces it is in",
-)];
+const LOOKING: &[Need] =
+    &[need(Capability::SysPtrace, Kept::WhileRunning, "read the executable and the namespaces of each process")];
 
-/// Every verb.
+/// The privileges of every verb.
 pub const VERBS: &[VerbPrivileges] = &[
     VerbPrivileges { verbs: &["record"], keeps: Keeps::Only(RECORD) },
     VerbPrivileges { verbs: &["doctor"], keeps: Keeps::Only(DOCTOR) },
@@ -122,42 +119,45 @@ pub const VERBS: &[VerbPrivileges] = &[
     VerbPrivileges { verbs: &["tune plan", "tune status", "tune verify"], keeps: Keeps::OnlyOfCaller(LOOKING) },
     VerbPrivileges {
         verbs: &["tune apply", "tune confirm", "tune rollback", "tune recover", "tune guard", "tune hold"],
-        keeps: Keeps::AllOfCaller("they change the host"),
+        keeps: Keeps::AllOfCaller("change the host"),
     },
-    VerbPrivileges { verbs: &["run"], keeps: Keeps::AllOfCaller("it becomes the caller's command") },
+    VerbPrivileges { verbs: &["run"], keeps: Keeps::AllOfCaller("executes the command of the caller") },
 ];
 
-/// What a verb keeps, by its name; nothing if the name is unknown. A test checks that every verb is known.
+/// The privileges of a verb by its name; none if the name is unknown. A test checks that every verb is known.
 #[must_use]
 pub fn of_verb(name: &str) -> Keeps {
     VERBS.iter().find(|line| line.verbs.contains(&name)).map_or(Keeps::Nothing, |line| line.keeps)
 }
 
-/// What `quell record` cannot do without, each capability once.
+/// The capabilities that `quell record` requires, each once.
 pub fn required() -> impl Iterator<Item = &'static Need> {
     let mut seen = HashSet::new();
     [RECORD, RECORD_TO_READ, RECORD_AT_START].into_iter().flatten().filter(move |need| seen.insert(need.capability))
 }
 
-/// What `quell doctor` suggests to give the program's file.
+/// The file capabilities that `quell doctor` suggests.
 pub fn suggested() -> impl Iterator<Item = Capability> {
     required().map(|need| need.capability)
 }
 
-/// Whether it is among those.
+/// Whether `capability` is among those that `quell doctor` suggests.
 #[must_use]
 pub fn is_suggested(capability: Capability) -> bool {
     suggested().any(|one| one == capability)
 }
 
-/// How to run `quell record` without being root.
+/// How to run `quell record` without being root: a line of explanation, then a command on each line.
 #[must_use]
 pub fn advice(program: &str) -> String {
     let names: Vec<String> = suggested().map(|one| one.name().to_lowercase()).collect();
     // chgrp removes capabilities, so setcap comes last; each setcap replaces what the one before it gave.
     format!(
-        "run as root; or give the program to a group, whose members are then as good as root: sudo groupadd -f quell && \
-         sudo chgrp quell {program} && sudo chmod 0750 {program} && sudo setcap {}+ep {program}",
+        "run as root, or with file capabilities for a group, whose members are then equivalent to root:\n\
+         sudo groupadd -f quell\n\
+         sudo chgrp quell {program}\n\
+         sudo chmod 0750 {program}\n\
+         sudo setcap {}+ep {program}",
         names.join(",")
     )
 }
@@ -170,9 +170,9 @@ pub fn markdown() -> String {
         let verbs: Vec<String> = verbs.iter().map(|verb| format!("`{verb}`")).collect();
         let verbs = verbs.join(", ");
         match keeps {
-            Keeps::Nothing => row(&mut text, &verbs, "nothing", "it reads and writes files as its caller"),
+            Keeps::Nothing => row(&mut text, &verbs, "nothing", "accesses files only with the rights of its caller"),
             Keeps::AllOfCaller(why) => {
-                row(&mut text, &verbs, "what its caller has, and nothing of its file's capabilities", why);
+                row(&mut text, &verbs, "the privileges of its caller, without file capabilities", why);
             }
             Keeps::Only(needs) | Keeps::OnlyOfCaller(needs) => {
                 for need in *needs {
@@ -185,7 +185,7 @@ pub fn markdown() -> String {
                 row(&mut text, &verbs, &kept(need, false), need.reason);
             }
             for need in RECORD_IF_GIVEN.iter().chain(RECORD_TO_WRITE) {
-                row(&mut text, &verbs, &format!("{}, where it has it", kept(need, false)), need.reason);
+                row(&mut text, &verbs, &format!("{}, if available", kept(need, false)), need.reason);
             }
         }
     }
@@ -195,8 +195,8 @@ pub fn markdown() -> String {
 fn kept(need: &Need, of_caller: bool) -> String {
     let name = need.capability.name();
     match (need.kept, of_caller) {
-        (_, true) => format!("`{name}`, but not its file's"),
-        (Kept::AtStart, _) => format!("`{name}`, at its start"),
+        (_, true) => format!("`{name}`, if the caller has it without file capabilities"),
+        (Kept::AtStart, _) => format!("`{name}`, until the capture starts"),
         (Kept::InChild, _) => format!("`{name}`, in a child process"),
         (Kept::WhileRunning, _) => format!("`{name}`"),
     }
@@ -216,7 +216,7 @@ mod tests {
         let page = include_str!("../../../SECURITY.md");
         assert!(page.contains(&markdown()), "SECURITY.md should have:\n{}", markdown());
         let advice = advice("/usr/local/bin/quell");
-        for command in advice.split(": ").last().unwrap_or_default().split(" && ") {
+        for command in advice.lines().skip(1) {
             assert!(page.contains(command), "SECURITY.md should have: {command}");
         }
     }
@@ -224,8 +224,8 @@ mod tests {
     #[test]
     fn the_suggestion_keeps_others_out_and_gives_no_more_than_a_capture_keeps() {
         let advice = advice("quell");
-        assert!(advice.contains("chgrp quell quell && sudo chmod 0750 quell && sudo setcap "), "{advice}");
-        assert!(advice.contains("as good as root"), "{advice}");
+        assert!(advice.contains("chgrp quell quell\nsudo chmod 0750 quell\nsudo setcap "), "{advice}");
+        assert!(advice.contains("equivalent to root"), "{advice}");
         for never in ["cap_sys_admin", "cap_dac_override", "cap_setpcap", "cap_sys_resource"] {
             assert!(!advice.contains(never), "{advice}");
         }

@@ -3,18 +3,18 @@
 use crate::bpf::{Features, Support};
 use crate::host::Capability;
 
-/// What a probe can do on a host.
+/// Whether a probe works on a host, and how well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Availability {
-    /// All that it is made for.
+    /// The probe works completely.
     Ready,
-    /// Less than that; what is missing.
+    /// The probe works partly; the text says what is missing.
     Degraded(String),
-    /// Nothing; why.
+    /// The probe does not work; the text is the reason.
     Unavailable(String),
 }
 
-/// Collects what a probe lacks.
+/// Collects the requirements that a host does not meet.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
     obstacles: Vec<String>,
@@ -23,25 +23,25 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
-    /// It does not work without this.
+    /// Requires a feature.
     pub(super) fn need(&mut self, what: &str, support: &Support) {
         if let Some(why) = support.why_not() {
-            self.obstacles.push(format!("{what} is needed ({why})"));
+            self.obstacles.push(format!("{what} is required ({why})"));
             self.forbidden |= matches!(support, Support::Forbidden(_));
         }
     }
 
-    /// It does not work, for this reason.
+    /// Adds a reason why the probe does not work.
     pub(super) fn obstacle(&mut self, why: &str) {
         self.obstacles.push(why.to_owned());
     }
 
-    /// It works, but less well.
+    /// Adds a limitation.
     pub(super) fn miss(&mut self, what: &str) {
         self.shortcomings.push(what.to_owned());
     }
 
-    /// What holds for every probe.
+    /// Checks the requirements of every probe.
     pub(super) fn common(&mut self, features: &Features) {
         let missing = |needed: &Capability| !features.capabilities.grants(*needed);
         let missing: Vec<_> = [Capability::Bpf, Capability::Perfmon].into_iter().filter(missing).collect();
@@ -53,10 +53,10 @@ impl Verdict {
             self.miss("kernel functions have no names");
         }
         if features.jit == Some(false) {
-            self.miss("BPF programs are interpreted, which costs several times as much");
+            self.miss("BPF programs are interpreted, which multiplies their overhead");
         }
         if !features.initial_pid_namespace {
-            self.miss("this PID namespace numbers processes differently from the kernel");
+            self.miss("quell runs in another PID namespace, and the kernel reports the PIDs of the host");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! What quell can capture: a folder for each probe, and a line for each in the list that the eBPF programs go by too
+//! The probes: a folder for each, and a line for each in a list that the eBPF programs share
 //! (`quell_ebpf_common::probes!`).
 //!
-//! A probe's folder holds what it is, how it is attached, and how its records become samples. What its programs do, and what
-//! both sides share, is in its folder of `ebpf/programs`.
+//! The folder of a probe contains its description, how it is attached, and how its records become samples. Its programs, and
+//! the types that both sides share, are in its folder of `ebpf/programs`.
 
 mod availability;
 
@@ -23,7 +23,7 @@ macro_rules! declare {
     ($($probe:ident = $number:literal,)+) => {
         $(mod $probe;)+
 
-        /// Every probe, in the order that `quell list probes` shows.
+        /// All probes, in the order of `quell list probes`.
         pub static PROBES: &[&dyn Probe] = &[$(&$probe::Probe),+];
 
         const _: () = {
@@ -33,96 +33,96 @@ macro_rules! declare {
 }
 quell_ebpf_common::probes!(declare);
 
-/// What a probe is.
+/// The description of a probe.
 #[derive(Clone, Copy, Debug)]
 pub struct ProbeSpec {
-    /// What `--probe` takes.
+    /// The name, for `--probe`.
     pub name: &'static str,
-    /// Its number in records, from 1 on.
+    /// The number in records, starting at 1.
     pub number: u16,
-    /// What people see in reports, as in `Off-CPU`.
+    /// The label in reports, such as `Off-CPU`.
     pub label: &'static str,
-    /// One line for `quell list probes`.
+    /// A description for `quell list probes`.
     pub doc: &'static str,
-    /// The events that its programs run on.
+    /// The kernel events of its programs.
     pub events: &'static [&'static str],
-    /// The hooks that it needs.
+    /// The hooks that its programs use.
     pub hooks: &'static [Hook],
-    /// The first kernel that it works on.
+    /// The minimum kernel version.
     pub kernel: &'static str,
-    /// What it costs, in words.
+    /// The typical cost, in words.
     pub cost: &'static str,
-    /// Whether it samples: rate control makes it sample less often. What it counts cannot be slowed down.
+    /// Whether it samples, so that rate control applies to it. Counting always runs.
     pub samples: bool,
-    /// Kernel fields that its programs read and others do not.
+    /// Kernel fields that only its programs read.
     pub fields: &'static [KernelField],
-    /// Maps that its programs use and others do not.
+    /// Maps that only its programs use.
     pub maps: &'static [ProbeMap],
-    /// What it measures.
+    /// Its metrics.
     pub metrics: &'static [MetricSpec],
 }
 
-/// What a probe is told of the capture.
+/// The part of the configuration of a capture that probes need.
 #[derive(Clone, Debug)]
 pub struct ProbeConfig {
     /// The CPUs to capture.
     pub cpus: CpuSet,
-    /// CPU sampling frequency.
+    /// CPU samples per second on each CPU.
     pub frequency: Hertz,
-    /// Whether to sample every event, whatever that costs.
+    /// Whether to sample every event, regardless of the cost.
     pub every_event: bool,
-    /// The cgroup whose processes are captured, if only one's are.
+    /// The captured cgroup, if the target is a cgroup.
     pub cgroup: Option<PathBuf>,
 }
 
-/// A source of records.
+/// A probe: loads and starts its programs.
 pub trait Probe: Sync {
-    /// What it is.
+    /// The description of the probe.
     fn spec(&self) -> &'static ProbeSpec;
 
-    /// Whether the host has what it needs. What the kernel makes of its programs is no part of this.
+    /// Whether the host meets its requirements, without loading its programs.
     fn needs(&self, features: &Features) -> Availability;
 
-    /// Has the kernel check and load its programs, and says how well it can work with those that were accepted.
+    /// Loads its programs. Returns how well it works with those that the kernel accepted.
     ///
     /// # Errors
-    /// [`ProbeError::Refused`] for a program that it cannot do without.
+    /// [`ProbeError::Refused`] for a required program.
     fn load(&self, object: &mut BpfObject) -> Result<Availability, ProbeError> {
         self.spec().hooks.iter().try_for_each(|hook| object.load_hook(*hook))?;
         Ok(Availability::Ready)
     }
 
-    /// Begins to write records into the rings, by programs that were loaded.
+    /// Attaches its loaded programs, which then write records to the ring buffers.
     ///
     /// # Errors
     /// Any [`ProbeError`].
     fn start(&self, object: &mut BpfObject, config: &ProbeConfig) -> Result<Box<dyn RunningProbe>, ProbeError>;
 }
 
-/// A probe at work. Dropping it detaches what it alone attached.
+/// A started probe. Dropping it detaches the events that only this probe uses.
 pub trait RunningProbe {
-    /// How it is attached, as users know it: `perf_event cpu-clock`.
+    /// The kernel mechanism, such as `perf_event cpu-clock`.
     fn mechanism(&self) -> String;
 
-    /// Records what only shows at the beginning; the capture's time counts from just before this.
+    /// Records the state at the start, such as sleeping threads. The capture starts just before this call.
     ///
     /// # Errors
     /// Any [`ProbeError`].
     fn begin(&mut self, object: &mut BpfObject) -> Result<(), ProbeError>;
 
-    /// Tells which metric of the recording is the first of the probe's. The others follow it.
+    /// Passes the ID of the first metric of the probe in the recording. The others follow it.
     fn declared(&mut self, first: MetricId);
 
-    /// Adds to a record what has to be read while its thread still stands there, as soon as it is out of its ring. Returns `false`
-    /// where the record lacks nothing; else the whole of it is in `words`.
+    /// Completes a record as soon as it is read, such as with the user stack of a thread that is still asleep. Returns `true` if the
+    /// completed record is in `words`, and `false` if the record is complete already.
     fn complete(&self, _record: &Record<'_>, _memory: &mut dyn ProcessMemory, _words: &mut Vec<u64>) -> bool {
         false
     }
 
-    /// Takes the next of its records, in order of time.
+    /// Decodes the next record, in order of time.
     ///
     /// # Errors
-    /// [`BadRecord`] for one that is not understood.
+    /// [`BadRecord`] if the record is damaged or unknown.
     fn decode(
         &mut self,
         record: &Record<'_>,
@@ -130,14 +130,14 @@ pub trait RunningProbe {
         code: &mut dyn CodeLocator,
     ) -> Result<(), BadRecord>;
 
-    /// Records what only shows at the end, while the programs of all hooks still run.
+    /// Records the state at the end, while the programs of all hooks are attached.
     ///
     /// # Errors
     /// Any [`ProbeError`].
     fn stop(&mut self, object: &mut BpfObject) -> Result<(), ProbeError>;
 
-    /// Adds what is left once every record has been taken: totals, and what went on at `end`. Processes in `own` are quell's,
-    /// and left out.
+    /// Adds counted totals and intervals that had not ended at `end`, after all records were decoded. The processes in `own` are
+    /// those of quell, and are excluded.
     ///
     /// # Errors
     /// Any [`ProbeError`].
@@ -150,12 +150,12 @@ pub trait RunningProbe {
     ) -> Result<(), ProbeError>;
 }
 
-/// A record that its probe does not understand: it is counted and left out.
+/// A record that is damaged or unknown. It is counted and skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a record is damaged, or of an unknown kind")]
 pub struct BadRecord;
 
-/// What these probes declare of the object.
+/// The declarations of these probes, for the object.
 ///
 /// # Errors
 /// Names a kernel field that the kernel's BTF lacks.
@@ -168,7 +168,7 @@ pub fn declarations(btf: &Btf, probes: &[&dyn Probe]) -> Result<Declarations, Mi
     })
 }
 
-/// The probe of this name.
+/// The probe with this name.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static dyn Probe> {
     PROBES.iter().copied().find(|probe| probe.spec().name == name)

@@ -1,4 +1,4 @@
-//! From a [`Recording`] to a [`Profile`]: select, weigh, merge frames by name.
+//! Builds a [`Profile`] from a [`Recording`]: selects, weights, and merges frames by name.
 
 use hashbrown::HashMap;
 
@@ -11,11 +11,11 @@ use super::view::{Profile, WakeLink, Weighted};
 use crate::recording::{Frame, MetricKind, Recording, Sample, SampleIdx, StackId, StackTable, ThreadIdx, Wake};
 use crate::units::{CpuId, Nanos};
 
-/// The most nodes in a profile's tree of stacks, some 80 bytes each while it is built. A recording has one tree, a profile one
-/// below each thread's name: a million names over one deep stack would make half a billion nodes.
+/// The maximum number of nodes in the tree of stacks of a profile, about 80 bytes each. A recording has one tree, a profile one for
+/// each thread name: a million names with one deep stack would make half a billion nodes.
 const MOST_NODES: usize = 8 << 20;
 
-/// Makes the profile of a part of `recording`.
+/// Builds the profile of a part of `recording`.
 #[must_use]
 pub fn build(recording: &Recording, selection: &Selection) -> Profile {
     build_within(recording, selection, MOST_NODES)
@@ -53,7 +53,7 @@ pub(super) fn build_within(recording: &Recording, selection: &Selection, most_no
     let mut meta = recording.meta.clone();
     if builder.left_out > 0 {
         meta.remarks.push(format!(
-            "{} samples are drawn without their stacks: more than {most_nodes} distinct callers; draw a part of the recording",
+            "{} samples are shown without stacks: the profile has more than {most_nodes} call tree nodes; report on a part of the recording",
             builder.left_out
         ));
     }
@@ -69,12 +69,12 @@ pub(super) fn build_within(recording: &Recording, selection: &Selection, most_no
     }
 }
 
-/// What is known of a node of [`Recording::stacks`], found once from its caller's, so that no sample walks its stack.
+/// Properties of a node of [`Recording::stacks`], computed once from its caller, so that samples need not walk their stacks.
 #[derive(Clone, Copy)]
 struct NodeFacts {
-    /// The stack without the innermost frames that are the tracepoint's and not the thread's; `None` where nothing else is there.
+    /// The stack without the innermost frames of the tracepoint; `None` if there are no others.
     untraced: Option<StackId>,
-    /// Whether a frame of the stack begins an interrupt.
+    /// Whether the stack contains the entry of an interrupt.
     interrupt: bool,
 }
 
@@ -102,12 +102,12 @@ struct Builder<'a> {
     roots: HashMap<ThreadIdx, StackId>,
     remapped: HashMap<(StackId, StackId), StackId>,
     most_nodes: usize,
-    /// How many stacks were not drawn.
+    /// The number of omitted stacks.
     left_out: u64,
 }
 
 impl Builder<'_> {
-    /// `rows` says which row of the profile a row of the recording has become.
+    /// `rows` has the row in the profile of each row of the recording.
     fn weigh(&mut self, sample: &Sample, calibration: &Calibration, rows: &[Option<SampleIdx>]) -> Weighted {
         let root = self.root(sample.thread);
         let stack = match sample.stack {
@@ -117,7 +117,7 @@ impl Builder<'_> {
                 self.remap(root, stack)
             }
             None => {
-                let label = self.names.label("[stack not walked]");
+                let label = self.names.label("[no stack]");
                 self.stacks.intern(Some(root), label)
             }
         };
@@ -183,7 +183,7 @@ impl Builder<'_> {
         let more = missing.len() + missing.iter().map(inlined).sum::<usize>();
         if self.stacks.rows().len() + more > self.most_nodes {
             self.left_out += 1;
-            let label = self.names.label("[stack left out]");
+            let label = self.names.label("[stack omitted]");
             return self.stacks.intern(Some(root), label);
         }
         for id in missing.into_iter().rev() {
@@ -197,8 +197,8 @@ impl Builder<'_> {
         parent
     }
 
-    /// What was counted and no sample stands for, so that the totals stay exact. Nobody knows when it was: it is drawn over the
-    /// whole capture.
+    /// Samples for values that were counted, but are represented by no sample, so that sums are equal to the counted totals. Their time
+    /// is unknown, so they cover the whole capture.
     fn unsampled(&mut self, calibration: &Calibration) -> Vec<Weighted> {
         let metrics = self.selection.metrics(&self.recording.meta);
         let mut groups: Vec<_> = calibration
@@ -215,7 +215,7 @@ impl Builder<'_> {
             .into_iter()
             .map(|(thread, metric, rest)| {
                 let root = self.root(thread);
-                let label = self.names.label("[not sampled]");
+                let label = self.names.label("[no stack: counted only]");
                 Weighted {
                     time: Nanos(0),
                     duration,

@@ -1,39 +1,38 @@
-//! What a sample stands for, and how sure that is.
+//! The estimate of a sample, and its variance.
 //!
-//! A sample of value v that was taken with a known probability p stands for v / p: the Horvitz-Thompson estimator, unbiased
-//! whatever the prediction was worth that p came from, with variance (1 - p) (v / p)^2 for each sample. If a metric has exact
-//! counters by thread, they calibrate it: of what a sample stands for, v was measured and only v / p - v is estimated, and
-//! that part is scaled so that the samples of a thread add up to what was counted. A sample that was certain to be taken is
-//! left as it was measured.
+//! A sample with the value v and the probability p represents v / p: this is the Horvitz-Thompson estimator. It is unbiased for
+//! any p, and has the variance (1 - p) (v / p)^2. If a metric has counters by thread, these calibrate it: the part v was measured,
+//! and only v / p - v is estimated. This part is scaled so that the samples of a thread add up to its counted total. A sample
+//! with the probability 1 is not changed.
 //!
-//! If values differ a lot, the samples may hold none of the largest, and then their variance does not show what is missing.
-//! The exact total does: the difference between it and the estimate is an error that was observed, so the variance of a
-//! group is at least its square. Nobody knows which stack was missed: the part that the variances of the samples do not
-//! explain is distributed in proportion to their values.
+//! If values differ a lot, the largest may not be sampled, and the variance of the samples does not show this. The counted total
+//! does: its difference from the estimate is an observed error, so the variance of a group is at least the square of this
+//! difference. It is unknown which stack was missed, so the part that the variances of the samples do not explain is distributed
+//! in proportion to their values.
 
 use hashbrown::HashMap;
 
 use crate::recording::{MetricId, Recording, Sample, Scope, ThreadIdx};
 use crate::units::{Pid, Tid};
 
-/// A thread, whatever its names were, and a metric.
+/// A thread, regardless of its names, and a metric.
 pub(super) type Group = (Pid, Tid, MetricId);
 
-/// Exact and estimated values, for each thread and metric that has counters.
+/// Counted and estimated values, for each thread and metric with counters.
 pub(super) struct Calibration {
-    /// What was counted, and a row of its thread.
+    /// The counted total, and a row of the thread.
     pub(super) exact: HashMap<Group, (u64, ThreadIdx)>,
     estimated: HashMap<Group, Estimated>,
-    /// For each metric whether any thread has a counter of it. Without one there is nothing to look up.
+    /// For each metric, whether there are counters by thread. Otherwise the lookup is skipped.
     is_counted: Vec<bool>,
 }
 
-/// What the samples of a group add up to, in the unit of the metric.
+/// The sums of the samples of a group, in the unit of the metric.
 #[derive(Clone, Copy, Default)]
 struct Estimated {
-    /// The values that were measured.
+    /// The sum of the measured values.
     seen: f64,
-    /// The values that they stand for besides, by their probabilities.
+    /// The sum of the estimated parts of the values.
     unseen: f64,
     /// The variance of `seen + unseen`, in the square of the unit.
     variance: f64,
@@ -62,7 +61,7 @@ impl Calibration {
         Self { exact, estimated, is_counted }
     }
 
-    /// What a sample stands for, and the variance of that.
+    /// The estimate of a sample, and its variance.
     pub(super) fn value(&self, recording: &Recording, sample: &Sample) -> (f64, f64) {
         let measured = sample.value as f64;
         match self.group(recording, sample) {
@@ -79,7 +78,7 @@ impl Calibration {
         }
     }
 
-    /// What was counted of a sample's thread and metric, and what their samples add up to.
+    /// The counted total and the sums of the samples for the thread and metric of a sample.
     fn group(&self, recording: &Recording, sample: &Sample) -> Option<(u64, &Estimated)> {
         if sample.ongoing || !self.is_counted[sample.metric.index()] {
             return None;
@@ -89,7 +88,7 @@ impl Calibration {
         Some((self.exact.get(&group)?.0, self.estimated.get(&group)?))
     }
 
-    /// What was counted for a group and no sample stands for.
+    /// The counted value of a group that no sample represents.
     pub(super) fn rest(&self, group: &Group) -> u64 {
         let exact = self.exact.get(group).map_or(0, |(exact, _)| *exact);
         match self.estimated.get(group) {
@@ -101,13 +100,13 @@ impl Calibration {
     }
 }
 
-/// The variance of `value / probability`, as one sample shows it.
+/// The variance of `value / probability` of a sample.
 fn variance(sample: &Sample) -> f64 {
     let estimate = sample.value as f64 / sample.probability;
     (1.0 - sample.probability) * estimate * estimate
 }
 
-/// The value that a sample stands for besides its own.
+/// The estimated part of the value of a sample.
 fn unseen(sample: &Sample) -> f64 {
     sample.value as f64 * (1.0 / sample.probability - 1.0)
 }

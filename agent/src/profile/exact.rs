@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use super::select::Selection;
 use crate::recording::{Counter, Histogram, MetricId, Recording, Scope};
 
-/// The counters that are selected, as they are. A window does not apply to them: they are of the whole capture.
+/// The selected counters. A window does not apply to them: they cover the whole capture.
 pub(super) fn counters(recording: &Recording, selection: &Selection) -> Vec<Counter> {
     let metrics = selection.metrics(&recording.meta);
     let takes = |row: &&Counter| metrics[row.metric.index()] && takes_scope(recording, selection, &row.scope);
     recording.counters.iter().filter(takes).cloned().collect()
 }
 
-/// The histograms that are selected, added up for each metric and scope, in this order.
+/// The selected histograms, added up for each metric and scope, in this order.
 pub(super) fn histograms(recording: &Recording, selection: &Selection) -> Vec<Histogram> {
     let metrics = selection.metrics(&recording.meta);
     let mut sums: BTreeMap<(MetricId, &Scope), Histogram> = BTreeMap::new();
@@ -29,7 +29,7 @@ pub(super) fn histograms(recording: &Recording, selection: &Selection) -> Vec<Hi
     sums.into_values().collect()
 }
 
-/// What is not counted by thread is part of a selection only if that has all threads.
+/// Counters of scopes other than threads are only part of a selection of all threads.
 fn takes_scope(recording: &Recording, selection: &Selection, scope: &Scope) -> bool {
     match scope {
         Scope::Thread(thread) => selection.takes_thread(recording, *thread),

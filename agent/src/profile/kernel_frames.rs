@@ -1,8 +1,8 @@
-//! Kernel functions that mean something to a profile.
+//! Kernel functions that a profile handles specially.
 
 use crate::recording::{Frame, Location};
 
-/// Kernel functions between what a thread did and the BPF program that saw it (kernel/trace/bpf_trace.c,
+/// Kernel functions between the code of a thread and the BPF program (kernel/trace/bpf_trace.c,
 /// include/linux/tracepoint.h, kernel/sched/core.c).
 pub(super) fn is_tracing(frame: &Frame) -> bool {
     const PREFIXES: [&str; 4] = ["bpf_prog_", "bpf_trace_run", "__bpf_trace_", "__traceiter_"];
@@ -14,13 +14,13 @@ pub(super) fn is_tracing(frame: &Frame) -> bool {
         })
 }
 
-/// Whether a frame stands at the beginning of interrupt handling.
+/// Whether a frame is the entry of an interrupt.
 pub(super) fn is_interrupt_entry(frame: &Frame) -> bool {
     matches!(frame.location, Location::Kernel(_))
         && frame.symbol.as_ref().is_some_and(|symbol| begins_interrupt(&symbol.name))
 }
 
-/// Whether a kernel function stands at the beginning of interrupt handling (arch/x86/entry, kernel/softirq.c).
+/// Whether a kernel function is the entry of an interrupt (arch/x86/entry, kernel/softirq.c).
 pub(crate) fn begins_interrupt(name: &str) -> bool {
     const PREFIXES: [&str; 6] =
         ["asm_sysvec_", "asm_common_interrupt", "common_interrupt", "asm_exc_nmi", "el1h_64_irq", "el0t_64_irq"];

@@ -1,7 +1,7 @@
-//! A recording made ready to draw. Pure: no I/O, no kernel.
+//! Prepares a recording for reports. Pure: no I/O, no kernel.
 //!
 //! A [`Profile`] is a selection of a [`Recording`](crate::recording::Recording): frames are merged by name, samples are
-//! weighted and calibrated, and each value has its variance.
+//! weighted and calibrated, and each value has a variance.
 
 mod build;
 mod calibration;

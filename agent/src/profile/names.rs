@@ -1,18 +1,18 @@
-//! Frames merged by name.
+//! Merges frames by name.
 
 use hashbrown::HashMap;
 
 use super::view::{FrameKind, NamedFrame};
 use crate::recording::{Frame, FrameId, Location, Recording};
 
-/// The functions of a profile, and which of them each frame of a recording is.
+/// The functions of a profile, and the function of each frame of a recording.
 pub(super) struct Names<'a> {
     recording: &'a Recording,
     /// The functions. A [`FrameId`] of a profile is a row of this.
     pub(super) rows: Vec<NamedFrame>,
     index: HashMap<NamedFrame, FrameId>,
     of: Vec<Option<FrameId>>,
-    /// The functions that were inlined at a frame, the outermost first, for frames that have any.
+    /// The functions that were inlined at each frame, outermost first, for frames with such functions.
     inlined: HashMap<FrameId, Vec<FrameId>>,
 }
 
@@ -27,12 +27,12 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// A frame that is no code.
+    /// A frame for a label.
     pub(super) fn label(&mut self, text: &str) -> FrameId {
         self.intern(NamedFrame { name: text.to_owned(), module: String::new(), kind: FrameKind::Label })
     }
 
-    /// The function of a frame. Those that were inlined into it are [`Self::inlined`].
+    /// The function of a frame. [`Self::inlined`] returns the functions that were inlined into it.
     pub(super) fn of(&mut self, id: FrameId) -> FrameId {
         if let Some(known) = self.of[id.index()] {
             return known;
@@ -63,7 +63,7 @@ impl<'a> Names<'a> {
         named
     }
 
-    /// The functions that were inlined at a frame that [`Self::of`] was asked for, the outermost first.
+    /// The functions that were inlined at a frame, outermost first. Call [`Self::of`] for the frame before.
     pub(super) fn inlined(&self, id: FrameId) -> &[FrameId] {
         self.inlined.get(&id).map_or(&[], Vec::as_slice)
     }

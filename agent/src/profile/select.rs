@@ -1,25 +1,25 @@
-//! Which part of a recording is drawn.
+//! Selects a part of a recording.
 
 use crate::recording::{Meta, Recording, Sample, SampleIdx, ThreadIdx};
 use crate::units::{Nanos, Pid};
 
-/// Which part of a recording to draw. The default is all of it.
+/// A part of a recording. The default is the whole recording.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// Only these probes, by name; empty for all.
     pub probes: Vec<String>,
     /// Only these processes; empty for all.
     pub pids: Vec<Pid>,
-    /// Only threads of these names; empty for all.
+    /// Only threads with these names; empty for all.
     pub comms: Vec<String>,
-    /// Only what began in this part of the time.
+    /// Only samples that began in this window.
     pub window: Window,
-    /// Whether each thread is a root of its own; else threads of one name share one.
+    /// Whether stacks begin with a separate root for each thread; otherwise threads of the same name share a root.
     pub by_thread: bool,
 }
 
 impl Selection {
-    /// For each metric of a recording whether it is selected.
+    /// For each metric of a recording, whether it is selected.
     pub(super) fn metrics(&self, meta: &Meta) -> Vec<bool> {
         let takes = |probe: &String| self.probes.is_empty() || self.probes.contains(probe);
         meta.metrics.iter().map(|metric| takes(&metric.probe)).collect()
@@ -32,13 +32,13 @@ impl Selection {
             && (self.comms.is_empty() || self.comms.contains(&thread.comm))
     }
 
-    /// Whether every thread is selected.
+    /// Whether all threads are selected.
     pub(super) fn takes_all_threads(&self) -> bool {
         self.pids.is_empty() && self.comms.is_empty()
     }
 
-    /// The rows that are selected, and those that only continue the wake chain of a selected one, in order: each row, and
-    /// whether it is selected.
+    /// The selected rows, and those that only continue the wake chain of a selected row, in order: each row, and whether it is
+    /// selected.
     pub(super) fn rows(&self, recording: &Recording) -> Vec<(SampleIdx, bool)> {
         let metrics = self.metrics(&recording.meta);
         let takes = |sample: &Sample| {
@@ -58,23 +58,23 @@ impl Selection {
     }
 }
 
-/// Which part of a capture's time is drawn. The default is all of it.
+/// A time window of a capture. The default is the whole capture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
-    /// What began at this time or later, from the start of the capture.
+    /// The start of the window, from the start of the capture; included.
     pub since: Option<Nanos>,
-    /// What began before this time.
+    /// The end of the window; not included.
     pub until: Option<Nanos>,
 }
 
 impl Window {
-    /// Whether a sample that began at `time` lies in it.
+    /// Whether the window contains a sample that began at `time`.
     #[must_use]
     pub fn takes(&self, time: Nanos) -> bool {
         self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time < until)
     }
 
-    /// In words, as in `from 2.00 s to 5.00 s`; `None` for the whole time.
+    /// A description, such as `from 2.00 s to 5.00 s`; `None` for the whole capture.
     #[must_use]
     pub fn in_words(&self) -> Option<String> {
         match (self.since, self.until) {

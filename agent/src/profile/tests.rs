@@ -44,8 +44,8 @@ fn stacks_that_would_make_too_large_a_tree_are_left_out_and_counted() {
     }
     let profile = build_within(&example.recording, &Selection::default(), 2);
     let leaves = [0, 1, 2].map(|row| names(&profile, row)[0]);
-    assert_eq!(leaves, ["read", "[stack left out]", "[stack left out]"]);
-    assert!(profile.meta.remarks[0].starts_with("2 samples are drawn without their stacks"));
+    assert_eq!(leaves, ["read", "[stack omitted]", "[stack omitted]"]);
+    assert!(profile.meta.remarks[0].starts_with("2 samples are shown without stacks"));
     assert!(all(&example).meta.remarks.is_empty());
 }
 
@@ -134,7 +134,7 @@ fn a_thread_without_samples_keeps_its_exact_total() {
     example.counter(PREEMPTED, Scope::Thread(thread), 7, 700);
     let profile = all(&example);
     assert_eq!(values(&profile), [700.0]);
-    assert_eq!(names(&profile, 0), ["[not sampled]", "worker"]);
+    assert_eq!(names(&profile, 0), ["[no stack: counted only]", "worker"]);
     assert_eq!(profile.samples[0].duration, Nanos::SECOND, "it is drawn over the whole capture");
 }
 

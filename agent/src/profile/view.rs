@@ -1,4 +1,4 @@
-//! A profile made ready to draw: named frames, weighted samples.
+//! The data of a profile: functions and weighted samples.
 
 use super::select::Window;
 use crate::recording::{
@@ -6,86 +6,86 @@ use crate::recording::{
 };
 use crate::units::{CpuId, Nanos};
 
-/// Which side a frame is on.
+/// The kind of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FrameKind {
-    /// The kernel.
+    /// A kernel function.
     Kernel,
-    /// A process.
+    /// A user function.
     User,
-    /// No code: a label in the picture.
+    /// A label, such as the name of a thread.
     Label,
 }
 
-/// A function: all frames of one name in one module are one.
+/// A function: all frames with the same name in the same module.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NamedFrame {
-    /// The function; `0x7f01 in libfoo.so` where it has no name.
+    /// The name of the function; `0x7f01 in libfoo.so` if it has none.
     pub name: String,
-    /// The module's short name (`libc.so.6`, `[kernel]`), empty for a label.
+    /// The file name of the module (`libc.so.6`, `[kernel]`); empty for a label.
     pub module: String,
-    /// Which side.
+    /// The kind of the frame.
     pub kind: FrameKind,
 }
 
-/// Who ended a wait, as far as the chain was followed.
+/// The wakeup that ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WakeLink {
-    /// The thread that ran where the wake-up came from; see `interrupt`.
+    /// The thread that ran on the CPU that sent the wakeup; see `interrupt`.
     pub waker: ThreadIdx,
-    /// Where; a stack of [`Profile::stacks`].
+    /// The stack of the waker, in [`Profile::stacks`].
     pub stack: Option<StackId>,
-    /// Whether the wake-up came from an interrupt, so that `waker` is only a bystander and the chain ends.
+    /// Whether the wakeup came from an interrupt. Then `waker` did not cause it, and the chain ends.
     pub interrupt: bool,
-    /// The waker's own last wait: a row of [`Profile::samples`], always an earlier one.
+    /// The last wait of the waker: a row of [`Profile::samples`], which is always an earlier one.
     pub waker_sleep: Option<SampleIdx>,
 }
 
 /// A sample with its weight.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Weighted {
-    /// When it began, from the start of the capture.
+    /// The start of the sample, from the start of the capture.
     pub time: Nanos,
-    /// How long it lasted, unweighted: the time over which it is drawn. Zero for an instant.
+    /// The length of the interval, unweighted; zero for an instant.
     pub duration: Nanos,
-    /// The CPU.
+    /// The CPU of the sample.
     pub cpu: CpuId,
-    /// The thread.
+    /// The thread of the sample.
     pub thread: ThreadIdx,
-    /// The code; a stack of [`Profile::stacks`].
+    /// The stack, in [`Profile::stacks`].
     pub stack: Option<StackId>,
-    /// What `value` measures: a row of [`Meta::metrics`].
+    /// The metric: a row of [`Meta::metrics`].
     pub metric: MetricId,
-    /// The estimated value that this sample stands for, in the unit of the metric.
+    /// The estimated value that the sample represents, in the unit of the metric.
     pub value: f64,
-    /// Variance of `value` from sampling, in the square of the unit: 0 if nothing was left to chance. Variances add, and the
-    /// square root of a sum of them is the standard error of the sum of values.
+    /// The variance of `value` from sampling, in the square of the unit; 0 if the probability was 1. Variances can be added, and the square
+    /// root of a sum is the standard error of the sum of values.
     pub variance: f64,
-    /// Whether the thread was runnable all the time, so that nobody woke it: it waited for a CPU.
+    /// Whether the thread was runnable all the time, so that there was no wakeup.
     pub runnable: bool,
-    /// Who ended the wait.
+    /// The wakeup that ended the wait.
     pub wake: Option<WakeLink>,
 }
 
-/// A capture or a part of one, ready to draw.
+/// A capture, or a part of it, prepared for reports.
 #[derive(Clone, Debug)]
 pub struct Profile {
-    /// What the capture says of itself.
+    /// The metadata of the capture.
     pub meta: Meta,
-    /// Which part of its time this is.
+    /// The selected time window.
     pub window: Window,
     /// Functions; [`StackTable`] rows refer to them by index ([`FrameId`]).
     pub frames: Vec<NamedFrame>,
-    /// Call stacks over `frames`.
+    /// Call stacks of `frames`.
     pub stacks: StackTable,
-    /// Threads.
+    /// The threads of the samples and counters.
     pub threads: Vec<Thread>,
-    /// Samples.
+    /// The weighted samples.
     pub samples: Vec<Weighted>,
-    /// Exact totals of the whole capture, whatever window was selected: of the threads that are selected, and of other scopes if
-    /// all threads are.
+    /// Counted totals of the whole capture, regardless of the window: of the selected threads, and of other scopes if all threads are
+    /// selected.
     pub counters: Vec<Counter>,
-    /// Exact distributions, selected as the counters are; one for each metric and scope.
+    /// Counted distributions, with the same selection; one for each metric and scope.
     pub histograms: Vec<Histogram>,
 }
 

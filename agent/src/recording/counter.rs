@@ -1,24 +1,24 @@
-//! Exact totals, counted in the kernel.
+//! Totals that were counted in the kernel.
 
 use super::{MetricId, ThreadIdx};
 use crate::units::CpuId;
 
-/// What a counter or a histogram is of.
+/// The scope of a counter or histogram.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
-    /// Everything that was captured.
+    /// The whole capture.
     Host,
     /// A CPU.
     Cpu(CpuId),
-    /// The threads of a cgroup, by its path from the root of the hierarchy; those of cgroups below it are not included.
+    /// The threads of a cgroup, by its path from the root of the hierarchy, without those of descendant cgroups.
     Cgroup(String),
     /// A thread.
     Thread(ThreadIdx),
 }
 
 impl Scope {
-    /// The kind of the scope. The scopes of one kind are disjoint, so that their counters add up; those of different kinds may be
-    /// the same events counted twice.
+    /// The kind of the scope. Scopes of one kind are disjoint, so their counters can be added. Counters of different kinds may
+    /// include the same events.
     #[must_use]
     pub fn kind(&self) -> ScopeKind {
         match self {
@@ -44,10 +44,10 @@ pub enum ScopeKind {
 }
 
 impl ScopeKind {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::Host, Self::Cpu, Self::Cgroup, Self::Thread];
 
-    /// As it is written in recordings.
+    /// The name in recordings.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -59,14 +59,14 @@ impl ScopeKind {
     }
 }
 
-/// An exact total over the whole capture. Several of one metric and scope add up: a thread ID may have been reused.
+/// A counted total over the whole capture. There may be several of one metric and scope, to be added: a thread ID may have been reused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counter {
-    /// What was counted.
+    /// The metric that was counted.
     pub metric: MetricId,
-    /// Where.
+    /// The scope in which it was counted.
     pub scope: Scope,
-    /// How many events there were, sampled or not. Intervals that had not ended are not included.
+    /// The number of events, sampled or not. Intervals that had not ended are not included.
     pub count: u64,
     /// The sum of their values, in the unit of the metric.
     pub sum: u64,

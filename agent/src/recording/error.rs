@@ -1,4 +1,4 @@
-//! What may go wrong with recordings on disk.
+//! Errors of recordings on disk.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,23 +6,23 @@ use std::path::PathBuf;
 use super::SCHEMA_VERSION;
 use crate::file::FileError;
 
-/// Why a recording was not written or read.
+/// The reason why a recording could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
-    /// The system refused to write.
+    /// A write failed.
     #[error("could not write {path}: {source}")]
     Write {
-        /// What was written; where the whole was put together under a temporary name, the path it would have had.
+        /// The file or recording. For a file under a temporary name, this is its final path.
         path: PathBuf,
-        /// Why.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// The system refused to read.
+    /// A read failed.
     #[error("could not read {path}: {source}")]
     Read {
-        /// What was read.
+        /// The file or recording.
         path: PathBuf,
-        /// Why.
+        /// The error of the system call.
         source: io::Error,
     },
     /// A table or `meta.json` could not be encoded.
@@ -30,59 +30,59 @@ pub enum RecordingError {
     Encode {
         /// The file.
         path: PathBuf,
-        /// What the encoder says.
+        /// The message of the encoder.
         why: String,
     },
-    /// Something else stands where the recording should go.
-    #[error("{path} exists and is not a quell recording; choose another name, or move it away")]
+    /// A file or directory that is not a recording has the path of the recording.
+    #[error("{path} exists and is not a quell recording\nhint: move it away, or choose another name")]
     Occupied {
-        /// What is in the way.
+        /// The path of the file or directory.
         path: PathBuf,
     },
-    /// A recording that would be replaced holds something that quell did not write.
+    /// A recording that would be overwritten contains a file that quell did not write.
     #[error(
-        "{path} is not part of the recording {recording}, which would be replaced\nhint: move it away, or choose another name"
+        "{path} is in the recording {recording}, which would be overwritten, but does not belong to it\nhint: move it away, or choose another name"
     )]
     OtherFile {
-        /// What is in the way.
+        /// The path of the file or directory.
         path: PathBuf,
-        /// The recording that it is in.
+        /// The recording that contains it.
         recording: PathBuf,
     },
-    /// The recording's place could not be had any more when it was whole. It was given another name.
-    #[error("{kept} was written in place of {path}: {source}")]
+    /// The recording was written under another name, because its path was no longer available when it was complete.
+    #[error("{path} could not be written, the recording is in {kept}: {source}")]
     Kept {
-        /// Where it is.
+        /// The path of the recording.
         kept: PathBuf,
-        /// Where it should be.
+        /// The intended path.
         path: PathBuf,
-        /// Why it is not.
+        /// The reason why the intended path was not available.
         source: Box<RecordingError>,
     },
-    /// The name cannot be that of a directory: it is empty, or ends in `..`.
-    #[error("`{path}` cannot name a recording; give a name such as app.quell")]
+    /// The name is not one of a directory: it is empty, or ends in `..`.
+    #[error("`{path}` is not a valid name of a recording\nhint: use a name such as app.quell")]
     BadName {
-        /// The name.
+        /// The invalid name.
         path: PathBuf,
     },
-    /// Nothing may be written there, or not by name and descriptor.
+    /// The path may not be written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// There is nothing to read.
-    #[error("there is no {path}; `quell record -o NAME.quell` writes a recording")]
+    /// The recording does not exist.
+    #[error("{path} does not exist\nhint: `quell record -o NAME.quell` writes a recording")]
     Missing {
-        /// What was to be read.
+        /// The path of the recording.
         path: PathBuf,
     },
-    /// What was to be read is no recording.
-    #[error("{path} is not a quell recording; name a directory that `quell record -o NAME.quell` wrote")]
+    /// The directory is not a recording.
+    #[error("{path} is not a quell recording\nhint: use a directory that `quell record -o NAME.quell` wrote")]
     NotARecording {
-        /// What was to be read.
+        /// The path of the recording.
         path: PathBuf,
     },
     /// The recording was made by a newer quell.
     #[error(
-        "{path} was written by quell {quell} in format {found}; this quell reads format {SCHEMA_VERSION}: upgrade quell"
+        "{path} was written by quell {quell} in format {found}, and this quell reads format {SCHEMA_VERSION}\nhint: upgrade quell"
     )]
     Newer {
         /// The recording.
@@ -93,29 +93,29 @@ pub enum RecordingError {
         found: u32,
     },
     /// The recording was made by a quell that was never released.
-    #[error("{path} was written in format {found}, which no release of quell reads or writes: capture again")]
+    #[error("{path} has format {found}, which no release of quell supports\nhint: record again")]
     Older {
         /// The recording.
         path: PathBuf,
         /// The writer's [`SCHEMA_VERSION`].
         found: u32,
     },
-    /// A file asks for more memory or time than reading a recording may take.
+    /// A file requires more memory or time than the limits allow.
     #[error(
-        "{path} is larger than quell reads: {why}\nhint: docs/recording-format.md states the limits; capture for a shorter time, fewer processes or CPUs, or at a lower frequency (-F)"
+        "{path} exceeds a limit: {why}\nhint: record for a shorter time, fewer processes or CPUs, or with a lower -F; docs/recording-format.md lists the limits"
     )]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// What there is too much of, and the limit.
+        /// The exceeded limit.
         why: String,
     },
-    /// A file is not what was written.
-    #[error("{path} is damaged: {why}; copy the recording again, or record anew")]
+    /// A file was modified after it was written.
+    #[error("{path} is damaged: {why}\nhint: copy the recording again, or record again")]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// A description of the damage.
         why: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Code locations, interned: one [`Frame`] for each place that code ran.
+//! Interned code locations: one [`Frame`] for each.
 
 use hashbrown::HashMap;
 
@@ -11,93 +11,93 @@ row_number! {
     FrameId
 }
 
-/// Where code is. The same place in a shared library is the same location in every process that maps it.
+/// A code location. A location in a shared library is the same in every process that maps the library.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Location {
     /// A kernel address.
     Kernel(Addr),
     /// An offset in a mapped file.
     Module {
-        /// The file.
+        /// The mapped file.
         module: ModuleId,
-        /// Offset from the file's beginning, in bytes.
+        /// The offset from the start of the file, in bytes.
         offset: u64,
     },
-    /// A user address in no known file: code made at run time, or a mapping that was gone too soon.
+    /// A user address in no known file: JIT-compiled code, or a mapping that was removed early.
     Unmapped {
-        /// The process.
+        /// The PID of the process.
         pid: Pid,
-        /// The address in it.
+        /// The address in the process.
         addr: Addr,
     },
-    /// No code, but a place in the picture: `[not sampled]`, `[stack not walked]`.
+    /// Not code, but a label in reports, such as `[no stack]`.
     Label(&'static str),
     /// A label that was read from a file.
     NamedLabel(String),
 }
 
-/// A function's name, and where in it a location is.
+/// The name of a function, and the offset of a location in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Symbol {
-    /// Demangled.
+    /// The demangled name of the function.
     pub name: String,
-    /// Bytes from the function's beginning.
+    /// The offset from the start of the function, in bytes.
     pub offset: u64,
 }
 
 /// A line of source code.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceLine {
-    /// The file, as the compiler named it.
+    /// The path of the source file, from the debug information.
     pub file: Option<String>,
-    /// The line in it, from 1.
+    /// The line number, starting at 1.
     pub line: Option<u32>,
 }
 
 /// A function that the compiler inlined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InlinedFunction {
-    /// Demangled.
+    /// The demangled name of the function.
     pub name: String,
-    /// Where in it the location is; where it calls the next inner function, if that was inlined into it.
+    /// The source line of the location, or of the call of the next inner function that was inlined into it.
     pub source: SourceLine,
 }
 
-/// What debug information says of a location. This version of quell does not look it up.
+/// Debug information of a location. This version of quell does not read it from files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FrameSource {
-    /// Where in the frame's function the location is; where it calls the outermost inlined function, if there is one.
+    /// The source line of the location in the function of the frame, or of the call of the outermost inlined function.
     pub source: SourceLine,
-    /// The functions that were inlined into the frame's function here, the innermost first.
+    /// The functions that were inlined at the location, innermost first.
     pub inlined: Vec<InlinedFunction>,
 }
 
-/// A location with its name, once there is one.
+/// A location, with its name after symbolization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Where the code is.
+    /// The location.
     pub location: Location,
-    /// Its function; `None` before symbolizing and if none was found.
+    /// The function; `None` before symbolization and if it was not found.
     pub symbol: Option<Symbol>,
-    /// Its place in the source code, if that is known. Few frames have one, and it takes room.
+    /// The debug information, if it is known. It is boxed, because few frames have it.
     pub source: Option<Box<FrameSource>>,
 }
 
 impl Frame {
-    /// A location without a name.
+    /// A frame without a name.
     #[must_use]
     pub fn new(location: Location) -> Self {
         Self { location, symbol: None, source: None }
     }
 
-    /// The functions that were inlined here, the innermost first.
+    /// The functions that were inlined at the location, innermost first.
     #[must_use]
     pub fn inlined(&self) -> &[InlinedFunction] {
         self.source.as_ref().map_or(&[], |source| &source.inlined)
     }
 }
 
-/// Interned frames. A row never changes its location; symbolizing fills in the names.
+/// Interned frames. The location of a row never changes; symbolization adds names.
 #[derive(Clone, Debug, Default)]
 pub struct FrameTable {
     rows: Vec<Frame>,
@@ -105,7 +105,7 @@ pub struct FrameTable {
 }
 
 impl FrameTable {
-    /// The frame of `location`, new if need be.
+    /// The frame of `location`, which is added if it is new.
     pub fn intern(&mut self, location: Location) -> FrameId {
         if let Some(&id) = self.index.get(&location) {
             return id;
@@ -116,7 +116,7 @@ impl FrameTable {
         id
     }
 
-    /// Appends a frame as it is: for readers of recordings, whose rows are distinct already.
+    /// Appends a frame without interning it: for readers of recordings, whose rows are distinct.
     pub fn push(&mut self, frame: Frame) -> FrameId {
         let id = self.intern(frame.location);
         let row = &mut self.rows[id.index()];
@@ -136,12 +136,12 @@ impl FrameTable {
         &self.rows
     }
 
-    /// Names the frame in row `id`.
+    /// Sets the name of the frame in row `id`.
     pub fn set_symbol(&mut self, id: FrameId, symbol: Symbol) {
         self.rows[id.index()].symbol = Some(symbol);
     }
 
-    /// Adds a function that was inlined at the frame in row `id`: outside of those that were added before.
+    /// Adds a function that was inlined at the frame in row `id`, outside of those that were added before.
     pub fn add_inlined(&mut self, id: FrameId, function: InlinedFunction) {
         self.rows[id.index()].source.get_or_insert_default().inlined.push(function);
     }

@@ -1,4 +1,4 @@
-//! Names for frames and stacks that hold across recordings, where row numbers do not.
+//! Content hashes of frames and stacks, which are valid across recordings, unlike row numbers.
 //!
 //! A frame's hash is the first half of SHA-256 over the fields below, each followed by a zero byte. Numbers are written in
 //! decimal, addresses and offsets in lower-case hexadecimal without a prefix.
@@ -13,8 +13,8 @@
 //! A stack's hash is the first half of SHA-256 over the hash of its caller's stack (16 zero bytes for an outermost frame) and
 //! the hash of its own frame.
 //!
-//! What naming finds is not included: names, source lines, inlined functions and build IDs. So a recording has the same hashes
-//! before and after it is named. Row numbers are not included either, nor anything of a sample.
+//! Results of symbolization are not included: names, source lines, inlined functions and build IDs. So a recording has the same
+//! hashes before and after symbolization. Row numbers and data of samples are not included either.
 
 use sha2::{Digest as _, Sha256};
 
@@ -26,14 +26,14 @@ pub type ContentHash = [u8; 16];
 /// The hashes of a recording's frames and stacks, by row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hashes {
-    /// Of the rows of [`Recording::frames`].
+    /// The hashes of the rows of [`Recording::frames`].
     pub frames: Vec<ContentHash>,
-    /// Of the rows of [`Recording::stacks`].
+    /// The hashes of the rows of [`Recording::stacks`].
     pub stacks: Vec<ContentHash>,
 }
 
 impl Hashes {
-    /// Those of all frames and stacks. Takes about 0.2 us for each.
+    /// Computes the hashes of all frames and stacks, about 0.2 us for each.
     #[must_use]
     pub fn of(recording: &Recording) -> Self {
         let frames = Self::of_frames(recording);
@@ -48,7 +48,7 @@ impl Hashes {
         Self { frames, stacks }
     }
 
-    /// Those of all frames.
+    /// Computes the hashes of all frames.
     #[must_use]
     pub fn of_frames(recording: &Recording) -> Vec<ContentHash> {
         let Recording { meta, modules, frames, .. } = recording;

@@ -1,24 +1,24 @@
-//! Exact distributions, counted in the kernel.
+//! Distributions that were counted in the kernel.
 
 use hdrhistogram::Histogram as Counts;
 
 use super::{MetricId, Scope};
 
-/// The distribution of a metric's values over the whole capture. Several of one metric and scope add up.
+/// The distribution of the values of a metric over the whole capture. There may be several of one metric and scope, to be added.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
-    /// What was measured.
+    /// The metric that was measured.
     pub metric: MetricId,
-    /// Where.
+    /// The scope in which it was measured.
     pub scope: Scope,
-    /// How many events had which value, in the unit of the metric.
+    /// The number of events for each range of values, in the unit of the metric.
     pub counts: Counts<u64>,
 }
 
-/// The most significant decimal digits that a histogram of a recording may have. More take up to 48 MiB each.
+/// The maximum number of significant decimal digits of a histogram. With more, a histogram takes up to 48 MiB.
 pub const MOST_SIGNIFICANT_DIGITS: u8 = 3;
 
-/// An empty histogram that takes any value of 64 bits.
+/// An empty histogram for any 64-bit value.
 ///
 /// # Panics
 /// If `significant_digits` is more than [`MOST_SIGNIFICANT_DIGITS`].

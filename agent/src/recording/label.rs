@@ -1,4 +1,4 @@
-//! Labels of samples: keys and values that say what a thread worked for, such as a request or a pod.
+//! Labels of samples: keys and values that describe what a thread worked on, such as a request or a pod.
 
 use hashbrown::HashMap;
 
@@ -26,7 +26,7 @@ pub struct LabelTable {
 }
 
 impl LabelTable {
-    /// The set of these labels, new if need be; `None` for no labels. Of labels with one key the first counts.
+    /// The set of these labels, which is added if it is new; `None` for no labels. Of several labels with one key, the first is used.
     pub fn intern(&mut self, mut labels: Vec<Label>) -> Option<LabelSetId> {
         labels.sort_by(|a, b| a.key.cmp(&b.key));
         labels.dedup_by(|later, kept| later.key == kept.key);

@@ -1,4 +1,4 @@
-//! What a capture says of itself. Written as `meta.json` in a recording.
+//! The metadata of a capture, which is written as `meta.json`.
 
 use std::collections::BTreeMap;
 
@@ -8,53 +8,53 @@ use super::{Losses, Metric, MetricId, ProbeFacts};
 use crate::host::HostFacts;
 use crate::units::{Bytes, CpuId, CpuSet, Nanos, Pid};
 
-/// The version of the recording format: raised when a reader of the old one would misread the new one.
+/// The version of the recording format. It is increased if a reader of the old version would misread the new one.
 pub const SCHEMA_VERSION: u32 = 2;
 
-/// What was captured.
+/// The target of the capture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Target {
-    /// Every thread.
+    /// All threads.
     All,
-    /// These processes, and those that they started.
+    /// These processes and their descendants.
     Processes(Vec<Pid>),
-    /// The threads of a cgroup (v2) and of those below it.
+    /// The threads of a cgroup (version 2) and of its descendants.
     Cgroup(String),
     /// A command that quell started.
     Command(Vec<String>),
 }
 
-/// What one probe cost.
+/// The cost of one program of a probe.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProbeCost {
     /// The name of the probe.
     pub probe: String,
-    /// How it was attached: `perf_event cpu-clock`, `tp_btf sched_switch`.
+    /// The kernel mechanism, such as `perf_event cpu-clock` or `tp_btf sched_switch`.
     pub mechanism: String,
-    /// Events that its programs handled.
+    /// The number of events.
     pub events: u64,
-    /// Mean cost of one event in nanoseconds, by the kernel's BPF statistics; `None` where they could not be had.
+    /// The mean time of an event in nanoseconds, measured by the program; `None` if it was not measured.
     pub nanos_per_event: Option<f64>,
 }
 
-/// What the capture cost.
+/// The cost of the capture.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// By probe and program.
+    /// The cost by probe and program.
     pub probes: Vec<ProbeCost>,
-    /// CPU time of the agent itself during the capture, user and system.
+    /// The CPU time of quell itself during the capture, user and system.
     pub agent_cpu: Nanos,
-    /// Share of one CPU that programs and agent used together, 1.0 for all of it.
+    /// The share of one CPU that the programs and quell itself used, 1.0 for a whole CPU.
     pub cpu_share: f64,
-    /// Kernel memory of the BPF maps and rings.
+    /// The kernel memory of BPF maps and ring buffers.
     pub map_memory: Bytes,
-    /// The agent's peak resident memory.
+    /// The peak resident memory of quell itself.
     pub agent_memory: Bytes,
 }
 
 impl Cost {
-    /// What the programs took of a capture of this length, as a share of one CPU; `None` where that was not measured.
+    /// The cost of the programs in a capture of this length, as a share of one CPU; `None` if it was not measured.
     #[must_use]
     pub fn of_programs(&self, duration: Nanos) -> Option<f64> {
         let measured = || self.probes.iter().filter_map(|probe| Some(probe.nanos_per_event? * probe.events as f64));
@@ -63,63 +63,63 @@ impl Cost {
     }
 }
 
-/// What symbolizing came to.
+/// The results of symbolization.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SymbolizeStats {
-    /// Frames that have a name.
+    /// The number of frames with a name.
     pub named: u64,
-    /// Frames that have none, by reason.
+    /// The number of frames without a name, by reason.
     pub unnamed: BTreeMap<String, u64>,
 }
 
 impl SymbolizeStats {
-    /// How many frames have no name, whatever the reason.
+    /// The number of frames without a name.
     #[must_use]
     pub fn unnamed_in_all(&self) -> u64 {
         self.unnamed.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
 }
 
-/// A change of a probe's sampling by rate control.
+/// A change of the sampling rate of a probe by rate control.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScaleChange {
-    /// From the start of the capture.
+    /// The time from the start of the capture.
     pub time: Nanos,
-    /// The probe.
+    /// The name of the probe.
     pub probe: String,
-    /// What its probabilities are multiplied by from then on, on the CPU where that is least: 1 for full sampling.
+    /// The factor of probabilities from then on, on the CPU where it is smallest: 1 for the full rate.
     pub scale: f64,
 }
 
-/// What rate control was asked for and did.
+/// The budget and the changes by rate control.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Governing {
-    /// The budget, as a share of one CPU; `None` where there was none.
+    /// The budget, as a share of one CPU; `None` for no limit.
     pub budget: Option<f64>,
-    /// The most that counting took in a tenth of a second, as a share of one CPU.
+    /// The maximum cost of counting in a tenth of a second, as a share of one CPU.
     pub counting: f64,
-    /// How much sampling was slowed down, in order of time; small changes are left out.
+    /// The changes of the sampling rates, in order of time, without small ones.
     pub changes: Vec<ScaleChange>,
-    /// Whether counting alone took more than the budget.
+    /// Whether counting alone exceeded the budget.
     pub over_budget: bool,
 }
 
-/// What a capture says of itself.
+/// The metadata of a capture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Meta {
-    /// [`SCHEMA_VERSION`] of the writer.
+    /// The [`SCHEMA_VERSION`] of the writer.
     pub schema: u32,
-    /// The writer's version.
+    /// The version of quell that wrote the recording.
     pub quell: String,
-    /// How quell was called.
+    /// The command line of quell.
     pub command_line: Vec<String>,
-    /// What was captured.
+    /// The target of the capture.
     pub target: Target,
-    /// The CPUs that were captured.
+    /// The captured CPUs.
     pub cpus: CpuSet,
-    /// The probes that captured.
+    /// The probes of the capture.
     pub probes: Vec<ProbeFacts>,
-    /// What they measured. [`MetricId`] is a row of this.
+    /// The metrics of the probes. [`MetricId`] is an index of this.
     pub metrics: Vec<Metric>,
     /// The host.
     pub host: HostFacts,
@@ -144,7 +144,7 @@ pub struct Meta {
     pub cost: Cost,
     /// What was lost.
     pub losses: Losses,
-    /// What symbolizing came to.
+    /// The results of symbolization.
     pub symbols: SymbolizeStats,
     /// What the governor did.
     pub governing: Governing,

@@ -1,4 +1,4 @@
-//! What is measured. A probe declares its metrics, and they travel in the recording: reports know no metric by name.
+//! Metrics. A probe declares its metrics, and the recording contains them. Reports do not know metrics by name.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unit {
-    /// Nanoseconds.
+    /// Time in nanoseconds.
     Nanoseconds,
-    /// Bytes.
+    /// Memory or data in bytes.
     Bytes,
-    /// A number of things.
+    /// A number of events or objects.
     Count,
 }
 
 impl Unit {
-    /// Every unit.
+    /// All units.
     pub const ALL: [Self; 3] = [Self::Nanoseconds, Self::Bytes, Self::Count];
 
-    /// As recordings, pprof and speedscope write it.
+    /// The name of the unit in recordings, pprof and speedscope.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -29,26 +29,26 @@ impl Unit {
     }
 }
 
-/// What a sample of a metric covers.
+/// Whether samples of a metric are intervals or instants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MetricKind {
-    /// A stretch of time. The value is its length in nanoseconds, and it is drawn over that time.
+    /// A time interval. The value is its length in nanoseconds.
     Interval,
-    /// A moment. It is drawn where it was taken.
+    /// A point in time.
     Instant,
 }
 
-/// What a probe declares of a metric.
+/// The declaration of a metric by a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MetricSpec {
-    /// Unique among all probes; `PROBE` or `PROBE.WHAT`, as in `offcpu.blocked`.
+    /// The name, unique among all probes: `PROBE` or `PROBE.NAME`, such as `offcpu.blocked`.
     pub name: &'static str,
-    /// What people see beside the probe's label, as in `blocked`.
+    /// The label in reports, beside the label of the probe, such as `blocked`.
     pub label: &'static str,
-    /// The unit of its values.
+    /// The unit of the values.
     pub unit: Unit,
-    /// What a sample covers.
+    /// Whether samples are intervals or instants.
     pub kind: MetricKind,
 }
 
@@ -61,13 +61,13 @@ impl MetricId {
     /// The metric at this index.
     ///
     /// # Panics
-    /// From 2^16 on.
+    /// If `index` is 2^16 or more.
     #[must_use]
     pub fn from_index(index: usize) -> Self {
         Self(u16::try_from(index).expect("fewer than 2^16 metrics"))
     }
 
-    /// Its number, as an index.
+    /// The index.
     #[must_use]
     pub fn index(self) -> usize {
         self.0.into()
@@ -83,32 +83,32 @@ pub struct Metric {
     pub label: String,
     /// The name of its probe, which is one of [`Meta::probes`](super::Meta::probes).
     pub probe: String,
-    /// The unit of its values.
+    /// The unit of the values.
     pub unit: Unit,
-    /// What a sample covers.
+    /// Whether samples are intervals or instants.
     pub kind: MetricKind,
 }
 
 /// A probe of a recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeFacts {
-    /// What `--probe` takes.
+    /// The name, for `--probe`.
     pub name: String,
-    /// What people see, as in `Off-CPU`.
+    /// The label in reports, such as `Off-CPU`.
     pub label: String,
 }
 
-/// The probes and metrics of a recording, as [`Meta`](super::Meta) holds them.
+/// The probes and metrics of a recording, for [`Meta`](super::Meta).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Declared {
     /// The probes in the order in which they were declared.
     pub probes: Vec<ProbeFacts>,
-    /// Their metrics: those of each probe in its own order, one after the other.
+    /// The metrics of all probes, in the order of the probes.
     pub metrics: Vec<Metric>,
 }
 
 impl Declared {
-    /// Adds a probe, and returns the first of its metrics. The others follow it.
+    /// Adds a probe and returns the ID of its first metric. The others have the following IDs.
     pub fn add(&mut self, name: &str, label: &str, metrics: &[MetricSpec]) -> MetricId {
         let first = MetricId::from_index(self.metrics.len());
         self.probes.push(ProbeFacts { name: name.to_owned(), label: label.to_owned() });

@@ -1,7 +1,7 @@
-//! Recordings: what a capture measured, as data and as files.
+//! Recordings: the data of a capture, in memory and on disk.
 //!
-//! A [`Recording`] holds what was measured: code locations (named or not yet), sampling probabilities, exact counters and
-//! histograms. It is pure data, one file for each of its tables. [`profile`](crate::profile) makes it ready to draw.
+//! A [`Recording`] contains the measured data: code locations (symbolized or not), samples with probabilities, counters and
+//! histograms. Each of its tables has a file. [`profile`](crate::profile) prepares it for reports.
 //! [`mod@files`] writes it to a directory and reads it back.
 
 mod builder;
@@ -41,31 +41,31 @@ pub use sample::{Sample, SampleIdx, Wake};
 pub use stack::{StackId, StackNode, StackTable};
 pub use thread::{Thread, ThreadIdx, ThreadTable};
 
-/// How the name of a recording ends, without the dot.
+/// The file extension of recordings, without the dot.
 pub const ENDING: &str = "quell";
 
-/// A capture as it was measured: nothing weighted, nothing merged.
+/// The measured data of a capture, not weighted and not merged.
 #[derive(Clone, Debug)]
 pub struct Recording {
-    /// When, where and how it was made, at what cost, and what was lost.
+    /// The time, host and configuration of the capture, its cost and its losses.
     pub meta: Meta,
-    /// Files with code.
+    /// Files from which code was mapped.
     pub modules: ModuleTable,
     /// Code locations.
     pub frames: FrameTable,
     /// Call stacks.
     pub stacks: StackTable,
-    /// Processes.
+    /// The processes of samples and counters.
     pub processes: ProcessTable,
-    /// Threads.
+    /// The threads of samples and counters.
     pub threads: ThreadTable,
-    /// Sets of labels.
+    /// Sets of labels of samples.
     pub labels: LabelTable,
     /// Samples in the order in which they ended.
     pub samples: Vec<Sample>,
-    /// Exact totals.
+    /// Totals that were counted in the kernel.
     pub counters: Vec<Counter>,
-    /// Exact distributions.
+    /// Distributions that were counted in the kernel.
     pub histograms: Vec<Histogram>,
 }
 

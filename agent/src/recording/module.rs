@@ -1,4 +1,4 @@
-//! Files that code was mapped from.
+//! Files from which code was mapped.
 
 use std::path::PathBuf;
 
@@ -9,38 +9,37 @@ row_number! {
     ModuleId
 }
 
-/// Which file of a host.
+/// The identity of a file on a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileNumbers {
     /// The major number of its device, as the kernel lists it in `/proc/PID/maps`.
     pub major: u32,
-    /// The minor number.
+    /// The minor number of its device.
     pub minor: u32,
-    /// Its inode.
+    /// The number of its inode.
     pub inode: u64,
 }
 
-/// A file that code was mapped from.
+/// A file from which code was mapped.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Module {
-    /// Its path, as the process that mapped it sees it; `[vdso]` for the kernel's.
+    /// The path, as the process that mapped it sees it; `[vdso]` for the vDSO.
     pub path: PathBuf,
-    /// Which file it was; `None` for what is no file, such as `[vdso]`. Files of one path may differ by it: other containers have
-    /// other files at the same path.
+    /// The device and inode; `None` if it is not a file, such as `[vdso]`. Containers may have different files at the same path.
     pub file: Option<FileNumbers>,
-    /// Its build ID in lower-case hexadecimal, where it has one and it was read.
+    /// The build ID in lower-case hexadecimal, if the file has one and it was read.
     pub build_id: Option<String>,
 }
 
 impl Module {
-    /// The file's name without its folders.
+    /// The file name without directories.
     #[must_use]
     pub fn name(&self) -> &str {
         self.path.file_name().and_then(|name| name.to_str()).unwrap_or("[unnamed]")
     }
 }
 
-/// The files that code was mapped from. Two files with the same path are two rows.
+/// The files from which code was mapped. Two files with the same path have two rows.
 #[derive(Clone, Debug, Default)]
 pub struct ModuleTable(Vec<Module>);
 
@@ -57,7 +56,7 @@ impl ModuleTable {
         &self.0[id.index()]
     }
 
-    /// The file in row `id`, to fill in what was learned later.
+    /// The file in row `id`, to add data.
     pub fn get_mut(&mut self, id: ModuleId) -> &mut Module {
         &mut self.0[id.index()]
     }

@@ -1,4 +1,4 @@
-//! Processes: which program they run, as which user, in which container.
+//! Processes: their executable, user and container.
 
 use std::path::PathBuf;
 
@@ -12,32 +12,32 @@ row_number! {
     ProcessIdx
 }
 
-/// A process. What could not be read is `None`: the process had ended, or reading was not permitted.
+/// A process. Fields that could not be read are `None`: the process had exited, or reading was not permitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// Its number in the initial PID namespace.
+    /// The PID in the initial PID namespace.
     pub pid: Pid,
-    /// The arguments that it was started with, the program's name first. They may be cut.
+    /// The command line, beginning with the name of the program. It may be truncated.
     pub command_line: Option<Vec<String>>,
-    /// The path of its program, as the process sees it.
+    /// The path of the executable, as the process sees it.
     pub executable: Option<PathBuf>,
-    /// Its cgroup, from the root of the cgroup v2 hierarchy.
+    /// The cgroup, from the root of the cgroup v2 hierarchy.
     pub cgroup: Option<String>,
-    /// The ID of its container: 64 hexadecimal digits.
+    /// The ID of the container: 64 hexadecimal digits.
     pub container: Option<String>,
-    /// Its real user ID in the initial user namespace.
+    /// The real user ID in the initial user namespace.
     pub user: Option<u32>,
 }
 
 impl Process {
-    /// A process of which only the number is known.
+    /// A process of which only the PID is known.
     #[must_use]
     pub fn new(pid: Pid) -> Self {
         Self { pid, command_line: None, executable: None, cgroup: None, container: None, user: None }
     }
 }
 
-/// Processes by number. A number that is used again is the same row.
+/// Processes by PID. A reused PID has the same row.
 #[derive(Clone, Debug, Default)]
 pub struct ProcessTable {
     rows: Vec<Process>,
@@ -45,7 +45,7 @@ pub struct ProcessTable {
 }
 
 impl ProcessTable {
-    /// The row of a process, new if need be.
+    /// The row of a process, which is added if it is new.
     pub fn intern(&mut self, pid: Pid) -> ProcessIdx {
         let next = ProcessIdx::from_index(self.rows.len());
         let id = *self.index.entry(pid).or_insert(next);
@@ -55,7 +55,7 @@ impl ProcessTable {
         id
     }
 
-    /// Appends a process as it is: for readers of recordings. [`Self::intern`] finds the first of its number.
+    /// Appends a process without interning it: for readers of recordings. [`Self::intern`] finds the first one with its PID.
     pub fn push(&mut self, process: Process) -> ProcessIdx {
         let id = ProcessIdx::from_index(self.rows.len());
         self.index.entry(process.pid).or_insert(id);
@@ -69,7 +69,7 @@ impl ProcessTable {
         &self.rows[id.index()]
     }
 
-    /// The process in row `id`, to fill in what was learned later.
+    /// The process in row `id`, to add data.
     pub fn get_mut(&mut self, id: ProcessIdx) -> &mut Process {
         &mut self.rows[id.index()]
     }

@@ -1,7 +1,7 @@
-//! Row numbers as types.
+//! Types for row numbers.
 
-/// Defines the number of a row of one table. Numbers count from 0; one value is kept free, so that an `Option` of one takes no
-/// more room: a sample holds four of them.
+/// Defines a type for row numbers of a table, starting at 0. It has a niche, so that an `Option` has the same size: a sample contains
+/// four of them.
 macro_rules! row_number {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -9,10 +9,10 @@ macro_rules! row_number {
         pub struct $name(std::num::NonZeroU32);
 
         impl $name {
-            /// The row of this number, from 0.
+            /// The row with this number, starting at 0.
             ///
             /// # Panics
-            /// For 2^32 - 1: a table has fewer rows.
+            /// If the number is 2^32 - 1: a table has fewer rows.
             #[must_use]
             pub const fn new(row: u32) -> Self {
                 match std::num::NonZeroU32::new(row.wrapping_add(1)) {
@@ -24,19 +24,19 @@ macro_rules! row_number {
             /// The row at this index.
             ///
             /// # Panics
-            /// From 2^32 - 1 on: a table has fewer rows.
+            /// If the index is 2^32 - 1 or more: a table has fewer rows.
             #[must_use]
             pub fn from_index(index: usize) -> Self {
                 Self::new(u32::try_from(index).unwrap_or(u32::MAX))
             }
 
-            /// Its number, from 0.
+            /// The number, starting at 0.
             #[must_use]
             pub const fn row(self) -> u32 {
                 self.0.get() - 1
             }
 
-            /// Its number, as an index.
+            /// The number as an index.
             #[must_use]
             pub const fn index(self) -> usize {
                 self.row() as usize

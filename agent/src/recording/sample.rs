@@ -1,4 +1,4 @@
-//! Samples: what was observed, as it was measured.
+//! Samples, as they were measured.
 
 use super::row::row_number;
 use super::{LabelSetId, MetricId, StackId, ThreadIdx};
@@ -9,47 +9,47 @@ row_number! {
     SampleIdx
 }
 
-/// Who ended a wait.
+/// The wakeup that ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wake {
-    /// The thread that ran where the wakeup came from. Only a bystander where `stack` shows an interrupt.
+    /// The thread that ran on the CPU that sent the wakeup. If `stack` contains an interrupt, the thread did not cause the wakeup.
     pub waker: ThreadIdx,
-    /// The waker's stack.
+    /// The stack of the waker.
     pub stack: Option<StackId>,
-    /// The sample of the waker's own last wait before this wakeup, if that was sampled: the next hop of the wake chain. Always an
-    /// earlier row.
+    /// The sample of the last wait of the waker before this wakeup, if it was sampled: the next hop of the wake chain. It is always
+    /// an earlier row.
     pub waker_sleep: Option<SampleIdx>,
 }
 
-/// One observation. A recording holds millions: 72 bytes each.
+/// A sample: 72 bytes, since a recording may contain millions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
-    /// When it began, from the start of the capture.
+    /// The start of the sample, from the start of the capture.
     pub time: Nanos,
-    /// How much, in the unit of the metric, unweighted. The length of an interval; of an instant what it stands for.
+    /// The value in the unit of the metric, unweighted: the length of an interval, or the value of an instant.
     pub value: u64,
     /// The probability with which it was sampled, in (0, 1].
     pub probability: f64,
-    /// The part of an interval during which the thread was runnable and waited for a CPU, where that was measured.
+    /// The part of an interval in which the thread was runnable and waited for a CPU, if it was measured.
     pub runqueue: Option<Nanos>,
-    /// The thread.
+    /// The thread of the sample.
     pub thread: ThreadIdx,
     /// The CPU. For a wait, the CPU that the thread left.
     pub cpu: CpuId,
-    /// The code; `None` if no stack could be walked.
+    /// The stack; `None` if it could not be walked.
     pub stack: Option<StackId>,
-    /// Who ended a wait, if that was seen.
+    /// The wakeup that ended a wait, if it was recorded.
     pub wake: Option<Wake>,
-    /// What the thread worked for.
+    /// Labels that describe what the thread worked on.
     pub labels: Option<LabelSetId>,
-    /// What was measured.
+    /// The metric.
     pub metric: MetricId,
-    /// Whether an interval had not ended when the capture did. It is in no counter, and its probability is 1.
+    /// Whether an interval had not ended at the end of the capture. Counters do not include it, and its probability is 1.
     pub ongoing: bool,
 }
 
 impl Sample {
-    /// A sample that was certain to be taken, on CPU 0, without a stack.
+    /// A sample with the probability 1, on CPU 0, without a stack.
     #[must_use]
     pub fn new(metric: MetricId, thread: ThreadIdx, time: Nanos, value: u64) -> Self {
         Self {

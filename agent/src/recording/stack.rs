@@ -1,4 +1,4 @@
-//! Call stacks as a prefix tree: each node is a frame called by its parent's frame.
+//! Call stacks as a prefix tree: the frame of a node was called by the frame of its parent.
 
 use hashbrown::HashMap;
 
@@ -13,13 +13,13 @@ row_number! {
 /// A frame and its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StackNode {
-    /// The caller's node; `None` for an outermost frame. Always an earlier row.
+    /// The node of the caller, which is always an earlier row; `None` for an outermost frame.
     pub parent: Option<StackId>,
-    /// The frame.
+    /// The frame of the node.
     pub frame: FrameId,
 }
 
-/// Interned stacks. A parent's row comes before its children's.
+/// Interned stacks. The row of a parent comes before those of its children.
 #[derive(Clone, Debug, Default)]
 pub struct StackTable {
     rows: Vec<StackNode>,
@@ -27,7 +27,7 @@ pub struct StackTable {
 }
 
 impl StackTable {
-    /// The stack that adds `frame` to `parent`, new if need be.
+    /// The stack of `parent` with `frame` added, which is added to the table if it is new.
     pub fn intern(&mut self, parent: Option<StackId>, frame: FrameId) -> StackId {
         let node = StackNode { parent, frame };
         let next = StackId::from_index(self.rows.len());

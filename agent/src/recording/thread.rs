@@ -16,11 +16,11 @@ row_number! {
 pub struct Thread {
     /// The row of its process.
     pub process: ProcessIdx,
-    /// The number of its process.
+    /// The PID of its process.
     pub pid: Pid,
-    /// The thread.
+    /// The TID of the thread.
     pub tid: Tid,
-    /// Its name, at most 15 bytes.
+    /// The name, at most 15 bytes.
     pub comm: String,
 }
 
@@ -32,7 +32,7 @@ pub struct ThreadTable {
 }
 
 impl ThreadTable {
-    /// The row of a thread by its kernel-side name (NUL-terminated), new if need be. Its process gets a row too.
+    /// The row of a thread with its NUL-terminated name. The thread and its process are added if they are new.
     pub fn intern(&mut self, processes: &mut ProcessTable, pid: Pid, tid: Tid, comm: [u8; 16]) -> ThreadIdx {
         let next = ThreadIdx::from_index(self.rows.len());
         let id = *self.index.entry((tid, pid, comm)).or_insert(next);
@@ -44,7 +44,7 @@ impl ThreadTable {
         id
     }
 
-    /// Appends a thread as it is: for readers of recordings. [`Self::intern`] does not find it again.
+    /// Appends a thread without interning it: for readers of recordings. [`Self::intern`] does not find it.
     pub fn push(&mut self, thread: Thread) -> ThreadIdx {
         let id = ThreadIdx::from_index(self.rows.len());
         self.rows.push(thread);

@@ -33,7 +33,7 @@ fn folded_stacks_name_the_probe_the_metric_and_the_unit() {
         [
             "Locks held;locker;main;lock 500000000",
             "Locks memory [bytes];locker;main;lock 3145728",
-            "Locks spins [count];locker;[not sampled] 55",
+            "Locks spins [count];locker;[no stack: counted only] 55",
             "Locks spins [count];locker;main;lock 12345",
             "Locks wait;locker;main;lock;futex_wait_[k] 1500000000",
         ]
@@ -78,7 +78,7 @@ fn speedscope_has_a_profile_for_each_unit() {
 fn the_picture_is_of_one_unit_and_names_those_that_it_leaves_out() {
     let picture = text("svg", &profile(&[]));
     assert!(picture.contains("example: Locks (nanoseconds), 1.00 s"), "{picture}");
-    assert!(picture.contains("Locks (bytes) is not drawn, since its unit is another"), "{picture}");
+    assert!(picture.contains("Locks (bytes) has another unit and is not included"), "{picture}");
     assert!(picture.contains("Locks wait") && !picture.contains("Locks memory"), "{picture}");
 }
 

@@ -7,32 +7,32 @@ use hdrhistogram::Histogram as Counts;
 use crate::profile::Profile;
 use crate::recording::{Histogram, MetricId, Scope, ScopeKind};
 
-/// The quantiles that are shown.
+/// The quantiles in reports.
 const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
 
 /// The distribution of a metric.
 pub(super) struct MetricDistribution<'a> {
     pub(super) metric: MetricId,
-    /// Over the scopes of one kind: those of different kinds may have counted the same events.
+    /// The distribution over the scopes of one kind: scopes of different kinds may include the same events.
     pub(super) total: Distribution,
-    /// The counts behind that.
+    /// The counts of `total`.
     pub(super) total_counts: Counts<u64>,
-    /// The scopes of each kind, those with the highest 99th percentile first. Kinds without scopes are left out.
+    /// The scopes of each kind, in descending order of the 99th percentile. Kinds without scopes are omitted.
     pub(super) by_kind: Vec<Vec<ScopeDistribution<'a>>>,
 }
 
 /// The distribution of a metric in one scope.
 pub(super) struct ScopeDistribution<'a> {
-    /// As people see it: `CPU 3`, `cgroup /system.slice`, `worker (17)`.
+    /// The name in reports: `CPU 3`, `cgroup /system.slice`, `worker (17)`.
     pub(super) name: String,
     pub(super) distribution: Distribution,
     pub(super) counts: &'a Counts<u64>,
 }
 
-/// A distribution in a few figures, in the unit of its metric.
+/// Key figures of a distribution, in the unit of its metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Distribution {
-    /// How many events.
+    /// The number of events.
     pub(super) count: u64,
     /// The median, and the 90th, 99th and 99.9th percentile.
     pub(super) quantiles: [u64; 4],
@@ -50,7 +50,7 @@ impl Distribution {
     }
 }
 
-/// Those of all metrics that have any, in the order of the metrics.
+/// The distributions of all metrics that have histograms, in the order of the metrics.
 pub(super) fn distributions(profile: &Profile) -> Vec<MetricDistribution<'_>> {
     let mut rows: BTreeMap<MetricId, Vec<&Histogram>> = BTreeMap::new();
     for row in profile.histograms.iter().filter(|row| !row.counts.is_empty()) {

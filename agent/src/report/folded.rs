@@ -1,11 +1,10 @@
-//! Folded stacks: one line for each stack, outermost frame first, and its value: whole nanoseconds, unless the first frame
-//! names another unit.
+//! Folded stacks: a line for each stack, outermost frame first, with its value in whole nanoseconds, unless the first frame
+//! contains another unit.
 //!
 //! The form of Brendan Gregg's `stackcollapse` scripts, which `flamegraph.pl`, inferno and speedscope read:
-//! `worker;main;read;vfs_read_[k] 1234`. Those tools take the numbers as they are: `--countname ns` makes them say so.
-//! Kernel functions end in `_[k]`. If a profile holds more than one metric, the first frame says which: the label of the
-//! probe, with that of the metric if the probe has several, as in `On-CPU` and `Off-CPU blocked`. The form has no room for
-//! losses.
+//! `worker;main;read;vfs_read_[k] 1234`. For these tools, use `--countname ns`.
+//! Kernel functions end in `_[k]`. If a profile has several metrics, the first frame is the metric: the label of the probe, with
+//! that of the metric if the probe has several, such as `On-CPU` and `Off-CPU blocked`. The format cannot contain losses.
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
@@ -17,7 +16,7 @@ use crate::recording::MetricId;
 use crate::text;
 use crate::units::Bytes;
 
-/// The most bytes of lines in a file. They are sorted in memory; a large capture of half a million distinct stacks makes 600 MB.
+/// The maximum size of the lines in bytes. They are sorted in memory. A large capture with half a million distinct stacks has 600 MB.
 const MOST: Bytes = Bytes(1 << 30);
 
 /// Writes folded stacks.
@@ -54,7 +53,7 @@ pub(super) fn lines(
         frames.clear();
         match sum.stack {
             Some(stack) => frames.extend(profile.stacks.frames(stack).map(|id| names[id.index()].as_str())),
-            None => frames.push("[stack not walked]"),
+            None => frames.push("[no stack]"),
         }
         if mixed {
             frames.push(&metrics[sum.metric.index()]);

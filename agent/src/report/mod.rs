@@ -1,4 +1,4 @@
-//! How a profile is drawn: one file for each format, one line for each in [`FORMATS`].
+//! Output formats for profiles: a file for each format, and a line for each in [`FORMATS`].
 
 #[cfg(test)]
 mod any_probe;
@@ -21,72 +21,73 @@ pub use summary::summary;
 
 use crate::profile::Profile;
 
-/// A format that a profile is written in.
+/// Writes a profile in a format.
 pub trait Sink: Sync {
     /// Writes the whole profile.
     ///
     /// # Errors
-    /// Whatever `out` refuses, or a profile that has no form in this format.
+    /// `out` cannot be written, or the format cannot represent the profile.
     fn write(&self, profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError>;
 }
 
-/// Why a report was not written.
+/// The reason why a report could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// `out` failed.
+    /// `out` could not be written.
     #[error("could not write the report")]
     Io(#[from] io::Error),
-    /// Writing out each stack takes more room than a report may. A recording is a tree of stacks and holds them in much less.
+    /// The report exceeds its size limit, because the format writes each stack in full. A recording stores a tree of stacks, which is much
+    /// smaller.
     #[error(
-        "the stacks of this profile, written out one by one as {format} has them, take more than {most}\nhint: draw a part of it (--pid, --comm, --since, --until), or write HTML, which draws the tree"
+        "{format} writes each stack in full, and the stacks of this profile exceed {most}\nhint: select a part (--pid, --comm, --since, --until), or use HTML, which stores a tree"
     )]
     TooLarge {
-        /// The format's name.
+        /// The name of the format.
         format: &'static str,
         /// The limit, with its unit.
         most: String,
     },
-    /// The format's own encoder failed.
+    /// The encoder of the format failed.
     #[error("could not encode the report as {format}: {why}")]
     Encode {
-        /// The format's name.
+        /// The name of the format.
         format: &'static str,
-        /// What its encoder says.
+        /// The message of the encoder.
         why: String,
     },
 }
 
-/// A format as users see it.
+/// The description of a format.
 pub struct Format {
-    /// What `--format` takes.
+    /// The name, for `--format`.
     pub name: &'static str,
-    /// How its files end, without the first dot; the first is the usual one.
+    /// The file extensions, without the first dot; the first one is the usual one.
     pub endings: &'static [&'static str],
-    /// One line for `quell list formats`.
+    /// A description for `quell list formats`.
     pub doc: &'static str,
-    /// What writes it.
+    /// The writer of the format.
     pub sink: &'static dyn Sink,
 }
 
-/// Every format, in the order that `quell list formats` shows.
+/// All formats, in the order of `quell list formats`.
 pub static FORMATS: &[Format] = &[
     Format {
         name: "html",
         endings: &["html"],
-        doc: "one interactive page: flame graphs, time axis, functions, threads and wake chains; needs no network",
+        doc: "an interactive page: flame graphs, time axis, functions, threads, wake chains and histograms; works offline",
         sink: &html::Html,
     },
     Format {
         name: "folded",
         endings: &["folded", "folded.txt"],
-        doc: "one line for each stack and its nanoseconds, for flamegraph.pl, inferno and scripts",
+        doc: "a line for each stack with its nanoseconds, for flamegraph.pl, inferno and scripts",
         sink: &folded::Folded,
     },
-    Format { name: "svg", endings: &["svg"], doc: "a flame graph as one picture, by inferno", sink: &svg::Svg },
+    Format { name: "svg", endings: &["svg"], doc: "a flame graph, drawn by inferno", sink: &svg::Svg },
     Format {
         name: "pprof",
         endings: &["pb.gz", "pprof"],
-        doc: "a gzipped protocol buffer for go tool pprof, Pyroscope and others",
+        doc: "a gzip-compressed protocol buffer for go tool pprof, Pyroscope and others",
         sink: &pprof::Pprof,
     },
     Format {
@@ -97,13 +98,13 @@ pub static FORMATS: &[Format] = &[
     },
 ];
 
-/// The format that the ending of `path` tells; the longest ending that fits decides.
+/// The format for the file extension of `path`, by the longest extension that matches.
 #[must_use]
 pub fn format_for(path: &Path) -> Option<&'static Format> {
     format_among(FORMATS, path)
 }
 
-/// The format of this name.
+/// The format with this name.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static Format> {
     FORMATS.iter().find(|format| format.name == name)

@@ -1,14 +1,14 @@
-//! Metrics whose values add up: those of one probe that have one unit. What reports draw as one picture.
+//! Series: metrics of one probe with the same unit, whose values can be added. A graph shows one series.
 
 use crate::recording::{Meta, MetricId, MetricKind, Unit};
 use crate::units::{Bytes, Nanos};
 
-/// Metrics of one probe that have one unit.
+/// Metrics of one probe with the same unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Series {
-    /// What programs see: the name of the probe, with the unit behind it if the probe has metrics of several units.
+    /// The name in machine-readable formats: the name of the probe, with the unit if the probe has metrics of several units.
     pub(super) name: String,
-    /// What people see: the label of the probe, likewise.
+    /// The label in reports: the label of the probe, with the unit in the same case.
     pub(super) label: String,
     /// The unit of the values.
     pub(super) unit: Unit,
@@ -19,13 +19,13 @@ pub(super) struct Series {
 }
 
 impl Series {
-    /// Whether the values are stretches of time, such as waits; else they stand for moments.
+    /// Whether the samples are intervals, such as waits, and not instants.
     pub(super) fn has_intervals(&self, meta: &Meta) -> bool {
         self.metrics.iter().any(|metric| meta.metric(*metric).kind == MetricKind::Interval)
     }
 }
 
-/// The series of a recording: probe after probe, their units in the order in which they first occur.
+/// The series of a recording, in the order of probes, and of the first metric with each unit.
 pub(super) fn series(meta: &Meta) -> Vec<Series> {
     let mut all: Vec<Series> = Vec::new();
     for probe in &meta.probes {
@@ -48,7 +48,7 @@ pub(super) fn series(meta: &Meta) -> Vec<Series> {
     all
 }
 
-/// For each metric the series that it is part of.
+/// The series of each metric.
 pub(super) fn series_of_metrics(series: &[Series], meta: &Meta) -> Vec<usize> {
     let mut of_metric = vec![0; meta.metrics.len()];
     for (index, series) in series.iter().enumerate() {
@@ -59,7 +59,7 @@ pub(super) fn series_of_metrics(series: &[Series], meta: &Meta) -> Vec<usize> {
     of_metric
 }
 
-/// A value with its unit, as people read it: `1.23 ms`, `4.0 KiB`, `17`.
+/// A value with its unit: `1.23 ms`, `4.0 KiB`, `17`.
 pub(super) fn quantity(value: f64, unit: Unit) -> String {
     // Saturates.
     let whole = value.round() as u64;

@@ -1,7 +1,7 @@
-//! speedscope's own format: a `sampled` profile for each probe and unit, over one table of frames.
+//! The format of speedscope: a `sampled` profile for each probe and unit, with one table of frames.
 //!
-//! <https://www.speedscope.app/file-format-schema.json>. Each sample is a stack with all its time: the values are
-//! estimates, so there is no order in time to keep. If a profile has several metrics, the metric is the root.
+//! <https://www.speedscope.app/file-format-schema.json>. Each sample is a stack with its total time, since
+//! values are estimates without an order in time. If a profile has several metrics, the metric is the root.
 
 use std::io::{BufWriter, Write};
 
@@ -15,7 +15,7 @@ use crate::profile::Profile;
 use crate::recording::Unit;
 use crate::text;
 
-/// The most frames of all stacks together: 512 MiB while they are written, and some 400 MB of JSON.
+/// The maximum number of frames of all stacks together: 512 MiB of memory while they are written, and about 400 MB of JSON.
 pub(super) const MOST_FRAMES: u64 = 64 << 20;
 
 /// Writes a speedscope file.
@@ -97,7 +97,7 @@ fn sampled<'a>(profile: &'a Profile, series: &Series, sums: &[StackSum], frames:
     for sum in sums {
         let mut stack: Vec<usize> = match sum.stack {
             Some(stack) => profile.stacks.frames(stack).map(|id| frames.of(id.index())).collect(),
-            None => vec![frames.label("[stack not walked]")],
+            None => vec![frames.label("[no stack]")],
         };
         if mixed {
             stack.push(frames.label(&profile.metric(sum.metric).label));

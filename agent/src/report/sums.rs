@@ -1,21 +1,21 @@
-//! What every picture of stacks starts from: the value of each stack, summed over its samples.
+//! The value of each stack, summed over its samples: the input of all formats for stacks.
 
 use hashbrown::HashMap;
 
 use crate::profile::Profile;
 use crate::recording::{FrameId, MetricId, StackId, Unit};
 
-/// What all samples of one metric with one stack come to.
+/// The sum of all samples of one metric with one stack.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct StackSum {
     pub(super) metric: MetricId,
-    /// `None` for samples without any frame.
+    /// The stack; `None` for samples without frames.
     pub(super) stack: Option<StackId>,
-    /// Estimated, in the unit of the metric.
+    /// The estimated value, in the unit of the metric.
     pub(super) value: f64,
 }
 
-/// The sums in the order of metrics and stacks. Samples without weight, which only continue wake chains, are no part.
+/// The sums in the order of metrics and stacks, without samples that only continue wake chains.
 pub(super) fn by_stack(profile: &Profile) -> Vec<StackSum> {
     let mut sums: HashMap<(MetricId, Option<StackId>), f64> = HashMap::new();
     for sample in profile.samples.iter().filter(|sample| sample.value > 0.0) {
@@ -32,8 +32,8 @@ pub(super) fn stacks(sums: &[StackSum]) -> impl Iterator<Item = Option<StackId>>
     sums.iter().map(|sum| sum.stack)
 }
 
-/// What the frames of all these stacks come to where each stack is written out, by what one frame takes. A tree of a thousand
-/// nodes may stand for a hundred thousand frames.
+/// The total size of all frames if each stack is written in full, from the size of each frame. A tree of a thousand nodes may contain
+/// a hundred thousand frames.
 pub(super) fn sum_of_stacks(
     profile: &Profile,
     stacks: impl Iterator<Item = Option<StackId>>,
@@ -47,13 +47,13 @@ pub(super) fn sum_of_stacks(
     stacks.flatten().map(|stack| sizes[stack.index()]).fold(0, u64::saturating_add)
 }
 
-/// Whether values of different metrics stand side by side, so that the picture must say which is which.
+/// Whether there are values of several metrics, so that stacks must begin with the metric.
 pub(super) fn mixes_metrics<'a>(sums: impl IntoIterator<Item = &'a StackSum>) -> bool {
     let mut sums = sums.into_iter();
     sums.next().is_some_and(|first| sums.any(|sum| sum.metric != first.metric))
 }
 
-/// A metric as the first frame of a stack: `On-CPU`, `Off-CPU blocked`, `Heap allocated [bytes]`. Times are not marked.
+/// A metric as the first frame of a stack: `On-CPU`, `Off-CPU blocked`, `Heap allocated [bytes]`. Times have no unit.
 pub(super) fn metric_label(profile: &Profile, metric: MetricId) -> String {
     let label = profile.meta.full_label(metric);
     match profile.metric(metric).unit {
@@ -62,13 +62,13 @@ pub(super) fn metric_label(profile: &Profile, metric: MetricId) -> String {
     }
 }
 
-/// A sum as the whole number that formats without fractions take.
+/// A sum, rounded for formats with integer values.
 pub(super) fn whole(value: f64) -> u64 {
     // Saturates; the figures are positive and far below 2^53 in any capture of less than 100 days.
     value.round() as u64
 }
 
-/// What the reader must know before trusting the picture: everything lost, and every remark.
+/// All losses and remarks, which a reader must know to trust the report.
 pub(super) fn caveats(profile: &Profile) -> Vec<String> {
     let meta = &profile.meta;
     let losses = meta.losses.named().into_iter().filter(|loss| loss.count > 0);

@@ -1,5 +1,4 @@
-//! A flame graph as one SVG, drawn by inferno. Widths are values of one unit; if a profile holds several metrics, each is a
-//! root.
+//! A flame graph as SVG, drawn by inferno. Widths are values of one unit. If a profile has several metrics, each is a root.
 
 use std::io::Write;
 
@@ -14,7 +13,7 @@ use crate::recording::Unit;
 use crate::text;
 use crate::units::Bytes;
 
-/// The most bytes of folded stacks in a picture: it is drawn in memory, and no browser opens a larger one.
+/// The maximum size of folded stacks for a flame graph, in bytes: it is drawn in memory, and browsers cannot open larger ones.
 const MOST: Bytes = Bytes(256 << 20);
 
 /// Writes a flame graph.
@@ -25,7 +24,7 @@ impl Sink for Svg {
         let (unit, sums) = of_one_unit(profile);
         let mut lines = folded::lines(profile, &sums, "svg", MOST)?;
         if lines.is_empty() {
-            return Err(encode("there is no sample to draw".to_owned()));
+            return Err(encode("the selection has no samples".to_owned()));
         }
         // As inferno compares them: with their numbers.
         lines.sort_unstable();
@@ -42,7 +41,7 @@ fn encode(why: String) -> ReportError {
     ReportError::Encode { format: "svg", why }
 }
 
-/// The sums that are drawn: those of the first unit that has any. Widths of different units would mean nothing side by side.
+/// The sums to draw: those of the first unit that has any, since widths of different units are not comparable.
 fn of_one_unit(profile: &Profile) -> (Unit, Vec<StackSum>) {
     let mut sums = by_stack(profile);
     let unit_of = |sum: &StackSum| profile.metric(sum.metric).unit;
@@ -63,7 +62,7 @@ fn options(profile: &Profile, unit: Unit, sums: &[StackSum]) -> Options<'static>
     let mut caveats = caveats(profile);
     for other in series.iter().filter(|series| series.unit != unit) {
         if profile.samples.iter().any(|sample| sample.value > 0.0 && other.metrics.contains(&sample.metric)) {
-            caveats.push(format!("{} is not drawn, since its unit is another", other.label));
+            caveats.push(format!("{} has another unit and is not included", other.label));
         }
     }
     options.subtitle = Some(text::xml(&caveats.join("; ")).into_owned()).filter(|text| !text.is_empty());

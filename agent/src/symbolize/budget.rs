@@ -1,38 +1,38 @@
-//! The memory that quell spends on knowing what other processes have mapped: how much of it there is, they decide.
+//! Limits the memory for the mappings and files of other processes, whose number these processes control.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The most that address spaces, files and descriptors may take together, in bytes.
+/// The memory limit for address spaces, files and descriptors together, in bytes.
 pub(super) const MOST: u64 = 64 << 20;
 
-/// What is left of [`MOST`] after something had to go, so that this does not happen at once again.
+/// The memory to which usage is reduced when [`MOST`] is exceeded, so that this does not happen again immediately.
 pub(super) const AFTER: u64 = MOST / 8 * 7;
 
-/// What the paths of modules may take of it, in bytes: they stay, since the recording names them.
+/// The limit for the paths of modules, in bytes. These are kept, since the recording contains them.
 pub(super) const MOST_MODULES: u64 = MOST / 4;
 
-/// What a descriptor is taken to cost, in bytes: the kernel's `struct file` and what it holds on to.
+/// The assumed memory for a descriptor, in bytes: `struct file` of the kernel, and objects that it references.
 pub(super) const DESCRIPTOR: u64 = 1 << 10;
 
-/// Bytes in use. Clones count together.
+/// Counts bytes in use. Clones share the counter.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Budget(Arc<AtomicU64>);
 
 impl Budget {
-    /// Bytes in use now.
+    /// The number of bytes in use.
     pub(super) fn used(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Takes some; they are given back when the [`Charge`] is dropped.
+    /// Adds bytes, until the [`Charge`] is dropped.
     pub(super) fn charge(&self, bytes: u64) -> Charge {
         self.0.fetch_add(bytes, Ordering::Relaxed);
         Charge { budget: self.clone(), bytes }
     }
 }
 
-/// Bytes taken from a [`Budget`]. A clone takes as many again.
+/// Bytes of a [`Budget`] in use. A clone adds the same number again.
 #[derive(Debug)]
 pub(super) struct Charge {
     budget: Budget,
@@ -40,7 +40,7 @@ pub(super) struct Charge {
 }
 
 impl Charge {
-    /// Takes more or gives some back.
+    /// Changes the number of bytes.
     pub(super) fn set(&mut self, bytes: u64) {
         self.budget.0.fetch_add(bytes, Ordering::Relaxed);
         self.budget.0.fetch_sub(self.bytes, Ordering::Relaxed);

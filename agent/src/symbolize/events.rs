@@ -1,4 +1,4 @@
-//! The kernel's own reports of new code: mappings, exec, fork, exit.
+//! Events of the kernel about executable mappings: mmap, exec, fork, exit.
 
 use std::ffi::OsStr;
 use std::io;
@@ -13,84 +13,83 @@ use super::file_identity::FileIdentity;
 use super::maps::MappedRange;
 use crate::units::{Addr, CpuId, CpuSet, Nanos, Pid};
 
-/// Pages of each CPU's ring: 256 KiB with 4 KiB pages. A report takes 100 to 200 bytes and starting a dynamically
-/// linked program makes about ten, so that some 200 program starts fit between two calls of
+/// The number of pages of each ring buffer: 256 KiB with 4 KiB pages. An event takes 100 to 200 bytes, and the start of a
+/// dynamically linked program causes about ten events. So about 200 program starts fit between two calls of
 /// [`MappingEvents::drain`].
 const RING_PAGES: usize = 64;
 
 /// `PERF_RECORD_MISC_COMM_EXEC` (include/uapi/linux/perf_event.h, since 3.16): the name changed because of an exec.
 const MISC_COMM_EXEC: u16 = 1 << 13;
 
-/// What became of the executable mappings of a process.
+/// A change of the executable mappings of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MappingEvent {
-    /// It mapped code, or made what it had mapped executable.
+    /// The process created an executable mapping, or made one executable.
     Mapped {
-        /// The process.
+        /// The PID of the process.
         pid: Pid,
-        /// What, and where.
+        /// The mapping.
         range: MappedRange,
     },
-    /// It started another program: all that was mapped is gone.
+    /// The process executed another program, which removes all mappings.
     Exec {
-        /// The process.
+        /// The PID of the process.
         pid: Pid,
     },
-    /// It was forked: it has the mappings of its parent. Not reported for new threads.
+    /// The process was forked, with the mappings of its parent. This is not reported for threads.
     Fork {
         /// The new process.
         pid: Pid,
-        /// The one that it is a copy of.
+        /// Its parent.
         parent: Pid,
     },
-    /// Its first thread ended.
+    /// The main thread of the process exited.
     Exit {
-        /// The process.
+        /// The PID of the process.
         pid: Pid,
     },
 }
 
-/// Why the kernel's reports are not to be had.
+/// The reason why these events are not available.
 #[derive(Debug, thiserror::Error)]
 pub enum MappingEventsError {
-    /// Not allowed.
+    /// It is not permitted.
     #[error(
-        "perf_event_open was refused on CPU {cpu}; run quell as root, or with CAP_PERFMON, and with CAP_SYS_ADMIN if \
+        "perf_event_open was not permitted on CPU {cpu}\nhint: run as root or with CAP_PERFMON; with CAP_SYS_ADMIN if \
          kernel.perf_event_paranoid is above 2"
     )]
     Permission {
-        /// The CPU.
+        /// The CPU of the event.
         cpu: CpuId,
-        /// What the kernel says.
+        /// The error of the kernel.
         source: io::Error,
     },
-    /// The kernel cannot.
-    #[error("this kernel has no perf events for new code, or the CPU {cpu} is offline")]
+    /// The kernel does not support it.
+    #[error("this kernel does not report new mappings by perf events, or CPU {cpu} is offline")]
     Unsupported {
-        /// The CPU.
+        /// The CPU of the event.
         cpu: CpuId,
-        /// What the kernel says.
+        /// The error of the kernel.
         source: io::Error,
     },
-    /// It failed.
-    #[error("perf_event_open or the mapping of its ring failed on CPU {cpu}")]
+    /// The system call failed.
+    #[error("perf_event_open or mmap of its ring buffer failed on CPU {cpu}")]
     Failed {
-        /// The CPU.
+        /// The CPU of the event.
         cpu: CpuId,
-        /// What the kernel says.
+        /// The error of the kernel.
         source: io::Error,
     },
 }
 
-/// The reports of all processes on some CPUs, from a ring of 256 KiB for each CPU.
+/// The events of all processes on some CPUs, from a ring buffer of 256 KiB for each CPU.
 ///
 /// # Ordering
-/// The rings are merged: over all calls of [`drain`](Self::drain), reports that depend on each other (by the same
-/// process, or by a parent before its fork) come in the order in which they happened. A report is in its ring before
-/// the call that it reports returns to user space. So a caller that first drains its sample rings, then this,
-/// then applies the reports, and only then resolves the samples has every mapping that a sample of its batch can be
-/// in. It may then have applied reports that are younger than a sample. [`AddressSpaces::locate`] allows for one exec;
-/// who wants to be exact applies reports and resolves samples merged by time.
+/// The ring buffers are merged: over all calls of [`drain`](Self::drain), dependent events (of the same process, or of a parent
+/// before its fork) are in the order in which they happened. An event is in its ring buffer before the system call returns to user
+/// space. So a caller that first reads samples, then these events, then applies the events, and only then resolves the samples, has
+/// all mappings of these samples. It may have applied events that are newer than a sample: [`AddressSpaces::locate`] tolerates one
+/// exec. For exact results, apply events and resolve samples in order of time.
 ///
 /// [`AddressSpaces::locate`]: super::AddressSpaces::locate
 pub struct MappingEvents {
@@ -100,17 +99,17 @@ pub struct MappingEvents {
 }
 
 impl MappingEvents {
-    /// Opens the rings and starts the reports. Process ids are those of the agent's PID namespace.
+    /// Opens the ring buffers and starts the events. PIDs are those of the PID namespace of quell.
     ///
     /// # Errors
-    /// Where the kernel does not allow or does not know it. A capture can go on without: see
+    /// It is not permitted or not supported. A capture works without it: see
     /// [`AddressSpaces`](super::AddressSpaces).
     pub fn open(cpus: &CpuSet) -> Result<Self, MappingEventsError> {
         let rings = cpus.iter().map(|cpu| open_ring(cpu).map_err(|source| explain(cpu, source)));
         Ok(Self { rings: rings.collect::<Result<_, _>>()?, pending: Vec::new(), lost: 0 })
     }
 
-    /// Hands over the reports that came since the last call, in order, with their times (`CLOCK_MONOTONIC`).
+    /// Passes the events since the last call to a callback, in order, with their times (`CLOCK_MONOTONIC`).
     pub fn drain(&mut self, mut each: impl FnMut(Nanos, MappingEvent)) {
         // What happens while the rings are read may be seen in one ring, and what it followed from missed in another
         // that was read before. It waits for the next call.
@@ -136,7 +135,7 @@ impl MappingEvents {
         self.pending.drain(..ready).for_each(|(time, event)| each(time, event));
     }
 
-    /// How many reports were lost since the beginning: no room in a ring, or not understood.
+    /// The number of events that were lost because a ring buffer was full, or that are unknown.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.lost

@@ -1,5 +1,5 @@
-//! The files that code was mapped from. Those in which samples were taken become modules, and are held open so that they
-//! can be read after they, or all who ran them, are gone.
+//! The files from which code was mapped. Files with samples become modules. They are held open, so that they can be read after they
+//! were deleted or their processes exited.
 
 use std::ffi::OsStr;
 use std::io;
@@ -16,30 +16,30 @@ use crate::inspect::{FileNumber, Mapped, Owner, ProcessAccess, ToOpen};
 use crate::recording::{Module, ModuleId, ModuleTable};
 use crate::units::Pid;
 
-/// The most files held open, whatever the limit on descriptors allows.
+/// The maximum number of open files, regardless of the limit of descriptors.
 const MAX_HELD: usize = 8_192;
 
-/// How many files that turned out to hold no code are remembered.
+/// The maximum number of files without code that are remembered.
 const MAX_REJECTED: usize = 4_096;
 
-/// How often opening one file is tried, each time with another process that mapped it.
+/// The maximum number of attempts to open a file, each with another process that mapped it.
 const MAX_ATTEMPTS: u8 = 4;
 
-/// Whether a module's file can be read.
+/// Whether the file of a module can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holding {
-    /// It is open.
+    /// The file is open.
     Held {
-        /// Its number.
+        /// The number of the file.
         number: FileNumber,
-        /// Whose it is.
+        /// The owner of the file.
         owner: Owner,
     },
-    /// It is not, because of this.
+    /// The file cannot be read, for this reason.
     Refused(Unnamed),
 }
 
-/// Modules by the file that they are.
+/// Modules by file.
 #[derive(Debug)]
 pub(super) struct ModuleFiles {
     index: HashMap<FileIdentity, Option<ModuleId>>,
@@ -48,9 +48,9 @@ pub(super) struct ModuleFiles {
     held: usize,
     most_held: usize,
     path_bytes: u64,
-    /// Files that could not become modules for want of memory.
+    /// The number of files that could not become modules because of the memory limit.
     pub(super) refused: u64,
-    /// Files that were closed for want of memory or descriptors.
+    /// The number of files that were closed because of the limit of memory or descriptors.
     pub(super) evicted: u64,
 }
 
@@ -78,8 +78,7 @@ impl ModuleFiles {
         }
     }
 
-    /// The module of what `pid` has mapped, opened where it was not yet; `None` for memory that belongs to no file. `now`
-    /// counts samples.
+    /// The module of a mapping of `pid`, which is opened if it is new; `None` for memory without a file. `now` is a count of samples.
     pub(super) fn module(
         &mut self,
         pid: Pid,
@@ -128,12 +127,12 @@ impl ModuleFiles {
         Some(id)
     }
 
-    /// Whether a module's file can be read.
+    /// Whether the file of a module can be read.
     pub(super) fn holding(&self, id: ModuleId) -> Holding {
         self.files.get(&id).map_or(Holding::Refused(Unnamed::FileGone), |file| file.holding)
     }
 
-    /// Takes note of what came of opening a file; `false` where the number is not of a module.
+    /// Stores the result of opening a file; `false` if the number is unknown.
     pub(super) fn opened(
         &mut self,
         number: FileNumber,
@@ -169,13 +168,13 @@ impl ModuleFiles {
         true
     }
 
-    /// When the open file that was not used for the longest time was used, and how many bytes it takes.
+    /// The last use of the least recently used open file, and its memory in bytes.
     pub(super) fn least_recently_used(&self) -> Option<(u64, u64)> {
         let held = self.files.values().filter(|file| file.charge.is_some());
         held.map(|file| file.last_used).min().map(|last_used| (last_used, DESCRIPTOR))
     }
 
-    /// Closes the files that were not used after `last_used`.
+    /// Closes files that were not used after `last_used`.
     pub(super) fn evict(&mut self, last_used: u64, access: &mut dyn ProcessAccess) {
         for file in self.files.values_mut().filter(|file| file.last_used <= last_used) {
             if let Holding::Held { number, .. } = file.holding {

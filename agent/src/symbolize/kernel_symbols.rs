@@ -1,14 +1,14 @@
-//! The kernel's symbols, opened while that is allowed and read when they are needed.
+//! The symbols of the kernel, which are opened with privileges and read later.
 
 use std::fs::File;
 
-/// `/proc/kallsyms`. Whether it shows addresses is decided when it is opened (kernel/kallsyms.c, `kallsyms_open`), so that
-/// `CAP_SYSLOG` is needed only then.
+/// `/proc/kallsyms`. Whether it contains addresses is decided when it is opened (kernel/kallsyms.c, `kallsyms_open`), so
+/// `CAP_SYSLOG` is required only then.
 #[derive(Debug)]
 pub struct KernelSymbols(Option<File>);
 
 impl KernelSymbols {
-    /// Opens it. Where that fails, kernel frames get no names, and that is counted.
+    /// Opens it. If this fails, kernel frames get no names, and are counted.
     #[must_use]
     pub fn open() -> Self {
         Self(File::open("/proc/kallsyms").ok())

@@ -1,4 +1,4 @@
-//! Files that some process has mapped, each once, whether or not a sample was taken in it.
+//! All mapped files, with and without samples.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use hashbrown::HashMap;
 use super::budget::{Budget, Charge};
 use super::file_identity::FileIdentity;
 
-/// A file that some process has mapped; all mappings of it share this.
+/// A mapped file, shared by all of its mappings.
 #[derive(Debug)]
 pub(super) struct KnownFile {
-    /// Which.
+    /// The identity of the file.
     pub(super) identity: FileIdentity,
     _charge: Charge,
 }
@@ -23,7 +23,7 @@ impl KnownFile {
     }
 }
 
-/// Files that some process has mapped, each once.
+/// All mapped files, each once.
 #[derive(Default)]
 pub(super) struct KnownFiles {
     files: HashMap<FileIdentity, Arc<KnownFile>>,
@@ -31,7 +31,7 @@ pub(super) struct KnownFiles {
 }
 
 impl KnownFiles {
-    /// The file, new if need be; `None` for what is no file.
+    /// The file, which is added if it is new; `None` if it is not a file.
     pub(super) fn get(&mut self, identity: &FileIdentity, budget: &Budget) -> Option<Arc<KnownFile>> {
         if identity.is_none() {
             return None;
@@ -47,7 +47,7 @@ impl KnownFiles {
         Some(file)
     }
 
-    /// Forgets the files that nobody has mapped any more.
+    /// Removes files that are no longer mapped.
     pub(super) fn sweep(&mut self) {
         self.files.retain(|_, file| Arc::strong_count(file) > 1);
         self.sweep_at = (2 * self.files.len()).max(1_024);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::budget::{Budget, Charge};
 use super::known_files::KnownFile;
 
-/// The most mappings kept of one process: the kernel's own default limit (`vm.max_map_count`, 65,530) rounded up.
+/// The maximum number of mappings of a process: the default limit of the kernel (`vm.max_map_count`, 65,530), rounded up.
 const MAX_MAPPINGS: usize = 1 << 16;
 
 /// A range of executable addresses.
@@ -15,9 +15,9 @@ pub(super) struct Mapping {
     pub(super) start: u64,
     /// The address after the last.
     pub(super) end: u64,
-    /// Where in the file `start` is, in bytes.
+    /// The offset of `start` in the file, in bytes.
     pub(super) offset: u64,
-    /// The file; `None` for memory that belongs to none.
+    /// The file; `None` for memory without a file.
     pub(super) file: Option<Arc<KnownFile>>,
 }
 
@@ -44,12 +44,12 @@ impl PartialEq for Mappings {
 }
 
 impl Mappings {
-    /// None yet.
+    /// No mappings.
     pub(super) fn new(budget: &Budget) -> Self {
         Self { rows: Vec::new(), charge: budget.charge(0) }
     }
 
-    /// Several, which may overlap: later ones replace earlier ones.
+    /// Several mappings, which may overlap: later ones replace earlier ones.
     pub(super) fn of(mappings: impl IntoIterator<Item = Mapping>, budget: &Budget) -> Self {
         let mut all = Self::new(budget);
         mappings.into_iter().for_each(|mapping| all.insert(mapping));
@@ -58,14 +58,13 @@ impl Mappings {
         all
     }
 
-    /// The mapping that holds `addr`: a binary search.
+    /// The mapping that contains `addr`, by binary search.
     pub(super) fn find(&self, addr: u64) -> Option<&Mapping> {
         let after = self.rows.partition_point(|mapping| mapping.start <= addr);
         self.rows[..after].last().filter(|mapping| addr < mapping.end)
     }
 
-    /// Adds a mapping in the place of whatever was there, as mmap(2) with `MAP_FIXED` does: the kernel reports no
-    /// unmapping.
+    /// Adds a mapping and removes others in its range, like mmap(2) with `MAP_FIXED`: the kernel does not report munmap(2).
     pub(super) fn insert(&mut self, new: Mapping) {
         if new.start >= new.end || self.rows.len() >= MAX_MAPPINGS {
             // A process with that many gets its list read anew when an address is missed.
@@ -85,7 +84,7 @@ impl Mappings {
         self.recount();
     }
 
-    /// Whether there is none.
+    /// Whether there are no mappings.
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }

@@ -1,8 +1,7 @@
-//! Executable mappings as `/proc/PID/maps` lists them.
+//! Parses executable mappings from `/proc/PID/maps`.
 //!
-//! Read here rather than through crate procfs, because that turns one path that is not UTF-8 into an error for the
-//! whole process, panics on a short path that begins with `/SYSV`, and allocates for every line where one in five is
-//! executable.
+//! The crate procfs is not suitable: a path that is not UTF-8 is an error for the whole process, a short path that begins with
+//! `/SYSV` causes a panic, and it allocates memory for every line, of which one in five is executable.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -10,26 +9,25 @@ use std::os::unix::ffi::OsStrExt;
 use super::file_identity::FileIdentity;
 use crate::units::Addr;
 
-/// A range of executable addresses and what the kernel says is mapped there.
+/// A range of executable addresses, and the mapped file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MappedRange {
     /// The first address.
     pub start: Addr,
     /// The address after the last.
     pub end: Addr,
-    /// Where in the file `start` is, in bytes.
+    /// The offset of `start` in the file, in bytes.
     pub offset: u64,
-    /// What is mapped.
+    /// The mapped file.
     pub file: FileIdentity,
 }
 
-/// The executable mappings in the text of `/proc/PID/maps`, in ascending order. None for kernel threads and for processes
-/// that have ended but were not waited for yet.
+/// The executable mappings in the contents of `/proc/PID/maps`, in ascending order. Kernel threads and zombies have none.
 pub(super) fn executable(text: &[u8]) -> Vec<MappedRange> {
     text.split(|byte| *byte == b'\n').filter_map(parse).collect()
 }
 
-/// One line (Documentation/filesystems/proc.rst, `/proc/PID/maps`); `None` where it is not executable, and for the
+/// One line (Documentation/filesystems/proc.rst, `/proc/PID/maps`); `None` if it is not executable, and for the
 /// vsyscall page, which is listed in every process but lies in the kernel's half and is emulated there.
 fn parse(line: &[u8]) -> Option<MappedRange> {
     let mut rest = line;

@@ -1,14 +1,13 @@
-//! From the addresses of a stack to the names of functions, in two steps.
+//! Symbolizes stacks in two steps.
 //!
-//! While the capture runs, [`AddressSpaces`] turns each user address into a file and an offset in it: the process may
-//! be gone a moment later. [`MappingEvents`] tells it of processes too short-lived for a look at `/proc`. When the
-//! capture is over, the code in [`naming`] names each distinct location once.
+//! During the capture, [`AddressSpaces`] turns each user address into a file and an offset, since the process may exit at any time.
+//! [`MappingEvents`] reports mappings of processes that are too short-lived for reading `/proc`. After the capture, the code in
+//! [`naming`] finds the name of each distinct location.
 //!
 //! # Return addresses
-//! All frames of a stack but the innermost are return addresses: they point behind the call, and where the call is the
-//! last thing that a function does they point into the next one. Locations are named exactly where they say they are,
-//! so whoever interns a frame that is not the innermost of its stack (of its kernel part and its user part each) must
-//! take [`call_site`] of the address first, for kernel frames as well as for user frames.
+//! All frames of a stack except the innermost are return addresses: they point after the call, and if the call is the last
+//! instruction of a function, into the next function. Locations are symbolized at their exact address. So a frame that is not the
+//! innermost of its kernel part or user part must be converted with [`call_site`] before it is interned.
 
 mod budget;
 mod events;

@@ -1,4 +1,4 @@
-//! From an address in a process to an offset in a file, while the process lives and for a while after.
+//! Finds the file and offset of an address in a process, while the process runs and for some time after it exited.
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,33 +20,32 @@ use crate::inspect::{FileNumber, Owner, ProcessAccess, ProcessMemory, Program, T
 use crate::recording::{CodeLocator, Location, ModuleId, ModuleTable};
 use crate::units::{Addr, Pid};
 
-/// How many ended processes are remembered, since samples of them may still be on their way.
+/// The number of exited processes that are remembered, since samples of them may arrive later.
 const MAX_ENDED: usize = 4_096;
 
-/// From how many processes on those are looked for that ended without a report of it.
+/// The number of processes from which on exited ones are searched for that were not reported.
 const SWEEP_FROM: usize = 8_192;
 
-/// The executable mappings of every process that was seen.
+/// The executable mappings of all known processes.
 ///
-/// What it knows comes from two sources: [`apply`](Self::apply) follows the kernel's reports, and
-/// [`locate_code`](Self::locate_code) has `/proc/PID/maps` read when it meets a process for the first time. Without reports it
-/// still works, but misses processes that end before they are looked at.
+/// There are two sources: [`apply`](Self::apply) takes events from the kernel, and [`locate_code`](Self::locate_code) reads
+/// `/proc/PID/maps` of a new process. Without events it works too, but misses processes that exit before they are read.
 ///
-/// Mappings, files and descriptors take 64 MiB at most, all processes together. Past that the processes and files go in
-/// which samples were taken the longest time ago, which is counted; they are looked up again when they are sampled again.
+/// Mappings, files and descriptors of all processes take at most 64 MiB. At this limit, the processes and files with the oldest
+/// samples are dropped, and counted. They are looked up again for new samples.
 pub struct AddressSpaces {
     spaces: HashMap<Pid, Space>,
-    /// Ended processes, the first to end first.
+    /// Exited processes, in the order in which they exited.
     ended: VecDeque<(Pid, u64)>,
     known: KnownFiles,
     files: ModuleFiles,
-    /// Which process a perf map is of.
+    /// The process of each perf map.
     opening: HashMap<FileNumber, (Pid, u64)>,
     access: Box<dyn ProcessAccess>,
     budget: Budget,
-    /// Counts look-ups: what is older was not sampled for longer.
+    /// Counts lookups, for the age of the last sample.
     now: u64,
-    /// Tells processes apart that had the same number.
+    /// Distinguishes processes that had the same PID.
     next_serial: u64,
     sweep_at: usize,
     evicted: u64,
@@ -54,19 +53,19 @@ pub struct AddressSpaces {
 
 struct Space {
     serial: u64,
-    /// Shared with the parent until one of them changes its own.
+    /// Shared with the parent until one of them changes.
     mappings: Arc<Mappings>,
-    /// What was there before the last exec or the last reading: for samples that are older than that.
+    /// The mappings before the last exec or the last reading, for older samples.
     previous: Option<Arc<Mappings>>,
-    /// Whether `mappings` was ever complete.
+    /// Whether `mappings` has been complete.
     known: bool,
     ended: bool,
     last_used: u64,
-    /// Addresses that no mapping held.
+    /// The number of addresses without a mapping.
     misses: u32,
     /// Addresses in memory that belongs to no file.
     anonymous: u32,
-    /// Names of code made at run time.
+    /// Names of JIT-compiled code.
     perf_map: PerfMap,
 }
 
@@ -79,7 +78,7 @@ enum PerfMap {
 }
 
 impl AddressSpaces {
-    /// Knows no process yet.
+    /// Without processes.
     pub(crate) fn new(access: Box<dyn ProcessAccess>) -> Self {
         Self {
             spaces: HashMap::new(),
@@ -96,15 +95,15 @@ impl AddressSpaces {
         }
     }
 
-    /// Reads the mappings of a process now, if it is not known, so that it is known even if it ends before its first
-    /// sample arrives. About 150 us for each process, mostly the kernel's.
+    /// Reads the mappings of a new process now, so that they are known even if it exits before its first sample arrives. This takes
+    /// about 150 us for each process, mostly in the kernel.
     pub fn preload(&mut self, pid: Pid) {
         if !self.spaces.contains_key(&pid) {
             self.read(pid);
         }
     }
 
-    /// Takes note of a report. Reports must come in the order of their times.
+    /// Applies an event. Events must be in order of time.
     pub fn apply(&mut self, event: &MappingEvent) {
         match event {
             MappingEvent::Mapped { pid, range } => {
@@ -135,8 +134,7 @@ impl AddressSpaces {
         self.keep_budget();
     }
 
-    /// Takes note of the files that were opened meanwhile. To be called now and then; waits for `patience` at most where
-    /// files are still being opened.
+    /// Processes files that were opened in the meantime. Call this regularly. It waits at most for `patience` if files are being opened.
     pub fn poll(&mut self, patience: Duration) {
         for (number, result) in self.access.opened(patience) {
             if self.files.opened(number, &result, &self.budget, &mut *self.access) {
@@ -158,8 +156,8 @@ impl AddressSpaces {
         }
     }
 
-    /// Opens the perf maps of processes that are still there, and waits for all files that are still being opened, until
-    /// `cancelled` says so. The time is bounded: files that cannot be opened in time are given up.
+    /// Opens the perf maps of running processes, and waits for all files that are being opened, until `cancelled` returns `true`. The time
+    /// is bounded: files that cannot be opened in time are skipped.
     pub(super) fn settle(&mut self, processes: impl Iterator<Item = Pid>, cancelled: &mut dyn FnMut() -> bool) {
         for pid in processes {
             self.open_perf_map(pid);
@@ -169,50 +167,50 @@ impl AddressSpaces {
         }
     }
 
-    /// Which program a process runs, and its arguments.
+    /// The program of a process, and its command line.
     ///
     /// # Errors
-    /// It has ended, may not be looked at, or does not answer.
+    /// It has exited, may not be read, or does not answer.
     pub(crate) fn program(&mut self, pid: Pid) -> io::Result<Program> {
         self.access.program(pid)
     }
 
-    /// Processes and files that were forgotten for want of memory.
+    /// The number of processes and files that were dropped because of the memory limit.
     #[must_use]
     pub fn evicted(&self) -> u64 {
         self.evicted + self.files.evicted + self.files.refused
     }
 
-    /// Requests that other processes, or the files that they have mapped, did not answer in time, and those that were not made since
-    /// others for the same user had taken too long.
+    /// The number of requests about other processes and their files that timed out, or were not sent because others for the same user had
+    /// taken too long.
     #[must_use]
     pub fn unanswered(&self) -> u64 {
         self.access.unanswered()
     }
 
-    /// Quell's other processes, which read all this.
+    /// The PIDs of the child processes that read other processes.
     #[must_use]
     pub fn readers(&self) -> Vec<Pid> {
         self.access.processes()
     }
 
-    /// CPU time that quell's other processes used to read all this.
+    /// The CPU time of the child processes that read other processes.
     #[must_use]
     pub fn cpu(&self) -> Duration {
         self.access.cpu()
     }
 
-    /// Whether a module's file can be read.
+    /// Whether the file of a module can be read.
     pub(super) fn holding(&self, module: ModuleId) -> Holding {
         self.files.holding(module)
     }
 
-    /// Has an open file sent through a socket.
+    /// Sends an open file through a socket.
     pub(super) fn forward(&mut self, number: FileNumber, to: UnixStream) -> io::Result<()> {
         self.access.forward(number, to)
     }
 
-    /// The names that a process gave to the code that it made at run time.
+    /// The perf map of a process.
     pub(super) fn perf_map(&self, pid: Pid) -> Option<(FileNumber, Owner)> {
         match self.spaces.get(&pid)?.perf_map {
             PerfMap::Held(number, owner) => Some((number, owner)),
@@ -220,7 +218,7 @@ impl AddressSpaces {
         }
     }
 
-    /// Why an address of a process is in no file.
+    /// The reason why an address of a process is in no file.
     pub(super) fn why_unmapped(&self, pid: Pid, addr: Addr) -> Unnamed {
         match self.spaces.get(&pid) {
             None | Some(Space { known: false, .. }) => Unnamed::UnknownProcess,
@@ -245,7 +243,7 @@ impl AddressSpaces {
         }
     }
 
-    /// Puts a process in the place of another of the same number.
+    /// Replaces a process by another with the same PID.
     fn insert(&mut self, pid: Pid, space: Space) {
         if let Some(Space { perf_map: PerfMap::Held(number, _), .. }) = self.spaces.insert(pid, space) {
             self.access.close(number);
@@ -298,7 +296,7 @@ impl AddressSpaces {
         }
     }
 
-    /// Opens the process's perf map once there is one, to have it when the process is gone.
+    /// Opens the perf map of a process as soon as it exists, so that it can be read after the process exited.
     fn note_anonymous(&mut self, pid: Pid) {
         let Some(space) = self.spaces.get_mut(&pid) else { return };
         space.anonymous = space.anonymous.saturating_add(1);
@@ -329,7 +327,7 @@ impl AddressSpaces {
         }
     }
 
-    /// Without reports nothing says that a process ended.
+    /// Removes exited processes, for captures without events.
     fn sweep(&mut self) {
         if self.spaces.len() < self.sweep_at {
             return;
@@ -340,7 +338,7 @@ impl AddressSpaces {
         self.sweep_at = SWEEP_FROM.max(2 * self.spaces.len());
     }
 
-    /// Forgets what was not sampled for the longest time, where everything together takes too much memory.
+    /// Drops the processes and files with the oldest samples if the memory limit is exceeded.
     fn keep_budget(&mut self) {
         if self.budget.used() <= MOST {
             return;
@@ -373,11 +371,11 @@ impl Space {
 impl CodeLocator for AddressSpaces {
     /// For a frame that is not the innermost of its stack, pass the [`call_site`](Addr::call_site) of its return address.
     ///
-    /// A known process costs two hash look-ups and one binary search. An unknown one is looked up in
-    /// `/proc`. An address that no mapping holds has the list read again, but only at the 1st, 2nd, 4th, 8th, ... such
-    /// address of a process, so that stray addresses do not turn into a reading for each sample.
+    /// A known process costs two hash lookups and one binary search. The mappings of a new one are read from `/proc`. An address without
+    /// a mapping causes another read, but only for the 1st, 2nd, 4th, 8th, ... such address of a process, so that invalid addresses do
+    /// not cause a read for each sample.
     ///
-    /// An address that no current mapping holds is looked up in what was mapped before the last exec or the last reading.
+    /// An address without a current mapping is looked up in the mappings before the last exec or the last read.
     fn locate_code(&mut self, pid: Pid, addr: Addr, modules: &mut ModuleTable) -> Option<Location> {
         self.now += 1;
         match self.spaces.get_mut(&pid) {

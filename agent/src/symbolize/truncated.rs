@@ -1,8 +1,8 @@
-//! User stacks that do not reach the beginning of their thread.
+//! User stacks that do not reach the start function of their thread.
 
 use crate::recording::{Frame, FrameId, Location, Recording};
 
-/// Functions that a thread begins in, by name.
+/// Start functions of threads.
 const BEGINNINGS: [&str; 25] = [
     // The C runtimes: glibc, musl, bionic, and the dynamic loader before them.
     "_start",
@@ -33,15 +33,14 @@ const BEGINNINGS: [&str; 25] = [
     "runtime.rt0_go",
 ];
 
-/// The same by how the name begins: versions (`__libc_start_main@@GLIBC_2.34`), Go's ABI wrappers
+/// Start functions of threads by prefix: versions (`__libc_start_main@@GLIBC_2.34`), Go's ABI wrappers
 /// (`runtime.goexit.abi0`), and compilers' clones of a function (`start_thread.cold`).
 const VARIANT_MARKS: [char; 2] = ['@', '.'];
 
-/// How many samples have a user stack whose outermost user frame is no known beginning of a thread, so that callers
-/// are probably missing: most often because code was compiled without frame pointers. An outermost frame without a name
-/// counts too.
+/// The number of samples whose user stack does not begin with a known start function of a thread, so that callers are probably
+/// missing, mostly because code was compiled without frame pointers. Outermost frames without a name are included.
 ///
-/// Needs the names, so call it after [`symbolize`](super::symbolize). Waker stacks are not counted.
+/// Call this after [`symbolize`](super::symbolize), since it requires names. Stacks of wakers are not counted.
 #[must_use]
 pub fn truncated_user_stacks(recording: &Recording) -> u64 {
     // Callers come first in the table, so the outermost user frame of each stack is known before it is asked for.

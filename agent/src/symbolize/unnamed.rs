@@ -1,46 +1,46 @@
-//! Why a frame has no name.
+//! Reasons why a frame has no name.
 
 use std::fmt;
 
 use blazesym::symbolize::Reason;
 use serde::{Deserialize, Serialize};
 
-/// Why a frame has no name. Its text is what [`SymbolizeStats::unnamed`](crate::recording::SymbolizeStats) counts by.
+/// The reason why a frame has no name. Its text is the key by which [`SymbolizeStats::unnamed`](crate::recording::SymbolizeStats) counts by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) enum Unnamed {
-    /// `/proc/kallsyms` shows no addresses to the agent.
+    /// `/proc/kallsyms` does not contain addresses for quell.
     KernelHidden,
     /// `/proc/kallsyms` cannot be read.
     KernelUnreadable,
-    /// The kernel has no symbol there.
+    /// The kernel has no symbol for the address.
     KernelUnknown,
-    /// The file is gone, or another has its path, and it was not held open.
+    /// The file was deleted or replaced, and was not held open.
     FileGone,
     /// The file may not be read.
     FileForbidden,
-    /// The file is no ELF file, or it is damaged.
+    /// The file is not an ELF file, or is damaged.
     FileMalformed,
-    /// The file has only the symbols that it exports, if any, and none of them is there; no debug file was found.
+    /// The file is stripped, and no exported symbol contains the address; no debug file was found.
     Stripped,
-    /// The file has symbols, but none there.
+    /// The file has symbols, but none for the address.
     UnknownOffset,
-    /// The offset is in no segment of the file.
+    /// No segment of the file contains the offset.
     NotLoaded,
-    /// The vDSO of 32-bit processes, which the agent does not have.
+    /// The vDSO of 32-bit processes, which quell cannot read.
     Vdso32,
-    /// The process was gone before its mappings could be read.
+    /// The process exited before its mappings could be read.
     UnknownProcess,
-    /// The process has nothing mapped there: most likely the stack was not walked right.
+    /// The process has no mapping for the address: most likely the stack walk was wrong.
     NoMapping,
-    /// Code made at run time, and the process wrote no perf map.
+    /// JIT-compiled code of a process without a perf map.
     RuntimeCode,
-    /// Code made at run time that the perf map of the process does not name.
+    /// JIT-compiled code that is not in the perf map of the process.
     NotInPerfMap,
-    /// Code made at run time, and the part of the perf map that is read does not name it.
+    /// JIT-compiled code that is not in the part of the perf map that was read.
     PerfMapTooLarge,
-    /// The symbols of the file are more than is read of one file.
+    /// The symbols of the file exceed the limit.
     TooLarge,
-    /// The process that read the file ended over it.
+    /// The process that read the file died.
     Killed,
     /// The process that reads files could not be started.
     NoNamer,
@@ -48,21 +48,21 @@ pub(crate) enum Unnamed {
     TimedOut,
     /// The file had to be closed, since too many were open.
     Evicted,
-    /// Other files of the same owner took too long.
+    /// The file was skipped because other files of the same owner took too long.
     OwnerRefused,
-    /// Naming was cut short, or had taken too long before it came to this file.
+    /// Symbolization was ended early, or the time limit was reached before this file.
     Skipped,
-    /// Naming failed otherwise.
+    /// Symbolization failed for another reason.
     Failed,
 }
 
 impl Unnamed {
-    /// Whether it is the file's fault, and worth saying by its path.
+    /// Whether the file is the cause, so that its path is reported.
     pub(super) fn blames_file(self) -> bool {
         matches!(self, Self::TooLarge | Self::Killed | Self::TimedOut | Self::PerfMapTooLarge)
     }
 
-    /// Why a batch failed as a whole.
+    /// The reason why a whole batch failed.
     pub(super) fn of_error(error: &blazesym::Error) -> Self {
         match error.kind() {
             blazesym::ErrorKind::NotFound => Self::FileGone,
@@ -75,7 +75,7 @@ impl Unnamed {
         }
     }
 
-    /// Why one offset of a file has no name.
+    /// The reason why an offset of a file has no name.
     pub(super) fn of_offset(reason: Reason) -> Self {
         match reason {
             Reason::MissingSyms => Self::Stripped,
@@ -93,27 +93,27 @@ impl fmt::Display for Unnamed {
         f.write_str(match self {
             Self::KernelHidden => "kernel symbols hidden (sysctl kernel.kptr_restrict)",
             Self::KernelUnreadable => "kernel symbols not readable",
-            Self::KernelUnknown => "no kernel symbol there",
-            Self::FileGone => "file gone",
+            Self::KernelUnknown => "no kernel symbol for the address",
+            Self::FileGone => "file deleted or replaced",
             Self::FileForbidden => "file not readable",
-            Self::FileMalformed => "not an ELF file, or a damaged one",
-            Self::Stripped => "file stripped, no exported symbol there",
-            Self::UnknownOffset => "no symbol there in the file",
+            Self::FileMalformed => "not an ELF file, or damaged",
+            Self::Stripped => "file stripped, no exported symbol for the address",
+            Self::UnknownOffset => "no symbol for the address in the file",
             Self::NotLoaded => "offset in no segment of the file",
             Self::Vdso32 => "vDSO of a 32-bit process",
-            Self::UnknownProcess => "process gone before its mappings were read",
+            Self::UnknownProcess => "process exited before its mappings were read",
             Self::NoMapping => "address in no mapping",
-            Self::RuntimeCode => "code made at run time, no perf map",
-            Self::NotInPerfMap => "code made at run time, not in the perf map",
-            Self::PerfMapTooLarge => "perf map too large, not in what was read of it",
+            Self::RuntimeCode => "JIT-compiled code, no perf map",
+            Self::NotInPerfMap => "JIT-compiled code, not in the perf map",
+            Self::PerfMapTooLarge => "perf map too large, not in the part that was read",
             Self::TooLarge => "symbols too large",
-            Self::Killed => "file damaged, reading it failed",
-            Self::NoNamer => "the process that names code could not be started",
+            Self::Killed => "file damaged, parsing it failed",
+            Self::NoNamer => "symbolizer process could not be started",
             Self::TimedOut => "reading the file timed out",
             Self::Evicted => "file closed, too many were open",
-            Self::OwnerRefused => "file not read, others of its owner took too long",
-            Self::Skipped => "naming was cut short",
-            Self::Failed => "symbolizing failed",
+            Self::OwnerRefused => "file skipped, other files of its owner took too long",
+            Self::Skipped => "symbolization was ended early",
+            Self::Failed => "symbolization failed",
         })
     }
 }

@@ -13,25 +13,25 @@ use nix::unistd::{ForkResult, fork};
 
 use crate::units::Pid;
 
-/// A child process between `fork` and `exec`. Dropping it without [`Gated::release`] ends it.
+/// A child process between `fork` and `exec`. Dropping it without [`SuspendedCommand::release`] makes it exit.
 #[derive(Debug)]
-pub struct Gated {
+pub struct SuspendedCommand {
     process: Command,
     go: Option<io::PipeWriter>,
     failure: io::PipeReader,
 }
 
-/// A command that was started. Dropping it lets it go on.
+/// A started command. It continues to run if this is dropped.
 #[derive(Debug)]
 pub struct Command {
     pid: nix::unistd::Pid,
     ended: Option<ExitStatus>,
 }
 
-/// Why a command could not be started.
+/// The reason why a command could not be started.
 #[derive(Debug, thiserror::Error)]
-pub enum GateError {
-    /// `fork` or a pipe failed, or a word has a NUL in it.
+pub enum CommandError {
+    /// `fork` or a pipe failed, or a word contains a NUL byte.
     #[error("could not start a process")]
     Fork(#[source] io::Error),
     /// `exec` failed: not found, not executable.
@@ -39,30 +39,30 @@ pub enum GateError {
     Exec {
         /// The program.
         program: String,
-        /// Why.
+        /// The error of `exec`.
         source: io::Error,
     },
 }
 
-impl Gated {
-    /// Forks; the child waits. Its id is known, its program has not begun. It has the privileges of the caller of quell, not
-    /// those of quell: `prepare` ([`crate::privileges::become_callers`]) runs in it before anything else. So this is done before any are dropped; and no thread is left behind that
-    /// would keep them. `words` are the program, which is looked for in `PATH`, and its arguments.
+impl SuspendedCommand {
+    /// Forks a child that waits before it executes the program, so that its PID is known. It has the privileges of the caller of quell:
+    /// `prepare` ([`crate::privileges::become_callers`]) runs in it first. So this must be called before quell drops its own. `words` are
+    /// the program, which is searched in `PATH`, and its arguments.
     ///
     /// # Errors
-    /// [`GateError::Fork`].
+    /// [`CommandError::Fork`].
     pub(crate) fn fork<S: AsRef<OsStr>>(
         words: &[S],
         prepare: impl FnOnce() -> Result<(), Errno>,
-    ) -> Result<Self, GateError> {
+    ) -> Result<Self, CommandError> {
         // Everything that allocates comes before the fork: another thread may hold the allocator's lock.
         let words: Vec<CString> = words.iter().map(c_string).collect::<Result<_, _>>()?;
-        let program = words.first().cloned().ok_or_else(|| GateError::Fork(Errno::EINVAL.into()))?;
-        let (wait, go) = io::pipe().map_err(GateError::Fork)?;
-        let (failure, report) = io::pipe().map_err(GateError::Fork)?;
+        let program = words.first().cloned().ok_or_else(|| CommandError::Fork(Errno::EINVAL.into()))?;
+        let (wait, go) = io::pipe().map_err(CommandError::Fork)?;
+        let (failure, report) = io::pipe().map_err(CommandError::Fork)?;
         // SAFETY: quell has one thread here, so that the child may do whatever the parent may; tests have more, where glibc's fork
         // keeps the allocator usable (malloc/arena.c, __malloc_fork_unlock_child).
-        match unsafe { fork() }.map_err(|errno| GateError::Fork(errno.into()))? {
+        match unsafe { fork() }.map_err(|errno| CommandError::Fork(errno.into()))? {
             ForkResult::Parent { child } => {
                 Ok(Self { process: Command { pid: child, ended: None }, go: Some(go), failure })
             }
@@ -80,18 +80,18 @@ impl Gated {
         }
     }
 
-    /// The child's process id.
+    /// The PID of the child.
     #[must_use]
     pub fn pid(&self) -> Pid {
         Pid(self.process.id())
     }
 
-    /// Lets the child run `program`.
+    /// Lets the child execute `program`.
     ///
     /// # Errors
-    /// [`GateError::Exec`].
-    pub fn release(mut self, program: &str) -> Result<Command, GateError> {
-        let exec = |source| GateError::Exec { program: program.to_owned(), source };
+    /// [`CommandError::Exec`].
+    pub fn release(mut self, program: &str) -> Result<Command, CommandError> {
+        let exec = |source| CommandError::Exec { program: program.to_owned(), source };
         if let Some(mut go) = self.go.take() {
             go.write_all(&[1]).map_err(exec)?;
         }
@@ -110,8 +110,8 @@ impl Gated {
     }
 }
 
-impl Drop for Gated {
-    /// The child sees the end of its pipe. One that was released is not waited for.
+impl Drop for SuspendedCommand {
+    /// The child exits at the end of its pipe. A released child is not waited for.
     fn drop(&mut self) {
         if let Some(go) = self.go.take() {
             drop(go);
@@ -120,7 +120,7 @@ impl Drop for Gated {
     }
 }
 
-/// In the child: waits, and becomes the program. Returns why it did not.
+/// In the child: waits, and executes the program. Returns the error if that fails.
 fn begin(mut wait: io::PipeReader, program: &CString, words: &[CString]) -> Errno {
     // As std::process::Command does: what quell holds back, and the SIGPIPE that Rust's runtime ignores, are not the program's.
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
@@ -140,18 +140,18 @@ fn begin(mut wait: io::PipeReader, program: &CString, words: &[CString]) -> Errn
     errno
 }
 
-fn c_string<S: AsRef<OsStr>>(word: S) -> Result<CString, GateError> {
-    CString::new(OsString::from(word.as_ref()).into_vec()).map_err(|error| GateError::Fork(error.into()))
+fn c_string<S: AsRef<OsStr>>(word: S) -> Result<CString, CommandError> {
+    CString::new(OsString::from(word.as_ref()).into_vec()).map_err(|error| CommandError::Fork(error.into()))
 }
 
 impl Command {
-    /// Its process id.
+    /// The PID.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.pid.as_raw().unsigned_abs()
     }
 
-    /// How it ended; `None` while it runs.
+    /// The exit status; `None` while it is running.
     ///
     /// # Errors
     /// waitpid(2).
@@ -159,7 +159,7 @@ impl Command {
         self.wait_with(Some(WaitPidFlag::WNOHANG))
     }
 
-    /// Waits for its end.
+    /// Waits until it exits.
     ///
     /// # Errors
     /// waitpid(2).
@@ -193,26 +193,26 @@ mod tests {
     fn a_gated_command_begins_only_when_it_is_released() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mark = folder.path().join("mark");
-        let gated = Gated::fork(&[OsStr::new("touch"), mark.as_os_str()], || Ok(())).expect("fork");
-        let comm = std::fs::read_to_string(format!("/proc/{}/comm", gated.pid())).expect("the child lives");
+        let suspended = SuspendedCommand::fork(&[OsStr::new("touch"), mark.as_os_str()], || Ok(())).expect("fork");
+        let comm = std::fs::read_to_string(format!("/proc/{}/comm", suspended.pid())).expect("the child lives");
         assert_ne!(comm.trim(), "touch");
         assert!(!mark.exists());
-        let status = gated.release("touch").expect("exec").wait().expect("wait");
+        let status = suspended.release("touch").expect("exec").wait().expect("wait");
         assert!(status.success() && mark.exists());
     }
 
     #[test]
     fn a_command_that_does_not_exist_is_named_in_the_error() {
-        let gated = Gated::fork(&["/no/such/program"], || Ok(())).expect("fork");
-        let error = gated.release("/no/such/program").expect_err("exec fails");
+        let suspended = SuspendedCommand::fork(&["/no/such/program"], || Ok(())).expect("fork");
+        let error = suspended.release("/no/such/program").expect_err("exec fails");
         assert!(error.to_string().contains("/no/such/program"), "{error}");
     }
 
     #[test]
     fn a_gated_command_that_is_never_released_ends() {
-        let mut gated = Gated::fork(&["true"], || Ok(())).expect("fork");
-        drop(gated.go.take());
-        let status = gated.process.wait().expect("it ends");
+        let mut suspended = SuspendedCommand::fork(&["true"], || Ok(())).expect("fork");
+        drop(suspended.go.take());
+        let status = suspended.process.wait().expect("it ends");
         assert_eq!(status.code(), Some(127));
     }
 }

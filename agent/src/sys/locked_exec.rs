@@ -18,7 +18,7 @@ pub(crate) fn locked_exec(mut command: Command) -> io::Error {
 
 #[cfg(not(target_arch = "x86_64"))]
 fn start_helper() -> io::Result<()> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "locking another program's memory is done on x86-64 only"))
+    Err(io::Error::new(io::ErrorKind::Unsupported, "locking the memory of a command is only supported on x86-64"))
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -42,7 +42,7 @@ fn start_helper() -> io::Result<()> {
     let traced = start_child(report_fd, ready_fd, thread, this).and_then(|()| {
         drop(report);
         let mut word = [0; 4];
-        ready.read_exact(&mut word).map_err(|_| io::Error::other("the process that locks memory ended too soon"))?;
+        ready.read_exact(&mut word).map_err(|_| io::Error::other("the process that locks the memory exited early"))?;
         match i32::from_ne_bytes(word) {
             0 => Ok(()),
             errno => Err(io::Error::from_raw_os_error(errno)),
@@ -123,7 +123,7 @@ mod helper {
                 libc::_exit(1);
             }
             if !lock(process) {
-                let words = b"quell: the program could not lock its memory, and was ended\n";
+                let words = b"quell: could not lock the memory of the command; the command was killed\n";
                 // It is still traced, and ends with this; by its number another might be hit.
                 libc::write(2, words.as_ptr().cast(), words.len());
             }

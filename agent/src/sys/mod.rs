@@ -22,5 +22,5 @@ pub(crate) use close_from::close_from;
 pub(crate) use fd_passing::{MAX_DESCRIPTORS, receive, send};
 pub use file_size_signal::catch_file_size_signal;
 pub(crate) use fork::{Fork, fork_alone};
-pub use gate::{Command, GateError, Gated};
+pub use gate::{Command, CommandError, SuspendedCommand};
 pub(crate) use secure_execution::is_secure_execution;

@@ -34,8 +34,8 @@ pub(crate) fn offcpu() -> Result<Outcome> {
     // Without the helper (5.15) quell finds a sleeper's registers by itself on x86-64.
     let registers = cfg!(target_arch = "x86_64") || look::has_function("bpf_task_pt_regs")?;
     let lacks = [
-        Lack { says: "threads that sleep throughout are missing", holds: !iterator },
-        Lack { says: "threads that sleep throughout have no user stack", holds: iterator && !registers },
+        Lack { says: "threads that sleep during the whole capture are missing", holds: !iterator },
+        Lack { says: "threads that sleep during the whole capture have no user stack", holds: iterator && !registers },
     ];
     ensure!(look::tp_btf()?, "programs do not run at tracepoints here: doctor::mechanisms tells whether quell says so");
     let programs = ["quell_switch", "quell_waking"].map(|name| (name, bpf_prog_type::BPF_PROG_TYPE_TRACING));

@@ -1,4 +1,4 @@
-//! `cargo xtask docs`: what the docs say that is drawn from elsewhere.
+//! `cargo xtask docs`: generates parts of the docs.
 
 mod knobs;
 
@@ -17,13 +17,13 @@ use crate::{Outcome, root};
 /// The page with the table of kernels.
 const PAGE: &str = "docs/kernel-support.md";
 
-/// What stands around the part that is drawn.
+/// The markers around the generated part.
 const BEGIN: &str = "<!-- drawn by `cargo xtask docs` from kernel-support.json: begin -->\n";
 const END: &str = "<!-- end -->\n";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Change nothing: exit code 1 where a page is not what its source gives
+    /// Change nothing; exit code 1 if a page is not up to date
     #[arg(long)]
     check: bool,
 }
@@ -55,7 +55,7 @@ pub(crate) fn run_task(args: &Args) -> Result<Outcome> {
     Ok(if args.check && differing { Outcome::Found } else { Outcome::Clean })
 }
 
-/// The kernels and verdicts of the last run that was kept; `None` where none ever was.
+/// The kernels and results of the last saved run; `None` if there is none.
 pub(crate) fn read(root: &Path) -> Result<Option<Support>> {
     let path = root.join(support::FILE);
     let text = match fs::read_to_string(&path) {
@@ -66,12 +66,13 @@ pub(crate) fn read(root: &Path) -> Result<Option<Support>> {
     Ok(Some(support.with_context(|| format!("{} is not as it should be", path.display()))?))
 }
 
-/// ... of which there have to be some.
+/// The same; an error if there are none.
 fn kept(root: &Path) -> Result<Support> {
-    read(root)?.with_context(|| format!("there is no {}: `cargo xtask vm --all --save` makes it", support::FILE))
+    read(root)?
+        .with_context(|| format!("{} does not exist\nhint: `cargo xtask vm --all --save` creates it", support::FILE))
 }
 
-/// Puts others in their place, whole or not at all.
+/// Saves new results atomically.
 pub(crate) fn write(root: &Path, support: &Support) -> Result<()> {
     let path = root.join(support::FILE);
     let cannot = || format!("cannot write {}", path.display());
@@ -93,7 +94,7 @@ fn redrawn(page: &str, table: &str) -> Result<String> {
     Ok(format!("{before}{BEGIN}{table}{END}{after}"))
 }
 
-/// A table for each group of tests: those of a probe, of `doctor`, of `tune`, of the machines.
+/// A table for each group of tests: for each probe, `doctor`, `tune`, and machines.
 fn table(support: &Support) -> String {
     let mut text = String::from("| kernel | release | tested on | quell | guest under |\n|---|---|---|---|---|\n");
     for kernel in &support.kernels {
@@ -129,7 +130,7 @@ fn table(support: &Support) -> String {
     text
 }
 
-/// The number of a note; the same text is the same note. A failure's message ends at its first line.
+/// The number of a note. Equal texts have the same number. Of a failure message, only the first line is used.
 fn note(notes: &mut Vec<String>, why: &str) -> usize {
     let line = why.lines().next().unwrap_or_default();
     let known = notes.iter().position(|known| known == line);

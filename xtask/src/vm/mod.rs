@@ -41,48 +41,48 @@ use crate::{Outcome, docs, machine, root};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A kernel: a series such as 6.1 or 6.1-rt, `newest`, or a release of Debian's (may be repeated)
+    /// A kernel: a series such as 6.1 or 6.1-rt, `newest`, or a Debian release (may be repeated)
     ///
-    /// Without --kernel, --all and --rt: the oldest, 6.1 and the newest.
+    /// Without --kernel, --all and --rt, the oldest kernel, 6.1 and the newest kernel are used.
     #[arg(long = "kernel", value_name = "NAME")]
     kernels: Vec<String>,
-    /// Every kernel of the matrix
+    /// All kernels of the matrix
     #[arg(long, conflicts_with = "kernels")]
     all: bool,
-    /// The kernels with PREEMPT_RT: those of the matrix, or of the series given by --kernel
+    /// The kernels with PREEMPT_RT: of the matrix, or of the series given by --kernel
     #[arg(long, conflicts_with = "all")]
     rt: bool,
-    /// How guests' CPUs run [default: kvm where a guest starts under it, else tcg]
+    /// The accelerator of the guests [default: kvm if it works, else tcg]
     #[arg(long, value_enum)]
     accel: Option<Accelerator>,
-    /// CPUs of each guest, in place of its machine's
+    /// The number of CPUs of each guest, instead of that of its machine
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     cpus: Option<u32>,
-    /// NUMA nodes of each guest, in place of its machine's
+    /// The number of NUMA nodes of each guest, instead of that of its machine
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8))]
     numa: Option<u32>,
-    /// Appended to the kernels' command line
+    /// Parameters to append to the kernel command line
     #[arg(long, value_name = "WORDS")]
     cmdline: Option<String>,
-    /// A network card more, by QEMU's name of its model: igb, e1000e, virtio-net-pci, vmxnet3 (may be repeated)
+    /// Add a network card of this QEMU model: igb, e1000e, virtio-net-pci, vmxnet3 (may be repeated)
     #[arg(long = "nic", value_name = "MODEL")]
     nics: Vec<String>,
-    /// A prompt in a guest of the first kernel, and no tests
+    /// Open a shell in a guest with the first kernel, and run no tests
     #[arg(long)]
     shell: bool,
-    /// The machine of --shell
+    /// The machine for --shell
     #[arg(long, value_name = "NAME", requires = "shell", default_value = machine::PLAIN.name)]
     machine: String,
-    /// Guests at a time [default: as many as this host's CPUs can run]
+    /// The number of guests at a time [default: by the number of CPUs]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
-    /// Keep the verdicts in docs/kernel-support.json, of each kernel with which nothing is wrong
+    /// Save the results in docs/kernel-support.json, for each kernel without failures
     #[arg(long, conflicts_with_all = ["cpus", "numa", "cmdline", "nics", "filters"])]
     save: bool,
-    /// First install what is missing (Debian, as root)
+    /// Install missing tools first (Debian, as root)
     #[arg(long)]
     install: bool,
-    /// Only tests whose names contain one of these
+    /// Run only tests with one of these in their names
     #[arg(last = true, value_name = "TEST-FILTER")]
     filters: Vec<String>,
 }
@@ -128,7 +128,7 @@ pub(crate) fn run_task(args: &Args) -> Result<Outcome> {
 }
 
 impl Args {
-    /// The kernels asked for, by name.
+    /// The selected kernels, by name.
     fn names(&self) -> Vec<String> {
         let rt = |name: &str| name.ends_with(matrix::RT);
         let names: Vec<String> = match (&self.kernels[..], self.all, self.rt) {
@@ -161,7 +161,7 @@ impl Args {
         guest
     }
 
-    /// Tells where the results are not those of the docs, and whether that is worth looking into.
+    /// Prints the results that differ from the docs, and returns whether there are any.
     fn compare(&self, root: &Path, kernels: &[Kernel], results: &Results) -> Result<bool> {
         if self.cpus.is_some() || self.numa.is_some() || self.cmdline.is_some() || !self.nics.is_empty() {
             println!("not compared with the docs: the guests are not the machines that the tests name");
@@ -183,7 +183,7 @@ impl Args {
         Ok(differences.iter().any(|difference| !self.save || difference.is_of_verdicts()))
     }
 
-    /// What to boot: each kernel once for each machine that a wanted test needs.
+    /// The guests to boot: each kernel once for each machine of the selected tests.
     fn boots<'a>(&self, kernels: &'a [Kernel], all: &[Test]) -> Result<Vec<Boot<'a>>> {
         let wanted = |test: &&Test| {
             self.filters.is_empty() || self.filters.iter().any(|filter| test.name.contains(filter.as_str()))

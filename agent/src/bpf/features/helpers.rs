@@ -30,7 +30,7 @@ impl Helpers {
 fn tried(helper: BpfHelper) -> Support {
     match is_helper_supported(ProgramType::PerfEvent, helper) {
         Ok(true) => Support::Yes,
-        Ok(false) => Support::Unsupported("the kernel does not have this helper".to_owned()),
+        Ok(false) => Support::Unsupported("the kernel does not support this helper".to_owned()),
         Err(ProgramError::SyscallError(error)) => Support::refused("loading", &error.io_error),
         Err(error) => Support::Failed(error.to_string()),
     }

@@ -41,7 +41,7 @@ impl Mechanisms {
 /// Tries a program that names a type of the kernel as what it attaches to.
 fn typed(attach: AttachType, target: Option<u32>, link: impl FnOnce(BorrowedFd<'_>) -> io::Result<OwnedFd>) -> Support {
     let Some(target) = target else {
-        return Support::Unsupported("the kernel's BTF does not have what it attaches to".to_owned());
+        return Support::Unsupported("the kernel's BTF does not contain the attach target".to_owned());
     };
     let program = bpf::load(ProgramType::BPF_PROG_TYPE_TRACING, Some((attach, target)));
     attached(program, |program| link(program).map(drop))

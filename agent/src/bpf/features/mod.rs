@@ -94,7 +94,7 @@ impl Features {
 fn map(kind: MapType) -> Support {
     match is_map_supported(kind) {
         Ok(true) => Support::Yes,
-        Ok(false) => Support::Unsupported("the kernel does not know this kind of map".to_owned()),
+        Ok(false) => Support::Unsupported("the kernel does not support this map type".to_owned()),
         Err(error) => Support::refused("creating", &error.io_error),
     }
 }
@@ -109,7 +109,11 @@ fn kernel_symbols() -> Support {
                 // The first symbols of x86-64 are per-CPU offsets, of which some are truly zero.
                 .take(1_000)
                 .any(|line| line.split(' ').next().is_some_and(|address| !address.trim_matches('0').is_empty()));
-            if shown { Support::Yes } else { Support::Forbidden("/proc/kallsyms hides the addresses".to_owned()) }
+            if shown {
+                Support::Yes
+            } else {
+                Support::Forbidden("/proc/kallsyms does not contain addresses".to_owned())
+            }
         }
     }
 }
@@ -186,7 +190,7 @@ pub(crate) mod tests {
                 ring_buffer: refused(),
                 helpers: Helpers { task_pt_regs: refused(), current_ancestor_cgroup_id: refused() },
                 perf: PerfEvents { cpu_clock: refused(), cycles: refused(), program: refused(), ..Self::all().perf },
-                kernel_symbols: Support::Forbidden("/proc/kallsyms hides the addresses".to_owned()),
+                kernel_symbols: Support::Forbidden("/proc/kallsyms does not contain addresses".to_owned()),
                 capabilities: Capabilities(0),
                 ..Self::all()
             }

@@ -17,7 +17,7 @@ use crate::bpf::{BpfObject, Features, Hook, Record, is_permission};
 use crate::recording::{CodeLocator, MetricId, MetricKind, MetricSpec, RecordingBuilder, Sample, Unit};
 use crate::units::{CpuId, CpuSet, Hertz, Nanos, Pid, Tid};
 
-/// Its number in records.
+/// The number of the probe in records.
 pub(super) const NUMBER: u16 = abi::PROBE;
 
 /// The probe `cpu`.
@@ -27,11 +27,11 @@ static SPEC: ProbeSpec = ProbeSpec {
     name: "cpu",
     number: NUMBER,
     label: "On-CPU",
-    doc: "where threads run: user and kernel stacks, sampled on every CPU",
+    doc: "on-CPU time: user and kernel stacks of running threads, sampled on every CPU",
     events: &["perf_event cycles", "perf_event cpu-clock"],
     hooks: &[Hook::Interrupt],
     kernel: "5.10",
-    cost: "about 10 us per sample, 99 samples a second on each busy CPU",
+    cost: "about 10 us per sample; 99 samples per second on each busy CPU",
     samples: true,
     fields: &[],
     maps: &[],
@@ -49,7 +49,7 @@ impl super::Probe for Probe {
         verdict.need("the event cpu-clock", &features.perf.cpu_clock);
         verdict.need("the ring-buffer map", &features.ring_buffer);
         if !features.perf.cycles.is_yes() {
-            verdict.miss("no hardware cycle counter: a timer samples instead, and code with interrupts off is hidden");
+            verdict.miss("no hardware cycle counter: a timer samples instead, and code with interrupts disabled is attributed to the code after it");
         }
         verdict.common(features);
         verdict.into()
@@ -72,12 +72,12 @@ impl super::Probe for Probe {
     }
 }
 
-/// What makes the interrupts.
+/// The event that causes the sampling interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Clock {
-    /// The PMU's cycle counter, which also interrupts where interrupts are off (NMI).
+    /// The cycle counter of the PMU. Its interrupt is an NMI, so it also samples code with interrupts disabled.
     Cycles,
-    /// A timer. It does not fire where interrupts are off, so that such code shows up as what comes after it.
+    /// A timer. Code with interrupts disabled is attributed to the code after it.
     CpuClock,
 }
 
@@ -177,7 +177,7 @@ impl RunningProbe for Sampling {
     ) -> Result<(), ProbeError> {
         let runs = object.runs_by_cpu(Hook::Interrupt)?;
         let last = object.per_cpu::<LastInterrupt>("LAST_INTERRUPT", 0)?;
-        // What a CPU that was never idle had: an idle one may have no interrupts at all.
+        // The interrupts of a CPU that was never idle. An idle CPU may have no interrupts at all.
         let when_busy = (out.since_begin(end).0 as f64 / self.interval.0.max(1) as f64).max(1.0);
         for (cpu, _) in &self.events {
             let (Some(runs), Some(last)) = (runs.get(cpu.0 as usize), last.get(cpu.0 as usize)) else { continue };

@@ -1,4 +1,4 @@
-//! Off-CPU time by the scheduler's tracepoints.
+//! Off-CPU time, from the tracepoints of the scheduler.
 
 #[path = "../../../../ebpf/programs/src/offcpu/abi.rs"]
 #[allow(unreachable_pub, reason = "the programs include this file too")]
@@ -20,7 +20,7 @@ use crate::recording::{CodeLocator, MetricId, MetricKind, MetricSpec, RecordingB
 use crate::units::{Nanos, Pid, Tid};
 use sleeps::Sleeps;
 
-/// Its number in records.
+/// The number of the probe in records.
 pub(super) const NUMBER: u16 = abi::PROBE;
 
 /// The probe `offcpu`.
@@ -30,12 +30,12 @@ static SPEC: ProbeSpec = ProbeSpec {
     name: "offcpu",
     number: NUMBER,
     label: "Off-CPU",
-    doc: "where threads wait, why, and who wakes them: every context switch counted, stacks sampled without bias",
+    doc: "off-CPU time: stacks of waiting threads with the reason and the waker; every interval is counted, stacks are sampled",
     events: &["tp_btf sched_switch", "tp_btf sched_waking", "iter/task"],
-    // Switches before wake-ups: whoever is woken was seen to sleep.
+    // Switches before wakeups: a thread that is woken was seen to sleep.
     hooks: &[Hook::Switch, Hook::Waking],
     kernel: "5.10",
-    cost: "about 0.1 us per context switch, 2 to 6 us per sampled sleep",
+    cost: "about 0.1 us per context switch, 2 to 6 us per sampled interval",
     samples: true,
     fields: &[],
     maps: &[],
@@ -51,16 +51,16 @@ const fn interval(name: &'static str, label: &'static str) -> MetricSpec {
     MetricSpec { name, label, unit: Unit::Nanoseconds, kind: MetricKind::Interval }
 }
 
-/// The mean time off CPU between two samples of a thread, where nothing slows sampling down: a sleep that is expected to
-/// last this long or longer is sampled for certain.
+/// The mean off-CPU time between two samples of a thread at the full sampling rate: an interval that is expected to last this
+/// long or longer has the probability 1.
 const INTERVAL: Nanos = Nanos(1_000_000);
 
-/// The least probability of a sleep, 1 in 512, in units of 2^-32, where nothing slows sampling down. Above zero, or the
-/// estimate would be biased; and not far below, or a long sleep that nobody expected would be found so seldom that the
-/// samples at hand do not show the error that its absence makes.
+/// The minimum probability of an interval at the full sampling rate, 1 in 512, in units of 2^-32. At zero, estimates would be
+/// biased. Far below 1 in 512, unexpectedly long intervals would be sampled so rarely that the samples would not show the error
+/// of missing them.
 const LEAST_ODDS: u32 = 1 << 23;
 
-/// The walks over the threads that sleep, at the beginning and at the end.
+/// The task iterators that walk the sleeping threads, at the beginning and at the end.
 const FIRST: &str = "quell_walk_first";
 const LAST: &str = "quell_walk_last";
 const WALKS: [&str; 2] = [FIRST, LAST];
@@ -78,11 +78,11 @@ impl super::Probe for Probe {
         verdict.need("tp_btf", &features.mechanisms.tp_btf);
         verdict.need("the ring-buffer map", &features.ring_buffer);
         if let Some(why) = features.mechanisms.iter_task.why_not() {
-            verdict.miss(&format!("threads that sleep throughout are missing: no task iterator ({why})"));
+            verdict.miss(&format!("threads that sleep during the whole capture are missing: no task iterator ({why})"));
         } else if !features.helpers.task_pt_regs.is_yes()
             && !features.offsets.as_ref().is_ok_and(|offsets| offsets.stack_regs.is_some())
         {
-            verdict.miss("threads that sleep throughout have no user stack: no bpf_task_pt_regs (5.15)");
+            verdict.miss("threads that sleep during the whole capture have no user stack: no bpf_task_pt_regs (5.15)");
         }
         verdict.common(features);
         verdict.into()
@@ -92,7 +92,10 @@ impl super::Probe for Probe {
         SPEC.hooks.iter().try_for_each(|hook| object.load_hook(*hook))?;
         let walks = WALKS.map(|walk| object.load_iterator(walk));
         Ok(match walks.into_iter().find_map(Result::err) {
-            Some(why) => Availability::Degraded(format!("threads that sleep throughout are missing: {}", why.brief())),
+            Some(why) => Availability::Degraded(format!(
+                "threads that sleep during the whole capture are missing: {}",
+                why.brief()
+            )),
             None => Availability::Ready,
         })
     }
@@ -100,13 +103,13 @@ impl super::Probe for Probe {
     fn start(&self, object: &mut BpfObject, config: &ProbeConfig) -> Result<Box<dyn RunningProbe>, ProbeError> {
         object.set("OFFCPU_RATES", 0, rates(config.every_event))?;
         SPEC.hooks.iter().try_for_each(|hook| object.attach_hook(*hook))?;
-        // Where one was not accepted, `load` has said so.
+        // If one was rejected, `load` has reported it.
         let walks = WALKS.into_iter().all(|walk| object.has_loaded(walk));
         Ok(Box::new(Waiting { walks, cgroup: config.cgroup.clone(), sleeps: Sleeps::default() }))
     }
 }
 
-/// How often the programs sample sleeps.
+/// The sampling rates of the programs.
 fn rates(every_event: bool) -> abi::Rates {
     if every_event {
         return abi::Rates { odds_per_nano: abi::CERTAIN, least_odds: abi::CERTAIN };
@@ -116,9 +119,9 @@ fn rates(every_event: bool) -> abi::Rates {
 }
 
 struct Waiting {
-    /// Whether the threads can be walked.
+    /// Whether the task iterators are loaded.
     walks: bool,
-    /// Whose processes to walk, where the kernel cannot tell for a thread that does not run.
+    /// The cgroup whose processes are walked: for a thread that does not run, the programs cannot determine the cgroup.
     cgroup: Option<PathBuf>,
     sleeps: Sleeps,
 }
@@ -183,8 +186,8 @@ impl RunningProbe for Waiting {
     }
 
     fn stop(&mut self, object: &mut BpfObject) -> Result<(), ProbeError> {
-        // While switches are seen: whoever runs now and never left the CPU was not asleep when the first walk entered it,
-        // and did not wake up only just now.
+        // `sched_switch` is still attached: a thread that runs now and never left the CPU is told apart from one that has
+        // just woken up.
         self.walk(object, LAST)
     }
 

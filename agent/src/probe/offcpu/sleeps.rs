@@ -1,4 +1,4 @@
-//! From records to samples: a sleep's beginning, wake-up and end are joined by thread and number.
+//! Joins the start, wakeup and end of an off-CPU interval into a sample, by thread and number.
 
 use hashbrown::HashMap;
 use quell_ebpf_common::{Total, reason};
@@ -10,7 +10,7 @@ use crate::recording::{
 };
 use crate::units::{CpuId, Nanos, Pid, Tid};
 
-/// A sampled sleep that goes on.
+/// A sampled interval that has not ended.
 struct Sleeping {
     seq: u32,
     start: Nanos,
@@ -21,22 +21,22 @@ struct Sleeping {
     probability: f64,
     stack: Option<StackId>,
     wake: Option<Wake>,
-    /// Whether the task iterator found it: it may have gone on running before it was entered, and then has no end.
+    /// Whether the task iterator found the thread. It may have continued to run before it was registered; the interval then has no end.
     walked: bool,
 }
 
-/// The sampled sleeps that go on. Takes records in order of time.
+/// The sampled intervals that have not ended. Records must come in order of time.
 #[derive(Default)]
 pub(super) struct Sleeps {
     sleeping: HashMap<Tid, Sleeping>,
-    /// The last sampled sleep of each thread that ended: its number and its row.
+    /// For each thread, the last sampled interval that ended: its number and its row.
     last: HashMap<Tid, (u32, SampleIdx)>,
-    /// By [`reason`]; `None` before they are declared.
+    /// The metrics by [`reason`]; `None` before they are declared.
     metrics: [Option<MetricId>; reason::COUNT],
 }
 
 impl Sleeps {
-    /// Takes the first of the metrics, which are declared in the order of [`reason`].
+    /// Sets the first of the metrics, which are in the order of [`reason`].
     pub(super) fn declared(&mut self, first: MetricId) {
         self.metrics = std::array::from_fn(|reason| Some(MetricId::from_index(first.index() + reason)));
     }
@@ -45,7 +45,7 @@ impl Sleeps {
         self.metrics.get(reason as usize).copied().flatten()
     }
 
-    /// A thread leaves its CPU.
+    /// A thread is switched out.
     pub(super) fn start(
         &mut self,
         start: &SleepStart,
@@ -91,7 +91,7 @@ impl Sleeps {
         });
     }
 
-    /// A thread comes back onto a CPU.
+    /// A thread is switched in.
     pub(super) fn end(&mut self, end: &SleepEnd, out: &mut RecordingBuilder) {
         let tid = Tid(end.header.tid);
         match self.sleeping.remove(&tid) {
@@ -103,7 +103,7 @@ impl Sleeps {
         }
     }
 
-    /// A thread has ended.
+    /// A thread exited.
     pub(super) fn thread_exit(&mut self, exit: &ThreadExit, out: &mut RecordingBuilder) {
         let tid = Tid(exit.header.tid);
         let thread = out.thread(Pid(exit.header.tgid), tid, exit.comm);
@@ -112,7 +112,7 @@ impl Sleeps {
         self.last.remove(&tid);
     }
 
-    /// Adds what the kernel side counted for a thread, by [`reason`].
+    /// Adds the counted totals of a thread, by [`reason`].
     pub(super) fn add_totals(&self, thread: ThreadIdx, totals: &[Total; reason::COUNT], out: &mut RecordingBuilder) {
         for (metric, total) in self.metrics.into_iter().zip(totals) {
             if let Some(metric) = metric.filter(|_| total.count > 0) {
@@ -122,8 +122,8 @@ impl Sleeps {
         }
     }
 
-    /// Turns the sleeps that go on at `end` into samples. `goes_on` says of a thread which of its sleeps does, by the
-    /// kernel's table.
+    /// Turns intervals that have not ended at `end` into samples. `goes_on` returns the number of the current interval of a thread,
+    /// from the thread table of the programs.
     pub(super) fn finish(&mut self, end: Nanos, goes_on: impl Fn(Tid) -> Option<u32>, out: &mut RecordingBuilder) {
         let mut rest: Vec<(Tid, Sleeping)> = self.sleeping.drain().collect();
         rest.sort_unstable_by_key(|(tid, sleep)| (sleep.start, *tid));

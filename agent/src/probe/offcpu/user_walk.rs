@@ -1,7 +1,7 @@
-//! Walking the user stack of a sleeping thread from outside, by its frame pointers.
+//! Walks the user stack of a sleeping thread of another process, by its frame pointers.
 //!
-//! The task iterator gives the registers only. The memory that they point to is read as soon as the record is out of the
-//! ring: the thread may wake up at any time, and its stack is another then.
+//! The task iterator provides only the registers. The stack is read as soon as the record is read from the ring buffer, because the
+//! thread may wake up at any time.
 
 use quell_ebpf_common::{MAX_FRAMES, Stacks};
 
@@ -10,14 +10,14 @@ use crate::bpf::Record;
 use crate::inspect::ProcessMemory;
 use crate::units::{Addr, Pid};
 
-/// How much of a stack is read at once, in bytes: most stacks are shorter.
+/// The size of a read from the stack, in bytes: most stacks are shorter.
 const PIECE: u32 = 16 << 10;
 
-/// How many pieces are read of one stack. Frames that are far apart are in pieces of their own.
+/// The maximum number of reads for a stack. Frames that are far apart need several.
 const MAX_PIECES: usize = 16;
 
-/// Puts the record of a thread that the task iterator found asleep into `words`, with the user stack that it lacks; `false`
-/// for any other record.
+/// Completes the record of a thread that the task iterator found asleep with its user stack, and stores it in `words`. Returns `false`
+/// for other records.
 pub(super) fn complete(record: &Record<'_>, memory: &mut dyn ProcessMemory, words: &mut Vec<u64>) -> bool {
     if record.header.kind != SLEEP_START {
         return false;
@@ -56,7 +56,7 @@ fn walk<R: FnMut(Addr) -> Option<Vec<u8>>>(stack: &mut Stack<R>, regs: [u64; 3],
     }
 }
 
-/// A stack that is read in pieces.
+/// A stack that is read in parts.
 struct Stack<R> {
     read: R,
     start: u64,
@@ -96,8 +96,8 @@ mod tests {
 
     use super::super::abi::{CERTAIN, PROBE};
     use super::*;
-    use crate::recording::RawStacks;
     use crate::inspect::Direct;
+    use crate::recording::RawStacks;
     use crate::symbolize::AddressSpaces;
 
     /// Three frames as a function prologue leaves them, the caller's frame pointer and then the return address; and the

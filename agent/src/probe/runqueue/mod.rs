@@ -25,7 +25,7 @@ static SPEC: ProbeSpec = ProbeSpec {
     name: "runqueue",
     number: NUMBER,
     label: "Run queue",
-    doc: "how long runnable threads wait for a CPU: exact distributions by CPU and by cgroup",
+    doc: "run-queue latency: how long runnable threads wait for a CPU, counted by CPU and by cgroup",
     events: &["tp_btf sched_switch"],
     hooks: &[Hook::Switch],
     kernel: "5.10",

@@ -1,4 +1,4 @@
-//! Putting a recording together while it is captured: what every probe adds to.
+//! Builds a recording during a capture, from the data of all probes.
 
 mod shares;
 mod stacks;
@@ -13,40 +13,40 @@ use crate::recording::{
 };
 use crate::units::{Addr, CpuId, Nanos, Pid, Tid};
 
-/// Tells in which file the code of a process lies, while the process lives.
+/// Finds the file of a user address, while the process exists.
 pub trait CodeLocator {
-    /// The file and offset of an address in `pid`; `None` where no code is known to be. New files enter `modules`.
+    /// The file and offset of an address in `pid`; `None` if no mapping is known. New files are added to `modules`.
     fn locate_code(&mut self, pid: Pid, addr: Addr, modules: &mut ModuleTable) -> Option<Location>;
 }
 
-/// A recording that grows.
+/// A recording that is being built.
 pub struct RecordingBuilder {
-    /// Code.
+    /// Code locations and stacks.
     pub stacks: StackInterner,
-    /// Files with code.
+    /// Files from which code was mapped.
     pub modules: ModuleTable,
     /// Probes and their metrics.
     pub declared: Declared,
-    /// Processes.
+    /// The processes of samples and counters.
     pub processes: ProcessTable,
-    /// Threads.
+    /// The threads of samples and counters.
     pub threads: ThreadTable,
     /// Samples in the order in which they ended.
     pub samples: Vec<Sample>,
-    /// Exact totals.
+    /// Totals that were counted in the kernel.
     pub counters: Vec<Counter>,
-    /// Exact distributions.
+    /// Distributions that were counted in the kernel.
     pub histograms: Vec<Histogram>,
-    /// Records without the record that they belong to.
+    /// Records whose matching record is missing, such as an end without a start.
     pub unmatched: u64,
-    /// Share of the capture that each CPU was idle.
+    /// The share of the capture in which each CPU was idle, from 0 to 1.
     pub idle: BTreeMap<CpuId, f64>,
-    /// When the capture began, on the clock of the records.
+    /// The start of the capture, in CLOCK_MONOTONIC.
     begin: Nanos,
 }
 
 impl RecordingBuilder {
-    /// Of a capture that begins at `begin`, on the clock of the records.
+    /// An empty recording of a capture that starts at `begin`, in CLOCK_MONOTONIC.
     #[must_use]
     pub fn new(begin: Nanos) -> Self {
         Self {
@@ -64,19 +64,19 @@ impl RecordingBuilder {
         }
     }
 
-    /// When the capture began, on the clock of the records.
+    /// The start of the capture, in CLOCK_MONOTONIC.
     #[must_use]
     pub fn begin(&self) -> Nanos {
         self.begin
     }
 
-    /// A moment on the clock of the records, from the beginning of the capture; 0 for an earlier one.
+    /// Converts a time in CLOCK_MONOTONIC to one from the start of the capture; 0 for an earlier time.
     #[must_use]
     pub fn since_begin(&self, time: Nanos) -> Nanos {
         time.since(self.begin)
     }
 
-    /// Declares the metrics of a probe, and returns the first. The others follow it.
+    /// Declares the metrics of a probe and returns the ID of the first. The others have the following IDs.
     pub fn declare(&mut self, probe: &str, label: &str, metrics: &[MetricSpec]) -> MetricId {
         self.declared.add(probe, label, metrics)
     }
@@ -86,12 +86,12 @@ impl RecordingBuilder {
         self.threads.intern(&mut self.processes, pid, tid, comm)
     }
 
-    /// The stack of a record of process `pid`; `None` where no frame was walked.
+    /// The stack of a record of process `pid`; `None` if it has no frames.
     pub fn stack(&mut self, pid: Pid, raw: RawStacks<'_>, code: &mut dyn CodeLocator) -> Option<StackId> {
         self.stacks.intern(pid, raw, code, &mut self.modules)
     }
 
-    /// Adds a sample. Returns its row.
+    /// Adds a sample and returns its row.
     pub fn push(&mut self, sample: Sample) -> SampleIdx {
         let row = SampleIdx::from_index(self.samples.len());
         self.samples.push(sample);

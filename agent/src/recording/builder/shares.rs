@@ -1,20 +1,20 @@
-//! How much memory the stacks of a capture may take.
+//! The memory limit for the stacks of a capture.
 
 use hashbrown::HashMap;
 
 use crate::host;
 use crate::units::Pid;
 
-/// All stacks together, in bytes.
+/// The limit for all stacks together, in bytes.
 const MOST: u64 = 1 << 30;
 
-/// Memory that stacks use, from half of the limit on by user. Whoever forges stacks makes a new one with each sample, and would have quell
-/// killed for want of memory, with all that was captured.
+/// The memory for stacks, which is limited for each user when half of it is used. Without this limit, a user could forge a new stack
+/// for each sample until quell is killed by the OOM killer and the capture is lost.
 #[derive(Debug)]
 pub(super) struct Shares {
     most: u64,
     used: u64,
-    /// The users of processes; `None` of those that had ended.
+    /// The users of processes; `None` for processes that had exited.
     users: HashMap<Pid, Option<u32>>,
     by: HashMap<Option<u32>, u64>,
     user_of: fn(Pid) -> Option<u32>,
@@ -27,7 +27,7 @@ impl Default for Shares {
 }
 
 impl Shares {
-    /// Whether a process may use more. Past half of the limit its user may use as much as that leaves to the others.
+    /// Whether a process may use more memory. When half of the limit is used, a user may use as much as remains for the others.
     pub(super) fn permit(&mut self, pid: Pid) -> bool {
         self.used < self.most / 2 || {
             let user = self.user(pid);
@@ -36,7 +36,7 @@ impl Shares {
         }
     }
 
-    /// Takes note of what a process uses more, in bytes.
+    /// Adds to the memory that a process uses, in bytes.
     pub(super) fn charge(&mut self, pid: Pid, bytes: u64) {
         self.used += bytes;
         if self.used >= self.most / 2 {

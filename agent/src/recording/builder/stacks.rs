@@ -1,7 +1,7 @@
-//! From raw addresses to interned stacks.
+//! Interns stacks of raw addresses.
 //!
-//! Most samples repeat a stack that was seen before in the same process. Those cost one hash over their addresses:
-//! no look-up of a mapping, no allocation.
+//! Most samples repeat an earlier stack of the same process. These cost one hash over their addresses, without a lookup of mappings
+//! and without an allocation.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -25,21 +25,21 @@ pub struct RawStacks<'a> {
 /// What a frame or a node takes beside itself: its row is indexed by what it is.
 const INDEXED: usize = 2;
 
-/// Interned stacks, and the raw ones that they came from.
+/// Interned stacks, and the raw stacks from which they were made.
 ///
-/// They take 1 GiB at most, of the second half of which each user gets as much as that leaves to others. Of a stack beyond that only the
-/// innermost frame is kept, which is counted.
+/// They use at most 1 GiB. When half of it is used, the memory of each user is limited. Of a stack beyond the limit only the innermost
+/// frame is kept, and the stack is counted.
 #[derive(Default)]
 pub struct StackInterner {
     /// Code locations.
     pub frames: FrameTable,
-    /// Stacks over them.
+    /// Stacks of these locations.
     pub stacks: StackTable,
-    /// Samples with a stack at the limit of [`MAX_FRAMES`].
+    /// The number of samples with a stack of [`MAX_FRAMES`].
     pub deep: u64,
-    /// Samples of whose stacks only the innermost frame is kept, for want of memory.
+    /// The number of samples of whose stack only the innermost frame was kept, because of the memory limit.
     pub cut: u64,
-    /// How often each process called exec: its addresses mean something else from then on.
+    /// The number of exec calls of each process: exec changes the meaning of its addresses.
     generations: HashMap<Pid, u32>,
     shares: Shares,
     seen: HashTable<Seen>,
@@ -59,12 +59,12 @@ struct Seen {
 }
 
 impl StackInterner {
-    /// Forgets what the addresses of `pid` meant.
+    /// Forgets the raw stacks of `pid`.
     pub fn exec(&mut self, pid: Pid) {
         *self.generations.entry(pid).or_default() += 1;
     }
 
-    /// The stack of a sample of process `pid`; `None` where no frame was walked.
+    /// The stack of a sample of process `pid`; `None` if it has no frames.
     pub fn intern(
         &mut self,
         pid: Pid,
@@ -138,7 +138,7 @@ impl StackInterner {
     }
 }
 
-/// The innermost address is where the code is; all others are where it returns to.
+/// Whether an address is a return address: all are, except the innermost.
 fn code_address(address: u64, depth: usize) -> Addr {
     if depth == 0 { Addr(address) } else { Addr(address).call_site() }
 }

@@ -1,4 +1,4 @@
-//! Checksums of a recording's files: damage is found before anything is decoded.
+//! Checksums of the files of a recording, which detect damage before decoding.
 
 use std::fs::File;
 use std::io;
@@ -7,18 +7,18 @@ use std::os::unix::fs::FileExt as _;
 use flate2::Crc;
 use serde::{Deserialize, Serialize};
 
-/// What a file must be: written into `meta.json` beside the facts of the capture.
+/// The size and checksum of a file, in `meta.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FileCheck {
-    /// Its size.
+    /// The size in bytes.
     pub(super) bytes: u64,
     /// The CRC-32 of its content (IEEE 802.3).
     pub(super) crc32: u32,
 }
 
 impl FileCheck {
-    /// Of the first `bytes` of a file, or of all of it where it is shorter: a file that grows, or has no end, is not
-    /// followed.
+    /// Computes the checksum of the first `bytes` of a file, or of the whole file if it is shorter. A growing or endless file is not read
+    /// further.
     pub(super) fn of(file: &File, bytes: u64) -> io::Result<Self> {
         let mut crc = Crc::new();
         let mut buffer = vec![0; 256 * 1024];

@@ -92,19 +92,16 @@ impl Footer {
             }
             if group.rows > limits::GROUP_ROWS {
                 let most = limits::GROUP_ROWS;
-                return Err(Damage::Limit(format!(
-                    "it has {} rows in one group, and {most} are read at most",
-                    group.rows
-                )));
+                return Err(Damage::Limit(format!("it has {} rows in one group (limit: {most})", group.rows)));
             }
             for chunk in &group.chunks {
                 if chunk.start.checked_add(chunk.length).is_none_or(|end| end > file_bytes) {
-                    return Err("its footer names a place behind its end".into());
+                    return Err("its footer refers to a position after its end".into());
                 }
                 if chunk.length > limits::CHUNK_BYTES {
                     let most = limits::CHUNK_BYTES;
                     return Err(Damage::Limit(format!(
-                        "it has {} bytes in one column of one group, and {most} are read at most",
+                        "it has {} bytes in one column of one group (limit: {most})",
                         chunk.length
                     )));
                 }
@@ -185,7 +182,7 @@ fn column_chunk(thrift: &mut Thrift<'_>) -> Result<Chunk, Malformed> {
         }
         Ok(true)
     })?;
-    chunk.ok_or("a column has no place")
+    chunk.ok_or("a column has no position")
 }
 
 fn column_meta_data(thrift: &mut Thrift<'_>) -> Result<Chunk, Malformed> {
@@ -205,7 +202,7 @@ fn column_meta_data(thrift: &mut Thrift<'_>) -> Result<Chunk, Malformed> {
         Some(6) => Codec::Zstd,
         _ => return Err("it is compressed otherwise than by zstd"),
     };
-    let start = dictionary.or(data).ok_or("a column has no place")?;
+    let start = dictionary.or(data).ok_or("a column has no position")?;
     Ok(Chunk { start, length: length.ok_or("a column has no size")?, codec })
 }
 

@@ -1,23 +1,23 @@
-//! The most that a recording may ask of its reader, whatever it says of itself. `docs/recording-format.md` states these.
+//! Limits for reading recordings, which `docs/recording-format.md` documents.
 //!
-//! A recording may come from anybody. Parquet lets a few bytes stand for any number of rows (a run of equal values), and
-//! zstd for any number of bytes, so that the size of a file does not bound what reading it takes: these limits do. Each is
-//! several times what a large capture needs.
+//! A recording may be from an untrusted source. In Parquet, a few bytes can encode any number of rows (a run of equal values), and
+//! in zstd any number of bytes. So the size of a file does not bound the memory for reading it: these limits do. Each is several
+//! times the need of a large capture.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::damage::Damage;
 
-/// Bytes of `meta.json`. It grows by about 100 bytes for each change of the sampling rates: this is a day with two a second.
+/// The maximum size of `meta.json` in bytes. It grows by about 100 bytes for each change of the sampling rates: this is a day with two a second.
 pub(super) const META_BYTES: u64 = 16 << 20;
 
-/// Bytes of a table's footer. It grows by about 3 KiB for each group of 128 Ki rows: this is 1,300 groups.
+/// The maximum size of the footer of a table in bytes. It grows by about 3 KiB for each group of 128 Ki rows: this is 1,300 groups.
 pub(super) const FOOTER_BYTES: u64 = 4 << 20;
 
-/// Columns of a table. The widest of quell's has 20.
+/// The maximum number of columns of a table. The widest table of quell has 20.
 pub(super) const COLUMNS: usize = 256;
 
-/// Rows of one group, which are decoded together. quell writes 128 Ki.
+/// The maximum number of rows of a group, which are decoded together. quell writes 128 Ki.
 pub(super) const GROUP_ROWS: u64 = 1 << 20;
 
 /// Bytes of one column of one group in the file, and of one page when decompressed. quell's writer begins a new page,
@@ -26,7 +26,7 @@ pub(super) const CHUNK_BYTES: u64 = 64 << 20;
 /// See [`CHUNK_BYTES`].
 pub(super) const PAGE_BYTES: u64 = 16 << 20;
 
-/// Rows that any table may have, however small its file is: a short capture compresses very well.
+/// The number of rows that every table may have, even if its file is small: short captures compress very well.
 pub(super) const FREE_ROWS: u64 = 1 << 16;
 
 /// Bytes that a table may decompress to: so many, and so many for each byte of its file. quell's tables reach a factor of
@@ -68,7 +68,7 @@ pub(super) const LABEL_KEY_BYTES: usize = 256;
 /// See [`CONTAINER_BYTES`].
 pub(super) const LABEL_VALUE_BYTES: usize = 4 << 10;
 
-/// Functions that were inlined at one frame.
+/// The maximum number of functions inlined at a frame.
 pub(super) const INLINED_DEPTH: u32 = 64;
 
 /// Probes and metrics of a recording, and bytes of their names and labels. quell has ten probes at most.
@@ -88,35 +88,35 @@ pub(super) const HISTOGRAMS_PER_BYTE: u64 = 256;
 /// would let one sample outweigh a capture, and at last be infinite.
 pub(super) const LOWEST_PROBABILITY: f64 = 1.0 / (1_u64 << 40) as f64;
 
-/// How large one table may be.
+/// The size limit of a table.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TableLimit {
-    /// Rows.
+    /// The maximum number of rows.
     pub(super) rows: u64,
     /// Rows for each KiB of its file, beyond [`FREE_ROWS`]. What a row takes in memory decides it: some 250 bytes of
     /// memory for each byte of a file at most.
     pub(super) rows_per_kib: u64,
-    /// Bytes of its file.
+    /// The maximum size of its file in bytes.
     pub(super) bytes: u64,
 }
 
 impl TableLimit {
-    /// Checks the number of rows that a file of so many bytes says that it has.
+    /// Checks the number of rows that a file of this size states.
     pub(super) fn check_rows(&self, rows: u64, bytes: u64) -> Result<(), Damage> {
         if rows > self.rows {
-            return Err(Damage::Limit(format!("it has {rows} rows, and {} are read at most", self.rows)));
+            return Err(Damage::Limit(format!("it has {rows} rows (limit: {})", self.rows)));
         }
         let most = FREE_ROWS + bytes / 1024 * self.rows_per_kib;
         if rows > most {
             return Err(Damage::Limit(format!(
-                "it says to have {rows} rows in {bytes} bytes, where {most} are credible"
+                "it states {rows} rows in {bytes} bytes, which is implausible (limit: {most})"
             )));
         }
         Ok(())
     }
 }
 
-/// What is left to be spent of an amount.
+/// The remainder of a limited amount.
 #[derive(Debug)]
 pub(super) struct Allowance {
     what: &'static str,
@@ -125,13 +125,13 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    /// For a file of so many bytes.
+    /// The amount for a file of this size.
     pub(super) fn new(what: &'static str, free: u64, per_byte: u64, bytes: u64) -> Self {
         let total = bytes.saturating_mul(per_byte).saturating_add(free);
         Self { what, total, left: AtomicU64::new(total) }
     }
 
-    /// Takes some of it.
+    /// Subtracts from the amount.
     pub(super) fn spend(&self, amount: u64) -> Result<(), Damage> {
         // One thread reads a table; the page reader only has to be `Send`.
         let left = self.left.load(Ordering::Relaxed);

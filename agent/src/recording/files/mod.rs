@@ -1,26 +1,26 @@
-//! Recordings on disk: a directory `NAME.quell/` of Parquet tables that any analyst's tool reads, and `meta.json`.
+//! Recordings on disk: a directory `NAME.quell/` of Parquet tables and `meta.json`.
 //!
 //! | file | a row is |
 //! |---|---|
-//! | `samples.parquet` | an observation: what, when, which thread, how much, and with what probability it was sampled |
-//! | `stacks.parquet` | a node of the tree of call stacks: a frame and its caller's row |
+//! | `samples.parquet` | a sample: metric, time, thread, value and probability |
+//! | `stacks.parquet` | a node of the tree of call stacks: a frame and the row of its caller |
 //! | `frames.parquet` | a code location, its module, and its name |
 //! | `inlined.parquet` | a function that was inlined at a frame |
 //! | `processes.parquet` | a process |
 //! | `threads.parquet` | a thread under one name |
 //! | `labels.parquet` | a key and a value of a set of labels |
-//! | `counters.parquet` | an exact total |
-//! | `histograms.parquet` | a range of values of an exact distribution |
+//! | `counters.parquet` | a counted total |
+//! | `histograms.parquet` | a range of values of a counted distribution |
 //!
 //! Columns ending in `_id` are row numbers from 0, those ending in `_ns` nanoseconds; `time_ns` counts from the start of
-//! the capture. `value / probability` estimates what a sample stands for, in the unit that `meta.json` states for its metric:
+//! the capture. `value / probability` is the estimate of a sample, in the unit of its metric in `meta.json`:
 //!
 //! ```sql
 //! SELECT comm, metric, sum(value / probability) AS total FROM 'x.quell/samples.parquet' GROUP BY ALL ORDER BY total DESC;
 //! ```
 //!
-//! A recording is written under a hidden, random name, synced, and renamed when it is complete; `meta.json` holds each
-//! file's size and checksum, so that a damaged file is an error and never a wrong figure.
+//! A recording is written under a hidden random name, synced, and renamed when it is complete. `meta.json` contains the size and
+//! checksum of each file, so that a damaged file is an error and never a wrong figure.
 
 mod check;
 mod damage;
@@ -47,5 +47,5 @@ pub use write::{Written, write, write_to};
 
 use super::RecordingError;
 
-/// The file of a recording that says what it is.
+/// The file with the metadata of a recording.
 const META_FILE: &str = "meta.json";

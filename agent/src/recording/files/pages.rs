@@ -54,10 +54,7 @@ impl Pages {
         }
         if header.decompressed as u64 > limits::PAGE_BYTES {
             let most = limits::PAGE_BYTES;
-            return Err(Damage::Limit(format!(
-                "a page of {} bytes, where {most} are read at most",
-                header.decompressed
-            )));
+            return Err(Damage::Limit(format!("a page of {} bytes (limit: {most})", header.decompressed)));
         }
         self.allowance.spend(header.compressed as u64 + header.decompressed as u64 + limits::PAGE_COST)?;
         let body = self.rest.split_to(header.compressed);
@@ -84,7 +81,7 @@ impl Pages {
                 let least = match self.column.physical {
                     Type::INT32 | Type::BYTE_ARRAY => 4,
                     Type::INT64 | Type::DOUBLE => 8,
-                    _ => return Err("a dictionary of a type that has none".into()),
+                    _ => return Err("a dictionary for a type without dictionaries".into()),
                 };
                 if std::mem::replace(&mut self.dictionary_seen, true) {
                     return Err("a column has two dictionaries".into());
@@ -95,7 +92,7 @@ impl Pages {
                 }
                 Ok(Page::DictionaryPage { buf: body, num_values: values, encoding: Encoding::PLAIN, is_sorted: false })
             }
-            PageKind::Dictionary { .. } => Err("a dictionary is encoded in an unknown way".into()),
+            PageKind::Dictionary { .. } => Err("a dictionary has an unknown encoding".into()),
             PageKind::Data { values, encoding, levels } => {
                 self.check_encoding(encoding, levels, &body)?;
                 Ok(Page::DataPage {
@@ -113,14 +110,14 @@ impl Pages {
     /// Lets pass what quell writes. Others let a page stand for more than its rows (`DELTA_BYTE_ARRAY`), or panic.
     fn check_encoding(&self, encoding: Encoding, levels: Encoding, body: &Bytes) -> Result<(), Damage> {
         if self.column.optional && levels != Encoding::RLE {
-            return Err("missing values are encoded in an unknown way".into());
+            return Err("missing values have an unknown encoding".into());
         }
         match encoding {
             Encoding::PLAIN => Ok(()),
             Encoding::RLE if self.column.physical == Type::BOOLEAN => Ok(()),
             Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY if self.dictionary_seen => Ok(()),
             Encoding::DELTA_BINARY_PACKED if !self.column.optional => check_delta_header(body),
-            _ => Err(format!("a page is encoded in an unknown way, {encoding}").into()),
+            _ => Err(format!("a page has an unknown encoding, {encoding}").into()),
         }
     }
 }
@@ -221,7 +218,7 @@ fn page_contents(thrift: &mut Thrift<'_>) -> Result<(u32, Encoding, Encoding), M
     })?;
     match (values, encoding, levels) {
         (Some(values), Some(encoding), Some(levels)) => Ok((values, encoding, levels)),
-        _ => Err("its values are encoded in an unknown way"),
+        _ => Err("its values have an unknown encoding"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! From a directory to the [`Recording`] in it. Every identifier is checked, so that what comes out may be indexed.
+//! Reads a [`Recording`] from its directory. All row numbers are checked, so that they are valid indices.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -18,13 +18,13 @@ use super::{META_FILE, RecordingError};
 use crate::excerpt;
 use crate::recording::{Meta, MetricKind, Recording, SCHEMA_VERSION, Unit};
 
-/// Reads the recording in `dir`. Columns that this version does not know are passed over.
+/// Reads the recording in `dir`. Unknown columns are ignored.
 ///
-/// A recording may come from anybody: only regular files of the size that `meta.json` states are read, within the limits of
+/// A recording may be from an untrusted source: only regular files of the size in `meta.json` are read, within the limits of
 /// `docs/recording-format.md`.
 ///
 /// # Errors
-/// Where `dir` is no recording, was written by a newer quell, cannot be read, is damaged, or is larger than those limits.
+/// `dir` is not a recording, was written by a newer quell, cannot be read, is damaged, or exceeds these limits.
 pub fn read(dir: &Path) -> Result<Recording, RecordingError> {
     let directory = Directory::open(dir)?;
     let (meta, files) = read_meta(&directory, dir)?;
@@ -64,7 +64,7 @@ fn read_meta(directory: &Directory, dir: &Path) -> Result<(Meta, Files), Recordi
     let source = directory.file(META_FILE)?.ok_or_else(|| RecordingError::NotARecording { path: dir.to_owned() })?;
     let path = source.path.clone();
     if source.bytes > limits::META_BYTES {
-        let why = format!("it has {} bytes, and {} are read at most", source.bytes, limits::META_BYTES);
+        let why = format!("it has {} bytes (limit: {})", source.bytes, limits::META_BYTES);
         return Err(RecordingError::TooLarge { path, why });
     }
     let read = |source: &Source| source.read(0, usize::try_from(source.bytes).map_err(io::Error::other)?);
@@ -91,7 +91,7 @@ fn read_meta(directory: &Directory, dir: &Path) -> Result<(Meta, Files), Recordi
     Ok((meta, checks.files))
 }
 
-/// Reports rely on this: each metric has a probe, none has two, and what lasts is measured in time.
+/// Checks that each metric has exactly one probe, and that intervals have the unit nanoseconds. Reports rely on this.
 fn check_metrics(meta: &Meta) -> Result<(), String> {
     let most = limits::METRIC_NAME_BYTES;
     let is_short = |text: &String| !text.is_empty() && text.len() <= most;
@@ -102,7 +102,7 @@ fn check_metrics(meta: &Meta) -> Result<(), String> {
             return Err(format!("the name or the label of probe {name} is empty or longer than {most} bytes"));
         }
         if !probes.insert(&probe.name) {
-            return Err(format!("probe {name} is there twice"));
+            return Err(format!("probe {name} is duplicate"));
         }
     }
     let mut metrics = BTreeSet::new();
@@ -112,10 +112,10 @@ fn check_metrics(meta: &Meta) -> Result<(), String> {
             return Err(format!("the name or the label of metric {name} is empty or longer than {most} bytes"));
         }
         if !metrics.insert(&metric.name) {
-            return Err(format!("metric {name} is there twice"));
+            return Err(format!("metric {name} is duplicate"));
         }
         if !probes.contains(&metric.probe) {
-            return Err(format!("metric {name} is of probe {}, which is not there", excerpt::quoted(&metric.probe)));
+            return Err(format!("metric {name} belongs to the unknown probe {}", excerpt::quoted(&metric.probe)));
         }
         if metric.kind == MetricKind::Interval && metric.unit != Unit::Nanoseconds {
             return Err(format!("metric {name} is an interval in {}", metric.unit.name()));
@@ -124,14 +124,14 @@ fn check_metrics(meta: &Meta) -> Result<(), String> {
     match (probes.len(), metrics.len()) {
         (..=limits::PROBES, ..=limits::METRICS) => Ok(()),
         (probes, metrics) => Err(format!(
-            "it has {probes} probes and {metrics} metrics, and {} and {} are read at most",
+            "it has {probes} probes and {metrics} metrics (limits: {} and {})",
             limits::PROBES,
             limits::METRICS
         )),
     }
 }
 
-/// Times are signed in the tables: a later one is no time of a capture, and adding two would overflow.
+/// Times are signed in the tables: larger ones are invalid, and adding two would overflow.
 fn check_times(meta: &Meta) -> Result<(), String> {
     let times = [
         ("start_realtime", meta.start_realtime),
@@ -145,7 +145,7 @@ fn check_times(meta: &Meta) -> Result<(), String> {
     }
 }
 
-/// A table's file that was found to be what was written.
+/// The file of a table whose size and checksum were verified.
 struct CheckedTable {
     source: Source,
     table: &'static Table,
@@ -157,12 +157,12 @@ impl CheckedTable {
         let source = directory.file(table.file)?.ok_or_else(missing)?;
         let path = source.path.clone();
         let damaged = |why: String| RecordingError::Damaged { path: path.clone(), why };
-        let written = files.get(table.file).ok_or_else(|| damaged(format!("{META_FILE} does not list it")))?;
+        let written = files.get(table.file).ok_or_else(|| damaged(format!("it is not listed in {META_FILE}")))?;
         if source.bytes != written.bytes {
-            return Err(damaged(format!("it has {} bytes, and {} were written", source.bytes, written.bytes)));
+            return Err(damaged(format!("it has {} bytes instead of {}", source.bytes, written.bytes)));
         }
         if source.bytes > table.limit.bytes {
-            let why = format!("it has {} bytes, and {} are read at most", source.bytes, table.limit.bytes);
+            let why = format!("it has {} bytes (limit: {})", source.bytes, table.limit.bytes);
             return Err(RecordingError::TooLarge { path, why });
         }
         let found = FileCheck::of(&source.file, source.bytes)

@@ -1,4 +1,4 @@
-//! Putting a directory in its place when it is whole, so that a kill at any moment leaves a whole one or none.
+//! Replaces a directory atomically: after a kill at any time, there is a complete one or none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -13,10 +13,10 @@ use serde::de::IgnoredAny;
 use super::{META_FILE, RecordingError, tables};
 use crate::file::{Directory, FileError, Kind, Place};
 
-/// More than any `meta.json` has.
+/// The maximum size of `meta.json` in bytes.
 const MOST_META: u64 = 64 << 20;
 
-/// The place of a recording, looked at before a capture begins: its directory stays open, and what is written later goes there.
+/// The path of a recording, checked before a capture begins. Its parent directory is held open, and the recording is written there.
 #[derive(Debug)]
 pub struct Destination {
     place: Place,
@@ -24,11 +24,10 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Opens the directory that `path` is in. Where a link is in its place that may be followed, the recording that it leads to is
-    /// replaced, not the link.
+    /// Opens the parent directory of `path`. If `path` is a link that may be followed, its target is replaced, not the link.
     ///
     /// # Errors
-    /// Something else than a recording is there, something that another user may have planted, or the directory is not writable.
+    /// The path has a file that is not a recording or that another user may have planted, or the directory is not writable.
     pub fn open(path: &Path) -> Result<Self, RecordingError> {
         let place = match Place::open(path) {
             Err(FileError::BadName { path }) => return Err(RecordingError::BadName { path }),
@@ -40,22 +39,22 @@ impl Destination {
         Ok(destination)
     }
 
-    /// A new recording in a directory that is open already, under a name that nobody can guess.
+    /// A new recording in an open directory, with an unpredictable name.
     ///
     /// # Errors
-    /// No random number is to be had.
+    /// No random number is available.
     pub fn new_in(directory: Directory) -> Result<Self, RecordingError> {
         let name = directory.visible_name(OsStr::new("quell.quell"))?;
         let path = directory.path_of(&name);
         Ok(Self { place: Place::in_directory(directory, name), path })
     }
 
-    /// As the user has called it.
+    /// The path as the user gave it.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The recording that is there, if it may be replaced.
+    /// The existing recording, if it may be replaced.
     fn occupant(&self) -> Result<Option<Replaceable>, RecordingError> {
         let occupied = || RecordingError::Occupied { path: self.path.clone() };
         let (entry, moved) = match self.place.occupant() {
@@ -82,7 +81,7 @@ impl Destination {
         }
     }
 
-    /// The path of a recording that is written here, from the root and without links.
+    /// The absolute path of a recording in this directory, without symbolic links.
     pub(super) fn written_as(&self) -> Option<String> {
         self.directory().real_path()?.join(self.name()).into_os_string().into_string().ok()
     }
@@ -103,7 +102,7 @@ impl Destination {
     }
 }
 
-/// A recording that another one may take the place of: its directory, held open, and the files that quell wrote into it.
+/// A recording that may be replaced: its open directory, and the files that quell wrote into it.
 #[derive(Debug)]
 pub(super) struct Replaceable {
     pub(super) name: OsString,
@@ -112,7 +111,7 @@ pub(super) struct Replaceable {
 }
 
 impl Replaceable {
-    /// Removes it, where `name` still stands for it. What others have put into it stays, and it with that.
+    /// Removes it, if it still has the name `name`. If it contains other files, these and the directory are kept.
     fn remove(&self, parent: &Directory, name: &OsStr) {
         let mut result = self.directory.remove_files_named(self.files.iter().map(OsString::as_os_str));
         if parent.names_file(name, &self.directory) {
@@ -127,16 +126,16 @@ impl Replaceable {
     }
 }
 
-/// A recording that has a name.
+/// A recording after it was renamed.
 #[derive(Debug)]
 pub(super) struct Published {
     pub(super) name: OsString,
     pub(super) directory: Directory,
-    /// Why it does not have the name that it should have.
+    /// The reason why it does not have the requested name.
     pub(super) reason: Option<RecordingError>,
 }
 
-/// A directory under a random name beside its final one. Dropped before it is published, it is removed.
+/// A directory under a temporary name. If it is dropped before it is published, it is removed.
 pub(super) struct Staging<'a> {
     destination: &'a Destination,
     name: OsString,
@@ -151,13 +150,13 @@ impl<'a> Staging<'a> {
         Ok(Self { destination, name, directory, is_published: false })
     }
 
-    /// Where the files go.
+    /// The directory for the files.
     pub(super) fn directory(&self) -> &Directory {
         &self.directory
     }
 
-    /// Renames the directory to its final name and removes the recording that was there. Where that name cannot be had, it gets
-    /// one beside it that nothing has. Its files must be synced already.
+    /// Renames the directory to its final name and removes the existing recording. If the name is not available, it gets an unused name in
+    /// the same directory. Its files must have been synced.
     pub(super) fn publish(self) -> Result<Published, RecordingError> {
         self.directory.sync()?;
         let destination = self.destination;
@@ -167,7 +166,7 @@ impl<'a> Staging<'a> {
         }
     }
 
-    /// Takes the place of a recording of this process's own. Where another process has moved that away, as
+    /// Replaces a recording of this process. If another process has moved it away, like
     /// [`publish`](Self::publish).
     pub(super) fn publish_over(self, earlier: &Replaceable) -> Result<Published, RecordingError> {
         self.directory.sync()?;
@@ -180,7 +179,7 @@ impl<'a> Staging<'a> {
         }
     }
 
-    /// Under a name beside the final one.
+    /// Publishes it under another name in the same directory.
     fn keep(self, reason: RecordingError) -> Result<Published, RecordingError> {
         let name = self.parent().rename_beside(&self.name, self.destination.name())?;
         self.published(name, Some(reason))
@@ -214,7 +213,7 @@ impl<'a> Staging<'a> {
         .map_err(|errno| self.destination.renaming_failed(errno))
     }
 
-    /// Takes the place of `old`, and removes it.
+    /// Replaces `old`, and removes it.
     fn exchange(&self, old: &Replaceable) -> Result<(), RecordingError> {
         match self.rename(&old.name, RenameFlags::RENAME_EXCHANGE) {
             Err(Errno::EINVAL | Errno::ENOSYS) => return self.rename_around(old),
@@ -229,7 +228,7 @@ impl<'a> Staging<'a> {
         Ok(())
     }
 
-    /// Without an atomic exchange: for a moment neither stands under the name, but both are whole.
+    /// Without an atomic exchange: for a moment neither has the name, but both are complete.
     fn rename_around(&self, old: &Replaceable) -> Result<(), RecordingError> {
         let aside = self.parent().random_name(&old.name)?;
         self.parent().rename(&old.name, &aside)?;
@@ -273,7 +272,7 @@ pub(super) fn written_files() -> impl Iterator<Item = &'static OsStr> {
     tables::ALL.iter().map(|table| table.file).chain([META_FILE]).map(OsStr::new)
 }
 
-/// What tells a recording from another directory, and what quell wrote into it.
+/// The part of `meta.json` that identifies a recording and its files.
 #[derive(Deserialize)]
 struct Marks {
     #[expect(dead_code, reason = "its presence is what counts")]
@@ -282,20 +281,20 @@ struct Marks {
     quell: String,
     #[serde(default)]
     files: BTreeMap<String, IgnoredAny>,
-    /// Where it was written. It may be somewhere else now.
+    /// The path where it was written. It may have been moved.
     #[serde(default)]
     written_as: Option<String>,
 }
 
 impl Marks {
-    /// `None` of a directory that is no recording.
+    /// `None` for a directory that is not a recording.
     fn of(directory: &Directory) -> Option<Self> {
         let mut text = Vec::new();
         directory.open_file(OsStr::new(META_FILE)).ok()?.take(MOST_META).read_to_end(&mut text).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
-    /// The files that it says it has, which are in it and nowhere else.
+    /// The names of its files; names that are not single components are ignored.
     fn into_files(self) -> BTreeSet<OsString> {
         let names = self.files.into_keys().filter(|name| !name.contains('/') && name != ".." && name != ".");
         names.map(OsString::from).chain([OsString::from(META_FILE)]).collect()

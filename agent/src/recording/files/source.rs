@@ -1,4 +1,4 @@
-//! A recording's directory, and the regular files in it: nothing else is read from.
+//! Opens the directory of a recording and the regular files in it.
 
 use std::fs::File;
 use std::io;
@@ -12,7 +12,7 @@ use nix::sys::stat::Mode;
 
 use super::RecordingError;
 
-/// An open directory. What is named in it is opened in it, whatever becomes of its path.
+/// An open directory. Files are opened relative to it, even if its path changes.
 pub(super) struct Directory {
     fd: OwnedFd,
     path: PathBuf,
@@ -30,13 +30,13 @@ impl Directory {
         }
     }
 
-    /// Opens the file `name`; `None` where there is none. A recording is made of regular files: a link may lead to anything,
-    /// reading a FIFO or a device may never end, and opening one must not wait.
+    /// Opens the file `name`; `None` if it does not exist. Only regular files are opened: a link may lead anywhere, reading a FIFO or a device
+    /// may never end, and opening must not wait.
     pub(super) fn file(&self, name: &str) -> Result<Option<Source>, RecordingError> {
         let path = self.path.join(name);
         let irregular = |what: &str| RecordingError::Damaged {
             path: path.clone(),
-            why: format!("it is {what}, and a recording is made of regular files"),
+            why: format!("it is {what}, and recordings consist of regular files"),
         };
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let fd = match openat(&self.fd, name, flags, Mode::empty()) {
@@ -44,7 +44,7 @@ impl Directory {
             Err(Errno::ENOENT) => return Ok(None),
             Err(Errno::ELOOP) => return Err(irregular("a symbolic link")),
             // A socket.
-            Err(Errno::ENXIO) => return Err(irregular("no regular file")),
+            Err(Errno::ENXIO) => return Err(irregular("not a regular file")),
             Err(errno) => return Err(RecordingError::Read { path, source: errno.into() }),
         };
         let file = File::from(fd);
@@ -55,7 +55,7 @@ impl Directory {
             () if kind.is_dir() => "a directory",
             () if kind.is_fifo() => "a FIFO",
             () if kind.is_char_device() || kind.is_block_device() => "a device",
-            () => "no regular file",
+            () => "not a regular file",
         };
         Err(irregular(what))
     }
@@ -64,13 +64,13 @@ impl Directory {
 /// An open regular file.
 pub(super) struct Source {
     pub(super) file: File,
-    /// Its size when it was opened.
+    /// The size when it was opened, in bytes.
     pub(super) bytes: u64,
     pub(super) path: PathBuf,
 }
 
 impl Source {
-    /// So many bytes from a place in the file on.
+    /// Bytes of the file from an offset.
     pub(super) fn read(&self, start: u64, length: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; length];
         self.file.read_exact_at(&mut bytes, start)?;

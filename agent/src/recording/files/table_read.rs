@@ -1,4 +1,4 @@
-//! Reading one table: typed columns of one row group at a time, found by name, so that further columns do no harm.
+//! Reads a table: typed columns of one row group at a time, by name, so that unknown columns are ignored.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +13,7 @@ use super::limits::{self, Allowance, TableLimit};
 use super::pages::Pages;
 use super::source::Source;
 
-/// What a Parquet file begins and ends with.
+/// The magic number at the start and end of a Parquet file.
 const MAGIC: &[u8; 4] = b"PAR1";
 
 /// An open table.
@@ -25,20 +25,20 @@ pub(super) struct TableReader<'a> {
 }
 
 impl<'a> TableReader<'a> {
-    /// Reads the footer, and checks what it states.
+    /// Reads and checks the footer.
     pub(super) fn open(source: &'a Source, limit: &TableLimit) -> Result<Self, Damage> {
         let read = |start, length| source.read(start, length).map_err(|error| Damage::from(error.to_string()));
         let Some(tail) = source.bytes.checked_sub(8) else { return Err("it is too short for a table".into()) };
         let end = read(tail, 8)?;
         let (length, magic) = end.split_at(4);
         if magic != MAGIC {
-            return Err("it is no Parquet file".into());
+            return Err("it is not a Parquet file".into());
         }
-        let length = u32::from_le_bytes(length.try_into().map_err(|_| "it is no Parquet file")?);
+        let length = u32::from_le_bytes(length.try_into().map_err(|_| "it is not a Parquet file")?);
         let start = tail.checked_sub(length.into()).ok_or("its footer is longer than the file")?;
         if u64::from(length) > limits::FOOTER_BYTES {
             let most = limits::FOOTER_BYTES;
-            return Err(Damage::Limit(format!("its footer has {length} bytes, and {most} are read at most")));
+            return Err(Damage::Limit(format!("its footer has {length} bytes (limit: {most})")));
         }
         let footer = Footer::read(&read(start, length as usize)?, start)?;
         limit.check_rows(footer.rows(), source.bytes)?;
@@ -56,22 +56,22 @@ impl<'a> TableReader<'a> {
         self.footer.groups.iter().filter(|group| group.rows > 0).map(|group| Group { table: self, group })
     }
 
-    /// How many rows there are in all groups.
+    /// The number of rows in all groups.
     pub(super) fn rows(&self) -> usize {
         usize::try_from(self.footer.rows()).unwrap_or(usize::MAX)
     }
 
-    /// Bytes of the file.
+    /// The size of the file in bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.source.bytes
     }
 
-    /// Takes note of text that is kept, in bytes of memory.
+    /// Adds the memory for text that is kept, in bytes.
     pub(super) fn charge_text(&self, bytes: usize) -> Result<(), Damage> {
         self.text.spend(bytes as u64)
     }
 
-    /// A text that is to be kept. One that is longer than `most` bytes is cut, and ends in `…`.
+    /// Copies a text to keep it. A text of more than `most` bytes is truncated and ends in `…`.
     pub(super) fn text(&self, value: &ByteArray, most: usize) -> Result<String, Damage> {
         let whole = value.as_utf8().map_err(|_| "it holds text that is not UTF-8")?;
         let kept = (0..=most.min(whole.len())).rev().find(|at| whole.is_char_boundary(*at)).unwrap_or(0);
@@ -139,17 +139,17 @@ impl Group<'_> {
         })
     }
 
-    /// Text as it lies in the pages: values share the bytes of a dictionary until [`TableReader::text`] copies one.
+    /// Text in the pages: values share the bytes of a dictionary until [`TableReader::text`] copies one.
     pub(super) fn texts(&self, name: &str) -> Result<Vec<ByteArray>, Damage> {
         self.required(name, byte_array)
     }
 
-    /// The same, some of it missing.
+    /// Text of which some values are missing.
     pub(super) fn optional_texts(&self, name: &str) -> Result<Vec<Option<ByteArray>>, Damage> {
         self.optional(name, byte_array)
     }
 
-    /// A column of text of which each value is one of a few words, parsed as it is read.
+    /// A column of text whose values are one of a few words, parsed when it is read.
     pub(super) fn words<T: Copy>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Damage> {
         let mut words: Vec<T> = Vec::with_capacity(self.rows());
         // Values of a dictionary share their bytes: mostly it is the same word as before.

@@ -1,12 +1,12 @@
-//! Thrift's compact protocol, as far as Parquet's footers and page headers need it.
+//! A parser of the Thrift compact protocol, for footers and page headers of Parquet.
 //!
-//! It allocates nothing, and takes no more steps than there are bytes: a list is walked, not made room for by its stated
-//! length. <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>
+//! It allocates nothing, and takes no more steps than there are bytes: it does not allocate memory for the stated length of a
+//! list. <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>
 
-/// Structures within structures. Parquet's own reach 5.
+/// The maximum depth of nested structures. Those of Parquet reach 5.
 const DEPTH: u8 = 16;
 
-/// What the bytes are not, in words.
+/// A description of the damage.
 pub(super) type Malformed = &'static str;
 
 const SHORT: Malformed = "it ends too early";
@@ -14,10 +14,10 @@ const SHORT: Malformed = "it ends too early";
 /// The type of a value on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wire {
-    /// A truth value: in a field its type is its value.
+    /// A boolean; in a field, its type is its value.
     Bool,
     Byte,
-    /// Of 16, 32 or 64 bits: all are zigzag varints.
+    /// An integer of 16, 32 or 64 bits: all are zigzag varints.
     Integer,
     Double,
     Binary,
@@ -43,7 +43,7 @@ impl Wire {
     }
 }
 
-/// Bytes that are read from the front.
+/// The bytes that remain to be read.
 #[derive(Clone, Debug)]
 pub(super) struct Thrift<'a> {
     rest: &'a [u8],
@@ -54,7 +54,7 @@ impl<'a> Thrift<'a> {
         Self { rest: bytes }
     }
 
-    /// How many bytes are left.
+    /// The number of remaining bytes.
     pub(super) fn left(&self) -> usize {
         self.rest.len()
     }

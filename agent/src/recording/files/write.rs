@@ -1,4 +1,4 @@
-//! From a [`Recording`] to its directory.
+//! Writes a [`Recording`] to its directory.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -16,27 +16,25 @@ use super::{META_FILE, RecordingError};
 use crate::file::Directory;
 use crate::recording::{Hashes, Meta, Recording};
 
-/// Writes `recording` as the directory `dir`. A recording that is there already is replaced in one step.
+/// Writes `recording` to the directory `dir`. An existing recording is replaced atomically.
 ///
-/// Modules that no frame lies in are left out; module paths that are not UTF-8 are written with replacement
-/// characters.
+/// Modules without frames are omitted. Module paths that are not UTF-8 are written with replacement characters.
 ///
 /// # Errors
-/// Where `dir` holds something else than a recording, or the system refuses to write; then nothing is left behind, and
-/// an older recording stays as it was.
+/// `dir` is not a recording, or writing fails. Nothing is left behind, and an existing recording is unchanged.
 ///
 /// # Panics
-/// Where an identifier in `recording` has no row in its table.
+/// If a row number in `recording` is invalid.
 pub fn write(recording: &Recording, dir: &Path) -> Result<Written, RecordingError> {
     let destination = Destination::open(dir)?;
     write_to(recording, &destination)?.in_place(&destination)
 }
 
-/// As [`write`], to a place that was looked at before. Where that cannot be had any more, the recording is given another name in
-/// the same directory: [`Written::in_place`] tells.
+/// Like [`write`], to a path that was checked before. If it is no longer available, the recording gets another name in the same
+/// directory, see [`Written::in_place`].
 ///
 /// # Errors
-/// The system refuses to write; then nothing is left behind.
+/// Writing fails. Nothing is left behind.
 ///
 /// # Panics
 /// As [`write`].
@@ -46,7 +44,7 @@ pub fn write_to(recording: &Recording, destination: &Destination) -> Result<Writ
     Ok(Written::new(staging.publish()?, files))
 }
 
-/// A recording that was written: its directory, held open, and what each of its tables is.
+/// A written recording: its open directory, and the sizes and checksums of its tables.
 #[derive(Debug)]
 pub struct Written {
     directory: Replaceable,
@@ -61,10 +59,10 @@ impl Written {
         Self { directory: Replaceable { name, directory, files: written }, reason, files }
     }
 
-    /// Whether it has the name that was asked for.
+    /// Whether it has the requested name.
     ///
     /// # Errors
-    /// [`RecordingError::Kept`], with the name that it has.
+    /// [`RecordingError::Kept`], with its name.
     pub fn in_place(self, destination: &Destination) -> Result<Self, RecordingError> {
         let Self { directory, reason, files } = self;
         let Some(reason) = reason else { return Ok(Self { directory, reason: None, files }) };
@@ -72,11 +70,10 @@ impl Written {
         Err(RecordingError::Kept { kept, path: destination.path().to_owned(), source: Box::new(reason) })
     }
 
-    /// Writes the recording again, in its own place, now that its code has names. Tables that naming does not change are
-    /// taken over as they are.
+    /// Overwrites the recording after symbolization. Tables that symbolization does not change are linked from the previous one.
     ///
     /// # Errors
-    /// Those of [`write_to`]; the recording without names stays then.
+    /// Those of [`write_to`]. The recording without names is then kept.
     pub fn write_named(self, recording: &Recording, destination: &Destination) -> Result<Self, RecordingError> {
         let staging = Staging::new(destination)?;
         let files = write_files(recording, staging.directory(), destination, Some(&self))?;
@@ -85,14 +82,14 @@ impl Written {
         Ok(named)
     }
 
-    /// Gives a table to another directory, where the file system can do that.
+    /// Links a table into another directory, if the file system supports hard links.
     fn hand_over(&self, table: &Table, to: &Directory) -> Option<FileCheck> {
         let check = self.files.get(table.file)?;
         self.directory.directory.link_into(OsStr::new(table.file), to).ok().map(|()| *check)
     }
 }
 
-/// `meta.json`: the capture's own facts, and what each file must be.
+/// The contents of `meta.json`: the metadata, and the sizes and checksums of the files.
 #[derive(Serialize)]
 struct MetaFile<'a> {
     #[serde(flatten)]

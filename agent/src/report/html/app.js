@@ -3,7 +3,7 @@
 
 function problem(text) {
   by('problems').hidden = false;
-  by('problems').textContent += `This page failed: ${text}\n`;
+  by('problems').textContent += `Error in this page: ${text}\n`;
 }
 addEventListener('error', (event) => problem(event.message));
 addEventListener('unhandledrejection', (event) => problem(String(event.reason?.stack ?? event.reason)));
@@ -61,11 +61,11 @@ function start(profile) {
   };
 
   function whyEmpty(probe, metrics, threads, window) {
-    if (!probe.recorded) return `No ${probe.label} samples in this capture: the ${probe.name} probe ran and took none.`;
+    if (!probe.recorded) return `No ${probe.label} samples in this capture: the ${probe.name} probe took none.`;
     const limits = [
       window && 'the selected window',
-      threads && 'the chosen threads',
-      metrics.length < probe.metrics.length && `the chosen metrics (${metrics.map(({ label }) => label).join(', ')})`,
+      threads && 'the selected threads',
+      metrics.length < probe.metrics.length && `the selected metrics (${metrics.map(({ label }) => label).join(', ')})`,
     ].filter(Boolean);
     return `No ${probe.label} samples in ${limits.join(', ') || 'this capture'}.`;
   }
@@ -107,7 +107,7 @@ function start(profile) {
   function summary(probe, metrics, weights, window) {
     const parts = [];
     if (weights) {
-      const title = 'a sample counts where it began; its time counts where it passed';
+      const title = 'the number of samples is of those that began in the window; their time is the part within the window';
       const some = metrics.length < probe.metrics.length ? ` (${metrics.map(({ label }) => label).join(', ')})` : '';
       parts.push(element('span', { id: 'sum', title }, `${probe.label}${some} ${estimate(weights.sum, weights.unit)}, ${counted(weights.sum.samples, 'sample')}`));
     }
@@ -162,7 +162,7 @@ function start(profile) {
       graphs = charts;
       return node;
     }
-    if (!probe) return empty('No probe took samples.');
+    if (!probe) return empty('This capture has no samples.');
     if (state.view === 'threads') return threadsView(profile, selection, metrics[0], state, change);
     if (weights && !(weights.sum.value > 0)) return empty(whyEmpty(probe, metrics, selection.threads, window));
     const shown = {

@@ -1,32 +1,32 @@
-//! Wake chains: who ended a sleep, who had ended the waker's own last sleep before that, and so on.
+//! Wake chains: the thread that ended a sleep, the thread that had ended the last sleep of this waker, and so on.
 
 use hashbrown::HashMap;
 
 use crate::profile::{FrameKind, Profile, WakeLink, begins_interrupt};
 use crate::recording::{StackId, StackTable};
 
-/// The most wakers in one chain.
+/// The maximum number of wakers in a chain.
 const MOST_HOPS: usize = 6;
 
-/// The most distinct chains that a page holds; the lighter ones are counted together.
+/// The maximum number of distinct chains in a page; the others are combined.
 const MOST_CHAINS: usize = 8_192;
 
-/// The chain of a sample that has none: nobody woke its thread, or that was not seen.
+/// The chain of a sample without a known wakeup.
 pub(super) const NO_CHAIN: u32 = 0;
 
-/// The chain that stands for all those too light to be kept.
+/// The chain of all combined chains.
 pub(super) const LIGHT_CHAINS: u32 = 1;
 
-/// How a chain ends where it does not end in an interrupt. The numbers are read by `data.js`.
+/// The end of a chain that does not end with an interrupt. `data.js` uses these numbers.
 #[derive(Clone, Copy)]
 enum End {
-    /// The waker's last sleep was not sampled.
+    /// The last sleep of the waker was not sampled.
     NotSampled = 1,
-    /// It was sampled, but who ended it was not seen.
+    /// The waker of the waker is unknown.
     WakeNotSeen = 2,
-    /// Nobody did: the waker had been runnable, and waited for a CPU.
+    /// The waker had been preempted, and not woken.
     Runnable = 3,
-    /// There are more than [`MOST_HOPS`].
+    /// The chain has more than [`MOST_HOPS`] wakers.
     Cut = 4,
 }
 
@@ -36,7 +36,7 @@ pub(super) const FIRST_HOP: u32 = 5;
 /// A waker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Hop {
-    /// The first thread of the waker's name; `None` for an interrupt, whose thread is only a bystander.
+    /// The first thread with the name of the waker; `None` for an interrupt, whose thread did not cause the wakeup.
     pub(super) waker: Option<u32>,
     /// Its stack. A number from the length of [`Profile::stacks`] on is a row of [`Chains::interrupts`].
     pub(super) stack: Option<u32>,
@@ -50,11 +50,11 @@ pub(super) struct Chains {
     pub(super) of_sample: Vec<u32>,
     /// Chains from the first waker on: [`FIRST_HOP`] + a row of `hops`, at the end an [`End`] or zeros.
     pub(super) rows: Vec<Hops>,
-    /// Wakers.
+    /// All distinct wakers.
     pub(super) hops: Vec<Hop>,
     /// Stacks of interrupts without what they interrupted.
     pub(super) interrupts: StackTable,
-    /// How many distinct chains [`LIGHT_CHAINS`] stands for.
+    /// The number of distinct chains in [`LIGHT_CHAINS`].
     pub(super) light: usize,
 }
 

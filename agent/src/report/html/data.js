@@ -1,5 +1,5 @@
 'use strict';
-// Reads what the page carries (see encode.rs), and adds up the part that is selected.
+// Decodes the data of the page (see encode.rs), and sums up the selection.
 
 const KERNEL = 0;
 const USER = 1;
@@ -9,10 +9,10 @@ const LIGHT_CHAINS = 1;
 const FIRST_HOP = 5;
 const CHAIN_ENDS = [
   '',
-  'chain ends: the next hop was not sampled',
-  'chain ends: who woke this thread was not seen',
-  'chain ends: it was not woken, it had waited for a CPU',
-  'chain cut: more hops than are kept',
+  'end of chain: the sleep of the waker was not sampled',
+  'end of chain: unknown waker',
+  'end of chain: the thread was preempted, not woken',
+  'end of chain: maximum length',
 ];
 
 class Reader {

@@ -1,5 +1,5 @@
 'use strict';
-// The functions, and one of them between its callers and callees.
+// The table of functions, and the callers and callees of one of them.
 
 function functionsView(profile, weights, state, match, change) {
   const whole = weights.sum.value;
@@ -20,7 +20,7 @@ function functionsView(profile, weights, state, match, change) {
     { name: 'Function', text: true, key: (row) => profile.names[row.frame], cell: (row) => profile.names[row.frame] },
     { name: 'Module', text: true, key: (row) => profile.moduleOf[row.frame], cell: (row) => profile.moduleOf[row.frame] },
     ...sums('Self', (row) => row.self, 'in the function itself'),
-    ...sums('Total', (row) => row.total, 'in the function and all it calls; recursion counts once'),
+    ...sums('Total', (row) => row.total, 'in the function and its callees; recursion counts once'),
     { name: 'Samples', key: (row) => row.total.samples, cell: (row) => count(row.total.samples) },
   ];
   const chosen = frameNamed(profile, state.fn);
@@ -38,7 +38,7 @@ function functionsView(profile, weights, state, match, change) {
   }
   const beside = (side, graphs = []) => ({ node: element('div', { className: 'split' }, table, side), graphs });
   if (chosen < 0) {
-    return beside(element('div', { className: 'side' }, empty('Choose a function to see its callers and callees.')));
+    return beside(element('div', { className: 'side' }, empty('Select a function to show its callers and callees.')));
   }
 
   const { callers, callees } = sandwich(profile, weights, chosen);

@@ -33,7 +33,7 @@ function histogramsView(profile, state, change) {
   const quantile = (name, index) => ({ name, key: (row) => row.quantiles[index], cell: (row) => amount(row.quantiles[index], unit) });
   const columns = [
     { name: 'Scope', text: true, key: ({ name }) => name, cell: ({ name }) => name },
-    { name: 'Events', doc: 'how many, exactly, in the whole capture', key: (row) => row.count, cell: (row) => count(row.count) },
+    { name: 'Events', doc: 'number of events in the whole capture, counted in the kernel', key: (row) => row.count, cell: (row) => count(row.count) },
     quantile('p50', 0), quantile('p90', 1), quantile('p99', 2), quantile('p99.9', 3),
     { name: 'Max', key: (row) => row.max, cell: (row) => amount(row.max, unit) },
   ];
@@ -42,8 +42,8 @@ function histogramsView(profile, state, change) {
     sort: 4,
     what: 'scope',
     caption: [
-      'Counted in the kernel over the whole capture; a window does not apply.',
-      shown.left_out ? `${counted(shown.left_out, 'scope')} with a lower p99 ${shown.left_out === 1 ? 'is' : 'are'} left out.` : '',
+      'Counted in the kernel over the whole capture, regardless of the selected window.',
+      shown.left_out ? `${counted(shown.left_out, 'scope')} with a lower p99 ${shown.left_out === 1 ? 'is' : 'are'} not listed.` : '',
     ].filter(Boolean).join(' '),
     selected: (row) => row === chosen,
     onRow: (row) => change({ histogram: metricOf(shown).name, scope: row.isAll ? null : row.name }),

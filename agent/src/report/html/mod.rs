@@ -1,7 +1,7 @@
-//! One interactive page in one file: it loads nothing and works from `file://`.
+//! An interactive page in a single file, which loads nothing and works from `file://`.
 //!
-//! Samples are added up here, and the browser adds up again for what its reader selects. The page's parts:
-//! `data.js` reads what `encode` wrote, the other scripts each draw one view, `app.js` puts them together.
+//! Samples are summed up here, and the browser sums up the selection. `data.js` decodes the data that `encode` wrote, the other
+//! scripts each draw one view, and `app.js` combines them.
 
 mod buckets;
 mod chains;
@@ -19,7 +19,7 @@ use crate::profile::Profile;
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
 
-/// In the order in which each uses those before it.
+/// The scripts, each after those that it uses.
 const SCRIPTS: [&str; 13] = [
     include_str!("format.js"),
     include_str!("data.js"),

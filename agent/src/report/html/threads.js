@@ -1,5 +1,5 @@
 'use strict';
-// The threads, with estimates beside what was counted exactly.
+// The table of threads, with estimates and counted totals.
 
 function threadsView(profile, selection, shownFirst, state, change) {
   const keyOf = state.byThread
@@ -22,7 +22,7 @@ function threadsView(profile, selection, shownFirst, state, change) {
     row.pids.add(pid);
     return row;
   };
-  // All metrics and all threads: a filter here would hide what could be chosen.
+  // All metrics and all threads: a filter would hide rows that can be selected.
   const metrics = maskOf(profile, profile.metrics);
   eachGroup(profile, { metrics, window: selection.window, threads: null }, (g, value, variance, samples) => {
     const sum = rowOf(profile.group.thread[g]).sums[profile.group.metric[g]];
@@ -54,9 +54,9 @@ function threadsView(profile, selection, shownFirst, state, change) {
     sort: Math.max(2, columns.findIndex((column) => column.group === shownFirst.name)),
     what: state.byThread ? 'thread' : 'name',
     caption: [
-      'Choose a row to see only its threads; choose it again to see all.',
-      'Exact columns are of the whole capture, and of intervals only those that ended;',
-      'estimates are of the selected window and include what had not ended.',
+      'Select a row to show only its threads; select it again to show all.',
+      'Counted: the whole capture; of intervals, only those that ended.',
+      'Estimated: the selected window, including intervals that had not ended.',
     ].join(' '),
     groups: [['', 2], ...there.map((metric) => [fullLabel(profile, metric), counted[metric.index] ? 3 : 1])],
     selected: (row) => state.threads.includes(token(row)),
@@ -68,17 +68,17 @@ function threadsView(profile, selection, shownFirst, state, change) {
   const choice = element('div', { className: 'choice', role: 'group', 'aria-label': 'Rows' },
     element('button', { textContent: 'By name', 'aria-pressed': String(!state.byThread), onclick: () => change({ byThread: false }) }),
     element('button', { textContent: 'By thread', 'aria-pressed': String(state.byThread), onclick: () => change({ byThread: true }) }));
-  if (!rows.size) return empty('No thread in this selection.');
+  if (!rows.size) return empty('There is no thread in this selection.');
   return element('div', { className: 'threads' }, choice, shown.length ? table : empty('No thread matches the search.'));
 }
 
-// A metric with its probe, unless that has no other.
+// The label of a metric with its probe, or only of the probe if that has no other metric.
 function fullLabel(profile, metric) {
   const probe = profile.probes.find(({ name }) => name === metric.probe);
   return probe.metrics.length === 1 ? probe.label : `${probe.label}: ${metric.label}`;
 }
 
-// What was estimated of a metric, and beside it what was counted, if it was.
+// The columns of a metric: estimates, and counted totals if there are any.
 function metricColumns({ name: group, index, label, unit, kind }, isCounted) {
   const sum = (row) => row.sums[index];
   const exact = (row) => row.exact[index];
@@ -87,15 +87,15 @@ function metricColumns({ name: group, index, label, unit, kind }, isCounted) {
     const name = { nanoseconds: 'Time', bytes: 'Bytes', count: 'Count' }[unit];
     return [{ group, name, doc: label, key: (row) => sum(row).value, cell: shown }];
   }
-  const only = kind === 'interval' ? ', ended intervals only' : '';
+  const only = kind === 'interval' ? ', only intervals that ended' : '';
   return [
-    { group, name: 'Estimate', doc: `${label}: estimated from samples, in the selected window`, key: (row) => sum(row).value, cell: shown },
+    { group, name: 'Estimated', doc: `${label}: estimated from samples, in the selected window`, key: (row) => sum(row).value, cell: shown },
     {
-      group, name: 'Exact', doc: `${label}: counted in the kernel, whole capture${only}`,
+      group, name: 'Counted', doc: `${label}: counted in the kernel, whole capture${only}`,
       key: (row) => exact(row).sum, cell: (row) => exact(row).count ? amount(exact(row).sum, unit) : '',
     },
     {
-      group, name: 'Events', doc: `${label}: how many, exactly`,
+      group, name: 'Events', doc: `${label}: number of events, counted in the kernel`,
       key: (row) => exact(row).count, cell: (row) => exact(row).count ? count(exact(row).count) : '',
     },
   ];
@@ -110,7 +110,7 @@ function nameTest(text) {
   }
 }
 
-// A 0 or 1 for each thread; null where all are meant.
+// A 0 or 1 for each thread; null for all threads.
 function chosenThreads(profile, tokens) {
   if (!tokens.length) return null;
   return Uint8Array.from(profile.threads, ([, tid, comm]) => tokens.some((token) => token === `comm:${comm}` || token === `tid:${tid}`));

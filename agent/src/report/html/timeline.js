@@ -1,5 +1,6 @@
 'use strict';
-// The time axis: how many CPUs were used and how many threads waited, with a window to select.
+// The time axis: CPUs in use and threads waiting, estimated from samples; a window can be selected. A sample counts in the bucket
+// in which it began, so the CPUs of a short bucket can exceed those of the host.
 
 class Timeline {
   // onWindow([first bucket, end) or null)
@@ -78,12 +79,12 @@ class Timeline {
     const width = this.profile.bucket_nanos;
     tooltip.show(event, [
       element('b', {}, `${seconds(bucket * width, width)} to ${seconds((bucket + 1) * width, width)}`),
-      ...this.lanes.map(({ name, unit, what, values }) => element('div', {}, `${name}: ${amount(values[bucket], unit)}, ${rate(values[bucket] / width, unit, what)} on average`)),
-      this.rateChanges().some((at) => Math.floor(at) === bucket) ? element('div', {}, 'the sampling rates were changed here') : null,
+      ...this.lanes.map(({ name, unit, what, values }) => element('div', {}, `${name}: ${amount(values[bucket], unit)}, about ${rate(values[bucket] / width, unit, what)} (estimated)`)),
+      this.rateChanges().some((at) => Math.floor(at) === bucket) ? element('div', {}, 'the sampling rate changed here') : null,
     ]);
   }
 
-  // Where the governor changed the sampling rates, in buckets.
+  // The changes of the sampling rates, in buckets.
   rateChanges() {
     return this.profile.meta.governing.changes.map((change) => change.time / this.profile.bucket_nanos);
   }
@@ -113,7 +114,7 @@ class Timeline {
       pen.fillStyle = ink;
       pen.fillText(name, 0, base - lane + 11);
       pen.fillStyle = quiet;
-      if (lane >= 28) pen.fillText(peak > 0 ? `max ${rate(peak / profile.bucket_nanos, unit, what)}` : 'no samples', 0, base - lane + 26);
+      if (lane >= 28) pen.fillText(peak > 0 ? `max ~${rate(peak / profile.bucket_nanos, unit, what)}` : 'no samples', 0, base - lane + 26);
       pen.fillStyle = themeColor(color);
       for (let bucket = 0; bucket < values.length && peak > 0; bucket++) {
         const tall = values[bucket] / peak * lane;

@@ -1,10 +1,10 @@
 'use strict';
-// Wake chains: who slept, who ended that sleep, who had ended the waker's own last sleep, and so on.
+// Wake chains: a thread that slept, the thread that woke it, the thread that had woken that one, and so on.
 
 const MOST_CHILDREN = 40;
 
-// Functions that every sleep and every wake-up ends in: they would push out of the line what tells two stacks apart.
-// The whole stack is shown beside.
+// Functions that are in every sleep and every wakeup. They are left out of the short form of a stack; the complete stack is
+// shown beside.
 const PLUMBING = new Set([
   '__schedule', 'schedule', 'schedule_timeout', 'io_schedule', 'io_schedule_timeout', 'schedule_hrtimeout_range',
   'schedule_hrtimeout_range_clock', 'schedule_preempt_disabled', 'try_to_wake_up', 'ttwu_do_activate', 'wake_up_process',
@@ -12,8 +12,8 @@ const PLUMBING = new Set([
   '__wake_up_sync_key', 'pollwake', 'ep_autoremove_wake_function',
 ]);
 
-// The chains of the selection, and what is in none: { value of the chains, of unseen wakers, of rarer chains, and for each metric
-// of which no waker was ever seen, since nobody wakes what it measures }.
+// The chains of the selection, and the time in no chain: { value of the chains, with unknown wakers, of rarer chains, and for each
+// metric without wakeups, such as preempted }.
 function eachChain(profile, selection, hit, visit) {
   const sums = { chains: 0, unseen: 0, light: 0, unwoken: new Map() };
   eachGroup(profile, selection, (g, value, variance, samples) => {
@@ -49,7 +49,7 @@ function chainTree(profile, selection, hit) {
   const sums = eachChain(profile, selection, hit, (name, stack, hops, ...sum) => {
     let node = tree.child(0, unit(`name ${name}`, { kind: 'name', name }));
     node = tree.child(node, unit(`stack ${stack}`, { kind: 'sleep', stack }));
-    if (!hops) node = tree.child(node, unit('light', { kind: 'end', text: 'rarer chains, not kept apart' }));
+    if (!hops) node = tree.child(node, unit('light', { kind: 'end', text: 'rarer chains, combined' }));
     for (const hop of hops ?? []) {
       if (hop < FIRST_HOP) {
         node = tree.child(node, unit(`end ${hop}`, { kind: 'end', text: CHAIN_ENDS[hop] }));
@@ -64,14 +64,14 @@ function chainTree(profile, selection, hit) {
   return { tree: tree.finish(), units, sums };
 }
 
-// The same as a picture: the sleeper's stack, on it each waker's.
+// The same as a flame graph: the stack of the sleeping thread, then that of each waker.
 function chainFlame(profile, selection, hit, state) {
   const tree = new Tree();
   const climb = (from, stack) => stackOf(profile, stack).reverse().reduce((node, frame) => tree.child(node, frame), from);
   const label = (from, text) => tree.child(from, addLabel(profile, text));
   const sums = eachChain(profile, selection, hit, (name, stack, hops, ...sum) => {
     let node = stack < 0 ? label(label(0, name), '[no stack]') : climb(0, stack);
-    if (!hops) node = label(node, 'rarer chains, not kept apart');
+    if (!hops) node = label(node, 'rarer chains, combined');
     for (const hop of hops ?? []) {
       if (hop < FIRST_HOP) {
         node = label(node, CHAIN_ENDS[hop]);
@@ -86,9 +86,9 @@ function chainFlame(profile, selection, hit, state) {
   return { tree: tree.finish(state.byName ? (frame) => profile.names[frame] : null), sums };
 }
 
-// A stack in a line, innermost first: what the kernel did at last, then the program; the way between is left out.
+// A stack in one line, innermost first: the last kernel functions, then the user functions.
 function code(profile, stack) {
-  if (stack < 0) return '(its stack was not walked)';
+  if (stack < 0) return '(no stack)';
   const frames = stackOf(profile, stack).filter((frame) => profile.kinds[frame] !== LABEL);
   const names = (kind) => frames.filter((frame) => profile.kinds[frame] === kind).map((frame) => profile.names[frame]);
   const [kernel, user] = [names(KERNEL), names(USER).slice(0, 8)];
@@ -110,12 +110,12 @@ function wakesView(profile, selection, state, match, change) {
   const { tree, units, sums } = flame ? chainFlame(profile, selection, hit, state) : chainTree(profile, selection, hit);
   const about = element('p', { className: 'note', id: 'chain-sums' }, [
     `${nanos(sums.chains)} in chains${match ? ' that match the search' : ''}`,
-    sums.unseen > 0 ? `${nanos(sums.unseen)} whose waker was not seen` : '',
-    ...[...sums.unwoken].map(([label, value]) => `${nanos(value)} ${label}, woken by nobody`),
-    sums.light > 0 ? `${nanos(sums.light)} in rarer chains that are not kept apart (${count(profile.light_chains)} in the whole capture)` : '',
-  ].filter(Boolean).join('; '), '. A chain that comes to an interrupt ends there: the thread that it fell upon has no part in it.');
+    sums.unseen > 0 ? `${nanos(sums.unseen)} with unknown waker` : '',
+    ...[...sums.unwoken].map(([label, value]) => `${nanos(value)} ${label}, without a wakeup`),
+    sums.light > 0 ? `${nanos(sums.light)} in rarer chains that are combined (${count(profile.light_chains)} in the whole capture)` : '',
+  ].filter(Boolean).join('; '), '. A chain ends at a wakeup from an interrupt: the interrupted thread is not part of it.');
   if (!(tree.value[0] > 0)) {
-    const why = match ? 'No wake chain of this selection matches the search.' : 'No wake chain in this selection: no waker was seen.';
+    const why = match ? 'No wake chain of this selection matches the search.' : 'No wake chain in this selection: no waker is known.';
     return { node: element('div', {}, choice, about, empty(why)), graphs: [] };
   }
   if (flame) {
@@ -149,7 +149,7 @@ function chainList(profile, tree, units) {
       element('p', {}, `${estimate(tree.sum(node), 'nanoseconds')}, ${percent(tree.value[node], tree.value[0])} of the chains, ${counted(tree.samples[node], 'sample')}`),
       ...hops.filter((unit) => unit.kind !== 'name').map((unit) => element('section', {},
         element('h3', {}, { sleep: `${hops[0].name} slept in`, waker: `woken by ${unit.name} in`, interrupt: 'woken by an interrupt in', end: unit.text }[unit.kind]),
-        unit.kind === 'end' ? '' : unit.stack < 0 ? 'its stack was not walked'
+        unit.kind === 'end' ? '' : unit.stack < 0 ? 'no stack'
           : element('ol', {}, stackOf(profile, unit.stack).map(framed)))));
   };
 

@@ -1,4 +1,4 @@
-//! What the capture says of itself: when and where it was made, what was lost, and what it cost.
+//! The capture: its target, host, losses and cost.
 
 use std::io::Write;
 
@@ -7,13 +7,13 @@ use crate::recording::{Meta, Target, Unit};
 use crate::report::ReportError;
 use crate::report::series::quantity;
 
-/// What was captured, where, and for how long.
+/// Writes the target, the host and the length of the capture.
 pub(super) fn header(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
     let what = match &meta.target {
-        Target::All => "every thread".to_owned(),
+        Target::All => "all threads".to_owned(),
         Target::Processes(pids) => {
             let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
-            format!("processes {}", pids.join(", "))
+            format!("process{} {}", if pids.len() == 1 { "" } else { "es" }, pids.join(", "))
         }
         Target::Cgroup(path) => format!("cgroup {path}"),
         Target::Command(words) => words.join(" "),
@@ -27,7 +27,7 @@ pub(super) fn header(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError
     Ok(())
 }
 
-/// What must be known before the figures are trusted.
+/// Writes what a reader must know to trust the figures: losses, cost, budget and remarks.
 pub(super) fn footer(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
     idle(meta, out)?;
     losses(meta, out)?;
@@ -78,7 +78,7 @@ fn symbols(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
 fn cost(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
     let cost = &meta.cost;
     let all = format!(
-        "{:.2} % of one CPU, {} of it in the agent; {} of maps, {} resident",
+        "{:.2} % of one CPU, including {} of CPU time in quell itself; memory: {} of BPF maps, {} resident",
         100.0 * cost.cpu_share,
         cost.agent_cpu,
         cost.map_memory,
@@ -88,7 +88,7 @@ fn cost(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
     for probe in &cost.probes {
         let each = match probe.nanos_per_event {
             Some(mean) => format!("{} each", quantity(mean, Unit::Nanoseconds)),
-            None => "not measured how long each took".to_owned(),
+            None => "time not measured".to_owned(),
         };
         line("", &format!("{}, {}: {}, {each}", probe.probe, probe.mechanism, counted(probe.events, "event")), out)?;
     }
@@ -96,15 +96,15 @@ fn cost(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
 }
 
 fn budget(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
-    /// More than this would bury the rest; the recording has them all.
+    /// The number of changes that are printed; the recording contains all of them.
     const SHOWN: usize = 5;
     let governing = &meta.governing;
     let Some(budget) = governing.budget else { return Ok(()) };
-    let kept = kept(budget, governing.over_budget, meta.cost.of_programs(meta.duration));
-    let text = format!("{:.2} % of one CPU for the probes{kept}", 100.0 * budget);
+    let result = budget_result(budget, governing.over_budget, meta.cost.of_programs(meta.duration));
+    let text = format!("{:.2} % of one CPU for the probes{result}", 100.0 * budget);
     line("budget", &text, out)?;
     for change in governing.changes.iter().take(SHOWN) {
-        let text = format!("at {}: {} samples at {}", change.time, clean(&change.probe), rate(change.scale));
+        let text = format!("from {}: {} samples at {}", change.time, clean(&change.probe), rate(change.scale));
         line("", &text, out)?;
     }
     let changes = governing.changes.len();
@@ -114,20 +114,20 @@ fn budget(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
     Ok(())
 }
 
-/// A factor of probabilities in words: `the full rate`, `1/8 of the full rate`.
+/// A sampling rate in words: `the full rate`, `1/8 of the full rate`.
 fn rate(scale: f64) -> String {
     if scale > 0.99 { "the full rate".to_owned() } else { format!("1/{:.0} of the full rate", 1.0 / scale.max(1e-9)) }
 }
 
-/// Whether a budget was kept over the whole capture, as closely as percentages are shown.
-fn kept(budget: f64, counting_exceeded: bool, cost: Option<f64>) -> String {
+/// Whether the budget was met over the whole capture, at the precision of the printed percentages.
+fn budget_result(budget: f64, counting_exceeded: bool, cost: Option<f64>) -> String {
     let hundredths = |share: f64| (10_000.0 * share).round() as u64;
     let exceeded = if counting_exceeded { "; counting alone exceeded it" } else { "" };
     match cost {
         Some(cost) if hundredths(cost) > hundredths(budget) => {
-            format!(", not kept: they cost {:.2} %{exceeded}", 100.0 * cost)
+            format!(", exceeded: they cost {:.2} %{exceeded}", 100.0 * cost)
         }
-        Some(cost) => format!(", kept: they cost {:.2} %{exceeded}", 100.0 * cost),
+        Some(cost) => format!(", met: they cost {:.2} %{exceeded}", 100.0 * cost),
         None => exceeded.to_owned(),
     }
 }

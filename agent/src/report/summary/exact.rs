@@ -1,4 +1,4 @@
-//! Totals that were counted, not sampled.
+//! Totals that were counted in the kernel.
 
 use std::io::Write;
 
@@ -8,21 +8,20 @@ use crate::recording::{Counter, MetricId, MetricKind, ScopeKind};
 use crate::report::ReportError;
 use crate::report::series::{Series, quantity};
 
-/// The kinds of scopes in the order in which their counters are preferred. Those of different kinds may count the same events,
-/// so only one kind is added up.
+/// The kinds of scopes in order of preference. Counters of different kinds may include the same events, so only one kind is added up.
 const KINDS: [ScopeKind; 4] = [ScopeKind::Thread, ScopeKind::Cpu, ScopeKind::Host, ScopeKind::Cgroup];
 
-/// The totals of a series; nothing if it has no counters.
+/// Writes the totals of a series; nothing if it has no counters.
 pub(super) fn totals(profile: &Profile, series: &Series, out: &mut dyn Write) -> Result<(), ReportError> {
     let totals: Vec<(MetricId, Total)> =
         series.metrics.iter().filter_map(|metric| Some((*metric, Total::of(profile, *metric)?))).collect();
     let Some((_, first)) = totals.first() else { return Ok(()) };
     let of = match first.kind {
-        ScopeKind::Thread => "of the threads selected",
+        ScopeKind::Thread => "of the selected threads",
         ScopeKind::Cpu | ScopeKind::Host | ScopeKind::Cgroup => "of all threads",
     };
-    let events = if series.has_intervals(&profile.meta) { "ended intervals" } else { "events" };
-    let part = if profile.window == Window::default() { "" } else { ", not only the part above" };
+    let events = if series.has_intervals(&profile.meta) { "only intervals that ended" } else { "events" };
+    let part = if profile.window == Window::default() { "" } else { ", not only in the selected part" };
     let mut parts = Vec::new();
     for (metric, total) in &totals {
         let metric = profile.metric(*metric);
@@ -33,10 +32,10 @@ pub(super) fn totals(profile: &Profile, series: &Series, out: &mut dyn Write) ->
         let (label, sum) = (fit(&clean(&metric.label), LABEL), quantity(total.sum as f64, metric.unit));
         parts.push(format!("{label} {sum} in {}", counted(total.count, event)));
     }
-    line("exact", &format!("{} (the whole capture{part}; {events} {of})", parts.join(", ")), out)
+    line("counted", &format!("{} (in the whole capture{part}; {events}, {of})", parts.join(", ")), out)
 }
 
-/// What was counted of a metric.
+/// The counted total of a metric.
 struct Total {
     kind: ScopeKind,
     count: u64,

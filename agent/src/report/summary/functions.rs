@@ -1,4 +1,4 @@
-//! Where values of moments come from: the functions with the most, such as CPU time.
+//! The functions with the largest values of instants, such as CPU time.
 
 use std::io::Write;
 
@@ -10,17 +10,17 @@ use crate::recording::{FrameId, StackId};
 use crate::report::ReportError;
 use crate::report::series::{Series, quantity};
 
-/// The widest function name.
+/// The maximum width of a function name.
 const NAME: usize = 58;
 
-/// Values by function: in it, and in it or below.
+/// The values of a function: self, and total.
 #[derive(Default)]
 struct Values {
     own: f64,
     total: f64,
 }
 
-/// The functions of a series; nothing if it has no samples.
+/// Writes the functions of a series; nothing if it has no samples.
 pub(super) fn table(profile: &Profile, series: &Series, out: &mut dyn Write) -> Result<(), ReportError> {
     let is_of_series = |metric| series.metrics.contains(&metric);
     let samples = || profile.samples.iter().filter(|sample| sample.value > 0.0 && is_of_series(sample.metric));
@@ -86,7 +86,7 @@ fn function_values(profile: &Profile, samples: impl Iterator<Item = (StackId, f6
     values.into_iter().collect()
 }
 
-/// For each node whether one of its callers is the same function, whose value includes its own then.
+/// For each node, whether one of its callers is the same function, whose total already includes it.
 fn recursive_nodes(profile: &Profile) -> Vec<bool> {
     let nodes = profile.stacks.rows();
     let mut first_child = vec![None; nodes.len()];

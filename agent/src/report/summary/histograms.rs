@@ -1,4 +1,4 @@
-//! Distributions: a line for each metric, and one for each of its worst scopes.
+//! Distributions: a line for each metric, and for each of its worst scopes.
 
 use std::io::Write;
 
@@ -9,13 +9,13 @@ use crate::report::ReportError;
 use crate::report::distribution::{Distribution, distributions};
 use crate::report::series::quantity;
 
-/// How many scopes of each kind are shown: those with the highest 99th percentile.
+/// The number of scopes of each kind in the table: those with the highest 99th percentile.
 const WORST: usize = 3;
 
-/// The widest name of a metric or a scope.
+/// The maximum width of the name of a metric or scope.
 const NAME: usize = 40;
 
-/// The distributions of a probe's metrics; nothing if it has none.
+/// Writes the distributions of the metrics of a probe; nothing if it has none.
 pub(super) fn table(profile: &Profile, probe: &ProbeFacts, out: &mut dyn Write) -> Result<(), ReportError> {
     let all: Vec<_> = distributions(profile)
         .into_iter()

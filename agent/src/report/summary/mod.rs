@@ -1,4 +1,4 @@
-//! A profile in a few lines of text: what took the time, what was lost, and what it cost.
+//! A profile as a short text: where time was spent, what was lost, and the cost of the capture.
 
 mod capture;
 mod exact;
@@ -16,28 +16,28 @@ use crate::profile::Profile;
 use crate::recording::Unit;
 use crate::text::{self, Shown};
 
-/// How many lines each table has.
+/// The maximum number of lines of a table.
 const ROWS: usize = 10;
 
-/// The widest line.
+/// The maximum width of a line.
 const COLUMNS: usize = 100;
 
-/// The widest label of a probe or a metric.
+/// The maximum width of the label of a probe or metric.
 const LABEL: usize = 40;
 
-/// Where the text of a line begins that has a title on its left.
+/// The column where the text after a title begins.
 const TITLE: usize = 10;
 
 /// Writes a summary of `profile`: at most 100 columns wide, without colours.
 ///
 /// # Errors
-/// Whatever `out` refuses.
+/// `out` cannot be written.
 pub fn summary(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
-    // Each name is cleaned where it stands, so that none breaks its line; this is for the one that was forgotten.
+    // Each name is cleaned where it is printed, so that it cannot break its line. This is a safeguard.
     let out = &mut Shown::new(out);
     capture::header(&profile.meta, out)?;
     if let Some(part) = profile.window.in_words() {
-        line("part", &format!("what began {part}, from the start of the capture"), out)?;
+        line("part", &format!("{part} after the start of the capture (samples are selected by their start)"), out)?;
     }
     let all = series(&profile.meta);
     for probe in &profile.meta.probes {
@@ -53,13 +53,13 @@ pub fn summary(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError
     }
     let is_empty = profile.samples.iter().all(|sample| sample.value == 0.0);
     if is_empty && profile.counters.is_empty() && profile.histograms.is_empty() {
-        writeln!(out, "\nno samples: the threads, probes and times asked for have none in this capture")?;
+        writeln!(out, "\nno samples: this capture has none for the selected threads, probes and times")?;
     }
     writeln!(out)?;
     capture::footer(&profile.meta, out)
 }
 
-/// A line, or several, with a title on the left.
+/// Writes a wrapped text with a title on the left.
 fn line(title: &str, text: &str, out: &mut dyn Write) -> Result<(), ReportError> {
     let words: Vec<&str> = text.split_whitespace().collect();
     Ok(writeln!(out, "{title:<TITLE$}{}", text::wrapped(&words.join(" "), TITLE, COLUMNS))?)
@@ -72,7 +72,7 @@ fn counted(count: u64, what: &str) -> String {
 
 /// The standard error that belongs to a variance.
 fn error(variance: f64, unit: Unit) -> String {
-    if variance == 0.0 { "exact".to_owned() } else { format!("± {}", quantity(variance.sqrt(), unit)) }
+    if variance == 0.0 { "counted".to_owned() } else { format!("± {}", quantity(variance.sqrt(), unit)) }
 }
 
 /// A name in one line of visible characters.
@@ -80,7 +80,7 @@ fn clean(text: &str) -> String {
     text::shown(text).into_owned()
 }
 
-/// At most `width` characters; the end gives way.
+/// Truncates `text` to `width` characters.
 fn fit(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();

@@ -77,7 +77,7 @@ fn a_busy_server() {
 }
 
 #[test]
-fn a_budget_that_was_missed_by_a_little_is_said_so_too() {
+fn a_budget_that_was_exceeded_slightly_is_reported() {
     let mut example = busy_server();
     let meta = &mut example.recording.meta;
     meta.governing.budget = Some(0.01);
@@ -91,12 +91,12 @@ fn a_budget_that_was_missed_by_a_little_is_said_so_too() {
         text.lines().find(|line| line.starts_with("budget")).expect("a line").to_owned()
     };
     let begin = "budget    1.00 % of one CPU for the probes";
-    assert_eq!(governor(90_000, false), format!("{begin}, kept: they cost 0.90 %"));
-    assert_eq!(governor(100_040, false), format!("{begin}, kept: they cost 1.00 %"));
-    assert_eq!(governor(102_000, false), format!("{begin}, not kept: they cost 1.02 %"));
+    assert_eq!(governor(90_000, false), format!("{begin}, met: they cost 0.90 %"));
+    assert_eq!(governor(100_040, false), format!("{begin}, met: they cost 1.00 %"));
+    assert_eq!(governor(102_000, false), format!("{begin}, exceeded: they cost 1.02 %"));
     let exceeded = "counting alone exceeded it";
-    assert_eq!(governor(102_000, true), format!("{begin}, not kept: they cost 1.02 %; {exceeded}"));
-    assert_eq!(governor(90_000, true), format!("{begin}, kept: they cost 0.90 %; {exceeded}"));
+    assert_eq!(governor(102_000, true), format!("{begin}, exceeded: they cost 1.02 %; {exceeded}"));
+    assert_eq!(governor(90_000, true), format!("{begin}, met: they cost 0.90 %; {exceeded}"));
 }
 
 #[test]
@@ -107,9 +107,17 @@ fn a_part_of_the_time_does_not_call_itself_the_whole_capture() {
     let millis = |value: u64| Some(Nanos(value * MILLIS));
     let window = Window { since: millis(200), until: millis(500) };
     let text = drawn(&build(&example.recording, &Selection { window, ..Selection::default() }));
-    assert!(text.contains("\npart      what began from 200 ms to 500 ms, from the start of the capture\n"), "{text}");
-    let exact = text.split_once("\nexact ").expect("exact totals").1.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(exact.contains("(the whole capture, not only the part above; ended intervals of"), "{exact}");
+    assert!(
+        text.contains(
+            "\npart      from 200 ms to 500 ms after the start of the capture (samples are selected by their start)\n"
+        ),
+        "{text}"
+    );
+    let exact = text.split_once("\ncounted ").expect("exact totals").1.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        exact.contains("(in the whole capture, not only in the selected part; only intervals that ended, of"),
+        "{exact}"
+    );
 }
 
 #[test]
@@ -121,7 +129,7 @@ fn one_of_a_kind_is_in_the_singular() {
     example.counter(BLOCKED, Scope::Thread(thread), 1, 5);
     example.recording.meta.losses = Losses { deep_stacks: 1, ring_full: 2, ..Losses::default() };
     let text = text(&example);
-    for said in ["in 1 sample\n", "1 stack cut at 127 frames\n", "2 samples lost", "in 1 interval (the"] {
+    for said in ["in 1 sample\n", "1 stack cut at 127 frames\n", "2 samples lost", "in 1 interval (in the"] {
         assert!(text.contains(said), "no `{said}` in {text}");
     }
 }

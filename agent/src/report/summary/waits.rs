@@ -1,4 +1,4 @@
-//! Where stretches of time were spent: the threads, metrics and places with the most, such as waits.
+//! The threads, metrics and places with the largest intervals, such as waits.
 
 use std::io::Write;
 
@@ -10,7 +10,7 @@ use crate::recording::{FrameId, MetricId};
 use crate::report::ReportError;
 use crate::report::series::{Series, quantity};
 
-/// Intervals that are one line: of one thread and metric, in one place.
+/// The key of a line: a thread, a metric and a place.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Wait {
     thread: String,
@@ -24,7 +24,7 @@ struct Estimate {
     variance: f64,
 }
 
-/// The waits of a series; nothing if it has no samples.
+/// Writes the waits of a series; nothing if it has no samples.
 pub(super) fn table(profile: &Profile, series: &Series, out: &mut dyn Write) -> Result<(), ReportError> {
     let mut waits: HashMap<Wait, Estimate> = HashMap::new();
     let places = Places::of(profile);
@@ -53,10 +53,10 @@ pub(super) fn table(profile: &Profile, series: &Series, out: &mut dyn Write) -> 
     Ok(())
 }
 
-/// What a stack says of where its thread waits, for each node: found from the callers' down, so that no stack is walked.
+/// The place where a thread waits, for each node of the tree of stacks, computed from its caller.
 #[derive(Clone, Copy, Default)]
 struct Place {
-    /// The outermost frame, where that is a label: the thread.
+    /// The outermost frame, if it is a label: the thread.
     root: Option<FrameId>,
     /// The innermost function of the process, and the innermost one that is its own code.
     user: Option<FrameId>,
@@ -95,7 +95,7 @@ impl Places {
     /// The thread, and the innermost function of its own code with the kernel function that it waits in.
     fn of_sample(&self, profile: &Profile, sample: &Weighted) -> (String, String) {
         let thread = || clean(&profile.thread(sample.thread).comm);
-        let Some(stack) = sample.stack else { return (thread(), "[stack not walked]".to_owned()) };
+        let Some(stack) = sample.stack else { return (thread(), "[no stack]".to_owned()) };
         let place = self.0[stack.index()];
         let name = |id: FrameId| clean(&profile.frame(id).name);
         let place_name = match (place.own_user.or(place.user), place.own_kernel.or(place.kernel)) {
@@ -107,7 +107,7 @@ impl Places {
     }
 }
 
-/// Libraries whose functions say how a thread waits rather than what for.
+/// Libraries whose functions show how a thread waits, but not for what.
 fn is_c_library(module: &str) -> bool {
     ["libc.so", "libc-", "libpthread", "ld-linux", "ld-musl", "[vdso]"].iter().any(|start| module.starts_with(start))
 }

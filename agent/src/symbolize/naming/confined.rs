@@ -84,7 +84,7 @@ impl<'a> ConfinedNamer<'a> {
     fn worker(&mut self) -> io::Result<&mut Worker> {
         if self.worker.is_none() {
             if self.failures >= MAX_FAILURES {
-                return Err(io::Error::other("the child that names code could not be started"));
+                return Err(io::Error::other("the symbolizer process could not be started"));
             }
             self.failures += 1;
             self.worker = Some(self.namers.0.child()?);
@@ -102,7 +102,7 @@ impl<'a> ConfinedNamer<'a> {
         cancelled: &mut dyn FnMut() -> bool,
     ) -> Names {
         if let Err(error) = self.worker() {
-            tracing::debug!("the child that names code could not be started: {error}");
+            tracing::debug!("the symbolizer process could not be started: {error}");
             return Names { build_id: None, names: vec![Err(Unnamed::NoNamer); places.len()] };
         }
         let why = match self.ask(naming, file, places, effort, cancelled) {

@@ -1,8 +1,8 @@
 //! Names for the locations of a recording, after the capture.
 //!
-//! A file that is gone, damaged or hostile costs its own frames their names, and they are counted with the reason. What
-//! others wrote is read by a child that is confined and killed when it takes too long ([`ConfinedNamer`]). Files of root come
-//! first, and then those of other users in turn, so that nobody's files use up the time of another's.
+//! If a file is deleted, damaged or hostile, only its own frames have no names, and they are counted with the reason. Untrusted
+//! files are read by a confined child, which is killed on a timeout ([`ConfinedNamer`]). The files of root come first, and then those
+//! of other users in turn, so that the files of one user do not use up the time of another.
 
 mod confined;
 mod demangle;
@@ -37,24 +37,24 @@ pub(crate) use protocol::{Names, Naming};
 pub(crate) use schedule::Effort;
 use schedule::{Job, Schedule, Turn};
 
-/// The longest name made, in bytes: a mangled name of a few hundred bytes can stand for one of gigabytes.
+/// The maximum length of a demangled name, in bytes: a mangled name of a few hundred bytes can expand to gigabytes.
 pub(crate) const MAX_NAME: usize = 4_096;
 
-/// How long naming takes at most.
+/// The time limit for symbolization.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// How many places of a file are named at once. The others come when every other file has had its turn.
+/// The maximum number of locations of a file at a time. The others follow after all other files.
 const MAX_PLACES: usize = 16_384;
 
-/// How many files are named in remarks, with the reason why they have no symbols.
+/// The maximum number of files in remarks.
 const MAX_REMARKS: usize = 8;
 
-/// What reads files and names code.
+/// Reads files and symbolizes code.
 pub(crate) trait Namer {
-    /// Names kernel addresses by an open `/proc/kallsyms`.
+    /// Symbolizes kernel addresses with an open `/proc/kallsyms`.
     fn kernel(&mut self, kallsyms: &File, addresses: &[u64], cancelled: &mut dyn FnMut() -> bool) -> Names;
 
-    /// Names places in a file of `owner` that comes through a socket.
+    /// Symbolizes locations in a file of `owner` that is received through a socket.
     fn file(
         &mut self,
         owner: Owner,
@@ -66,8 +66,8 @@ pub(crate) trait Namer {
     ) -> Names;
 }
 
-/// Names every kernel, module and unmapped frame of `recording` that has no name yet, and fills in the build IDs of the
-/// modules that have frames. When `cancelled` says so, and after ten seconds, the rest stays unnamed.
+/// Symbolizes all kernel, module and unmapped frames of `recording` without a name, and adds the build IDs of modules with frames. If
+/// `cancelled` returns `true`, and after ten seconds, the remaining frames have no names.
 pub fn symbolize(
     recording: &mut Recording,
     spaces: &mut AddressSpaces,
@@ -242,7 +242,7 @@ fn numbers(frames: &[(FrameId, u64)]) -> Vec<u64> {
     frames.iter().map(|(_, place)| *place).collect()
 }
 
-/// Every process has the same vDSO, which comes from the kernel: quell looks at its own.
+/// All processes have the same vDSO, which comes from the kernel: quell reads its own.
 fn vdso_names(offsets: &[u64]) -> Vec<Named> {
     let own = std::fs::read("/proc/self/maps").map(|text| maps::executable(&text)).unwrap_or_default();
     let Some(range) = own.iter().find(|range| range.file.path().as_os_str() == VDSO) else {

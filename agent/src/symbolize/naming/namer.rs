@@ -1,8 +1,7 @@
-//! The child that names code: everything that other people wrote is parsed here, without privileges.
+//! The child process that symbolizes code: untrusted files are parsed here, without privileges.
 //!
-//! Names come from symbol tables only. Line tables (DWARF) would add inlined functions but cost seconds for a large
-//! binary, where its symbol table takes milliseconds; a file that was stripped is looked up in the separate debug file
-//! with its build ID, of which again only the symbol table is read.
+//! Names are from symbol tables only. Line tables (DWARF) would add inlined functions, but take seconds for a large binary, where the
+//! symbol table takes milliseconds. For a stripped file, the symbol table of the separate debug file with its build ID is read.
 
 use std::fs::File;
 use std::io;
@@ -25,10 +24,10 @@ use crate::inspect::receive_file;
 use crate::recording::Symbol;
 use crate::symbolize::unnamed::Unnamed;
 
-/// The longest request, in bytes: eight million places.
+/// The maximum length of a request, in bytes: eight million locations.
 const MAX_REQUEST: usize = 64 << 20;
 
-/// Bytes of names in one answer. JSON may make six of one.
+/// The maximum number of bytes of names in an answer. In JSON, a byte may take six.
 const MAX_NAMES: usize = MAX_ANSWER / 8;
 
 type Named = Result<Symbol, Unnamed>;
@@ -55,7 +54,7 @@ pub(crate) fn serve(socket: UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-/// The names of some places in a file.
+/// The names of locations in a file.
 pub(super) fn names(naming: Naming, file: &File, places: &[u64]) -> Names {
     match naming {
         Naming::Kernel => of(kernel_names(file, places)),
@@ -73,7 +72,7 @@ fn all(places: &[u64], why: Unnamed) -> Names {
     of(vec![Err(why); places.len()])
 }
 
-/// Drops names past the longest answer.
+/// Drops names that exceed the maximum length of an answer.
 fn bounded(mut names: Names) -> Names {
     let mut left = MAX_NAMES;
     for name in &mut names.names {
@@ -86,7 +85,7 @@ fn bounded(mut names: Names) -> Names {
     names
 }
 
-/// One for each source: its caches go when its names are known.
+/// A symbolizer for one source, so that its caches are freed afterwards.
 fn symbolizer() -> Symbolizer {
     Symbolizer::builder().enable_code_info(false).enable_inlined_fns(false).enable_demangling(false).build()
 }
@@ -108,7 +107,7 @@ fn symbols(
     }))
 }
 
-/// What blazesym says of some places. A file that makes it panic costs its own names only.
+/// The results of blazesym for locations. If a file causes a panic, only its own names are missing.
 pub(super) fn batch(
     source: &Source<'_>,
     input: Input<&[u64]>,
@@ -182,7 +181,7 @@ fn file_names(file: &File, offsets: &[u64]) -> Names {
     Names { build_id, ..of(names) }
 }
 
-/// The names that the separate debug file of a stripped file has; none where there is no such file.
+/// The names from the separate debug file of a stripped file; none if there is no such file.
 fn debug_names(elf: &Elf, build_id: Option<&str>, offsets: &[u64]) -> Vec<Named> {
     let copy = build_id.and_then(elf::debug_file).and_then(|path| {
         let file = File::open(path).ok()?;
@@ -214,7 +213,7 @@ fn elf_source(file: &File) -> Source<'static> {
     Source::Elf(source::Elf { path: descriptor_path(file), debug_syms: false, _non_exhaustive: () })
 }
 
-/// A path that opens what a descriptor refers to.
+/// A path that opens the file of a descriptor.
 fn descriptor_path(file: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }

@@ -1,4 +1,4 @@
-//! In which order files are read, and which are not read at all.
+//! The order in which files are read, and which files are skipped.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -11,59 +11,59 @@ use crate::inspect::{FileNumber, Owner};
 use crate::recording::{FrameId, ModuleId};
 use crate::symbolize::unnamed::Unnamed;
 
-/// Strikes after which no more files of an owner are tried.
+/// The number of strikes after which no more files of an owner are read.
 const MAX_STRIKES: u32 = 12;
 
-/// Strikes for a file that took too long.
+/// The number of strikes for a timeout.
 const TIMED_OUT: u32 = 4;
 
-/// Strikes for a file that ended the child that read it, which costs little.
+/// The number of strikes for a file that crashed the child, which takes little time.
 const KILLED: u32 = 1;
 
-/// How much time the files of one owner may take before those of all others have been tried, root's aside.
+/// The time for the files of one owner, except root, before the files of all others were read.
 const SHARE: Duration = Duration::from_secs(2);
 
-/// A file to be read.
+/// A file that is to be read.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Job {
-    /// As what.
+    /// The kind of the file.
     pub(super) naming: Naming,
-    /// Which.
+    /// The number of the file.
     pub(super) number: FileNumber,
-    /// Which part of its frames these are: of one with very many, each comes in its own turn.
+    /// The part of its frames: a file with very many frames is read in parts.
     pub(super) part: u32,
-    /// The frames, with their places.
+    /// The frames with their locations.
     pub(super) frames: Vec<(FrameId, u64)>,
-    /// The module that it is.
+    /// The module of the file.
     pub(super) module: Option<ModuleId>,
-    /// Its path, for messages.
+    /// The path, for messages.
     pub(super) path: PathBuf,
 }
 
 impl Job {
-    /// No name for any of its frames, for one reason.
+    /// The result if none of the frames has a name, for one reason.
     pub(super) fn without(&self, why: Unnamed) -> Names {
         Names { build_id: None, names: vec![Err(why); self.frames.len()] }
     }
 }
 
-/// How much a file may cost. One that takes longer is tried again with the next, when all others have had their turn.
+/// The effort for a file. After a timeout, it is tried again with the next effort, after all other files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Effort {
-    /// What nearly all files can be named with.
+    /// Sufficient for nearly all files.
     Little,
-    /// What large programs need.
+    /// Sufficient for large programs.
     Usual,
-    /// What the largest need.
+    /// Sufficient for the largest programs.
     Great,
 }
 
-/// What is to be done with a file.
+/// The next action for a file.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Turn {
     /// Read it.
     Read(Job, Effort),
-    /// Leave it: other files of its owner were too much.
+    /// Skip it, because other files of its owner took too long.
     Leave(Job),
 }
 
@@ -73,13 +73,13 @@ pub(super) enum Turn {
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     owners: BTreeMap<Owner, Files>,
-    /// The owner whose file came last.
+    /// The owner of the last file.
     last: Option<Owner>,
 }
 
 #[derive(Debug, Default)]
 struct Files {
-    /// By the effort that comes next, the least first.
+    /// The files by their next effort, the smallest first.
     waiting: [VecDeque<Job>; 3],
     strikes: u32,
     took: Duration,
@@ -118,19 +118,19 @@ impl Schedule {
         }
     }
 
-    /// Whose file came last.
+    /// The owner of the last file.
     pub(super) fn owner(&self) -> Option<Owner> {
         self.last
     }
 
-    /// Takes note of how long the file that came last took.
+    /// Adds the time that the last file took.
     pub(super) fn took(&mut self, time: Duration) {
         if let Some(files) = self.last.and_then(|owner| self.owners.get_mut(&owner)) {
             files.took += time;
         }
     }
 
-    /// Takes note of why the file that came last has no names; `true` where it comes again.
+    /// Stores the reason why the last file has no names; `true` if it will be tried again.
     pub(super) fn failed(&mut self, job: &Job, effort: Effort, why: Unnamed) -> bool {
         let Some(files) = self.last.and_then(|owner| self.owners.get_mut(&owner)) else { return false };
         match (why, effort) {

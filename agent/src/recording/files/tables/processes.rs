@@ -80,13 +80,10 @@ pub(in crate::recording::files) fn read(file: &TableReader<'_>) -> Result<Proces
 fn read_json(file: &TableReader<'_>, text: &ByteArray) -> Result<Vec<String>, Damage> {
     if text.len() > limits::COMMAND_LINE_BYTES {
         let most = limits::COMMAND_LINE_BYTES;
-        return Err(Damage::Limit(format!(
-            "it has a command line of {} bytes, and {most} are read at most",
-            text.len()
-        )));
+        return Err(Damage::Limit(format!("it has a command line of {} bytes (limit: {most})", text.len())));
     }
     let words: Vec<String> = serde_json::from_slice(text.data())
-        .map_err(|_| Damage::from("it holds a command line that is no list of strings"))?;
+        .map_err(|_| Damage::from("it holds a command line that is not a list of strings"))?;
     file.charge_text(text.len() + words.len() * size_of::<String>())?;
     Ok(words)
 }

@@ -103,7 +103,7 @@ fn read_group(group: &Group<'_>, references: &References<'_>, samples: &mut Vec<
             Some(waker) => {
                 // A later row, or the row itself, would make a chain that never ends.
                 if waker_sleeps[row].is_some_and(|sleep| sleep as usize >= number) {
-                    return Err(at("its waker's sleep is no earlier sample".into()));
+                    return Err(at("the sleep of its waker is not an earlier sample".into()));
                 }
                 Some(Wake {
                     waker: references.thread(waker).map_err(at)?,
@@ -114,7 +114,7 @@ fn read_group(group: &Group<'_>, references: &References<'_>, samples: &mut Vec<
         };
         let probability = probabilities[row];
         if !(limits::LOWEST_PROBABILITY..=1.0).contains(&probability) {
-            return Err(at(format!("{probability} is no probability that a sample is taken with").into()));
+            return Err(at(format!("{probability} is not a valid probability").into()));
         }
         samples.push(Sample {
             time: Nanos(times[row]),

@@ -74,9 +74,12 @@ fn a_row_that_names_what_is_not_there_is_damage() {
     let waker = |waker_sleep| Some(Wake { waker: ThreadIdx::new(0), stack: None, waker_sleep });
     let sample = whole.samples[0];
     for (sample, why) in [
-        (Sample { wake: waker(Some(SampleIdx::new(0))), ..sample }, "sample 0: its waker's sleep is no earlier sample"),
-        (Sample { probability: 0.0, ..sample }, "sample 0: 0 is no probability"),
-        (Sample { probability: f64::NAN, ..sample }, "sample 0: NaN is no probability"),
+        (
+            Sample { wake: waker(Some(SampleIdx::new(0))), ..sample },
+            "sample 0: the sleep of its waker is not an earlier sample",
+        ),
+        (Sample { probability: 0.0, ..sample }, "sample 0: 0 is not a valid probability"),
+        (Sample { probability: f64::NAN, ..sample }, "sample 0: NaN is not a valid probability"),
         (Sample { stack: Some(StackId::new(1)), ..sample }, "sample 0: stack 1 does not exist"),
         (Sample { labels: Some(LabelSetId::new(0)), ..sample }, "sample 0: label set 0 does not exist"),
     ] {
@@ -131,10 +134,10 @@ fn metrics_and_probes_that_contradict_each_other_are_damage() {
     for (change, why) in [
         (
             (|meta| meta["metrics"][1]["probe"] = "nobody".into()) as fn(&mut serde_json::Value),
-            "`nobody`, which is not there",
+            "the unknown probe `nobody`",
         ),
-        (|meta| meta["metrics"][1]["name"] = "cpu".into(), "metric `cpu` is there twice"),
-        (|meta| meta["probes"][1]["name"] = "cpu".into(), "probe `cpu` is there twice"),
+        (|meta| meta["metrics"][1]["name"] = "cpu".into(), "metric `cpu` is duplicate"),
+        (|meta| meta["probes"][1]["name"] = "cpu".into(), "probe `cpu` is duplicate"),
         (|meta| meta["metrics"][1]["unit"] = "bytes".into(), "`offcpu.blocked` is an interval in bytes"),
         (|meta| meta["metrics"][1]["label"] = "".into(), "is empty or longer than 128 bytes"),
         (|meta| meta["probes"][0]["label"] = "x".repeat(129).into(), "is empty or longer than 128 bytes"),
@@ -214,5 +217,5 @@ fn a_recording_of_a_quell_that_was_never_released_is_told_from_a_damaged_one() {
     let (_parent, dir) = written(&smallest());
     fs::write(dir.join(META_FILE), r#"{"schema": 1, "quell": "0.0.9"}"#).expect("a writable file");
     let error = read(&dir).expect_err("an older schema").to_string();
-    assert!(error.contains("was written in format 1") && error.ends_with("capture again"), "{error}");
+    assert!(error.contains("has format 1") && error.ends_with("record again"), "{error}");
 }

@@ -69,7 +69,7 @@ fn a_recording_is_not_replaced_where_others_can_have_moved_it() {
     let elsewhere = parent.path().join("z.quell");
     fs::rename(&dir, &elsewhere).expect("moved");
     let error = write(&smallest(), &elsewhere).expect_err("a recording that others may mean").to_string();
-    assert!(error.contains("others may have moved it there") && error.contains("\nhint: "), "{error}");
+    assert!(error.contains("another user may have moved there") && error.contains("\nhint: "), "{error}");
     fs::rename(&elsewhere, &dir).expect("moved back");
     // One that is moved there meanwhile, before it is named and afterwards.
     let destination = Destination::open(&parent.path().join("y.quell")).expect("a free name");
