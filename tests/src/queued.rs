@@ -14,12 +14,14 @@ use crate::recorded::Recorded;
 struct Sum {
     waits: u64,
     nanos: f64,
+    longest: f64,
 }
 
 impl Sum {
     fn of<'a>(histograms: impl Iterator<Item = &'a Histogram>) -> Self {
         let mut sum = Self::default();
         for value in histograms.flat_map(|histogram| histogram.counts.iter_recorded()) {
+            sum.longest = sum.longest.max(value.value_iterated_to() as f64);
             sum.waits += value.count_since_last_iteration();
             sum.nanos += value.value_iterated_to() as f64 * value.count_since_last_iteration() as f64;
         }
@@ -51,9 +53,10 @@ pub fn check(recorded: &Recorded, truth: &Queued, cpu: CpuId) -> Result<()> {
     let agrees = |counted: u64, truth: u64| counted.checked_sub(truth).is_some_and(|more| more <= 16);
     ensure!(agrees(woken.waits + preempted.waits, truth.waits), "waits: {said}");
     ensure!(agrees(preempted.waits, truth.preempted), "waits after preemption: {said}");
-    // A bucket is 1/32 wide, and the waits of the main thread are not in the truth.
+    // A bucket is 1/32 wide, and each wait that is not in the truth is at most as long as the longest.
+    let more = (woken.waits + preempted.waits - truth.waits) as f64 * woken.longest.max(preempted.longest);
     let (nanos, truth) = (woken.nanos + preempted.nanos, truth.run_delay_ns as f64);
-    ensure!((nanos - truth).abs() < 0.03 * truth + 20e6, "length of the waits: {said}");
+    ensure!((0.97 * truth..1.03 * truth + more).contains(&nanos), "length of the waits: {said}");
     let cgroup = own_cgroup()?;
     for (metric, all) in [("runqueue.woken", woken), ("runqueue.preempted", preempted)] {
         let on_cpu = sum(recorded, metric, |scope| *scope == Scope::Cpu(cpu));

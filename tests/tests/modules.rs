@@ -29,7 +29,7 @@ fn no_modules_of_the_agent_import_each_other_in_a_circle() {
         }
     }
     assert!(folders[&Name::new()]["capture"].contains("probe"), "the imports are found");
-    let circles: Vec<String> = folders.iter().filter_map(|(name, imports)| Some(circle(name, imports)?)).collect();
+    let circles: Vec<String> = folders.iter().filter_map(|(name, imports)| circle(name, imports)).collect();
     assert!(circles.is_empty(), "modules import each other in a circle:\n{}", circles.join("\n"));
 }
 

@@ -11,7 +11,7 @@ use quell::host::{Capabilities, Capability};
 use quell::inspect::Children;
 use quell::output::Output;
 use quell::privileges::table::{RECORD, RECORD_AT_START, RECORD_IF_GIVEN, RECORD_TO_WRITE};
-use quell::privileges::{Need, PrivilegeError, drop_all, keep_only, put_into_effect};
+use quell::privileges::{Need, PrivilegeError, drop_all, keep_only, put_into_effect, with_perf_events};
 use quell::recording::{Recording, SymbolizeStats};
 use quell::symbolize::{AddressSpaces, KernelSymbols, Namers, symbolize};
 use quell::units::Pid;
@@ -39,10 +39,7 @@ pub(super) fn prepare(outputs: &[Output]) -> anyhow::Result<Prepared> {
     let namers = Namers::start().context("could not start the symbolizer process")?;
     let needs_override = outputs.iter().filter_map(Output::path).any(|path| !is_own_to_write(path));
     let to_write = if needs_override { capabilities(&[RECORD_TO_WRITE]) } else { Vec::new() };
-    let mut to_attach = [capabilities(&[RECORD]), vec![Capability::DacReadSearch]].concat();
-    if perf_events_take_sys_admin() {
-        to_attach.push(Capability::SysAdmin);
-    }
+    let to_attach = with_perf_events([capabilities(&[RECORD]), vec![Capability::DacReadSearch]].concat());
     keep_only(&[to_attach.as_slice(), &to_write].concat())?;
     put_into_effect(&to_attach)?;
     Ok(Prepared { kernel_symbols, namers, processes: Some(processes), to_write })
@@ -84,13 +81,6 @@ impl Prepared {
 
 fn capabilities(needs: &[&[Need]]) -> Vec<Capability> {
     needs.iter().copied().flatten().map(|need| need.capability).collect()
-}
-
-/// Whether perf events require `CAP_SYS_ADMIN` instead of `CAP_PERFMON`: a patch of Debian's and Ubuntu's kernels adds levels
-/// above 2.
-fn perf_events_take_sys_admin() -> bool {
-    let level = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid");
-    level.is_ok_and(|level| level.trim().parse::<i32>().is_ok_and(|level| level > 2))
 }
 
 /// Whether the directory of an output can certainly be written without capabilities.

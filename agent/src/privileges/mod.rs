@@ -72,7 +72,7 @@ pub fn given_by_file() -> bool {
 pub fn enter(keeps: &Keeps) -> Result<(), PrivilegeError> {
     match keeps {
         Keeps::Nothing => drop_all(),
-        Keeps::Only(needs) => keep_only(&capabilities(needs)),
+        Keeps::Only(needs) => keep_only(&with_perf_events(capabilities(needs))),
         Keeps::OnlyOfCaller(_) | Keeps::AllOfCaller(_) if given_by_file() => drop_all(),
         Keeps::OnlyOfCaller(needs) => keep_only(&capabilities(needs)),
         Keeps::AllOfCaller(_) => Ok(()),
@@ -81,6 +81,22 @@ pub fn enter(keeps: &Keeps) -> Result<(), PrivilegeError> {
 
 fn capabilities(needs: &[Need]) -> Vec<Capability> {
     needs.iter().map(|need| need.capability).collect()
+}
+
+/// Adds `CAP_SYS_ADMIN` to capabilities for perf events, if the kernel requires it.
+#[must_use]
+pub fn with_perf_events(mut kept: Vec<Capability>) -> Vec<Capability> {
+    if kept.contains(&Capability::Perfmon) && perf_events_require_sys_admin() {
+        kept.push(Capability::SysAdmin);
+    }
+    kept
+}
+
+/// Whether perf events require `CAP_SYS_ADMIN` instead of `CAP_PERFMON`: a patch of Debian's and Ubuntu's kernels adds levels
+/// above 2.
+fn perf_events_require_sys_admin() -> bool {
+    let level = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid");
+    level.is_ok_and(|level| level.trim().parse::<i32>().is_ok_and(|level| level > 2))
 }
 
 /// Permanently drops all capabilities.

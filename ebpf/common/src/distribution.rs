@@ -26,7 +26,7 @@ pub fn bucket(value: u64) -> u32 {
         return BUCKETS as u32 - 1;
     }
     let power = 63 - (value | 1).leading_zeros();
-    let shift = if power > SHIFT { power - SHIFT } else { 0 };
+    let shift = power.saturating_sub(SHIFT);
     (shift << SHIFT) + (value >> shift) as u32
 }
 

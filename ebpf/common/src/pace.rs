@@ -25,7 +25,7 @@ pub const MOST: u64 = 1 << 17;
 pub fn next_scale(scale: u32, spent: u64, elapsed: u64, allowance: u64) -> u32 {
     // A day: past it the product would overflow.
     let elapsed = min(elapsed, 1 << 46);
-    let allowed = (min(allowance, 1 << WINDOW_SHIFT) >> 3) * (elapsed >> 10) >> (WINDOW_SHIFT - 13);
+    let allowed = ((min(allowance, 1 << WINDOW_SHIFT) >> 3) * (elapsed >> 10)) >> (WINDOW_SHIFT - 13);
     let scale = u64::from(scale);
     let next = if spent > allowed {
         max(scale * (max(allowed, spent >> 4) >> 2) / max(spent >> 2, 1), scale >> 4)
@@ -44,7 +44,7 @@ pub fn next_scale(scale: u32, spent: u64, elapsed: u64, allowance: u64) -> u32 {
 pub fn next_debt(debt: u64, spent: u64, elapsed: u64, allowance: u64) -> u64 {
     let allowance = min(allowance, 1 << WINDOW_SHIFT);
     // A second: more than any debt takes.
-    let allowed = (allowance >> 3) * (min(elapsed, 1 << 30) >> 10) >> (WINDOW_SHIFT - 13);
+    let allowed = ((allowance >> 3) * (min(elapsed, 1 << 30) >> 10)) >> (WINDOW_SHIFT - 13);
     min((debt + spent).saturating_sub(allowed), allowance << 4)
 }
 

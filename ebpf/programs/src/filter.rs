@@ -6,28 +6,23 @@
 
 use core::arch::asm;
 
-use aya_ebpf::helpers::bpf_probe_read_kernel;
-
-use crate::maps::AWAITED;
+use crate::{maps::AWAITED, task::Task};
 
 /// How many counters there are: the threads of a host that sleep all the while leave most at 0.
 pub const COUNTERS: u32 = 1 << 12;
 
-/// The counter of the `task_struct` at an address.
+/// The counter of a task.
 #[inline(always)]
-pub fn counter(address: u64) -> u32 {
+pub fn counter(task: Task) -> Option<u32> {
+    let base = AWAITED.get_ptr(0)?;
+    let mut distance = task.as_ptr() as u64;
+    // To the verifier the address is a pointer, not a number; but the difference of two pointers is one, for programs with
+    // CAP_PERFMON (`adjust_reg_min_max_vals`, kernel/bpf/verifier.c). A helper that reads memory would cost more, and a kernel that is
+    // locked down has none.
+    // SAFETY: arithmetic on two registers.
+    unsafe { asm!("{distance} -= {base}", distance = inout(reg) distance, base = in(reg) base) };
     // Fibonacci hashing (Knuth, The Art of Computer Programming, volume 3, 6.4).
-    ((address.wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 52) as u32 & (COUNTERS - 1)
-}
-
-/// The address in a tracepoint's or an iterator's argument: as a number, which the argument itself is not for the verifier.
-///
-/// # Safety
-/// `argument` is a word of the program's context.
-#[inline(always)]
-pub unsafe fn address(argument: *const u64) -> u64 {
-    // SAFETY: as the caller says; the helper checks the address.
-    unsafe { bpf_probe_read_kernel(argument) }.unwrap_or(0)
+    Some((distance.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as u32 & (COUNTERS - 1))
 }
 
 /// Whether a thread of this counter may be awaited.

@@ -45,6 +45,7 @@ const TESTS: &[KernelTest] = &[
     KernelTest { name: "offcpu::one_cpu", machine: &PLAIN, run: offcpu::one_cpu },
     KernelTest { name: "offcpu::isolated", machine: &ISOLATED, run: offcpu::isolated },
     KernelTest { name: "offcpu::locked_down", machine: &LOCKED_DOWN, run: offcpu::locked_down },
+    KernelTest { name: "runqueue::availability", machine: &PLAIN, run: availability::runqueue },
     KernelTest { name: "runqueue::waits", machine: &PLAIN, run: runqueue::waits },
     KernelTest { name: "offcpu::availability", machine: &PLAIN, run: availability::offcpu },
     KernelTest { name: "doctor::mechanisms", machine: &PLAIN, run: doctor::mechanisms },

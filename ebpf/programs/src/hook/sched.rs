@@ -1,7 +1,9 @@
 //! Context switches and wake-ups: when threads leave their CPU, why, and when they come back.
 
 use aya_ebpf::{
-    EbpfContext, helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext,
+    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid},
+    macros::btf_tracepoint,
+    programs::BtfTracePointContext,
 };
 use quell_ebpf_common::{ThreadState, hook, reason, target};
 
@@ -175,14 +177,15 @@ fn leave(ctx: &BtfTracePointContext, prev: Task, leaving: Departure, now: u64) -
 }
 
 /// Has the wake-up that ends the sleep of a thread told to the probes ([`Callbacks::waking`](super::Callbacks::waking)). Others
-/// cost next to nothing. `address` is that of its `task_struct`.
+/// cost next to nothing.
 #[inline(always)]
-pub fn await_wake(thread: Value<ThreadState>, address: u64) {
+pub fn await_wake(thread: Value<ThreadState>, task: Task) {
     if load!(thread.awaited) == 0 {
         store!(thread.delayed, 0);
-        let counter = filter::counter(address);
-        filter::enter(counter);
-        store!(thread.awaited, counter + 1);
+        if let Some(counter) = filter::counter(task) {
+            filter::enter(counter);
+            store!(thread.awaited, counter + 1);
+        }
     }
 }
 
@@ -191,7 +194,8 @@ pub fn await_wake(thread: Value<ThreadState>, address: u64) {
 fn last_switch(task: Task, thread: Value<ThreadState>, now: u64) -> Option<SamplingTime> {
     let tid = task.tid();
     let sampling = end_unseen(thread, tid, now);
-    let comm = task.comm();
+    // The thread that leaves is still the current one.
+    let comm = bpf_get_current_comm().unwrap_or_default();
     if thread_end(&ThreadEnd { now, task: Some(task), tid, comm, thread }) {
         remove(tid, thread);
     } else {
@@ -251,12 +255,10 @@ fn end_sleep(thread: Value<ThreadState>, tid: u32, now: u64) -> SamplingTime {
 #[btf_tracepoint(function = "sched_waking")]
 pub fn quell_waking(ctx: BtfTracePointContext) -> i32 {
     let begun = begin(hook::WAKING);
-    // SAFETY: the first word of the context is the tracepoint's first argument.
-    let address = unsafe { filter::address(ctx.as_ptr().cast()) };
+    // SAFETY: the task that is woken.
+    let task = unsafe { Task::new(ctx.arg(0)) };
     let mut sampling = 0;
-    if filter::is_awaited(filter::counter(address)) {
-        // SAFETY: the task that is woken.
-        let task = unsafe { Task::new(ctx.arg(0)) };
+    if filter::counter(task).is_some_and(filter::is_awaited) {
         sampling = wake(&ctx, task, record::now()).unwrap_or(0);
     }
     end(hook::WAKING, begun, sampling);

@@ -6,7 +6,6 @@ use aya_ebpf::helpers::{bpf_probe_read_kernel, generated::bpf_task_pt_regs};
 
 use super::{asleep_at_end, asleep_at_start};
 use crate::{
-    filter,
     settings::setting,
     target::{captures_cpu, captures_process},
     task::{Leaving, Task},
@@ -30,8 +29,6 @@ pub struct Sleeper {
     pub cpu: u32,
     /// One of [`reason`](quell_ebpf_common::reason).
     pub reason: u32,
-    /// The address of the thread's `task_struct`.
-    pub address: u64,
 }
 
 /// Each thread that sleeps when the capture begins.
@@ -39,7 +36,7 @@ pub struct Sleeper {
 #[unsafe(link_section = "iter/task")]
 pub fn quell_walk_first(ctx: *mut IterTask) -> i32 {
     if let Some(task) = visited(ctx)
-        && let Some(sleeper) = sleeper(ctx, task)
+        && let Some(sleeper) = sleeper(task)
     {
         asleep_at_start(&sleeper);
     }
@@ -52,7 +49,7 @@ pub fn quell_walk_first(ctx: *mut IterTask) -> i32 {
 pub fn quell_walk_last(ctx: *mut IterTask) -> i32 {
     if let Some(task) = visited(ctx) {
         strike_running(task);
-        if let Some(sleeper) = sleeper(ctx, task) {
+        if let Some(sleeper) = sleeper(task) {
             asleep_at_end(&sleeper);
         }
     }
@@ -84,17 +81,13 @@ fn visited(ctx: *mut IterTask) -> Option<Task> {
 /// `None` for idle, running, dying or uncaptured tasks, and for those that ran elsewhere last than on the CPUs that are
 /// captured.
 #[inline(always)]
-fn sleeper(ctx: *mut IterTask, task: Task) -> Option<Sleeper> {
+fn sleeper(task: Task) -> Option<Sleeper> {
     let cpu = task.cpu();
     if task.on_cpu() || task.tid() == 0 || !captures_process(task.tgid()) || !captures_cpu(cpu) {
         return None;
     }
     match task.leaving(false, task.state()) {
-        Leaving::For(reason) => {
-            // SAFETY: a word of the iterator's context.
-            let address = unsafe { filter::address((&raw const (*ctx).task).cast()) };
-            Some(Sleeper { task, cpu, reason, address })
-        }
+        Leaving::For(reason) => Some(Sleeper { task, cpu, reason }),
         Leaving::Dead => None,
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 /// Enters a thread that sleeps at the beginning as one whose sleep begins now, and records where it stands.
 #[inline(always)]
 pub fn enter(sleeper: &Sleeper) -> Option<()> {
-    let Sleeper { task, reason, cpu, address } = *sleeper;
+    let Sleeper { task, reason, cpu } = *sleeper;
     let tid = task.tid();
     if by_id(tid).is_some() {
         return None;
@@ -25,7 +25,7 @@ pub fn enter(sleeper: &Sleeper) -> Option<()> {
     // A context switch that comes at this very moment may enter the thread too: then both entries count, and one of its
     // sleeps lacks its beginning or end.
     let thread = thread::enter(&asleep)?;
-    await_wake(thread, address);
+    await_wake(thread, task);
     send(sleeper, now, 0, reason);
     Some(())
 }

@@ -8,12 +8,7 @@
 mod abi;
 mod asleep;
 
-use aya_ebpf::{
-    EbpfContext,
-    btf_maps::Array,
-    helpers::{bpf_get_current_comm, bpf_get_current_task},
-    macros::btf_map,
-};
+use aya_ebpf::{EbpfContext, btf_maps::Array, helpers::bpf_get_current_comm, macros::btf_map};
 use quell_ebpf_common::{ThreadState, reason};
 
 use crate::{
@@ -95,9 +90,8 @@ fn start_sleep(event: &SwitchOut<'_>) -> Option<SamplingTime> {
         user_regs: [0; 3],
         stacks: NO_STACKS,
     };
-    // Before the walk, during which it may be woken already. The thread that leaves is still the current one.
-    // SAFETY: a helper call without arguments.
-    await_wake(thread, unsafe { bpf_get_current_task() });
+    // Before the walk, during which it may be woken already.
+    await_wake(thread, event.task);
     let before = record::now();
     record::send_with_stacks(Slot::Switch, OwnFrames::One, event.ctx.as_ptr(), start);
     Some(pace::charge(NUMBER, record::cpu(), before))
