@@ -128,7 +128,7 @@ pub fn journal(bytes: &[u8], tree: &Path) {
     put(&tree.join(STORE.trim_start_matches('/')).join("0001.journal"), bytes);
     if let Ok(transactions) = store.transactions() {
         for transaction in &transactions.readable {
-            let _ = (transaction.to_undo(), transaction.left().count(), transaction.confirm_by());
+            let _ = (transaction.applied_steps(), transaction.not_restored().count(), transaction.confirm_by());
         }
     }
 }

@@ -411,7 +411,7 @@ fn sigterm_ends_a_capture_whose_reader_takes_nothing() -> Result<()> {
         let own = descendants(quell.pid()?.as_raw())?;
         quell.signal(Signal::SIGTERM)?;
         let ended = quell.wait()?.expect_code(143)?;
-        assert!(ended.stderr.contains("terminated before everything was written\nhint: "), "{}", ended.stderr);
+        assert!(ended.stderr.contains("terminated before all outputs were written\nhint: "), "{}", ended.stderr);
         are_gone(&own)?;
         drop(reader);
     }

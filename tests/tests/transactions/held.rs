@@ -38,7 +38,7 @@ fn nothing_is_in_force_where_nobody_holds_it() -> Result<()> {
     // Where the holder would say that it is there.
     fs::create_dir_all(case.post("hold-0001"))?;
     let ended = case.quell(&case.apply())?.expect_code(2)?;
-    assert!(ended.stderr.contains("could not start `quell tune hold 0001`"), "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!("could not start `{}`", case.suggested("hold 0001"))), "{}", ended.stderr);
     assert!(case.is_as_before());
     assert_eq!(case.phases()?, [Phase::RolledBack]);
     Ok(())

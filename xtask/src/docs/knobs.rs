@@ -99,7 +99,7 @@ mod tests {
         assert!(pages["docs/knobs/README.md"].contains("| [cpu](cpu.md) | `cpu.boost` |"));
         let cpu = &pages["docs/knobs/cpu.md"];
         assert!(
-            cpu.contains("## `cpu.boost`") && cpu.contains("- lasts while quell holds it\n- risk: medium: heat"),
+            cpu.contains("## `cpu.boost`") && cpu.contains("- lasts: while quell holds it open\n- risk: medium: heat"),
             "{cpu}"
         );
     }

@@ -142,7 +142,8 @@ pub(super) fn status(root: Root, out: &mut dyn Write) -> anyhow::Result<Outcome>
     }
     let requests = requests_to_repeat(&values, &verified);
     for request in &requests {
-        line(out, format_args!("reset by a reboot\nhint: `{request}` sets the values again"))?;
+        writeln!(out, "reset by a reboot")?;
+        line(out, format_args!("hint: `{request}` sets the values again"))?;
     }
     if different > 0 && requests.is_empty() {
         writeln!(out, "hint: `quell tune verify` shows the differences")?;

@@ -62,5 +62,6 @@ fn command(root: &Root) -> String {
     if root.is_host() {
         return COMMAND.to_owned();
     }
-    format!("{COMMAND}--root {} ", shell_quoted(&root.display_path("/").display().to_string()))
+    let directory = root.display_path("/").display().to_string();
+    format!("{COMMAND}--root {} ", shell_quoted(directory.trim_end_matches('/')))
 }
