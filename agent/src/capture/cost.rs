@@ -26,7 +26,7 @@ struct Totals {
     time: Nanos,
     hooks: Vec<HookRuns>,
     /// Nanoseconds of samples, and the scale, by CPU and probe.
-    paces: Vec<(u64, u32)>,
+    paces: Vec<(u64, u32, u64)>,
 }
 
 /// The cost of the programs in an interval, as shares of one CPU.
@@ -42,11 +42,15 @@ pub struct Interval {
 
 impl CostMeter {
     /// A meter whose first interval begins at `now`.
-    #[must_use]
-    pub fn new(cpus: CpuSet, probes: Vec<u16>, now: Nanos) -> Self {
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn new(object: &BpfObject, cpus: CpuSet, probes: Vec<u16>, now: Nanos) -> Result<Self, ProbeError> {
         let cells = cpus.len() * probes.len();
-        let last = Totals { time: now, hooks: vec![NO_RUNS; Hook::ALL.len()], paces: vec![(0, u32::MAX); cells] };
-        Self { cpus, probes, last, recent_counting: None }
+        let last = Totals { time: now, hooks: vec![NO_RUNS; Hook::ALL.len()], paces: vec![(0, u32::MAX, 0); cells] };
+        let mut meter = Self { cpus, probes, last, recent_counting: None };
+        meter.last = meter.totals(object, now)?;
+        Ok(meter)
     }
 
     /// The cost of the programs since the last call.
@@ -64,11 +68,12 @@ impl CostMeter {
         let cells = self.cpus.iter().flat_map(|cpu| self.probes.iter().map(move |probe| (cpu, *probe)));
         let spent = cells
             .zip(totals.paces.iter().zip(&self.last.paces))
-            .map(|((cpu, probe), ((nanos, scale), (before, _)))| Spent {
+            .map(|((cpu, probe), ((nanos, scale, window), (before, _, last_window)))| Spent {
                 cpu,
                 probe,
                 share: share(nanos.saturating_sub(*before), 1.0, elapsed),
-                limited: *scale != u32::MAX,
+                // The scale of an idle CPU stays as it was.
+                limited: *scale != u32::MAX && window != last_window,
             })
             .collect();
         self.last = totals;
@@ -83,7 +88,7 @@ impl CostMeter {
         for cpu in self.cpus.iter() {
             for probe in &self.probes {
                 let pace = object.pace(cpu, (*probe).into())?;
-                paces.push((pace.nanos, pace.scale));
+                paces.push((pace.nanos, pace.scale, pace.window));
             }
         }
         Ok(Totals { time, hooks, paces })
@@ -106,7 +111,7 @@ impl CostMeter {
     #[must_use]
     pub fn scale(&self, probe: u16) -> f64 {
         let cells = self.cpus.iter().flat_map(|cpu: CpuId| self.probes.iter().map(move |probe| (cpu, *probe)));
-        let scales = cells.zip(&self.last.paces).filter(|((_, of), _)| *of == probe).map(|(_, (_, scale))| *scale);
+        let scales = cells.zip(&self.last.paces).filter(|((_, of), _)| *of == probe).map(|(_, (_, scale, _))| *scale);
         f64::from(scales.min().unwrap_or(u32::MAX)) / f64::from(u32::MAX)
     }
 }

@@ -13,6 +13,9 @@ pub const LEAST_PART: f64 = 0.15;
 
 /// The allowance of a CPU at the full sampling rate, relative to its current cost: the cost can double until the next
 /// division.
+/// The least allowance, in nanoseconds per window: with none at all, the scale of an idle CPU could only fall.
+const LEAST_NANOS: u64 = 512;
+
 const RESERVE: f64 = 2.0;
 
 /// The cost of sampling for a probe on a CPU.
@@ -53,7 +56,7 @@ pub fn divide(budget: f64, counting: f64, spent: &[Spent]) -> Vec<Allowance> {
         let cpus: Vec<&Spent> = of_probe(*probe).collect();
         let demands: Vec<f64> = cpus.iter().map(|cell| demand(cell)).collect();
         for (cell, share) in cpus.iter().zip(fair_shares(share, &demands)) {
-            let nanos = (share * (1u64 << WINDOW_SHIFT) as f64) as u64;
+            let nanos = ((share * (1u64 << WINDOW_SHIFT) as f64) as u64).max(LEAST_NANOS);
             allowances.push(Allowance { cpu: cell.cpu, probe: *probe, nanos });
         }
     }

@@ -123,7 +123,7 @@ impl Session {
         }
         // Nothing is known of what sampling will cost: all begin with equal parts of the budget.
         let budget = config.max_overhead;
-        let mut meter = CostMeter::new(cpus.clone(), sampling(config.probes.iter().copied()), now());
+        let mut meter = CostMeter::new(&object, cpus.clone(), sampling(config.probes.iter().copied()), now())?;
         set_allowances(&mut object, &mut meter, budget, now())?;
         let started = start_probes(&config.probes, &mut object, &probe_config, &mut remarks)?;
         // Loading takes a while: the capture begins when everything is attached. What was seen before counts as seen now.
@@ -134,7 +134,7 @@ impl Session {
             let spec = probe.spec();
             at_work.declared(builder.declare(spec.name, spec.label, spec.metrics));
         }
-        let meter = CostMeter::new(cpus.clone(), sampling(running.iter().map(|one| one.probe)), begin);
+        let meter = CostMeter::new(&object, cpus.clone(), sampling(running.iter().map(|one| one.probe)), begin)?;
         let governing = Governing { budget, ..Governing::default() };
         let mut session = Self {
             config,
@@ -337,7 +337,7 @@ impl Session {
             duration,
             frequency: self.config.frequency.0,
             every_event: self.config.every_event,
-            remarks: self.remarks,
+            remarks: [self.remarks, builder.remarks].concat(),
             exit_code: None,
             cost,
             losses,

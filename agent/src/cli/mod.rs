@@ -23,7 +23,7 @@ use quell::privileges::table::of_verb;
 use quell::privileges::{self, Keeps};
 use quell::text::Shown;
 
-/// Profiles and tunes Linux hosts
+/// A profiler and tuning tool for Linux hosts
 #[derive(clap::Parser, Debug)]
 #[command(
     name = "quell",

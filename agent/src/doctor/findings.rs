@@ -46,7 +46,7 @@ fn kernel(features: &Features) -> Vec<Check> {
     };
     let lockdown = match features.lockdown.as_deref() {
         Some(lockdown::CONFIDENTIALITY) => {
-            Err(("confidentiality: BPF programs may not read kernel memory".to_owned(), lockdown::REMEDY.to_owned()))
+            Err(("confidentiality: BPF programs cannot read kernel memory".to_owned(), lockdown::REMEDY.to_owned()))
         }
         Some(level) => Ok(level.to_owned()),
         None => Ok("none, or not readable".to_owned()),
@@ -181,7 +181,7 @@ fn tried(
 fn optional((id, group): (&'static str, Group), support: &Support) -> Check {
     match support.why_not() {
         None => check(id, group, Ok("works".to_owned())),
-        Some(why) => check(id, group, Err((why.to_owned(), "none needed: no probe uses it".to_owned()))),
+        Some(why) => check(id, group, Err((why.to_owned(), "nothing to do: no probe uses it".to_owned()))),
     }
 }
 
@@ -196,7 +196,7 @@ fn permission(features: &Features, needs: &[Capability]) -> String {
     } else if needs == [Capability::Syslog] && features.kptr_restrict == Some(2) {
         "sysctl kernel.kptr_restrict=1".to_owned()
     } else {
-        "no capability is missing: check for a seccomp filter, a security module or a container that denies it"
+        "no capability is missing: check for a seccomp filter, a security module or a container that denies this"
             .to_owned()
     }
 }

@@ -1,6 +1,6 @@
 //! Finds the ID and the level of a cgroup, which the eBPF programs compare.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -98,24 +98,31 @@ fn level(mounts: &[Mount], directory: &Path) -> Option<u32> {
     u32::try_from(names(&mount.root) + names(below)).ok()
 }
 
-/// How many cgroups are looked at: users with delegated cgroups make as many as they like.
+/// The most cgroups that are visited: users with delegated cgroups can create any number of them.
 const MOST_CGROUPS: usize = 65_536;
 
-/// The path of each cgroup of version 2 from the root of the hierarchy that is mounted here, by its id. Empty where there is no
-/// such hierarchy; of more than 65,536 cgroups, those near the root.
+/// The paths of cgroups of version 2 from the root of the mounted hierarchy, by ID. Cgroups that do not exist are missing, as are
+/// all if no such hierarchy is mounted, and those beyond the first 65,536, which are visited from the root downwards.
 #[must_use]
-pub fn cgroup_paths() -> BTreeMap<u64, String> {
+pub fn cgroup_paths(wanted: &BTreeSet<u64>) -> BTreeMap<u64, String> {
     let mut paths = BTreeMap::new();
     let mounts = mounts(&fs::read("/proc/self/mountinfo").unwrap_or_default());
     let Some(mount) = mounts.iter().find(|mount| mount.kind == b"cgroup2") else { return paths };
     let mut waiting = VecDeque::from([mount.point.clone()]);
-    while let Some(directory) = waiting.pop_front() {
-        let Ok(metadata) = directory.symlink_metadata() else { continue };
-        let below = directory.strip_prefix(&mount.point).unwrap_or(&directory);
-        paths.insert(metadata.ino(), Path::new("/").join(below).display().to_string());
+    let mut seen = 1;
+    while paths.len() < wanted.len()
+        && let Some(directory) = waiting.pop_front()
+    {
+        let id = directory.symlink_metadata().map_or(0, |metadata| metadata.ino());
+        if wanted.contains(&id) {
+            let below = directory.strip_prefix(&mount.point).unwrap_or(&directory);
+            paths.insert(id, Path::new("/").join(below).display().to_string());
+        }
         let entries = fs::read_dir(&directory).into_iter().flatten().filter_map(Result::ok);
         let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        waiting.extend(below.map(|entry| entry.path()).take(MOST_CGROUPS.saturating_sub(paths.len() + waiting.len())));
+        let before = waiting.len();
+        waiting.extend(below.map(|entry| entry.path()).take(MOST_CGROUPS.saturating_sub(seen)));
+        seen += waiting.len() - before;
     }
     paths
 }

@@ -29,7 +29,7 @@ pub fn next_scale(scale: u32, spent: u64, elapsed: u64, allowance: u64) -> u32 {
     let scale = u64::from(scale);
     let next = if spent > allowed {
         max(scale * (max(allowed, spent >> 4) >> 2) / max(spent >> 2, 1), scale >> 4)
-    } else if spent >= allowed >> 1 {
+    } else if spent > allowed >> 1 {
         scale * (allowed >> 2) / max(spent >> 2, 1)
     } else {
         scale << 1
@@ -72,6 +72,7 @@ mod tests {
         assert!((ratio(60_000, WINDOW) - 80.0 / 60.0).abs() < 0.02);
         assert!((ratio(80_000, 1) - 1.0 / 16.0).abs() < 0.001, "it falls to a sixteenth at most");
         assert!((ratio(0, WINDOW) - 2.0).abs() < 0.001, "it doubles at most");
+        assert_eq!(next_scale(1 << 24, 0, WINDOW, 0), 1 << 25, "nothing was spent");
     }
 
     #[test]

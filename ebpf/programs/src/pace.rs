@@ -46,7 +46,7 @@ pub fn is_in_debt(probe: u32, cpu: u32) -> bool {
         return false;
     }
     match (pace(index), ALLOWANCES.get(index)) {
-        (Some(pace), Some(allowance)) => load!(pace.debt) > *allowance,
+        (Some(pace), Some(allowance)) => load!(pace.debt) + load!(pace.spent) > 2 * *allowance,
         _ => false,
     }
 }

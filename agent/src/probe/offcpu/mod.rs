@@ -105,7 +105,7 @@ impl super::Probe for Probe {
         SPEC.hooks.iter().try_for_each(|hook| object.attach_hook(*hook))?;
         // If one was rejected, `load` has reported it.
         let walks = WALKS.into_iter().all(|walk| object.has_loaded(walk));
-        Ok(Box::new(Waiting { walks, cgroup: config.cgroup.clone(), sleeps: Sleeps::default() }))
+        Ok(Box::new(Waiting { walks, cgroup: config.cgroup.clone(), sleeps: Sleeps::new(walks) }))
     }
 }
 

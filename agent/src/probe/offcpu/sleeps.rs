@@ -33,9 +33,16 @@ pub(super) struct Sleeps {
     last: HashMap<Tid, (u32, SampleIdx)>,
     /// The metrics by [`reason`]; `None` before they are declared.
     metrics: [Option<MetricId>; reason::COUNT],
+    /// Whether intervals that go on at the end are recorded only if they were sampled: tasks cannot be walked.
+    only_sampled: bool,
 }
 
 impl Sleeps {
+    /// `walks` is whether tasks are walked at the end, so that every interval that goes on then is recorded.
+    pub(super) fn new(walks: bool) -> Self {
+        Self { only_sampled: !walks, ..Self::default() }
+    }
+
     /// Sets the first of the metrics, which are in the order of [`reason`].
     pub(super) fn declared(&mut self, first: MetricId) {
         self.metrics = std::array::from_fn(|reason| Some(MetricId::from_index(first.index() + reason)));
@@ -131,7 +138,9 @@ impl Sleeps {
             if goes_on(tid) == Some(sleep.seq) {
                 let duration = end.since(sleep.start.max(out.begin()));
                 let runqueue = if sleep.reason == reason::PREEMPTED { duration } else { Nanos(0) };
-                out.push(sleep.sample(duration, runqueue, true, out.begin()));
+                let sample = sleep.sample(duration, runqueue, true, out.begin());
+                let probability = if self.only_sampled { sleep.probability } else { 1.0 };
+                out.push(Sample { probability, ..sample });
             } else if !sleep.walked {
                 out.unmatched += 1;
             }
@@ -142,8 +151,7 @@ impl Sleeps {
 impl Sleeping {
     fn sample(&self, duration: Nanos, runqueue: Nanos, ongoing: bool, begin: Nanos) -> Sample {
         Sample {
-            // Every sleep that goes on at the end is recorded, by the switch or by the task iterator.
-            probability: if ongoing { 1.0 } else { self.probability },
+            probability: self.probability,
             runqueue: Some(runqueue),
             cpu: self.cpu,
             stack: self.stack,

@@ -114,21 +114,30 @@ impl RunningProbe for Counting {
         let mut add = |metric, scope, distribution: &Distribution| {
             let counts = distribution::merged([distribution]);
             out.histograms.extend(counts.map(|counts| Histogram { metric: self.metric(metric), scope, counts }));
+            distribution.counts.iter().sum::<u64>()
         };
+        let (mut on_cpus, mut in_cgroups) = (0, 0);
         for metric in [abi::WOKEN, abi::PREEMPTED] {
             for (cpu, counted) in (0..).map(CpuId).zip(object.per_cpu::<Distribution>("RUNQUEUE_CPUS", metric)?) {
                 if self.cpus.contains(cpu) {
-                    add(metric, Scope::Cpu(cpu), &counted);
+                    on_cpus += add(metric, Scope::Cpu(cpu), &counted);
                 }
             }
         }
         let cgroups: BTreeMap<(u64, u64), Distribution> = (object.entries("RUNQUEUE_CGROUPS")?.into_iter())
             .map(|(abi::CgroupMetric { cgroup, metric }, counted)| ((metric, cgroup), counted))
             .collect();
-        let paths = host::cgroup_paths();
+        let paths = host::cgroup_paths(&cgroups.keys().map(|(_, cgroup)| *cgroup).collect());
         for ((metric, cgroup), counted) in &cgroups {
-            let path = paths.get(cgroup).cloned().unwrap_or_else(|| format!("removed cgroup {cgroup}"));
-            add(*metric as u32, Scope::Cgroup(path), counted);
+            let path = paths.get(cgroup).cloned().unwrap_or_else(|| format!("unknown cgroup {cgroup}"));
+            in_cgroups += add(*metric as u32, Scope::Cgroup(path), counted);
+        }
+        if cgroups.len() >= 2 * abi::CGROUPS as usize && in_cgroups < on_cpus {
+            out.remarks.push(format!(
+                "runqueue: {} of {on_cpus} waits are not in the distributions by cgroup, which are limited to {} cgroups",
+                on_cpus - in_cgroups,
+                abi::CGROUPS,
+            ));
         }
         Ok(())
     }

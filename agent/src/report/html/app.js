@@ -107,7 +107,7 @@ function start(profile) {
   function summary(probe, metrics, weights, window) {
     const parts = [];
     if (weights) {
-      const title = 'the number of samples is of those that began in the window; their time is the part within the window';
+      const title = 'the time is the part within the window; the number counts only samples that began in the window';
       const some = metrics.length < probe.metrics.length ? ` (${metrics.map(({ label }) => label).join(', ')})` : '';
       parts.push(element('span', { id: 'sum', title }, `${probe.label}${some} ${estimate(weights.sum, weights.unit)}, ${counted(weights.sum.samples, 'sample')}`));
     }

@@ -76,7 +76,7 @@ function showCapture(profile) {
     '/: search',
     'Esc: reset search, zoom, window and threads, one at a time',
     'in the flame graph: arrow keys move, Enter zooms, c copies the name',
-    'on the time axis: arrow keys move the window, with Shift its end',
+    'on the time axis: arrow keys move the window; with Shift, they move only its end',
   ].join('; ')]);
   const listed = facts.flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, String(value))]);
   by('facts').replaceChildren(element('dl', {}, listed));

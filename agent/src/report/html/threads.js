@@ -55,7 +55,7 @@ function threadsView(profile, selection, shownFirst, state, change) {
     what: state.byThread ? 'thread' : 'name',
     caption: [
       'Select a row to show only its threads; select it again to show all.',
-      'Counted: the whole capture; of intervals, only those that ended.',
+      'Counted: in the whole capture; only intervals that ended.',
       'Estimated: the selected window, including intervals that had not ended.',
     ].join(' '),
     groups: [['', 2], ...there.map((metric) => [fullLabel(profile, metric), counted[metric.index] ? 3 : 1])],

@@ -110,7 +110,7 @@ function wakesView(profile, selection, state, match, change) {
   const { tree, units, sums } = flame ? chainFlame(profile, selection, hit, state) : chainTree(profile, selection, hit);
   const about = element('p', { className: 'note', id: 'chain-sums' }, [
     `${nanos(sums.chains)} in chains${match ? ' that match the search' : ''}`,
-    sums.unseen > 0 ? `${nanos(sums.unseen)} with unknown waker` : '',
+    sums.unseen > 0 ? `${nanos(sums.unseen)} with an unknown waker` : '',
     ...[...sums.unwoken].map(([label, value]) => `${nanos(value)} ${label}, without a wakeup`),
     sums.light > 0 ? `${nanos(sums.light)} in rarer chains that are combined (${count(profile.light_chains)} in the whole capture)` : '',
   ].filter(Boolean).join('; '), '. A chain ends at a wakeup from an interrupt: the interrupted thread is not part of it.');

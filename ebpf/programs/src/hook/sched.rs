@@ -238,9 +238,11 @@ fn end_sleep(thread: Value<ThreadState>, tid: u32, now: u64) -> SamplingTime {
     if awaited != 0 {
         filter::leave(awaited - 1);
         store!(thread.awaited, 0);
-        // What a waker's walk has added is not the thread's; it cannot be more than all.
-        duration = out.saturating_sub(load!(thread.delayed));
+        // What a waker's walk has added is not the thread's, as far as it came after the beginning: the sleeper's own walk may have
+        // taken longer.
         let woken_at = load!(thread.woken_at);
+        let (delayed, overlap) = (load!(thread.delayed), woken_at.saturating_sub(since));
+        duration = out.saturating_sub(if delayed < overlap { delayed } else { overlap });
         runqueue = if woken_at > since { now.saturating_sub(woken_at) } else { 0 };
     }
     if reason == reason::PREEMPTED {

@@ -75,7 +75,7 @@ impl Callbacks for Probe {
 fn start_sleep(event: &SwitchOut<'_>) -> Option<SamplingTime> {
     let thread = event.thread;
     let odds = odds(thread, event)?;
-    let sampled = odds == CERTAIN || draw(thread) < odds;
+    let sampled = odds == CERTAIN || draw(thread) <= odds;
     store!(thread.odds, if sampled { odds } else { 0 });
     if !sampled {
         return None;
