@@ -15,9 +15,6 @@ pub const FULL: u32 = u32::MAX;
 /// The smallest scale, 2^-18: low enough for a million switches per second, and high enough to recover from within a second.
 pub const LOWEST: u32 = 1 << 14;
 
-/// The most that a sample counts against the allowance, 131 us: what takes longer was a hypervisor that ran something else.
-pub const MOST: u64 = 1 << 17;
-
 /// The scale for the next window, when the last one lasted `elapsed` nanoseconds and sampling took `spent` of them. Per
 /// full window it may take `allowance`. The scale falls to a sixteenth at most and doubles at most.
 #[inline(always)]

@@ -6,23 +6,22 @@
 
 use core::arch::asm;
 
-use crate::{maps::AWAITED, task::Task};
+use crate::{maps::AWAITED, settings::SETTINGS, task::Task};
 
 /// How many counters there are: the threads of a host that sleep all the while leave most at 0.
 pub const COUNTERS: u32 = 1 << 12;
 
 /// The counter of a task.
 #[inline(always)]
-pub fn counter(task: Task) -> Option<u32> {
-    let base = AWAITED.get_ptr(0)?;
+pub fn counter(task: Task) -> u32 {
     let mut distance = task.as_ptr() as u64;
     // To the verifier the address is a pointer, not a number; but the difference of two pointers is one, for programs with
     // CAP_PERFMON (`adjust_reg_min_max_vals`, kernel/bpf/verifier.c). A helper that reads memory would cost more, and a kernel that is
-    // locked down has none.
+    // locked down has none. The settings lie at one address as long as the programs are loaded.
     // SAFETY: arithmetic on two registers.
-    unsafe { asm!("{distance} -= {base}", distance = inout(reg) distance, base = in(reg) base) };
+    unsafe { asm!("{distance} -= {base}", distance = inout(reg) distance, base = in(reg) &raw const SETTINGS) };
     // Fibonacci hashing (Knuth, The Art of Computer Programming, volume 3, 6.4).
-    Some((distance.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as u32 & (COUNTERS - 1))
+    (distance.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as u32 & (COUNTERS - 1)
 }
 
 /// Whether a thread of this counter may be awaited.

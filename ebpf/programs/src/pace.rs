@@ -2,7 +2,7 @@
 
 use quell_ebpf_common::{
     PROBES, Pace,
-    pace::{FULL, MOST, WINDOW_SHIFT, next_debt, next_scale},
+    pace::{FULL, WINDOW_SHIFT, next_debt, next_scale},
 };
 
 use crate::{
@@ -59,7 +59,7 @@ pub fn charge(probe: u32, cpu: u32, start: u64) -> u64 {
     if let Some(pace) = pace(cpu.wrapping_mul(PROBES).wrapping_add(probe)) {
         // What another CPU adds between the load and the store is lost: so little that an atomic addition is not worth its
         // price, and BPF programs before 5.12 have but one kind of it.
-        store!(pace.spent, load!(pace.spent) + if nanos < MOST { nanos } else { MOST });
+        store!(pace.spent, load!(pace.spent) + nanos);
         store!(pace.nanos, load!(pace.nanos) + nanos);
         store!(pace.samples, load!(pace.samples) + 1);
     }

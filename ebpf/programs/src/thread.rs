@@ -4,7 +4,6 @@ use aya_ebpf::helpers::{bpf_get_current_comm, generated::bpf_get_prandom_u32};
 use quell_ebpf_common::{INDEXED, ThreadState, Total};
 
 use crate::{
-    filter,
     maps::{FREE_THREADS, INDEX, THREADS, losses},
     value::{Value, count, load, store},
 };
@@ -65,10 +64,6 @@ pub fn remove(tid: u32, thread: Value<ThreadState>) -> Option<()> {
     let entry = entry(tid)?;
     // SAFETY: as in `by_id`.
     let number = unsafe { entry.read_volatile() };
-    let awaited = load!(thread.awaited);
-    if awaited != 0 {
-        filter::leave(awaited - 1);
-    }
     store!(thread.tid, 0);
     // SAFETY: as in `by_id`.
     unsafe { entry.write_volatile(0) };

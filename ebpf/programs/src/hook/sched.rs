@@ -171,6 +171,8 @@ fn leave(ctx: &BtfTracePointContext, prev: Task, leaving: Departure, now: u64) -
     if walk != 0 {
         // What a sleep lasts must not depend on whether it was sampled: all that sampling took comes before it.
         store!(thread.out_since, record::now());
+        // What a waker has added by now came before the beginning.
+        store!(thread.delayed, 0);
     }
     sampling += walk;
     Some(sampling)
@@ -182,10 +184,9 @@ fn leave(ctx: &BtfTracePointContext, prev: Task, leaving: Departure, now: u64) -
 pub fn await_wake(thread: Value<ThreadState>, task: Task) {
     if load!(thread.awaited) == 0 {
         store!(thread.delayed, 0);
-        if let Some(counter) = filter::counter(task) {
-            filter::enter(counter);
-            store!(thread.awaited, counter + 1);
-        }
+        let counter = filter::counter(task);
+        filter::enter(counter);
+        store!(thread.awaited, counter + 1);
     }
 }
 
@@ -238,11 +239,9 @@ fn end_sleep(thread: Value<ThreadState>, tid: u32, now: u64) -> SamplingTime {
     if awaited != 0 {
         filter::leave(awaited - 1);
         store!(thread.awaited, 0);
-        // What a waker's walk has added is not the thread's, as far as it came after the beginning: the sleeper's own walk may have
-        // taken longer.
+        // What a waker's walk has added is not the thread's; it cannot be more than all.
+        duration = out.saturating_sub(load!(thread.delayed));
         let woken_at = load!(thread.woken_at);
-        let (delayed, overlap) = (load!(thread.delayed), woken_at.saturating_sub(since));
-        duration = out.saturating_sub(if delayed < overlap { delayed } else { overlap });
         runqueue = if woken_at > since { now.saturating_sub(woken_at) } else { 0 };
     }
     if reason == reason::PREEMPTED {
@@ -260,7 +259,7 @@ pub fn quell_waking(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the task that is woken.
     let task = unsafe { Task::new(ctx.arg(0)) };
     let mut sampling = 0;
-    if filter::counter(task).is_some_and(filter::is_awaited) {
+    if filter::is_awaited(filter::counter(task)) {
         sampling = wake(&ctx, task, record::now()).unwrap_or(0);
     }
     end(hook::WAKING, begun, sampling);
