@@ -231,7 +231,7 @@ pub(crate) fn unconfirmed() -> Result<Outcome> {
     };
     // An apply that fails undoes itself too: this one was whole.
     turns::until("it waits to be confirmed", || is(": to be confirmed within"))?;
-    turns::until("what nobody confirmed is undone", || is(": undone"))?;
+    turns::until("what nobody confirmed is undone", || is(": rolled back"))?;
     ensure!(fs::read_to_string(SWAPPINESS)? == before, "{SWAPPINESS} is not as it was");
     Ok(Outcome::Holds)
 }
