@@ -72,6 +72,9 @@ impl ProbeError {
                 let said = log.lines().last().map(|line| format!(": {}", line.trim())).unwrap_or_default();
                 format!("the kernel rejected the program {program}: {why}{said}")
             }
+            Self::LockedDown { program } => {
+                format!("the kernel is locked down and rejected the program {program}: {}", host::lockdown::REMEDY)
+            }
             other => other.to_string().lines().next().unwrap_or_default().to_owned(),
         }
     }
