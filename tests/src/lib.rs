@@ -13,6 +13,7 @@ pub mod cgroup;
 pub mod clock;
 pub mod cpus;
 pub mod doctor;
+pub mod executable;
 pub mod fake_host;
 pub mod fixture;
 pub mod hostile;

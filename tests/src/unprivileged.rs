@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
-use crate::agent;
+use crate::{agent, executable};
 
 /// The user id and group id of `nobody` on Debian.
 pub const USER: u32 = 65_534;
@@ -37,8 +37,7 @@ impl Unprivileged {
         let dir = tempfile::tempdir().context("cannot make a temporary directory")?;
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
         let quell = dir.path().join("quell");
-        fs::copy(agent::binary()?, &quell)?;
-        fs::set_permissions(&quell, Permissions::from_mode(0o755))?;
+        executable::copy(agent::binary()?, &quell)?;
         set_capabilities(&quell, capabilities).context("cannot give a file capabilities")?;
         let home = dir.path().join("home");
         fs::create_dir(&home)?;
@@ -84,8 +83,7 @@ pub fn is_possible() -> bool {
         let dir = tempfile::tempdir()?;
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
         let program = dir.path().join("cat");
-        fs::copy("/bin/cat", &program)?;
-        fs::set_permissions(&program, Permissions::from_mode(0o755))?;
+        executable::copy(Path::new("/bin/cat"), &program)?;
         set_capabilities(&program, 1 << 2)?;
         let output = Command::new(&program).uid(USER).gid(USER).arg("/proc/self/status").output()?;
         Ok(String::from_utf8_lossy(&output.stdout).contains("CapEff:\t0000000000000004"))

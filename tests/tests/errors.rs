@@ -10,7 +10,7 @@ use nix::unistd::gettid;
 use quell_tests::agent::{self, Ended, Running, Workdir};
 use quell_tests::fixture::Fixture;
 use quell_tests::recorded::Recorded;
-use quell_tests::{kernel, needs, skip, turns};
+use quell_tests::{executable, kernel, needs, skip, turns};
 
 /// What is in a folder, hidden names too.
 fn names(folder: &Path) -> Result<Vec<String>> {
@@ -99,7 +99,7 @@ fn without_privileges_it_says_which_are_missing() -> Result<()> {
     // The build folder may lie where nobody else may look.
     fs::set_permissions(dir.path(""), fs::Permissions::from_mode(0o777))?;
     let binary = dir.path("quell");
-    fs::copy(agent::binary()?, &binary)?;
+    executable::copy(agent::binary()?, &binary)?;
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--no-new-privs", "--inh-caps=-all"]);
     command.arg(&binary).args(["record", "-a", "-d", "1", "-o", "x.quell"]).current_dir(dir.path(""));

@@ -1,8 +1,7 @@
 //! Every quell command of `docs/from-other-tools.md` is one that quell has, and runs.
 
 use std::collections::BTreeSet;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -14,7 +13,7 @@ use quell_tests::agent::{self, Ended, Running, Workdir};
 use quell_tests::cgroup::Cgroup;
 use quell_tests::fake_host::{FakeHost, small_vm};
 use quell_tests::fixture::Fixture;
-use quell_tests::{background, needs, skip, small, turns};
+use quell_tests::{background, executable, needs, skip, small, turns};
 
 /// What stands in the page for names of the reader's own.
 const PID: &str = "$PID";
@@ -60,8 +59,7 @@ impl Drop for Reader {
 impl Reader {
     fn new() -> Result<Self> {
         let (dir, host) = (Workdir::new()?, small_vm());
-        fs::write(dir.path("app"), "#!/bin/sh\nwhile [ $((n += 1)) -lt 20000 ]; do :; done\n")?;
-        fs::set_permissions(dir.path("app"), Permissions::from_mode(0o755))?;
+        executable::script(&dir.path("app"), "#!/bin/sh\nwhile [ $((n += 1)) -lt 20000 ]; do :; done\n")?;
         recording::write(&small::recording(), &dir.path("quell.quell"))?;
         let page = page();
         let (_, profile) = page.split_once("```toml\n").context("the page's profile")?;

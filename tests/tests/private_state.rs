@@ -14,7 +14,7 @@ use quell::host::Root;
 use quell::tune::transaction::journal::{Phase, Store};
 use quell_tests::agent::{self, Ended, Running, Workdir};
 use quell_tests::fake_host::{FakeHost, small_vm};
-use quell_tests::{background, needs, turns};
+use quell_tests::{background, executable, needs, turns};
 
 /// `nobody` of most systems: any user that is not root will do.
 const MALLORY: u32 = 65_534;
@@ -204,7 +204,7 @@ fn who_is_not_root_is_told_that_it_takes_root() -> Result<()> {
     case.apply(&[])?.expect_code(0)?;
     // The build may lie where nobody else may look.
     let binary = case.dir.path("quell");
-    fs::copy(agent::binary()?, &binary)?;
+    executable::copy(agent::binary()?, &binary)?;
     let run = |verb: &[&str]| -> Result<Ended> {
         let mut command = Command::new(&binary);
         command.uid(MALLORY).gid(MALLORY).args(["tune", "--root", &case.root()]).args(verb);

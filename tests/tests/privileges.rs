@@ -13,7 +13,7 @@ use quell::privileges::Keeps;
 use quell_tests::agent::{Running, Workdir};
 use quell_tests::needs::Need;
 use quell_tests::unprivileged::{self, SUGGESTED, USER, Unprivileged};
-use quell_tests::{needs, turns};
+use quell_tests::{executable, needs, turns};
 
 const SECRET: &str = "root-keeps-this-5a1e";
 
@@ -275,8 +275,7 @@ fn a_command_has_none_of_the_files_capabilities() -> Result<()> {
         assert_eq!(sets(&ended.stdout).get(set), Some(&value), "{set}: {}", ended.stdout);
     }
     let program = user.roots()?.join("program");
-    fs::copy("/bin/true", &program)?;
-    fs::set_permissions(&program, Permissions::from_mode(0o755))?;
+    executable::copy(Path::new("/bin/true"), &program)?;
     for verb in [&["record", "-o", "y.quell", "--"][..], &["run", "--"]] {
         let output = user.command().args(verb).arg(&program).output()?;
         assert_ne!(output.status.code(), Some(0), "{verb:?} started a program that its caller may not reach");
@@ -383,7 +382,7 @@ fn a_quell_that_is_set_user_id_does_not_run() -> Result<()> {
     let user = user()?;
     for mode in [0o4755, 0o2755] {
         let copy = user.home().join("quell");
-        fs::copy(quell_tests::agent::binary()?, &copy)?;
+        executable::copy(quell_tests::agent::binary()?, &copy)?;
         fs::set_permissions(&copy, Permissions::from_mode(mode))?;
         let output = user.of_user(&copy).args(["list", "formats"]).output()?;
         assert_eq!(output.status.code(), Some(2), "{mode:o}");

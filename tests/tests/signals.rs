@@ -17,10 +17,16 @@ fn a_signal_ends_a_capture_early_and_it_is_written() -> Result<()> {
         let quell = dir.spawn(["record", "-a", "-d", "1h", "-o", "x.quell", "-o", "x.svg"])?;
         quell.captures()?;
         quell.signal(signal)?;
-        let ended = quell.wait()?.expect_code(0)?;
-        assert!(ended.stdout.contains("written: x.quell, x.svg"), "{}", ended.stdout);
+        let ended = quell.wait()?;
         assert!(Recorded::read(&dir.path("x.quell"))?.recording.meta.duration.as_secs_f64() < 3_600.0);
-        assert!(dir.path("x.svg").exists());
+        // After SIGTERM the time for the picture is limited, and this host may be loaded.
+        if signal == Signal::SIGTERM && ended.code == Some(143) {
+            assert!(ended.stderr.contains("terminated before all outputs were written\nhint: "), "{}", ended.stderr);
+        } else {
+            let ended = ended.expect_code(0)?;
+            assert!(ended.stdout.contains("written: x.quell, x.svg"), "{}", ended.stdout);
+            assert!(dir.path("x.svg").exists());
+        }
         kernel::nothing_left_behind()?;
     }
     Ok(())
@@ -39,7 +45,9 @@ fn a_capture_that_is_asked_to_end_again_and_again_is_written() -> Result<()> {
         quell.signal(Signal::SIGTERM)?;
         std::thread::sleep(Duration::from_millis(2));
     }
-    quell.wait()?.expect_code(0)?;
+    let ended = quell.wait()?;
+    // All that is left to do once it is written may be cut off by the time limit: see above.
+    assert!(matches!(ended.code, Some(0 | 143)), "{ended:?}");
     Recorded::read(&dir.path("x.quell"))?;
     Ok(())
 }

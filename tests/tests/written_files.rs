@@ -13,7 +13,7 @@ use quell::recording;
 use quell_tests::agent::{self, Ended, Running, Workdir};
 use quell_tests::needs::STRACE;
 use quell_tests::shared::{MALLORY, Shared};
-use quell_tests::{needs, small};
+use quell_tests::{executable, needs, small};
 
 fn mode(path: &Path) -> Result<u32> {
     Ok(fs::symlink_metadata(path).with_context(|| path.display().to_string())?.mode() & 0o7777)
@@ -208,7 +208,7 @@ fn the_null_device_is_written_by_everybody() -> Result<()> {
     dir.run(["report", &small, "-o", "/dev/null", "--format", "folded"])?.expect_code(0)?;
     let shared = Shared::new(0o777)?;
     // Where everybody may look: the build and the recording may lie where they may not.
-    fs::copy(agent::binary()?, shared.path("quell"))?;
+    executable::copy(agent::binary()?, &shared.path("quell"))?;
     recording::write(&small::recording(), &shared.path("x.quell"))?;
     for entry in [vec![shared.path("x.quell")], names(&shared.path("x.quell"))?].concat() {
         chown(entry, Some(MALLORY), Some(MALLORY))?;

@@ -55,6 +55,11 @@ impl Closing {
     pub(crate) fn captured_is_safe(&self) {
         self.state.safe.store(true, Ordering::Relaxed);
     }
+
+    /// Tells that all outputs are written: no signal ends quell early any more.
+    pub(crate) fn outputs_are_written(self) {
+        self.state.safe.store(false, Ordering::Relaxed);
+    }
 }
 
 impl State {

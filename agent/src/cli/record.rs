@@ -132,6 +132,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     recording.meta.losses.truncated_user_stacks = symbolize::truncated_user_stacks(&recording);
     drop(spaces);
     let written = results.write(&recording, &closing, out);
+    closing.outputs_are_written();
     after(running, ending, &arguments.command, &mut Shown::new(&mut *out))?;
     if written.is_err() {
         // The summary too: an error leaves behind what is buffered.
