@@ -1,6 +1,7 @@
 //! The fixtures: starting them, and what they report.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -11,8 +12,8 @@ use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::agent;
 use crate::recorded::Recorded;
+use crate::{agent, turns};
 
 /// What `burn` reports.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -193,6 +194,16 @@ impl Fixture {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Returns once its only thread is in the read(2) in which it waits for [`go`](Self::go): it says that it is ready just
+    /// before. A thread that falls asleep after a capture has begun is sampled by chance, one that slept before for certain.
+    pub fn waits(&self) -> Result<()> {
+        let path = format!("/proc/{}/syscall", self.pid());
+        turns::until("the fixture waits", || {
+            let call = fs::read_to_string(&path)?;
+            Ok((call.split(' ').next() == Some(&libc::SYS_read.to_string())).then_some(()))
+        })
     }
 
     /// Keeps it to one CPU, with the threads that it has not started yet.

@@ -174,6 +174,7 @@ pub(crate) fn wake_chain() -> Result<Outcome> {
 pub(crate) fn never_wakes() -> Result<Outcome> {
     // Waits for its `go` in vain: its only thread is in a read of a pipe all the while.
     let waiting = Fixture::start("burn", &[])?;
+    waiting.waits()?;
     let (recorded, _) = Capture::whole(&[&FLAGS[..], &["-p", &waiting.pid().to_string(), "-d", "0.5"]].concat())?;
     is_asleep_throughout(&recorded, waiting.pid())?;
     let blocked = |sample: &Weighted| recorded.is_of(sample, BLOCKED);
@@ -215,6 +216,7 @@ pub(crate) fn cgroup() -> Result<Outcome> {
     let (mut inside, mut deeper, mut beside) = (block()?, block()?, block()?);
     // Waits for its `go` in vain.
     let waiting = Fixture::start("burn", &[])?;
+    waiting.waits()?;
     cgroup.take(inside.pid())?;
     cgroup.take(waiting.pid())?;
     below.take(deeper.pid())?;
