@@ -139,6 +139,26 @@ pub struct Queued {
     pub run_delay_ns: u64,
 }
 
+impl Queued {
+    /// Adds what a thread counted.
+    pub fn add(&mut self, thread: &Self) {
+        self.waits += thread.waits;
+        self.preempted += thread.preempted;
+        self.run_delay_ns += thread.run_delay_ns;
+    }
+
+    /// What was counted since `before`.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            pid: self.pid,
+            waits: self.waits - before.waits,
+            preempted: self.preempted - before.preempted,
+            run_delay_ns: self.run_delay_ns - before.run_delay_ns,
+        }
+    }
+}
+
 /// What `wakechain` reports: a wakes last, woken by b, woken by c, woken by a timer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Chained {

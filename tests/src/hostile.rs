@@ -75,9 +75,9 @@ pub struct HostileElf {
 
 /// `SHT_SYMTAB`, `SHT_STRTAB`, `SHT_NOTE` and `SHF_COMPRESSED` (System V ABI, chapter 4).
 pub mod section {
-    /// Symbols.
+    /// A symbol table.
     pub const SYMTAB: u32 = 2;
-    /// Their names.
+    /// The names of the symbols.
     pub const STRTAB: u32 = 3;
     /// Notes, such as the build ID.
     pub const NOTE: u32 = 7;

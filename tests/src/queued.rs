@@ -48,8 +48,7 @@ pub fn check(recorded: &Recorded, truth: &Queued, cpu: CpuId) -> Result<()> {
     let (woken, preempted) = (everywhere("runqueue.woken"), everywhere("runqueue.preempted"));
     let said = format!("{woken:?} {preempted:?} {truth:?}");
     ensure!(truth.waits > 1_000 && truth.preempted > 20, "the fixture waited too seldom: {said}");
-    // Beside those that are in the truth: the main thread waits for the others, and each may wait once more after it has
-    // read its own counts.
+    // Beside those that are in the truth: each thread may wait again after it has read its own counts.
     let agrees = |counted: u64, truth: u64| counted.checked_sub(truth).is_some_and(|more| more <= 16);
     ensure!(agrees(woken.waits + preempted.waits, truth.waits), "waits: {said}");
     ensure!(agrees(preempted.waits, truth.preempted), "waits after preemption: {said}");

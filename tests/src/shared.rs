@@ -4,9 +4,11 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Result, ensure};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use crate::agent::{self, Ended, Running, Workdir};
 use crate::small;
@@ -64,5 +66,23 @@ impl Shared {
             ensure!(ended.stderr.contains(word), "{output}: no `{word}` in {}", ended.stderr);
         }
         Ok(())
+    }
+}
+
+/// A process group of the other user. Dropping it ends the processes.
+#[derive(Debug)]
+pub struct Attack(Child);
+
+impl Attack {
+    /// Starts a command as the leader of a new process group.
+    pub fn start(mut command: Command) -> Result<Self> {
+        Ok(Self(command.process_group(0).spawn()?))
+    }
+}
+
+impl Drop for Attack {
+    fn drop(&mut self) {
+        let _ = killpg(Pid::from_raw(self.0.id().cast_signed()), Signal::SIGKILL);
+        let _ = self.0.wait();
     }
 }

@@ -46,7 +46,7 @@ pub enum Event {
     Ended {
         /// Its name.
         test: String,
-        /// How.
+        /// Its verdict.
         #[serde(flatten)]
         verdict: Verdict,
         /// Wall time that it took, in seconds.

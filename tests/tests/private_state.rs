@@ -5,19 +5,15 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use quell::host::Root;
 use quell::tune::transaction::journal::{Phase, Store};
 use quell_tests::agent::{self, Ended, Running, Workdir};
 use quell_tests::fake_host::{FakeHost, small_vm};
+use quell_tests::shared::{Attack, MALLORY};
 use quell_tests::{background, executable, needs, turns};
-
-/// `nobody` of most systems: any user that is not root will do.
-const MALLORY: u32 = 65_534;
 
 const SWAPPINESS: &str = "/proc/sys/vm/swappiness";
 
@@ -82,22 +78,6 @@ impl Case {
 impl Drop for Case {
     fn drop(&mut self) {
         background::end(&self.host);
-    }
-}
-
-/// Ends the other user's processes.
-struct Attack(Child);
-
-impl Attack {
-    fn start(mut command: Command) -> Result<Self> {
-        Ok(Self(command.process_group(0).spawn()?))
-    }
-}
-
-impl Drop for Attack {
-    fn drop(&mut self) {
-        let _ = killpg(Pid::from_raw(self.0.id().cast_signed()), Signal::SIGKILL);
-        let _ = self.0.wait();
     }
 }
 

@@ -2,37 +2,19 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use quell::recording;
 use quell_tests::agent::{self, Ended, Running, Workdir};
 use quell_tests::needs::STRACE;
-use quell_tests::shared::{MALLORY, Shared};
+use quell_tests::shared::{Attack, MALLORY, Shared};
 use quell_tests::{executable, needs, small};
 
 fn mode(path: &Path) -> Result<u32> {
     Ok(fs::symlink_metadata(path).with_context(|| path.display().to_string())?.mode() & 0o7777)
-}
-
-/// Ends the other user's processes.
-struct Attack(Child);
-
-impl Attack {
-    fn start(mut command: Command) -> Result<Self> {
-        Ok(Self(command.process_group(0).spawn()?))
-    }
-}
-
-impl Drop for Attack {
-    fn drop(&mut self) {
-        let _ = killpg(Pid::from_raw(self.0.id().cast_signed()), Signal::SIGKILL);
-        let _ = self.0.wait();
-    }
 }
 
 #[test]

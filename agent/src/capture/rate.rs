@@ -6,6 +6,7 @@
 
 use quell_ebpf_common::pace::WINDOW_SHIFT;
 
+use crate::probe::ProbeSpec;
 use crate::units::{CpuId, Nanos};
 
 /// The minimum part of the budget for sampling, even if counting costs more than the rest.
@@ -13,10 +14,10 @@ pub const LEAST_PART: f64 = 0.15;
 
 /// The allowance of a CPU at the full sampling rate, relative to its current cost: the cost can double until the next
 /// division.
+const RESERVE: f64 = 2.0;
+
 /// The least allowance, in nanoseconds per window: with none at all, the scale of an idle CPU could only fall.
 const LEAST_NANOS: u64 = 512;
-
-const RESERVE: f64 = 2.0;
 
 /// The cost of sampling for a probe on a CPU.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,6 +41,12 @@ pub struct Allowance {
     pub probe: u16,
     /// The maximum cost of samples in each window.
     pub nanos: u64,
+}
+
+/// The numbers of the probes that sample, among which the budget is divided.
+#[must_use]
+pub fn limited_probes(probes: impl Iterator<Item = &'static ProbeSpec>) -> Vec<u16> {
+    probes.filter(|spec| spec.samples).map(|spec| spec.number).collect()
 }
 
 /// Divides `budget` without the cost `counting`, both as shares of one CPU, among the probes and CPUs of `spent`.
@@ -135,6 +142,33 @@ mod tests {
         assert_shares(&divided(1.0, 0.0, &spent), &[0.1, 0.9]);
         let spent = [cell(0, 1, 0.02, true), cell(0, 2, 0.009, true)];
         assert_shares(&divided(1.0, 0.0, &spent), &[0.5, 0.5]);
+    }
+
+    /// A probe that no other code knows.
+    const LOCKS: ProbeSpec = ProbeSpec {
+        name: "test.locks",
+        number: 9,
+        label: "Locks",
+        doc: "time in locks",
+        events: &[],
+        hooks: &[],
+        kernel: "5.10",
+        cost: "nothing",
+        samples: true,
+        fields: &[],
+        maps: &[],
+        metrics: &[],
+    };
+    const COUNTS: ProbeSpec = ProbeSpec { number: 10, samples: false, ..LOCKS };
+
+    #[test]
+    fn any_probe_that_samples_has_its_part_and_one_that_counts_has_none() {
+        let shipped = crate::probe::PROBES.iter().map(|probe| probe.spec());
+        let numbers = limited_probes(shipped.chain([&LOCKS, &COUNTS]));
+        assert!(numbers.contains(&LOCKS.number) && !numbers.contains(&COUNTS.number), "{numbers:?}");
+        let spent: Vec<Spent> = numbers.iter().map(|number| cell(0, *number, 0.02, true)).collect();
+        let equal = 1.0 / numbers.len() as f64;
+        assert_shares(&divided(1.0, 0.0, &spent), &vec![equal; numbers.len()]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::config::{CaptureConfig, CaptureTarget, thread_ids, thread_table_size}
 use super::cost::{CostMeter, agent_usage, mean};
 use super::order::{SLACK, Sorter};
 use super::process_facts::{self, ProcessFacts};
-use super::rate::{self, divide};
+use super::rate::{self, divide, limited_probes};
 use crate::bpf::{BpfObject, Helpers, Maps, ProbeError, Record, Rings, settings};
 use crate::host::{self, Btf};
 use crate::inspect::Children;
@@ -123,7 +123,12 @@ impl Session {
         }
         // Nothing is known of what sampling will cost: all begin with equal parts of the budget.
         let budget = config.max_overhead;
-        let mut meter = CostMeter::new(&object, cpus.clone(), sampling(config.probes.iter().copied()), now())?;
+        let mut meter = CostMeter::new(
+            &object,
+            cpus.clone(),
+            limited_probes(config.probes.iter().map(|probe| probe.spec())),
+            now(),
+        )?;
         set_allowances(&mut object, &mut meter, budget, now())?;
         let started = start_probes(&config.probes, &mut object, &probe_config, &mut remarks)?;
         // Loading takes a while: the capture begins when everything is attached. What was seen before counts as seen now.
@@ -134,7 +139,8 @@ impl Session {
             let spec = probe.spec();
             at_work.declared(builder.declare(spec.name, spec.label, spec.metrics));
         }
-        let meter = CostMeter::new(&object, cpus.clone(), sampling(running.iter().map(|one| one.probe)), begin)?;
+        let meter =
+            CostMeter::new(&object, cpus.clone(), limited_probes(running.iter().map(|one| one.probe.spec())), begin)?;
         let governing = Governing { budget, ..Governing::default() };
         let mut session = Self {
             config,
@@ -457,11 +463,6 @@ fn set_allowances(
         object.set_allowance(allowance.cpu, allowance.probe.into(), allowance.nanos)?;
     }
     Ok(interval.recent_counting)
-}
-
-/// The numbers of the probes that sample: what they may cost is divided among them.
-fn sampling(probes: impl Iterator<Item = &'static dyn Probe>) -> Vec<u16> {
-    probes.map(|probe| probe.spec()).filter(|spec| spec.samples).map(|spec| spec.number).collect()
 }
 
 fn running_of(running: &mut [Running], probe: u16) -> Option<&mut Running> {

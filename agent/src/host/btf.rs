@@ -24,7 +24,7 @@ pub enum BtfError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of open(2) or read(2).
         source: io::Error,
     },
     /// The bytes are no BTF, or of the other byte order.

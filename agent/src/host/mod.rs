@@ -46,7 +46,7 @@ pub enum HostError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of open(2) or read(2).
         source: io::Error,
     },
     /// A file of `/proc` or `/sys` holds something else than it should.

@@ -7,15 +7,15 @@ use super::btf::{Btf, Member, Structure};
 /// What the programs are told about the kernel's structs. Offsets are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskOffsets {
-    /// `task_struct::pid`.
+    /// The offset of `task_struct::pid`.
     pub pid: u32,
-    /// `task_struct::tgid`.
+    /// The offset of `task_struct::tgid`.
     pub tgid: u32,
     /// `task_struct::__state`, or `state` before 5.14 (commit 2f064a59a11f).
     pub state: u32,
     /// Bytes of that field: 4, or 8 before 5.14.
     pub state_bytes: u32,
-    /// `task_struct::on_cpu`.
+    /// The offset of `task_struct::on_cpu`.
     pub on_cpu: u32,
     /// The CPU that a task runs on or ran on last (`task_cpu`, include/linux/sched.h): `cpu` in its `thread_info`, or
     /// `task_struct::cpu` before 5.16 (commit bcf9033e5449). A sleeping task keeps it until it is woken; `wake_cpu` is
@@ -25,7 +25,7 @@ pub struct TaskOffsets {
     pub in_iowait: u32,
     /// That bit in its byte.
     pub in_iowait_mask: u32,
-    /// `task_struct::comm`.
+    /// The offset of `task_struct::comm`.
     pub comm: u32,
     /// Instruction, stack and frame pointer in `pt_regs`.
     pub pt_regs: [u32; 3],

@@ -28,14 +28,14 @@ pub struct Host {
     pub container: bool,
 }
 
-/// Who made a host's CPUs.
+/// The vendor of the CPUs, by `vendor_id` in `/proc/cpuinfo`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Vendor {
-    /// `GenuineIntel`.
+    /// Intel: `GenuineIntel`.
     Intel,
-    /// `AuthenticAMD`.
+    /// AMD: `AuthenticAMD`.
     Amd,
-    /// Anybody else.
+    /// Any other vendor.
     Other,
 }
 

@@ -71,7 +71,7 @@ pub(crate) struct Mapped {
 /// What a reader answers. Text and memory are the message's data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Reply {
-    /// Done.
+    /// The request was carried out.
     Done,
     /// Done; for what was opened, whose it is.
     Opened(Owner),

@@ -100,7 +100,7 @@ mod helper {
     use std::mem::MaybeUninit;
     use std::ptr;
 
-    /// `syscall`.
+    /// The instruction `syscall`, little-endian.
     const SYSCALL: libc::c_long = 0x050f;
     /// The code segment of 64-bit programs: arch/x86/include/asm/segment.h, `__USER_CS`.
     const USER_CS: u64 = 0x33;

@@ -50,9 +50,9 @@ pub mod target {
 pub mod hook {
     /// A sampling interrupt of a perf event.
     pub const INTERRUPT: u32 = 0;
-    /// `sched_switch`.
+    /// The tracepoint `sched_switch`.
     pub const SWITCH: u32 = 1;
-    /// `sched_waking`.
+    /// The tracepoint `sched_waking`.
     pub const WAKING: u32 = 2;
     /// How many there are.
     pub const COUNT: u32 = 3;
@@ -144,7 +144,7 @@ abi! {
 
     /// How often the program of a hook ran on one CPU, and what that costs.
     pub struct HookRuns {
-        /// Runs.
+        /// The number of runs.
         pub runs: u64,
         /// Runs that were timed: one in [`hook::TIMED`], unless it sampled.
         pub timed: u64,

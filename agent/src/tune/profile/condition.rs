@@ -31,9 +31,9 @@ pub struct Condition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VendorName {
-    /// Intel.
+    /// `intel`: CPUs that report `GenuineIntel`.
     Intel,
-    /// AMD.
+    /// `amd`: CPUs that report `AuthenticAMD`.
     Amd,
 }
 

@@ -39,7 +39,7 @@ pub enum Verdict {
     },
     /// The target does not exist any more, or does not have the knob.
     Absent {
-        /// Why.
+        /// The error message of the read.
         reason: String,
     },
     /// The current value cannot be determined.

@@ -20,7 +20,7 @@ use crate::{
 pub struct Interrupt<'a> {
     /// For helpers.
     pub ctx: &'a PerfEventContext,
-    /// When.
+    /// The time of the event: `CLOCK_MONOTONIC`, in nanoseconds.
     pub now: u64,
     /// The thread that runs.
     pub tid: u32,

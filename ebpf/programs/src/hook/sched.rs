@@ -21,7 +21,7 @@ use crate::{
 pub struct SwitchOut<'a> {
     /// For helpers.
     pub ctx: &'a BtfTracePointContext,
-    /// When.
+    /// The time of the event: `CLOCK_MONOTONIC`, in nanoseconds.
     pub now: u64,
     /// The kernel's struct of the thread.
     pub task: Task,
@@ -39,7 +39,7 @@ pub struct SwitchOut<'a> {
 
 /// A captured thread comes back onto a CPU. Its state is still that of the sleep.
 pub struct SwitchIn {
-    /// When.
+    /// The time of the event: `CLOCK_MONOTONIC`, in nanoseconds.
     pub now: u64,
     /// The thread.
     pub tid: u32,
@@ -58,7 +58,7 @@ pub struct SwitchIn {
 pub struct Waking<'a> {
     /// For helpers.
     pub ctx: &'a BtfTracePointContext,
-    /// When.
+    /// The time of the event: `CLOCK_MONOTONIC`, in nanoseconds.
     pub now: u64,
     /// The thread that is woken.
     pub woken_tid: u32,
@@ -72,7 +72,7 @@ pub struct Waking<'a> {
 
 /// A captured thread has ended, or its id was given to another.
 pub struct ThreadEnd {
-    /// When.
+    /// The time of the event: `CLOCK_MONOTONIC`, in nanoseconds.
     pub now: u64,
     /// The kernel's struct of the thread; `None` where its end was not seen.
     pub task: Option<Task>,

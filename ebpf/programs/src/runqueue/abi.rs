@@ -25,7 +25,7 @@ pub const FIELDS: &[KernelField] = &[
 abi! {
     /// What a thread's `sched_info` held when it last left a CPU: the element of `RUNQUEUE_THREADS` for the thread.
     pub struct LastRun {
-        /// `pcount`.
+        /// `pcount`: how often the thread has come onto a CPU.
         pub runs: u64,
         /// `run_delay`, in nanoseconds.
         pub waited: u64,

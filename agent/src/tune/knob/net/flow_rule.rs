@@ -19,7 +19,7 @@ pub(super) struct FlowRule {
 // include/uapi/linux/ethtool.h
 const TCP_V4_FLOW: u32 = 1;
 const UDP_V4_FLOW: u32 = 2;
-/// `RX_CLS_FLOW_DISC`.
+/// `RX_CLS_FLOW_DISC` (include/uapi/linux/ethtool.h): drops the packets.
 const DROP: u64 = u64::MAX;
 
 /// The fields of `struct ethtool_tcpip4_spec`: keyword, offset and length in bytes.

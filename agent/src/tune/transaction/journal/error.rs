@@ -27,7 +27,7 @@ pub enum JournalError {
     NotWritable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error message of the failure.
         reason: String,
     },
     /// A record within the file is damaged. A crash can damage only the end.

@@ -103,7 +103,7 @@ pub enum Record {
     Confirmed,
     /// The transaction is about to be rolled back.
     RollingBack {
-        /// Why.
+        /// The reason for the rollback.
         reason: String,
         /// The indices of steps whose values were modified externally before the rollback.
         conflicts: Vec<usize>,
