@@ -48,8 +48,9 @@ pub fn check(recorded: &Recorded, truth: &Queued, cpu: CpuId) -> Result<()> {
     let (woken, preempted) = (everywhere("runqueue.woken"), everywhere("runqueue.preempted"));
     let said = format!("{woken:?} {preempted:?} {truth:?}");
     ensure!(truth.waits > 1_000 && truth.preempted > 20, "the fixture waited too seldom: {said}");
-    // Beside those that are in the truth: each thread may wait again after it has read its own counts.
-    let agrees = |counted: u64, truth: u64| counted.checked_sub(truth).is_some_and(|more| more <= 16);
+    // Beside those that are in the truth: a thread may wait again as it exits, which takes several time slices where a CPU is
+    // emulated. Seen for all five together: 1 or 2 on a real CPU, 31 on an emulated one.
+    let agrees = |counted: u64, truth: u64| counted.checked_sub(truth).is_some_and(|more| more <= 16 + truth / 20);
     ensure!(agrees(woken.waits + preempted.waits, truth.waits), "waits: {said}");
     ensure!(agrees(preempted.waits, truth.preempted), "waits after preemption: {said}");
     // A bucket is 1/32 wide, and each wait that is not in the truth is at most as long as the longest.
