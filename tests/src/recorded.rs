@@ -125,6 +125,14 @@ impl Recorded {
         self.recording.samples.iter().filter(of).filter(|sample| !self.is_named(sample.metric, CPU))
     }
 
+    /// How long the stacks of so many sampled sleeps were walked, in nanoseconds, as each began and at its wakeup. A fixture's clocks call
+    /// that time off the CPU; a recording leaves it out.
+    #[must_use]
+    pub fn walks(&self, samples: usize) -> f64 {
+        let walks = self.recording.meta.cost.probes.iter().filter(|cost| cost.mechanism.ends_with("stack walks"));
+        2.0 * walks.filter_map(|cost| cost.nanos_per_event).sum::<f64>() * samples as f64
+    }
+
     /// The probability that each sampled sleep of a thread below one of its functions had of being sampled.
     pub fn probabilities_in(&self, tid: i32, function: &str) -> Vec<f64> {
         let calls = |sample: &Sample| {

@@ -17,17 +17,6 @@ fn tolerance(off_cpu_ns: u64, count: u64) -> f64 {
     0.02 * off_cpu_ns as f64 + 10_000.0 * count as f64
 }
 
-/// How long the stacks of sampled sleeps were walked, in nanoseconds, at the begin and at the wakeup of each. The scheduler charges
-/// that to nobody who sleeps, and a fixture's clock calls it off the CPU; a recording leaves it out.
-fn walks(recorded: &Recorded, samples: usize) -> f64 {
-    let costs = recorded.recording.meta.cost.probes.iter();
-    let mean = costs
-        .filter(|cost| cost.mechanism.ends_with("stack walks"))
-        .filter_map(|cost| cost.nanos_per_event)
-        .sum::<f64>();
-    2.0 * mean * samples as f64
-}
-
 /// Captures `block` in both its ways at once, each from its first wait to its last.
 fn capture(dir: &Workdir, seconds: &str, flags: &[&str]) -> Result<(Recorded, [Blocked; 2], Ended)> {
     let mut apart = Fixture::start("block", &["--seconds", seconds])?;
@@ -77,7 +66,7 @@ fn compare_totals(recorded: &Recorded, blocked: &Blocked) {
         let inside = total - between(recorded, tid, &paths);
         let truth: u64 = paths.iter().map(|path| path.off_cpu_ns).sum();
         let tolerances: f64 = paths.iter().map(|path| tolerance(path.off_cpu_ns, path.count)).sum();
-        let allowed = tolerances + walks(recorded, recorded.sleeps(tid).count());
+        let allowed = tolerances + recorded.walks(recorded.sleeps(tid).count());
         let said = || {
             let totals = recorded.counters_of(tid);
             format!("{paths:?}\n{:?}\n{:?}", totals.collect::<Vec<_>>(), recorded.recording.meta.losses)
@@ -96,7 +85,7 @@ fn with_every_event_each_path_has_the_time_that_it_took() -> Result<()> {
         for path in &blocked.paths {
             let found = recorded.off_cpu(path.tid, &path.function);
             let off = found.nanos - path.off_cpu_ns as f64;
-            let allowed = tolerance(path.off_cpu_ns, path.count) + walks(&recorded, found.samples);
+            let allowed = tolerance(path.off_cpu_ns, path.count) + recorded.walks(found.samples);
             assert!(off.abs() < allowed, "{path:?}: {found:?}, off by {off} ns");
             assert_eq!(found.error, 0.0, "nothing was left to chance");
             // One sleep each, but for calls that found what they would have waited for.
@@ -161,7 +150,7 @@ fn sampled_each_path_is_within_its_own_error() -> Result<()> {
                 let misses = misses.entry((mode, path.function.clone())).or_default();
                 // The tolerance of the clocks on top: where all is sampled, or one function is all that a thread waits
                 // in and its exact total calibrates it, what differs is no matter of chance.
-                let no_chance = tolerance(path.off_cpu_ns, path.count) + walks(&recorded, found.samples);
+                let no_chance = tolerance(path.off_cpu_ns, path.count) + recorded.walks(found.samples);
                 if off.abs() > 3.0 * found.error + no_chance + not_sampled(&recorded, path.tid) {
                     misses.push(format!(
                         "{:+.2} % with an error of {:.2} %",
