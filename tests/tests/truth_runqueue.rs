@@ -19,5 +19,5 @@ fn waits_are_as_many_and_as_long_as_the_kernel_counts_them() -> Result<()> {
     fixture.go()?;
     let truth: Queued = fixture.finish()?;
     quell.wait()?.expect_code(0)?;
-    queued::check(&Recorded::read(&dir.path("x.quell"))?, &truth, cpu)
+    queued::check(&Recorded::read(&dir.path("x.quell"))?, &truth, cpu, 16)
 }

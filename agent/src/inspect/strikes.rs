@@ -13,7 +13,7 @@ const MAX_STRIKES: u32 = 3;
 /// The number of timeouts of all users after which requests are sent only for processes of root: an attacker may control many user IDs.
 const MAX_ALL: u32 = 64;
 
-/// To whom a timeout is charged: the user of the process, or the process if its user is root.
+/// What a timeout counts against: the user of the process, or the process itself if its user is root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Responsible {
     /// A user.

@@ -14,6 +14,7 @@ pub(crate) fn waits() -> Result<Outcome> {
     let capture = Capture::begin(&["--probe", "runqueue", "-p", &fixture.pid().to_string()])?;
     fixture.go()?;
     let truth: Queued = fixture.finish()?;
-    queued::check(&capture.ended()?, &truth, cpu)?;
+    // An exit takes several time slices where a CPU is emulated: up to 37 waits were seen for the five threads together.
+    queued::check(&capture.ended()?, &truth, cpu, 80)?;
     Ok(Outcome::Holds)
 }

@@ -56,7 +56,7 @@ const MOUNTS_V2: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 const MOUNT_V1: &str = "/sys/fs/cgroup/cpuset";
 
 impl<'a> Cpusets<'a> {
-    /// The hierarchy of a host, or the reason why there is none that can be used.
+    /// The usable hierarchy of a host. The error is the reason why the host has none.
     pub(super) fn of(host: &'a Host) -> Result<Self, String> {
         for mount in MOUNTS_V2 {
             let root = CgroupDir::new(host, mount);
