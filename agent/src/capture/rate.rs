@@ -7,7 +7,7 @@
 use quell_ebpf_common::pace::WINDOW_SHIFT;
 
 use crate::probe::ProbeSpec;
-use crate::units::{CpuId, Nanos};
+use crate::units::{CpuId, CpuSet, Nanos};
 
 /// The minimum part of the budget for sampling, even if counting costs more than the rest.
 pub const LEAST_PART: f64 = 0.15;
@@ -70,6 +70,16 @@ pub fn divide(budget: f64, counting: f64, spent: &[Spent]) -> Vec<Allowance> {
     allowances
 }
 
+/// The allowances until the cost of counting is known: [`LEAST_PART`] of the budget in equal parts. On a host whose CPUs are all busy,
+/// a second can pass before quell runs and divides the rest.
+#[must_use]
+pub fn divide_at_start(budget: f64, cpus: &CpuSet, probes: &[u16]) -> Vec<Allowance> {
+    let cells = cpus
+        .iter()
+        .flat_map(|cpu| probes.iter().map(move |probe| Spent { cpu, probe: *probe, share: 0.0, limited: true }));
+    divide(budget, budget, &cells.collect::<Vec<_>>())
+}
+
 /// The demand of a probe on a CPU.
 fn demand(cell: &Spent) -> f64 {
     if cell.limited { f64::INFINITY } else { cell.share * RESERVE }
@@ -106,6 +116,8 @@ pub fn share(events: u64, mean: f64, elapsed: Nanos) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn cell(cpu: u32, probe: u16, share: f64, limited: bool) -> Spent {
@@ -182,6 +194,20 @@ mod tests {
         let spent = [cell(0, 1, 0.02, true)];
         assert_shares(&divided(1.0, 0.6, &spent), &[0.4]);
         assert_shares(&divided(1.0, 3.0, &spent), &[0.15]);
+    }
+
+    #[test]
+    fn until_counting_is_known_only_the_least_part_is_divided() {
+        let cpus: CpuSet = [CpuId(0), CpuId(2)].into_iter().collect();
+        let window = (1u64 << WINDOW_SHIFT) as f64;
+        let allowances = divide_at_start(0.01, &cpus, &[1, 2]);
+        assert_eq!(
+            allowances.iter().map(|cell| (cell.cpu, cell.probe)).collect::<BTreeSet<_>>(),
+            BTreeSet::from([(CpuId(0), 1), (CpuId(0), 2), (CpuId(2), 1), (CpuId(2), 2)])
+        );
+        for cell in allowances {
+            assert!((cell.nanos as f64 / window - 0.01 * 0.15 / 4.0).abs() < 1e-6, "{cell:?}");
+        }
     }
 
     #[test]

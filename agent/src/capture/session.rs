@@ -10,7 +10,7 @@ use super::config::{CaptureConfig, CaptureTarget, thread_ids, thread_table_size}
 use super::cost::{CostMeter, agent_usage, mean};
 use super::order::{SLACK, Sorter};
 use super::process_facts::{self, ProcessFacts};
-use super::rate::{self, divide, limited_probes};
+use super::rate::{self, Allowance, divide, divide_at_start, limited_probes};
 use crate::bpf::{BpfObject, Helpers, Maps, ProbeError, Record, Rings, settings};
 use crate::host::{self, Btf};
 use crate::inspect::Children;
@@ -121,15 +121,11 @@ impl Session {
         for pid in targets_now(&config.target) {
             spaces.preload(pid);
         }
-        // Nothing is known of what sampling will cost: all begin with equal parts of the budget.
         let budget = config.max_overhead;
-        let mut meter = CostMeter::new(
-            &object,
-            cpus.clone(),
-            limited_probes(config.probes.iter().map(|probe| probe.spec())),
-            now(),
-        )?;
-        set_allowances(&mut object, &mut meter, budget, now())?;
+        if let Some(budget) = budget {
+            let probes = limited_probes(config.probes.iter().map(|probe| probe.spec()));
+            set_allowances(&mut object, &divide_at_start(budget, &cpus, &probes))?;
+        }
         let started = start_probes(&config.probes, &mut object, &probe_config, &mut remarks)?;
         // Loading takes a while: the capture begins when everything is attached. What was seen before counts as seen now.
         let (begin, begin_realtime) = (now(), clock(ClockId::CLOCK_REALTIME));
@@ -251,7 +247,11 @@ impl Session {
 
     fn govern(&mut self, now: Nanos) -> Result<(), CaptureError> {
         let Some(budget) = self.config.max_overhead else { return Ok(()) };
-        let counting = set_allowances(&mut self.object, &mut self.meter, Some(budget), now)?;
+        let interval = self.meter.interval(&self.object, now)?;
+        // Bursts of events come back: what counting has cost of late is not free for sampling.
+        let charged = interval.counting.max(interval.recent_counting);
+        set_allowances(&mut self.object, &divide(budget, charged, &interval.spent))?;
+        let counting = interval.recent_counting;
         self.governing.counting = self.governing.counting.max(counting);
         if !self.governing.over_budget
             && let Some(sufficient) = rate::sufficient_budget(budget, counting)
@@ -448,21 +448,11 @@ fn follow_targets(object: &mut BpfObject, target: &CaptureTarget) -> Result<(), 
     }
 }
 
-/// Divides the budget by what the last interval cost. Returns what counting took, as a share of one CPU.
-fn set_allowances(
-    object: &mut BpfObject,
-    meter: &mut CostMeter,
-    budget: Option<f64>,
-    now: Nanos,
-) -> Result<f64, ProbeError> {
-    let Some(budget) = budget else { return Ok(0.0) };
-    let interval = meter.interval(object, now)?;
-    // Bursts of events come back: what counting has cost of late is not free for sampling.
-    let counting = interval.counting.max(interval.recent_counting);
-    for allowance in divide(budget, counting, &interval.spent) {
+fn set_allowances(object: &mut BpfObject, allowances: &[Allowance]) -> Result<(), ProbeError> {
+    for allowance in allowances {
         object.set_allowance(allowance.cpu, allowance.probe.into(), allowance.nanos)?;
     }
-    Ok(interval.recent_counting)
+    Ok(())
 }
 
 fn running_of(running: &mut [Running], probe: u16) -> Option<&mut Running> {

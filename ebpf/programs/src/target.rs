@@ -66,6 +66,12 @@ pub fn captures_process(tgid: u32) -> bool {
     tgid != setting!(self_tgid) && (setting!(target) == target::ALL || is_target(tgid))
 }
 
+/// Whether threads of process `tgid` may be captured, as far as a load tells: those of most processes are not.
+#[inline(always)]
+pub fn may_be_captured(tgid: u32) -> bool {
+    setting!(target) != target::PROCESSES || may_be_target(tgid)
+}
+
 /// Whether process `tgid` is in `TARGETS`.
 #[inline(always)]
 pub fn is_target(tgid: u32) -> bool {

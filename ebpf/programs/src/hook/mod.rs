@@ -122,14 +122,18 @@ macro_rules! dispatch {
 }
 quell_ebpf_common::probes!(dispatch);
 
-/// Counts a run of a hook's program. Returns when it began for the one run in [`hook::TIMED`] that is timed: reading the clock
-/// takes as long as all else that an event of an uncaptured thread needs.
+/// Counts a run of a hook's program. For the one run in [`hook::TIMED`] that is timed, returns when it began, later by what reading
+/// the clock takes: that is as long as all else that an event of an uncaptured thread needs, and other runs do not read it.
 #[inline(always)]
 fn begin(hook: u32) -> Option<u64> {
     let runs = maps::hook_runs(hook)?;
     let count = load!(runs.runs) + 1;
     store!(runs.runs, count);
-    (count & (hook::TIMED - 1) == 0).then(record::now)
+    if count & (hook::TIMED - 1) != 0 {
+        return None;
+    }
+    let (first, second) = (record::now(), record::now());
+    Some(second + (second - first))
 }
 
 /// Takes the time of a run that is timed. One that sampled is left out: its cost is the sample's ([`crate::pace`]).
@@ -140,6 +144,7 @@ fn end(hook: u32, begun: Option<u64>, sampling: SamplingTime) {
         && let Some(runs) = maps::hook_runs(hook)
     {
         store!(runs.timed, load!(runs.timed) + 1);
-        store!(runs.nanos, load!(runs.nanos) + record::now().wrapping_sub(begun));
+        // The first reading may have taken longer than the last.
+        store!(runs.nanos, load!(runs.nanos) + record::now().saturating_sub(begun));
     }
 }

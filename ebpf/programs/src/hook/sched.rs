@@ -11,7 +11,7 @@ use super::{SamplingTime, begin, end, switch_in, switch_out, thread_end, waking}
 use crate::{
     filter, record,
     settings::setting,
-    target::{captures_cpu, captures_current},
+    target::{captures_cpu, captures_current, may_be_captured},
     task::{Leaving, Task},
     thread::{by_id, enter_current, known, remove},
     value::{Value, load, store},
@@ -122,6 +122,9 @@ fn leaving(ctx: &BtfTracePointContext, prev: Task) -> Option<Departure> {
         return None;
     }
     let tgid = prev.tgid();
+    if !may_be_captured(tgid) {
+        return None;
+    }
     let thread = by_id(tid);
     let is_own = match thread {
         Some(thread) => load!(thread.tgid) == tgid,
@@ -210,11 +213,11 @@ fn last_switch(task: Task, thread: Value<ThreadState>, now: u64) -> Option<Sampl
 /// The state of a captured thread whose sleep ends.
 #[inline(always)]
 fn arriving(next: Task) -> Option<Value<ThreadState>> {
-    let tid = next.tid();
-    if tid == 0 {
+    let (tid, tgid) = (next.tid(), next.tgid());
+    if tid == 0 || !may_be_captured(tgid) {
         return None;
     }
-    let thread = known(tid, next.tgid())?;
+    let thread = known(tid, tgid)?;
     if load!(thread.out_since) == 0 { None } else { Some(thread) }
 }
 
