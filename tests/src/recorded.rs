@@ -54,15 +54,14 @@ impl Recorded {
 
     /// The sum of the samples that `chosen` selects.
     pub fn estimate(&self, chosen: impl Fn(&Weighted) -> bool) -> Estimate {
+        let mut estimate = quell::profile::Estimate::default();
         let mut sum = Estimate::default();
         for sample in self.profile.samples.iter().filter(|sample| chosen(sample)) {
-            sum.nanos += sample.value;
-            sum.error += sample.variance;
+            estimate.add(sample);
             sum.samples += 1;
             sum.squares += sample.value.powi(2);
         }
-        sum.error = sum.error.sqrt();
-        sum
+        Estimate { nanos: estimate.value(), error: estimate.error(&self.profile.groups), ..sum }
     }
 
     /// On-CPU time below a function of a process.

@@ -292,6 +292,41 @@ fn estimates_stand_beside_exact_totals() {
 }
 
 #[test]
+fn the_total_of_a_thread_is_exact_and_its_division_is_not() {
+    needs!(Program("chromium"));
+    let mut example = Example::new();
+    let thread = example.thread(1, 1, "worker");
+    let [read, poll] = ["app serve read", "app serve poll"].map(|path| example.stack(path));
+    // Of 3 s that were estimated, read has two thirds. The variance of each is half of the square of its estimate.
+    for (stack, value) in [(read, SECOND), (poll, SECOND / 2)] {
+        example.sample(BLOCKED, thread, stack, value).probability = 0.5;
+    }
+    example.counter(BLOCKED, Scope::Thread(thread), 4, 3 * SECOND);
+    let browser = Browser::new(&build(&example.recording, &Selection::default()));
+
+    let functions = browser.open("probe=offcpu&view=functions");
+    assert_eq!(functions.text("sum"), "Off-CPU 3.00 s, 2 samples");
+    // 1/9 of 2 s^2 and 4/9 of 0.5 s^2.
+    let table = functions.text("view");
+    for row in [
+        "serve app 3.00 s 0 ns 100 % 2",
+        "read app 2.00 s 667 ms 66.7 % 2.00 s 667 ms 66.7 % 1",
+        "poll app 1.00 s 667 ms 33.3 % 1.00 s 667 ms 33.3 % 1",
+    ] {
+        assert!(table.contains(row), "no {row} in {table}");
+    }
+    assert!(browser.open("view=threads").text("view").contains("worker 1 3.00 s 3.00 s 4"));
+    let poll = browser.open("probe=offcpu&view=functions&fn=poll@app");
+    assert_eq!(poll.text("sandwich-sum"), "total 1.00 s ± 667 ms, 33.3 %; self 1.00 s");
+
+    // A page of a part knows what the rest of the thread has.
+    let part = Selection { window: Window { since: Some(Nanos(SECOND)), until: None }, ..Selection::default() };
+    example.recording.samples[0].time = Nanos(2 * SECOND);
+    let browser = Browser::new(&build(&example.recording, &part));
+    assert_eq!(browser.open("probe=offcpu").text("sum"), "Off-CPU 2.00 s ± 667 ms, 1 sample");
+}
+
+#[test]
 fn a_wake_chain_is_told_to_the_interrupt_and_blames_no_bystander() {
     needs!(Program("chromium"));
     let browser = Browser::new(&profile());

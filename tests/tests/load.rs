@@ -100,18 +100,11 @@ fn a_low_budget_leaves_the_shares_true() -> Result<()> {
         );
     }
     // Each sample stands for its interval, divided by the probability that it was taken with. Ten percent, or what chance does.
-    let chance = 4.0 * standard_error(&recorded, burned.pid);
+    let chance =
+        4.0 * recorded.estimate(|sample| recorded.is_of(sample, CPU) && recorded.pid(sample) == burned.pid).error;
     let (truth, error) = (truth as f64, (found - truth as f64).abs());
     assert!(error < chance.max(truth / 10.0), "{found} ns of CPU time, by its own clock {truth}, chance {chance}");
     Ok(())
-}
-
-/// The standard error of the on-CPU time of a process, in nanoseconds, by the probabilities of its samples.
-fn standard_error(recorded: &Recorded, pid: i32) -> f64 {
-    let own = recorded.profile.samples.iter().filter(|sample| {
-        recorded.is_of(sample, CPU) && recorded.profile.thread(sample.thread).pid.0.cast_signed() == pid
-    });
-    own.map(|sample| sample.variance).sum::<f64>().sqrt()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use super::calibration::Calibration;
+use super::calibration::{Calibration, Weight};
 use super::exact;
 use super::kernel_frames::{is_interrupt_entry, is_tracing};
 use super::names::Names;
@@ -42,7 +42,7 @@ pub(super) fn build_within(recording: &Recording, selection: &Selection, most_no
         let mut weighted = builder.weigh(sample, &calibration, &new_row);
         if !selected {
             // Only here as a hop of another sample's wake chain.
-            (weighted.value, weighted.variance) = (0.0, 0.0);
+            (weighted.value, weighted.estimated, weighted.variance) = (0.0, 0.0, 0.0);
         }
         new_row[row.index()] = Some(SampleIdx::from_index(samples.len()));
         samples.push(weighted);
@@ -64,6 +64,7 @@ pub(super) fn build_within(recording: &Recording, selection: &Selection, most_no
         stacks: builder.stacks,
         threads: recording.threads.rows().to_vec(),
         samples,
+        groups: calibration.groups,
         counters: exact::counters(recording, selection),
         histograms: exact::histograms(recording, selection),
     }
@@ -121,7 +122,7 @@ impl Builder<'_> {
                 self.stacks.intern(Some(root), label)
             }
         };
-        let (value, variance) = calibration.value(self.recording, sample);
+        let Weight { value, estimated, variance, group } = calibration.weight(self.recording, sample);
         let duration = match self.recording.meta.metric(sample.metric).kind {
             MetricKind::Interval => Nanos(sample.value),
             MetricKind::Instant => Nanos(0),
@@ -134,7 +135,9 @@ impl Builder<'_> {
             stack: Some(stack),
             metric: sample.metric,
             value,
+            estimated,
             variance,
+            group,
             runnable: duration.0 > 0 && sample.runqueue.is_some_and(|time| time >= duration),
             wake: sample.wake.map(|wake| self.wake(&wake, rows)),
         }
@@ -224,7 +227,9 @@ impl Builder<'_> {
                     stack: Some(self.stacks.intern(Some(root), label)),
                     metric,
                     value: rest as f64,
+                    estimated: 0.0,
                     variance: 0.0,
+                    group: None,
                     runnable: false,
                     wake: None,
                 }

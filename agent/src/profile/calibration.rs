@@ -6,30 +6,49 @@
 //! with the probability 1 is not changed.
 //!
 //! If values differ a lot, the largest may not be sampled, and the variance of the samples does not show this. The counted total
-//! does: its difference from the estimate is an observed error, so the variance of a group is at least the square of this
-//! difference. It is unknown which stack was missed, so the part that the variances of the samples do not explain is distributed
-//! in proportion to their values.
+//! does: its difference from the estimate is an observed error. If that is larger than three standard errors, the variance of the group
+//! is its square. It is unknown which stack was missed, so the part that the variances of the samples do not explain is distributed
+//! in proportion to their values. If all values of a group were measured, what they lack of the total is shown as such, and they have no
+//! error. The error of a sum of calibrated values: [`estimate`](super::estimate).
 
 use hashbrown::HashMap;
 
+use super::estimate::{Group, GroupIdx};
 use crate::recording::{MetricId, Recording, Sample, Scope, ThreadIdx};
 use crate::units::{Pid, Tid};
 
 /// A thread, regardless of its names, and a metric.
-pub(super) type Group = (Pid, Tid, MetricId);
+pub(super) type Key = (Pid, Tid, MetricId);
 
 /// Counted and estimated values, for each thread and metric with counters.
 pub(super) struct Calibration {
     /// The counted total, and a row of the thread.
-    pub(super) exact: HashMap<Group, (u64, ThreadIdx)>,
-    estimated: HashMap<Group, Estimated>,
+    pub(super) exact: HashMap<Key, (u64, ThreadIdx)>,
+    estimated: HashMap<Key, Estimated>,
+    /// The groups with a counted total and samples.
+    pub(super) groups: Vec<Group>,
     /// For each metric, whether there are counters by thread. Otherwise the lookup is skipped.
     is_counted: Vec<bool>,
+}
+
+/// The weight of a sample.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weight {
+    /// In the unit of the metric.
+    pub(super) value: f64,
+    /// The part of the value that was not measured.
+    pub(super) estimated: f64,
+    /// The variance before calibration, in the square of the unit.
+    pub(super) variance: f64,
+    /// The group to whose total the value is calibrated.
+    pub(super) group: Option<GroupIdx>,
 }
 
 /// The sums of the samples of a group, in the unit of the metric.
 #[derive(Clone, Copy, Default)]
 struct Estimated {
+    /// If there is a counted total.
+    group: Option<GroupIdx>,
     /// The sum of the measured values.
     seen: f64,
     /// The sum of the estimated parts of the values.
@@ -40,7 +59,7 @@ struct Estimated {
 
 impl Calibration {
     pub(super) fn of(recording: &Recording) -> Self {
-        let mut exact: HashMap<Group, (u64, ThreadIdx)> = HashMap::new();
+        let mut exact: HashMap<Key, (u64, ThreadIdx)> = HashMap::new();
         let mut is_counted = vec![false; recording.meta.metrics.len()];
         for row in &recording.counters {
             let Scope::Thread(id) = row.scope else { continue };
@@ -50,7 +69,7 @@ impl Calibration {
             *sum = sum.saturating_add(row.sum);
             is_counted[row.metric.index()] = true;
         }
-        let mut estimated: HashMap<Group, Estimated> = HashMap::new();
+        let mut estimated: HashMap<Key, Estimated> = HashMap::new();
         for sample in recording.samples.iter().filter(|sample| !sample.ongoing && is_counted[sample.metric.index()]) {
             let thread = recording.threads.get(sample.thread);
             let group = estimated.entry((thread.pid, thread.tid, sample.metric)).or_default();
@@ -58,24 +77,34 @@ impl Calibration {
             group.unseen += unseen(sample);
             group.variance += variance(sample);
         }
-        Self { exact, estimated, is_counted }
+        let mut groups = Vec::new();
+        for (key, sums) in &mut estimated {
+            let Some((total, thread)) = exact.get(key) else { continue };
+            sums.group = Some(GroupIdx::from_index(groups.len()));
+            let (factor, unexplained) = (sums.factor(*total), sums.unexplained(*total));
+            groups.push(Group {
+                thread: *thread,
+                metric: key.2,
+                estimated: factor * sums.unseen,
+                variance: factor * factor * sums.variance + unexplained,
+            });
+        }
+        Self { exact, estimated, groups, is_counted }
     }
 
-    /// The estimate of a sample, and its variance.
-    pub(super) fn value(&self, recording: &Recording, sample: &Sample) -> (f64, f64) {
+    /// The weight of a sample.
+    pub(super) fn weight(&self, recording: &Recording, sample: &Sample) -> Weight {
         let measured = sample.value as f64;
-        match self.group(recording, sample) {
-            None => (measured + unseen(sample), variance(sample)),
-            Some((exact, estimated)) => {
-                let rest = (exact as f64 - estimated.seen).max(0.0);
-                let factor = if estimated.unseen > 0.0 { rest / estimated.unseen } else { 1.0 };
-                let value = measured + factor * unseen(sample);
-                let error = rest - estimated.unseen;
-                let unexplained = (error * error - estimated.variance).max(0.0);
-                let share = value / (estimated.seen + factor * estimated.unseen).max(1.0);
-                (value, factor * factor * variance(sample) + share * unexplained)
-            }
-        }
+        let Some((total, sums)) = self.group(recording, sample) else {
+            let estimated = unseen(sample);
+            return Weight { value: measured + estimated, estimated, variance: variance(sample), group: None };
+        };
+        let factor = sums.factor(total);
+        let estimated = factor * unseen(sample);
+        let value = measured + estimated;
+        let share = value / (sums.seen + factor * sums.unseen).max(1.0);
+        let variance = factor * factor * variance(sample) + share * sums.unexplained(total);
+        Weight { value, estimated, variance, group: sums.group }
     }
 
     /// The counted total and the sums of the samples for the thread and metric of a sample.
@@ -84,19 +113,38 @@ impl Calibration {
             return None;
         }
         let thread = recording.threads.get(sample.thread);
-        let group = (thread.pid, thread.tid, sample.metric);
-        Some((self.exact.get(&group)?.0, self.estimated.get(&group)?))
+        let key = (thread.pid, thread.tid, sample.metric);
+        Some((self.exact.get(&key)?.0, self.estimated.get(&key)?))
     }
 
     /// The counted value of a group that no sample represents.
-    pub(super) fn rest(&self, group: &Group) -> u64 {
-        let exact = self.exact.get(group).map_or(0, |(exact, _)| *exact);
-        match self.estimated.get(group) {
+    pub(super) fn rest(&self, key: &Key) -> u64 {
+        let exact = self.exact.get(key).map_or(0, |(exact, _)| *exact);
+        match self.estimated.get(key) {
             // A value that was measured is as exact as a total.
             Some(estimated) if estimated.unseen == 0.0 => exact.saturating_sub(estimated.seen as u64),
             Some(_) => 0,
             None => exact,
         }
+    }
+}
+
+impl Estimated {
+    /// The factor by which the estimated parts are scaled for a counted total.
+    fn factor(&self, total: u64) -> f64 {
+        if self.unseen > 0.0 { self.rest(total) / self.unseen } else { 1.0 }
+    }
+
+    /// The square of the observed error, as far as the variances of the samples do not explain it: up to three standard errors are
+    /// chance.
+    fn unexplained(&self, total: u64) -> f64 {
+        let square = (self.rest(total) - self.unseen).powi(2);
+        if self.unseen > 0.0 && square > 9.0 * self.variance { square - self.variance } else { 0.0 }
+    }
+
+    /// The part of a counted total that was not measured.
+    fn rest(&self, total: u64) -> f64 {
+        (total as f64 - self.seen).max(0.0)
     }
 }
 

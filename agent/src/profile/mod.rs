@@ -5,6 +5,7 @@
 
 mod build;
 mod calibration;
+mod estimate;
 mod exact;
 mod kernel_frames;
 mod names;
@@ -14,6 +15,7 @@ mod tests;
 mod view;
 
 pub use build::build;
+pub use estimate::{Estimate, Group, GroupIdx};
 pub(crate) use kernel_frames::begins_interrupt;
 pub use select::{Selection, Window};
 pub use view::{FrameKind, NamedFrame, Profile, WakeLink, Weighted};

@@ -115,6 +115,111 @@ fn an_error_that_the_exact_total_shows_is_in_the_variance() {
     assert!(error >= 990.0, "{error}");
 }
 
+/// The standard error of the samples with these rows.
+fn error(profile: &Profile, rows: &[usize]) -> f64 {
+    let mut sum = Estimate::default();
+    rows.iter().for_each(|row| sum.add(&profile.samples[*row]));
+    sum.error(&profile.groups)
+}
+
+#[test]
+fn all_of_a_thread_is_exact_and_its_division_is_not() {
+    let (mut example, thread, read, poll) = worker();
+    for (stack, value, probability) in [(read, 20, 0.1), (poll, 10, 0.1), (read, 500, 1.0)] {
+        example.sample(BLOCKED, thread, stack, value).probability = probability;
+    }
+    example.counter(BLOCKED, Scope::Thread(thread), 31, 800);
+    let profile = all(&example);
+    assert_eq!(error(&profile, &[0, 1, 2]), 0.0);
+    assert_eq!(error(&profile, &[2]), 0.0, "it was measured");
+    let (read, poll) = (error(&profile, &[0, 2]), error(&profile, &[1]));
+    assert!((read - poll).abs() < 1e-6, "what one has too much, the other lacks: {read}, {poll}");
+    // Two thirds of the estimated 300 and one third: 0.9 (200^2 / 9 + 100^2 4 / 9).
+    assert!((poll - 8_000_f64.sqrt()).abs() < 1e-6, "{poll}");
+}
+
+#[test]
+fn errors_of_threads_and_metrics_add_up_and_those_that_are_whole_have_none() {
+    let (mut example, thread, read, poll) = worker();
+    let other = example.thread(1, 2, "other");
+    for (metric, thread, stack) in
+        [(BLOCKED, thread, read), (IO_WAIT, thread, read), (BLOCKED, other, read), (BLOCKED, other, poll)]
+    {
+        example.sample(metric, thread, stack, 100).probability = 0.5;
+    }
+    for (thread, total) in [(thread, 200), (other, 400)] {
+        example.counter(BLOCKED, Scope::Thread(thread), 4, total);
+    }
+    let profile = all(&example);
+    let io_wait = error(&profile, &[1]);
+    assert_eq!(io_wait, 20_000_f64.sqrt(), "it was not counted");
+    assert_eq!(error(&profile, &[0]), 0.0);
+    assert_eq!(error(&profile, &[0, 2, 3]), 0.0);
+    assert_eq!(error(&profile, &[0, 1, 2, 3]), io_wait);
+    assert!(error(&profile, &[0, 2]) > 0.0);
+}
+
+#[test]
+fn a_window_of_a_thread_is_not_exact() {
+    let (mut example, thread, read, _) = worker();
+    for time in [0, 1_000] {
+        let sample = example.sample(BLOCKED, thread, read, 100);
+        (sample.time, sample.probability) = (Nanos(time), 0.5);
+    }
+    example.counter(BLOCKED, Scope::Thread(thread), 4, 400);
+    let window = Window { since: Some(Nanos(500)), until: None };
+    let part = build(&example.recording, &Selection { window, ..Selection::default() });
+    assert_eq!((part.samples.len(), values(&part)[0]), (1, 200.0));
+    assert!(error(&part, &[0]) > 50.0);
+}
+
+#[test]
+fn values_that_were_all_measured_are_exact_whatever_was_missed() {
+    let (mut example, thread, read, _) = worker();
+    example.sample(BLOCKED, thread, read, 300);
+    example.counter(BLOCKED, Scope::Thread(thread), 2, 400);
+    let profile = all(&example);
+    assert_eq!(values(&profile), [300.0, 100.0]);
+    assert_eq!(error(&profile, &[0]), 0.0);
+}
+
+/// The errors of many captures of the same sleeps, against the truth.
+#[test]
+fn the_error_is_what_captures_of_the_same_sleeps_differ_by() {
+    let sleeps: Vec<(bool, u64, f64)> = (0..600)
+        .map(|number| (number % 3 == 0, 50 + number * 37 % 100, [0.05, 0.3, 1.0][(number % 7 / 3) as usize]))
+        .collect();
+    let truth = |at_read| sleeps.iter().filter(|sleep| sleep.0 == at_read).map(|sleep| sleep.1).sum::<u64>();
+    let mut random = 1_u32;
+    let (mut squares, mut stated) = (0.0, 0.0);
+    let captures = 300;
+    for _ in 0..captures {
+        let (mut example, thread, read, poll) = worker();
+        let mut rows = Vec::new();
+        for (row, (at_read, value, probability)) in sleeps
+            .iter()
+            .filter(|sleep| {
+                random ^= random << 13;
+                random ^= random >> 17;
+                random ^= random << 5;
+                f64::from(random) < sleep.2 * f64::from(u32::MAX)
+            })
+            .enumerate()
+        {
+            example.sample(BLOCKED, thread, if *at_read { read } else { poll }, *value).probability = *probability;
+            rows.extend(at_read.then_some(row));
+        }
+        example.counter(BLOCKED, Scope::Thread(thread), 600, truth(true) + truth(false));
+        let profile = all(&example);
+        let found: f64 = rows.iter().map(|row| profile.samples[*row].value).sum();
+        squares += (found - truth(true) as f64).powi(2);
+        stated += error(&profile, &rows).powi(2);
+    }
+    // The spread of 300 captures is known to 4 %.
+    let ratio = (stated / squares).sqrt();
+    assert!((0.88..1.12).contains(&ratio), "stated errors are {ratio} of the actual ones");
+}
+
 #[test]
 fn a_stack_that_was_certain_to_be_sampled_shares_in_what_is_missing() {
     let (mut example, thread, read, poll) = worker();

@@ -1,5 +1,6 @@
 //! The data of a profile: functions and weighted samples.
 
+use super::estimate::{Group, GroupIdx};
 use super::select::Window;
 use crate::recording::{
     Counter, FrameId, Histogram, Meta, Metric, MetricId, SampleIdx, StackId, StackTable, Thread, ThreadIdx,
@@ -58,9 +59,13 @@ pub struct Weighted {
     pub metric: MetricId,
     /// The estimated value that the sample represents, in the unit of the metric.
     pub value: f64,
-    /// The variance of `value` from sampling, in the square of the unit; 0 if the probability was 1. Variances can be added, and the square
-    /// root of a sum is the standard error of the sum of values.
+    /// The part of `value` that was not measured.
+    pub estimated: f64,
+    /// The variance of `value` before calibration, in the square of the unit; 0 if the probability was 1. The error of a sum:
+    /// [`Estimate`](super::Estimate).
     pub variance: f64,
+    /// The group to whose counted total `value` is calibrated.
+    pub group: Option<GroupIdx>,
     /// Whether the thread was runnable all the time, so that there was no wakeup.
     pub runnable: bool,
     /// The wakeup that ended the wait.
@@ -82,6 +87,8 @@ pub struct Profile {
     pub threads: Vec<Thread>,
     /// The weighted samples.
     pub samples: Vec<Weighted>,
+    /// The groups of samples with a counted total.
+    pub groups: Vec<Group>,
     /// Counted totals of the whole capture, regardless of the window: of the selected threads, and of other scopes if all threads are
     /// selected.
     pub counters: Vec<Counter>,

@@ -37,6 +37,7 @@ pub use meta::{Cost, Governing, Meta, ProbeCost, SCHEMA_VERSION, ScaleChange, Sy
 pub use metric::{Declared, Metric, MetricId, MetricKind, MetricSpec, ProbeFacts, Unit};
 pub use module::{FileNumbers, Module, ModuleId, ModuleTable};
 pub use process::{Process, ProcessIdx, ProcessTable};
+pub(crate) use row::row_number;
 pub use sample::{Sample, SampleIdx, Wake};
 pub use stack::{StackId, StackNode, StackTable};
 pub use thread::{Thread, ThreadIdx, ThreadTable};

@@ -51,4 +51,4 @@ macro_rules! row_number {
     };
 }
 
-pub(super) use row_number;
+pub(crate) use row_number;

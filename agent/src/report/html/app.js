@@ -99,7 +99,7 @@ function start(profile) {
     if (match && weights) {
       const hit = matchStacks(profile, match);
       let value = 0;
-      eachWeight(profile, weights, (stack, weight) => { if (stack >= 0 && hit[stack]) value += weight; });
+      eachWeight(profile, weights, (stack) => { if (stack >= 0 && hit[stack]) value += weights.value[stack]; });
       by('matched').textContent = `${percent(value, weights.sum.value)} matched, ${amount(value, weights.unit)}`;
     }
   }

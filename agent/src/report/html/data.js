@@ -63,6 +63,7 @@ function readRows(reader) {
     length: groups,
     thread: new Uint32Array(groups),
     metric: new Uint16Array(groups),
+    calibrated: new Uint8Array(groups),
     stack: new Int32Array(groups),
     chain: new Uint32Array(groups),
     end: new Uint32Array(groups),
@@ -71,6 +72,7 @@ function readRows(reader) {
     first: new Uint16Array(rows),
     length: new Uint16Array(rows),
     value: new Float64Array(rows),
+    estimated: new Float64Array(rows),
     variance: new Float64Array(rows),
     samples: new Uint32Array(rows),
   };
@@ -78,7 +80,9 @@ function readRows(reader) {
   let at = 0;
   for (let g = 0; g < groups; g++) {
     group.thread[g] = thread += reader.number();
-    group.metric[g] = reader.number();
+    const metric = reader.number();
+    group.calibrated[g] = metric % 2;
+    group.metric[g] = (metric - group.calibrated[g]) / 2;
     group.stack[g] = reader.number() - 1;
     group.chain[g] = reader.number();
     group.end[g] = at + reader.number();
@@ -87,6 +91,7 @@ function readRows(reader) {
       row.first[at] = first += reader.number();
       row.length[at] = reader.number();
       row.value[at] = reader.number();
+      row.estimated[at] = reader.number();
       row.variance[at] = reader.number() ** 2;
       row.samples[at] = reader.number();
     }
@@ -115,6 +120,7 @@ async function readProfile(base64) {
   });
   profile.chains = Array.from({ length: reader.number() }, () => Array.from({ length: reader.number() }, () => reader.number()));
   Object.assign(profile, readRows(reader));
+  addTotals(profile);
   describeMetrics(profile);
   return profile;
 }
@@ -163,7 +169,7 @@ function addLabel(profile, name) {
   return profile.labels.get(name);
 }
 
-// Calls visit(group, value, variance, samples) for each group of rows that has something in the selection:
+// Calls visit({ g, value, estimated, variance, samples }) for each group of rows that has something in the selection:
 // { metrics: a 0 or 1 for each metric, window: [first bucket, end) or null, threads: a 0 or 1 for each thread, or null }.
 function eachGroup(profile, { metrics, window, threads }, visit) {
   const { group, row } = profile;
@@ -173,39 +179,38 @@ function eachGroup(profile, { metrics, window, threads }, visit) {
     const begin = at;
     at = group.end[g];
     if (!metrics[group.metric[g]] || (threads && !threads[group.thread[g]])) continue;
-    let [value, variance, samples] = [0, 0, 0];
+    const sum = { g, value: 0, estimated: 0, variance: 0, samples: 0 };
     for (let r = begin; r < at; r++) {
       const first = row.first[r];
       const length = row.length[r];
       const shared = Math.min(to, first + length) - Math.max(from, first);
       if (shared <= 0) continue;
       const part = shared / length;
-      value += row.value[r] * part;
-      variance += row.variance[r] * part;
-      if (first >= from) samples += row.samples[r];
+      sum.value += row.value[r] * part;
+      sum.estimated += row.estimated[r] * part;
+      sum.variance += row.variance[r] * part;
+      if (first >= from) sum.samples += row.samples[r];
     }
-    if (value > 0) visit(g, value, variance, samples);
+    if (sum.value > 0) visit(sum);
   }
 }
 
-// The weight of each stack in the selection, and their sum.
+// The weight of each stack in the selection, and their sum. `parts` has the sums of its groups.
 function weigh(profile, selection) {
   const stacks = profile.ownStacks + 1;
   const weights = {
     value: new Float64Array(stacks),
-    variance: new Float64Array(stacks),
     samples: new Float64Array(stacks),
-    sum: { value: 0, variance: 0, samples: 0 },
+    parts: new Array(stacks),
+    sum: new Estimate(profile),
   };
-  eachGroup(profile, selection, (g, value, variance, samples) => {
+  eachGroup(profile, selection, (sum) => {
     // The last place is for samples without a stack.
-    const stack = profile.group.stack[g] < 0 ? profile.ownStacks : profile.group.stack[g];
-    weights.value[stack] += value;
-    weights.variance[stack] += variance;
-    weights.samples[stack] += samples;
-    weights.sum.value += value;
-    weights.sum.variance += variance;
-    weights.sum.samples += samples;
+    const stack = profile.group.stack[sum.g] < 0 ? profile.ownStacks : profile.group.stack[sum.g];
+    weights.value[stack] += sum.value;
+    weights.samples[stack] += sum.samples;
+    (weights.parts[stack] ??= []).push(sum);
+    weights.sum.add(sum);
   });
   return weights;
 }

@@ -33,6 +33,9 @@ struct Head<'a> {
     threads: Vec<(u32, u32, &'a str)>,
     /// Exact totals of threads: metric, thread, count, sum.
     counters: Vec<(u16, u32, u64, u64)>,
+    /// What is not here of the samples of threads with a counted total: thread, metric, the estimated part of the values, and
+    /// the variance. The page adds its rows.
+    elsewhere: Vec<(u32, u16, f64, f64)>,
     histograms: Vec<histograms::MetricBars>,
     modules: Vec<&'a str>,
     frames: Vec<&'a str>,
@@ -65,6 +68,7 @@ pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         light_chains: chains.light,
         threads: profile.threads.iter().map(|thread| (thread.pid.0, thread.tid.0, thread.comm.as_str())).collect(),
         counters: thread_counters(profile),
+        elsewhere: elsewhere(profile, &rows),
         histograms: histograms::bars(profile),
         modules,
         frames: profile.frames.iter().map(|frame| frame.name.as_str()).collect(),
@@ -99,6 +103,26 @@ fn thread_counters(profile: &Profile) -> Vec<(u16, u32, u64, u64)> {
         _ => None,
     };
     profile.counters.iter().filter_map(of_thread).collect()
+}
+
+/// What the groups of the profile have in other parts of the recording than `rows`.
+fn elsewhere(profile: &Profile, rows: &[Row]) -> Vec<(u32, u16, f64, f64)> {
+    let mut rest = profile.groups.clone();
+    for row in rows {
+        if let Some(group) = row.key.group {
+            rest[group.index()].estimated -= row.estimated;
+            rest[group.index()].variance -= row.variance;
+        }
+    }
+    let mut rest: Vec<_> = rest
+        .iter()
+        .zip(&profile.groups)
+        // What rounding leaves is nothing.
+        .filter(|(rest, group)| rest.estimated > group.estimated * 1e-9 || rest.variance > group.variance * 1e-9)
+        .map(|(rest, _)| (rest.thread.row(), rest.metric.0, rest.estimated.max(0.0), rest.variance.max(0.0)))
+        .collect();
+    rest.sort_unstable_by_key(|(thread, metric, ..)| (*thread, *metric));
+    rest
 }
 
 /// Unsigned numbers in groups of seven bits, the lowest first (LEB128).
@@ -148,7 +172,8 @@ impl<W: Write> Varints<W> {
         Ok(())
     }
 
-    /// Groups of rows that differ only in time: what they share, how many they are, then each. Numbers that grow
+    /// Groups of rows that differ only in time: what they share, with the metric whether they are calibrated, how many they are, then each.
+    /// Numbers that grow
     /// within what is before them are written as differences. Sums are rounded to whole numbers, and so is the
     /// standard error that stands for the variance.
     fn rows(&mut self, rows: &[Row]) -> io::Result<()> {
@@ -160,7 +185,7 @@ impl<W: Write> Varints<W> {
             let key = group[0].key;
             self.number((key.thread - thread).into())?;
             thread = key.thread;
-            self.number(key.metric.into())?;
+            self.number(u64::from(key.metric) * 2 + u64::from(key.group.is_some()))?;
             self.number(key.stack.into())?;
             self.number(key.chain.into())?;
             self.count(group.len())?;
@@ -170,6 +195,7 @@ impl<W: Write> Varints<W> {
                 first = row.key.first;
                 self.number(row.key.length.into())?;
                 self.number(row.value.round() as u64)?;
+                self.number(row.estimated.round() as u64)?;
                 self.number(row.variance.sqrt().round() as u64)?;
                 self.number(row.samples.into())?;
             }

@@ -21,7 +21,8 @@ function rate(value, unit, what) {
 
 // A sum with its standard error, if there is one.
 function estimate(sum, unit) {
-  return sum.variance > 0 ? `${amount(sum.value, unit)} ± ${amount(Math.sqrt(sum.variance), unit)}` : amount(sum.value, unit);
+  const { value, error } = sum;
+  return error > 0 ? `${amount(value, unit)} ± ${amount(error, unit)}` : amount(value, unit);
 }
 
 function percent(part, whole) {

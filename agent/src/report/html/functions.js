@@ -6,10 +6,10 @@ function functionsView(profile, weights, state, match, change) {
   const { unit } = weights;
   const shown = (value) => amount(value, unit);
   const rows = functionsOf(profile, weights).filter((row) => profile.kinds[row.frame] !== LABEL && (!match || match[row.frame]));
-  const uncertain = weights.sum.variance > 0;
+  const uncertain = rows.some((row) => row.total.error > 0);
   const error = (group, pick) => ({
-    group, name: '±', doc: 'standard error of the estimate', key: (row) => pick(row).variance,
-    cell: (row) => pick(row).value > 0 ? shown(Math.sqrt(pick(row).variance)) : '',
+    group, name: '±', doc: 'standard error of the estimate', key: (row) => pick(row).error,
+    cell: (row) => pick(row).value > 0 ? shown(pick(row).error) : '',
   });
   const sums = (name, pick, doc) => [
     { name, doc, key: (row) => pick(row).value, cell: (row) => pick(row).value > 0 ? shown(pick(row).value) : '' },

@@ -20,9 +20,10 @@ const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
 
 /// The scripts, each after those that it uses.
-const SCRIPTS: [&str; 13] = [
+const SCRIPTS: [&str; 14] = [
     include_str!("format.js"),
     include_str!("data.js"),
+    include_str!("estimate.js"),
     include_str!("capture.js"),
     include_str!("tree.js"),
     include_str!("state.js"),

@@ -2,7 +2,7 @@
 
 use super::buckets::{Buckets, Piece};
 use super::chains::Chains;
-use crate::profile::Profile;
+use crate::profile::{GroupIdx, Profile};
 use crate::units::Nanos;
 
 /// What a row stands for, in the order in which rows are sorted.
@@ -12,6 +12,8 @@ pub(super) struct Key {
     pub(super) thread: u32,
     /// A row of [`Meta::metrics`](crate::recording::Meta::metrics).
     pub(super) metric: u16,
+    /// The group to whose counted total the samples are calibrated.
+    pub(super) group: Option<GroupIdx>,
     /// 0 for no stack, else 1 + a row of [`Profile::stacks`].
     pub(super) stack: u32,
     /// See [`Chains::of_sample`].
@@ -25,7 +27,7 @@ pub(super) struct Key {
 impl Key {
     /// Whether the two differ only in time.
     pub(super) fn same_group(&self, other: &Self) -> bool {
-        (self.thread, self.metric, self.stack, self.chain) == (other.thread, other.metric, other.stack, other.chain)
+        Self { first: 0, length: 0, ..*self } == Self { first: 0, length: 0, ..*other }
     }
 }
 
@@ -35,7 +37,9 @@ pub(super) struct Row {
     pub(super) key: Key,
     /// In the unit of the metric.
     pub(super) value: f64,
-    /// The variance of the value, in the square of its unit. If a sample is spread over several rows, each has its part of the variance: that
+    /// The part of the value that was not measured.
+    pub(super) estimated: f64,
+    /// The variance of the value before calibration, in the square of its unit. If a sample is spread over several rows, each has its part of the variance: that
     /// adds up for the whole sample and is an upper bound for a part of it.
     pub(super) variance: f64,
     /// How many samples began here.
@@ -54,8 +58,17 @@ pub(super) fn rows(profile: &Profile, buckets: Buckets, chains: &Chains) -> Vec<
         let mut samples = 1;
         let mut add = |Piece { first, length, part }: Piece| {
             rows.push(Row {
-                key: Key { thread: sample.thread.row(), metric, stack, chain: *chain, first, length },
+                key: Key {
+                    thread: sample.thread.row(),
+                    metric,
+                    group: sample.group,
+                    stack,
+                    chain: *chain,
+                    first,
+                    length,
+                },
                 value: sample.value * part,
+                estimated: sample.estimated * part,
                 variance: sample.variance * part,
                 samples: std::mem::take(&mut samples),
             });
@@ -71,6 +84,7 @@ pub(super) fn rows(profile: &Profile, buckets: Buckets, chains: &Chains) -> Vec<
         let same = later.key == kept.key;
         if same {
             kept.value += later.value;
+            kept.estimated += later.estimated;
             kept.variance += later.variance;
             kept.samples = kept.samples.saturating_add(later.samples);
         }

@@ -11,7 +11,7 @@ function threadsView(profile, selection, shownFirst, state, change) {
     if (!rows.has(key)) {
       rows.set(key, {
         names: new Set(), tids: new Set(), pids: new Set(),
-        sums: profile.metrics.map(() => ({ value: 0, variance: 0, samples: 0 })),
+        sums: profile.metrics.map(() => new Estimate(profile)),
         exact: profile.metrics.map(() => ({ count: 0, sum: 0 })),
       });
     }
@@ -24,11 +24,8 @@ function threadsView(profile, selection, shownFirst, state, change) {
   };
   // All metrics and all threads: a filter would hide rows that can be selected.
   const metrics = maskOf(profile, profile.metrics);
-  eachGroup(profile, { metrics, window: selection.window, threads: null }, (g, value, variance, samples) => {
-    const sum = rowOf(profile.group.thread[g]).sums[profile.group.metric[g]];
-    sum.value += value;
-    sum.variance += variance;
-    sum.samples += samples;
+  eachGroup(profile, { metrics, window: selection.window, threads: null }, (sum) => {
+    rowOf(profile.group.thread[sum.g]).sums[profile.group.metric[sum.g]].add(sum);
   });
   const counted = new Uint8Array(profile.metrics.length);
   for (const [metric, index, events, sum] of profile.counters) {

@@ -3,14 +3,15 @@
 
 class Tree {
   // The root stands for `frame`, or for everything.
-  constructor(frame = -1) {
+  constructor(profile, frame = -1) {
+    this.profile = profile;
     this.frame = [frame];
     this.parent = [-1];
     this.depth = [0];
     this.value = [0];
-    this.variance = [0];
     this.samples = [0];
     this.self = [0];
+    this.parts = [[]];
     this.index = new Map();
   }
 
@@ -30,19 +31,22 @@ class Tree {
       this.parent.push(parent);
       this.depth.push(this.depth[parent] + 1);
       this.value.push(0);
-      this.variance.push(0);
       this.samples.push(0);
       this.self.push(0);
+      this.parts.push([]);
       this.index.set(key, node);
     }
     return node;
   }
 
-  add(node, value, variance, samples) {
-    this.value[node] += value;
-    this.variance[node] += variance;
-    this.samples[node] += samples;
-    this.self[node] += value;
+  // Adds sums of groups.
+  add(node, parts) {
+    for (const sum of parts) {
+      this.value[node] += sum.value;
+      this.samples[node] += sum.samples;
+      this.self[node] += sum.value;
+      this.parts[node].push(sum);
+    }
   }
 
   // Sums up from the leaves, orders siblings (by `name` of a frame, or else by weight) and gives each node its place:
@@ -52,7 +56,6 @@ class Tree {
     for (let node = nodes - 1; node > 0; node--) {
       const parent = this.parent[node];
       this.value[parent] += this.value[node];
-      this.variance[parent] += this.variance[node];
       this.samples[parent] += this.samples[node];
     }
     const end = new Uint32Array(nodes + 1);
@@ -82,8 +85,16 @@ class Tree {
     return this.children.subarray(this.first[node], this.first[node + 1]);
   }
 
+  // The estimate of a node and all below it.
   sum(node) {
-    return { value: this.value[node], variance: this.variance[node], samples: this.samples[node] };
+    const sum = new Estimate(this.profile);
+    const open = [node];
+    while (open.length) {
+      const at = open.pop();
+      for (const part of this.parts[at]) sum.add(part);
+      for (const child of this.childrenOf(at)) open.push(child);
+    }
+    return sum;
   }
 
   // The frames from below the root to `node`.
@@ -117,17 +128,17 @@ class Tree {
   }
 }
 
-// Calls visit(stack or -1, value, variance, samples) for each stack that weighs something.
+// Calls visit(stack or -1, parts) for each stack that weighs something.
 function eachWeight(profile, weights, visit) {
   for (let stack = 0; stack <= profile.ownStacks; stack++) {
     if (weights.value[stack] > 0) {
-      visit(stack < profile.ownStacks ? stack : -1, weights.value[stack], weights.variance[stack], weights.samples[stack]);
+      visit(stack < profile.ownStacks ? stack : -1, weights.parts[stack]);
     }
   }
 }
 
 function callTree(profile, weights) {
-  const tree = new Tree();
+  const tree = new Tree(profile);
   const nodes = new Int32Array(profile.ownStacks).fill(-1);
   const nodeOf = (stack) => {
     const missing = [];
@@ -143,20 +154,20 @@ function callTree(profile, weights) {
     }
     return node;
   };
-  eachWeight(profile, weights, (stack, ...sum) => {
-    tree.add(stack < 0 ? tree.child(0, addLabel(profile, '[no stack]')) : nodeOf(stack), ...sum);
+  eachWeight(profile, weights, (stack, parts) => {
+    tree.add(stack < 0 ? tree.child(0, addLabel(profile, '[no stack]')) : nodeOf(stack), parts);
   });
   return tree;
 }
 
 // The leaf first: what a function's time was spent for.
 function reverseTree(profile, weights) {
-  const tree = new Tree();
-  eachWeight(profile, weights, (stack, ...sum) => {
+  const tree = new Tree(profile);
+  eachWeight(profile, weights, (stack, parts) => {
     let node = 0;
     if (stack < 0) node = tree.child(0, addLabel(profile, '[no stack]'));
     for (let at = stack; at >= 0; at = profile.parents[at]) node = tree.child(node, profile.stackFrames[at]);
-    tree.add(node, ...sum);
+    tree.add(node, parts);
   });
   return tree;
 }
@@ -164,18 +175,18 @@ function reverseTree(profile, weights) {
 // Who called `frame`, and what it called: both trees have it as their root. A recursive function is taken where it was
 // first entered, so that its time counts once.
 function sandwich(profile, weights, frame) {
-  const callers = new Tree(frame);
-  const callees = new Tree(frame);
-  eachWeight(profile, weights, (stack, ...sum) => {
+  const callers = new Tree(profile, frame);
+  const callees = new Tree(profile, frame);
+  eachWeight(profile, weights, (stack, parts) => {
     const frames = stackOf(profile, stack);
     const entry = frames.lastIndexOf(frame);
     if (entry < 0) return;
     let node = 0;
     for (let i = entry + 1; i < frames.length; i++) node = callers.child(node, frames[i]);
-    callers.add(node, ...sum);
+    callers.add(node, parts);
     node = 0;
     for (let i = entry - 1; i >= 0; i--) node = callees.child(node, frames[i]);
-    callees.add(node, ...sum);
+    callees.add(node, parts);
   });
   return { callers, callees };
 }
@@ -195,7 +206,7 @@ function functionsOf(profile, weights) {
       }
     }
   }
-  const total = { value: weights.value.slice(), variance: weights.variance.slice(), samples: weights.samples.slice() };
+  const total = { value: weights.value.slice(), samples: weights.samples.slice() };
   const found = new Map();
   for (let stack = ownStacks - 1; stack >= 0; stack--) {
     if (!(total.value[stack] > 0)) continue;
@@ -204,13 +215,34 @@ function functionsOf(profile, weights) {
     const frame = stackFrames[stack];
     let row = found.get(frame);
     if (!row) {
-      row = { frame, self: { value: 0, variance: 0, samples: 0 }, total: { value: 0, variance: 0, samples: 0 } };
+      row = { frame, self: { value: 0, samples: 0, error: 0 }, total: { value: 0, samples: 0, error: 0 } };
       found.set(frame, row);
     }
-    for (const column of ['value', 'variance', 'samples']) {
+    for (const column of ['value', 'samples']) {
       row.self[column] += weights[column][stack];
       if (!profile.recursive[stack]) row.total[column] += total[column][stack];
     }
   }
+  addErrors(profile, weights, found);
   return [...found.values()];
+}
+
+// Gives each function the errors of its sums.
+function addErrors(profile, weights, found) {
+  const { parents, stackFrames, ownStacks, recursive } = profile;
+  const [self, total] = [new Map(), new Map()];
+  const add = (estimates, frame, parts) => {
+    if (!estimates.has(frame)) estimates.set(frame, new Estimate(profile));
+    for (const part of parts) estimates.get(frame).add(part);
+  };
+  for (let stack = 0; stack < ownStacks; stack++) {
+    const parts = weights.parts[stack]?.filter((part) => part.variance > 0 || part.estimated > 0);
+    if (!parts?.length) continue;
+    add(self, stackFrames[stack], parts);
+    for (let at = stack; at >= 0; at = parents[at]) if (!recursive[at]) add(total, stackFrames[at], parts);
+  }
+  for (const [frame, row] of found) {
+    row.self.error = self.get(frame)?.error ?? 0;
+    row.total.error = total.get(frame)?.error ?? 0;
+  }
 }

@@ -16,7 +16,8 @@ const PLUMBING = new Set([
 // metric without wakeups, such as preempted }.
 function eachChain(profile, selection, hit, visit) {
   const sums = { chains: 0, unseen: 0, light: 0, unwoken: new Map() };
-  eachGroup(profile, selection, (g, value, variance, samples) => {
+  eachGroup(profile, selection, (sum) => {
+    const { g, value } = sum;
     const chain = profile.group.chain[g];
     const metric = profile.metrics[profile.group.metric[g]];
     if (chain === NO_CHAIN) {
@@ -32,21 +33,21 @@ function eachChain(profile, selection, hit, visit) {
     }
     sums.chains += value;
     if (chain === LIGHT_CHAINS) sums.light += value;
-    visit(profile.threads[profile.group.thread[g]][2], stack, chain === LIGHT_CHAINS ? null : hops, value, variance, samples);
+    visit(profile.threads[profile.group.thread[g]][2], stack, chain === LIGHT_CHAINS ? null : hops, [sum]);
   });
   return sums;
 }
 
 // A tree whose nodes are whole stacks: name, where it slept, then each waker. `units` says what a node's frame is.
 function chainTree(profile, selection, hit) {
-  const tree = new Tree();
+  const tree = new Tree(profile);
   const units = [];
   const known = new Map();
   const unit = (key, made) => {
     if (!known.has(key)) known.set(key, units.push(made) - 1);
     return known.get(key);
   };
-  const sums = eachChain(profile, selection, hit, (name, stack, hops, ...sum) => {
+  const sums = eachChain(profile, selection, hit, (name, stack, hops, parts) => {
     let node = tree.child(0, unit(`name ${name}`, { kind: 'name', name }));
     node = tree.child(node, unit(`stack ${stack}`, { kind: 'sleep', stack }));
     if (!hops) node = tree.child(node, unit('light', { kind: 'end', text: 'rarer chains, combined' }));
@@ -59,17 +60,17 @@ function chainTree(profile, selection, hit) {
         node = tree.child(node, unit(`hop ${hop}`, made));
       }
     }
-    tree.add(node, ...sum);
+    tree.add(node, parts);
   });
   return { tree: tree.finish(), units, sums };
 }
 
 // The same as a flame graph: the stack of the sleeping thread, then that of each waker.
 function chainFlame(profile, selection, hit, state) {
-  const tree = new Tree();
+  const tree = new Tree(profile);
   const climb = (from, stack) => stackOf(profile, stack).reverse().reduce((node, frame) => tree.child(node, frame), from);
   const label = (from, text) => tree.child(from, addLabel(profile, text));
-  const sums = eachChain(profile, selection, hit, (name, stack, hops, ...sum) => {
+  const sums = eachChain(profile, selection, hit, (name, stack, hops, parts) => {
     let node = stack < 0 ? label(label(0, name), '[no stack]') : climb(0, stack);
     if (!hops) node = label(node, 'rarer chains, combined');
     for (const hop of hops ?? []) {
@@ -81,7 +82,7 @@ function chainFlame(profile, selection, hit, state) {
       node = label(node, waker < 0 ? 'woken by an interrupt' : `woken by ${profile.threads[waker][2]}`);
       if (code >= 0) node = climb(node, code);
     }
-    tree.add(node, ...sum);
+    tree.add(node, parts);
   });
   return { tree: tree.finish(state.byName ? (frame) => profile.names[frame] : null), sums };
 }
@@ -165,10 +166,11 @@ function chainList(profile, tree, units) {
       fold.setAttribute('aria-label', wanted ? 'fold' : 'unfold');
     };
     fold.onclick = () => unfold(below.hidden);
+    const { error } = tree.sum(node);
     const depth = tree.depth[node] - 1;
     const line = element('div', { className: 'line' },
       element('span', { className: 'number' }, nanos(tree.value[node])),
-      element('span', { className: 'number quiet' }, tree.variance[node] > 0 ? `± ${nanos(Math.sqrt(tree.variance[node]))}` : ''),
+      element('span', { className: 'number quiet' }, error > 0 ? `± ${nanos(error)}` : ''),
       element('span', { className: 'number' }, percent(tree.value[node], tree.value[0])),
       element('span', { className: 'indent' }), fold,
       element('button', { className: 'link told', onclick: () => choose(line, node) }, told(units[tree.frame[node]])));

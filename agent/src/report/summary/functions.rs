@@ -4,11 +4,11 @@ use std::io::Write;
 
 use hashbrown::HashMap;
 
-use super::{COLUMNS, LABEL, ROWS, clean, counted, error, fit};
-use crate::profile::{FrameKind, Profile};
+use super::{COLUMNS, LABEL, ROWS, clean, counted, fit, with_error};
+use crate::profile::{Estimate, FrameKind, Profile};
 use crate::recording::{FrameId, StackId};
 use crate::report::ReportError;
-use crate::report::series::{Series, quantity};
+use crate::report::series::Series;
 
 /// The maximum width of a function name.
 const NAME: usize = 58;
@@ -24,11 +24,12 @@ struct Values {
 pub(super) fn table(profile: &Profile, series: &Series, out: &mut dyn Write) -> Result<(), ReportError> {
     let is_of_series = |metric| series.metrics.contains(&metric);
     let samples = || profile.samples.iter().filter(|sample| sample.value > 0.0 && is_of_series(sample.metric));
-    let total: f64 = samples().map(|sample| sample.value).sum();
+    let mut sum = Estimate::default();
+    samples().for_each(|sample| sum.add(sample));
+    let total = sum.value();
     if total == 0.0 {
         return Ok(());
     }
-    let variance: f64 = samples().map(|sample| sample.variance).sum();
     let mut rows = function_values(profile, samples().filter_map(|sample| Some((sample.stack?, sample.value))));
     rows.sort_by(|(a, x), (b, y)| {
         y.own
@@ -36,10 +37,7 @@ pub(super) fn table(profile: &Profile, series: &Series, out: &mut dyn Write) -> 
             .then(y.total.total_cmp(&x.total))
             .then_with(|| profile.frame(*a).name.cmp(&profile.frame(*b).name))
     });
-    let sum = match variance {
-        0.0 => quantity(total, series.unit),
-        _ => format!("{} {}", quantity(total, series.unit), error(variance, series.unit)),
-    };
+    let sum = with_error(&sum, profile, series.unit);
     writeln!(out, "\n{}: {sum} in {}", fit(&clean(&series.label), LABEL), counted(samples().count() as u64, "sample"))?;
     writeln!(out, "{:>9}{:>9}  function", "self", "total")?;
     rows.truncate(ROWS);

@@ -12,7 +12,7 @@ use std::io::Write;
 
 use super::ReportError;
 use super::series::{quantity, series};
-use crate::profile::Profile;
+use crate::profile::{Estimate, Profile};
 use crate::recording::Unit;
 use crate::text::{self, Shown};
 
@@ -70,9 +70,21 @@ fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// The standard error that belongs to a variance.
-fn error(variance: f64, unit: Unit) -> String {
-    if variance == 0.0 { "counted".to_owned() } else { format!("± {}", quantity(variance.sqrt(), unit)) }
+/// The standard error of a sum.
+fn error(sum: &Estimate, profile: &Profile, unit: Unit) -> String {
+    match sum.error(&profile.groups) {
+        0.0 => "counted".to_owned(),
+        error => format!("± {}", quantity(error, unit)),
+    }
+}
+
+/// A sum, with its standard error if it has one.
+fn with_error(sum: &Estimate, profile: &Profile, unit: Unit) -> String {
+    let value = quantity(sum.value(), unit);
+    match sum.error(&profile.groups) {
+        0.0 => value,
+        error => format!("{value} ± {}", quantity(error, unit)),
+    }
 }
 
 /// A name in one line of visible characters.

@@ -4,8 +4,8 @@ use std::io::Write;
 
 use hashbrown::HashMap;
 
-use super::{COLUMNS, LABEL, ROWS, clean, error, fit};
-use crate::profile::{FrameKind, Profile, Weighted};
+use super::{COLUMNS, LABEL, ROWS, clean, error, fit, with_error};
+use crate::profile::{Estimate, FrameKind, Profile, Weighted};
 use crate::recording::{FrameId, MetricId};
 use crate::report::ReportError;
 use crate::report::series::{Series, quantity};
@@ -18,35 +18,29 @@ struct Wait {
     place: String,
 }
 
-#[derive(Default)]
-struct Estimate {
-    value: f64,
-    variance: f64,
-}
-
 /// Writes the waits of a series; nothing if it has no samples.
 pub(super) fn table(profile: &Profile, series: &Series, out: &mut dyn Write) -> Result<(), ReportError> {
     let mut waits: HashMap<Wait, Estimate> = HashMap::new();
+    let mut sum = Estimate::default();
     let places = Places::of(profile);
     for sample in profile.samples.iter().filter(|sample| sample.value > 0.0 && series.metrics.contains(&sample.metric))
     {
         let (thread, place) = places.of_sample(profile, sample);
         let estimate = waits.entry(Wait { thread, metric: sample.metric, place }).or_default();
-        estimate.value += sample.value;
-        estimate.variance += sample.variance;
+        estimate.add(sample);
+        sum.add(sample);
     }
     if waits.is_empty() {
         return Ok(());
     }
     let mut rows: Vec<(Wait, Estimate)> = waits.into_iter().collect();
-    rows.sort_by(|(a, x), (b, y)| y.value.total_cmp(&x.value).then_with(|| a.cmp(b)));
-    let total: f64 = rows.iter().map(|(_, estimate)| estimate.value).sum();
-    let variance: f64 = rows.iter().map(|(_, estimate)| estimate.variance).sum();
+    rows.sort_by(|(a, x), (b, y)| y.value().total_cmp(&x.value()).then_with(|| a.cmp(b)));
     let unit = series.unit;
-    writeln!(out, "\n{}: {} {}", fit(&clean(&series.label), LABEL), quantity(total, unit), error(variance, unit))?;
+    let total = with_error(&sum, profile, unit);
+    writeln!(out, "\n{}: {total}", fit(&clean(&series.label), LABEL))?;
     writeln!(out, "{:>9}  {:<11}{:<17}{:<11}where", "time", "std. error", "thread", "metric")?;
     for (Wait { thread, metric, place }, estimate) in rows.into_iter().take(ROWS) {
-        let (value, error) = (quantity(estimate.value, unit), error(estimate.variance, unit));
+        let (value, error) = (quantity(estimate.value(), unit), error(&estimate, profile, unit));
         let (thread, metric) = (fit(&thread, 15), fit(&clean(&profile.metric(metric).label), 10));
         writeln!(out, "{value:>9}  {error:<11}{thread:<17}{metric:<11}{}", fit(&place, COLUMNS - 50))?;
     }
