@@ -55,6 +55,8 @@ struct Estimated {
     unseen: f64,
     /// The variance of `seen + unseen`, in the square of the unit.
     variance: f64,
+    /// The number of samples with an estimated part.
+    samples: u32,
 }
 
 impl Calibration {
@@ -76,6 +78,7 @@ impl Calibration {
             group.seen += sample.value as f64;
             group.unseen += unseen(sample);
             group.variance += variance(sample);
+            group.samples = group.samples.saturating_add(u32::from(sample.probability < 1.0));
         }
         let mut groups = Vec::new();
         for (key, sums) in &mut estimated {
@@ -87,6 +90,7 @@ impl Calibration {
                 metric: key.2,
                 estimated: factor * sums.unseen,
                 variance: factor * factor * sums.variance + unexplained,
+                samples: sums.samples,
             });
         }
         Self { exact, estimated, groups, is_counted }

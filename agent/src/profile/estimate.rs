@@ -6,11 +6,18 @@
 //! that of the others. So its variance is (1 - u)^2 V(A) + u^2 (V - V(A)) = (1 - 2u) V(A) + u^2 V, where V are the variances before
 //! calibration: that is V(A) if A is small, 0 if A is the whole group, and 0 if the values of A were all measured. Samples without a
 //! counted total are independent, and their variances add up.
+//!
+//! A few samples that were all taken at one place do not show that the intervals that were not sampled were there too. So with fewer
+//! than [`FEW`] samples, the share of a place is estimated with two more samples there and two elsewhere (Agresti and Coull, The
+//! American Statistician 52, 1998), and its error is at least that of this share.
 
 use hashbrown::HashMap;
 
 use super::view::Weighted;
 use crate::recording::{MetricId, ThreadIdx, row_number};
+
+/// The number of samples of a group from which their variances alone tell the error of a place.
+const FEW: u32 = 8;
 
 row_number! {
     /// A row of [`Profile::groups`](super::Profile::groups).
@@ -28,6 +35,8 @@ pub struct Group {
     pub estimated: f64,
     /// The sum of the variances of their values before calibration, in the square of the unit.
     pub variance: f64,
+    /// The number of samples whose values are estimated in part.
+    pub samples: u32,
 }
 
 /// A sum of samples, and its error.
@@ -66,19 +75,43 @@ impl Estimate {
         self.value
     }
 
-    /// The standard error of the sum, in the unit of the metric; 0 if it is exact.
+    /// The standard error of the sum if it was selected by thread, metric or time, in the unit of the metric; 0 if it is exact.
     #[must_use]
     pub fn error(&self, groups: &[Group]) -> f64 {
-        let of_part = |(group, part): (&GroupIdx, &Part)| part.variance_within(&groups[group.index()]);
-        (self.variance + self.parts.iter().map(of_part).sum::<f64>()).sqrt()
+        self.error_by(groups, Part::variance_within)
+    }
+
+    /// The same if the sum was selected by stack.
+    #[must_use]
+    pub fn error_of_place(&self, groups: &[Group]) -> f64 {
+        self.error_by(groups, Part::variance_of_place)
+    }
+
+    fn error_by(&self, groups: &[Group], variance: impl Fn(&Part, &Group) -> f64) -> f64 {
+        let calibrated: f64 = self.parts.iter().map(|(group, part)| variance(part, &groups[group.index()])).sum();
+        (self.variance + calibrated).sqrt()
     }
 }
 
 impl Part {
+    fn share(&self, group: &Group) -> f64 {
+        self.estimated / group.estimated.max(f64::MIN_POSITIVE)
+    }
+
     fn variance_within(&self, group: &Group) -> f64 {
-        let share = self.estimated / group.estimated.max(f64::MIN_POSITIVE);
+        let share = self.share(group);
         let variance = (1.0 - 2.0 * share) * self.variance + share * share * group.variance;
         // What rounding leaves of a whole group.
         if variance < group.variance * 1e-9 { 0.0 } else { variance }
+    }
+
+    fn variance_of_place(&self, group: &Group) -> f64 {
+        let variance = self.variance_within(group);
+        if group.samples >= FEW || self.estimated == 0.0 {
+            return variance;
+        }
+        let samples = f64::from(group.samples);
+        let share = (samples * self.share(group) + 2.0) / (samples + 4.0);
+        variance.max(group.estimated * group.estimated * share * (1.0 - share) / (samples + 4.0))
     }
 }

@@ -160,6 +160,26 @@ fn errors_of_threads_and_metrics_add_up_and_those_that_are_whole_have_none() {
 }
 
 #[test]
+fn a_place_with_all_samples_of_a_thread_is_exact_unless_they_are_few() {
+    let error_of = |samples: usize| {
+        let (mut example, thread, read, _) = worker();
+        for _ in 0..samples {
+            example.sample(BLOCKED, thread, read, 10).probability = 0.01;
+        }
+        example.counter(BLOCKED, Scope::Thread(thread), 1_000, 10_000);
+        let profile = all(&example);
+        let mut sum = Estimate::default();
+        profile.samples.iter().for_each(|sample| sum.add(sample));
+        assert_eq!(sum.error(&profile.groups), 0.0, "the thread is exact");
+        sum.error_of_place(&profile.groups)
+    };
+    assert_eq!(error_of(8), 0.0);
+    // The variance of 3 of 5, and of 6 of 8, with 9,990 and 9,960 estimated.
+    assert!((error_of(1) - 9_990.0 * (0.6_f64 * 0.4 / 5.0).sqrt()).abs() < 1e-6);
+    assert!((error_of(4) - 9_960.0 * (0.75_f64 * 0.25 / 8.0).sqrt()).abs() < 1e-6);
+}
+
+#[test]
 fn a_window_of_a_thread_is_not_exact() {
     let (mut example, thread, read, _) = worker();
     for time in [0, 1_000] {

@@ -33,9 +33,9 @@ struct Head<'a> {
     threads: Vec<(u32, u32, &'a str)>,
     /// Exact totals of threads: metric, thread, count, sum.
     counters: Vec<(u16, u32, u64, u64)>,
-    /// What is not here of the samples of threads with a counted total: thread, metric, the estimated part of the values, and
-    /// the variance. The page adds its rows.
-    elsewhere: Vec<(u32, u16, f64, f64)>,
+    /// The groups of samples with a counted total: thread, metric, number of samples; and what is not in the rows: the estimated part
+    /// of the values, and the variance. The page adds its rows.
+    calibrated: Vec<(u32, u16, u32, f64, f64)>,
     histograms: Vec<histograms::MetricBars>,
     modules: Vec<&'a str>,
     frames: Vec<&'a str>,
@@ -68,7 +68,7 @@ pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         light_chains: chains.light,
         threads: profile.threads.iter().map(|thread| (thread.pid.0, thread.tid.0, thread.comm.as_str())).collect(),
         counters: thread_counters(profile),
-        elsewhere: elsewhere(profile, &rows),
+        calibrated: calibrated(profile, &rows),
         histograms: histograms::bars(profile),
         modules,
         frames: profile.frames.iter().map(|frame| frame.name.as_str()).collect(),
@@ -105,8 +105,8 @@ fn thread_counters(profile: &Profile) -> Vec<(u16, u32, u64, u64)> {
     profile.counters.iter().filter_map(of_thread).collect()
 }
 
-/// What the groups of the profile have in other parts of the recording than `rows`.
-fn elsewhere(profile: &Profile, rows: &[Row]) -> Vec<(u32, u16, f64, f64)> {
+/// The groups of the profile, without what `rows` have of them.
+fn calibrated(profile: &Profile, rows: &[Row]) -> Vec<(u32, u16, u32, f64, f64)> {
     let mut rest = profile.groups.clone();
     for row in rows {
         if let Some(group) = row.key.group {
@@ -114,15 +114,19 @@ fn elsewhere(profile: &Profile, rows: &[Row]) -> Vec<(u32, u16, f64, f64)> {
             rest[group.index()].variance -= row.variance;
         }
     }
-    let mut rest: Vec<_> = rest
+    // What rounding leaves is nothing.
+    let or_nothing = |rest: f64, whole: f64| if rest > whole * 1e-9 { rest } else { 0.0 };
+    let mut groups: Vec<_> = rest
         .iter()
         .zip(&profile.groups)
-        // What rounding leaves is nothing.
-        .filter(|(rest, group)| rest.estimated > group.estimated * 1e-9 || rest.variance > group.variance * 1e-9)
-        .map(|(rest, _)| (rest.thread.row(), rest.metric.0, rest.estimated.max(0.0), rest.variance.max(0.0)))
+        .map(|(rest, whole)| {
+            let (estimated, variance) =
+                (or_nothing(rest.estimated, whole.estimated), or_nothing(rest.variance, whole.variance));
+            (whole.thread.row(), whole.metric.0, whole.samples, estimated, variance)
+        })
         .collect();
-    rest.sort_unstable_by_key(|(thread, metric, ..)| (*thread, *metric));
-    rest
+    groups.sort_unstable_by_key(|(thread, metric, ..)| (*thread, *metric));
+    groups
 }
 
 /// Unsigned numbers in groups of seven bits, the lowest first (LEB128).

@@ -2,9 +2,14 @@
 // The errors of sums, see agent/src/profile/estimate.rs: the samples of a thread and metric with a counted total are
 // calibrated to it, so that a sum of all of them is exact.
 
+// The number of samples from which their variances alone tell the error of a place.
+const FEW = 8;
+
 class Estimate {
-  constructor(profile) {
+  // `isPlace`: whether the rows are selected by stack, not only by thread, metric or time.
+  constructor(profile, isPlace = false) {
     this.profile = profile;
+    this.isPlace = isPlace;
     this.value = 0;
     this.samples = 0;
     this.independent = 0;
@@ -39,13 +44,20 @@ class Estimate {
       const share = whole.estimated > 0 ? part.estimated / whole.estimated : 0;
       const own = (1 - 2 * share) * part.variance + share ** 2 * whole.variance;
       // What rounding leaves of a whole.
-      if (own > whole.variance * 1e-9) variance += own;
+      const within = own > whole.variance * 1e-9 ? own : 0;
+      variance += this.isPlace && whole.samples < FEW && share > 0 ? Math.max(within, ofFew(share, whole)) : within;
     }
     return Math.sqrt(variance);
   }
 }
 
-// Gives each group of rows the number of its total, or -1, and each total what all its samples have, here or elsewhere.
+// The variance of a place with this share of a few samples.
+function ofFew(share, { estimated, samples }) {
+  const likely = (samples * share + 2) / (samples + 4);
+  return estimated ** 2 * likely * (1 - likely) / (samples + 4);
+}
+
+// Gives each group of rows the number of its total, or -1, and each total what all its samples have, here and elsewhere.
 function addTotals(profile) {
   const { group, row, threads } = profile;
   const known = new Map();
@@ -53,7 +65,7 @@ function addTotals(profile) {
   const totalOf = (thread, metric) => {
     const [pid, tid] = threads[thread];
     const key = `${pid}:${tid}:${metric}`;
-    if (!known.has(key)) known.set(key, profile.totals.push({ estimated: 0, variance: 0 }) - 1);
+    if (!known.has(key)) known.set(key, profile.totals.push({ estimated: 0, variance: 0, samples: 0 }) - 1);
     return known.get(key);
   };
   group.total = new Int32Array(group.length);
@@ -66,8 +78,9 @@ function addTotals(profile) {
       profile.totals[group.total[g]].variance += row.variance[at];
     }
   }
-  for (const [thread, metric, estimated, variance] of profile.elsewhere) {
+  for (const [thread, metric, samples, estimated, variance] of profile.calibrated) {
     const total = profile.totals[totalOf(thread, metric)];
+    total.samples = samples;
     total.estimated += estimated;
     total.variance += variance;
   }

@@ -87,7 +87,7 @@ class Tree {
 
   // The estimate of a node and all below it.
   sum(node) {
-    const sum = new Estimate(this.profile);
+    const sum = new Estimate(this.profile, node > 0 || this.frame[0] >= 0);
     const open = [node];
     while (open.length) {
       const at = open.pop();
@@ -232,7 +232,7 @@ function addErrors(profile, weights, found) {
   const { parents, stackFrames, ownStacks, recursive } = profile;
   const [self, total] = [new Map(), new Map()];
   const add = (estimates, frame, parts) => {
-    if (!estimates.has(frame)) estimates.set(frame, new Estimate(profile));
+    if (!estimates.has(frame)) estimates.set(frame, new Estimate(profile, true));
     for (const part of parts) estimates.get(frame).add(part);
   };
   for (let stack = 0; stack < ownStacks; stack++) {

@@ -70,9 +70,9 @@ fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// The standard error of a sum.
-fn error(sum: &Estimate, profile: &Profile, unit: Unit) -> String {
-    match sum.error(&profile.groups) {
+/// The standard error of what was sampled at a place.
+fn error_of_place(sum: &Estimate, profile: &Profile, unit: Unit) -> String {
+    match sum.error_of_place(&profile.groups) {
         0.0 => "counted".to_owned(),
         error => format!("± {}", quantity(error, unit)),
     }

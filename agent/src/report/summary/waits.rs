@@ -4,7 +4,7 @@ use std::io::Write;
 
 use hashbrown::HashMap;
 
-use super::{COLUMNS, LABEL, ROWS, clean, error, fit, with_error};
+use super::{COLUMNS, LABEL, ROWS, clean, error_of_place, fit, with_error};
 use crate::profile::{Estimate, FrameKind, Profile, Weighted};
 use crate::recording::{FrameId, MetricId};
 use crate::report::ReportError;
@@ -40,7 +40,7 @@ pub(super) fn table(profile: &Profile, series: &Series, out: &mut dyn Write) -> 
     writeln!(out, "\n{}: {total}", fit(&clean(&series.label), LABEL))?;
     writeln!(out, "{:>9}  {:<11}{:<17}{:<11}where", "time", "std. error", "thread", "metric")?;
     for (Wait { thread, metric, place }, estimate) in rows.into_iter().take(ROWS) {
-        let (value, error) = (quantity(estimate.value(), unit), error(&estimate, profile, unit));
+        let (value, error) = (quantity(estimate.value(), unit), error_of_place(&estimate, profile, unit));
         let (thread, metric) = (fit(&thread, 15), fit(&clean(&profile.metric(metric).label), 10));
         writeln!(out, "{value:>9}  {error:<11}{thread:<17}{metric:<11}{}", fit(&place, COLUMNS - 50))?;
     }
