@@ -74,14 +74,15 @@ fn text(checkup: &Checkup, out: &mut dyn Write) -> anyhow::Result<()> {
         }
     }
     writeln!(out, "\nprobes")?;
+    let name_width = checkup.probes.iter().map(|probe| probe.name.len()).max().unwrap_or(0) + 2;
     for probe in &checkup.probes {
         let state = match probe.state {
             ProbeState::Ready => "ready",
             ProbeState::Degraded => "degraded",
             ProbeState::Unavailable => "unavailable",
         };
-        let why = wrapped(probe.why.as_deref().unwrap_or("works"), 23);
-        writeln!(out, "  {:<8}{state:<13}{why}", probe.name)?;
+        let why = wrapped(probe.why.as_deref().unwrap_or("works"), name_width + 15);
+        writeln!(out, "  {:<name_width$}{state:<13}{why}", probe.name)?;
     }
     Ok(())
 }
