@@ -88,8 +88,8 @@ impl Running {
             if self.has_ended()? {
                 bail!("quell ended before its capture began");
             }
-            // With its probes attached it lets go of the capability that attaching took. It has waited for children before, so
-            // that it waits says something only afterwards: it has come to its main loop, or to what that calls.
+            // quell drops the capability for attaching when its probes are attached. It may poll earlier, while it waits for
+            // child processes, but after this, polling means that it has reached its main loop, or a function called by it.
             let task = format!("/proc/{pid}");
             let read = |file: &str| fs::read_to_string(format!("{task}/{file}"));
             let waits = || {
@@ -124,8 +124,8 @@ impl Running {
     }
 }
 
-/// Whether a thread is in poll(2), by its `/proc/PID/syscall`: the number comes first. Kernels before 5.16 do not tell
-/// the function (`wchan`) where they are built without frame pointers.
+/// Whether a thread is in poll(2), according to its `/proc/PID/syscall`, which begins with the number. `wchan` is not an
+/// alternative: kernels before 5.16 do not report the function if they are built without frame pointers.
 fn polls(call: &str) -> bool {
     #[cfg(target_arch = "x86_64")]
     const POLL: [libc::c_long; 2] = [libc::SYS_poll, libc::SYS_ppoll];
@@ -134,8 +134,8 @@ fn polls(call: &str) -> bool {
     call.split(' ').next().and_then(|number| number.parse().ok()).is_some_and(|number| POLL.contains(&number))
 }
 
-/// Whether a process has `CAP_DAC_READ_SEARCH` (bit 2), by its `/proc/PID/status`. `quell record` keeps it until its probes are
-/// attached, since Debian's tracefs can be read by root alone.
+/// Whether a process has `CAP_DAC_READ_SEARCH` (bit 2), according to its `/proc/PID/status`. `quell record` keeps it until
+/// its probes are attached, because on Debian only root can read tracefs.
 fn may_attach(status: &str) -> bool {
     let permitted = status.lines().find_map(|line| line.strip_prefix("CapPrm:"));
     permitted.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 << 2 != 0)
@@ -160,7 +160,7 @@ impl Ended {
     }
 }
 
-/// The `quell` binary: `QUELL_BIN`, else that of the profile under test, built once per test process.
+/// The `quell` binary: `QUELL_BIN`, else the binary of the profile under test, built once per test process.
 pub fn binary() -> Result<&'static Path> {
     static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     match BINARY.get_or_init(|| locate().map_err(|error| format!("{error:#}"))) {
@@ -185,8 +185,8 @@ fn locate() -> Result<PathBuf> {
     };
     let target = dir.parent().context("a profile's directory has a parent")?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    // A test of the package `quell`, since cargo builds the binary for these, with the features that `cargo test` of the
-    // workspace selects. `cargo build -p quell` selects others, and builds all dependencies a second time.
+    // Builds a test of the package `quell`: for these tests cargo builds the binary, with the features that `cargo test` of
+    // the workspace selects. `cargo build -p quell` selects others, and builds all dependencies a second time.
     let output = Command::new(cargo)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .args(["test", "--quiet", "--no-run", "--test=cli", "--profile", profile, "--target-dir"])
@@ -199,8 +199,8 @@ fn locate() -> Result<PathBuf> {
     Ok(binary)
 }
 
-/// Whether a binary is newer than its sources, which cargo lists in the file `quell.d` beside it. After `cargo test` of the
-/// workspace it is: the tests of the package `quell` need it too.
+/// Whether a binary is newer than its sources, which cargo lists in the file `quell.d` next to it. After `cargo test` of the
+/// workspace it is, because the tests of the package `quell` also need it.
 fn is_current(binary: &Path) -> bool {
     let modified = |path: &Path| fs::metadata(path).and_then(|file| file.modified());
     let Ok(built) = modified(binary) else { return false };
@@ -209,14 +209,14 @@ fn is_current(binary: &Path) -> bool {
     !sources.is_empty() && sources.iter().all(|source| modified(source).is_ok_and(|changed| changed < built))
 }
 
-/// The prerequisites of a rule in the language of make, where a space in a name has a backslash before it.
+/// The prerequisites of a make rule, in which a backslash precedes a space in a name.
 fn sources(rule: &str) -> Vec<PathBuf> {
     let Some((_, files)) = rule.lines().next().and_then(|line| line.split_once(": ")) else { return Vec::new() };
     let files = files.replace("\\ ", "\0");
     files.split_whitespace().map(|file| PathBuf::from(file.replace('\0', " "))).collect()
 }
 
-/// Where cargo puts the binaries of the profile under test: that of the running test.
+/// The directory of the binaries of the profile under test, which is the profile of the running test.
 pub fn target_dir() -> Result<PathBuf> {
     let own = env::current_exe().context("cannot read /proc/self/exe")?;
     let dir = own.parent().context("an executable lies in a directory")?;

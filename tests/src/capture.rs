@@ -1,4 +1,4 @@
-//! A capture while a test goes on.
+//! A capture that runs during a test.
 
 use std::env;
 use std::path::Path;
@@ -12,10 +12,10 @@ use crate::agent::{Ended, Running, Workdir};
 use crate::recorded::Recorded;
 use crate::verdict::EVENTS;
 
-/// The recording's name in its directory.
+/// The name of the recording in its directory.
 const RECORDING: &str = "x.quell";
 
-/// A `quell record` that is at work.
+/// A running `quell record`.
 #[derive(Debug)]
 pub struct Capture {
     dir: Workdir,
@@ -23,7 +23,7 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Begins one: what starts from now on is captured from its beginning.
+    /// Starts a capture. Everything that starts later is captured from its beginning.
     pub fn begin(arguments: &[&str]) -> Result<Self> {
         let dir = Workdir::new()?;
         let quell = Running::spawn(&mut record(&dir, arguments)?)?;
@@ -31,24 +31,24 @@ impl Capture {
         Ok(Self { dir, quell })
     }
 
-    /// The process of quell.
+    /// The PID of quell.
     pub fn pid(&self) -> Result<u32> {
         Ok(self.quell.pid()?.as_raw().cast_unsigned())
     }
 
-    /// The capture of something that ends it: of processes that have ended by now, or of a command.
+    /// Waits for the end of a capture that ends by itself, because its processes have exited or its command exits.
     pub fn ended(self) -> Result<Recorded> {
         self.quell.wait()?.expect_code(0)?;
         read(self.dir)
     }
 
-    /// The capture up to now, of something without an end.
+    /// Stops a capture that does not end by itself.
     pub fn stopped(self) -> Result<Recorded> {
         self.quell.signal(Signal::SIGINT)?;
         self.ended()
     }
 
-    /// A capture from its beginning to its own end, with what was printed.
+    /// Runs a capture to its end. Also returns the output of quell.
     pub fn whole(arguments: &[&str]) -> Result<(Recorded, Ended)> {
         let dir = Workdir::new()?;
         let ended = Running::spawn(&mut record(&dir, arguments)?)?.wait()?.expect_code(0)?;
@@ -56,7 +56,7 @@ impl Capture {
     }
 }
 
-/// `quell record` of a recording, with the arguments after the others: they may hold a command.
+/// The command `quell record`. The arguments come last, because they may contain a command.
 fn record(dir: &Workdir, arguments: &[&str]) -> Result<Command> {
     let mut command = dir.command()?;
     command.args(["record", "-o", RECORDING]).args(arguments);
@@ -71,22 +71,22 @@ fn read(dir: Workdir) -> Result<Recorded> {
     Ok(recorded)
 }
 
-/// The captures of the test that runs, in a guest.
+/// The captures of the current test, in a guest.
 static KEPT: Mutex<Vec<Workdir>> = Mutex::new(Vec::new());
 
 fn keep(dir: Workdir) {
-    // Elsewhere nobody asks for them, and they would outlast the process.
+    // Outside of a guest they are not used, and would remain after the process exits.
     if env::var_os(EVENTS).is_some() {
         KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(dir);
     }
 }
 
-/// Forgets the captures that a test has made in a guest, with their recordings.
+/// Deletes the captures of a test in a guest, with their recordings.
 pub fn forget() {
     KEPT.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
-/// Copies the recordings that a test has made in a guest, as `NAME.1.quell` and so on, and forgets them.
+/// Copies the recordings of a test in a guest, as `NAME.1.quell` and so on, and deletes the captures.
 pub fn save(to: &Path, name: &str) -> Result<()> {
     let kept = std::mem::take(&mut *KEPT.lock().unwrap_or_else(PoisonError::into_inner));
     for (index, dir) in kept.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! A cgroup of version 2 for what a test starts.
+//! A cgroup (version 2) for the processes of a test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use anyhow::{Context as _, Result};
 
 use crate::turns;
 
-/// A cgroup, while this value lives.
+/// A cgroup. Dropping this removes it.
 #[derive(Debug)]
 pub struct Cgroup {
     path: PathBuf,
 }
 
 impl Cgroup {
-    /// Makes one below the root; gives what is missing where that cannot be.
+    /// Creates a cgroup below the root. The error describes what is missing.
     pub fn create() -> Result<Self, String> {
         let mounts = fs::read_to_string("/proc/self/mounts").map_err(|error| format!("no list of mounts: {error}"))?;
         let words = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
@@ -27,19 +27,19 @@ impl Cgroup {
         Ok(Self { path })
     }
 
-    /// Makes one below this one.
+    /// Creates a cgroup below this one.
     pub fn below(&self) -> Result<Self> {
         let path = self.path.join("below");
         fs::create_dir(&path).context("cannot make a cgroup below another")?;
         Ok(Self { path })
     }
 
-    /// Moves a process here.
+    /// Moves a process to this cgroup.
     pub fn take(&self, pid: u32) -> Result<()> {
         fs::write(self.path.join("cgroup.procs"), pid.to_string()).context("cannot move a process to a cgroup")
     }
 
-    /// As `--cgroup` takes it.
+    /// The path, as the argument of `--cgroup`.
     pub fn path(&self) -> Result<&str> {
         self.path.to_str().context("a path of text")
     }
@@ -47,7 +47,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // Refused for as long as a process that was killed is still in it.
+        // Fails while a killed process is still in the cgroup.
         let _ = turns::until("the cgroup is empty", || Ok(fs::remove_dir(&self.path).ok()));
     }
 }

@@ -1,4 +1,4 @@
-//! The clocks and counts by which fixtures know the truth.
+//! The clocks and counters with which fixtures measure themselves.
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::time::{ClockId, clock_gettime};
@@ -13,7 +13,7 @@ pub fn cpu() -> u64 {
     read(ClockId::CLOCK_THREAD_CPUTIME_ID)
 }
 
-/// How often the calling thread has given up its CPU of its own accord.
+/// The number of voluntary context switches of the calling thread.
 pub fn times_slept() -> u64 {
     let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("every thread has a count");
     usage.voluntary_context_switches().cast_unsigned()
@@ -24,17 +24,17 @@ fn read(clock: ClockId) -> u64 {
     time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
 }
 
-/// Wall and CPU time spent in something, in nanoseconds.
+/// The wall time and CPU time of an operation, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Spent {
-    /// By the clock on the wall.
+    /// The wall time.
     pub wall: u64,
-    /// On a CPU.
+    /// The CPU time.
     pub cpu: u64,
 }
 
 impl Spent {
-    /// Does it, and says what was spent.
+    /// Runs `work`, and returns the time that it took.
     pub fn doing(work: impl FnOnce()) -> Self {
         let before = Self::until_now();
         work();
@@ -42,9 +42,9 @@ impl Spent {
         Self { wall: after.wall - before.wall, cpu: after.cpu - before.cpu }
     }
 
-    /// Both clocks at one moment. Always in one order, so that what lies between two readings cancels out: it is as long
-    /// as a short sleep's error would be. Once more where something came between them, which would be taken for a
-    /// sleep or for work.
+    /// Reads both clocks, always in the same order, so that the time between the two readings cancels out: for a short sleep,
+    /// it would be a large error. Repeats this after an interruption between the readings, which would count as a sleep or as
+    /// work.
     fn until_now() -> Self {
         const TRIES: usize = 5;
         const CLOSE: u64 = 20_000;
@@ -69,8 +69,8 @@ impl Spent {
     }
 }
 
-/// How long this thread has been ready to run and did not, since it was started, in nanoseconds; none that can be told of a kernel
-/// without CONFIG_SCHED_INFO (Documentation/scheduler/sched-stats.rst, /proc/PID/schedstat).
+/// The time for which this thread was runnable but did not run, since it was started, in nanoseconds; `u64::MAX / 2` on
+/// kernels without CONFIG_SCHED_INFO (Documentation/scheduler/sched-stats.rst, /proc/PID/schedstat).
 pub fn run_delay() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     text.split(' ').nth(1).and_then(|delay| delay.parse().ok()).unwrap_or(u64::MAX / 2)

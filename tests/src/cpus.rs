@@ -1,4 +1,4 @@
-//! CPUs that tests can choose from.
+//! CPUs that tests can use.
 
 use std::fs;
 
@@ -7,16 +7,16 @@ use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
 use quell::units::CpuSet as CpuList;
 
-/// Those that this process may run on.
+/// The CPUs that this process may run on.
 pub fn allowed() -> Result<Vec<usize>> {
     let set = sched_getaffinity(Pid::this()).context("cannot read this process's affinity")?;
     Ok((0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect())
 }
 
-/// One that the scheduler keeps free of other work (`isolcpus`), and of the tick if there is such a one (`nohz_full`).
+/// An isolated CPU: without the tick (`nohz_full`) if there is one, else without other work (`isolcpus`).
 pub fn isolated() -> Option<usize> {
-    // Of kernels without CONFIG_NO_HZ_FULL the first is not there (drivers/base/cpu.c, 4.2). Where there are none some
-    // print nothing, some `(null)` (lib/vsprintf.c).
+    // `nohz_full` does not exist without CONFIG_NO_HZ_FULL (drivers/base/cpu.c, 4.2). Without such CPUs, kernels print
+    // nothing or `(null)` (lib/vsprintf.c).
     let first = |list: &str| {
         let text = fs::read_to_string(format!("/sys/devices/system/cpu/{list}")).ok()?;
         text.trim().parse::<CpuList>().ok()?.iter().next()

@@ -21,7 +21,7 @@ pub struct Findings {
 /// Whether a probe works.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ProbeVerdict {
-    /// Its name.
+    /// The name of the probe.
     pub name: String,
     /// `ready`, `degraded` or `unavailable`.
     pub state: String,
@@ -32,7 +32,7 @@ pub struct ProbeVerdict {
 /// A check.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Check {
-    /// Its name.
+    /// The name of the check.
     pub id: String,
     /// `yes`, `no` or `note`.
     pub status: String,

@@ -1,8 +1,8 @@
-//! Executables that a test makes.
+//! Creates executables for tests.
 //!
-//! The kernel executes no file that a process has open for writing (ETXTBSY, execve(2)). A test that writes one has it open,
-//! and so has each child that another test forks meanwhile, until that child executes its own program. Therefore another
-//! process writes it, which forks none.
+//! The kernel does not execute a file that a process has open for writing (ETXTBSY, execve(2)). If a test wrote the file
+//! itself, the descriptor would also be open in each child that another test forks meanwhile, until this child calls exec.
+//! Therefore another process writes it, which does not fork.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-/// Copies a file to one that everybody may execute.
+/// Copies a file to an executable for all users.
 ///
 /// # Errors
 /// install(1) fails.
@@ -21,10 +21,10 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes a script that everybody may execute.
+/// Writes a script that all users may execute.
 ///
 /// # Errors
-/// It cannot be written.
+/// The file cannot be written.
 pub fn script(path: &Path, text: &str) -> Result<()> {
     let draft = tempfile::NamedTempFile::new()?;
     fs::write(draft.path(), text)?;

@@ -1,4 +1,4 @@
-//! The fixtures: starting them, and what they report.
+//! Starts the fixtures, and reads their reports.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,29 +15,29 @@ use serde::{Deserialize, Serialize};
 use crate::recorded::Recorded;
 use crate::{agent, turns};
 
-/// What `burn` reports.
+/// The report of `burn`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Burned {
-    /// Its process.
+    /// The PID.
     pub pid: i32,
-    /// Its burning threads.
+    /// The threads that consume CPU time.
     pub threads: Vec<BurnedThread>,
 }
 
-/// The functions of user space that `burn` spends its time in.
+/// The user-space functions in which `burn` spends its time.
 pub const BURNING: [&str; 3] = ["quell_burn_seventy", "quell_burn_twenty", "quell_burn_ten"];
 
-/// CPU time by a fixture's own clock, in nanoseconds.
+/// CPU time as measured by a fixture, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CpuTime {
-    /// As the clock has it.
+    /// The measured time.
     pub spent: u64,
-    /// ... less what its CPU may not have been there: see [`BurnedThread::undisturbed`].
+    /// The measured time without the time in which the virtual CPU may not have run: see [`BurnedThread::undisturbed`].
     pub undisturbed: u64,
 }
 
 impl Burned {
-    /// What was spent in all functions of user space, over all threads.
+    /// The time in all user-space functions, over all threads.
     pub fn burning(&self) -> CpuTime {
         let sum = |sum: CpuTime, time: CpuTime| CpuTime {
             spent: sum.spent + time.spent,
@@ -46,7 +46,7 @@ impl Burned {
         BURNING.iter().map(|function| self.in_function(function)).fold(CpuTime::default(), sum)
     }
 
-    /// ... in one function.
+    /// The time in one function, over all threads.
     pub fn in_function(&self, function: &str) -> CpuTime {
         CpuTime {
             spent: self.threads.iter().filter_map(|thread| thread.functions.get(function)).sum(),
@@ -58,31 +58,32 @@ impl Burned {
 /// One thread of `burn`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BurnedThread {
-    /// The thread.
+    /// The TID.
     pub tid: i32,
-    /// CPU nanoseconds by function.
+    /// The CPU time by function, in nanoseconds.
     pub functions: BTreeMap<String, u64>,
-    /// What they would have been at the pace of the faster quarter of its slices. A virtual CPU that waits for its
-    /// host's looks to its kernel as though it ran, and takes no interrupts: that time is the difference.
+    /// The CPU time by function if all slices had the pace of the fastest quarter, in nanoseconds. A virtual CPU that waits
+    /// for a CPU of its host appears to its kernel to be running, but takes no interrupts: the difference is this time.
     pub undisturbed: BTreeMap<String, u64>,
-    /// CPU nanoseconds of all that it did, ...
+    /// The CPU time of the whole thread, in nanoseconds.
     pub cpu_ns: u64,
-    /// ... and how long it took: it waits for nothing but its CPU.
+    /// The wall time of the whole thread, in nanoseconds. The thread waits for nothing but its CPU.
     pub wall_ns: u64,
-    /// How long it could have run since it was started, and did not: before its own clock began, too.
+    /// The time for which the thread was runnable but did not run, since it was started and so before its own clock began, in
+    /// nanoseconds.
     pub run_delay_ns: u64,
 }
 
-/// What `block` reports.
+/// The report of `block`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Blocked {
-    /// Its process.
+    /// The PID.
     pub pid: i32,
-    /// The ways it blocked.
+    /// The ways in which it blocked.
     pub paths: Vec<BlockedPath>,
-    /// The threads that did, each as a whole.
+    /// The threads that blocked.
     pub threads: Vec<BlockedThread>,
-    /// The threads that woke them, by name, where there was something to wait for: they sleep too.
+    /// The threads that wake the blocked threads: TIDs by name. They sleep too. Empty if no way of blocking requires them.
     pub partners: BTreeMap<String, i32>,
 }
 
@@ -91,63 +92,63 @@ pub struct Blocked {
 pub struct BlockedPath {
     /// The function that blocks.
     pub function: String,
-    /// The thread that called it.
+    /// The TID of the thread that called it.
     pub tid: i32,
-    /// How often it did.
+    /// The number of calls.
     pub count: u64,
-    /// How often the thread gave up its CPU in it, by the kernel's own count (`ru_nvcsw` of getrusage(2)): not at
-    /// all where what it waits for is there already.
+    /// The number of voluntary context switches in it (`ru_nvcsw` of getrusage(2)). A call that does not have to wait causes
+    /// none.
     pub sleeps: u64,
-    /// Time in it, in nanoseconds.
+    /// The wall time in it, in nanoseconds.
     pub wall_ns: u64,
-    /// ... off the CPU: wall less CPU time.
+    /// The off-CPU time in it, in nanoseconds: wall time less CPU time.
     pub off_cpu_ns: u64,
 }
 
-/// A thread of `block`, between its ways too.
+/// A thread of `block` as a whole, including the time between calls.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BlockedThread {
-    /// The thread.
+    /// The TID.
     pub tid: i32,
-    /// How often it gave up its CPU, from its very beginning, by the kernel's own count.
+    /// The number of voluntary context switches since the thread was started.
     pub sleeps: u64,
-    /// Time on the CPU, in nanoseconds.
+    /// The on-CPU time, in nanoseconds.
     pub cpu_ns: u64,
-    /// ... and off it.
+    /// The off-CPU time, in nanoseconds.
     pub off_cpu_ns: u64,
 }
 
-/// What `readdirect` reports: its reads as one way of blocking, whose sleeps are waits for I/O.
+/// The report of `readdirect`: its reads as one way of blocking, whose sleeps are I/O waits.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ReadDirectly {
-    /// Its process.
+    /// The PID.
     pub pid: i32,
-    /// Its reads.
+    /// The reads.
     pub reads: BlockedPath,
 }
 
-/// What `runqueue` reports: the sums over its threads of what the kernel counts for each (`/proc/PID/schedstat`).
+/// The report of `runqueue`: the sums of the kernel's counts for each thread (`/proc/PID/schedstat` and `/proc/PID/status`).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Queued {
-    /// Its process.
+    /// The PID.
     pub pid: i32,
-    /// How often they came onto a CPU, ...
+    /// The number of times that the threads were scheduled onto a CPU.
     pub waits: u64,
-    /// ... of that after they were preempted.
+    /// The number of these times that followed a preemption.
     pub preempted: u64,
-    /// How long they waited for that altogether, in nanoseconds.
+    /// The total time of waiting for a CPU, in nanoseconds.
     pub run_delay_ns: u64,
 }
 
 impl Queued {
-    /// Adds what a thread counted.
+    /// Adds the counts of a thread.
     pub fn add(&mut self, thread: &Self) {
         self.waits += thread.waits;
         self.preempted += thread.preempted;
         self.run_delay_ns += thread.run_delay_ns;
     }
 
-    /// What was counted since `before`.
+    /// The counts since `before`.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         Self {
@@ -159,31 +160,31 @@ impl Queued {
     }
 }
 
-/// What `wakechain` reports: a wakes last, woken by b, woken by c, woken by a timer.
+/// The report of `wakechain`: a wakes up last, woken by b, which is woken by c, which is woken by a timer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Chained {
-    /// Its process.
+    /// The PID.
     pub pid: i32,
-    /// How often the chain ran.
+    /// The number of times that the chain ran.
     pub rounds: u64,
-    /// Thread names, ids and off-CPU time, the last to wake first.
+    /// The threads. The last one to wake up is first.
     pub links: Vec<ChainedThread>,
 }
 
 /// One thread of `wakechain`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ChainedThread {
-    /// Its name.
+    /// The name.
     pub comm: String,
-    /// The thread.
+    /// The TID.
     pub tid: i32,
-    /// The function it blocks in.
+    /// The function in which the thread blocks.
     pub function: String,
-    /// Time off the CPU in that function, in nanoseconds.
+    /// The off-CPU time in this function, in nanoseconds.
     pub off_cpu_ns: u64,
 }
 
-/// A fixture that runs.
+/// A running fixture.
 #[derive(Debug)]
 pub struct Fixture {
     child: Child,
@@ -191,7 +192,7 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// Starts a fixture of this package by name, which then waits for [`go`](Self::go).
+    /// Starts a fixture of this package by its name. The fixture then waits for [`go`](Self::go).
     pub fn start(name: &str, args: &[&str]) -> Result<Self> {
         let path = agent::target_dir()?.join(name);
         let mut child = Command::new(&path)
@@ -211,13 +212,13 @@ impl Fixture {
         Ok(fixture)
     }
 
-    /// Its process.
+    /// The PID.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Returns once its only thread is in the read(2) in which it waits for [`go`](Self::go): it says that it is ready just
-    /// before. A thread that falls asleep after a capture has begun is sampled by chance, one that slept before for certain.
+    /// Returns when its only thread is in the read(2) in which it waits for [`go`](Self::go): it reports that it is ready
+    /// just before. A sleep that begins during a capture is sampled by chance, one that began earlier is always sampled.
     pub fn waits(&self) -> Result<()> {
         let path = format!("/proc/{}/syscall", self.pid());
         turns::until("the fixture waits", || {
@@ -226,7 +227,7 @@ impl Fixture {
         })
     }
 
-    /// Keeps it to one CPU, with the threads that it has not started yet.
+    /// Pins the process, and all threads that it starts later, to one CPU.
     pub fn pin(&self, cpu: usize) -> Result<()> {
         let mut only = CpuSet::new();
         only.set(cpu)?;
@@ -234,13 +235,13 @@ impl Fixture {
             .with_context(|| format!("cannot keep a process to CPU {cpu}"))
     }
 
-    /// Lets it begin.
+    /// Lets the fixture begin.
     pub fn go(&mut self) -> Result<()> {
         self.child.stdin.take().context("the fixture has begun already")?.write_all(b"go\n")?;
         Ok(())
     }
 
-    /// Waits for its end, and reads what it reports.
+    /// Waits until the fixture exits, and reads its report.
     pub fn finish<T: DeserializeOwned>(mut self) -> Result<T> {
         let mut report = String::new();
         self.output.read_to_string(&mut report)?;
@@ -252,22 +253,23 @@ impl Fixture {
     }
 }
 
-/// A process that sleeps and wakes beside what is captured, for an hour or until it is dropped: to be absent. Not often, since
-/// it takes its time from what is measured on a machine whose CPUs share one of their host's.
+/// A process that sleeps and wakes up while something else is captured, for an hour or until this is dropped. The recording
+/// must not contain it. It wakes up rarely, because it takes time from the measured processes if the CPUs of the machine
+/// share a CPU of the host.
 #[derive(Debug)]
 pub struct Beside {
     fixture: Fixture,
 }
 
 impl Beside {
-    /// Starts it. It is at work when this returns.
+    /// Starts it. It is already running when this returns.
     pub fn start() -> Result<Self> {
         let mut fixture = Fixture::start("block", &["--seconds", "3600", "--path", "quell_sleep_100ms"])?;
         fixture.go()?;
         Ok(Self { fixture })
     }
 
-    /// Fails unless it was at work all the time, and nothing of it is in a capture.
+    /// Fails if it has exited, or if the recording contains it.
     pub fn is_absent(mut self, recorded: &Recorded) -> Result<()> {
         let ended = self.fixture.child.try_wait()?;
         ensure!(ended.is_none(), "the fixture beside has ended, with {ended:?}");
@@ -279,22 +281,22 @@ impl Beside {
 
 impl Drop for Fixture {
     fn drop(&mut self) {
-        // Fails where it has ended, which is what is wanted.
+        // Fails if the fixture has exited, which is the normal case.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What a fixture reports on the stdout that it shares with who started it.
+/// Parses the report of a fixture in the output that the fixture shares with its parent process.
 pub fn report_in<T: DeserializeOwned>(output: &str) -> Result<T> {
     let line = output.lines().find(|line| line.starts_with('{')).context("no report of a fixture")?;
     serde_json::from_str(line).with_context(|| format!("the fixture reported {line:?}"))
 }
 
-/// In a fixture: says that it is ready, and waits for a line on stdin where it was told to.
+/// For fixtures: prints that the fixture is ready, and waits for a line on stdin if `wait` is set.
 ///
-/// From then on it waits for no page of its files any more, if it may lock that much memory: it would neither count nor
-/// time such waits. What it maps later is left alone, or threads would wait for each other as they start.
+/// Locks the mapped memory, if permitted, so that the fixture does not wait for pages of its files: it would neither count
+/// nor measure such waits. Later mappings are not locked, because threads would then wait for each other when they start.
 pub fn ready(wait: bool) -> Result<()> {
     let _ = mlockall(MlockAllFlags::MCL_CURRENT);
     let mut stdout = std::io::stdout();
@@ -306,7 +308,7 @@ pub fn ready(wait: bool) -> Result<()> {
     Ok(())
 }
 
-/// In a fixture: prints what it reports.
+/// For fixtures: prints the report.
 pub fn report(report: &impl Serialize) -> Result<()> {
     let mut stdout = std::io::stdout();
     serde_json::to_writer(&mut stdout, report)?;

@@ -1,4 +1,4 @@
-//! What a hostile user of a captured host has: ELF files that claim too much, and processes that run them.
+//! The means of a hostile user of the host: ELF files with false sizes, and processes that execute them.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -11,27 +11,27 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::agent;
 
-/// Any user but root; `nobody` on Debian.
+/// The UID and GID of the hostile user: `nobody` on Debian, but any user except root is suitable.
 pub const USER: u32 = 65_534;
 
-/// A process of the fixture `hostile`, as another user. It ends when this is dropped.
+/// A process of the fixture `hostile`. Dropping this kills it and its children.
 #[derive(Debug)]
 pub struct Hostile(Child);
 
 impl Hostile {
-    /// Starts it and waits until it has begun.
+    /// Starts it as the hostile user, and waits until it is ready.
     pub fn start(arguments: &[&str]) -> Result<Self> {
         Self::launch(arguments)?.ready(arguments)
     }
 
-    /// Starts it, in a mode that does not say when it has begun.
+    /// Starts it as the hostile user, in a mode that does not report when it is ready.
     pub fn launch(arguments: &[&str]) -> Result<Self> {
         let mut command = command(arguments)?;
         command.uid(USER).gid(USER);
         Ok(Self(command.spawn().context("cannot start the fixture `hostile`")?))
     }
 
-    /// Starts it as root and waits until it has begun.
+    /// Starts it as root, and waits until it is ready.
     pub fn start_as_root(arguments: &[&str]) -> Result<Self> {
         Self(command(arguments)?.spawn().context("cannot start the fixture `hostile`")?).ready(arguments)
     }
@@ -43,7 +43,7 @@ impl Hostile {
         Ok(self)
     }
 
-    /// Its process.
+    /// The PID.
     pub fn pid(&self) -> u32 {
         self.0.id()
     }
@@ -52,7 +52,7 @@ impl Hostile {
 fn command(arguments: &[&str]) -> Result<Command> {
     let mut command = Command::new(agent::target_dir()?.join("hostile"));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    // A group of its own, so that its children end with it.
+    // A separate process group, so that its children are killed with it.
     command.process_group(0);
     Ok(command)
 }
@@ -60,20 +60,20 @@ fn command(arguments: &[&str]) -> Result<Command> {
 impl Drop for Hostile {
     fn drop(&mut self) {
         let group = nix::unistd::Pid::from_raw(self.0.id().cast_signed());
-        // It may have ended already.
+        // It may have exited already.
         let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
         let _ = self.0.wait();
     }
 }
 
-/// An ELF file with code that loops for ever at 4 KiB, and one or more sections that may claim anything.
+/// An ELF file with an endless loop at offset 4 KiB, and one or more sections with arbitrary sizes in their headers.
 #[derive(Clone, Debug, Default)]
 pub struct HostileElf {
     sections: Vec<(u32, u64, u64, Vec<u8>)>,
     long: u64,
 }
 
-/// `SHT_SYMTAB`, `SHT_STRTAB`, `SHT_NOTE` and `SHF_COMPRESSED` (System V ABI, chapter 4).
+/// The constants `SHT_SYMTAB`, `SHT_STRTAB`, `SHT_NOTE` and `SHF_COMPRESSED` (System V ABI, chapter 4).
 pub mod section {
     /// A symbol table.
     pub const SYMTAB: u32 = 2;
@@ -81,15 +81,15 @@ pub mod section {
     pub const STRTAB: u32 = 3;
     /// Notes, such as the build ID.
     pub const NOTE: u32 = 7;
-    /// The flag of a section that is compressed.
+    /// The flag of a compressed section.
     pub const COMPRESSED: u64 = 1 << 11;
 }
 
-/// Where the content of sections begins.
+/// The file offset of the contents of the first section.
 const CONTENT: u64 = 0x2000;
 
 impl HostileElf {
-    /// Adds a section with some content, which claims to be longer than that where `claimed` says so.
+    /// Adds a section. `claimed` is the size in the section header, by default the length of the contents.
     #[must_use]
     pub fn section(mut self, kind: u32, flags: u64, content: Vec<u8>, claimed: Option<u64>) -> Self {
         let claimed = claimed.unwrap_or(content.len() as u64);
@@ -97,14 +97,14 @@ impl HostileElf {
         self
     }
 
-    /// Makes the file at least so long, without taking room on the disk.
+    /// Sets the minimum length of the file, in bytes. The additional length takes no space on the disk.
     #[must_use]
     pub fn sparse(mut self, length: u64) -> Self {
         self.long = length;
         self
     }
 
-    /// Writes it, for all to read.
+    /// Writes the file, which every user may read.
     pub fn write(&self, path: &Path) -> Result<()> {
         const NAMES: &[u8] = b"\0.symtab\0.strtab\0.note.gnu.build-id\0.shstrtab\0";
         let file = File::create(path)?;
@@ -136,7 +136,7 @@ impl HostileElf {
         header.extend([0u64, 64, 0x400].iter().flat_map(|word| word.to_le_bytes()));
         header.extend(0u32.to_le_bytes());
         header.extend([64u16, 56, 1, 64, count, count - 1].iter().flat_map(|word| word.to_le_bytes()));
-        // One segment of 8 KiB, to be read and executed.
+        // A segment of 8 KiB, readable and executable.
         header.extend([1u32, 5].iter().flat_map(|word| word.to_le_bytes()));
         header.extend([0u64, 0, 0, 0x2000, 0x2000, 0x1000].iter().flat_map(|word| word.to_le_bytes()));
         file.write_all_at(&header, 0)?;
@@ -154,7 +154,7 @@ fn section_header(name: u32, kind: u32, flags: u64, offset: u64, size: u64, link
     header
 }
 
-/// Symbols for the code of a [`HostileElf`], all with the name at 1 in the names.
+/// Symbols for the code of a [`HostileElf`]. The names of all of them are at offset 1 of the string table.
 #[must_use]
 pub fn symbols(count: usize) -> Vec<u8> {
     let symbol = |number: usize| {

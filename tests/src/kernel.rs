@@ -1,4 +1,4 @@
-//! What quell has in the kernel, and what it must not leave there.
+//! The BPF programs of quell in the kernel, and checks for leftovers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,7 +9,7 @@ use aya::programs::ProgramError;
 
 use crate::turns;
 
-/// The BPF programs that are loaded, by id, with their names (15 characters at most, as the kernel keeps them).
+/// The loaded BPF programs: names by ID. The kernel limits names to 15 characters.
 pub fn loaded_programs() -> Result<BTreeMap<u32, String>> {
     let mut found = BTreeMap::new();
     for program in aya::programs::loaded_programs() {
@@ -17,7 +17,7 @@ pub fn loaded_programs() -> Result<BTreeMap<u32, String>> {
             Ok(program) => {
                 found.insert(program.id(), String::from_utf8_lossy(program.name()).into_owned());
             }
-            // Unloaded between its listing and this.
+            // The program was unloaded after it was listed.
             Err(ProgramError::SyscallError(error)) if error.io_error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error).context("cannot list the loaded BPF programs"),
         }
@@ -25,19 +25,19 @@ pub fn loaded_programs() -> Result<BTreeMap<u32, String>> {
     Ok(found)
 }
 
-/// How quell names its programs.
+/// The prefix of the names of quell's programs.
 const OURS: &str = "quell_";
 
-/// The names of quell's programs that a process has loaded, attached or not.
+/// The names of quell's programs that a process holds, attached or not.
 pub fn held_by(pid: u32) -> Result<BTreeSet<String>> {
     let ids: BTreeSet<u32> = descriptors(pid).iter().filter_map(|text| program_id(text)).collect();
     let named = loaded_programs()?.into_iter().filter(|(id, _)| ids.contains(id));
     Ok(named.map(|(_, name)| name).collect())
 }
 
-/// Fails where a program of quell's stays loaded that no process holds: only an attachment or a pin keeps such a one.
+/// Fails if a program of quell remains loaded that no process holds: an attachment or a pin must keep it.
 ///
-/// By owner and not by a list from before, since another quell may run on this host.
+/// Does not compare with an earlier list, because another quell may run on this host.
 pub fn nothing_left_behind() -> Result<()> {
     let left = || -> Result<BTreeMap<u32, String>> {
         let mut ours = loaded_programs()?;
@@ -48,7 +48,7 @@ pub fn nothing_left_behind() -> Result<()> {
         }
         Ok(ours)
     };
-    // The kernel frees programs some time after their last user has gone.
+    // The kernel frees a program some time after its last reference is dropped.
     let gone =
         turns::until("the programs of a capture that has ended are freed", || Ok(left()?.is_empty().then_some(())));
     match gone {
@@ -57,7 +57,7 @@ pub fn nothing_left_behind() -> Result<()> {
     }
 }
 
-/// The programs that some process has a descriptor of, or of a link to.
+/// The programs for which a process has a descriptor of the program or of a link to it.
 fn held_programs() -> Result<BTreeSet<u32>> {
     let mut held = BTreeSet::new();
     for entry in fs::read_dir("/proc").context("cannot list /proc")? {
@@ -68,7 +68,7 @@ fn held_programs() -> Result<BTreeSet<u32>> {
     Ok(held)
 }
 
-/// What the kernel says of each descriptor of a process; nothing once it has ended.
+/// The fdinfo of each descriptor of a process; empty if the process has exited.
 fn descriptors(pid: u32) -> Vec<String> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fdinfo")) else { return Vec::new() };
     entries.filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok()).collect()

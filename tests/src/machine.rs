@@ -1,45 +1,45 @@
-//! The machines that kernel tests run on: what `cargo xtask vm` gives a guest.
+//! The virtual machines for kernel tests, which `cargo xtask vm` starts.
 //!
-//! `xtask` includes this file by its path, so that it need not build what the tests need.
+//! `xtask` includes this file by its path, so that it does not depend on the crates that the tests use.
 
-/// A guest: its kernel comes from elsewhere, all else from here.
+/// The configuration of a virtual machine, except its kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Machine {
-    /// What tests and `--list` call it.
+    /// The name in tests and in the output of `--list`.
     pub name: &'static str,
-    /// How many CPUs; each node has as many as the others.
+    /// The number of CPUs. All nodes have the same number of CPUs.
     pub cpus: u32,
-    /// How many of them a core has: two with SMT.
+    /// The number of threads per core: two with SMT.
     pub threads: u32,
-    /// How many NUMA nodes.
+    /// The number of NUMA nodes.
     pub nodes: u32,
-    /// What is appended to the kernel's command line.
+    /// Text that is appended to the kernel command line.
     pub command_line: &'static str,
-    /// Network cards, by the names that QEMU has for their models.
+    /// The network cards, as QEMU models.
     pub nics: &'static [&'static str],
-    /// An ACPI table that brings cpufreq and cpuidle, or none.
+    /// The ACPI table for cpufreq and cpuidle, if any.
     pub power: Option<Power>,
-    /// The first process.
+    /// The init process.
     pub init: Init,
 }
 
-/// What starts everything else.
+/// The init process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Init {
-    /// A script, which runs the tests and ends the guest.
+    /// A script that runs the tests and shuts the guest down.
     Script,
-    /// systemd, which starts the tests as a service.
+    /// systemd, which runs the tests as a service.
     Systemd,
 }
 
-/// The power management that firmware describes.
+/// The power management in the ACPI tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Power {
-    /// Five frequencies through ports that nothing answers, two idle states that both halt.
+    /// Five frequencies with I/O ports that have no device, and two idle states that both halt the CPU.
     FrequenciesAndIdleStates,
 }
 
-/// Four CPUs, and nothing else.
+/// Four CPUs without any special features.
 pub const PLAIN: Machine = Machine {
     name: "plain",
     cpus: 4,
@@ -51,8 +51,8 @@ pub const PLAIN: Machine = Machine {
     init: Init::Script,
 };
 
-/// CPUs 2 and 3, one of two cores with SMT, are kept free of other work, and of the tick where the kernel can
-/// (`CONFIG_NO_HZ_FULL`).
+/// CPUs 2 and 3, which are one of two cores with SMT, are isolated from other work, and from the tick if the kernel supports
+/// it (`CONFIG_NO_HZ_FULL`).
 pub const ISOLATED: Machine = Machine {
     name: "isolated",
     threads: 2,
@@ -60,7 +60,7 @@ pub const ISOLATED: Machine = Machine {
     ..PLAIN
 };
 
-/// Two NUMA nodes, four models of network cards, frequencies and idle states, and services: what there is to tune.
+/// Two NUMA nodes, four models of network cards, frequencies, idle states and services, for tuning.
 pub const EQUIPPED: Machine = Machine {
     name: "equipped",
     nodes: 2,
@@ -70,8 +70,8 @@ pub const EQUIPPED: Machine = Machine {
     ..PLAIN
 };
 
-/// The kernel keeps its memory from everybody, root too: BPF programs may not read it.
+/// Kernel lockdown in confidentiality mode: BPF programs cannot read kernel memory, not even for root.
 pub const LOCKED_DOWN: Machine = Machine { name: "locked-down", command_line: "lockdown=confidentiality", ..PLAIN };
 
-/// Every machine, in the order in which guests are started: first those with the most to do.
+/// All machines, in the order in which guests are started: those with the most tests first.
 pub const MACHINES: &[Machine] = &[EQUIPPED, PLAIN, ISOLATED, LOCKED_DOWN];

@@ -1,16 +1,16 @@
-//! Temporary directories in memory, for trees of thousands of files: on a disk they are most of what a test costs.
+//! Temporary directories in memory, for trees of thousands of files: on a disk, they would take most of the time of a test.
 
 use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 
-/// POSIX shared memory, which glibc expects here: shm_open(3).
+/// POSIX shared memory, which glibc expects at this path: shm_open(3).
 const SHARED_MEMORY: &str = "/dev/shm";
 
-/// As much as the tests of one binary take at the same time, in bytes. Containers often have 64 MiB in all.
+/// The space that the tests of one binary need at the same time, in bytes. Containers often have only 64 MiB.
 const ROOM: u64 = 1 << 30;
 
-/// A directory for temporary files: in memory, if there is room, else where temporary files usually go.
+/// A directory for temporary files: in memory, if there is enough space, else the usual directory.
 #[must_use]
 pub fn directory() -> PathBuf {
     let shared = Path::new(SHARED_MEMORY);

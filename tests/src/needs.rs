@@ -12,7 +12,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
-/// Bits of `CapEff`: include/uapi/linux/capability.h. `CAP_PERFMON` and `CAP_BPF` exist since 5.8.
+/// Bits of `CapEff` (include/uapi/linux/capability.h). `CAP_PERFMON` and `CAP_BPF` exist since 5.8.
 const CAP_SYS_ADMIN: u64 = 1 << 21;
 const CAP_PERFMON: u64 = 1 << 38;
 const CAP_BPF: u64 = 1 << 39;
@@ -81,7 +81,7 @@ fn succeeds(words: &[&str]) -> bool {
 /// It does not use `eprintln!`, which the test harness captures.
 pub fn print_skipped(test: &str, what: &str) {
     let test = test.rsplit_once("::").map_or(test, |(test, _)| test).trim_end_matches("::{{closure}}");
-    // A closed stderr is no reason to fail a test that does not run.
+    // A closed stderr does not make a skipped test fail.
     let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: needs {what}");
 }
 

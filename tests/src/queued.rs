@@ -1,4 +1,4 @@
-//! What a recording says of the run queue, against what the kernel counts for the threads of the fixture `runqueue`.
+//! Compares the run-queue latency in a recording with the kernel's counts for the threads of the fixture `runqueue`.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use quell::units::CpuId;
 use crate::fixture::Queued;
 use crate::recorded::Recorded;
 
-/// How many waits, and how long they were altogether.
+/// The number of waits, and their total and maximum duration in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sum {
     waits: u64,
@@ -29,21 +29,21 @@ impl Sum {
     }
 }
 
-/// The distributions of a metric in the scopes that `chosen` takes.
+/// The sum of the histograms of a metric, for the scopes that `chosen` selects.
 fn sum(recorded: &Recorded, metric: &str, chosen: impl Fn(&Scope) -> bool) -> Sum {
     let metrics = &recorded.recording.meta.metrics;
     let histograms = recorded.recording.histograms.iter();
     Sum::of(histograms.filter(|histogram| metrics[histogram.metric.index()].name == metric && chosen(&histogram.scope)))
 }
 
-/// The cgroup of the current process in the hierarchy of version 2.
+/// The cgroup (version 2) of the current process.
 fn own_cgroup() -> Result<String> {
     let cgroups = fs::read_to_string("/proc/self/cgroup")?;
     Ok(cgroups.lines().find_map(|line| line.strip_prefix("0::")).context("no cgroup of version 2")?.to_owned())
 }
 
-/// Fails unless a capture of the fixture, which ran on one CPU in the cgroup of the current process, has counted its waits,
-/// and beside them at most `exits`: a thread may wait again as it exits, after it has read its own counts.
+/// Fails unless the recording contains all waits of the fixture, and at most `exits` others. The fixture ran on one CPU, in
+/// the cgroup of the current process. A thread may wait again when it exits, after it has read its own counts.
 pub fn check(recorded: &Recorded, truth: &Queued, cpu: CpuId, exits: u64) -> Result<()> {
     let everywhere = |metric: &str| sum(recorded, metric, |scope| matches!(scope, Scope::Cpu(_)));
     let (woken, preempted) = (everywhere("runqueue.woken"), everywhere("runqueue.preempted"));
@@ -52,7 +52,8 @@ pub fn check(recorded: &Recorded, truth: &Queued, cpu: CpuId, exits: u64) -> Res
     let agrees = |counted: u64, truth: u64| counted.checked_sub(truth).is_some_and(|more| more <= exits);
     ensure!(agrees(woken.waits + preempted.waits, truth.waits), "waits: {said}");
     ensure!(agrees(preempted.waits, truth.preempted), "waits after preemption: {said}");
-    // A bucket is 1/32 wide, and each wait that is not in the truth is at most as long as the longest.
+    // A bucket is 1/32 of its values wide. Each wait that is missing in the kernel's counts is at most as long as the
+    // longest one.
     let more = (woken.waits + preempted.waits - truth.waits) as f64 * woken.longest.max(preempted.longest);
     let (nanos, truth) = (woken.nanos + preempted.nanos, truth.run_delay_ns as f64);
     ensure!((0.97 * truth..1.03 * truth + more).contains(&nanos), "length of the waits: {said}");

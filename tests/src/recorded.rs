@@ -28,14 +28,14 @@ pub struct Estimate {
     pub error: f64,
     /// The number of samples.
     pub samples: usize,
-    /// The sum of the squares of the samples, in ns^2: its root is what chance makes of their sum, were each there
-    /// by chance alone.
+    /// The sum of the squares of the samples, in ns^2: its square root is the standard deviation of their sum if every sample
+    /// is random.
     pub squares: f64,
 }
 
 impl Estimate {
-    /// Fails unless this is CPU time that a fixture says it took: to a tenth, beside what chance makes of samples that
-    /// are few or unequal.
+    /// Fails unless the estimate agrees with the CPU time that a fixture measured, within 10 % and two standard deviations of
+    /// the sum, which are large if samples are few or unequal.
     pub fn is_cpu_time(&self, truth: CpuTime) -> Result<()> {
         let allowed = 0.1 * truth.spent as f64 + 2.0 * self.squares.sqrt();
         let (least, most) = (truth.undisturbed as f64 - allowed, truth.spent as f64 + allowed);
@@ -80,7 +80,7 @@ impl Recorded {
         self.estimate(|sample| self.is_of(sample, CPU) && self.pid(sample) == pid && burns(sample))
     }
 
-    /// Whether a sample is of the metric of this name.
+    /// Whether a sample belongs to the metric with this name.
     pub fn is_of(&self, sample: &Weighted, metric: &str) -> bool {
         self.profile.metric(sample.metric).name == metric
     }
@@ -118,21 +118,21 @@ impl Recorded {
         self.profile.metric(metric).name == name
     }
 
-    /// The sampled sleeps of a thread, as they were measured.
+    /// The sampled sleeps of a thread, as measured.
     pub fn sleeps(&self, tid: i32) -> impl Iterator<Item = &Sample> {
         let of = move |sample: &&Sample| self.recording.threads.get(sample.thread).tid.0 == tid.cast_unsigned();
         self.recording.samples.iter().filter(of).filter(|sample| !self.is_named(sample.metric, CPU))
     }
 
-    /// How long the stacks of so many sampled sleeps were walked, in nanoseconds, as each began and at its wakeup. A fixture's clocks call
-    /// that time off the CPU; a recording leaves it out.
+    /// The time for walking the stacks of this number of sampled sleeps, at the beginning of each sleep and at its wakeup, in
+    /// nanoseconds. The clocks of a fixture count this time as off-CPU time; a recording excludes it.
     #[must_use]
     pub fn walks(&self, samples: usize) -> f64 {
         let walks = self.recording.meta.cost.probes.iter().filter(|cost| cost.mechanism.ends_with("stack walks"));
         2.0 * walks.filter_map(|cost| cost.nanos_per_event).sum::<f64>() * samples as f64
     }
 
-    /// The probability that each sampled sleep of a thread below one of its functions had of being sampled.
+    /// The sampling probability of each sampled sleep of a thread below one of its functions.
     pub fn probabilities_in(&self, tid: i32, function: &str) -> Vec<f64> {
         let calls = |sample: &Sample| {
             let frames = sample.stack.into_iter().flat_map(|stack| self.recording.stacks.frames(stack));
@@ -143,7 +143,7 @@ impl Recorded {
         blocked.filter(|sample| calls(sample)).map(|sample| sample.probability).collect()
     }
 
-    /// Whether the recording contains nothing of a process: neither samples nor totals.
+    /// Whether the recording contains neither samples nor totals of a process.
     pub fn is_without(&self, pid: i32) -> bool {
         let of_totals =
             self.counted_threads().filter(|thread| self.profile.thread(*thread).pid.0 == pid.cast_unsigned());
@@ -157,7 +157,7 @@ impl Recorded {
         })
     }
 
-    /// Fails if the recording contains samples or totals of other processes than these.
+    /// Fails if the recording contains samples or totals of any other process.
     pub fn is_only_of(&self, pids: &[i32]) -> Result<()> {
         let of_samples = self.profile.samples.iter().map(|sample| sample.thread);
         let of_totals = self.counted_threads();
@@ -174,8 +174,8 @@ impl Recorded {
         Ok(())
     }
 
-    /// Fails where there was no room for something that a small capture has room for, or where the two sides of quell do
-    /// not understand each other.
+    /// Fails if records were lost for lack of space, although a small capture has enough space, or if quell did not
+    /// understand a record of its BPF programs.
     pub fn has_no_needless_losses(&self) -> Result<()> {
         let losses = &self.recording.meta.losses;
         let needless = [losses.ring_full, losses.thread_table_full, losses.targets_full, losses.unknown_records];
@@ -183,7 +183,7 @@ impl Recorded {
         Ok(())
     }
 
-    /// The threads of a sample's wake chain from the sleeper on, if the chain ends in an interrupt; else none.
+    /// The threads of a sample's wake chain from the sleeper on, if the chain ends in an interrupt; otherwise empty.
     pub fn wake_chain(&self, sample: &Weighted) -> Vec<i32> {
         let mut hops = Vec::new();
         let mut next = Some(sample);
@@ -198,7 +198,7 @@ impl Recorded {
         Vec::new()
     }
 
-    /// Whether a thread is one in which kernels with PREEMPT_RT run the timers that others run in interrupts: `ktimers/0`, or
+    /// Whether a thread runs timers on kernels with PREEMPT_RT, which other kernels run in interrupts: `ktimers/0`, or
     /// `ksoftirqd/0` before 5.16.
     fn runs_timers(&self, thread: ThreadIdx) -> bool {
         let name = &self.profile.thread(thread).comm;
@@ -215,12 +215,12 @@ impl Recorded {
         self.profile.thread(sample.thread).tid.0.cast_signed()
     }
 
-    /// Whether a function of user space is in a sample's stack.
+    /// Whether a user-space function is in a sample's stack.
     pub fn calls(&self, sample: &Weighted, function: &str) -> bool {
         self.functions(sample, FrameKind::User).any(|name| name == function)
     }
 
-    /// The functions of one side in a sample's stack, innermost first.
+    /// The user or kernel functions in a sample's stack, innermost first.
     pub fn functions(&self, sample: &Weighted, side: FrameKind) -> impl Iterator<Item = &str> {
         let frames = sample.stack.into_iter().flat_map(|stack| self.profile.functions(stack));
         frames.filter(move |frame| frame.kind == side).map(|frame| frame.name.as_str())

@@ -13,10 +13,10 @@ use nix::unistd::Pid;
 use crate::agent::{self, Ended, Running, Workdir};
 use crate::small;
 
-/// `nobody` of most systems: any user that is not root will do.
+/// `nobody` on most systems. Any user except root is suitable.
 pub const MALLORY: u32 = 65_534;
 
-/// A directory that everybody can write to, as `/tmp`, in one that everybody can enter.
+/// A directory for root and another user, in a directory that all users can enter.
 #[derive(Debug)]
 pub struct Shared {
     /// The directory.
@@ -24,7 +24,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Makes one with these permissions.
+    /// Creates a directory with this mode.
     pub fn new(mode: u32) -> Result<Self> {
         let dir = Workdir::new()?;
         fs::set_permissions(dir.path(""), Permissions::from_mode(mode))?;
@@ -36,10 +36,10 @@ impl Shared {
         self.dir.path(name)
     }
 
-    /// A script, as the other user, in the directory.
+    /// The command for a script that the other user runs in the directory.
     pub fn mallory(&self, script: &str) -> Command {
         let mut command = Command::new("sh");
-        // The standard library leaves root's groups with the first of these two.
+        // The standard library drops the supplementary groups of root in the first of these two calls.
         command.uid(MALLORY).gid(MALLORY).args(["-c", script]).current_dir(self.path("")).stdin(Stdio::null());
         command
     }
@@ -51,7 +51,7 @@ impl Shared {
         Ok(())
     }
 
-    /// A report, by root. One that hangs is killed, and fails the test by its exit code.
+    /// Runs `quell report` as root. If it hangs, it is killed, and its exit code makes the test fail.
     pub fn report(&self, output: &str) -> Result<Ended> {
         let mut command = Command::new("timeout");
         command.args(["--signal=KILL", "60"]).arg(agent::binary()?).arg("report").arg(small::path());
@@ -59,7 +59,7 @@ impl Shared {
         Running::spawn(&mut command)?.wait()
     }
 
-    /// Fails unless quell refuses to write there, saying these words and what to do.
+    /// Fails unless quell refuses to write to this path, with an error that contains these words and a hint.
     pub fn refuses(&self, output: &str, words: &[&str]) -> Result<()> {
         let ended = self.report(output)?.expect_code(2)?;
         for word in words.iter().chain(&["\nhint: "]) {
@@ -69,7 +69,7 @@ impl Shared {
     }
 }
 
-/// A process group of the other user. Dropping it ends the processes.
+/// A process group of the other user. Dropping this kills the processes.
 #[derive(Debug)]
 pub struct Attack(Child);
 

@@ -1,4 +1,5 @@
-//! A small recording with one of everything, built the same way each time: `tests/data/small.quell` holds it.
+//! A small recording that contains every kind of data, and is always built in the same way. `tests/data/small.quell` is a
+//! copy.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,16 +11,16 @@ use quell::recording::{
 };
 use quell::units::{Addr, Bytes, CpuId, Nanos, Pid};
 
-/// Where the committed recording is.
+/// The path of the committed recording.
 #[must_use]
 pub fn path() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("data/small.quell")
 }
 
-/// A web server that computes, waits for a lock, for a database and for its disk: on-CPU samples, sleeps of every
-/// metric, sampled with certainty and not, wakeups by threads (in a chain of two hops) and by an interrupt, a thread
-/// that never wakes, one that was never sampled, code without a name and code in no file, an inlined function, labels,
-/// processes of which much and little is known, a distribution, and losses.
+/// A recording of a web server that computes, and waits for a lock, a database and its disk. It contains on-CPU samples;
+/// off-CPU samples of every metric, some of them with a probability below 1; wakeups by threads (in a chain of two hops) and
+/// by an interrupt; a thread that does not wake up before the end, and one without samples; code without a symbol and code
+/// outside of files; an inlined function; labels; processes with much and with little metadata; a histogram; and losses.
 #[must_use]
 pub fn recording() -> Recording {
     let mut example = Example::new();
@@ -44,7 +45,7 @@ pub fn recording() -> Recording {
     let main = user(web, 0x1000, "web::main");
     let serve = user(web, 0x2000, "web::serve::<[u8; 64]>");
     let encode = user(web, 0x3000, "web::encode");
-    // The same function at another address: one frame in every picture.
+    // The same function at another address: output formats show a single frame.
     let encode_later = user(web, 0x3010, "web::encode");
     let lock = user(libc, 0x4000, "pthread_mutex_lock");
     let unlock = user(libc, 0x4100, "pthread_mutex_unlock");

@@ -1,6 +1,6 @@
-//! Which kernels quell was tested on and what came out: `docs/kernel-support.json`, from which the docs' table is drawn.
+//! The test results by kernel version: `docs/kernel-support.json`, from which the table in the documentation is generated.
 //!
-//! `xtask` includes this file by its path, so that it need not build what the tests need.
+//! `xtask` includes this file by its path, so that it does not depend on the crates that the tests use.
 
 use std::collections::BTreeMap;
 
@@ -8,34 +8,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::verdict::Verdict;
 
-/// Where it is, from the workspace's root.
+/// The path of the file, relative to the root of the workspace.
 pub const FILE: &str = "docs/kernel-support.json";
 
-/// What came out of all tests, on each kernel at its last run.
+/// The results of all tests, from the last run on each kernel.
 #[derive(Clone, Default, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Support {
-    /// The kernels, in the order of the table's columns.
+    /// The kernels, in the order of the columns of the table.
     pub kernels: Vec<TestedKernel>,
-    /// Verdicts, by the test's name and the kernel's.
+    /// The results, by the name of the test and the name of the kernel.
     pub tests: BTreeMap<String, BTreeMap<String, Verdict>>,
 }
 
-/// A kernel of the matrix.
+/// A kernel in the test matrix.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TestedKernel {
-    /// What the matrix calls it: `6.1`, `newest`.
+    /// The name in the matrix: `6.1`, `newest`.
     pub name: String,
-    /// What it calls itself: `6.1.0-56-amd64`.
+    /// The release: `6.1.0-56-amd64`.
     pub release: String,
-    /// The day that its tests ran, `2026-11-21`.
+    /// The date of the test run: `2026-11-21`.
     pub date: String,
     /// The version of quell.
     pub quell: String,
-    /// The commit that it was built from, as `git describe` has it, if that could be told.
+    /// The commit that quell was built from, as printed by `git describe`, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
-    /// How the guests' CPUs ran: `TCG`.
+    /// The QEMU accelerator of the guests: `TCG`.
     pub accelerator: String,
 }

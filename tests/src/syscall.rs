@@ -1,10 +1,10 @@
 //! System calls without libc.
 //!
-//! Distributions build libc without frame pointers: a stack that is walked while a thread is blocked in libc loses
-//! the function that called it. The instruction stands in the fixture's own function instead.
+//! Distributions build libc without frame pointers: the stack of a thread that is blocked in libc lacks the function that
+//! called libc. Therefore the fixtures contain the system call instruction in their own functions.
 
-/// Enters the kernel from the function that this stands in: number and four arguments, all `usize`. Gives the
-/// result, or a negative errno.
+/// Makes a system call from the function that contains the macro: a number and four arguments, each a `usize` or a pointer.
+/// Returns the result, or a negative errno.
 #[macro_export]
 macro_rules! syscall {
     ($number:expr, $a:expr, $b:expr, $c:expr, $d:expr) => {{

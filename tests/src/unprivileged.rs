@@ -1,4 +1,4 @@
-//! A quell that is run by a user who is not trusted.
+//! Runs quell as an untrusted user.
 
 use std::ffi::CString;
 use std::fs::{self, Permissions};
@@ -14,14 +14,14 @@ use tempfile::TempDir;
 
 use crate::{agent, executable};
 
-/// The user id and group id of `nobody` on Debian.
+/// The UID and GID of `nobody` on Debian.
 pub const USER: u32 = 65_534;
 
 /// The capabilities that `quell doctor` suggests: DAC_READ_SEARCH, SYS_PTRACE, SYSLOG, PERFMON, BPF, CHECKPOINT_RESTORE
 /// (include/uapi/linux/capability.h).
 pub const SUGGESTED: u64 = 1 << 2 | 1 << 19 | 1 << 34 | 1 << 38 | 1 << 39 | 1 << 40;
 
-/// A private copy of quell with file capabilities, and a directory of the user's own.
+/// A private copy of quell with file capabilities, and a home directory of the user.
 #[derive(Debug)]
 pub struct Unprivileged {
     dir: TempDir,
@@ -29,10 +29,10 @@ pub struct Unprivileged {
 }
 
 impl Unprivileged {
-    /// Makes one.
+    /// Creates the copy and the directory.
     ///
     /// # Errors
-    /// This process may not give capabilities to a file: see [`is_possible`].
+    /// This process may not set file capabilities: see [`is_possible`].
     pub fn new(capabilities: u64) -> Result<Self> {
         let dir = tempfile::tempdir().context("cannot make a temporary directory")?;
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
@@ -45,12 +45,12 @@ impl Unprivileged {
         Ok(Self { dir, quell })
     }
 
-    /// The user's own directory.
+    /// The home directory of the user.
     pub fn home(&self) -> PathBuf {
         self.dir.path().join("home")
     }
 
-    /// A directory that only root may enter.
+    /// A directory that only root can enter.
     pub fn roots(&self) -> Result<PathBuf> {
         let path = self.dir.path().join("root");
         if !path.exists() {
@@ -60,25 +60,25 @@ impl Unprivileged {
         Ok(path)
     }
 
-    /// The command, as the user types it at home.
+    /// The command `quell`, run by the user in the home directory.
     pub fn command(&self) -> Command {
         let mut command = self.of_user(&self.quell);
         command.env("HOME", self.home()).env("TMPDIR", self.home());
         command
     }
 
-    /// Another program, run by the user.
+    /// The command for another program, run by the user.
     pub fn of_user(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        // Also leaves root's groups.
+        // This also drops the supplementary groups of root.
         command.uid(USER).gid(USER).current_dir(self.home()).stdin(Stdio::null());
         command
     }
 }
 
-/// Whether this process can give capabilities to files, and they have an effect.
+/// Whether this process can set file capabilities, and they are effective.
 pub fn is_possible() -> bool {
-    // On a `nosuid` mount they can be set, and have none.
+    // On a `nosuid` mount, they can be set but are not effective.
     let effective = || -> Result<bool> {
         let dir = tempfile::tempdir()?;
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
@@ -91,14 +91,14 @@ pub fn is_possible() -> bool {
     effective().unwrap_or(false)
 }
 
-/// Sets a file's permitted and effective capabilities.
+/// Sets the permitted and effective capabilities of a file.
 #[allow(unsafe_code, reason = "no crate here sets extended attributes")]
 fn set_capabilities(path: &Path, capabilities: u64) -> io::Result<()> {
     // struct vfs_cap_data, revision 2, with the effective bit (include/uapi/linux/capability.h).
     let words = [0x0200_0001, capabilities as u32, 0, (capabilities >> 32) as u32, 0];
     let value: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
     let path = CString::new(path.as_os_str().as_bytes())?;
-    // SAFETY: the name and the path end in NUL, the value is as long as is said; the kernel only reads them.
+    // SAFETY: the name and the path end in NUL, the length is that of the value; the kernel only reads them.
     let result = unsafe {
         libc::setxattr(path.as_ptr(), c"security.capability".as_ptr(), value.as_ptr().cast(), value.len(), 0)
     };

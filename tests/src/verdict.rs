@@ -1,29 +1,29 @@
-//! What a kernel test says of its run, as lines of JSON: a guest writes them, `cargo xtask vm` reads them.
+//! The results of kernel tests, as lines of JSON: a guest writes them, and `cargo xtask vm` reads them.
 //!
-//! `xtask` includes this file by its path, so that it need not build what the tests need.
+//! `xtask` includes this file by its path, so that it does not depend on the crates that the tests use.
 
 use serde::{Deserialize, Serialize};
 
-/// The environment variable that names the file to append events to.
+/// The environment variable with the path of the file that events are appended to.
 pub const EVENTS: &str = "QUELL_KERNEL_EVENTS";
 
-/// The environment variable that is set in a machine that has rebooted, for tests that go on there.
+/// The environment variable that is set after a machine has rebooted, for tests that continue then.
 pub const REBOOTED: &str = "QUELL_KERNEL_REBOOTED";
 
-/// How a test ended.
+/// The result of a test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "lowercase")]
 pub enum Verdict {
-    /// It holds.
+    /// The test passed.
     Passed,
-    /// It does not.
+    /// The test failed.
     Failed {
-        /// What was seen instead.
+        /// The reason.
         why: String,
     },
-    /// It could not be tried.
+    /// The test was not run.
     Skipped {
-        /// What is missing, which is true of this kernel or machine.
+        /// The missing requirement, which is a property of this kernel or machine.
         why: String,
     },
 }
@@ -32,24 +32,24 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum Event {
-    /// A test begins: should nothing follow, this one hung or took the kernel with it.
+    /// A test started. If no other event follows, the test hung or the kernel crashed.
     Started {
-        /// Its name.
+        /// The name of the test.
         test: String,
     },
-    /// A test goes on when the machine has rebooted.
+    /// A test continues after the machine has rebooted.
     Reboots {
-        /// Its name.
+        /// The name of the test.
         test: String,
     },
-    /// A test has ended.
+    /// A test ended.
     Ended {
-        /// Its name.
+        /// The name of the test.
         test: String,
-        /// Its verdict.
+        /// The result.
         #[serde(flatten)]
         verdict: Verdict,
-        /// Wall time that it took, in seconds.
+        /// The wall time of the test, in seconds.
         seconds: f64,
     },
 }

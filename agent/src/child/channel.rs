@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::sys::{MAX_DESCRIPTORS, receive, send};
 
-/// Lengths of head and data and the number of descriptors, each a native `u32`.
+/// The length of the head, the length of the data, and the number of descriptors, each a native `u32`.
 const PREFIX: usize = 12;
 
 /// The size of a read, in bytes.
@@ -172,7 +172,7 @@ mod tests {
         other.send(&"x", &[], &[file.as_fd(), file.as_fd()]).expect("sent");
         drop(file);
         assert_eq!(one.receive::<String>().expect_err("not taken").kind(), io::ErrorKind::InvalidData);
-        // No copy of it is open anywhere.
+        // No copy of the descriptor is open.
         assert_eq!(reader.read(&mut [0]).ok(), Some(0));
     }
 

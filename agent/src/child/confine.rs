@@ -9,19 +9,19 @@ use nix::sys::resource::{Resource, setrlimit};
 use super::filter::{self, Allowed, BASE, READING, WAITING};
 use super::{ChildError, Role};
 
-/// The address space limit of a namer, in bytes: twice the symbols of one file, and lookup tables.
+/// The address space limit of a namer, in bytes: twice the size of the symbols of one file, and lookup tables.
 const NAMER_MEMORY: u64 = 2 << 30;
 
 /// The CPU time limit of a namer, in seconds. In addition, each file has a limit.
 const NAMER_CPU: u64 = 60;
 
-/// The maximum size of a file that a namer creates: a copy of symbols, in memory.
+/// The maximum size of a file that a namer creates, in bytes: a copy of symbols, in memory.
 const NAMER_FILE: u64 = 1 << 30;
 
-/// The maximum number of descriptors of a namer, and so of copies of symbols at a time.
+/// The maximum number of descriptors of a namer, and therefore of simultaneous copies of symbols.
 const NAMER_DESCRIPTORS: u64 = 32;
 
-/// Where distributions put the symbols that they strip from files: the only files that the child that names code may open.
+/// The directory where distributions install the symbols that they strip from files: the only files that a namer may open.
 pub(crate) const DEBUG_FILES: &str = "/usr/lib/debug/.build-id";
 
 const READER: &[Allowed] = &[Allowed::Any(libc::SYS_process_vm_readv), Allowed::Any(libc::SYS_readlinkat)];
@@ -57,7 +57,7 @@ pub(super) fn confine(role: Role) -> Result<(), ChildError> {
             no_files(None);
             filter::allow_only(&[BASE, WAITING])
         }
-        // What is inherited here is for the copies.
+        // The limits and Landlock rules are inherited by the copies.
         Role::Namers => {
             limit(Resource::RLIMIT_AS, NAMER_MEMORY)?;
             limit(Resource::RLIMIT_CPU, NAMER_CPU)?;
@@ -83,7 +83,7 @@ fn limit(resource: Resource, value: u64) -> Result<(), ChildError> {
         .map_err(|errno| ChildError::System { what: "limit resources with setrlimit", source: errno.into() })
 }
 
-/// Permits opening files only below one directory, for reading. Open descriptors and memory are not affected.
+/// Permits opening files only below the directory `but`, for reading. Open descriptors and memory are not affected.
 fn no_files(but: Option<&str>) {
     let all = AccessFs::from_all(ABI::V5);
     let restricted = Ruleset::default()

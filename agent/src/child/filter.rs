@@ -28,7 +28,7 @@ pub(super) const BASE: &[Allowed] = &[
     Any(libc::SYS_sendmsg),
     Any(libc::SYS_close),
     Any(libc::SYS_brk),
-    // Nothing becomes executable any more.
+    // No memory can become executable.
     Without(libc::SYS_mmap, 2, libc::PROT_EXEC as u32),
     Without(libc::SYS_mprotect, 2, libc::PROT_EXEC as u32),
     Any(libc::SYS_munmap),
@@ -43,7 +43,7 @@ pub(super) const BASE: &[Allowed] = &[
     Any(libc::SYS_rt_sigprocmask),
     Any(libc::SYS_rt_sigreturn),
     Any(libc::SYS_restart_syscall),
-    // abort(3) ends without tgkill(2) too, which reaches every process of the same user.
+    // abort(3) also works without tgkill(2), which can signal every process of the same user.
     Any(libc::SYS_getpid),
     Any(libc::SYS_gettid),
     Any(libc::SYS_exit),
@@ -59,7 +59,7 @@ pub(super) const READING: &[Allowed] = &[
     Any(libc::SYS_fstat),
     Any(libc::SYS_newfstatat),
     Any(libc::SYS_statx),
-    // Not F_SETOWN and F_SETSIG, which send any signal to any process of the same user.
+    // Not F_SETOWN and F_SETSIG, which can send any signal to any process of the same user.
     Is(libc::SYS_fcntl, 1, libc::F_GETFD as u32),
     Is(libc::SYS_fcntl, 1, libc::F_GETFL as u32),
     Is(libc::SYS_fcntl, 1, libc::F_DUPFD_CLOEXEC as u32),
@@ -90,7 +90,7 @@ fn compile(allowed: &[&[Allowed]]) -> Result<BpfProgram, BackendError> {
             Is(number, argument, value) => (number, Some((argument, SeccompCmpOp::Eq, value))),
             Without(number, argument, bits) => (number, Some((argument, SeccompCmpOp::MaskedEq(u64::from(bits)), 0))),
         };
-        // No rule at all allows every argument.
+        // An empty list of rules allows all arguments.
         let rules = rules.entry(number).or_default();
         if let Some((argument, compare, value)) = condition {
             let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, compare, u64::from(value))?;
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn who_reads_files_can_send_no_signals_by_them() {
-        // A thread of its own, which is filtered alone.
+        // In a separate thread, because only this thread is filtered.
         let tried = std::thread::spawn(|| {
             let (ours, _theirs) = std::os::unix::net::UnixStream::pair().expect("a socket pair");
             let program = compile(&[BASE, READING]).expect("a filter");
@@ -121,7 +121,7 @@ mod tests {
             seccompiler::apply_filter(&program).expect("applied");
             let flags = fcntl(&ours, FcntlArg::F_GETFD).map(drop);
             let copy = ours.try_clone().map(|copy| copy.as_raw_fd());
-            // The first half of it: to be sent a signal when there is something to read.
+            // The first step to a signal when there is data to read.
             let signals = fcntl(&ours, FcntlArg::F_SETFL(nix::fcntl::OFlag::O_ASYNC)).map(drop);
             (flags, copy.is_ok(), signals)
         });

@@ -94,8 +94,8 @@ impl Role {
 
 /// Starts a child with the privileges of this thread. The child first reduces them to those of its role.
 ///
-/// Permanently sets `no_new_privs` on this thread first. A child exits without this flag: with it, executing a file with capabilities
-/// adds no privileges, so a user who starts a role directly gains nothing.
+/// Permanently sets `no_new_privs` on this thread first. A child exits if this flag is not set: with the flag, executing a
+/// file with capabilities adds no privileges, so a user who starts a role directly gains nothing.
 ///
 /// # Errors
 /// The socket pair or the process cannot be created, or `/proc` is not mounted.
@@ -106,13 +106,13 @@ pub(crate) fn spawn(role: Role) -> io::Result<(Process, UnixStream)> {
         .arg0("quell")
         .args([ARGUMENT, role.name()])
         .env_clear()
-        // The terminal's signals are for the parent, which decides when a capture ends.
+        // Signals of the terminal are for the parent only, which decides when a capture ends.
         .process_group(0)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    // It is not waited for before its descriptor is open, so its id is still its own.
+    // Nothing waits for the child before its pidfd is open, so its PID cannot have been reused.
     Ok((Process::open(process.id())?, ours))
 }
 
@@ -189,11 +189,12 @@ fn prepare(role: Role) -> Result<UnixStream, ChildError> {
         return Err(ChildError::NotStartedByQuell);
     }
     if role == Role::Namers {
-        // If memory runs out, this and its copies are the first to go. Its files are root's as soon as it cannot be traced.
+        // If memory runs out, the kernel kills this process and its copies first. The file belongs to root once the process
+        // is not dumpable.
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     }
-    // Before its privileges go, which keep the caller from tracing it until then: it will hold what the caller may not open. Copies
-    // of it are born so.
+    // Before the privileges are dropped, which until then prevent the caller from tracing this process: it will hold files
+    // that the caller may not open. Copies inherit this setting.
     prctl::set_dumpable(false).map_err(system("forbid tracing"))?;
     confine::forbid_cores()?;
     privileges::enter(&role.keeps())?;
@@ -204,7 +205,7 @@ fn prepare(role: Role) -> Result<UnixStream, ChildError> {
         .as_fd()
         .try_clone_to_owned()
         .map_err(|source| ChildError::System { what: "open the connection to the parent", source })?;
-    // Its only descriptor, so that it closes when the child drops it: what else is at 0 to 2 is `/dev/null`.
+    // The only descriptor of the connection, so that dropping it closes the connection: descriptors 0 to 2 are `/dev/null`.
     nix::unistd::dup2_stdin(io::stdout()).map_err(system("close descriptor 0"))?;
     Ok(UnixStream::from(socket))
 }
@@ -217,7 +218,7 @@ fn run_copy(role: Role, task_of: TaskOf, socket: UnixStream) -> Result<(), Child
 
 /// The initialization of every child.
 fn begin(role: Role) -> Result<(), ChildError> {
-    // Before the parent is looked for: if it ends in between, the channel does.
+    // If the parent exits before this call, no signal is sent, but the connection ends.
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("request a signal for the exit of the parent"))?;
     prctl::set_name(process_name(role)).map_err(system("set the process's name"))
 }
@@ -256,7 +257,7 @@ mod tests {
     #[test]
     fn a_process_name_fits_the_kernels_field() {
         for role in Role::ALL {
-            // TASK_COMM_LEN is 16, with its end (include/linux/sched.h).
+            // TASK_COMM_LEN is 16, including the terminating zero byte (include/linux/sched.h).
             assert!(process_name(role).to_bytes().len() < 16, "{role:?}");
             assert_eq!(process_name(role).to_str(), Ok(format!("quell-{}", role.name()).as_str()));
         }

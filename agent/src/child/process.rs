@@ -37,7 +37,7 @@ impl Process {
         self.id
     }
 
-    /// The descriptor, to send it.
+    /// The descriptor, for sending it.
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
     }
@@ -50,10 +50,10 @@ impl Process {
 
     /// Kills it, and waits until it exits, at most for `patience`.
     pub(crate) fn end(&self, patience: Duration) {
-        // It may have ended already.
+        // It may have exited already.
         let _ = pidfd_send_signal(&self.descriptor, Signal::KILL);
         if self.has_ended(patience) {
-            // Where another process started it, it is not ours to wait for: ECHILD.
+            // If another process is its parent, only that process can wait for it: ECHILD.
             let _: Result<_, Errno> =
                 waitid(Id::PIDFd(self.descriptor.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG);
         }

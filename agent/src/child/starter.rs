@@ -70,22 +70,22 @@ impl Starter {
         Pid(self.worker.id())
     }
 
-    /// The CPU time that it has used, without that of its children.
+    /// The CPU time that it has used, without the CPU time of its children.
     pub(crate) fn cpu(&self) -> Duration {
         self.worker.cpu()
     }
 }
 
-/// Runs a starter until its parent closes the connection. Each of its copies continues here too.
+/// Runs a starter until its parent closes the connection. In a copy of the starter, runs the task of the copy.
 pub(super) fn serve(starter: Role, task_of: TaskOf, socket: UnixStream) -> Result<(), ChildError> {
     let (Some(copy), mut parent) = (starter.copy(), Channel::new(socket, MAX_MESSAGE)) else { return Ok(()) };
     let Some(connection) = next_copy(&mut parent).map_err(unserved)? else { return Ok(()) };
-    // With a copy of the starter's connection open, quell would not see it close.
+    // If a copy held the connection of the starter open, quell would not see the end of the connection.
     drop(parent);
     run_copy(copy, task_of, connection)
 }
 
-/// Forks copies on request. Returns in each copy, with its connection, and at the end in the starter.
+/// Forks copies on request. Returns in each copy with its connection, and in the starter with `None` at the end.
 fn next_copy(parent: &mut Channel) -> io::Result<Option<UnixStream>> {
     while parent.receive::<()>()?.is_some() {
         forget_ended();

@@ -75,7 +75,7 @@ impl Worker {
         Ok(worker)
     }
 
-    /// A running child at the other end of `socket`.
+    /// Wraps a running child at the other end of `socket`.
     ///
     /// # Errors
     /// The socket cannot be set up.
@@ -98,7 +98,7 @@ impl Worker {
         self.channel.send(head, data, descriptors)
     }
 
-    /// The answer, without waiting; `None` if it has not arrived.
+    /// The answer, without waiting for it; `None` if it has not arrived.
     ///
     /// # Errors
     /// The child has exited, or its answer is invalid.
@@ -164,7 +164,7 @@ impl Drop for Worker {
 
 fn wait_readable(socket: BorrowedFd<'_>, timeout: Duration) {
     let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
-    // An interruption ends the wait early, which does no harm.
+    // A signal ends the wait early, which is harmless.
     let _ = poll(&mut [PollFd::new(socket, PollFlags::POLLIN)], timeout);
 }
 
@@ -191,10 +191,10 @@ impl Watch {
             return false;
         }
         self.looked = now;
-        // A child whose state is not to be seen counts as blocked: /proc may be mounted with hidepid=2, and the child have
-        // privileges that this process lacks. One that has ended has closed its connection.
+        // A child whose state cannot be read counts as blocked: /proc may be mounted with hidepid=2, and the child may have
+        // privileges that this process lacks. A child that has exited has closed its connection.
         let state = state(child).unwrap_or(State { runnable: false, cpu: Duration::ZERO });
-        // Most of a slice at most: the child may have been blocked only as it was looked at.
+        // At most two slices: the child may have been blocked only at the time of this check.
         self.blocked += if state.runnable { Duration::ZERO } else { slice.min(2 * SLICE) };
         self.blocked > self.limits.blocked
             || state.cpu.saturating_sub(self.cpu_before) > self.limits.cpu
@@ -207,8 +207,8 @@ struct State {
     cpu: Duration,
 }
 
-/// From `/proc/PID/stat` (proc_pid_stat(5)): the state follows the name in parentheses, `utime` and `stime` are the 12th
-/// and 13th fields after the name's end, in ticks of 1/100 s (`USER_HZ`).
+/// Parses `/proc/PID/stat` (proc_pid_stat(5)): the state follows the name in parentheses, `utime` and `stime` are the 12th
+/// and 13th fields after the end of the name, in ticks of 1/100 s (`USER_HZ`).
 fn state(pid: u32) -> Option<State> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let end = stat.iter().rposition(|byte| *byte == b')')?;
@@ -229,7 +229,7 @@ mod tests {
         let target = Duration::from(own()) + Duration::from_millis(60);
         while Duration::from(own()) < target {}
         let (read, now) = (state(std::process::id()).expect("this process"), Duration::from(own()));
-        // The kernel's ticks and its precise clock differ by what interrupts found.
+        // The tick-based CPU time and the precise clock differ.
         assert!(read.cpu + Duration::from_millis(200) > target && read.cpu < now + Duration::from_millis(200));
     }
 

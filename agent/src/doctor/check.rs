@@ -1,44 +1,44 @@
-//! A finding and what to do about it.
+//! A check of a host: the finding and its remedy.
 
 use serde::Serialize;
 
-/// One finding.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What it is about; stays the same from version to version.
+    /// The name of the check, which does not change between versions.
     pub id: &'static str,
-    /// Which part of the host.
+    /// The part of the host that is checked.
     pub group: Group,
-    /// How it stands.
+    /// The verdict.
     pub status: Status,
-    /// What was found, or what the kernel said.
+    /// The finding, or the error of the kernel.
     pub found: String,
-    /// What to do; only where `status` is [`Status::No`].
+    /// The remedy; only for [`Status::No`].
     pub remedy: Option<String>,
 }
 
-/// Parts of a host, in the order they are shown.
+/// The parts of a host, in the order in which they are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Group {
-    /// The kernel and how it was built and booted.
+    /// The kernel, its configuration and its boot parameters.
     Kernel,
     /// BPF programs, maps and helpers.
     Bpf,
     /// Perf events.
     Perf,
-    /// What this process may do.
+    /// The privileges of this process.
     Privileges,
 }
 
-/// How a finding stands.
+/// The verdict of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// It is as it should be.
+    /// The requirement is met.
     Yes,
-    /// Something is missing.
+    /// The requirement is not met.
     No,
-    /// A setting, for the reader.
+    /// A setting, for information only.
     Note,
 }

@@ -1,4 +1,4 @@
-//! What people are told of a host, as text or as JSON.
+//! The result of `quell doctor`, which is shown as text or as JSON.
 
 use serde::Serialize;
 
@@ -8,52 +8,52 @@ use super::trial::Trial;
 use crate::bpf::Features;
 use crate::probe::{Availability, PROBES};
 
-/// The version of the JSON form of [`Checkup`]: raised when a field changes its meaning or goes away.
+/// The version of the JSON form of [`Checkup`]. It is incremented when a field is removed or changes its meaning.
 const SCHEMA_VERSION: u32 = 1;
 
-/// What a host lets quell do. Its serialized form is what `quell doctor --json` prints.
+/// The features of quell that work on a host. The serialized form is the output of `quell doctor --json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Checkup {
-    /// The version of this form.
+    /// The version of the JSON form.
     pub schema: u32,
-    /// quell's version.
+    /// The version of quell.
     pub quell: &'static str,
-    /// The kernel's version, as `6.18.3`.
+    /// The kernel version, such as `6.18.3`.
     pub kernel: String,
-    /// The architecture, as `uname -m` names it.
+    /// The architecture, as printed by `uname -m`.
     pub arch: &'static str,
-    /// Whether every probe works, if only in part.
+    /// Whether every probe works, at least partly.
     pub usable: bool,
-    /// One for each probe.
+    /// The verdict on each probe.
     pub probes: Vec<ProbeVerdict>,
-    /// Every finding.
+    /// All checks.
     pub checks: Vec<Check>,
 }
 
 /// Whether a probe works.
 #[derive(Clone, Debug, Serialize)]
 pub struct ProbeVerdict {
-    /// Its name.
+    /// The name of the probe.
     pub name: &'static str,
-    /// Whether it works.
+    /// Whether the probe works.
     pub state: ProbeState,
-    /// What is missing; `None` for [`ProbeState::Ready`].
+    /// The missing requirements; `None` for [`ProbeState::Ready`].
     pub why: Option<String>,
 }
 
-/// [`Availability`] without its reason.
+/// [`Availability`] without the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProbeState {
-    /// All of it works.
+    /// The probe works completely.
     Ready,
-    /// A part of it works.
+    /// The probe works partly.
     Degraded,
-    /// Nothing works.
+    /// The probe does not work.
     Unavailable,
 }
 
-/// Judges what was found.
+/// Evaluates the detected features and the trials of the programs.
 pub(super) fn checkup(features: &Features, trials: &[Trial]) -> Checkup {
     let probes: Vec<ProbeVerdict> = PROBES
         .iter()
@@ -74,8 +74,9 @@ pub(super) fn checkup(features: &Features, trials: &[Trial]) -> Checkup {
     }
 }
 
-/// What a probe can do for which the host has what it `needs`, and that works with these `programs`: no more than either
-/// lets it. What it needs comes first: it says why its programs were refused, and what to do.
+/// The availability of a probe: the worse of the result of its requirements (`needs`) and the result of loading its
+/// `programs`. The reason from `needs` comes first, because it explains why the programs were rejected, and contains the
+/// remedy.
 fn worse(needs: Availability, programs: Availability) -> Availability {
     match (needs, programs) {
         (Availability::Unavailable(why), _) | (_, Availability::Unavailable(why)) => Availability::Unavailable(why),
@@ -100,7 +101,7 @@ mod tests {
     use crate::doctor::Status;
     use crate::host::KernelVersion;
 
-    /// Where the kernel accepted every program.
+    /// The checkup of a host whose kernel accepts all programs.
     fn checkup(features: &Features) -> Checkup {
         super::checkup(features, &[])
     }
@@ -165,7 +166,7 @@ mod tests {
             assert_eq!(with(&all, Availability::Ready), (ProbeState::Ready, String::new()));
             assert_eq!(with(&all, Availability::Degraded(lack.clone())), (ProbeState::Degraded, lack));
             assert_eq!(with(&all, Availability::Unavailable(refused.clone())), (ProbeState::Unavailable, refused));
-            // What is missing on the host says more than that the programs were refused for it.
+            // The missing requirement is more informative than the resulting rejection of the programs.
             let (state, why) = with(&Features::unprivileged(), Availability::Unavailable("loading: EPERM".to_owned()));
             assert!(state == ProbeState::Unavailable && why.starts_with("not permitted without "), "{why}");
         }

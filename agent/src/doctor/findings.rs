@@ -1,17 +1,17 @@
-//! From [`Features`] to findings, and what to do where one is a no.
+//! Derives the checks and their remedies from [`Features`].
 
 use super::check::{Check, Group, Status};
 use crate::bpf::{Features, Support};
 use crate::host::{Capability, KernelVersion, lockdown};
 use crate::privileges::table::{self, RECORD_IF_GIVEN};
 
-/// The oldest kernel that quell is made for.
+/// The oldest kernel version that quell supports.
 const OLDEST: KernelVersion = KernelVersion::new(5, 10);
 
-/// What to do without BTF.
+/// The remedy for missing BTF.
 const WITH_BTF: &str = "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y";
 
-/// Every finding.
+/// All checks.
 pub(super) fn all(features: &Features) -> Vec<Check> {
     [kernel(features), bpf(features), perf(features), privileges(features)].concat()
 }
@@ -28,7 +28,7 @@ fn kernel(features: &Features) -> Vec<Check> {
     let jit = match features.jit {
         Some(true) => Ok("net.core.bpf_jit_enable is on".to_owned()),
         Some(false) => Err(("BPF programs are interpreted".to_owned(), "sysctl net.core.bpf_jit_enable=1".to_owned())),
-        // The file exists only for who has CONFIG_BPF_JIT, and on hardened kernels only root reads it.
+        // The file exists only with CONFIG_BPF_JIT, and on hardened kernels only root can read it.
         None => Err(("/proc/sys/net/core/bpf_jit_enable cannot be read".to_owned(), "run as root".to_owned())),
     };
     let version = if features.kernel >= OLDEST {
@@ -145,7 +145,7 @@ fn privileges(features: &Features) -> Vec<Check> {
     checks
 }
 
-/// What a tracing program needs to be loaded and attached.
+/// The capabilities that loading and attaching a tracing program requires.
 const TRACING: &[Capability] = &[Capability::Bpf, Capability::Perfmon];
 
 fn check(id: &'static str, group: Group, found: Result<String, (String, String)>) -> Check {
@@ -159,8 +159,8 @@ fn note(id: &'static str, group: Group, found: String) -> Check {
     Check { id, group, status: Status::Note, found, remedy: None }
 }
 
-/// Something that was tried, which `needs` capabilities; `unsupported` is what to do where this kernel or machine does
-/// not have it.
+/// A check of a feature that was tested, and that requires the capabilities `needs`. `unsupported` is the remedy if this
+/// kernel or machine lacks the feature.
 fn tried(
     features: &Features,
     (id, group): (&'static str, Group),
@@ -177,7 +177,7 @@ fn tried(
     check(id, group, Err((support.why_not().unwrap_or_default().to_owned(), remedy)))
 }
 
-/// Something that no probe needs: its absence is told, with nothing to do about it.
+/// A check of a feature that no probe requires. If the feature is missing, the remedy says that nothing has to be done.
 fn optional((id, group): (&'static str, Group), support: &Support) -> Check {
     match support.why_not() {
         None => check(id, group, Ok("works".to_owned())),
@@ -185,7 +185,7 @@ fn optional((id, group): (&'static str, Group), support: &Support) -> Check {
     }
 }
 
-/// What to do about a refusal.
+/// The remedy for a denied permission.
 fn permission(features: &Features, needs: &[Capability]) -> String {
     let missing: Vec<&str> =
         needs.iter().filter(|needed| !features.capabilities.grants(**needed)).map(|needed| needed.name()).collect();

@@ -1,7 +1,7 @@
-//! What a host lets quell do: whether each probe works, and what to do where one does not.
+//! Checks whether each probe works on this host, and suggests remedies.
 //!
-//! [`crate::bpf::Features`] says what the kernel allows and each probe what it needs of that; here the kernel is given the probes' own
-//! programs as well, and all of it becomes a [`Checkup`].
+//! [`crate::bpf::Features`] describes what the kernel allows, and each probe compares its requirements with it. In addition,
+//! the kernel verifies the programs of each probe. The results form a [`Checkup`].
 
 mod check;
 mod checkup;
@@ -14,11 +14,11 @@ pub use checkup::{Checkup, ProbeState, ProbeVerdict};
 use crate::bpf::Features;
 use crate::host::{Btf, Capabilities, HostError};
 
-/// Finds out. Loads and attaches programs that do nothing, and loads those of each probe; nothing stays behind. `capabilities` are
-/// those that quell was started with.
+/// Examines this host. Loads and attaches programs that do nothing, and loads the programs of each probe; all of them are
+/// removed again. `capabilities` are the capabilities with which quell was started.
 ///
 /// # Errors
-/// `/proc` or `/sys` cannot be read. What only is not permitted is a finding, no error.
+/// `/proc` or `/sys` cannot be read. A missing permission is a finding and not an error.
 pub fn examine(capabilities: Capabilities) -> Result<Checkup, HostError> {
     let btf = Btf::kernel();
     let features = Features::detect(&btf, capabilities)?;

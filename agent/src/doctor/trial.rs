@@ -1,19 +1,20 @@
-//! Having the kernel check quell's own programs, without a capture.
+//! Lets the kernel verify the programs of the probes, without a capture.
 
 use crate::bpf::{BpfObject, Features, Helpers, Maps, ProbeError, Scope, Threads, settings};
 use crate::host::{Btf, BtfError, TaskOffsets};
 use crate::probe::{Availability, PROBES, Probe, declarations};
 
-/// What the kernel made of the programs of a probe.
+/// The result of loading the programs of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trial {
-    /// The probe.
+    /// The name of the probe.
     pub(super) probe: &'static str,
-    /// What it can do with the programs that were accepted.
+    /// How well the probe works with the programs that the kernel accepted.
     pub(super) programs: Availability,
 }
 
-/// Loads the programs of each probe as a capture of every thread by that probe alone does, and attaches none. Nothing stays behind.
+/// Loads the programs of each probe, as for a capture of all threads with only this probe, and attaches none. All programs
+/// are unloaded again.
 pub(super) fn try_probes(kernel: &Result<Btf, BtfError>, features: &Features) -> Vec<Trial> {
     let layout = match (kernel, &features.offsets) {
         (Ok(kernel), Ok(offsets)) => Ok((kernel, offsets)),
@@ -28,8 +29,8 @@ pub(super) fn try_probes(kernel: &Result<Btf, BtfError>, features: &Features) ->
     PROBES.iter().map(|probe| Trial { probe: probe.spec().name, programs: programs(*probe) }).collect()
 }
 
-/// In an object of its own: the programs of a hook hold the callbacks of all probes that are on, and what the kernel refuses in one
-/// says nothing of the others.
+/// Loads the programs of a probe in a separate object. The programs of a hook contain the callbacks of all enabled probes, so
+/// in a shared object, the rejection of one callback would affect other probes.
 fn try_probe(
     probe: &dyn Probe,
     kernel: &Btf,
@@ -56,7 +57,7 @@ mod tests {
         for tried in try_probes(&btf, &features) {
             assert_eq!(tried.programs, Availability::Ready, "{}", tried.probe);
         }
-        // Beyond the end of any task.
+        // An offset beyond the end of every task_struct.
         features.offsets.as_mut().expect("a kernel that quell knows").tgid = 1 << 20;
         for tried in try_probes(&btf, &features) {
             match tried.programs {

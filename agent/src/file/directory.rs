@@ -1,4 +1,4 @@
-//! A directory that is held open, and what is done in it.
+//! A directory that is held open, and operations on the names in it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
@@ -21,46 +21,49 @@ use super::walk::{Walked, is_trusted, walk};
 use super::{Entry, FileError};
 use crate::sys::random::next_random;
 
-/// Files that quell creates are for their owner alone.
+/// The mode of files that quell creates: only their owner can access them.
 pub(super) const PRIVATE_FILE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 const PRIVATE_DIRECTORY: Mode = Mode::S_IRWXU;
 
-/// The longest part of a name that a temporary one begins with: NAME_MAX is 255 bytes.
+/// The maximum number of bytes of a name that a temporary name begins with; NAME_MAX is 255 bytes.
 const LONGEST_STEM: usize = 200;
-/// The longest part of a name that another one ends in: with the longest stem, a number and two dots it is within NAME_MAX.
+/// The maximum number of bytes of a file extension that another name keeps: with the longest stem, a number and two dots, the
+/// name does not exceed NAME_MAX.
 const LONGEST_ENDING: usize = 32;
 
-/// A directory by its descriptor: whatever becomes of the path that led to it, names are looked up in this one. Names are single
-/// components.
+/// A directory, held open by its descriptor: names are looked up in it even if its path later leads to another directory. Names
+/// are single components.
 #[derive(Debug)]
 pub struct Directory {
     descriptor: OwnedFd,
     path: PathBuf,
-    /// Who can make the same path lead to another directory.
+    /// The users who can make the same path lead to another directory.
     exposure: Exposure,
 }
 
 impl Directory {
-    /// Opens a directory. Links on the way must belong to root or to the caller, and be where nobody else can have moved them.
+    /// Opens a directory. Symbolic links on the way must belong to root or the caller, and be in directories where no other
+    /// user can have moved them.
     ///
     /// # Errors
-    /// It does not exist, may not be entered, or a link of another user is on the way.
+    /// The directory does not exist or may not be entered, or a symbolic link on the way belongs to another user or may have
+    /// been moved there by one.
     pub fn open(path: &Path) -> Result<Self, FileError> {
         let Walked { descriptor, exposure, .. } = walk(None, path)?;
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         Ok(Self { descriptor, path: path.to_owned(), exposure })
     }
 
-    /// Opens the directory that a path is in, and tells the path's last component.
+    /// Opens the directory that contains a path, and returns it with the path's last component.
     ///
     /// # Errors
-    /// As for [`open`](Self::open), and where the path has no last component, as `/` and `a/..`.
+    /// The errors of [`open`](Self::open), and a path without a last component, such as `/` or `a/..`.
     pub fn parent_of(path: &Path) -> Result<(Self, OsString), FileError> {
         let (parent, name) = split(path)?;
         Ok((Self::open(parent)?, name))
     }
 
-    /// As [`parent_of`](Self::parent_of), of a path that is relative to this directory if it is relative at all.
+    /// Like [`parent_of`](Self::parent_of), but a relative path is relative to this directory.
     pub(super) fn parent_from_here(&self, path: &Path) -> Result<(Self, OsString), FileError> {
         let (parent, name) = split(path)?;
         let own = self.descriptor.try_clone().map_err(|source| self.io("open", OsStr::new("."), source))?;
@@ -68,24 +71,25 @@ impl Directory {
         Ok((Self { descriptor, path, exposure }, name))
     }
 
-    /// Of a descriptor that is a directory's, as another resolver opened it; `path` is for errors.
+    /// Takes the descriptor of a directory that another resolver opened; `path` is for errors.
     pub(crate) fn from_descriptor(descriptor: OwnedFd, path: PathBuf) -> Self {
         Self { descriptor, path, exposure: Exposure::default() }
     }
 
-    /// The path that led here, for messages.
+    /// The path that led to the directory, for messages.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The path that led to a name in it, for messages.
+    /// The path that led to a name in the directory, for messages.
     #[must_use]
     pub fn path_of(&self, name: &OsStr) -> PathBuf {
         if self.path == Path::new(".") { PathBuf::from(name) } else { self.path.join(name) }
     }
 
-    /// Whether only root and the caller can create, remove or exchange names in it, and make its path lead to another one.
+    /// Whether only root and the caller can create, remove or exchange names in the directory, or make its path lead to another
+    /// one.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
         self.exposure.is_empty() && fstat(&self.descriptor).is_ok_and(|stat| is_trusted(&stat))
@@ -100,26 +104,26 @@ impl Directory {
         self.exposure.is_empty() && fstat(&self.descriptor).is_ok_and(|stat| Exposure::of(&stat).is_empty())
     }
 
-    /// Whether the users who can make the path lead here could remove a file of the caller's from here anyway: by replacing one,
-    /// quell does nothing for them.
+    /// Whether all users who can make the path lead to this directory could remove a file of the caller from it anyway: they
+    /// then gain nothing if quell replaces such a file.
     #[must_use]
     pub fn is_exposed_to_its_writers_only(&self) -> bool {
         fstat(&self.descriptor).is_ok_and(|stat| self.exposure.is_within(&Exposure::of(&stat)))
     }
 
-    /// Whether the caller may create names in it.
+    /// Checks that the caller may create names in the directory.
     ///
     /// # Errors
-    /// Why not: its permissions, or a file system that is mounted read-only.
+    /// The permissions of the directory deny it, or the file system is mounted read-only.
     pub fn check_writable(&self) -> Result<(), FileError> {
         faccessat(&self.descriptor, ".", AccessFlags::W_OK | AccessFlags::X_OK, AtFlags::empty())
             .map_err(|errno| FileError::NotWritable { path: self.path.clone(), source: errno.into() })
     }
 
-    /// What a name stands for, links themselves; `None` where there is none.
+    /// The file that a name refers to, without following a symbolic link; `None` if the name does not exist.
     ///
     /// # Errors
-    /// It cannot be looked up.
+    /// The name cannot be looked up.
     pub fn entry(&self, name: &OsStr) -> Result<Option<Entry>, FileError> {
         match open(&self.descriptor, name, OFlag::O_PATH, Mode::empty()).and_then(Entry::of) {
             Err(Errno::ENOENT) => Ok(None),
@@ -127,11 +131,11 @@ impl Directory {
         }
     }
 
-    /// Opens a file with other flags than those of `O_NOFOLLOW` and `O_CLOEXEC`, which always apply. It does not wait for
-    /// the other end of a FIFO (`O_NONBLOCK`); the caller looks at what was opened.
+    /// Opens a file with the given flags in addition to `O_NOFOLLOW` and `O_CLOEXEC`, which always apply. It does not wait for
+    /// the other end of a FIFO (`O_NONBLOCK`); the caller must check the type of the opened file.
     ///
     /// # Errors
-    /// Those of openat2(2).
+    /// The errors of openat2(2).
     pub(crate) fn open_with(&self, name: &OsStr, flags: OFlag) -> Result<File, FileError> {
         let flags = flags | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         let opened =
@@ -139,10 +143,10 @@ impl Directory {
         Ok(File::from(opened))
     }
 
-    /// Opens a regular file to read it.
+    /// Opens a regular file for reading.
     ///
     /// # Errors
-    /// It does not exist, may not be read, or is something else.
+    /// The file does not exist, may not be read, or is not a regular file.
     pub fn open_file(&self, name: &OsStr) -> Result<File, FileError> {
         let file = self.open_with(name, OFlag::O_RDONLY)?;
         self.check_regular(name, &file)?;
@@ -157,10 +161,10 @@ impl Directory {
         }
     }
 
-    /// Creates a file, for its owner alone, and opens it to read and write.
+    /// Creates a file that only its owner can access, and opens it for reading and writing.
     ///
     /// # Errors
-    /// Something has that name already, or it cannot be created.
+    /// The name already exists, or the file cannot be created.
     pub fn create_file(&self, name: &OsStr) -> Result<File, FileError> {
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL;
         let created = open(&self.descriptor, name, flags, PRIVATE_FILE);
@@ -175,10 +179,10 @@ impl Directory {
         self.create_temporary(stem, Self::create_file)
     }
 
-    /// Creates a directory, for its owner alone, and opens it.
+    /// Creates a directory that only its owner can access, and opens it.
     ///
     /// # Errors
-    /// Something has that name already, or it cannot be created.
+    /// The name already exists, the directory cannot be created, or another user has replaced it.
     pub fn create_directory(&self, name: &OsStr) -> Result<Self, FileError> {
         let create = || {
             check_component(name)?;
@@ -186,7 +190,7 @@ impl Directory {
         };
         create().map_err(|errno| self.failed("create", name, errno))?;
         let directory = self.open_directory(name)?;
-        // Who may write here may have exchanged it by now.
+        // A user who may write here may have replaced it in the meantime.
         let stat = fstat(&directory.descriptor).map_err(|errno| self.failed("look up", name, errno))?;
         if owner(&stat).is_caller() { Ok(directory) } else { Err(FileError::Exchanged { path: self.path_of(name) }) }
     }
@@ -213,7 +217,7 @@ impl Directory {
         }
     }
 
-    /// A name that nobody can guess: `.STEM.RANDOM.tmp`.
+    /// An unpredictable name: `.STEM.RANDOM.tmp`.
     pub(crate) fn random_name(&self, stem: &OsStr) -> Result<OsString, FileError> {
         let random = next_random().map_err(|source| self.io("name", stem, source))?;
         let mut name = temporary_stem(stem);
@@ -221,10 +225,10 @@ impl Directory {
         Ok(OsString::from_vec(name))
     }
 
-    /// Opens a directory in it.
+    /// Opens a subdirectory.
     ///
     /// # Errors
-    /// It does not exist, or is something else, a link to a directory too.
+    /// The name does not exist, or is not a directory. A symbolic link to a directory is an error as well.
     pub fn open_directory(&self, name: &OsStr) -> Result<Self, FileError> {
         let opened = open(&self.descriptor, name, OFlag::O_PATH | OFlag::O_DIRECTORY, Mode::empty());
         let descriptor = opened.map_err(|errno| self.failed("open", name, errno))?;
@@ -233,23 +237,23 @@ impl Directory {
         Ok(Self { descriptor, path: self.path_of(name), exposure })
     }
 
-    /// Gives a file of this directory the same name in another one of the same file system, as one more link.
+    /// Creates a hard link to a file of this directory in another directory of the same file system, under the same name.
     ///
     /// # Errors
-    /// Those of linkat(2): a file of that name is there, or the file system has no hard links.
+    /// The errors of linkat(2), such as an existing file of that name, or a file system without hard links.
     pub fn link_into(&self, name: &OsStr, other: &Self) -> Result<(), FileError> {
         let link = || {
             check_component(name)?;
-            // Without AT_SYMLINK_FOLLOW: a link would be linked itself.
+            // Without AT_SYMLINK_FOLLOW, a symbolic link itself is linked, not its target.
             linkat(&self.descriptor, name, &other.descriptor, name, AtFlags::empty())
         };
         link().map_err(|errno| other.failed("link", name, errno))
     }
 
-    /// Renames within the directory. What has the new name is replaced, a link itself too.
+    /// Renames within the directory. A file with the new name is replaced; of a symbolic link, the link itself.
     ///
     /// # Errors
-    /// Those of renameat2(2).
+    /// The errors of renameat2(2).
     pub fn rename(&self, from: &OsStr, to: &OsStr) -> Result<(), FileError> {
         self.rename_with(from, to, RenameFlags::empty()).map_err(|errno| self.failed("write", to, errno))
     }
@@ -260,20 +264,20 @@ impl Directory {
         renameat2(&self.descriptor, from, &self.descriptor, to, flags)
     }
 
-    /// A name that nobody can guess, and that begins and ends like another one: `m.RANDOM.html` for `m.html`.
+    /// An unpredictable name that begins and ends like another one: `m.RANDOM.html` for `m.html`.
     pub(crate) fn visible_name(&self, like: &OsStr) -> Result<OsString, FileError> {
         Ok(visible_name(like, next_random().map_err(|source| self.io("name", like, source))?))
     }
 
-    /// Renames to a [`visible_name`](Self::visible_name) that nothing has.
+    /// Renames to a [`visible_name`](Self::visible_name) that does not exist yet.
     ///
     /// # Errors
-    /// Those of renameat2(2).
+    /// The errors of renameat2(2).
     pub(crate) fn rename_beside(&self, from: &OsStr, like: &OsStr) -> Result<OsString, FileError> {
         loop {
             let to = self.visible_name(like)?;
             let renamed = match self.rename_with(from, &to, RenameFlags::RENAME_NOREPLACE) {
-                // A file system that cannot do it. Nobody else knows the name.
+                // The file system does not support RENAME_NOREPLACE. Nobody else can know the name.
                 Err(Errno::EINVAL | Errno::ENOSYS) => self.rename_with(from, &to, RenameFlags::empty()),
                 renamed => renamed,
             };
@@ -284,10 +288,10 @@ impl Directory {
         }
     }
 
-    /// Removes a name that is not a directory's.
+    /// Removes a file that is not a directory.
     ///
     /// # Errors
-    /// Those of unlinkat(2).
+    /// The errors of unlinkat(2).
     pub fn remove_file(&self, name: &OsStr) -> Result<(), FileError> {
         self.remove(name, UnlinkatFlags::NoRemoveDir)
     }
@@ -295,7 +299,7 @@ impl Directory {
     /// Removes an empty directory.
     ///
     /// # Errors
-    /// Those of unlinkat(2).
+    /// The errors of unlinkat(2).
     pub fn remove_directory(&self, name: &OsStr) -> Result<(), FileError> {
         self.remove(name, UnlinkatFlags::RemoveDir)
     }
@@ -306,22 +310,23 @@ impl Directory {
             .map_err(|errno| self.failed("remove", name, errno))
     }
 
-    /// Removes the files in it. Directories stay, with what is in them.
+    /// Removes the files in the directory. Subdirectories and their contents are kept.
     ///
     /// # Errors
-    /// It cannot be listed, or a file not removed.
+    /// The directory cannot be listed, or a file cannot be removed.
     pub fn remove_files(&self) -> Result<(), FileError> {
         self.remove_files_named(self.names()?.iter().map(OsString::as_os_str))
     }
 
-    /// Removes files of these names. Those that are not there, or are directories, are left out.
+    /// Removes the files with these names. Names that do not exist or are directories are skipped.
     ///
     /// # Errors
     /// A file cannot be removed.
     pub fn remove_files_named<'a>(&self, names: impl IntoIterator<Item = &'a OsStr>) -> Result<(), FileError> {
         for name in names {
             match self.remove_file(name) {
-                // EISDIR on Linux, where POSIX has EPERM (unlink(2)); and who may write here may have been faster.
+                // EISDIR on Linux, instead of the EPERM of POSIX (unlink(2)). Another user who may write here may have removed
+                // the file first.
                 Err(error) if [io::ErrorKind::IsADirectory, io::ErrorKind::NotFound].contains(&error.kind()) => {}
                 result => result?,
             }
@@ -329,8 +334,8 @@ impl Directory {
         Ok(())
     }
 
-    /// Removes the caller's temporary files for `name` that a killed process has left. Only for callers that write
-    /// `name` under a lock: the temporary files of a running process look the same.
+    /// Removes the caller's temporary files for `name` that a killed process left behind. Only for callers that write `name`
+    /// under a lock: the temporary files of a running process look the same.
     pub(crate) fn remove_leftovers(&self, name: &OsStr) {
         for left in self.names().unwrap_or_default().iter().filter(|left| is_temporary(left, name)) {
             let is_file = |entry: Entry| entry.kind() == super::Kind::File && entry.owner().is_caller();
@@ -340,10 +345,10 @@ impl Directory {
         }
     }
 
-    /// The names in it, in no order.
+    /// The names in the directory, in arbitrary order.
     ///
     /// # Errors
-    /// It cannot be listed.
+    /// The directory cannot be listed.
     pub fn names(&self) -> Result<Vec<OsString>, FileError> {
         let failed = |errno: Errno| FileError::Io { operation: "list", path: self.path.clone(), source: errno.into() };
         let mut names = Vec::new();
@@ -356,33 +361,34 @@ impl Directory {
         Ok(names)
     }
 
-    /// Flushes its names to disk.
+    /// Flushes the names in the directory to disk.
     ///
     /// # Errors
-    /// Those of fsync(2).
+    /// The errors of fsync(2).
     pub fn sync(&self) -> Result<(), FileError> {
         let sync = || match self.reopened() {
-            // Not to be listed by the caller, who can create names all the same: then they are on disk when the system wants.
+            // The caller may create names in the directory, but not open it for fsync(2). The kernel writes the names to disk
+            // later.
             Err(Errno::EACCES) => Ok(()),
             directory => File::from(directory?).sync_all(),
         };
         sync().map_err(|source| FileError::Io { operation: "write", path: self.path.clone(), source })
     }
 
-    /// Whether a name stands for what is open.
+    /// Whether a name refers to an open file.
     #[must_use]
     pub fn names_file(&self, name: &OsStr, open: impl AsFd) -> bool {
         self.entry(name).is_ok_and(|entry| entry.is_some_and(|entry| entry.is_same_as(open)))
     }
 
-    /// Where it is now, from the root, without links (proc_pid_fd(5)); `None` where it was removed.
+    /// The current path of the directory from the root, without symbolic links (proc_pid_fd(5)); `None` if it was removed.
     #[must_use]
     pub fn real_path(&self) -> Option<PathBuf> {
         let path = std::fs::read_link(format!("/proc/self/fd/{}", self.descriptor.as_raw_fd())).ok()?;
         fstat(&self.descriptor).is_ok_and(|stat| stat.st_nlink > 0).then_some(path)
     }
 
-    /// Whether it is the directory of another descriptor.
+    /// Whether another descriptor refers to the same directory.
     #[must_use]
     pub fn is_same_as(&self, other: &Self) -> bool {
         match (fstat(&self.descriptor), fstat(&other.descriptor)) {
@@ -391,10 +397,10 @@ impl Directory {
         }
     }
 
-    /// Makes sure that it is for its owner alone, who is root or the caller.
+    /// Ensures that only the owner of the directory can access it, and that the owner is root or the caller.
     ///
     /// # Errors
-    /// It belongs to another user, or its permissions need a change that fails.
+    /// The directory belongs to another user, or its permissions cannot be restricted.
     pub fn make_private(&self) -> Result<(), FileError> {
         let io = |errno: Errno| FileError::Io { operation: "restrict", path: self.path.clone(), source: errno.into() };
         let stat = fstat(&self.descriptor).map_err(io)?;
@@ -409,7 +415,7 @@ impl Directory {
         restrict().map_err(|source| FileError::Io { operation: "restrict", path: self.path.clone(), source })
     }
 
-    /// A descriptor that can be listed, changed and flushed: what `O_PATH` cannot.
+    /// A descriptor by which the directory can be listed, changed and flushed, which is not possible with `O_PATH`.
     fn reopened(&self) -> nix::Result<OwnedFd> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         openat(&self.descriptor, ".", flags, Mode::empty())
@@ -430,16 +436,16 @@ impl AsFd for Directory {
     }
 }
 
-/// How a temporary name ends; before it come 16 hexadecimal digits.
+/// The suffix of a temporary name, after 16 hexadecimal digits.
 const TEMPORARY: &str = ".tmp";
 
-/// How the temporary names for a name begin.
+/// The prefix of the temporary names for a name.
 fn temporary_stem(name: &OsStr) -> Vec<u8> {
     let name = name.as_bytes();
     [b".", &name[..name.len().min(LONGEST_STEM)], b"."].concat()
 }
 
-/// A name like another one, with a number that nobody can guess: `m.0123456789abcdef.html` of `m.html`.
+/// A name like another one, with a random number: `m.0123456789abcdef.html` for `m.html`.
 pub(super) fn visible_name(like: &OsStr, random: u64) -> OsString {
     let like = like.as_bytes();
     // Some formats have a file extension of more than one part: `pb.gz`.
@@ -451,16 +457,16 @@ pub(super) fn visible_name(like: &OsStr, random: u64) -> OsString {
     OsString::from_vec([&stem[..stem.len().min(LONGEST_STEM)], &number, separator, ending].concat())
 }
 
-/// Whether a name is a temporary one for another.
+/// Whether a name is a temporary name for another one.
 fn is_temporary(temporary: &OsStr, name: &OsStr) -> bool {
     let random = temporary.as_bytes().strip_prefix(temporary_stem(name).as_slice());
     let random = random.and_then(|random| random.strip_suffix(TEMPORARY.as_bytes()));
     random.is_some_and(|random| random.len() == 16 && random.iter().all(u8::is_ascii_hexdigit))
 }
 
-/// A path's directory and its last component.
+/// The directory and the last component of a path.
 fn split(path: &Path) -> Result<(&Path, OsString), FileError> {
-    // `Path` drops `.` and slashes at the end, as `a/.` names the directory `a` (file_name(), std::path).
+    // `Path` drops a trailing `.` and trailing slashes, so `a/.` refers to the directory `a` (file_name(), std::path).
     let name = path.file_name().ok_or_else(|| FileError::BadName { path: path.to_owned() })?;
     Ok((path.parent().unwrap_or(Path::new("")), name.to_owned()))
 }

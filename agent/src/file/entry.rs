@@ -1,4 +1,4 @@
-//! What a name in a directory stands for.
+//! The file that a name in a directory refers to.
 
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,7 +27,7 @@ pub enum Kind {
     BlockDevice,
 }
 
-/// With its article, to follow `is`.
+/// The type with its article, as used after `is`.
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -42,7 +42,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A file as it is, held by an `O_PATH` descriptor: its inode cannot be reused for another while this value lives.
+/// A file, held open by an `O_PATH` descriptor: its inode number cannot be reused for another file while this value exists.
 #[derive(Debug)]
 pub struct Entry {
     descriptor: OwnedFd,
@@ -73,20 +73,20 @@ impl Entry {
         self.stat.st_mode & 0o777
     }
 
-    /// Whether it has no other name.
+    /// Whether it has a single name: no other hard links.
     #[must_use]
     pub fn has_one_name(&self) -> bool {
         self.stat.st_nlink == 1
     }
 
-    /// Whether it is `/dev/null`: writing to it does nothing, whoever put it there.
+    /// Whether it is the null device, `/dev/null`: writing to it has no effect, regardless of who created the entry.
     #[must_use]
     pub fn is_null_device(&self) -> bool {
         // Documentation/admin-guide/devices.txt: 1 char, 3 = /dev/null.
         self.kind() == Kind::CharacterDevice && self.stat.st_rdev == nix::sys::stat::makedev(1, 3)
     }
 
-    /// Whether an open file is this one.
+    /// Whether an open file is the same file.
     #[must_use]
     pub fn is_same_as(&self, other: impl AsFd) -> bool {
         fstat(other).is_ok_and(|other| identity(&other) == identity(&self.stat))

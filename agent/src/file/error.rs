@@ -1,4 +1,4 @@
-//! Errors of files that quell writes.
+//! Errors of writing files.
 
 use std::io;
 use std::path::PathBuf;
@@ -103,7 +103,7 @@ pub enum FileError {
         /// Its owner.
         owner: Owner,
     },
-    /// Nothing can be created in the directory.
+    /// The directory, FIFO or device is not writable for the caller.
     #[error("{} is not writable: {source}", path.display())]
     NotWritable {
         /// The directory, FIFO or device.
@@ -125,7 +125,7 @@ pub enum FileError {
         /// The timeout, in seconds.
         seconds: u64,
     },
-    /// A directory for temporary files in which others can move or remove those of the caller.
+    /// Other users can move or remove the caller's files in a directory for temporary files.
     #[error("other users can move or remove files in {}", path.display())]
     Unprotected {
         /// The directory.
@@ -154,7 +154,8 @@ pub enum FileError {
 }
 
 impl FileError {
-    /// The error of a system call, or another one's kind: to tell a missing file from one that is refused.
+    /// The kind of the system call's error, which distinguishes a missing file from a refused one; `Other` for all other
+    /// errors.
     #[must_use]
     pub fn kind(&self) -> io::ErrorKind {
         match self {
@@ -164,7 +165,7 @@ impl FileError {
     }
 }
 
-/// For callers that have a path in their own error: that of a system call is passed on as it is.
+/// For callers whose own error contains the path: the error of a system call is passed on unchanged.
 impl From<FileError> for io::Error {
     fn from(error: FileError) -> Self {
         match error {

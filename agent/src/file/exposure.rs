@@ -1,4 +1,4 @@
-//! Who else can change which file a path leads to.
+//! The other users who can change which file a path leads to.
 
 use std::collections::BTreeSet;
 
@@ -6,8 +6,8 @@ use nix::sys::stat::FileStat;
 
 use super::entry::owner;
 
-/// Users who are neither root nor the caller, as a directory's permissions name them. Write permission of an access control list
-/// shows in the group's bits (acl(5), CORRESPONDENCE BETWEEN ACL ENTRIES AND FILE PERMISSION BITS).
+/// Users who are neither root nor the caller, as the permissions of a directory define them. Write permission in an access
+/// control list is visible in the group bits (acl(5), CORRESPONDENCE BETWEEN ACL ENTRIES AND FILE PERMISSION BITS).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Party {
     Owner(u32),
@@ -15,14 +15,15 @@ enum Party {
     Others,
 }
 
-/// The users who can exchange the names in some directories for others that they did not make.
+/// The users who can replace the names in some directories with files that they did not create.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Exposure(BTreeSet<Party>);
 
 impl Exposure {
-    /// Of the names in one directory. In one with the sticky bit only its owner can rename or remove what belongs to another user
-    /// (inode(7)). What belongs to the caller cannot be brought there either if it is a directory: a directory can be moved to
-    /// another parent only by those who can write to it (vfs_rename, fs/namei.c). Links and files can.
+    /// The users for the names in one directory. With the sticky bit, only the owner of the directory can rename or remove the
+    /// files of another user (inode(7)). Others cannot move a directory of the caller into it either: moving a directory to
+    /// another parent requires write permission for the moved directory (vfs_rename, fs/namei.c). They can move symbolic links
+    /// and files into it.
     pub(super) fn of(directory: &FileStat) -> Self {
         let mut parties = BTreeSet::new();
         if !owner(directory).is_trusted() {
@@ -39,17 +40,17 @@ impl Exposure {
         Self(parties)
     }
 
-    /// Whether there is nobody.
+    /// Whether the set is empty.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether everybody in it is in another one too.
+    /// Whether the set is a subset of another one.
     pub(super) fn is_within(&self, other: &Self) -> bool {
         self.0.is_subset(&other.0)
     }
 
-    /// Adds those of another directory.
+    /// Adds the users of another directory.
     pub(super) fn add(&mut self, other: Self) {
         self.0.extend(other.0);
     }

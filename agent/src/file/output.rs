@@ -15,7 +15,7 @@ use super::stream::Stream;
 use super::{Directory, Entry, FileError, Kind, Place, Replacement};
 use crate::sys::inherited::duplicate_writable;
 
-/// The time to wait for the reader of a FIFO, since a shell starts both at once.
+/// The time to wait for the reader of a FIFO, since a shell starts writer and reader at the same time.
 const READER_PATIENCE: Duration = Duration::from_secs(1);
 const READER_PAUSE: Duration = Duration::from_millis(5);
 
@@ -39,7 +39,7 @@ enum To {
 /// A written report.
 #[derive(Debug, Default)]
 pub struct WrittenFile {
-    /// If it has another name than requested: this name, and the reason.
+    /// The actual name and the reason, if the report could not get the requested name.
     beside: Option<(OsString, FileError)>,
 }
 
@@ -74,11 +74,11 @@ impl OutputFile {
         matches!(self.to, To::File(_))
     }
 
-    /// Writes the report. A file replaces an existing one when it is complete; pipes and devices are written directly. If the path of a
-    /// file is no longer available, it gets another name in the same directory, see [`WrittenFile::in_place`].
+    /// Writes the report. A file replaces an existing one when it is complete; pipes and devices are written directly. If the
+    /// path of a file is no longer available, it gets another name in the same directory, see [`WrittenFile::in_place`].
     ///
     /// # Errors
-    /// Those of `write_contents`, and of writing. An existing file is then unchanged.
+    /// The errors of `write_contents`, and of writing. An existing file is then unchanged.
     pub fn write<E: From<FileError> + From<std::io::Error>>(
         &self,
         write_contents: impl FnOnce(&mut dyn Write) -> Result<(), E>,
@@ -112,7 +112,7 @@ impl OutputFile {
     /// Overwrites the report.
     ///
     /// # Errors
-    /// Those of [`write`](Self::write). The previous report is then unchanged.
+    /// The errors of [`write`](Self::write). The previous report is then unchanged.
     pub fn write_again<E: From<FileError> + From<std::io::Error>>(
         &self,
         before: WrittenFile,
@@ -127,7 +127,7 @@ impl OutputFile {
         }
     }
 
-    /// The path of another name in the same directory.
+    /// The path of another name in the same directory, and the requested path.
     fn beside(&self, name: &OsStr) -> (PathBuf, PathBuf) {
         match &self.to {
             To::File(place) | To::Stream(place) => (place.directory().path_of(name), place.path()),
@@ -137,10 +137,10 @@ impl OutputFile {
 }
 
 impl WrittenFile {
-    /// Whether it has the requested name.
+    /// Checks that the report has the requested name.
     ///
     /// # Errors
-    /// [`FileError::Kept`], with its name.
+    /// [`FileError::Kept`] with the actual name, if it has another one.
     pub fn in_place(self, output: &OutputFile) -> Result<(), FileError> {
         let Some((name, reason)) = self.beside else { return Ok(()) };
         let (kept, path) = output.beside(&name);
@@ -157,7 +157,7 @@ impl From<Placed> for WrittenFile {
     }
 }
 
-/// Whether a file may still be written there.
+/// Checks that a file may still be written there.
 fn check_place(place: &Place) -> Result<(), FileError> {
     match place.occupant()? {
         Some(entry) if entry.kind() != Kind::File => Err(place.unsuitable(&entry)),
@@ -192,7 +192,7 @@ fn open_stream(place: &Place, entry: &Entry) -> Result<File, FileError> {
     let begin = Instant::now();
     let file = loop {
         match place.directory().open_with(place.name(), OFlag::O_WRONLY) {
-            // A FIFO that nobody has open to read (fifo(7)).
+            // No process has the FIFO open for reading (fifo(7)).
             Err(FileError::Io { source, .. }) if source.raw_os_error() == Some(libc::ENXIO) => {
                 if begin.elapsed() > READER_PATIENCE {
                     return Err(FileError::NoReader { path: place.path() });
@@ -205,7 +205,7 @@ fn open_stream(place: &Place, entry: &Entry) -> Result<File, FileError> {
     if entry.is_same_as(&file) { Ok(file) } else { Err(FileError::Exchanged { path: place.path() }) }
 }
 
-/// The number of a descriptor of this process from its path.
+/// The number of the descriptor of this process that a path refers to.
 fn descriptor_of(path: &Path) -> Option<i32> {
     match path.to_str()? {
         "/dev/stdout" => return Some(1),
@@ -219,8 +219,8 @@ fn descriptor_of(path: &Path) -> Option<i32> {
     path.file_name().filter(|_| is_own)?.to_str()?.parse().ok().filter(|number| *number >= 0)
 }
 
-/// Duplicates a descriptor, which keeps its position. Opening the path again would require permissions that only the caller may
-/// have, and not every pipe can be opened.
+/// Duplicates a descriptor; the duplicate shares its file position. Opening the path again would require permissions that this
+/// process may lack, and not every pipe can be opened.
 fn duplicate(number: i32) -> Result<File, FileError> {
     let copy = duplicate_writable(number).map_err(|source| FileError::Io {
         operation: "duplicate",

@@ -1,4 +1,4 @@
-//! Who owns a file.
+//! The owner of a file.
 
 use std::fmt;
 
@@ -9,20 +9,20 @@ use nix::unistd::{Uid, User, geteuid};
 pub struct Owner(pub Uid);
 
 impl Owner {
-    /// Whether it is the user that this process acts as.
+    /// Whether it is the effective user of this process.
     #[must_use]
     pub fn is_caller(self) -> bool {
         self.0 == geteuid()
     }
 
-    /// Whether it is the caller or root: neither needs a planted file to harm the caller.
+    /// Whether it is the caller or root. Neither of them needs to plant a file to harm the caller.
     #[must_use]
     pub fn is_trusted(self) -> bool {
         self.0.is_root() || self.is_caller()
     }
 }
 
-/// `user mallory (uid 1001)`; the number alone where it has no name.
+/// Displays `user mallory (uid 1001)`, or `uid 1001` if the user has no name.
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match User::from_uid(self.0) {

@@ -1,4 +1,4 @@
-//! The place of an output: a name in a directory, behind the links that may be followed to it.
+//! The place of an output: a name in a directory, after the symbolic links that may be followed.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::walk::{MAX_LINKS, target};
 use super::{Directory, Entry, FileError, Kind};
 
-/// A name in a directory that is held open. What stands there is no link.
+/// A name in a directory that is held open. A symbolic link at this name is not followed.
 #[derive(Debug)]
 pub struct Place {
     directory: Directory,
@@ -14,10 +14,10 @@ pub struct Place {
 }
 
 impl Place {
-    /// Opens the directory of `path`. Where a link is in its place that may be followed, it is the place that the link leads to.
+    /// Opens the directory of `path`. If `path` is a symbolic link that may be followed, the result is the place of its target.
     ///
     /// # Errors
-    /// There is no such directory, or a link is in the way that another user may have planted.
+    /// The directory does not exist, or another user may have planted a symbolic link on the way.
     pub fn open(path: &Path) -> Result<Self, FileError> {
         let (mut directory, mut name) = Directory::parent_of(path)?;
         for _ in 0..MAX_LINKS {
@@ -38,7 +38,7 @@ impl Place {
         Err(FileError::TooManyLinks { path: path.to_owned(), limit: MAX_LINKS })
     }
 
-    /// A name in a directory that is open already. A link there is not followed.
+    /// A name in a directory that is already open. A symbolic link at this name is not followed.
     pub(crate) fn in_directory(directory: Directory, name: OsString) -> Self {
         Self { directory, name }
     }
@@ -61,24 +61,25 @@ impl Place {
         self.directory.path_of(&self.name)
     }
 
-    /// What stands there now, if it may be replaced or written to as far as its owner goes.
+    /// The existing file at the place, checked for whether its owner and its directory permit replacing or writing it; `None`
+    /// if there is no such file.
     ///
     /// # Errors
-    /// Another user may have planted it, or moved it there.
+    /// Another user may have planted the file, or moved it there.
     pub fn occupant(&self) -> Result<Option<Entry>, FileError> {
         let Some(entry) = self.directory.entry(&self.name)? else { return Ok(None) };
         match entry.kind() {
             _ if self.directory.is_trusted() => Ok(Some(entry)),
             Kind::CharacterDevice if entry.is_null_device() => Ok(Some(entry)),
-            // A file with another name elsewhere is replaced, not written.
+            // A file with other names elsewhere is no problem: it is replaced, not written to.
             Kind::File if entry.owner().is_caller() => {
                 self.unless_moved(entry, Directory::is_exposed_to_its_writers_only)
             }
-            // Who can move a directory cannot remove what is in it.
+            // A user who can move a directory may not be able to remove its contents.
             Kind::Directory if entry.owner().is_caller() => {
                 self.unless_moved(entry, Directory::protects_the_callers_directories)
             }
-            // Written as it is: one with another name may be somebody's for another purpose.
+            // A FIFO is written in place: one with another name may serve another purpose there.
             Kind::Fifo if entry.owner().is_caller() && entry.has_one_name() => {
                 self.unless_moved(entry, Directory::is_exposed_to_its_writers_only)
             }

@@ -1,4 +1,4 @@
-//! A new file that takes its place when it is whole.
+//! A new file that is renamed to its final name when it is complete.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::{Directory, FileError, Kind};
 
-/// A file under a random name in the directory where it will have another one. Dropped before [`commit`](Self::commit), it is
-/// removed.
+/// A file with a random, temporary name in the directory of its final name. If it is dropped before [`commit`](Self::commit),
+/// it is removed.
 #[derive(Debug)]
 pub struct Replacement<'a> {
     directory: &'a Directory,
@@ -17,23 +17,24 @@ pub struct Replacement<'a> {
 }
 
 impl<'a> Replacement<'a> {
-    /// Creates it, for its owner alone.
+    /// Creates the temporary file, which only its owner can access.
     ///
     /// # Errors
-    /// It cannot be created.
+    /// The file cannot be created.
     pub fn create(directory: &'a Directory, name: &OsStr) -> Result<Self, FileError> {
         let (temporary, file) = directory.create_temporary_file(name)?;
         Ok(Self { directory, name: name.to_owned(), temporary, file })
     }
 
-    /// To write to it.
+    /// The open file, for writing its contents.
     #[must_use]
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Gives it the permissions of the file that it replaces, where nobody but the caller can have chosen those: of a file of the
-    /// caller's own, with no other name, in a directory that only the caller and root can write to. Set-id and sticky bits are never kept.
+    /// Sets the permissions of the file that it replaces, if only the caller can have chosen them: the old file belongs to the
+    /// caller and has no other name, and only the caller and root can write to the directory. Set-id and sticky bits are never
+    /// kept.
     ///
     /// # Errors
     /// The permissions cannot be set.
@@ -47,33 +48,35 @@ impl<'a> Replacement<'a> {
         Ok(())
     }
 
-    /// Flushes it to disk and gives it its name; what had that is replaced, a link itself too.
+    /// Flushes the file to disk and renames it to its final name. A file with that name is replaced; of a symbolic link, the
+    /// link itself.
     ///
     /// # Errors
-    /// It cannot be flushed or renamed, or another process has exchanged it.
+    /// The file cannot be flushed or renamed, or another process has replaced it.
     pub fn commit(self) -> Result<(), FileError> {
         self.sync()?;
         self.take_name()
     }
 
-    /// As [`commit`](Self::commit), but where the name cannot be had, it is given one beside it that nothing has.
+    /// Like [`commit`](Self::commit), but if the final name is not available, the file gets a similar name that does not exist
+    /// yet.
     ///
     /// # Errors
-    /// It cannot be flushed or renamed at all, or another process has exchanged it.
+    /// The file cannot be flushed or cannot be renamed to either name, or another process has replaced it.
     pub(super) fn commit_or_keep(self) -> Result<Placed, FileError> {
         self.sync()?;
         match self.take_name() {
             Ok(()) => Ok(Placed::InPlace),
-            // There is no file of this content in the directory any more.
+            // The directory no longer has a file with these contents under a known name.
             Err(error @ FileError::Exchanged { .. }) => Err(error),
             Err(reason) => self.keep(reason),
         }
     }
 
-    /// Flushes it to disk and gives it a name beside its own that nothing has.
+    /// Flushes the file to disk and renames it to a name that is similar to its final name and does not exist yet.
     ///
     /// # Errors
-    /// As [`commit_or_keep`](Self::commit_or_keep).
+    /// The file cannot be flushed or renamed, or another process has replaced it.
     pub(super) fn keep(self, reason: FileError) -> Result<Placed, FileError> {
         self.sync()?;
         let name = self.directory.rename_beside(&self.temporary, &self.name)?;
@@ -85,7 +88,7 @@ impl<'a> Replacement<'a> {
     }
 
     fn sync(&self) -> Result<(), FileError> {
-        // Some file systems report a full disk no sooner than here.
+        // Some file systems do not report a full disk before this point.
         self.file.sync_all().map_err(|source| self.directory.io("write", &self.name, source))
     }
 
@@ -99,18 +102,18 @@ impl<'a> Replacement<'a> {
     }
 }
 
-/// Which name a file was given.
+/// The name that a file was renamed to.
 #[derive(Debug)]
 pub(super) enum Placed {
-    /// Its own.
+    /// The requested name.
     InPlace,
-    /// Another one, and why not its own.
+    /// Another name, with the reason why the requested one was not available.
     Beside { name: OsString, reason: FileError },
 }
 
 impl Drop for Replacement<'_> {
     fn drop(&mut self) {
-        // After the rename the name is gone, unless somebody else has taken it.
+        // After the rename, the temporary name no longer exists, unless another process has reused it.
         if self.directory.names_file(&self.temporary, &self.file) {
             let _ = self.directory.remove_file(&self.temporary);
         }

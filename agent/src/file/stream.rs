@@ -1,4 +1,4 @@
-//! Writing to a pipe or a device without waiting for it for ever.
+//! Writes to a pipe or a device with a timeout.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -11,12 +11,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::FileError;
 
-/// How long a reader may take nothing: a pager waits for its user.
+/// The maximum time for which a reader may accept no data. It is long, since a pager waits for its user.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How much a pipe takes without blocking once it is writable: PIPE_BUF (pipe(7)).
+/// The number of bytes that a pipe accepts without blocking when it is writable: PIPE_BUF (pipe(7)).
 const PIECE: usize = 4096;
 
-/// A pipe or a device that is written as it is.
+/// A pipe or a device, which is written in place.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) file: File,
@@ -34,7 +34,7 @@ impl Stream {
                     let stalled = FileError::Stalled { path: self.path.clone(), seconds: PATIENCE.as_secs() };
                     return Err(io::Error::new(io::ErrorKind::TimedOut, stalled));
                 }
-                // Writable, or an error that the write itself will tell.
+                // Writable, or in an error state, which the write itself reports.
                 Ok(1..) => return Ok(()),
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),

@@ -1,4 +1,5 @@
-//! Places that others have prepared. What needs another user is tested with the binary (`tests/tests/written_files.rs`).
+//! Tests of places that other users have prepared. Cases that need another user are tested with the binary
+//! (`tests/tests/written_files.rs`).
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
@@ -13,7 +14,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A directory for the caller alone, and one in it that everybody can write to.
+/// A directory that only the caller can access, and another one that all users can write to.
 fn directories() -> (TempDir, TempDir) {
     let private = tempfile::tempdir().expect("a directory");
     let shared = tempfile::tempdir().expect("a directory");
@@ -90,7 +91,7 @@ fn permissions_are_kept_but_no_set_id_bits_and_none_that_others_may_have_arrange
     fs::set_permissions(&path, Permissions::from_mode(0o7644)).expect("chmod");
     write(&path, "new").expect("written");
     assert_eq!(mode(&path), 0o644);
-    // Another name of a file that is somewhere else: its permissions were not meant for this place.
+    // A hard link to a file in another place: its permissions were not meant for this place.
     let program = private.path().join("program");
     fs::write(&program, "#!").expect("a file");
     fs::set_permissions(&program, Permissions::from_mode(0o4755)).expect("chmod");
@@ -98,13 +99,13 @@ fn permissions_are_kept_but_no_set_id_bits_and_none_that_others_may_have_arrange
     fs::hard_link(&program, &linked).expect("a link");
     write(&linked, "new").expect("written");
     assert_eq!((mode(&linked), fs::read_to_string(&program).expect("a file")), (0o600, "#!".to_owned()));
-    // Whoever can write to the directory may have moved a file of the caller's there.
+    // A user who can write to the directory may have moved a file of the caller there.
     let moved = shared.path().join("z.html");
     fs::write(&moved, "old").expect("a file");
     fs::set_permissions(&moved, Permissions::from_mode(0o666)).expect("chmod");
     write(&moved, "new").expect("written");
     assert_eq!(mode(&moved), 0o600);
-    // Into a directory with the sticky bit as well.
+    // The same holds for a directory with the sticky bit.
     fs::set_permissions(shared.path(), Permissions::from_mode(0o1777)).expect("chmod");
     fs::set_permissions(&moved, Permissions::from_mode(0o644)).expect("chmod");
     write(&moved, "new").expect("written");
@@ -118,7 +119,7 @@ fn a_link_is_followed_only_where_nobody_else_can_have_put_it() {
     for folder in [private.path(), shared.path()] {
         fs::write(&file, "before").expect("a file");
         symlink(&file, folder.join("link.svg")).expect("a link");
-        // Through another one, and relative.
+        // A relative link to that link.
         symlink("link.svg", folder.join("far.svg")).expect("a link");
     }
     write(&private.path().join("far.svg"), "after").expect("written");
@@ -129,12 +130,12 @@ fn a_link_is_followed_only_where_nobody_else_can_have_put_it() {
         assert!(error.contains("is a symbolic link of") && error.contains("\nhint: "), "{error}");
     }
     assert_eq!(fs::read_to_string(&file).expect("a file"), "after");
-    // The place behind a link is looked at like any other.
+    // The target of a link is checked like any other place.
     let target = shared.path().join("target.svg");
     symlink(&file, &target).expect("a link");
     symlink(&target, private.path().join("out.svg")).expect("a link");
     assert!(matches!(write(&private.path().join("out.svg"), "more"), Err(FileError::Planted { .. })));
-    // To nothing: the file is made there.
+    // A dangling link: the file is created at its target.
     symlink("new.svg", private.path().join("dangling.svg")).expect("a link");
     write(&private.path().join("dangling.svg"), "new").expect("written");
     assert_eq!(fs::read_to_string(private.path().join("new.svg")).expect("a file"), "new");
@@ -156,7 +157,7 @@ fn a_fifo_without_a_reader_is_an_error_and_one_with_a_reader_is_written() {
     let path = shared.path().join("fifo");
     mkfifo(&path, Mode::S_IRWXU).expect("a FIFO");
     assert!(matches!(write(&path, "text"), Err(FileError::NoReader { .. })));
-    // More than a pipe holds.
+    // More than the capacity of a pipe.
     let text = "line\n".repeat(100_000);
     let reader = thread::spawn({
         let path = path.clone();
@@ -168,7 +169,7 @@ fn a_fifo_without_a_reader_is_an_error_and_one_with_a_reader_is_written() {
     });
     write(&path, &text).expect("written");
     assert!(reader.join().expect("a reader") == text);
-    // With another name it may be anybody's.
+    // With a second hard link, it may serve another user.
     fs::hard_link(&path, shared.path().join("other")).expect("a link");
     assert!(matches!(write(&path, "text"), Err(FileError::Planted { kind: Kind::Fifo, .. })));
 }
@@ -195,7 +196,7 @@ fn a_place_that_was_exchanged_after_it_was_looked_at_is_looked_at_again() {
     symlink(&victim, &path).expect("a link");
     let kept = kept_by(write_to(&output, "after"), "is a symbolic link of");
     assert_eq!((fs::read_to_string(&kept).expect("a file"), mode(&kept)), ("after".to_owned(), 0o600));
-    // While it is written: the link is left alone.
+    // A link that is planted during the write is not modified.
     fs::remove_file(&path).expect("removed");
     let output = OutputFile::open(&path).expect("a free name");
     let planted = output.write(|out| -> Result<(), WriteError> {
@@ -207,7 +208,7 @@ fn a_place_that_was_exchanged_after_it_was_looked_at_is_looked_at_again() {
     assert_eq!(fs::read_to_string(&victim).expect("a file"), "before");
 }
 
-/// Where a report is that could not have its place.
+/// The path of a report that could not get its requested name.
 fn kept_by(written: Result<(), FileError>, why: &str) -> PathBuf {
     match written {
         Err(FileError::Kept { kept, source, .. }) if source.to_string().contains(why) => kept,
@@ -215,7 +216,7 @@ fn kept_by(written: Result<(), FileError>, why: &str) -> PathBuf {
     }
 }
 
-/// Puts something in a place.
+/// Creates a file of some type at a path.
 type Take = fn(&Path);
 
 #[test]
@@ -238,7 +239,7 @@ fn a_place_that_is_taken_meanwhile_costs_the_name_and_not_the_report() {
         }
         assert_eq!(names(folder).len(), 6, "{:?}", names(folder));
     }
-    // Written again, with more in it: the same file.
+    // A second write with other contents replaces the same file.
     let path = shared.path().join("again.html");
     let output = OutputFile::open(&path).expect("a free name");
     fs::create_dir(&path).expect("a directory");
@@ -264,7 +265,7 @@ fn a_name_beside_another_one_is_as_long_as_a_name_may_be_and_keeps_the_ending() 
 #[test]
 fn what_can_be_moved_by_others_is_neither_followed_nor_replaced_nor_taken_as_an_example() {
     let (private, shared) = directories();
-    // The directory is the caller's alone, and its name is everybody's.
+    // Only the caller can write to the directory, but all users can change its name.
     let (inner, aside) = (shared.path().join("inner"), private.path().join("aside"));
     for folder in [&inner, &aside] {
         fs::create_dir(folder).expect("a directory");
@@ -281,7 +282,8 @@ fn what_can_be_moved_by_others_is_neither_followed_nor_replaced_nor_taken_as_an_
     symlink(inner.join("link"), private.path().join("far")).expect("a link");
     assert!(matches!(write(&private.path().join("far/y.svg"), "page"), Err(FileError::MovableLink { .. })));
     assert_eq!(names(&aside), Vec::<String>::new());
-    // A directory with the sticky bit keeps directories where they are, but not links.
+    // In a directory with the sticky bit, others cannot have moved a directory of the caller, but they may have moved a link
+    // there.
     fs::set_permissions(shared.path(), Permissions::from_mode(0o1777)).expect("chmod");
     write(&inner.join("x.svg"), "more").expect("replaced");
     assert!(matches!(write(&shared.path().join("link/y.svg"), "page"), Err(FileError::MovableLink { .. })));
@@ -331,7 +333,7 @@ fn a_file_may_have_the_same_name_in_another_directory() {
     let [from, target] = [&from, &to].map(|path| Directory::open(path).expect("a directory"));
     from.link_into(OsStr::new("samples"), &target).expect("a link");
     assert_eq!(fs::read_to_string(to.join("samples")).expect("a file"), "rows");
-    // A link is linked itself, never what it points to.
+    // The symbolic link itself is linked, never its target.
     from.link_into(OsStr::new("planted"), &target).expect("a link");
     assert!(to.join("planted").is_symlink());
     drop(shared);
@@ -343,7 +345,7 @@ fn a_descriptor_is_duplicated_and_must_be_open_for_writing() {
         let error = OutputFile::open(Path::new(path)).expect_err("no such descriptor").to_string();
         assert!(error.contains("descriptor 987654 is not open for writing"), "{error}");
     }
-    // Opened by this process: not one that it was started with.
+    // A descriptor that this process opened itself, not one that it inherited.
     let (private, _) = directories();
     let own = File::create(private.path().join("file")).expect("a file");
     let number = std::os::fd::AsRawFd::as_raw_fd(&own);

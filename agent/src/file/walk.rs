@@ -1,4 +1,5 @@
-//! The walk to a directory: each component relative to the one before, links only of those who are trusted.
+//! The walk to a directory: each component is opened relative to the previous one, and only symbolic links of trusted users are
+//! followed.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -13,23 +14,23 @@ use super::exposure::Exposure;
 use super::open::open;
 use super::{Entry, FileError, Kind};
 
-/// As many links as the kernel follows (MAXSYMLINKS, include/linux/namei.h).
+/// The maximum number of symbolic links to follow, as in the kernel (MAXSYMLINKS, include/linux/namei.h).
 pub(super) const MAX_LINKS: usize = 40;
 
 const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
-/// Where a walk has led.
+/// The result of a walk.
 pub(super) struct Walked {
     pub(super) descriptor: OwnedFd,
-    /// For errors.
+    /// The path, for errors.
     pub(super) path: PathBuf,
-    /// Who can make the same path lead elsewhere. Those who can write to the directory itself are not among them.
+    /// The users who can make the same path lead elsewhere. Write permission for the directory itself does not count.
     pub(super) exposure: Exposure,
 }
 
-/// Opens the directory `path`, relative to `start` if it is relative; errors show the path given with `start`. A link
-/// is followed only if no other user can have created it or moved it there: by moving even a link of root's to another
-/// name, a user chooses where that name leads.
+/// Opens the directory `path`, relative to `start` if it is relative; errors show the path given with `start`. A symbolic link
+/// is followed only if no other user can have created it or moved it there: a user who moves a link, even one of root, to
+/// another name chooses where that name leads.
 pub(super) fn walk(start: Option<(OwnedFd, &Path)>, path: &Path) -> Result<Walked, FileError> {
     let (mut current, mut shown) = match start {
         Some((descriptor, shown)) if path.is_relative() => (descriptor, shown.to_owned()),
@@ -89,9 +90,9 @@ pub(super) fn is_trusted(directory: &FileStat) -> bool {
     owner(directory).is_trusted() && directory.st_mode & 0o022 == 0
 }
 
-/// Where a link points to. Read from its descriptor: it is the link whose owner was looked at.
+/// The target of a symbolic link, read from its descriptor, so that it is the link whose owner was checked.
 pub(super) fn target(link: &Entry) -> nix::Result<PathBuf> {
-    // An empty path names the descriptor itself since Linux 2.6.39 (readlinkat(2)).
+    // An empty path refers to the descriptor itself since Linux 2.6.39 (readlinkat(2)).
     Ok(PathBuf::from(readlinkat(link.descriptor(), "")?))
 }
 

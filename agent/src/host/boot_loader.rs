@@ -1,45 +1,45 @@
-//! Where a host's boot loader takes the kernel's command line from.
+//! The files from which the boot loader of a host takes the kernel command line.
 
 use std::io;
 
 use super::Root;
 use crate::program::Program;
 
-/// A boot loader's way to the command line.
+/// The boot loader of a host, with the files that determine the kernel command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BootLoader {
-    /// GRUB, which a program makes a menu for: from this file of shell assignments. The shell
-    /// reads those of the folder in the order of their names: some come after quell's and add to the line, as Debian's
-    /// `init-select.cfg` does. Whether quell's words are in the menu is looked at when it was made.
+    /// GRUB, whose menu a program generates from shell assignments. The shell reads the files of the drop-in directory in the
+    /// order of their names; some are read after quell's file and append to the command line, as Debian's `init-select.cfg`
+    /// does. After the menu is generated, quell checks that it contains quell's parameters.
     Grub {
-        /// From the host's root.
+        /// The file to which quell writes its assignments, from the host's root.
         file: String,
-        /// The program that makes the menu, and where it writes it.
+        /// The program that generates the menu, and the file that it writes.
         generator: GrubGenerator,
     },
-    /// An entry for each kernel, by the Boot Loader Specification: GRUB of Fedora and Red Hat, systemd-boot. And
-    /// `/etc/kernel/cmdline`, where there is one, for the entries of kernels to come.
+    /// One entry per kernel, as in the Boot Loader Specification: GRUB on Fedora and Red Hat, and systemd-boot. Also
+    /// `/etc/kernel/cmdline`, if it exists, for the entries of kernels that are installed later.
     Entries {
-        /// Every file with a command line, from the host's root.
+        /// All files with a command line, from the host's root.
         files: Vec<String>,
     },
 }
 
-/// How GRUB's menu is made.
+/// The command that generates GRUB's menu.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GrubGenerator {
     /// The program.
     pub program: Program,
     /// Its arguments.
     pub arguments: &'static [&'static str],
-    /// What it writes, from the host's root.
+    /// The file that it writes, from the host's root.
     pub menu: &'static str,
 }
 
 const DEFAULT_GRUB: &str = "/etc/default/grub";
 const DROP_INS: &str = "/etc/default/grub.d";
 const DROP_IN: &str = "/etc/default/grub.d/99-quell.cfg";
-/// Where entries are: of GRUB, and on an EFI partition.
+/// The directories of boot entries: that of GRUB, and those on an EFI system partition.
 const ENTRIES: [&str; 4] =
     ["/boot/loader/entries", "/efi/loader/entries", "/boot/efi/loader/entries", "/boot/efi/EFI/loader/entries"];
 const KERNEL_COMMAND_LINE: &str = "/etc/kernel/cmdline";
@@ -67,7 +67,7 @@ const GENERATORS: [(&str, GrubGenerator); 3] = [
 ];
 
 impl GrubGenerator {
-    /// That of a host, by the programs that it has; Debian's where it has none.
+    /// The generator of a host, according to the programs that it has; Debian's if it has none of them.
     #[must_use]
     pub fn of(root: &Root) -> Self {
         let known = GENERATORS.iter().find(|(path, _)| root.has(path) || root.has(&path.replace("sbin", "bin")));
@@ -76,10 +76,11 @@ impl GrubGenerator {
 }
 
 impl BootLoader {
-    /// That of a host; `None` where it has none that is known, as virtual machines do that are booted from outside.
+    /// The boot loader of a host; `None` if it has none that quell knows, as in a virtual machine whose kernel is loaded by the
+    /// hypervisor.
     ///
     /// # Errors
-    /// Directories that cannot be listed, and entries that cannot be read: what they say is not nothing.
+    /// A directory cannot be listed, or an entry cannot be read; an unreadable entry is not treated as missing.
     pub fn of(root: &Root) -> io::Result<Option<Self>> {
         let mut files = entries(root)?;
         if !files.is_empty() {
@@ -89,25 +90,25 @@ impl BootLoader {
         if !root.has(DEFAULT_GRUB) {
             return Ok(None);
         }
-        // Debian and Ubuntu read the folder; where there is none, the file itself has quell's part at its end.
+        // Debian and Ubuntu read the drop-in directory; if there is none, quell's section is at the end of the file itself.
         let file = if root.is_directory(DROP_INS) { DROP_IN } else { DEFAULT_GRUB };
         Ok(Some(Self::Grub { file: file.to_owned(), generator: GrubGenerator::of(root) }))
     }
 
-    /// The files that say GRUB's command line, in the order of reading, where they are.
+    /// The existing files that set GRUB's command line, in the order in which they are read.
     ///
     /// # Errors
-    /// Those of listing.
+    /// The drop-in directory cannot be listed.
     pub fn grub_files(root: &Root) -> io::Result<Vec<String>> {
         let drop_ins = root.list(DROP_INS)?.into_iter().filter(|name| name.ends_with(".cfg"));
         let drop_ins = drop_ins.map(|name| format!("{DROP_INS}/{name}"));
         Ok([DEFAULT_GRUB.to_owned()].into_iter().chain(drop_ins).filter(|file| root.has(file)).collect())
     }
 
-    /// Every file that may have words of quell's, whichever boot loader the host had when they were written.
+    /// All files that may contain kernel parameters of quell, whichever boot loader the host had when they were written.
     ///
     /// # Errors
-    /// As for [`of`](Self::of).
+    /// The errors of [`of`](Self::of).
     pub fn candidates(root: &Root) -> io::Result<Vec<String>> {
         let mut files = entries(root)?;
         files.extend(
@@ -116,14 +117,14 @@ impl BootLoader {
         Ok(files)
     }
 
-    /// Whether a file is one of GRUB's shell assignments.
+    /// Whether a file contains shell assignments for GRUB.
     #[must_use]
     pub fn is_grub_file(file: &str) -> bool {
         file == DEFAULT_GRUB || file.starts_with(DROP_INS)
     }
 }
 
-/// The entries that have a command line.
+/// The boot entries that have a command line.
 fn entries(root: &Root) -> io::Result<Vec<String>> {
     let mut files = Vec::new();
     for folder in ENTRIES {
@@ -172,7 +173,7 @@ mod tests {
         assert_eq!(loader(), Some(BootLoader::Entries { files }));
         let candidates = BootLoader::candidates(&root).expect("readable");
         assert!(candidates.contains(&"/etc/default/grub".to_owned()), "{candidates:?}");
-        // No text.
+        // Not UTF-8.
         fs::write(folder.path().join("boot/loader/entries/a.conf"), [0xff]).expect("bytes");
         assert!(BootLoader::of(&root).is_err(), "and no GRUB either, whatever that file says");
     }

@@ -1,22 +1,22 @@
-//! Where the running kernel keeps its struct members: a reader of BTF, the kernel's own type information.
+//! A reader of BTF, the kernel's own type information, which contains the offsets of struct members in the running kernel.
 //!
-//! aya-ebpf emits no CO-RE relocations, so the offsets that eBPF programs need are looked up here and given to them
-//! as read-only globals. The format: include/uapi/linux/btf.h and Documentation/bpf/btf.rst. aya-obj can parse BTF too,
-//! but its public interface finds type ids only, not members.
+//! aya-ebpf emits no CO-RE relocations, so the offsets that eBPF programs need are looked up here and passed to them as
+//! read-only globals. The format is described in include/uapi/linux/btf.h and Documentation/bpf/btf.rst. aya-obj can parse BTF
+//! too, but its public interface only finds type IDs, not members.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Where the kernel shows its BTF, where it was built with `CONFIG_DEBUG_INFO_BTF` (5.4).
+/// The file with the BTF of the running kernel, if it was built with `CONFIG_DEBUG_INFO_BTF` (since 5.4).
 const KERNEL: &str = "/sys/kernel/btf/vmlinux";
 
 /// `BTF_MAGIC` (include/uapi/linux/btf.h), in the byte order of the writer.
 const MAGIC: u16 = 0xEB9F;
 
-/// Struct in struct in struct: more levels than this mean a loop in a broken blob.
+/// The maximum depth of nested structs and of chains of types: more levels mean a loop in a malformed blob.
 const DEEPEST: usize = 32;
 
-/// Why there is no type information.
+/// The reason why there is no type information.
 #[derive(Debug, thiserror::Error)]
 pub enum BtfError {
     /// The file cannot be read.
@@ -27,35 +27,35 @@ pub enum BtfError {
         /// The error of open(2) or read(2).
         source: io::Error,
     },
-    /// The bytes are no BTF, or of the other byte order.
+    /// The data is not valid BTF, or has the other byte order.
     #[error("not BTF: {0}")]
     Malformed(&'static str),
 }
 
-/// A member of a struct, or of a struct or union without a name inside it.
+/// A member of a struct, or of an anonymous struct or union inside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// Bits from the beginning of the outermost struct.
+    /// The offset from the start of the outermost struct, in bits.
     pub bit_offset: u32,
-    /// Size in bits.
+    /// The size in bits.
     pub bits: u64,
 }
 
 impl Member {
-    /// Bytes from the beginning of the outermost struct, rounded down for a bit field.
+    /// The offset from the start of the outermost struct in bytes, rounded down for a bit field.
     #[must_use]
     pub fn byte(&self) -> u32 {
         self.bit_offset / 8
     }
 
-    /// Size in bytes, rounded up for a bit field.
+    /// The size in bytes, rounded up for a bit field.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bits.div_ceil(8)
     }
 }
 
-/// A struct of a kernel.
+/// A struct in the BTF of a kernel.
 #[derive(Clone, Copy, Debug)]
 pub struct Structure<'a> {
     btf: &'a Btf,
@@ -63,13 +63,13 @@ pub struct Structure<'a> {
 }
 
 impl Structure<'_> {
-    /// The member of this name, also where it stands in a struct or union without a name inside.
+    /// The member with this name, including the members of anonymous structs and unions inside the struct.
     #[must_use]
     pub fn member(&self, name: &str) -> Option<Member> {
         self.btf.member_in(self.record, name, 0)
     }
 
-    /// A member, or a member inside it: `["sched_info", "run_delay"]`.
+    /// A member or nested member by its path, such as `["sched_info", "run_delay"]`.
     #[must_use]
     pub fn member_at(&self, path: &[&str]) -> Option<Member> {
         let (first, rest) = path.split_first()?;
@@ -83,27 +83,27 @@ impl Structure<'_> {
     }
 }
 
-/// Type information of a kernel.
+/// The type information of a kernel.
 #[derive(Debug)]
 pub struct Btf {
     data: Vec<u8>,
     strings: std::ops::Range<usize>,
-    /// Where each type begins in `data`, by id less 1.
+    /// The offset of each type in `data`; the type with ID N is at index N - 1.
     types: Vec<u32>,
 }
 
 impl Btf {
-    /// Reads that of the running kernel.
+    /// Reads the BTF of the running kernel.
     ///
     /// # Errors
-    /// The kernel shows none, or it cannot be read or understood.
+    /// The kernel has no BTF, or it cannot be read or parsed.
     pub fn kernel() -> Result<Self, BtfError> {
         let path = Path::new(KERNEL);
         let data = std::fs::read(path).map_err(|source| BtfError::Read { path: path.to_owned(), source })?;
         Self::parse(data)
     }
 
-    /// Reads a BTF blob of this machine's byte order.
+    /// Parses a BTF blob in the byte order of this machine.
     ///
     /// # Errors
     /// The blob is malformed.
@@ -136,26 +136,26 @@ impl Btf {
         Ok(Self { data, strings, types })
     }
 
-    /// The blob, as the kernel shows it.
+    /// The BTF blob as it was read, without changes.
     pub(crate) fn blob(&self) -> &[u8] {
         &self.data
     }
 
-    /// How many types there are.
+    /// The number of types.
     #[must_use]
     pub fn types(&self) -> usize {
         self.types.len()
     }
 
-    /// The struct of this name; looking for it goes over all types, looking for its members does not.
+    /// The struct with this name. Looking up a struct scans all types; looking up its members does not.
     #[must_use]
     pub fn structure(&self, name: &str) -> Option<Structure<'_>> {
         let (_, record) = self.named(kind::STRUCT, name).next()?;
         Some(Structure { btf: self, record })
     }
 
-    /// How many parameters the function prototype behind `btf_trace_NAME` has: the arguments of the tracepoint and
-    /// the `void *` that stands before them (include/trace/bpf_probe.h).
+    /// The number of parameters of the function prototype that `btf_trace_NAME` points to: a leading `void *` and the arguments
+    /// of the tracepoint (include/trace/bpf_probe.h).
     #[must_use]
     pub fn tracepoint_arguments(&self, name: &str) -> Option<usize> {
         let (_, typedef) = self.named(kind::TYPEDEF, &format!("btf_trace_{name}")).next()?;
@@ -164,12 +164,12 @@ impl Btf {
         (pointer.kind() == kind::PTR && prototype.kind() == kind::FUNC_PROTO).then(|| prototype.vlen())
     }
 
-    /// The type id of `btf_trace_NAME`, which a `tp_btf` program names as what it attaches to.
+    /// The type ID of `btf_trace_NAME`, which is the attach target of a `tp_btf` program.
     pub(crate) fn tracepoint_id(&self, name: &str) -> Option<u32> {
         self.named(kind::TYPEDEF, &format!("btf_trace_{name}")).next().map(|(id, _)| id)
     }
 
-    /// The type id of a kernel function.
+    /// The type ID of a kernel function.
     pub(crate) fn function_id(&self, name: &str) -> Option<u32> {
         self.named(kind::FUNC, name).next().map(|(id, _)| id)
     }
@@ -213,7 +213,7 @@ impl Btf {
             let at = outer.offset + Record::BYTES + 12 * index;
             let [name_offset, type_id, offset] =
                 [word(&self.data, at)?, word(&self.data, at + 4)?, word(&self.data, at + 8)?];
-            // With kind_flag the upper byte is the width of a bit field, 0 for none.
+            // If kind_flag is set, the upper byte is the width of a bit field, or 0 for other members.
             let (bit_offset, width) =
                 if outer.kind_flag() { (offset & 0x00ff_ffff, offset >> 24) } else { (offset, 0) };
             if self.is_named(name_offset, name) {
@@ -230,7 +230,7 @@ impl Btf {
         None
     }
 
-    /// A member whose width is that of its type. An integer type may itself be a bit field: the older encoding.
+    /// A member with the width of its type. An integer type may itself encode a bit field, which is the older encoding.
     fn plain_member(&self, type_id: u32, bit_offset: u32) -> Option<Member> {
         let record = self.resolve(type_id)?;
         if record.kind() == kind::INT {
@@ -258,7 +258,7 @@ impl Btf {
         }
     }
 
-    /// The type behind names and qualifiers.
+    /// The type after resolving typedefs, qualifiers and type tags.
     fn resolve(&self, mut id: u32) -> Option<Record> {
         for _ in 0..DEEPEST {
             let record = self.record(id)?;
@@ -296,13 +296,13 @@ mod kind {
     pub(super) const ENUM64: u32 = 19;
 }
 
-/// Where a member is.
+/// The position of a member, and its type.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     type_id: u32,
-    /// Bits from the beginning of the outermost struct.
+    /// The offset from the start of the outermost struct, in bits.
     bit_offset: u32,
-    /// The width of a bit field, else 0.
+    /// The width of a bit field in bits; 0 for other members.
     width: u32,
 }
 
@@ -339,7 +339,8 @@ fn info_vlen(info: u32) -> usize {
     (info & 0xffff) as usize
 }
 
-/// How long a type's record is with what follows it; `None` for a kind that is not known, after which nothing is.
+/// The size of a type's record and of the data that follows it, in bytes; `None` for an unknown kind, after which no type can
+/// be located.
 fn record_bytes(info: u32) -> Option<usize> {
     let vlen = info_vlen(info);
     let tail = match info_kind(info) {
@@ -412,7 +413,7 @@ pub(crate) mod tests {
             self.add("", kind::ARRAY << 24, 0, &[element, element, length])
         }
 
-        /// Members are name, type, bit offset and width (0 for no bit field).
+        /// Members are name, type, bit offset and width (0 if the member is not a bit field).
         pub(crate) fn aggregate(&mut self, kind: u32, name: &str, members: &[(&str, u32, u32, u32)]) -> u32 {
             let tail: Vec<u32> = members
                 .iter()
@@ -514,7 +515,7 @@ pub(crate) mod tests {
     #[test]
     fn a_struct_that_holds_itself_is_not_followed_for_ever() {
         let mut blob = Blob::new();
-        // Type 1 is a struct without a name that holds type 1.
+        // Type 1 is an anonymous struct that contains type 1.
         blob.structure("", &[("", 1, 0, 0)]);
         blob.structure("outer", &[("", 1, 0, 0)]);
         assert_eq!(member(&blob.parse(), "outer", "any"), None);

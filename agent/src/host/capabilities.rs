@@ -1,32 +1,32 @@
-//! What this process may do.
+//! The capabilities of this process.
 
-/// A capability that quell has a use for (include/uapi/linux/capability.h).
+/// A capability that quell uses (include/uapi/linux/capability.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Capability {
-    /// Creates and replaces files whatever the permissions of their directories.
+    /// Creates and replaces files regardless of the permissions of their directories.
     DacOverride,
-    /// Reads files and directories whatever their permissions.
+    /// Reads files and directories regardless of their permissions.
     DacReadSearch,
-    /// Takes capabilities out of the bounding set.
+    /// Drops capabilities from the bounding set.
     Setpcap,
     /// Reads `/proc/PID/maps`, the memory and the files of other users' processes.
     SysPtrace,
-    /// Turns the kernel's BPF run-time statistics on; also allows what `CAP_BPF` and `CAP_PERFMON` do.
+    /// Enables the kernel's BPF run-time statistics; also allows everything that `CAP_BPF` and `CAP_PERFMON` allow.
     SysAdmin,
     /// Raises resource limits.
     SysResource,
-    /// Reads kernel addresses from `/proc/kallsyms` where `kptr_restrict` is 1.
+    /// Reads kernel addresses from `/proc/kallsyms` if `kptr_restrict` is 1.
     Syslog,
-    /// Opens perf events of other processes, attaches tracing programs (5.8).
+    /// Opens perf events of other processes and attaches tracing programs (since 5.8).
     Perfmon,
-    /// Loads BPF programs and makes BPF maps (5.8).
+    /// Loads BPF programs and creates BPF maps (since 5.8).
     Bpf,
-    /// Opens `/proc/PID/map_files` (5.9), which before 5.9 needs `CAP_SYS_ADMIN`.
+    /// Opens `/proc/PID/map_files` (since 5.9); before 5.9 this requires `CAP_SYS_ADMIN`.
     CheckpointRestore,
 }
 
 impl Capability {
-    /// As capabilities(7) names it.
+    /// Its name, as in capabilities(7).
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -43,7 +43,7 @@ impl Capability {
         }
     }
 
-    /// Its number, which is its bit in `/proc/PID/status`.
+    /// Its number, which is the number of its bit in the capability sets of `/proc/PID/status`.
     #[must_use]
     pub fn number(self) -> u8 {
         match self {
@@ -65,24 +65,24 @@ impl Capability {
     }
 }
 
-/// A set of capabilities: a bit for each number.
+/// A set of capabilities: bit N is the capability with the number N.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities(pub u64);
 
 impl Capabilities {
-    /// Those in effect in this process; none where `/proc` cannot be read.
+    /// The effective capabilities of this process; empty if `/proc` cannot be read.
     #[must_use]
     pub fn effective() -> Self {
         std::fs::read("/proc/self/status").ok().and_then(|status| Self::in_effect(&status)).unwrap_or_default()
     }
 
-    /// Those of a `/proc/PID/status`, which has the name of the process first: bytes.
+    /// The effective capabilities in a `/proc/PID/status`. It begins with the name of the process, which may not be UTF-8.
     fn in_effect(status: &[u8]) -> Option<Self> {
         let line = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"CapEff:"))?;
         u64::from_str_radix(std::str::from_utf8(line).ok()?.trim(), 16).ok().map(Self)
     }
 
-    /// Those that this process may put into effect; none where `/proc` cannot be read.
+    /// The permitted capabilities of this process, which it may make effective; empty if `/proc` cannot be read.
     #[must_use]
     pub fn permitted() -> Self {
         procfs::process::Process::myself()
@@ -97,8 +97,8 @@ impl Capabilities {
         self.0 & capability.bit() != 0
     }
 
-    /// Whether the set allows what `capability` is for: it is in it, or `CAP_SYS_ADMIN` is, which implies `CAP_BPF` and
-    /// `CAP_PERFMON` (include/linux/capability.h, `bpf_capable` and `perfmon_capable`).
+    /// Whether the set allows the operations of `capability`: it contains the capability, or `CAP_SYS_ADMIN`, which implies
+    /// `CAP_BPF` and `CAP_PERFMON` (include/linux/capability.h, `bpf_capable` and `perfmon_capable`).
     #[must_use]
     pub fn grants(self, capability: Capability) -> bool {
         let implied = matches!(capability, Capability::Bpf | Capability::Perfmon);

@@ -16,10 +16,10 @@ const CGROUP1_SUPER_MAGIC: FsType = FsType(0x0027_e0eb);
 /// A cgroup of version 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cgroup {
-    /// Its directory, without symbolic links.
+    /// The path of its directory, without symbolic links.
     pub directory: PathBuf,
-    /// What `bpf_get_current_ancestor_cgroup_id` returns for it: the inode of its directory, on a 64-bit kernel from
-    /// 5.5 on (fs/kernfs, commit 40430452fd5d).
+    /// The ID that `bpf_get_current_ancestor_cgroup_id` returns for it: the inode number of its directory, on a 64-bit kernel
+    /// since 5.5 (fs/kernfs, commit 40430452fd5d).
     pub id: u64,
     /// Its level in the hierarchy; the root has level 0 (`struct cgroup::level`).
     pub level: u32,
@@ -36,7 +36,7 @@ pub enum CgroupError {
         /// The error of the system call.
         source: io::Error,
     },
-    /// The cgroup has version 1.
+    /// The path is a cgroup of version 1.
     #[error("{} is a cgroup of version 1, and quell requires version 2\nhint: use a cgroup of version 2 (mount -t cgroup2){hint}", path.display())]
     VersionOne {
         /// The path.
@@ -63,7 +63,7 @@ pub enum CgroupError {
 /// The cgroup whose directory is `path`.
 ///
 /// # Errors
-/// The path cannot be read, or is no cgroup of version 2, or quell runs in a cgroup namespace.
+/// The path cannot be read or is not a cgroup of version 2, or quell runs in a cgroup namespace.
 pub fn cgroup(path: &Path) -> Result<Cgroup, CgroupError> {
     let read = |source: io::Error| CgroupError::Read { path: path.to_owned(), source };
     let directory = path.canonicalize().map_err(read)?;
@@ -88,7 +88,7 @@ pub fn cgroup(path: &Path) -> Result<Cgroup, CgroupError> {
 const INITIAL_NAMESPACE: u64 = 0xEFFF_FFFB;
 
 fn level(mounts: &[Mount], directory: &Path) -> Option<u32> {
-    // The innermost mount is the one that a path goes through.
+    // A path is resolved through the innermost mount.
     let mount = mounts
         .iter()
         .filter(|mount| directory.starts_with(&mount.point))
@@ -98,11 +98,11 @@ fn level(mounts: &[Mount], directory: &Path) -> Option<u32> {
     u32::try_from(names(&mount.root) + names(below)).ok()
 }
 
-/// The most cgroups that are visited: users with delegated cgroups can create any number of them.
+/// The maximum number of cgroups that are visited: users with delegated cgroups can create any number of them.
 const MOST_CGROUPS: usize = 65_536;
 
-/// The paths of cgroups of version 2 from the root of the mounted hierarchy, by ID. Cgroups that do not exist are missing, as are
-/// all if no such hierarchy is mounted, and those beyond the first 65,536, which are visited from the root downwards.
+/// The paths of cgroups of version 2 from the root of the mounted hierarchy, by ID. Cgroups that do not exist are omitted; the
+/// map is empty if no such hierarchy is mounted. Only the first 65,536 cgroups are visited, level by level from the root.
 #[must_use]
 pub fn cgroup_paths(wanted: &BTreeSet<u64>) -> BTreeMap<u64, String> {
     let mut paths = BTreeMap::new();
@@ -167,7 +167,7 @@ mod tests {
         };
         let link = directory.path().join("link");
         std::os::unix::fs::symlink(&mount.mount_point, &link).expect("a link");
-        // In a cgroup namespace none is to be had.
+        // In a cgroup namespace, cgroup() returns an error.
         if let Ok(found) = cgroup(&link) {
             assert_eq!(found.directory, mount.mount_point);
         }
@@ -180,7 +180,7 @@ mod tests {
             let found = cgroup(&mount.mount_point);
             match (mount.fs_type.as_str(), mount.root.as_str()) {
                 ("cgroup", _) => assert!(matches!(found, Err(CgroupError::VersionOne { .. })), "{found:?}"),
-                // The root of a kernfs has the number 1 (fs/kernfs/dir.c).
+                // The inode number of the root of a kernfs is 1 (fs/kernfs/dir.c).
                 ("cgroup2", "/") if !matches!(found, Err(CgroupError::Namespace { .. })) => {
                     assert_eq!(found.map(|found| (found.id, found.level)).ok(), Some((1, 0)));
                 }

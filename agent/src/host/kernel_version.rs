@@ -5,15 +5,15 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-/// The first three numbers of a kernel release. Distributions carry features back, so this says what to expect of
-/// a kernel, and trying says what it does.
+/// The first three numbers of a kernel release. Distributions backport features, so the version shows only which features to
+/// expect; whether a kernel has a feature has to be probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct KernelVersion {
-    /// 6 in 6.18.3.
+    /// The major version: 6 in 6.18.3.
     pub major: u32,
-    /// 18 in 6.18.3.
+    /// The minor version: 18 in 6.18.3.
     pub minor: u32,
-    /// 3 in 6.18.3; 0 where the release has none.
+    /// The patch level: 3 in 6.18.3; 0 if the release has none.
     pub patch: u32,
 }
 
@@ -33,7 +33,7 @@ impl KernelVersion {
 impl FromStr for KernelVersion {
     type Err = KernelVersionError;
 
-    /// Reads `uname -r`: `6.18.44-rt5`, `5.10`, `6.1-rc3+`.
+    /// Parses a release as in the output of `uname -r`: `6.18.44-rt5`, `5.10`, `6.1-rc3+`.
     fn from_str(release: &str) -> Result<Self, Self::Err> {
         let error = || KernelVersionError(release.trim().to_owned());
         let version = release.trim().split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or_default();

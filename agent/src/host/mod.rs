@@ -38,7 +38,7 @@ pub use this::{Host, Vendor};
 pub use topology::{Cpu, Topology};
 pub(crate) use users::Users;
 
-/// A fact that the host does not tell.
+/// A fact about the host that cannot be read or parsed.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// A file of `/proc` or `/sys` cannot be read.
@@ -49,36 +49,36 @@ pub enum HostError {
         /// The error of open(2) or read(2).
         source: io::Error,
     },
-    /// A file of `/proc` or `/sys` holds something else than it should.
+    /// The contents of a file of `/proc` or `/sys` are not as expected.
     #[error("could not parse {}: {}", path.display(), crate::excerpt::message(why))]
     Understand {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason why the contents cannot be parsed.
         why: String,
     },
 }
 
-/// The host that was captured.
+/// The host on which a capture was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostFacts {
-    /// Its name.
+    /// The host name.
     pub hostname: String,
     /// `uname -r`.
     pub kernel: String,
     /// `uname -m`.
     pub arch: String,
-    /// CPUs that were online.
+    /// The CPUs that were online.
     pub cpus: CpuSet,
-    /// The boot that it was in, `/proc/sys/kernel/random/boot_id`: kernel addresses and process IDs mean something else in the
-    /// next one. Empty if it could not be read.
+    /// The ID of the boot, `/proc/sys/kernel/random/boot_id`: kernel addresses and process IDs are valid only within one boot.
+    /// Empty if it could not be read.
     pub boot_id: String,
 }
 
-/// Name, kernel, architecture and CPUs of this host.
+/// The name, kernel, architecture, online CPUs and boot ID of this host.
 ///
 /// # Errors
-/// `/proc` or `/sys` cannot be read.
+/// `/proc` or `/sys` cannot be read or parsed.
 pub fn facts() -> Result<HostFacts, HostError> {
     Ok(HostFacts {
         hostname: read("/proc/sys/kernel/hostname")?,
@@ -93,7 +93,7 @@ pub fn facts() -> Result<HostFacts, HostError> {
 /// The version of the running kernel.
 ///
 /// # Errors
-/// `/proc` cannot be read, or its release does not begin with a version.
+/// `/proc` cannot be read, or the kernel release does not begin with a version.
 pub fn kernel_version() -> Result<KernelVersion, HostError> {
     let path = "/proc/sys/kernel/osrelease";
     read(path)?
@@ -104,7 +104,7 @@ pub fn kernel_version() -> Result<KernelVersion, HostError> {
 /// The CPUs that are online.
 ///
 /// # Errors
-/// `/sys` cannot be read.
+/// `/sys` cannot be read or parsed.
 pub fn cpus_online() -> Result<CpuSet, HostError> {
     let path = "/sys/devices/system/cpu/online";
     read(path)?
@@ -112,28 +112,28 @@ pub fn cpus_online() -> Result<CpuSet, HostError> {
         .map_err(|why: crate::units::CpuListError| HostError::Understand { path: path.into(), why: why.to_string() })
 }
 
-/// Whether this process sees processes under the numbers that the kernel knows them by, which are those that eBPF
-/// programs report: whether it is in the initial PID namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+/// Whether this process is in the initial PID namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h). Only there does it see
+/// the PIDs that the kernel uses and that eBPF programs report.
 #[must_use]
 pub fn in_initial_pid_namespace() -> bool {
     in_initial_namespace("pid", 0xEFFF_FFFC)
 }
 
 fn in_initial_namespace(name: &str, initial: u64) -> bool {
-    // Following the link gives the namespace's own inode.
+    // metadata() follows the link and returns the inode number of the namespace itself.
     std::fs::metadata(format!("/proc/self/ns/{name}")).is_ok_and(|metadata| metadata.ino() == initial)
 }
 
-/// The text of a file of one line.
+/// The text of a one-line file, without trailing white space.
 fn read(path: &str) -> Result<String, HostError> {
     match std::fs::read(path) {
-        // The host's name is whatever its administrator set.
+        // The administrator can set a host name that is not UTF-8.
         Ok(text) => Ok(String::from_utf8_lossy(&text).trim_end().to_owned()),
         Err(source) => Err(HostError::Read { path: path.into(), source }),
     }
 }
 
-/// The number in a file, where it can be read.
+/// The number in a file; `None` if it cannot be read or parsed.
 pub(crate) fn number(path: &str) -> Option<i64> {
     read(path).ok()?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! What is mounted where.
+//! The mounts of a mount namespace.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
@@ -7,23 +7,23 @@ use std::path::PathBuf;
 /// A line of `/proc/PID/mountinfo` (proc_pid_mountinfo(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mount {
-    /// Where it is mounted.
+    /// The mount point.
     pub(crate) point: PathBuf,
-    /// What of the file system is mounted there; `/` for all of it.
+    /// The directory of the file system that is mounted there; `/` for the whole file system.
     pub(crate) root: PathBuf,
-    /// The file system's type.
+    /// The type of the file system.
     pub(crate) kind: Vec<u8>,
-    /// The options of the file system as a whole, separated by commas.
+    /// The options of the superblock, not those of the mount, separated by commas.
     pub(crate) options: Vec<u8>,
 }
 
-/// The mounts of a `mountinfo`. Paths are bytes, with some of them in octal: what a container or a user's mount is called is no
-/// reason not to find the others.
+/// Parses the mounts of a `mountinfo`. Paths are bytes, some of them as octal escapes: a path of a container or a user that is
+/// not UTF-8 must not hide the other mounts.
 pub(crate) fn mounts(info: &[u8]) -> Vec<Mount> {
     let mount = |line: &[u8]| {
         let mut words = line.split(|&byte| byte == b' ');
         let (root, point) = (words.nth(3)?, words.next()?);
-        // Of optional fields there are any number, up to a hyphen.
+        // Any number of optional fields, terminated by a hyphen.
         words.by_ref().find(|word| *word == b"-")?;
         let (kind, options) = (words.next()?.to_vec(), words.nth(1)?.to_vec());
         Some(Mount { point: unescaped(point), root: unescaped(root), kind, options })
@@ -31,7 +31,7 @@ pub(crate) fn mounts(info: &[u8]) -> Vec<Mount> {
     info.split(|&byte| byte == b'\n').filter_map(mount).collect()
 }
 
-/// A path in which `\\040` stands for a space (mangle_path, fs/seq_file.c).
+/// Decodes the octal escapes of a path, such as `\040` for a space (mangle_path, fs/seq_file.c).
 fn unescaped(text: &[u8]) -> PathBuf {
     let (mut path, mut rest) = (Vec::new(), text);
     while let Some((&byte, after)) = rest.split_first() {

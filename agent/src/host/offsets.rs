@@ -1,47 +1,48 @@
-//! Which offsets the eBPF programs need, and where the running kernel has them.
+//! Looks up the offsets in the running kernel's structs that the eBPF programs need.
 
 use quell_ebpf_common::KernelField;
 
 use super::btf::{Btf, Member, Structure};
 
-/// What the programs are told about the kernel's structs. Offsets are in bytes.
+/// The layout of the kernel's structs that is passed to the eBPF programs. Offsets are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskOffsets {
     /// The offset of `task_struct::pid`.
     pub pid: u32,
     /// The offset of `task_struct::tgid`.
     pub tgid: u32,
-    /// `task_struct::__state`, or `state` before 5.14 (commit 2f064a59a11f).
+    /// The offset of `task_struct::__state`, or of `state` before 5.14 (commit 2f064a59a11f).
     pub state: u32,
-    /// Bytes of that field: 4, or 8 before 5.14.
+    /// The size of that field in bytes: 4, or 8 before 5.14.
     pub state_bytes: u32,
     /// The offset of `task_struct::on_cpu`.
     pub on_cpu: u32,
-    /// The CPU that a task runs on or ran on last (`task_cpu`, include/linux/sched.h): `cpu` in its `thread_info`, or
-    /// `task_struct::cpu` before 5.16 (commit bcf9033e5449). A sleeping task keeps it until it is woken; `wake_cpu` is
-    /// changed for it meanwhile (`__migrate_swap_task`, kernel/sched/core.c).
+    /// The offset of the CPU that a task runs on or ran on last (`task_cpu`, include/linux/sched.h): `cpu` in its
+    /// `thread_info`, or `task_struct::cpu` before 5.16 (commit bcf9033e5449). It does not change while a task sleeps, until
+    /// its wakeup; only `wake_cpu` can change in the meantime (`__migrate_swap_task`, kernel/sched/core.c).
     pub cpu: u32,
-    /// The byte that holds the bit `task_struct::in_iowait`.
+    /// The offset of the byte that contains the bit `task_struct::in_iowait`.
     pub in_iowait: u32,
-    /// That bit in its byte.
+    /// The mask of that bit in its byte.
     pub in_iowait_mask: u32,
     /// The offset of `task_struct::comm`.
     pub comm: u32,
-    /// Instruction, stack and frame pointer in `pt_regs`.
+    /// The offsets of the instruction pointer, stack pointer and frame pointer in `pt_regs`.
     pub pt_regs: [u32; 3],
     /// Whether the tracepoint `sched_switch` passes `prev_state` (5.18, commit 9c2136be0878).
     pub switch_has_prev_state: bool,
-    /// `task_struct::cgroups`, `css_set::dfl_cgrp`, `cgroup::level` and `cgroup::ancestor_ids`; `None` without the last,
-    /// which gave way to `ancestors` in 6.1.
+    /// The offsets of `task_struct::cgroups`, `css_set::dfl_cgrp`, `cgroup::level` and `cgroup::ancestor_ids`; `None` if the
+    /// kernel has no `ancestor_ids`, which `ancestors` replaced in 6.1.
     pub cgroup_ids: Option<[u32; 4]>,
-    /// `task_struct::stack`, and where above the address there a thread's user registers are; `None` where that is not
-    /// known.
+    /// The offset of `task_struct::stack`, and the offset of a thread's user registers from the address in that field; `None`
+    /// if the latter is not known.
     pub stack_regs: Option<[u32; 2]>,
-    /// `task_struct::nvcsw` and `nivcsw`, of which `__schedule` (kernel/sched/core.c) counts one up at each switch.
+    /// The offsets of `task_struct::nvcsw` and `nivcsw`. `__schedule` (kernel/sched/core.c) increments one of them at each
+    /// context switch.
     pub switches: [u32; 2],
 }
 
-/// A member that the kernel's BTF lacks.
+/// A struct member that the kernel's BTF does not contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the kernel's BTF does not contain {of}::{member}: quell does not support the structures of this kernel")]
 pub struct MissingField {
@@ -54,7 +55,7 @@ pub struct MissingField {
 /// Looks up every offset that the programs need.
 ///
 /// # Errors
-/// Names the first member that is missing.
+/// A member is missing; the error names the first one.
 pub fn offsets(btf: &Btf) -> Result<TaskOffsets, MissingField> {
     let of = Named::find(btf, "task_struct");
     let task = |name| of.member(name);
@@ -84,14 +85,14 @@ pub fn offsets(btf: &Btf) -> Result<TaskOffsets, MissingField> {
 /// The offset of a field that a probe declares, in bytes.
 ///
 /// # Errors
-/// Names the member that is missing.
+/// The member is missing; the error names it.
 pub fn offset_of(btf: &Btf, field: &KernelField) -> Result<u32, MissingField> {
     let member = btf.structure(field.structure).and_then(|structure| structure.member_at(field.path));
     let missing = MissingField { of: field.structure, member: field.path.last().copied().unwrap_or_default() };
     Ok(member.ok_or(missing)?.byte())
 }
 
-/// A struct, with the name that a missing member is told by.
+/// A struct, with its name for the error about a missing member.
 struct Named<'a> {
     name: &'static str,
     structure: Option<Structure<'a>>,
@@ -112,7 +113,7 @@ fn cpu(btf: &Btf, task: &Named<'_>) -> Result<u32, MissingField> {
     if let Ok(cpu) = task.member("cpu") {
         return Ok(cpu.byte());
     }
-    // `thread_info` lies in the task itself where an architecture has CONFIG_THREAD_INFO_IN_TASK: x86-64 and aarch64 do.
+    // `thread_info` is a member of `task_struct` on architectures with CONFIG_THREAD_INFO_IN_TASK, such as x86-64 and aarch64.
     Ok(task.member("thread_info")?.byte() + Named::find(btf, "thread_info").member("cpu")?.byte())
 }
 
@@ -124,24 +125,25 @@ fn cgroup_ids(btf: &Btf, task: &Named<'_>) -> Option<[u32; 4]> {
     Some(way.map(|member| member.byte()))
 }
 
-/// `pt_regs` ends where the kernel stack does (`task_pt_regs`, arch/x86/include/asm/processor.h), and that is 16 KiB without
-/// KASAN (`THREAD_SIZE`, arch/x86/include/asm/page_64_types.h).
+/// `pt_regs` is at the end of the kernel stack (`task_pt_regs`, arch/x86/include/asm/processor.h), whose size is 16 KiB without
+/// KASAN (`THREAD_SIZE`, arch/x86/include/asm/page_64_types.h). Kernels with CONFIG_X86_FRED (6.9) have 16 bytes of padding
+/// behind it, but there the programs use `bpf_task_pt_regs` (5.15).
 #[cfg(target_arch = "x86_64")]
 fn stack_regs(task: &Named<'_>, registers: &Named<'_>) -> Option<[u32; 2]> {
     const THREAD_SIZE: u32 = 16 << 10;
-    // The last member.
+    // `ss` is the last member, in a slot of 8 bytes.
     let end = registers.member("ss").ok()?.byte() + 8;
     Some([task.member("stack").ok()?.byte(), THREAD_SIZE.checked_sub(end)?])
 }
 
-/// The size of a kernel stack depends on that of pages.
+/// The size of a kernel stack depends on the page size.
 #[cfg(target_arch = "aarch64")]
 fn stack_regs(_task: &Named<'_>, _registers: &Named<'_>) -> Option<[u32; 2]> {
     None
 }
 
-/// Bit offsets count from the least significant bit of the lowest byte on a little-endian machine, the only kind
-/// that quell is built for.
+/// The mask of a one-bit member in its byte. On little-endian machines, the only ones that quell is built for, bit offsets
+/// count from the least significant bit of the lowest byte.
 fn bit_in_byte(member: Member) -> u32 {
     1 << (member.bit_offset % 8)
 }
@@ -254,7 +256,7 @@ mod tests {
     fn the_running_kernels_offsets_fit_what_is_known_of_every_kernel() {
         let Ok(btf) = Btf::kernel() else { crate::skip!("a kernel with BTF") };
         let found = offsets(&btf).expect("a kernel that quell knows");
-        // Neighbours in include/linux/sched.h since 2.6: `pid_t pid; pid_t tgid;`.
+        // Adjacent members in include/linux/sched.h since 2.6: `pid_t pid; pid_t tgid;`.
         assert_eq!(found.tgid, found.pid + 4);
         assert!(found.state < found.on_cpu && found.on_cpu < found.pid && found.pid < found.comm, "{found:?}");
         let task = Named::find(&btf, "task_struct");

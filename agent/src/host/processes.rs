@@ -1,4 +1,4 @@
-//! Which processes there are.
+//! Lists the processes that exist, their descendants, and the processes of a cgroup.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,15 +7,15 @@ use std::path::Path;
 
 use crate::units::Pid;
 
-/// Every process, as they are now; none where `/proc` cannot be listed.
+/// The PIDs of all processes at the time of the call; empty if `/proc` cannot be listed.
 #[must_use]
 pub fn processes() -> Vec<Pid> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Pid)).collect()
 }
 
-/// Processes, and those that descend from them, as they are now. A process whose parent has ended is a child of another by now, and
-/// left out.
+/// The given processes and their descendants at the time of the call. A process whose parent has exited has been reparented (to
+/// init or a subreaper) and is left out, unless its new parent is included.
 #[must_use]
 pub fn family(of: &[Pid]) -> Vec<Pid> {
     let mut children: BTreeMap<Pid, Vec<Pid>> = BTreeMap::new();
@@ -32,13 +32,12 @@ pub fn family(of: &[Pid]) -> Vec<Pid> {
     family.into_iter().collect()
 }
 
-/// The real user of a process; `None` where it has ended.
+/// The real UID of a process; `None` if its status cannot be read, as after it has exited.
 pub(crate) fn user_of(pid: Pid) -> Option<u32> {
     identity(pid).ok().map(|(user, _)| user)
 }
 
-/// The real user of a process and its number in its own PID namespace, from `/proc/PID/status`, which the kernel
-/// answers by itself.
+/// The real UID of a process and its PID in its own PID namespace, from `/proc/PID/status`, which does not block.
 pub(crate) fn identity(pid: Pid) -> io::Result<(u32, u32)> {
     let status = fs::read(format!("/proc/{pid}/status"))?;
     let field = |name: &[u8]| status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name));
@@ -49,19 +48,20 @@ pub(crate) fn identity(pid: Pid) -> io::Result<(u32, u32)> {
     Ok((user.ok_or(io::ErrorKind::InvalidData)?, inner))
 }
 
-/// Field 4 of `/proc/PID/stat`; the name before it is in parentheses, and may have some itself (proc_pid_stat(5)).
+/// The parent of a process: field 4 of `/proc/PID/stat`. The name before it is in parentheses and may itself contain
+/// parentheses (proc_pid_stat(5)).
 fn parent(pid: Pid) -> Option<Pid> {
     parent_in(&fs::read(format!("/proc/{pid}/stat")).ok()?)
 }
 
 fn parent_in(stat: &[u8]) -> Option<Pid> {
     let end = stat.iter().rposition(|&byte| byte == b')')?;
-    // All but the name is numbers and a letter.
+    // The fields after the name are a letter and numbers.
     std::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace().nth(1)?.parse().ok().map(Pid)
 }
 
-/// The processes of a cgroup and of those below it, as they are now. Those that cannot be read are left out: they may have
-/// gone while this reads.
+/// The processes of a cgroup and of its descendants at the time of the call. Cgroups that cannot be read are left out: they may
+/// have been removed in the meantime.
 #[must_use]
 pub fn processes_in(cgroup: &Path) -> Vec<Pid> {
     let mut pids: Vec<Pid> = fs::read_to_string(cgroup.join("cgroup.procs"))

@@ -1,18 +1,18 @@
-//! A host as tuning sees it.
+//! The facts about a host that tuning depends on.
 
 use super::{HostError, KernelVersion, KernelVersionError, Nic, Root, Topology, nics};
 use crate::units::Irq;
 
-/// What a plan depends on, read once: later steps of one transaction see the same host.
+/// The facts about a host that a plan depends on. They are read once, so that all steps of a transaction see the same host.
 #[derive(Clone, Debug)]
 pub struct Host {
-    /// Where its files are.
+    /// The root directory of its files.
     pub root: Root,
-    /// Its kernel.
+    /// The version of its kernel.
     pub kernel: KernelVersion,
     /// The running kernel's command line.
     pub command_line: String,
-    /// The boot that it is in: `/proc/sys/kernel/random/boot_id`.
+    /// The ID of the current boot: `/proc/sys/kernel/random/boot_id`.
     pub boot: String,
     /// Its CPUs.
     pub topology: Topology,
@@ -20,11 +20,11 @@ pub struct Host {
     pub nics: Vec<Nic>,
     /// Its interrupts that have a handler.
     pub irqs: Vec<Irq>,
-    /// Who made its CPUs.
+    /// The vendor of its CPUs.
     pub vendor: Vendor,
     /// Whether it is a virtual machine.
     pub virtual_machine: bool,
-    /// Whether this is a container on it.
+    /// Whether `root` is the file system of a container.
     pub container: bool,
 }
 
@@ -52,7 +52,7 @@ impl Host {
             path: root.display_path("/proc/sys/kernel/osrelease"),
             why: why.to_string(),
         })?;
-        // What the boot loader passes on is bytes.
+        // The boot loader may pass bytes that are not UTF-8.
         let command_line = root.read_bytes("/proc/cmdline");
         let command_line = command_line
             .map_err(|source| HostError::Read { path: root.display_path("/proc/cmdline"), source })
@@ -81,18 +81,20 @@ impl Host {
     }
 }
 
-/// By the marks that systemd, docker and podman leave (systemd's CONTAINER_INTERFACE.md).
+/// Whether there is a marker file of systemd, Docker or Podman (systemd's CONTAINER_INTERFACE.md).
 fn in_container(root: &Root) -> bool {
     let marks = ["/run/systemd/container", "/.dockerenv", "/run/.containerenv"];
     marks.iter().any(|mark| root.has(mark))
 }
 
-/// Those with a line in `/proc/interrupts` that begins with a number: the others are the CPUs' own.
+/// The interrupts with a line in `/proc/interrupts` that begins with a number; the other lines are internal interrupts of the
+/// CPUs.
 fn irqs(root: &Root) -> Vec<Irq> {
-    // With the names of handlers and devices, which need not be UTF-8.
+    // The lines contain the names of handlers and devices, which may not be UTF-8.
     let text = root.read_bytes("/proc/interrupts").unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let numbers = text.lines().filter_map(|line| line.split_once(':')?.0.trim().parse().ok().map(Irq));
-    // A handler makes a directory with an affinity; the cascade of the old controller has none.
+    // An interrupt with a handler has a directory with its affinity; the cascade interrupt of the legacy interrupt controller
+    // has none.
     numbers.filter(|irq| root.has(&format!("/proc/irq/{irq}/smp_affinity_list"))).collect()
 }

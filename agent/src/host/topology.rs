@@ -1,4 +1,4 @@
-//! CPUs, and what they share.
+//! CPUs, and the cores, caches, sockets and NUMA nodes that they share.
 
 use std::collections::BTreeMap;
 
@@ -15,13 +15,13 @@ pub struct Topology {
 /// A logical CPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cpu {
-    /// Whether it runs.
+    /// Whether it is online.
     pub online: bool,
-    /// The CPUs of its core, itself too: SMT siblings. Only itself while it is offline.
+    /// The CPUs of its core, including itself (SMT siblings); only itself if it is offline.
     pub core: CpuSet,
-    /// The CPUs that share its last-level cache.
+    /// The CPUs that share its last-level cache; those of its socket if sysfs shows neither an L3 nor an L2 cache.
     pub cache: CpuSet,
-    /// Its socket; `None` while it is offline.
+    /// The number of its socket; `None` if it is offline.
     pub package: Option<u32>,
     /// Its NUMA node.
     pub node: NodeId,
@@ -31,10 +31,10 @@ const CPUS: &str = "/sys/devices/system/cpu";
 const NODES: &str = "/sys/devices/system/node";
 
 impl Topology {
-    /// Reads it from sysfs (Documentation/ABI/stable/sysfs-devices-system-cpu).
+    /// Reads the topology from sysfs (Documentation/ABI/stable/sysfs-devices-system-cpu).
     ///
     /// # Errors
-    /// sysfs has no list of CPUs, or one that does not parse.
+    /// sysfs has no list of CPUs, or a list does not parse.
     pub fn read(root: &Root) -> Result<Self, HostError> {
         let present = list(root, &format!("{CPUS}/present"))?;
         let online = list(root, &format!("{CPUS}/online"))?;
@@ -68,7 +68,7 @@ impl Topology {
     /// Whether the host has all of these CPUs, online or not.
     ///
     /// # Errors
-    /// It has not: which, in words.
+    /// A CPU does not exist: a message that names the missing CPUs.
     pub fn has(&self, cpus: &CpuSet) -> Result<(), String> {
         let absent: CpuSet = cpus.iter().filter(|cpu| !self.cpus.contains_key(cpu)).collect();
         match self.cpus.last_key_value() {
@@ -78,20 +78,20 @@ impl Topology {
         }
     }
 
-    /// Whether a CPU runs.
+    /// Whether a CPU is online.
     #[must_use]
     pub fn is_online(&self, cpu: CpuId) -> bool {
         self.cpus.get(&cpu).is_some_and(|cpu| cpu.online)
     }
 
-    /// The CPUs that run.
+    /// The CPUs that are online.
     #[must_use]
     pub fn online(&self) -> CpuSet {
         self.cpus.iter().filter(|(_, cpu)| cpu.online).map(|(id, _)| *id).collect()
     }
 
-    /// What is left when SMT is turned off: of each core the CPU that counts as its first (topology_is_primary_thread,
-    /// arch/x86/kernel/smpboot.c), which has the lowest number.
+    /// The topology after SMT is turned off: of each core, only the primary thread (topology_is_primary_thread,
+    /// arch/x86/kernel/smpboot.c) stays online, which is the CPU with the lowest number.
     #[must_use]
     pub fn without_smt(&self) -> Self {
         let first: CpuSet = self.cores().iter().filter_map(|core| core.iter().next()).collect();
@@ -99,7 +99,7 @@ impl Topology {
         Self { cpus: cpus.collect() }
     }
 
-    /// The NUMA nodes that have CPUs, with those that run.
+    /// The NUMA nodes that have online CPUs, with these CPUs.
     #[must_use]
     pub fn nodes(&self) -> BTreeMap<NodeId, CpuSet> {
         let mut nodes: BTreeMap<NodeId, Vec<CpuId>> = BTreeMap::new();
@@ -109,7 +109,7 @@ impl Topology {
         nodes.into_iter().map(|(node, cpus)| (node, cpus.into_iter().collect())).collect()
     }
 
-    /// The cores that run, each as its CPUs, in the order of their first.
+    /// The cores that have online CPUs, each as the set of these CPUs, in the order of their lowest CPU.
     #[must_use]
     pub fn cores(&self) -> Vec<CpuSet> {
         let online = self.online();
@@ -123,9 +123,9 @@ impl Topology {
     }
 }
 
-/// The CPUs that share the largest cache of a CPU.
+/// The CPUs that share the last-level cache of a CPU.
 fn last_level_cache(root: &Root, cpu: &str) -> Option<CpuSet> {
-    // index3 on all but small machines: asked for first, since a large host has many CPUs.
+    // All but small machines have index3. It is tried first to save file accesses on large hosts, which have many CPUs.
     ["index3", "index2"].into_iter().find_map(|index| list(root, &format!("{cpu}/cache/{index}/shared_cpu_list")).ok())
 }
 

@@ -1,21 +1,21 @@
-//! Users of a host, by name and number.
+//! Looks up the users of a host by name and UID.
 
 use nix::unistd::{Uid, User};
 
 use super::Root;
 use crate::excerpt;
 
-/// Where the users of a host are looked up.
+/// The source from which the users of a host are looked up.
 #[derive(Clone, Debug)]
 pub(crate) enum Users {
-    /// In whatever the C library is set up to ask (nsswitch.conf(5)).
+    /// The name services that the C library is configured to use (nsswitch.conf(5)).
     Host,
-    /// In the `/etc/passwd` of a tree, by number and name.
+    /// The `/etc/passwd` of a tree, as UIDs and names.
     Tree(Vec<(u32, String)>),
 }
 
 impl Users {
-    /// Those of a host, or of a tree that stands for one.
+    /// The users of this host, or of a tree that represents a host.
     pub(crate) fn of(root: &Root) -> Self {
         if root.is_host() {
             return Self::Host;
@@ -24,7 +24,7 @@ impl Users {
         Self::Tree(text.split(|&byte| byte == b'\n').filter_map(entry).collect())
     }
 
-    /// The number of a user that is named, or written as its number.
+    /// The UID of a user that is given by name or by UID; `None` if the name does not exist.
     pub(crate) fn id(&self, name: &str) -> Option<u32> {
         if let Ok(id) = name.parse() {
             return Some(id);
@@ -35,7 +35,7 @@ impl Users {
         }
     }
 
-    /// The name of a user as it may be shown; the number where it has none.
+    /// The name of a user, in a form that is safe to print; the UID if it has no name.
     pub(crate) fn name(&self, id: u32) -> String {
         let name = match self {
             Self::Host => User::from_uid(Uid::from_raw(id)).ok().flatten().map(|user| user.name),
@@ -45,7 +45,7 @@ impl Users {
     }
 }
 
-/// A line of passwd(5): name, password, number.
+/// The UID and the name in a line of passwd(5), which begins with name, password and UID.
 fn entry(line: &[u8]) -> Option<(u32, String)> {
     let mut fields = line.split(|&byte| byte == b':');
     let name = std::str::from_utf8(fields.next()?).ok()?;

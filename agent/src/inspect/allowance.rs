@@ -15,11 +15,11 @@ const USUAL: Duration = Duration::from_micros(250);
 /// The charge for a normal request.
 const LEAST: Duration = Duration::from_micros(50);
 
-/// From how many on those are forgotten that took next to nothing: each process of root's has an entry of its own.
+/// The number of entries above which entries with little time are removed: each process of root has an entry.
 const MANY: usize = 4_096;
 
-/// Counts the time of requests for each user, even without timeouts: processes with very many mappings, or with contended memory locks,
-/// take as much time with many short answers.
+/// Measures the time of requests for each user, even if there are no timeouts: requests about processes with very many
+/// mappings or with contended memory locks may take as much time in total, with many short answers.
 #[derive(Debug)]
 pub(super) struct Allowance {
     begin: Instant,
@@ -31,7 +31,7 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    /// Starts the allowances now.
+    /// Starts all allowances at the time `begin`.
     pub(super) fn new(at_once: Duration, begin: Instant) -> Self {
         Self { begin, at_once, spent: HashMap::new(), sweep_at: MANY, refused: 0 }
     }
@@ -85,7 +85,7 @@ mod tests {
         let begin = Instant::now();
         let mut allowance = Allowance::new(AT_ONCE, begin);
         let who = Responsible::User(1);
-        // Of two thousand threads that sleep, each has its stack read twice.
+        // Two stack reads for each of 2,000 sleeping threads.
         for _ in 0..4_000 {
             allowance.spend(who, USUAL);
         }
@@ -94,7 +94,7 @@ mod tests {
             allowance.spend(who, Duration::from_micros(10));
         }
         assert!(!allowance.permits(who, begin));
-        // Nor is that forgotten for the sake of many others, which are.
+        // The removal of many small entries does not remove this one.
         for number in 0..100_000 {
             allowance.spend(Responsible::Process(Pid(number)), USUAL);
         }

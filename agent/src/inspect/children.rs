@@ -18,35 +18,36 @@ use crate::child::{CallError, Limits, Message, Role, Starter, Watch, Worker};
 use crate::host::identity;
 use crate::units::{Addr, Pid};
 
-/// How long a reader may be blocked by what it reads, before anyone has had it wait. The kernel's own locks are held for
-/// less, and the rings hold more than that.
+/// The initial time limit for a blocked reader. The kernel holds its own locks for less time, and the ring buffers can hold
+/// the events of more time.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// The same for opening a file, which waits for disks and networks, and for which nothing waits.
+/// The initial time limit for opening a file, which may wait for disks and networks. Nothing waits for this.
 const OPEN_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long all requests for one user may take at once: two of each of some ten thousand threads.
+/// The initial allowance of a user for requests: two requests for each of about 10,000 threads.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// The same for opening files.
+/// The initial allowance of a user for opening files.
 const OPEN_AT_ONCE: Duration = Duration::from_secs(3);
 
 /// The minimum time limit.
 const LEAST: Duration = Duration::from_millis(20);
 
-/// CPU time that one request may take: ten times what the longest list of mappings takes.
+/// The maximum CPU time of a request: ten times the time for the longest list of mappings.
 const CPU: Duration = Duration::from_secs(2);
 
 /// The maximum number of files that wait to be opened. More are rejected.
 const MAX_QUEUE: usize = 16_384;
 
-/// How many files are asked for before the first answer: paths are at most 4 KiB, and a socket holds some 200 KiB.
+/// The maximum number of files that are requested before the first answer: paths have at most 4 KiB, and a socket buffer
+/// holds about 200 KiB.
 const MAX_ASKED: usize = 32;
 
 /// The number of failed starts of children after which no more are started.
 const MAX_FAILURES: u32 = 3;
 
-/// The child processes that read other processes and hold their files open. Dropping it ends them.
+/// The child processes that read other processes and hold their files open. Dropping this kills them.
 #[derive(Debug)]
 pub struct Children {
     readers: Starter,
@@ -57,12 +58,12 @@ pub struct Children {
     opening: Strikes,
     read_time: Allowance,
     open_time: Allowance,
-    /// Who answers for the process that was asked last.
+    /// The process of the last request, and the user or process that its timeouts are counted for.
     last: Option<(Pid, Responsible)>,
     queue: VecDeque<Waiting>,
-    /// Asked for already, in order.
+    /// The files that were requested from the reader, in order.
     asked: VecDeque<Waiting>,
-    /// Over the first of those.
+    /// Measures the first of these requests: its limits and its begin.
     watch: Option<(Watch, Instant)>,
     opened: Vec<(FileNumber, io::Result<Owner>)>,
     next: u32,
@@ -82,7 +83,7 @@ struct Waiting {
 struct Lane {
     worker: Option<Worker>,
     failures: u32,
-    /// CPU time of those before.
+    /// The CPU time of the previous readers.
     cpu: Duration,
 }
 
@@ -90,7 +91,7 @@ impl Children {
     /// Starts all children. Call this before privileges are dropped.
     ///
     /// # Errors
-    /// A process cannot be started, or does not work.
+    /// A process cannot be started, or cannot read `/proc`.
     pub fn start() -> io::Result<Self> {
         let mut keeper = Worker::start(Role::Keeper, MAX_REQUEST)?;
         let mut readers = Starter::start(Role::Readers, MAX_ANSWER)?;
@@ -112,7 +113,7 @@ impl Children {
             opened: Vec::new(),
             next: 0,
         };
-        // A reader that cannot do its work would leave everything unnamed.
+        // Fail early: without a working reader, nothing could be symbolized.
         match children.maps(Pid(std::process::id())) {
             Err(error) if error.kind() != io::ErrorKind::TimedOut => Err(error),
             _ => Ok(children),
@@ -129,7 +130,8 @@ impl Children {
         answer
     }
 
-    /// Mostly the same process is asked several times in a row, and looking at it takes as long as asking.
+    /// The user or process that timeouts for this process are counted for. The last result is kept, because successive
+    /// requests are mostly for the same process, and this takes as long as a request.
     fn responsible(&mut self, pid: Pid) -> Responsible {
         match self.last {
             Some((last, who)) if last == pid => who,
@@ -183,7 +185,7 @@ impl Children {
                 self.opened.push((number, answer));
             }
             if self.opener.worker.is_none() {
-                // The next one is asked for the others.
+                // The remaining files are requested from the next reader.
                 while let Some(waiting) = self.asked.pop_back() {
                     self.queue.push_front(waiting);
                 }
@@ -208,7 +210,7 @@ impl Children {
                     self.opener.discard();
                     self.opened.push((waiting.number, Err(error)));
                 }
-                // Its end is seen where its answers are read.
+                // The reader has exited, which is detected when its answers are read.
                 Err(_) => {
                     self.queue.push_front(waiting);
                     return;
@@ -302,7 +304,7 @@ impl ProcessAccess for Children {
     }
 
     fn close(&mut self, number: FileNumber) {
-        // A keeper that has ended holds nothing.
+        // If the keeper has exited, it holds no files.
         let _ = self.keeper.send(&Keep::Close { number }, &[], &[]);
     }
 

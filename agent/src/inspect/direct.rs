@@ -1,4 +1,4 @@
-//! Access to other processes without children, for unit tests: nothing in them is hostile.
+//! Access to other processes without children, for unit tests, in which no process is hostile.
 
 use std::fs::File;
 use std::io;
@@ -17,7 +17,7 @@ use crate::child::Channel;
 use crate::host::identity;
 use crate::units::{Addr, Pid};
 
-/// This process reads the others itself.
+/// Reads other processes from this process.
 #[derive(Debug, Default)]
 pub(crate) struct Direct {
     files: HashMap<FileNumber, File>,

@@ -31,7 +31,7 @@ impl Keeper {
     /// Starts the threads that close files, and raises the limit on descriptors.
     pub(crate) fn start() -> Self {
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((0, 0));
-        // Where it stays as it is, fewer files are held.
+        // If this fails, fewer files can be held.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
         Self { close: closers() }
     }
@@ -46,7 +46,8 @@ impl Keeper {
         let mut files: HashMap<FileNumber, OwnedFd> = HashMap::new();
         loop {
             wait(&parent, &readers)?;
-            // A file is handed over before its reader says so to quell, so it is here before quell asks for it.
+            // A reader sends the file to the keeper before it answers quell, so the file is available before quell refers to
+            // it.
             while let Some(message) = parent.try_receive::<Keep>()? {
                 readers.retain_mut(|reader| take_files(reader, &mut files).is_ok());
                 self.obey(message, &mut readers, &mut files)?;
@@ -68,7 +69,8 @@ impl Keeper {
                 Keep::From => readers.push(Channel::new(socket()?, MAX_REQUEST).taking_descriptors()),
                 Keep::Forward { number } => {
                     let to = Channel::new(socket()?, MAX_REQUEST);
-                    // A receiver that has ended gets nothing; without the file it sees the end of the connection.
+                    // If the receiver has exited, nothing is sent. Without the file, the receiver sees the end of the
+                    // connection.
                     let _ = match files.get(&number) {
                         Some(file) => to.send(&Handed { number }, &[], &[file.as_fd()]),
                         None => Ok(()),
@@ -76,7 +78,7 @@ impl Keeper {
                 }
                 Keep::Close { number } => {
                     if let Some(file) = files.remove(&number) {
-                        // Without closers it stays open.
+                        // Fails if no closer could be started. Then the file is closed here, which may block.
                         let _ = self.close.send(file);
                     }
                 }
@@ -104,7 +106,8 @@ fn wait(parent: &Channel, readers: &[Channel]) -> io::Result<()> {
     }
 }
 
-/// Closes what is sent to it. Returns when its threads run: what they need to begin may be forbidden then.
+/// Starts the threads that close the files that are sent to the returned channel. Returns when the threads run, because the
+/// system calls that start a thread may be forbidden later.
 fn closers() -> Sender<OwnedFd> {
     let (send, receive) = channel();
     let receive: Arc<Mutex<Receiver<OwnedFd>>> = Arc::new(Mutex::new(receive));
@@ -123,7 +126,7 @@ fn closers() -> Sender<OwnedFd> {
                 }
             }
         });
-        // Where no thread can be started, files stay open.
+        // If no thread can be started, sending fails.
         running.extend(started.is_ok().then_some(begun));
     }
     for begun in running {

@@ -46,13 +46,13 @@ const MAX_MAPS: u64 = 8 << 20;
 /// The maximum size of a read of memory, in bytes.
 pub(crate) const MAX_MEMORY: u32 = 64 << 10;
 
-/// The maximum number of bytes of a command line.
+/// The maximum length of a command line, in bytes.
 const MAX_ARGUMENTS: u32 = 4 << 10;
 
-/// The maximum length of a message to or between children, in bytes: a path of 4 KiB, as JSON and as bytes.
+/// The maximum length of a message to or between children, in bytes: a path of 4 KiB, encoded as JSON and as bytes.
 const MAX_REQUEST: usize = 64 << 10;
 
-/// The maximum length of an answer of a reader, in bytes.
+/// The maximum length of an answer from a reader, in bytes.
 const MAX_ANSWER: usize = MAX_MAPS as usize + MAX_REQUEST;
 
 /// A file to be opened.
@@ -77,7 +77,7 @@ impl Program {
     /// Parses the answer of a reader to `Request::Program`.
     fn parse(answer: &[u8]) -> Self {
         let (path, arguments) = answer.split_at(answer.iter().position(|byte| *byte == 0).unwrap_or(answer.len()));
-        // Each ends in a zero byte; the last may have been cut.
+        // Each argument ends with a zero byte; the last one may be truncated.
         let arguments = arguments.strip_prefix(&[0]).unwrap_or_default();
         let whole = arguments.strip_suffix(&[0]).unwrap_or(arguments);
         let words = || whole.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());

@@ -1,116 +1,118 @@
-//! What is asked of the children that read other processes, and what they answer.
+//! The messages to and from the children that read other processes.
 
 use serde::{Deserialize, Serialize};
 
-/// A file that the keeper holds, by a number that the asker gives it.
+/// The number of a file that the keeper holds, chosen by the sender of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct FileNumber(pub(crate) u32);
 
-/// What a reader is asked.
+/// A request to a reader.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Request {
-    /// The text of `/proc/PID/maps`.
+    /// Reads the contents of `/proc/PID/maps`.
     Maps {
-        /// The process.
+        /// The PID of the process.
         pid: u32,
     },
-    /// Memory of a process, up to where it cannot be read.
+    /// Reads memory of a process, up to the first address that cannot be read.
     Memory {
-        /// The process.
+        /// The PID of the process.
         pid: u32,
         /// The first address.
         address: u64,
-        /// How many bytes, at most [`MAX_MEMORY`](super::MAX_MEMORY).
+        /// The number of bytes, at most [`MAX_MEMORY`](super::MAX_MEMORY).
         length: u32,
     },
-    /// Which program a process runs: the path of its file, a zero byte, and its arguments, each with a zero byte behind it.
+    /// Reads the program of a process: the path of its executable, a zero byte, and its arguments, each followed by a zero
+    /// byte.
     Program {
-        /// The process.
+        /// The PID of the process.
         pid: u32,
     },
-    /// The first bytes of a mapped file.
+    /// Reads the first bytes of a mapped file.
     Magic {
-        /// The file. Its path is the message's data.
+        /// The file. Its path is the data of the message.
         mapped: Mapped,
     },
     /// Opens a mapped file for the keeper.
     Open {
-        /// What the keeper calls it.
+        /// The number of the file in the keeper.
         number: FileNumber,
-        /// The file. Its path is the message's data.
+        /// The file. Its path is the data of the message.
         mapped: Mapped,
     },
     /// Opens `/tmp/perf-PID.map` of a process for the keeper.
     OpenPerfMap {
-        /// What the keeper calls it.
+        /// The number of the file in the keeper.
         number: FileNumber,
-        /// The process.
+        /// The PID of the process.
         pid: u32,
-        /// Its number in its own PID namespace.
+        /// The PID in the PID namespace of the process.
         inner: u32,
-        /// The user whose file it must be.
+        /// The UID that the file must belong to.
         owner: u32,
     },
 }
 
-/// A file that a process has mapped.
+/// A file that is mapped by a process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mapped {
-    /// The process.
+    /// The PID of the process.
     pub(crate) pid: u32,
-    /// First address of the mapping.
+    /// The first address of the mapping.
     pub(crate) start: u64,
-    /// The address after the last.
+    /// The address after the last byte of the mapping.
     pub(crate) end: u64,
-    /// The device that its inode is on (major, minor), as the kernel lists it.
+    /// The device of the inode (major, minor), as in `/proc/PID/maps`.
     pub(crate) device: (u32, u32),
-    /// Its inode, which tells it from another file at the same path.
+    /// The inode, which distinguishes the file from other files at the same path.
     pub(crate) inode: u64,
 }
 
-/// What a reader answers. Text and memory are the message's data.
+/// An answer from a reader. Text and memory are the data of the message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Reply {
-    /// The request was carried out.
+    /// The request succeeded.
     Done,
-    /// Done; for what was opened, whose it is.
+    /// A file was opened. The value is its owner.
     Opened(Owner),
-    /// Refused, by errno.
+    /// The request failed.
     Refused {
         /// The errno.
         errno: i32,
     },
 }
 
-/// Who answers for the content of a file: the same user may have many files, and a container's root is not the host's.
+/// The owner of a file, who is responsible for its contents: a user may own many files. The device is included because root
+/// in a container is not root on the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Owner {
-    /// Its user.
+    /// The UID.
     pub(crate) uid: u32,
-    /// The device that it is on.
+    /// The device that the file is on.
     pub(crate) device: u64,
 }
 
-/// What the keeper is asked. It does not answer.
+/// A request to the keeper. The keeper does not answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Keep {
-    /// Take files from the socket that comes with this.
+    /// Receive files from the attached socket.
     From,
-    /// Send the file through the socket that comes with this.
+    /// Send the file through the attached socket.
     Forward {
-        /// The file.
+        /// The number of the file.
         number: FileNumber,
     },
     /// Close the file.
     Close {
-        /// The file.
+        /// The number of the file.
         number: FileNumber,
     },
 }
 
-/// What a reader says to the keeper with a file's descriptor.
+/// The message that accompanies the descriptor of a file from a reader to the keeper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Handed {
-    /// What it is called.
+    /// The number of the file.
     pub(super) number: FileNumber,
 }

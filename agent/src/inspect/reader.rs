@@ -1,5 +1,5 @@
-//! The child that reads other processes. It has the privileges to, so it looks at nothing that they wrote: it opens,
-//! copies, and hands over.
+//! The child that reads other processes. Because it has the privileges for this, it parses no data of these processes: it
+//! only opens files, copies data, and passes both on.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -21,7 +21,7 @@ use super::{MAX_ARGUMENTS, MAX_MAPS, MAX_MEMORY, MAX_REQUEST};
 use crate::child::{Channel, Message};
 use crate::sys::mapped_file;
 
-/// Serves requests until the connection ends. The first message brings the socket to the keeper, where there is one.
+/// Serves requests until the connection ends. The first message carries the socket of the keeper, if there is a keeper.
 pub(crate) fn serve(socket: UnixStream) -> io::Result<()> {
     let mut channel = Channel::new(socket, MAX_REQUEST).taking_descriptors();
     let Some(first) = channel.receive::<()>()? else { return Ok(()) };
@@ -71,18 +71,18 @@ fn hand_over(
     Ok((Reply::Opened(Owner { uid: metadata.uid(), device: metadata.dev() }), Vec::new()))
 }
 
-/// The text of `/proc/PID/maps`, its first [`MAX_MAPS`] bytes.
+/// The first [`MAX_MAPS`] bytes of `/proc/PID/maps`.
 pub(super) fn maps(pid: u32) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     File::open(format!("/proc/{pid}/maps"))?.take(MAX_MAPS).read_to_end(&mut text)?;
     Ok(text)
 }
 
-/// The path of a process's program, a zero byte, and the first bytes of its arguments. Either may be empty: a kernel thread has
-/// neither, and arguments that are not resident are not read.
+/// The path of the executable of a process, a zero byte, and the first bytes of its arguments. Both may be empty: a kernel
+/// thread has neither, and arguments that are not resident are not read.
 pub(super) fn program(pid: u32) -> io::Result<Vec<u8>> {
     let stat = stat(pid)?;
-    // The kernel prints the path and asks no file system.
+    // The kernel generates the path without accessing a file system.
     let path = readlinkat(AT_FDCWD, format!("/proc/{pid}/exe").as_str()).unwrap_or_default();
     let mut program = path.into_vec();
     program.push(0);
@@ -93,33 +93,33 @@ pub(super) fn program(pid: u32) -> io::Result<Vec<u8>> {
     Ok(program)
 }
 
-/// The line of `/proc/PID/stat`.
+/// The contents of `/proc/PID/stat`.
 fn stat(pid: u32) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     File::open(format!("/proc/{pid}/stat"))?.take(4_096).read_to_end(&mut line)?;
     Ok(line)
 }
 
-/// Where the arguments of a process begin and end: fields 48 and 49 of its stat (proc_pid_stat(5), Linux 3.5), zero for those
-/// who may not trace it.
+/// The start and end addresses of the arguments of a process: fields 48 and 49 of `/proc/PID/stat` (proc_pid_stat(5), Linux
+/// 3.5). They are zero if the reader may not trace the process.
 fn arguments(stat: &[u8]) -> Option<(u64, u64)> {
-    // The second field is the name, which may hold anything.
+    // The second field is the name, which may contain any characters.
     let name_end = stat.iter().rposition(|byte| *byte == b')')?;
     let mut fields = std::str::from_utf8(&stat[name_end + 1..]).ok()?.split_ascii_whitespace().skip(48 - 3);
     let (start, end) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
     (0 < start && start < end).then_some((start, end))
 }
 
-/// Memory from `address` on: as much as is resident, without a gap.
+/// The memory of a process from `address` to the first page that is not resident.
 ///
-/// To touch a page that is not resident would fault it in for its process, and would wait for whoever provides it: a file
-/// system in user space, or a holder of a userfaultfd, may take for ever, and this child could not be killed meanwhile.
-/// A page that goes between the look and the copy leads there still, which [`strikes`](super::strikes) bounds.
+/// Reading a page that is not resident would fault it in for its process, and wait for its provider: a FUSE server or a
+/// userfaultfd(2) handler may never answer, and this child could not be killed meanwhile. A page may still be evicted between
+/// the check and the copy; [`strikes`](super::strikes) limits the effect.
 pub(super) fn memory(pid: u32, address: u64, length: u32) -> io::Result<Vec<u8>> {
     let page = page_size();
     let mut bytes = vec![0; resident(pid, address, length.min(MAX_MEMORY), page)? as usize];
     let end = address + bytes.len() as u64;
-    // A transfer ends only between elements (process_vm_readv(2)), hence one for each page.
+    // A partial transfer ends between two elements (process_vm_readv(2)), so each page is an element.
     let mut pieces = Vec::new();
     let mut at = address;
     while at < end {
@@ -133,11 +133,12 @@ pub(super) fn memory(pid: u32, address: u64, length: u32) -> io::Result<Vec<u8>>
     Ok(bytes)
 }
 
-/// How many of `length` bytes are resident from `address` on: an entry of 64 bits for each page, of which the highest says so
-/// (Documentation/admin-guide/mm/pagemap.rst; Linux 2.6.25). All of them where the kernel has no such file.
+/// The number of resident bytes from `address` on, at most `length`. `/proc/PID/pagemap` contains an entry of 64 bits for
+/// each page; its highest bit is set if the page is present (Documentation/admin-guide/mm/pagemap.rst; Linux 2.6.25). If the
+/// kernel does not provide this file, returns `length`.
 ///
 /// # Errors
-/// `EFAULT` where the first one is not.
+/// `EFAULT` if the first page is not resident; other errors if the file cannot be read.
 fn resident(pid: u32, address: u64, length: u32, page: u64) -> io::Result<u64> {
     const PRESENT: u64 = 1 << 63;
     let length = u64::from(length).min(u64::MAX - address);
@@ -151,7 +152,7 @@ fn resident(pid: u32, address: u64, length: u32, page: u64) -> io::Result<u64> {
         Err(error) => return Err(error),
     };
     let mut entries = vec![0; pages as usize * 8];
-    // Short where the address space ends.
+    // Fewer entries are read at the end of the address space.
     let read = file.read_at(&mut entries, first * 8)?;
     let present = |entry: &[u8]| entry.try_into().is_ok_and(|entry| u64::from_ne_bytes(entry) & PRESENT != 0);
     let count = entries[..read].chunks_exact(8).take_while(|entry| present(entry)).count() as u64;
@@ -161,27 +162,28 @@ fn resident(pid: u32, address: u64, length: u32, page: u64) -> io::Result<u64> {
     }
 }
 
-/// By sysconf(3), which makes no system call.
+/// The page size in bytes, from sysconf(3), which makes no system call.
 fn page_size() -> u64 {
     let size = sysconf(SysconfVar::PAGE_SIZE);
     size.ok().flatten().and_then(|size| u64::try_from(size).ok()).unwrap_or(4_096)
 }
 
-/// By the mapping itself, which also reaches deleted files and other mount namespaces but needs `CAP_SYS_ADMIN` or
-/// `CAP_CHECKPOINT_RESTORE` (fs/proc/base.c, `proc_map_files_get_link`); else by path, which the process may have ended to see.
-/// Whatever is there may have changed since the file was seen, so it is taken only if it is the same.
+/// Opens a mapped file. `/proc/PID/map_files` also works for deleted files and other mount namespaces, but requires
+/// `CAP_SYS_ADMIN` or `CAP_CHECKPOINT_RESTORE` (fs/proc/base.c, `proc_map_files_get_link`). The alternative is the path below
+/// the root directory of the process, which is not available after the process has exited. In each case the file may have
+/// been replaced since it was mapped, so its identity is checked.
 pub(super) fn open_mapped(mapped: &Mapped, path: &[u8]) -> io::Result<File> {
     let Mapped { pid, start, end, .. } = *mapped;
     let the_same = |file: File| if is_same(mapped, &file) { Ok(file) } else { Err(gone()) };
     open_regular(&PathBuf::from(format!("/proc/{pid}/map_files/{start:x}-{end:x}")))
         .and_then(the_same)
         .or_else(|_| open_by_path(&format!("/proc/{pid}/root"), mapped, path).and_then(the_same))
-        // Most live in the agent's own mount namespace.
+        // Most files are also in the mount namespace of quell.
         .or_else(|_| open_by_path("/", mapped, path).and_then(the_same))
 }
 
-/// Whether an open file is the one that was mapped: the kernel lists a file alike for all who have it mapped. Of one that
-/// cannot be mapped here stat(2) tells, which names no other file's device.
+/// Whether an open file is the one that was mapped. The kernel lists the same device and inode for a file in every process
+/// that maps it. If the file cannot be mapped here, stat(2) is used, which never returns the device of another file.
 fn is_same(mapped: &Mapped, file: &File) -> bool {
     let stat = || {
         let metadata = file.metadata()?;
@@ -191,7 +193,7 @@ fn is_same(mapped: &Mapped, file: &File) -> bool {
     identity.is_ok_and(|identity| identity == (mapped.device, mapped.inode))
 }
 
-/// The path is what the process says: what has another inode is not even opened.
+/// Opens a file by its path. The path comes from the process, so a file with another inode is not even opened.
 fn open_by_path(root: &str, mapped: &Mapped, path: &[u8]) -> io::Result<File> {
     let found = Place::below(root, path)?;
     if found.0.metadata()?.ino() == mapped.inode { found.open() } else { Err(gone()) }
@@ -201,18 +203,19 @@ fn gone() -> io::Error {
     io::ErrorKind::NotFound.into()
 }
 
-/// Anyone may create files in `/tmp`, and mount any file there that they see: only a map that belongs to the process's user is opened.
+/// Opens the perf map of a process if it belongs to the user of the process. Every user can create files in `/tmp`, and mount
+/// other files there that the user can see.
 pub(super) fn open_perf_map(pid: u32, inner: u32, owner: u32) -> io::Result<File> {
     let found = Place::below(&format!("/proc/{pid}/root"), format!("tmp/perf-{inner}.map").as_bytes())?;
     if found.0.metadata()?.uid() == owner { found.open() } else { Err(io::Error::from_raw_os_error(libc::EACCES)) }
 }
 
-/// A file that was found and not opened yet (`O_PATH`).
+/// A file that was found, but not opened for reading yet (`O_PATH`).
 struct Place(File);
 
 impl Place {
-    /// By a path below a directory. No symbolic link is followed: whoever made one in another root meant it to lead elsewhere
-    /// than it would from here; and paths of mappings have none.
+    /// Resolves a path below a directory. Symbolic links are not followed: a link in another root directory would point to a
+    /// different file from here, and paths of mappings contain no links.
     fn below(root: &str, path: &[u8]) -> io::Result<Self> {
         let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
         let mut found = File::from(open(root, flags | OFlag::O_DIRECTORY, Mode::empty())?);
@@ -225,19 +228,20 @@ impl Place {
         Ok(Self(found))
     }
 
-    /// Opens it for reading, if it is a regular file. What else may be there (a FIFO, a device) is not touched, since opening it
-    /// could block or act.
+    /// Opens it for reading, if it is a regular file. Other types (a FIFO, a device) are not opened, because opening them
+    /// could block or have side effects.
     fn open(self) -> io::Result<File> {
         if !self.0.metadata()?.is_file() {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
         let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
-        // Non-blocking for the sake of leases (fcntl(2), F_SETLEASE), which their holder would have to give up first.
+        // O_NONBLOCK because of leases (fcntl(2), F_SETLEASE): otherwise, open would wait until the holder releases the
+        // lease.
         OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
     }
 }
 
-/// Opens a regular file for reading, wherever its path leads.
+/// Opens a regular file for reading. Symbolic links are followed.
 fn open_regular(path: &Path) -> io::Result<File> {
     Place(OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)?).open()
 }
@@ -274,7 +278,7 @@ mod tests {
         let whole =
             [path.as_os_str().as_bytes(), &[0], &arguments[..arguments.len().min(MAX_ARGUMENTS as usize)]].concat();
         assert!(own == whole, "{}", String::from_utf8_lossy(&own));
-        // Of a kernel thread there is neither. In a PID namespace there may be none.
+        // A kernel thread has neither. A PID namespace may have no kernel thread with PID 2.
         let is_kernel_thread = std::fs::read("/proc/2/cmdline").is_ok_and(|arguments| arguments.is_empty());
         assert!(!is_kernel_thread || program(2).is_ok_and(|program| program == [0]));
     }
@@ -293,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_page_that_is_not_resident_is_left_alone() {
-        // More than malloc(3) ever takes from memory that it had before.
+        // More than malloc(3) ever reuses from freed memory.
         const FRESH: usize = 64 << 20;
         let mut bytes: Vec<u8> = Vec::with_capacity(FRESH);
         bytes.push(1);
@@ -308,7 +312,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let pipe = folder.path().join("pipe");
         nix::unistd::mkfifo(&pipe, Mode::S_IRWXU).expect("made");
-        // To open it for reading would wait for a writer.
+        // Opening it for reading would wait for a writer.
         for path in [pipe.as_path(), folder.path(), Path::new("/dev/zero")] {
             assert!(open_regular(path).is_err(), "{}", path.display());
         }
@@ -322,7 +326,7 @@ mod tests {
         std::fs::write(file.path(), "x").expect("written");
         let path = file.path().canonicalize().expect("a path");
         let (device, inode) = mapped_file::listed(file.as_file().as_fd()).expect("an identity");
-        // Where something else is mapped now: the program itself.
+        // The mapping of another file: the executable of this test.
         let own = std::fs::read_to_string("/proc/self/maps").expect("maps");
         let range = own.lines().find(|line| line.contains("r-xp") && line.contains('/')).expect("code");
         let (start, end) = range.split(' ').next().and_then(|range| range.split_once('-')).expect("a range");
@@ -362,14 +366,14 @@ mod tests {
         std::fs::write(&path, "1000 10 jitted\n").expect("/tmp is writable");
         let uid = nix::unistd::geteuid().as_raw();
         let opened = open_perf_map(own, own, uid);
-        // As if of a process with this number in another namespace, and another user.
+        // As for a process of another user with the same PID in another namespace.
         let of_another = open_perf_map(own, own, uid + 1);
         let foreign = std::os::unix::fs::chown(&path, Some(12_345), None).is_ok();
         let refused = open_perf_map(own, own, uid);
         std::fs::remove_file(&path).expect("removed");
         assert!(opened.is_ok(), "{opened:?}");
         assert!(of_another.is_err(), "root's is not everybody's: it may be any file of root's, mounted there");
-        // Only root can give a file away.
+        // Only root can change the owner of a file.
         assert!(refused.is_err() || !foreign);
     }
 }

@@ -13,7 +13,7 @@ const MAX_STRIKES: u32 = 3;
 /// The number of timeouts of all users after which requests are sent only for processes of root: an attacker may control many user IDs.
 const MAX_ALL: u32 = 64;
 
-/// What a timeout counts against: the user of the process, or the process itself if its user is root.
+/// The user or process that a timeout is counted for: the user of the process, or the process itself if its user is root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Responsible {
     /// A user.
@@ -23,7 +23,7 @@ pub(crate) enum Responsible {
 }
 
 impl Responsible {
-    /// For a process. Call this before the request, since the process may have exited after a timeout.
+    /// Determines it for a process. Call this before the request, because the process may have exited after a timeout.
     pub(crate) fn of(pid: Pid) -> Self {
         match identity(pid) {
             Ok((user, _)) if user != 0 => Self::User(user),
@@ -58,7 +58,7 @@ impl Strikes {
         *self.by.entry(who).or_default() += 1;
     }
 
-    /// Whether no more requests are sent.
+    /// Whether no more requests are sent for this user or process.
     pub(super) fn is_out(&self, who: Responsible) -> bool {
         let out = self.by.get(&who).is_some_and(|strikes| *strikes >= MAX_STRIKES);
         out || (self.all >= MAX_ALL && matches!(who, Responsible::User(_)))

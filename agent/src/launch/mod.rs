@@ -21,15 +21,15 @@ pub use error::LaunchError;
 /// A command and its settings.
 #[derive(Clone, Debug, Default)]
 pub struct LaunchConfig {
-    /// The CPUs; `None` for those of the caller. For CPUs of the isolated partition, the command enters it.
+    /// The CPUs; `None` for the CPUs of the caller. If they are in the isolated partition, the command enters the partition.
     pub cpus: Option<CpuSet>,
-    /// The scheduling policy; `None` for that of the caller.
+    /// The scheduling policy; `None` for the policy of the caller.
     pub policy: Option<Policy>,
     /// The NUMA nodes that memory is allocated on; empty for any.
     pub memory_nodes: Vec<NodeId>,
-    /// Whether all memory is locked: read in at once, and never paged out. Children do not inherit it.
+    /// Whether all memory is locked: read in at once, and never paged out. Child processes do not inherit this setting.
     pub lock_memory: bool,
-    /// Whether the heap uses huge pages, by a tunable of the malloc of glibc 2.35 and later. It has no effect on other allocators
+    /// Whether the heap uses huge pages, by a tunable of malloc in glibc 2.35 and later. It has no effect on other allocators
     /// and on statically linked programs.
     pub huge_pages: bool,
     /// The program.
@@ -42,7 +42,8 @@ pub struct LaunchConfig {
 /// of them could prevent the earlier ones.
 ///
 /// # Errors
-/// A setting cannot be applied, or the program cannot be executed. The settings so far stay applied to this process.
+/// A setting cannot be applied, or the program cannot be executed. Settings that were already applied remain in effect for
+/// this process.
 pub fn launch(config: &LaunchConfig) -> Result<Infallible, LaunchError> {
     if let Some(cpus) = &config.cpus {
         set_cpus(cpus)?;
@@ -108,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    /// The settings and the script for `executes_a_command`, which the other tests start as a process of its own.
+    /// The settings and the script for `executes_a_command`, which the other tests start as a separate process.
     const COMMAND: &str = "QUELL_TEST_COMMAND";
 
     #[test]
@@ -155,7 +156,7 @@ mod tests {
         if !cfg!(target_arch = "x86_64") {
             return;
         }
-        // The test harness has started a line.
+        // The test harness has already printed the beginning of a line.
         let script = "echo; grep -E '^(VmSize|VmLck|TracerPid)' /proc/$$/status; exec echo \"$0 ends\"";
         let status = shell("lock cpus", script);
         let field = |name: &str| -> u64 {

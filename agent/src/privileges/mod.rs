@@ -34,7 +34,7 @@ pub enum PrivilegeError {
     /// `no_new_privs` could not be set.
     #[error("could not set no_new_privs with prctl: {0}")]
     NoNewPrivileges(nix::errno::Errno),
-    /// The sets differ from what was set.
+    /// The permitted set contains other capabilities than were set.
     #[error("capabilities are still in the permitted set after they were dropped: {0:?}")]
     Kept(Vec<caps::Capability>),
     /// The program is set-user-id or set-group-id.
@@ -44,11 +44,11 @@ pub enum PrivilegeError {
     SetId,
 }
 
-/// Must be called first. File capabilities are made ineffective until [`put_into_effect`] or [`keep_only`], so that paths are opened
-/// with the rights of the caller.
+/// Must be called first. Makes file capabilities ineffective until [`put_into_effect`] or [`keep_only`] is called, so that
+/// paths are opened with the rights of the caller.
 ///
 /// # Errors
-/// The program is set-user-id or set-group-id; a system call failed.
+/// The program is set-user-id or set-group-id, or a system call failed.
 pub fn begin() -> Result<(), PrivilegeError> {
     let ids = getresuid().map(|ids| ids.real == ids.effective).unwrap_or(false)
         && getresgid().map(|ids| ids.real == ids.effective).unwrap_or(false);
@@ -58,14 +58,14 @@ pub fn begin() -> Result<(), PrivilegeError> {
     if given_by_file() { set(CapSet::Effective, &CapsHashSet::new(), "lower capabilities with capset") } else { Ok(()) }
 }
 
-/// Whether this program has privileges that its caller did not have: those of its file (`AT_SECURE`, security/commoncap.c,
-/// `cap_bprm_creds_from_file`). Whoever calls it may have fewer rights than it has.
+/// Whether this process has privileges from its executable file that its caller does not have (`AT_SECURE`,
+/// security/commoncap.c, `cap_bprm_creds_from_file`). The caller may then have fewer rights than this process.
 #[must_use]
 pub fn given_by_file() -> bool {
     sys::is_secure_execution()
 }
 
-/// Permanently drops the privileges that a verb does not need, by its line of [`table`].
+/// Permanently drops the privileges that a verb does not need, according to its line of [`table`].
 ///
 /// # Errors
 /// As [`keep_only`].
@@ -127,7 +127,7 @@ pub fn keep_only(kept: &[Capability]) -> Result<(), PrivilegeError> {
     if left.is_empty() { Ok(()) } else { Err(PrivilegeError::Kept(left)) }
 }
 
-/// Makes exactly the permitted ones of `wanted` effective. This can be changed again.
+/// Makes exactly the permitted capabilities of `wanted` effective. This is not permanent.
 ///
 /// # Errors
 /// A system call failed.
@@ -137,14 +137,14 @@ pub fn put_into_effect(wanted: &[Capability]) -> Result<(), PrivilegeError> {
     set(CapSet::Effective, &wanted, "change the effective capabilities with capset")
 }
 
-/// Sets the privileges of a process that is about to execute a command of the user to those of the user's shell: unchanged for root,
-/// without the capabilities of quell for others.
+/// Sets the privileges of a process that is about to execute a command of the user to those of the user's shell: root
+/// keeps its privileges, and other users lose the capabilities of quell.
 ///
 /// # Errors
 /// A system call failed.
 pub fn become_callers() -> Result<(), PrivilegeError> {
     if nix::unistd::getuid().is_root() {
-        // The command's path is looked up with them.
+        // The path of the command is looked up with these capabilities.
         let permitted = read(CapSet::Permitted)?;
         return set(CapSet::Effective, &permitted, "raise capabilities with capset");
     }
@@ -155,7 +155,8 @@ pub fn become_callers() -> Result<(), PrivilegeError> {
     set(CapSet::Permitted, &none, "drop the permitted capabilities with capset")
 }
 
-/// A capability lost from the bounding set cannot come back by executing a file, whoever executes it.
+/// Drops all capabilities except `kept` from the bounding set, if `CAP_SETPCAP` is permitted. Executing a file cannot restore
+/// them, for any user.
 fn shrink_bounding_set(permitted: &CapsHashSet, kept: &CapsHashSet) -> Result<(), PrivilegeError> {
     let setpcap = caps::Capability::CAP_SETPCAP;
     if !permitted.contains(&setpcap) {
@@ -166,7 +167,7 @@ fn shrink_bounding_set(permitted: &CapsHashSet, kept: &CapsHashSet) -> Result<()
         set(CapSet::Effective, &effective, "raise CAP_SETPCAP with capset")?;
     }
     for capability in caps::all().difference(kept).copied() {
-        // Those that the kernel does not know are not in the set.
+        // The kernel may not know all of them.
         if caps::has_cap(None, CapSet::Bounding, capability).unwrap_or(false) {
             caps::drop(None, CapSet::Bounding, capability).map_err(change("shrink the bounding set with prctl"))?;
         }
@@ -175,7 +176,7 @@ fn shrink_bounding_set(permitted: &CapsHashSet, kept: &CapsHashSet) -> Result<()
 }
 
 fn only_thread() -> Result<(), PrivilegeError> {
-    // Without /proc there is no way to tell, and no way to profile.
+    // Without /proc, the number of threads is unknown, and profiling is impossible.
     match fs::read_dir("/proc/self/task").map(Iterator::count) {
         Ok(count) if count > 1 => Err(PrivilegeError::Threads(count)),
         _ => Ok(()),

@@ -54,13 +54,14 @@ const fn need(capability: Capability, kept: Kept, reason: &'static str) -> Need 
     Need { capability, reason, kept }
 }
 
-/// What `quell record` needs while it captures.
+/// The capabilities that `quell record` needs during the capture.
 pub const RECORD: &[Need] = &[
     need(Capability::Bpf, Kept::WhileRunning, "load BPF programs, create and read BPF maps"),
     need(Capability::Perfmon, Kept::WhileRunning, "open perf events for all processes, attach BPF programs"),
 ];
 
-/// What those children of `quell record` need that read other processes. `CAP_SYS_PTRACE` is equivalent to root, so they parse nothing.
+/// The capabilities of the child processes of `quell record` that read other processes. `CAP_SYS_PTRACE` is equivalent to
+/// root, so these child processes parse nothing.
 pub const RECORD_TO_READ: &[Need] = &[
     need(Capability::SysPtrace, Kept::InChild, "read the mappings and the stacks of other users' processes"),
     need(Capability::DacReadSearch, Kept::InChild, "read the symbols of other users' executables and libraries"),
@@ -71,28 +72,28 @@ pub const RECORD_TO_READ: &[Need] = &[
     ),
 ];
 
-/// What `quell record` needs before the capture begins.
+/// The capabilities that `quell record` needs before the capture starts.
 pub const RECORD_AT_START: &[Need] = &[
     need(Capability::Syslog, Kept::AtStart, "read the names of kernel functions from /proc/kallsyms"),
     need(Capability::DacReadSearch, Kept::AtStart, "look up tracepoints in tracefs, which only root may read"),
 ];
 
-/// Optional for `quell record`: used if available.
+/// The optional capabilities of `quell record`, which are used if available.
 pub const RECORD_IF_GIVEN: &[Need] = &[need(
     Capability::SysResource,
     Kept::AtStart,
     "raise the limit of locked memory (RLIMIT_MEMLOCK): before 5.11, BPF maps count against it",
 )];
 
-/// What `quell record` keeps until its results are written, if one goes to a directory that user root may not write. It is not in
-/// effect before the capture has ended.
+/// The capability that `quell record` keeps until its results are written, if a result is written to a directory that user
+/// root may not write without it. It is not effective before the capture has ended.
 pub const RECORD_TO_WRITE: &[Need] = &[need(
     Capability::DacOverride,
     Kept::WhileRunning,
     "write the results to a directory that user root may not write without capabilities, such as a directory of another user",
 )];
 
-/// What `quell doctor` needs for its tests.
+/// The capabilities that `quell doctor` needs for its tests.
 pub const DOCTOR: &[Need] = &[
     need(Capability::Bpf, Kept::WhileRunning, "load test programs"),
     need(Capability::Perfmon, Kept::WhileRunning, "attach test programs"),
@@ -151,7 +152,7 @@ pub fn is_suggested(capability: Capability) -> bool {
 #[must_use]
 pub fn advice(program: &str) -> String {
     let names: Vec<String> = suggested().map(|one| one.name().to_lowercase()).collect();
-    // chgrp removes capabilities, so setcap comes last; each setcap replaces what the one before it gave.
+    // chgrp removes capabilities, so setcap comes last; each setcap replaces all earlier capabilities of the file.
     format!(
         "run as root, or with file capabilities for a group, whose members are then equivalent to root:\n\
          sudo groupadd -f quell\n\
@@ -203,7 +204,7 @@ fn kept(need: &Need, of_caller: bool) -> String {
 }
 
 fn row(text: &mut String, verbs: &str, kept: &str, reason: &str) {
-    // Writing to a string does not fail.
+    // Writing to a string cannot fail.
     let _ = writeln!(text, "| {verbs} | {kept} | {reason} |");
 }
 

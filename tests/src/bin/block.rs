@@ -1,4 +1,4 @@
-//! Blocks in five known functions, and reports by its own clocks how often and how long.
+//! Blocks in five known functions, and reports how often and how long, measured by its own clocks.
 
 #![allow(unsafe_code, reason = "system calls without libc, from functions whose names stand in profiles")]
 
@@ -34,19 +34,19 @@ struct Args {
     wait: bool,
 }
 
-/// How often the pipe's partner writes and the futex's partner wakes.
+/// The intervals at which the partner of the pipe writes, and the partner of the futex wakes.
 const WRITE_EVERY: Duration = Duration::from_millis(1);
 const WAKE_EVERY: Duration = Duration::from_millis(2);
 
-/// What the blocked threads wait for.
+/// The objects that the blocked threads wait for.
 struct Partners {
     reader: PipeReader,
     word: AtomicU32,
     done: AtomicBool,
 }
 
-/// A way of blocking: its function's name, how often it is taken in one round, and how. Every path fills about 100 ms
-/// of a round.
+/// A way of blocking: the name of its function, the number of calls per round, and the function. Each takes about 100 ms of a
+/// round.
 struct Path {
     function: &'static str,
     per_round: u32,
@@ -69,7 +69,7 @@ fn main() -> Result<()> {
     fixture::ready(args.wait)?;
     let end = clock::wall() + Duration::from_secs_f64(args.seconds).as_nanos() as u64;
 
-    // Only those that are waited for: each wakes up some hundred times in a second.
+    // Only the required ones: each wakes up hundreds of times per second.
     let waits = |function: &str| paths.iter().any(|path| path.function == function);
     let mut partners = Vec::new();
     if waits("quell_wait_pipe") {
@@ -102,7 +102,7 @@ fn main() -> Result<()> {
     fixture::report(&Blocked { pid: getpid().as_raw(), paths: paths.concat(), threads, partners: tids })
 }
 
-/// The paths of these names; without any, all.
+/// The paths with these names; all paths if there are no names.
 fn chosen(names: &[String]) -> Result<Vec<&'static Path>> {
     if names.is_empty() {
         return Ok(PATHS.iter().collect());
@@ -115,7 +115,7 @@ fn start<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static
     thread::Builder::new().name(name.to_owned()).spawn(run).context("cannot start a thread")
 }
 
-/// On a machine that is so slow that its time is up before there is anything to measure.
+/// The minimum number of rounds, for machines so slow that the time is over before anything was measured.
 const FEWEST_ROUNDS: u32 = 2;
 
 fn block_until(end: u64, paths: &[&Path], on: &Partners) -> (Vec<BlockedPath>, BlockedThread) {
@@ -210,6 +210,6 @@ extern "C" fn quell_wait_futex(word: &AtomicU32, seen: u32) {
 #[inline(never)]
 extern "C" fn quell_wake_futex(word: &AtomicU32) {
     let wake = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
-    // SAFETY: the word is only a key to the kernel here.
+    // SAFETY: the kernel uses the address of the word only as a key.
     unsafe { syscall!(libc::SYS_futex, word.as_ptr(), wake as usize, 1usize, 0usize) };
 }

@@ -1,5 +1,5 @@
-//! Burns CPU in three known functions, 70 to 20 to 10, and in the kernel below a fourth where it is told to, and
-//! reports by its own clock how much in each.
+//! Consumes CPU time in three known functions, in the ratio 70:20:10, and optionally in the kernel below a fourth function.
+//! Reports the CPU time in each function, measured by its own clock.
 
 #![allow(unsafe_code, reason = "system calls without libc, from functions whose names stand in profiles")]
 
@@ -35,15 +35,15 @@ struct Args {
     wait: bool,
 }
 
-/// CPU nanoseconds of one slice: many in a second, each long beside the reading of a clock.
+/// The CPU time of a slice, in nanoseconds: there are many in a second, and each is long compared with reading a clock.
 const SLICE: u64 = 2_000_000;
 
-/// A way of burning: its function's name, how, and its share beside the others.
+/// A way to consume CPU time: the name of its function, the function, and its share relative to the others.
 struct Burn {
     function: &'static str,
     burn: extern "C" fn(u64) -> u64,
     share: u64,
-    /// Its turns in the first slice, which must not be much too long.
+    /// The number of turns in the first slice, which must not be much too long.
     turns: u64,
 }
 
@@ -53,11 +53,11 @@ const FUNCTIONS: [Burn; 4] = [
     Burn { function: "quell_burn_ten", burn: quell_burn_ten, share: 10, turns: 100_000 },
     Burn { function: "quell_burn_in_kernel", burn: quell_burn_in_kernel, share: 50, turns: 1 },
 ];
-/// How many of them stay in user space.
+/// The number of these functions that stay in user space.
 const IN_USER_SPACE: usize = 3;
 
-/// Three functions alike but for a constant, without which the linker might fold them into one. No calls and no
-/// iterators, so that a debug build too spends its time in the function itself.
+/// Defines functions that differ only in a constant, without which the linker might merge them. They contain no calls and no
+/// iterators, so that debug builds also spend their time in the function itself.
 macro_rules! burn {
     ($($name:ident $seed:literal)*) => {$(
         // SAFETY: no other symbol of this name is linked.
@@ -83,14 +83,14 @@ burn! {
     quell_burn_ten 0x94d0_49bb_1331_11eb
 }
 
-/// What [`quell_burn_in_kernel`] has the kernel read.
+/// The file that [`quell_burn_in_kernel`] reads.
 static ZEROS: OnceLock<File> = OnceLock::new();
 
-/// ... and where to. Not on the stack: there the function itself would wait for each page, once, which on a slow machine
-/// takes as long as all its reads.
+/// The buffer for these reads. It is not on the stack: the function itself would wait for each page once, which on a slow
+/// machine takes as long as all its reads.
 static READ: [AtomicU8; 1 << 20] = [const { AtomicU8::new(0) }; 1 << 20];
 
-/// No page is smaller than this.
+/// The minimum page size, in bytes.
 const PAGE: usize = 4096;
 
 // SAFETY: no other symbol of this name is linked.
@@ -140,7 +140,7 @@ fn burn_until(end: u64, functions: &'static [Burn]) -> BurnedThread {
 fn take_turns(end: u64, functions: &[Burn], slices: &mut [Slices]) {
     let mut turns: Vec<u64> = functions.iter().map(|burn| burn.turns).collect();
     while clock::wall() < end {
-        // The function that is most behind its share.
+        // The function that is furthest behind its share.
         let behind = |&index: &usize| slices[index].spent * 100 / functions[index].share;
         let next = (0..functions.len()).min_by_key(behind).expect("there are some");
         let before = clock::cpu();
@@ -157,7 +157,7 @@ fn take_turns(end: u64, functions: &[Burn], slices: &mut [Slices]) {
 struct Slices {
     spent: u64,
     turns: u64,
-    /// Nanoseconds that a turn took, by slice.
+    /// The nanoseconds per turn, of each slice.
     paces: Vec<f64>,
 }
 
@@ -168,7 +168,7 @@ impl Slices {
         self.paces.push(slice as f64 / turns as f64);
     }
 
-    /// What all would have taken at the pace of the faster quarter of them.
+    /// The CPU time of all slices at the pace of the fastest quarter, in nanoseconds.
     fn undisturbed(&self) -> u64 {
         let mut paces = self.paces.clone();
         paces.sort_by(f64::total_cmp);

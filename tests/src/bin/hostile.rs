@@ -1,4 +1,4 @@
-//! A process as a hostile user of a captured host would run it. Each mode is one way to harm a capture.
+//! A process that a hostile user of a captured host could run. Each mode is one way to harm a capture.
 
 #![allow(unsafe_code, reason = "runs code from files that it maps, and registers what the kernel would not have it do")]
 
@@ -47,21 +47,21 @@ fn main() -> Result<()> {
 }
 
 fn map(at: usize, length: usize, protection: i32, flags: i32, file: i32) -> Result<*mut u8> {
-    // SAFETY: with MAP_FIXED at addresses that nothing of this program uses, else where the kernel chooses.
+    // SAFETY: with MAP_FIXED, this program does not use the address range; otherwise the kernel chooses it.
     let mapped = unsafe { libc::mmap(at as *mut _, length, protection, flags, file, 0) };
     ensure!(mapped != libc::MAP_FAILED, "mmap: {}", std::io::Error::last_os_error());
     Ok(mapped.cast())
 }
 
 fn call(code: *const u8) -> Result<()> {
-    // SAFETY: there is code that loops for ever and touches nothing.
+    // SAFETY: the code at this address is an endless loop that accesses no memory.
     let code: extern "C" fn() = unsafe { std::mem::transmute(code) };
     ready()?;
     code();
     Ok(())
 }
 
-/// Says on stdout that the mode has begun.
+/// Reports on stdout that the mode has begun.
 fn ready() -> Result<()> {
     use std::io::Write as _;
     Ok(writeln!(std::io::stdout(), "ready")?)
@@ -86,7 +86,7 @@ fn jit(instructions: usize) -> Result<()> {
 fn mappings(count: usize) -> Result<()> {
     const BASE: usize = 0x2000_0000_0000;
     for number in 0..count {
-        // Every second page, so that no two become one.
+        // Every second page, so that the kernel does not merge mappings.
         map(BASE + 2 * PAGE * number, PAGE, RX, ANONYMOUS | libc::MAP_FIXED, -1)?;
     }
     ready()?;
@@ -105,7 +105,7 @@ fn mappings(count: usize) -> Result<()> {
     }
 }
 
-/// include/uapi/linux/userfaultfd.h.
+/// `struct uffdio_api` (include/uapi/linux/userfaultfd.h).
 #[repr(C)]
 struct Api {
     api: u64,
@@ -126,7 +126,7 @@ nix::ioctl_readwrite!(register, 0xaa, 0x00, Register);
 
 #[cfg(target_arch = "x86_64")]
 fn stall() -> Result<()> {
-    /// `UFFD_USER_MODE_ONLY`, 5.11, would not do: the kernel is to fault.
+    /// Without `UFFD_USER_MODE_ONLY` (5.11): faults of the kernel must be handled too.
     const FLAGS: i32 = libc::O_CLOEXEC;
     // SAFETY: makes a descriptor.
     let descriptor = unsafe { libc::syscall(libc::SYS_userfaultfd, FLAGS) } as i32;
@@ -141,10 +141,10 @@ fn stall() -> Result<()> {
     let mut missing = Register { start: absent, length: 16 * PAGE as u64, mode: 1, ioctls: 0 };
     // SAFETY: as above.
     unsafe { register(descriptor, &raw mut missing) }?;
-    // The frame pointer is to lie above the stack pointer.
+    // The frame pointer must be above the stack pointer.
     let (stack, absent) = if absent > stack { (stack, absent) } else { (absent - PAGE as u64, absent) };
     ready()?;
-    // SAFETY: never returns, so that what it does to the stack is seen by nobody. pause(2) is number 34.
+    // SAFETY: never returns, so its changes to the stack have no effect. pause(2) is number 34.
     unsafe {
         std::arch::asm!(
             "mov rsp, {stack}",

@@ -1,5 +1,5 @@
-//! Reads a file past the page cache, so that each read waits for the disk, and reports by its own clocks how often and
-//! how long.
+//! Reads a file without the page cache, so that each read waits for the disk, and reports how often and how long it waited,
+//! measured by its own clocks.
 
 #![allow(unsafe_code, reason = "a system call without libc, from a function whose name stands in profiles")]
 
@@ -24,10 +24,10 @@ struct Args {
     wait: bool,
 }
 
-/// What one read gets: enough that the disk is seldom done before the thread sleeps.
+/// The size of a read, in bytes. It is so large that the disk seldom completes the read before the thread sleeps.
 const BLOCK: usize = 256 << 10;
 
-/// Memory at an address that direct reads take, for any disk.
+/// A buffer with an alignment that is sufficient for direct reads from any disk.
 #[repr(align(4096))]
 struct Block([u8; BLOCK]);
 

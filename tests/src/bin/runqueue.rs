@@ -1,4 +1,5 @@
-//! Threads that share a CPU: two compute, and two wake each other. Each reports how the kernel says it waited.
+//! Four threads that share a CPU: two compute, and two wake each other. The report contains the kernel's counts of their
+//! waits.
 
 use std::fs;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -39,7 +40,7 @@ fn main() -> Result<()> {
     for thread in threads {
         all.add(&thread.join().map_err(|_| anyhow!("a thread panicked"))??);
     }
-    // This thread waits too, while it starts the others: they share its CPU.
+    // This thread also waits while it starts the others, because they share its CPU.
     all.add(&waited()?.since(&before));
     fixture::report(&all)
 }
@@ -54,7 +55,7 @@ fn compute(millis: u64) -> Result<Queued> {
 
 fn pass_on(from: &Receiver<()>, to: &Sender<()>, times: u32) -> Result<Queued> {
     for _ in 0..times {
-        // The other may have ended: nobody waits any more.
+        // The other thread may have exited.
         if from.recv().is_err() || to.send(()).is_err() {
             break;
         }
@@ -62,7 +63,7 @@ fn pass_on(from: &Receiver<()>, to: &Sender<()>, times: u32) -> Result<Queued> {
     waited()
 }
 
-/// What the kernel counted for the current thread since it began.
+/// The kernel's counts for the current thread since its start.
 fn waited() -> Result<Queued> {
     let schedstat = fs::read_to_string("/proc/thread-self/schedstat")?;
     let numbers = schedstat.split_whitespace().map(str::parse::<u64>).collect::<Result<Vec<_>, _>>()?;

@@ -1,4 +1,4 @@
-//! Three threads in a chain: `chain-a` is woken by `chain-b`, that by `chain-c`, and that by a timer.
+//! Three threads in a chain: `chain-a` is woken by `chain-b`, which is woken by `chain-c`, which is woken by a timer.
 
 #![allow(unsafe_code, reason = "system calls without libc, from functions whose names stand in profiles")]
 
@@ -25,7 +25,7 @@ struct Args {
     wait: bool,
 }
 
-/// The words that the waiters wait on: rounds so far; and who waits.
+/// The futex words of the waiters, which count the rounds, and the TIDs of the waiters.
 #[derive(Default)]
 struct Chain {
     a: AtomicU32,
@@ -35,7 +35,7 @@ struct Chain {
 }
 
 impl Chain {
-    /// Whether both waiters sleep: a wake before they do would be none.
+    /// Whether both waiters sleep. An earlier wakeup would have no effect.
     fn is_asleep(&self) -> bool {
         self.waiters.iter().all(|tid| {
             let stat = fs::read_to_string(format!("/proc/self/task/{}/stat", tid.load(SeqCst))).unwrap_or_default();
@@ -81,7 +81,7 @@ fn main() -> Result<()> {
         quell_chain_c_wakes_b(&chain.b);
         !last
     })?;
-    // The innermost first: each lets the next one end.
+    // The thread that wakes the others first: each thread lets the next one exit.
     let c = c.join().expect("the chain does not panic");
     let b = b.join().expect("the chain does not panic");
     chain.a.fetch_add(1, SeqCst);
@@ -91,7 +91,7 @@ fn main() -> Result<()> {
     fixture::report(&Chained { pid: getpid().as_raw(), rounds, links: vec![a, b, c] })
 }
 
-/// Starts a thread that takes its turn of the chain until it says that it was the last.
+/// Starts a thread that calls `turn` until it returns false.
 fn start(
     comm: &'static str,
     function: &'static str,
@@ -136,7 +136,7 @@ macro_rules! wakes {
         #[inline(never)]
         extern "C" fn $name(word: &AtomicU32) {
             let wake = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
-            // SAFETY: the word is only a key to the kernel here.
+            // SAFETY: the kernel uses the address of the word only as a key.
             unsafe { syscall!(libc::SYS_futex, word.as_ptr(), wake as usize, 1usize, 0usize) };
         }
     )*};

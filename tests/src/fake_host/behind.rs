@@ -1,4 +1,4 @@
-//! What is behind a file of a tree: a kernel or a driver that takes a value, and makes another of it.
+//! Emulates the kernel or driver behind a file of a fake host, which may change the values that are written.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -10,20 +10,20 @@ use nix::sys::fanotify::{EventFFlags, Fanotify, FanotifyResponse, InitFlags, Mar
 
 use super::FakeHost;
 
-/// A kernel behind a file, while this value lives.
+/// An emulated kernel behind a file. Dropping this ends the emulation.
 #[derive(Debug)]
 pub struct Behind {
-    // Closed to end the thread.
+    // Closed in order to end the thread.
     stop: Option<OwnedFd>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl FakeHost {
-    /// Has a kernel behind a file: every write succeeds, and who opens the file next finds what `keeps` makes of what was written. The
-    /// opener waits for that (`FAN_OPEN_PERM`, fanotify(7)): nothing here is a race.
+    /// Emulates a kernel behind a file: every write succeeds, and the next process that opens the file reads what `keeps`
+    /// returned for the written text. Opening the file waits for this (`FAN_OPEN_PERM`, fanotify(7)), so there are no races.
     ///
     /// # Errors
-    /// This test may not watch files so: it takes root.
+    /// This test may not use permission events, which requires root.
     pub fn behind(&self, path: &str, keeps: impl Fn(&str) -> String + Send + 'static) -> nix::Result<Behind> {
         let group = Fanotify::init(InitFlags::FAN_CLASS_CONTENT, EventFFlags::O_RDWR)?;
         let path = self.at(path);
@@ -40,7 +40,7 @@ impl FakeHost {
                 }
                 for event in asked.then(|| group.read_events().unwrap_or_default()).into_iter().flatten() {
                     let Some(file) = event.fd() else { continue };
-                    // What fails here is seen by who reads the file.
+                    // Errors are noticed by the process that reads the file.
                     let _ = file.try_clone_to_owned().and_then(|file| settle(&mut File::from(file), &keeps));
                     let _ = group.write_response(FanotifyResponse::new(file, Response::FAN_ALLOW));
                 }
@@ -50,7 +50,7 @@ impl FakeHost {
     }
 }
 
-/// Makes of the text what the kernel makes of it.
+/// Replaces the text by the text that the kernel would keep.
 fn settle(file: &mut File, keeps: impl Fn(&str) -> String) -> io::Result<()> {
     let mut text = String::new();
     file.rewind()?;
@@ -63,7 +63,7 @@ fn settle(file: &mut File, keeps: impl Fn(&str) -> String) -> io::Result<()> {
 impl Drop for Behind {
     fn drop(&mut self) {
         drop(self.stop.take());
-        // A thread that panicked has said so.
+        // The panic of a thread was already printed.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }

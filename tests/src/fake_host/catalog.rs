@@ -1,4 +1,4 @@
-//! The hosts that plans are shown for.
+//! The fake hosts for which tests create plans.
 
 use super::FakeHost;
 use super::machine::{Card, Frequency, Machine};
@@ -10,20 +10,20 @@ fn own(files: &[(&str, &str)]) -> Vec<(String, String)> {
     files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect()
 }
 
-/// Debugfs of 6.12, for so many CPUs.
+/// The scheduler's debugfs files of Linux 6.12, for this number of CPUs.
 fn scheduler(cpus: u32) -> Vec<(String, String)> {
     let server = |cpu| (format!("/sys/kernel/debug/sched/fair_server/cpu{cpu}/runtime"), "50000000".to_owned());
     let slice = ("/sys/kernel/debug/sched/base_slice_ns".to_owned(), "2800000".to_owned());
     (0..cpus).map(server).chain([slice]).collect()
 }
 
-/// Each CPU's energy bias.
+/// The files with the energy bias of each CPU.
 fn energy_bias(cpus: u32) -> Vec<(String, String)> {
     (0..cpus).map(|cpu| (format!("/sys/devices/system/cpu/cpu{cpu}/power/energy_perf_bias"), "6".to_owned())).collect()
 }
 
-/// Two sockets of 28 cores with SMT, under intel_pstate; two mlx5 cards on the second, one of which has a carrier, and the
-/// host's own card on the first. Debian, by GRUB. Kernel 6.12.
+/// Two sockets of 28 cores with SMT, and intel_pstate. Two mlx5 interfaces on the second socket, of which one has a carrier,
+/// and the on-board card on the first socket. Debian with GRUB. Kernel 6.12.
 #[must_use]
 pub fn two_socket_intel() -> FakeHost {
     let pstate = "/sys/devices/system/cpu/intel_pstate";
@@ -83,7 +83,8 @@ pub fn two_socket_intel() -> FakeHost {
     .build()
 }
 
-/// One socket of 64 cores with SMT, in eight dies with a cache each, under acpi-cpufreq. Fedora, by boot loader entries. Kernel 6.1.
+/// One socket of 64 cores with SMT, in eight dies with one last-level cache each, and acpi-cpufreq. Fedora with boot loader
+/// entries. Kernel 6.1.
 #[must_use]
 pub fn amd_with_eight_dies() -> FakeHost {
     Machine {
@@ -142,7 +143,7 @@ fn two_cpus(kernel: &'static str) -> Machine {
         }],
         interrupts: &["ata_piix"],
         boots: Boots::FromOutside,
-        // No performance counters.
+        // There are no performance counters, so the NMI watchdog is off.
         files: own(&[("/proc/sys/kernel/nmi_watchdog", "0"), ("/proc/sys/kernel/numa_balancing", "0")]),
     }
 }
@@ -153,8 +154,8 @@ pub fn small_vm() -> FakeHost {
     two_cpus("6.18.15+deb13-amd64").build()
 }
 
-/// A container on such a machine. It sees its network interface, but no device behind it, and neither debugfs nor units; what
-/// it does see, it may not change: [`FakeHost::sealed`]. Kernel 6.8.
+/// A container on a virtual machine like [`small_vm`]. It has a network interface without a device, no debugfs and no systemd
+/// units, and may not change the files that it sees: use [`FakeHost::sealed`]. Kernel 6.8.
 #[must_use]
 pub fn container() -> FakeHost {
     let mut machine = two_cpus("6.8.0-40-generic");
@@ -167,7 +168,7 @@ pub fn container() -> FakeHost {
     host
 }
 
-/// Two sockets with 256 CPUs, and a card with 128 queues: to see what a plan costs.
+/// Two sockets with 256 CPUs in total, and a card with 128 queues, to measure the time for planning.
 #[must_use]
 pub fn large() -> FakeHost {
     let mut files = [scheduler(256), energy_bias(256)].concat();

@@ -1,4 +1,4 @@
-//! From a description to a tree.
+//! Builds the tree of a fake host from a description.
 
 use std::fmt::Write as _;
 
@@ -6,73 +6,75 @@ use super::FakeHost;
 use super::system::{self, Boots};
 use super::tables::{ETHTOOL, FILES, SYSCTLS, UNITS};
 
-/// A host, in few words.
+/// The description of a host.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    /// As CPUID says it.
+    /// The CPU vendor, as CPUID returns it.
     pub vendor: &'static str,
-    /// Its release.
+    /// The kernel release.
     pub kernel: &'static str,
-    /// Sockets, each a NUMA node.
+    /// The number of sockets. Each is a NUMA node.
     pub sockets: u32,
-    /// Cores of each socket.
+    /// The number of cores per socket.
     pub cores: u32,
-    /// Threads of each core: numbered as most firmware does, all first threads before all second ones.
+    /// The number of threads per core. They are numbered as by most firmware: the first threads of all cores before the
+    /// second threads.
     pub threads: u32,
-    /// Cores that share a last-level cache.
+    /// The number of cores that share a last-level cache.
     pub cores_per_cache: u32,
-    /// Whether it is a virtual machine.
+    /// Whether the host is a virtual machine.
     pub virtual_machine: bool,
-    /// The frequency driver: its name, governors, and whether it takes an energy preference.
+    /// The frequency driver: its governors, energy preferences and frequencies.
     pub frequency: Option<Frequency>,
-    /// Idle states: name and us to leave.
+    /// The idle states: the name, and the exit latency in microseconds.
     pub idle: &'static [(&'static str, u32)],
-    /// Network cards.
+    /// The network cards.
     pub cards: Vec<Card>,
-    /// Interrupts that no network card has: the names of their handlers.
+    /// The handler names of interrupts that do not belong to network cards.
     pub interrupts: &'static [&'static str],
-    /// How its command line is made. One that boots by itself has systemd too, and threads of its kernel to be seen.
+    /// The source of the kernel command line. Unless it is [`Boots::FromOutside`], the host also has systemd, and its kernel
+    /// threads are visible.
     pub boots: Boots,
-    /// Files that this host has besides, or instead.
+    /// Files that the host has in addition, or with other contents.
     pub files: Vec<(String, String)>,
 }
 
 /// A frequency driver.
 #[derive(Clone, Copy, Debug)]
 pub struct Frequency {
-    /// Those that it has; the first is in force.
+    /// The available governors. The first is active.
     pub governors: &'static str,
-    /// The energy preferences that it has; the first is in force.
+    /// The available energy preferences. The first is active.
     pub preferences: Option<&'static str>,
-    /// From, to, in kHz.
+    /// The minimum and maximum frequency, in kHz.
     pub range: (u32, u32),
-    /// The frequencies in between; empty where any will do.
+    /// The available frequencies; empty if every frequency in the range is available.
     pub table: &'static str,
 }
 
-/// A network card, with as many interfaces as queues need: one.
+/// A network card with one interface.
 #[derive(Clone, Copy, Debug)]
 pub struct Card {
-    /// The interface.
+    /// The name of the interface.
     pub name: &'static str,
-    /// Its driver.
+    /// The name of the driver.
     pub driver: &'static str,
-    /// Its PCI address.
+    /// The PCI address.
     pub address: &'static str,
-    /// Its NUMA node, -1 for not known.
+    /// The NUMA node; -1 if unknown.
     pub node: i32,
-    /// How many pairs of queues.
+    /// The number of pairs of receive and transmit queues.
     pub queues: u32,
-    /// What its link carries, in Mb/s; -1 for not known.
+    /// The speed of the link, in Mb/s; -1 if unknown.
     pub speed: i32,
-    /// Whether it has a carrier.
+    /// Whether the link is up.
     pub up: bool,
 }
 
 const CPU: &str = "/sys/devices/system/cpu";
 
 impl Machine {
-    /// The host's tree.
+    /// Creates the tree of the host.
     #[must_use]
     pub fn build(&self) -> FakeHost {
         let host = FakeHost::new();
@@ -110,7 +112,7 @@ impl Machine {
         self.sockets * self.cores * self.threads
     }
 
-    /// The threads of some cores, as a list.
+    /// The CPUs of a range of cores, as a list.
     fn list(&self, cores: std::ops::Range<u32>) -> String {
         let all = self.sockets * self.cores;
         let threads = (0..self.threads).map(|thread| {
@@ -197,7 +199,7 @@ impl Machine {
         }
     }
 
-    /// `/proc/interrupts`, `/proc/irq`, and what sysfs has of network cards.
+    /// Creates `/proc/interrupts`, `/proc/irq`, and the files of network cards in sysfs.
     fn interrupts_and_cards(&self, host: &FakeHost) {
         let columns: String = (0..self.cpus()).fold(String::new(), |mut line, cpu| {
             let _ = write!(line, " {:>10}", format!("CPU{cpu}"));
@@ -215,7 +217,7 @@ impl Machine {
             let all = format!("0-{}\n", self.cpus() - 1);
             host.put(&format!("{directory}/smp_affinity_list"), &all);
             host.put(&format!("{directory}/effective_affinity_list"), "0\n");
-            // The handler's directory has nothing in it.
+            // The directory of the handler is empty.
             std::fs::create_dir_all(host.at(&format!("{directory}/{action}"))).expect("a folder");
             irq
         };
@@ -228,7 +230,7 @@ impl Machine {
             card.build(host, &irqs, &self.mask().replace(|digit: char| digit != ',', "0"));
         }
         host.put("/proc/irq/default_smp_affinity", format!("{}\n", self.mask()));
-        // proc_mkdir gives no permission to write (fs/proc/generic.c), here and for each interrupt.
+        // Directories made by proc_mkdir are not writable (fs/proc/generic.c): this one and the directory of each interrupt.
         for irq in 24..next {
             host.seal_directory(&format!("/proc/irq/{irq}"));
         }
@@ -239,7 +241,7 @@ impl Machine {
 }
 
 impl Card {
-    /// The names of its handlers, as its driver gives them.
+    /// The names of its interrupt handlers, as its driver chooses them.
     fn handlers(&self) -> Vec<String> {
         let queues = 0..self.queues;
         match self.driver {
@@ -279,7 +281,7 @@ impl Card {
             line(format!("{pci}/msi_irqs/{irq}"), "msix");
         }
         line(format!("{interface}/operstate"), if self.up { "up" } else { "down" });
-        // Of a link that is down the kernel tells -1, or EINVAL (speed_show, net/core/net-sysfs.c).
+        // If the link is down, the speed is -1, or reading it fails with EINVAL (speed_show, net/core/net-sysfs.c).
         line(format!("{interface}/speed"), &if self.up { self.speed } else { -1 }.to_string());
         line(format!("{interface}/mtu"), "1500");
         line(format!("{interface}/tx_queue_len"), "1000");

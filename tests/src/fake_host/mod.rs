@@ -1,5 +1,5 @@
-//! Hosts that are directories: trees of the files of `/proc`, `/sys`, `/dev` and `/run` that tuning reads and writes, made
-//! from a short description. `quell --root DIR` takes one for a host.
+//! Fake hosts: directories with the files of `/proc`, `/sys`, `/dev` and `/run` that tuning reads and writes, built from a
+//! short description. `quell --root DIR` uses such a directory as the host.
 
 mod behind;
 mod catalog;
@@ -24,7 +24,7 @@ pub use catalog::{amd_with_eight_dies, container, large, small_vm, two_socket_in
 pub use machine::{Card, Frequency, Machine};
 pub use system::Boots;
 
-/// A directory that stands for a host, while this value lives.
+/// A directory that represents a host. Dropping this removes the directory.
 #[derive(Debug)]
 pub struct FakeHost {
     folder: TempDir,
@@ -41,16 +41,16 @@ impl FakeHost {
         self.folder.path()
     }
 
-    /// The directory, from now on for whoever asked to remove.
+    /// Returns the directory, which the caller must remove.
     #[must_use]
     pub fn keep(self) -> std::path::PathBuf {
         let path = self.path().to_owned();
-        // Neither removed nor made writable.
+        // The directory is neither removed nor made writable.
         std::mem::forget(self);
         path
     }
 
-    /// As tuning sees it now.
+    /// The state of the host, as tuning reads it now.
     #[must_use]
     pub fn host(&self) -> Host {
         Host::read(Root::at(self.path()).expect("a directory")).expect("a host")
@@ -69,25 +69,25 @@ impl FakeHost {
         fs::write(path, text).expect("a file");
     }
 
-    /// Takes from a directory the permission to write, as those of `/proc` have none.
+    /// Removes the write permission from a directory: directories in `/proc` have none.
     fn seal_directory(&self, path: &str) {
         fs::set_permissions(self.at(path), fs::Permissions::from_mode(0o555)).expect("a directory");
     }
 
-    /// A symbolic link, as sysfs has them: relative.
+    /// Creates a relative symbolic link, as in sysfs.
     fn link(&self, path: &str, to: &str) {
         let path = self.at(path);
         fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
         symlink(to, path).expect("a link");
     }
 
-    /// Where a file of the host lies.
+    /// The path of a file of the host in the directory.
     #[must_use]
     pub fn at(&self, path: &str) -> std::path::PathBuf {
         self.path().join(path.trim_start_matches('/'))
     }
 
-    /// Every file with its bytes, but for what tuning keeps itself: to see that nothing else changed.
+    /// The contents of all files except the state of quell, to check that nothing else has changed.
     #[must_use]
     pub fn snapshot(&self) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
@@ -102,7 +102,7 @@ impl FakeHost {
                     directories.push(path);
                 } else if kind.is_file() {
                     let mut bytes = fs::read(&path).expect("a file");
-                    // A kernel ends the line again, and puts tabs between numbers, whatever was written.
+                    // The kernel appends a newline, and separates numbers by tabs, independent of the written text.
                     bytes.truncate(bytes.trim_ascii_end().len());
                     bytes.iter_mut().filter(|byte| **byte == b'\t').for_each(|byte| *byte = b' ');
                     files.insert(name, bytes);
@@ -112,11 +112,12 @@ impl FakeHost {
         files
     }
 
-    /// Does something where `/sys` with its cgroups, and of `/proc` what sets something, are mounted read-only, as a container's
-    /// are (`readonlyPaths` and the mounts of OCI's config-linux.md); modes of files would not stop root. Only the thread that does it, and what it starts, see them so.
+    /// Runs `act` with `/sys` (including cgroups), `/proc/sys` and `/proc/irq` mounted read-only, as in a container
+    /// (`readonlyPaths` and the mounts in OCI's config-linux.md). File modes would not restrict root. Only the thread that
+    /// runs `act` and its children see these mounts.
     ///
     /// # Errors
-    /// This test may not mount anything.
+    /// This test may not mount file systems.
     pub fn sealed<T: Send>(&self, act: impl FnOnce() -> T + Send) -> nix::Result<T> {
         let seal = || -> nix::Result<()> {
             unshare(CloneFlags::CLONE_NEWNS)?;
@@ -124,18 +125,18 @@ impl FakeHost {
             mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
             for directory in ["sys", "proc/sys", "proc/irq"].map(|name| self.path().join(name)) {
                 mount(Some(&directory), &directory, none, MsFlags::MS_BIND, none)?;
-                // A bind mount is made read-only only once it is there (mount(2)).
+                // A bind mount can only be made read-only by a second call (mount(2)).
                 let read_only = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
                 mount(none, &directory, none, read_only, none)?;
             }
             Ok(())
         };
-        // The mounts go with the thread.
+        // The mounts disappear when the thread exits.
         std::thread::scope(|scope| scope.spawn(|| seal().map(|()| act())).join().expect("the act"))
     }
 }
 
-/// Who is not root can remove nothing from a directory that has no permission to write.
+/// Makes the directories in `/proc/irq` writable: a user other than root cannot remove files from a read-only directory.
 impl Drop for FakeHost {
     fn drop(&mut self) {
         let irqs = self.at("/proc/irq");

@@ -1,15 +1,15 @@
-//! What is on a host besides its hardware: boot loader, systemd, irqbalance, and the kernel's own threads.
+//! The software of a fake host: boot loader, systemd, irqbalance and kernel threads.
 
 use super::FakeHost;
 
-/// How the kernel's command line is made.
+/// The source of the kernel command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Boots {
-    /// From outside, as virtual machines and containers are.
+    /// Outside of the host, as for virtual machines and containers.
     FromOutside,
-    /// By GRUB, as Debian sets it up.
+    /// GRUB, as configured on Debian.
     ByGrub,
-    /// By an entry for each kernel, as Fedora sets it up.
+    /// A boot loader entry for each kernel, as on Fedora.
     ByEntries,
 }
 
@@ -62,8 +62,8 @@ impl Boots {
     }
 }
 
-/// The threads of a kernel for so many CPUs, that was built with RCU_NOCB_CPU_DEFAULT_ALL: those bound to a CPU, and those that
-/// are not; and the first process.
+/// Creates the threads of a kernel that was built with RCU_NOCB_CPU_DEFAULT_ALL, for this number of CPUs, and the first
+/// process. Some of the threads are bound to a CPU.
 pub(super) fn threads(host: &FakeHost, cpus: u32) {
     let all = format!("0-{}", cpus - 1);
     let mut next = 2;
@@ -90,7 +90,7 @@ pub(super) fn threads(host: &FakeHost, cpus: u32) {
 }
 
 fn thread(host: &FakeHost, tid: u32, name: &str, parent: u32, flags: u32, allowed: &str) {
-    // The kernel starts them a tick apart.
+    // The threads start at intervals of one tick.
     let stat = format!("{tid} ({name}) S {parent} 0 0 0 -1 {flags} 0 0 0 0 0 0 0 0 20 0 1 0 {} 0 0 0\n", 10 + tid);
     host.put(&format!("/proc/{tid}/stat"), stat);
     host.put(&format!("/proc/{tid}/cgroup"), "0::/\n");

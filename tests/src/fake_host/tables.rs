@@ -1,4 +1,4 @@
-//! Values that hosts have in common, as kernels have them after boot.
+//! Values that are the same on all fake hosts, as after boot.
 
 /// Files below `/proc/sys`.
 pub(super) const SYSCTLS: &[(&str, &str)] = &[
@@ -44,7 +44,7 @@ pub(super) const SYSCTLS: &[(&str, &str)] = &[
     ("vm/zone_reclaim_mode", "0"),
 ];
 
-/// Files elsewhere.
+/// Other files.
 pub(super) const FILES: &[(&str, &str)] = &[
     ("/proc/sys/kernel/random/boot_id", "3f1c2b6e-8a54-4a0e-9d53-6b1f0c2d7e11"),
     ("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory pids"),
@@ -58,14 +58,14 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("/sys/module/pcie_aspm/parameters/policy", "[default] performance powersave powersupersave"),
 ];
 
-/// Units of systemd, with what they are.
+/// The systemd units: name, state, and whether the unit is enabled.
 pub(super) const UNITS: &[(&str, &str, &str)] = &[
     ("fwupd-refresh.timer", "running", "enabled"),
     ("irqbalance.service", "running", "enabled"),
     ("ksmtuned.service", "stopped", "disabled"),
 ];
 
-/// What cards say to ethtool, by driver, as it is after they were loaded.
+/// The ethtool settings by driver, with the values after the driver is loaded.
 pub(super) const ETHTOOL: &[(&str, &[(&str, &str)])] = &[
     (
         "mlx5_core",

@@ -1,4 +1,4 @@
-//! Changing a host's files.
+//! Changes the files of a host.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
@@ -13,11 +13,11 @@ use super::tree::split;
 use crate::file::{Directory, FileError, Replacement};
 
 impl Root {
-    /// Writes to a file that exists, in one `write(2)`: what sysfs and procfs take for one value. A kernel does not see a write of
-    /// nothing (proc_sys_call_handler, fs/proc/proc_sysctl.c): it gets an empty line.
+    /// Writes to an existing file in a single `write(2)`, which sysfs and procfs take as one value. The kernel ignores an empty
+    /// write (proc_sys_call_handler, fs/proc/proc_sysctl.c), so on this host an empty line is written instead.
     ///
     /// # Errors
-    /// Those of opening and writing; a kernel's refusal is the error of the write.
+    /// The errors of opening and writing, including a short write. If the kernel rejects the value, write(2) fails.
     pub fn write(&self, absolute: &str, text: impl AsRef<[u8]>) -> io::Result<()> {
         let text = text.as_ref();
         let mut file = match &self.tree {
@@ -35,8 +35,8 @@ impl Root {
         }
     }
 
-    /// The directory of a path, held open, and the path's last component: for what is done to a name itself. On this host links
-    /// on the way must be root's or the caller's.
+    /// Opens the directory of a path and returns it with the path's last component, for operations on the name itself. On this
+    /// host, symbolic links on the way must belong to root or the caller.
     ///
     /// # Errors
     /// There is no such directory.
@@ -47,12 +47,13 @@ impl Root {
         }
     }
 
-    /// Replaces a file's bytes in one step: whoever reads it finds the old ones or the new ones. Where a link is in its place, the
-    /// file behind it is replaced. `prepare` gives the new file its attributes; else it is for its owner alone. One process at a
-    /// time does this, the one that has the host's lock.
+    /// Replaces the contents of a file atomically: a reader sees either the old or the new contents. If the path is a symbolic
+    /// link, its target is replaced. `prepare` gets the old file, if there is one, and sets the attributes of the new file,
+    /// which otherwise only its owner can access. Only one process at a time may do this: the one that holds the host's lock.
     ///
     /// # Errors
-    /// Those of creating, writing, flushing and renaming; then the file is as it was.
+    /// The errors of creating, writing, flushing and renaming the file, which is then unchanged; and of flushing the directory,
+    /// in which case the file has already been replaced.
     pub fn replace_file(
         &self,
         absolute: &str,
@@ -75,10 +76,10 @@ impl Root {
         Ok(directory.sync()?)
     }
 
-    /// Creates a directory and those that it is in, for everybody to enter.
+    /// Creates a directory and its missing parents, readable for all users (mode 0755).
     ///
     /// # Errors
-    /// Those of mkdir(2).
+    /// The errors of mkdir(2).
     pub fn create_directories(&self, absolute: &str) -> io::Result<()> {
         if self.is_directory(absolute) {
             return Ok(());
@@ -94,25 +95,25 @@ impl Root {
         }
     }
 
-    /// Creates a directory, for everybody to enter.
+    /// Creates a directory, readable for all users (mode 0755).
     ///
     /// # Errors
-    /// Those of mkdir(2).
+    /// The errors of mkdir(2).
     pub fn create_directory(&self, absolute: &str) -> io::Result<()> {
         self.make_directory(absolute, EVERYBODY).map(drop)
     }
 
-    /// The directory that it was made in.
+    /// Creates a directory and returns its parent directory.
     fn make_directory(&self, absolute: &str, mode: Mode) -> io::Result<Directory> {
         let (parent, name) = self.parent(absolute)?;
         mkdirat(&parent, name.as_os_str(), mode)?;
         Ok(parent)
     }
 
-    /// Removes a file, or a link itself.
+    /// Removes a file; of a symbolic link, the link itself.
     ///
     /// # Errors
-    /// Those of unlink(2).
+    /// The errors of unlink(2).
     pub fn remove_file(&self, absolute: &str) -> io::Result<()> {
         let (parent, name) = self.parent(absolute)?;
         Ok(parent.remove_file(&name)?)
@@ -121,7 +122,7 @@ impl Root {
     /// Removes an empty directory.
     ///
     /// # Errors
-    /// Those of rmdir(2).
+    /// The errors of rmdir(2).
     pub fn remove_directory(&self, absolute: &str) -> io::Result<()> {
         let (parent, name) = self.parent(absolute)?;
         Ok(parent.remove_directory(&name)?)
@@ -130,7 +131,7 @@ impl Root {
     /// Renames a file within its directory.
     ///
     /// # Errors
-    /// Those of rename(2).
+    /// The errors of rename(2), and `EXDEV` for another directory.
     pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let ((directory, old), (folder, new)) = (split(from)?, split(to)?);
         if directory != folder {
@@ -141,10 +142,11 @@ impl Root {
         Ok(directory.rename(&old, new)?)
     }
 
-    /// Writes a file of a tree, which need not exist, in place: what a kernel would have there.
+    /// Writes a file of a tree in place, and creates it if it does not exist, as a substitute for a file that a kernel would
+    /// provide.
     ///
     /// # Errors
-    /// It is this host, or the file cannot be written.
+    /// The root is this host instead of a tree, or the file cannot be written.
     pub fn put(&self, absolute: &str, text: &str) -> io::Result<()> {
         if self.is_host() {
             return Err(io::Error::from(io::ErrorKind::Unsupported));
@@ -158,12 +160,12 @@ impl Root {
         }
     }
 
-    /// Opens a directory that quell keeps its state in, and makes it with those that it is in where it is not there. It and those
-    /// on the way to it that are called `quell` are for their owner alone, who is root or the caller: what is looser is
-    /// tightened.
+    /// Opens a directory for quell's state, and creates it with its parents if they do not exist. The directories on the path
+    /// that are named `quell`, and those below them, are accessible only to their owner, who must be root or the caller: looser
+    /// permissions are tightened.
     ///
     /// # Errors
-    /// It cannot be made or tightened, or belongs to somebody else.
+    /// The directory cannot be created, its permissions cannot be tightened, or it belongs to another user.
     pub fn state_directory(&self, absolute: &str) -> Result<Directory, FileError> {
         let failed = |source| FileError::Io { operation: "create", path: self.display_path(absolute), source };
         for directory in ancestors(absolute) {
@@ -182,11 +184,11 @@ impl Root {
         self.open_directory(absolute)
     }
 
-    /// As [`state_directory`](Self::state_directory), of one that exists; `None` where it does not. Who may not tighten it opens it
-    /// as it is.
+    /// Like [`state_directory`](Self::state_directory), but does not create the directory; `None` if it does not exist. If the
+    /// caller may not tighten its permissions, it is opened with the permissions that it has.
     ///
     /// # Errors
-    /// It cannot be opened, or belongs to somebody else.
+    /// The directory cannot be opened, or belongs to another user.
     pub fn existing_state_directory(&self, absolute: &str) -> Result<Option<Directory>, FileError> {
         let mut last = None;
         for directory in ancestors(absolute).filter(|directory| is_own(directory)) {
@@ -202,10 +204,10 @@ impl Root {
         Ok(last)
     }
 
-    /// Replaces a file of quell's own in a [state directory](Self::state_directory).
+    /// Replaces a file of quell's state in a [state directory](Self::state_directory).
     ///
     /// # Errors
-    /// As for the directory and for [`replace_file`](Self::replace_file).
+    /// The errors of [`state_directory`](Self::state_directory) and [`replace_file`](Self::replace_file).
     pub fn write_state(&self, absolute: &str, bytes: &[u8]) -> io::Result<()> {
         let (directory, name) = split(absolute)?;
         let directory = self.state_directory(directory)?;
@@ -219,7 +221,7 @@ impl Root {
     /// Opens a directory.
     ///
     /// # Errors
-    /// There is none.
+    /// The directory does not exist or cannot be opened.
     pub fn open_directory(&self, absolute: &str) -> Result<Directory, FileError> {
         match &self.tree {
             None => Directory::open(Path::new(absolute)),
@@ -232,16 +234,16 @@ impl Root {
     }
 }
 
-/// For the owner to change and for everybody to enter.
+/// Writable for the owner, readable and searchable for all users.
 const EVERYBODY: Mode = Mode::from_bits_truncate(0o755);
 
-/// A directory's own path and those that it is in, the outermost first.
+/// The paths of a directory's parents and of the directory itself, starting with the outermost.
 fn ancestors(absolute: &str) -> impl Iterator<Item = &str> {
     let ends = absolute.match_indices('/').skip(1).map(|(end, _)| end).chain([absolute.len()]);
     ends.map(|end| &absolute[..end])
 }
 
-/// Whether a directory is quell's own: it is called so, or lies in one that is.
+/// Whether a directory belongs to quell: it is named `quell`, or is below a directory with that name.
 fn is_own(directory: &str) -> bool {
     directory.split('/').any(|part| part == "quell")
 }

@@ -1,8 +1,8 @@
-//! Where a host's files are: below `/`, or below a directory that stands for a host.
+//! The files of a host: below `/` for this host, or below a directory that represents a host (a tree).
 //!
-//! In a tree nothing leads out of it: absolute links and `..` are resolved as if the tree were the root (`RESOLVE_IN_ROOT` of
-//! openat2(2); pathrs walks by `O_PATH` descriptors where the kernel or a seccomp filter has no openat2), for what is read, what is
-//! written, and temporary files. On this host paths are plain ones.
+//! No path leads out of a tree: absolute links and `..` are resolved as if the tree were the root (`RESOLVE_IN_ROOT` of
+//! openat2(2); if the kernel has no openat2 or a seccomp filter blocks it, pathrs opens each component with `O_PATH`). This
+//! applies to files that are read and written, and to temporary files. On this host, paths are resolved as usual.
 
 mod change;
 mod tree;
@@ -18,14 +18,14 @@ use nix::unistd::{AccessFlags, access};
 
 use tree::Tree;
 
-/// The most bytes that a file is read to: more than any of `/proc`, `/sys` and `/etc` has.
+/// The maximum size of a file that is read, in bytes. The files that quell reads from `/proc`, `/sys` and `/etc` are smaller.
 const MOST: u64 = 16 << 20;
 
 /// The directory that a host's absolute paths start from.
 #[derive(Clone, Debug)]
 pub struct Root {
     path: PathBuf,
-    /// The directory held open; `None` for this host.
+    /// The root directory of the tree, held open; `None` for this host.
     tree: Option<Arc<Tree>>,
 }
 
@@ -44,10 +44,10 @@ impl Root {
         Self { path: PathBuf::from("/"), tree: None }
     }
 
-    /// A tree that stands for a host.
+    /// A directory tree that represents a host. The directory `/` is this host.
     ///
     /// # Errors
-    /// It is no directory, or cannot be listed.
+    /// The path is not a directory, or cannot be listed.
     pub fn at(directory: &Path) -> io::Result<Self> {
         if directory == Path::new("/") {
             return Ok(Self::host());
@@ -55,28 +55,29 @@ impl Root {
         Ok(Self { path: directory.to_owned(), tree: Some(Arc::new(Tree::open(directory)?)) })
     }
 
-    /// Whether it is this host: only then there are system calls behind the files.
+    /// Whether it is this host, not a tree. A tree has only files: other system calls, such as netlink requests, need this
+    /// host.
     #[must_use]
     pub fn is_host(&self) -> bool {
         self.tree.is_none()
     }
 
-    /// Whether systemd is its first process (sd_booted(3)).
+    /// Whether systemd is its init process (sd_booted(3)).
     #[must_use]
     pub fn runs_systemd(&self) -> bool {
         self.has("/run/systemd/system")
     }
 
-    /// An absolute path of the host as the user sees it. For messages alone: what is opened by it may lie outside of the tree.
+    /// An absolute path of the host as the user sees it. Only for messages: opening it may lead out of the tree.
     #[must_use]
     pub fn display_path(&self, absolute: &str) -> PathBuf {
         self.path.join(absolute.trim_start_matches('/'))
     }
 
-    /// The text of a file, without white space at its end.
+    /// The text of a file, without trailing white space.
     ///
     /// # Errors
-    /// Those of reading, and of text that is not UTF-8 or longer than 16 MiB.
+    /// The errors of [`read_bytes`](Self::read_bytes), and text that is not UTF-8.
     pub fn read(&self, absolute: &str) -> io::Result<String> {
         let mut text = self.read_text(absolute)?;
         text.truncate(text.trim_end().len());
@@ -86,7 +87,7 @@ impl Root {
     /// The text of a file.
     ///
     /// # Errors
-    /// As for [`read`](Self::read).
+    /// The errors of [`read`](Self::read).
     pub fn read_text(&self, absolute: &str) -> io::Result<String> {
         String::from_utf8(self.read_bytes(absolute)?)
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "stream did not contain valid UTF-8"))
@@ -95,13 +96,13 @@ impl Root {
     /// The bytes of a file.
     ///
     /// # Errors
-    /// Those of reading; in a tree, of what is no regular file; and of one that is longer than 16 MiB.
+    /// The file cannot be read, is longer than 16 MiB, or, in a tree, is not a regular file.
     pub fn read_bytes(&self, absolute: &str) -> io::Result<Vec<u8>> {
         let file = self.open(absolute)?;
-        // Room for a page: the first read of a file of /proc/sys is the only one that gets anything (do_proc_dointvec,
-        // kernel/sysctl.c), and that of a vector without room is of 32 bytes.
+        // Capacity for a page: only the first read of a file in /proc/sys returns data (do_proc_dointvec, kernel/sysctl.c), and
+        // the first read into a vector without capacity is one of 32 bytes.
         let mut bytes = Vec::with_capacity(4096);
-        // One more: whether there is more than that.
+        // One byte more than the maximum, to detect a longer file.
         file.take(MOST + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MOST {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {} MiB", MOST >> 20)));
@@ -109,10 +110,10 @@ impl Root {
         Ok(bytes)
     }
 
-    /// Opens a file to read it; in a tree, a regular one.
+    /// Opens a file for reading; in a tree, only a regular file.
     ///
     /// # Errors
-    /// Those of opening.
+    /// The file cannot be opened.
     pub fn open(&self, absolute: &str) -> io::Result<File> {
         match &self.tree {
             None => File::open(absolute),
@@ -120,10 +121,11 @@ impl Root {
         }
     }
 
-    /// Opens a file that exists to write to it, from its beginning on and without truncating it; in a tree, a regular one.
+    /// Opens an existing file for writing, from its start and without truncating it; in a tree, only a regular file with a
+    /// single name.
     ///
     /// # Errors
-    /// Those of opening.
+    /// The file cannot be opened.
     pub fn open_to_write(&self, absolute: &str) -> io::Result<File> {
         match &self.tree {
             None => fs::OpenOptions::new().write(true).open(absolute),
@@ -131,10 +133,10 @@ impl Root {
         }
     }
 
-    /// The names in a directory, sorted; none where there is no such directory.
+    /// The names in a directory, sorted; empty if there is no such directory.
     ///
     /// # Errors
-    /// Those of listing.
+    /// The directory cannot be listed.
     pub fn list(&self, absolute: &str) -> io::Result<Vec<String>> {
         let names = match &self.tree {
             None => fs::read_dir(absolute)
@@ -150,10 +152,10 @@ impl Root {
         Ok(names)
     }
 
-    /// What a path is, behind links.
+    /// The metadata of a file, following symbolic links.
     ///
     /// # Errors
-    /// Those of stat(2).
+    /// The errors of stat(2).
     pub fn metadata(&self, absolute: &str) -> io::Result<Metadata> {
         match &self.tree {
             None => fs::metadata(absolute),
@@ -161,13 +163,13 @@ impl Root {
         }
     }
 
-    /// Whether a path is a directory, or a link to one.
+    /// Whether a path is a directory, or a symbolic link to one.
     #[must_use]
     pub fn is_directory(&self, absolute: &str) -> bool {
         self.metadata(absolute).is_ok_and(|metadata| metadata.is_dir())
     }
 
-    /// Whether there is something at a path.
+    /// Whether a path exists, following symbolic links.
     #[must_use]
     pub fn has(&self, absolute: &str) -> bool {
         match &self.tree {
@@ -180,7 +182,7 @@ impl Root {
     #[must_use]
     pub fn is_read_only(&self, absolute: &str) -> bool {
         match &self.tree {
-            // access(2) says so before it looks at modes (sb_permission, fs/namei.c).
+            // access(2) checks for a read-only superblock before the file mode (sb_permission, fs/namei.c).
             None => access(absolute, AccessFlags::W_OK) == Err(Errno::EROFS),
             Some(tree) => tree
                 .resolve(absolute)
@@ -188,10 +190,10 @@ impl Root {
         }
     }
 
-    /// What a symbolic link says.
+    /// The target of a symbolic link.
     ///
     /// # Errors
-    /// Those of readlink(2).
+    /// The errors of readlink(2).
     pub fn read_link(&self, absolute: &str) -> io::Result<PathBuf> {
         match &self.tree {
             None => fs::read_link(absolute),
@@ -199,17 +201,16 @@ impl Root {
         }
     }
 
-    /// The last part of what a symbolic link points to, as sysfs names a device's driver.
+    /// The last component of a symbolic link's target, which in sysfs is, for example, the name of a device's driver.
     #[must_use]
     pub fn link_name(&self, absolute: &str) -> Option<String> {
         Some(self.read_link(absolute).ok()?.file_name()?.to_string_lossy().into_owned())
     }
 
-    /// The path that has no links, from the host's root. It tells what a name stands for now; what is opened by it later is
-    /// resolved again.
+    /// The path without symbolic links, from the host's root, at the time of the call: opening it later resolves it again.
     ///
     /// # Errors
-    /// There is nothing at the path.
+    /// The path does not exist, or, in a tree, its resolved path is not UTF-8.
     pub fn real_path(&self, absolute: &str) -> io::Result<PathBuf> {
         match &self.tree {
             None => fs::canonicalize(absolute),

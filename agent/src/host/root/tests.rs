@@ -1,4 +1,4 @@
-//! Trees whose links lead elsewhere.
+//! Tests of trees with links that lead out of the tree.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A tree, and a directory beside it that nothing in the tree may reach.
+/// A tree, and a directory next to it that no path in the tree may lead to.
 struct Case {
     folder: TempDir,
     root: Root,
@@ -31,14 +31,15 @@ impl Case {
         self.folder.path().join(path)
     }
 
-    /// What is outside, and that nothing new is.
+    /// The contents of the file outside the tree. Also checks that no other file was created there.
     fn outside(&self) -> String {
         assert_eq!(fs::read_dir(self.at("outside")).expect("a list").count(), 1);
         fs::read_to_string(self.at("outside/file")).expect("a file")
     }
 }
 
-/// Links to the file outside: absolute, by `..`, through a directory in the middle, and through another link.
+/// Creates links to the file outside the tree: absolute, with `..`, through a linked directory, and through another link.
+/// Returns paths that would lead to it.
 fn escapes(case: &Case) -> Vec<&'static str> {
     let outside = case.at("outside");
     symlink(outside.join("file"), case.at("tree/absolute")).expect("a link");
@@ -76,9 +77,9 @@ fn no_link_leads_out_of_a_tree() {
         assert!(case.root.open_to_write(path).is_err(), "{path}");
         assert!(case.root.write(path, "changed").is_err(), "{path}");
         assert!(case.root.remove_directory(path).is_err(), "{path}");
-        // The mount of what is not there says nothing.
+        // A path that does not exist is not read-only.
         assert!(!case.root.is_read_only(path), "{path}");
-        // A name that is free in the tree may be taken, in the tree.
+        // An unused name may be created, but only inside the tree.
         let _ = case.root.put(path, "changed");
         let _ = case.root.replace_file(path, b"changed", |_, _| Ok(()));
         let _ = case.root.create_directories(path);
@@ -95,7 +96,7 @@ fn a_hard_link_is_not_written_through() {
     assert!(case.root.open_to_write("/etc/hard").is_err());
     assert!(case.root.put("/etc/hard", "changed").is_err());
     assert_eq!(case.outside(), OUTSIDE);
-    // A new file in its place is the tree's own.
+    // A file that replaces it is a new file of the tree.
     case.root.replace_file("/etc/hard", b"changed", |_, _| Ok(())).expect("replaced");
     assert_eq!(case.outside(), OUTSIDE);
     assert_eq!(case.root.read("/etc/hard").expect("text"), "changed");
@@ -107,7 +108,7 @@ fn links_are_followed_as_the_tree_would_see_them() {
     fs::write(case.at("tree/inside/file"), "inside\n").expect("a file");
     symlink("/inside/file", case.at("tree/etc/absolute")).expect("a link");
     symlink("../inside", case.at("tree/etc/directory")).expect("a link");
-    // Above the root is the root.
+    // The parent of the root is the root itself.
     symlink("../../../../inside/file", case.at("tree/etc/above")).expect("a link");
     for path in ["/etc/absolute", "/etc/directory/file", "/etc/above"] {
         assert_eq!(case.root.read(path).expect("text"), "inside", "{path}");
@@ -119,7 +120,7 @@ fn links_are_followed_as_the_tree_would_see_them() {
     }
     assert_eq!(case.root.list("/etc/directory").expect("a list"), ["file"]);
     assert_eq!(case.root.link_name("/etc/absolute").as_deref(), Some("file"));
-    // Removing a link leaves what it leads to.
+    // Removing a link does not remove its target.
     case.root.remove_file("/etc/absolute").expect("removed");
     assert_eq!(case.root.read("/inside/file").expect("text"), "inside");
 }
@@ -129,14 +130,14 @@ fn temporary_files_are_made_in_the_tree_and_under_names_that_nobody_can_plant() 
     let case = Case::new();
     fs::create_dir_all(case.at("tree/etc/default")).expect("a folder");
     fs::write(case.at("tree/etc/default/grub"), "A=1\n").expect("a file");
-    // What an earlier version would have written to.
+    // The temporary names of earlier versions.
     for name in [".grub.quell-new", ".grub.tmp"] {
         symlink(case.at("outside/file"), case.at("tree/etc/default").join(name)).expect("a link");
     }
     case.root.replace_file("/etc/default/grub", b"B=2\n", |_, _| Ok(())).expect("replaced");
     assert_eq!(case.outside(), OUTSIDE);
     assert_eq!(case.root.list("/etc/default").expect("a list"), [".grub.quell-new", ".grub.tmp", "grub"]);
-    // A directory that leads out.
+    // A link to a directory outside the tree.
     symlink(case.at("outside"), case.at("tree/etc/grub.d")).expect("a link");
     assert!(case.root.replace_file("/etc/grub.d/99-quell.cfg", b"B=2\n", |_, _| Ok(())).is_err());
     assert_eq!(case.outside(), OUTSIDE);
@@ -154,7 +155,7 @@ fn state_is_kept_in_the_tree_and_for_its_owner_alone() {
         case.root.write_state(&format!("{path}/x"), b"text").expect("written");
         let mode = |path: &str| case.root.metadata(path).expect("it is there").permissions().mode() & 0o7777;
         assert_eq!((mode(path), mode(&format!("{path}/x"))), (0o700, 0o600));
-        // What is looser is tightened.
+        // Looser permissions are tightened.
         fs::set_permissions(case.at("tree").join(path.trim_start_matches('/')), Permissions::from_mode(0o777))
             .expect("chmod");
         case.root.state_directory(path).expect("a directory");

@@ -1,4 +1,4 @@
-//! A directory that stands for a host: paths are resolved inside of it.
+//! A directory that represents a host: paths are resolved inside it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -12,7 +12,7 @@ use pathrs::{RootRef, error};
 
 use crate::file::Directory;
 
-/// The directory, held open: it stays the same though its path comes to stand for another one.
+/// The directory, held open: it stays the same even if its path later leads to another directory.
 #[derive(Debug)]
 pub(super) struct Tree {
     descriptor: OwnedFd,
@@ -22,7 +22,7 @@ pub(super) struct Tree {
 impl Tree {
     pub(super) fn open(directory: &Path) -> io::Result<Self> {
         let flags = libc::O_DIRECTORY;
-        // Not by O_PATH: one that cannot be listed is of no use.
+        // Without O_PATH, so that a directory that cannot be listed is an error: it would be of no use.
         let descriptor = OpenOptions::new().read(true).custom_flags(flags).open(directory)?;
         Ok(Self { descriptor: descriptor.into(), path: directory.to_owned() })
     }
@@ -31,13 +31,14 @@ impl Tree {
         RootRef::from_fd(self.descriptor.as_fd())
     }
 
-    /// An `O_PATH` descriptor of what a path leads to.
+    /// An `O_PATH` descriptor of the file that a path leads to.
     pub(super) fn resolve(&self, absolute: &str) -> io::Result<File> {
         self.open_with(absolute, libc::O_PATH)
     }
 
-    /// A regular file, with the flags of open(2). Nothing else is waited for or touched. One that has several names is not opened
-    /// for writing: the tree's owner may have linked a file from outside into it, unless fs.protected_hardlinks forbids that.
+    /// Opens a regular file with the given flags of open(2). Any other type is an error; it is opened with `O_NONBLOCK`, so
+    /// that a FIFO does not block. A file with several names is an error for writing: the tree's owner may have hard-linked a
+    /// file from outside the tree, unless fs.protected_hardlinks forbids that.
     pub(super) fn open_file(&self, absolute: &str, flags: i32) -> io::Result<File> {
         let file = self.open_with(absolute, flags | libc::O_NONBLOCK)?;
         match file.metadata()? {
@@ -50,13 +51,13 @@ impl Tree {
         }
     }
 
-    /// A directory.
+    /// Opens a directory.
     pub(super) fn directory(&self, absolute: &str) -> io::Result<Directory> {
         let opened = self.open_with(absolute, libc::O_PATH | libc::O_DIRECTORY)?;
         Ok(Directory::from_descriptor(opened.into(), self.path.join(absolute.trim_start_matches('/'))))
     }
 
-    /// The directory of a path and its last component.
+    /// Opens the directory of a path, and returns it with the path's last component.
     pub(super) fn parent(&self, absolute: &str) -> io::Result<(Directory, OsString)> {
         let (parent, name) = split(absolute)?;
         Ok((self.directory(parent)?, name.to_owned()))
@@ -66,7 +67,7 @@ impl Tree {
         self.root().readlink(absolute).map_err(os_error)
     }
 
-    /// The path without links that something in the tree has, from the tree.
+    /// The path of a file without symbolic links, from the root of the tree.
     pub(super) fn real(&self, absolute: &str) -> io::Result<String> {
         let path_of = |descriptor: i32| fs::read_link(format!("/proc/self/fd/{descriptor}"));
         let found = self.resolve(absolute)?;
@@ -80,7 +81,7 @@ impl Tree {
     }
 }
 
-/// An absolute path's directory and last component.
+/// The directory and the last component of an absolute path.
 pub(super) fn split(absolute: &str) -> io::Result<(&str, &OsStr)> {
     let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
     let (parent, name) = absolute.trim_end_matches('/').rsplit_once('/').ok_or_else(invalid)?;
@@ -90,7 +91,7 @@ pub(super) fn split(absolute: &str) -> io::Result<(&str, &OsStr)> {
     Ok((if parent.is_empty() { "/" } else { parent }, OsStr::new(name)))
 }
 
-/// The errno that a resolution ended with, as the caller would have it of open(2).
+/// The errno with which the resolution of a path failed, as open(2) would return it.
 fn os_error(error: error::Error) -> io::Error {
     match error.kind() {
         error::ErrorKind::OsError(Some(errno)) => io::Error::from_raw_os_error(errno),
