@@ -1,4 +1,4 @@
-//! Entry points for `fuzz/`: what others write, as bytes. Nothing here is an interface.
+//! Entry points for `fuzz/`, which pass untrusted data as bytes. This module is not a public interface.
 
 #![allow(missing_docs, clippy::missing_panics_doc, reason = "for the fuzz targets of this repository alone")]
 
@@ -31,8 +31,8 @@ pub fn proc_maps(bytes: &[u8]) {
     symbolize::fuzzing::maps(bytes);
 }
 
-/// `tree` is a directory of the fuzzer's own, here and below: `/proc/PID/stat`, `status`, `cgroup`, `comm` and `cmdline` of a process, of which it chooses parts. They are separated by bytes of
-/// `0xff 0x00`.
+/// `/proc/PID/stat`, `status`, `cgroup`, `comm` and `cmdline` of a process, which controls parts of them. The files are
+/// separated by the bytes `0xff 0x00`. Here and below, `tree` is a directory that belongs to the fuzzer.
 pub fn proc_files(bytes: &[u8], tree: &Path) {
     let directory = tree.join("proc/10/task/10");
     create(&directory);
@@ -63,8 +63,8 @@ impl<'a> Iterator for Parts<'a> {
     }
 }
 
-/// A recording of which one file is `bytes`, all others those of `template`: the first byte says which. A table's checksum is made
-/// to fit, as a hostile author would.
+/// A recording with the files of `template`, except for one file whose content is `bytes`; the first byte selects this file.
+/// The checksum of a table is adjusted to match, as an attacker would do.
 pub fn recording(bytes: &[u8], template: &Path, tree: &Path) {
     let Some((which, content)) = bytes.split_first() else { return };
     let directory = tree.join("fuzzed.quell");
@@ -90,12 +90,12 @@ pub fn recording(bytes: &[u8], template: &Path, tree: &Path) {
     }
 }
 
-/// Every report of a recording; by the name of its format, `summary` that of the terminal.
+/// All reports of a recording, by the name of their format. `summary` is the report for the terminal.
 fn draw(recording: &Recording) -> BTreeMap<&'static str, Vec<u8>> {
     let profile = build(recording, &Selection::default());
     let mut drawn = BTreeMap::new();
     let mut summary = Vec::new();
-    // What cannot be drawn is an error, and none of the fuzzer's business.
+    // A report that cannot be drawn returns an error, which the fuzzer ignores.
     if report::summary(&profile, &mut summary).is_ok() {
         drawn.insert("summary", summary);
     }
@@ -108,7 +108,7 @@ fn draw(recording: &Recording) -> BTreeMap<&'static str, Vec<u8>> {
     drawn
 }
 
-/// What the reports of `template` look like where every thread has this name; by the name of the format.
+/// The reports of `template` with this name for all threads, by the name of their format.
 pub fn text(bytes: &[u8], template: &Path) -> BTreeMap<&'static str, Vec<u8>> {
     let Ok(mut recording) = recording::read(template) else { return BTreeMap::new() };
     let name = String::from_utf8_lossy(bytes).into_owned();

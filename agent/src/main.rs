@@ -1,4 +1,4 @@
-//! The `quell` binary: parses, runs, and turns the outcome into an exit code.
+//! The `quell` binary: parses the arguments, runs the command, and returns an exit code.
 
 mod cli;
 
@@ -16,9 +16,10 @@ use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 fn main() -> ExitCode {
-    // Children too: they write to memory, which the limit counts as files. Without it a limit ends quell, which is no reason not to run.
+    // For child processes as well: they write to memfds, to which the limit applies. On failure, exceeding the limit kills
+    // quell, which is acceptable.
     let _ = quell::file::catch_file_size_signal();
-    // A child of quell: nothing else is to run in it.
+    // A child process of quell: nothing else must run in it.
     if let Some(role) = quell::child::requested(std::env::args_os()) {
         return quell::roles::run(role);
     }
@@ -34,12 +35,12 @@ fn main() -> ExitCode {
     log_to_stderr(cli.verbose);
     let mut out = BufWriter::new(Stdout { lock: io::stdout().lock(), closed: false });
     let result = cli::run(&cli, &mut out).and_then(|outcome| Ok(out.flush().map(|()| outcome)?));
-    // What is still buffered after an error would only fail again.
+    // Flushing the remaining buffer after an error would only fail again.
     let (out, _) = out.into_parts();
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Found) => ExitCode::from(1),
-        // Who closed the pipe has seen enough.
+        // The reader closed the pipe because it needs no more output.
         Err(_) if out.closed => ExitCode::SUCCESS,
         Err(error) => {
             print_error(&format!("quell: {}", described(&error)));
@@ -48,18 +49,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints a message on stderr. It may quote names and paths of others, so that it is cleaned.
+/// Prints a message on stderr. The message may contain untrusted names and paths, so it is escaped.
 fn print_error(message: &str) {
-    // A closed stderr is no reason to hide the exit code.
+    // The exit code must be returned even if stderr is closed.
     let _ = writeln!(io::stderr(), "{}", text::shown_lines(message));
 }
 
-/// Wrong usage exits with 2, `--help` and `--version` with 0; both print.
+/// Prints a usage error and returns exit code 2; for `--help` and `--version`, prints the text and returns 0.
 fn refuse_usage(error: &clap::Error) -> ExitCode {
-    // Without colours: in these escapes cannot be told from those that an argument brought.
+    // Without colours, because colour escapes cannot be distinguished from escapes in an argument.
     let plain = error.render().to_string();
     if text::shown_lines(&plain) == plain {
-        // The same, in colours where there is a terminal.
+        // The same text, with colours on a terminal.
         let _ = error.print();
     } else {
         print_error(plain.trim_end());
@@ -67,7 +68,7 @@ fn refuse_usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-/// What the standard library's hook says, cleaned: a panic's message may quote anything.
+/// Prints the message of the panic hook of the standard library, escaped, because a panic message may contain untrusted text.
 fn report_panic(panic: &PanicHookInfo<'_>) {
     let trace = Backtrace::capture();
     let trace = match trace.status() {
@@ -77,7 +78,7 @@ fn report_panic(panic: &PanicHookInfo<'_>) {
     print_error(&format!("quell: internal error: {panic}{trace}"));
 }
 
-/// The error with its causes. Many libraries' errors say in their own text what their cause says again: that is left out.
+/// The error with its causes. Many libraries repeat the text of the cause in the error; such a cause is omitted.
 fn described(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
@@ -95,7 +96,7 @@ fn log_to_stderr(verbose: u8) {
         2 => "debug",
         _ => "trace",
     };
-    // QUELL_LOG takes tracing's filter directives; -v is for everybody else.
+    // QUELL_LOG accepts the filter directives of tracing; -v is the simple alternative.
     let filter = tracing_subscriber::EnvFilter::try_from_env("QUELL_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("quell={level}")));
     let terminal = io::IsTerminal::is_terminal(&io::stderr());
@@ -109,7 +110,7 @@ fn log_to_stderr(verbose: u8) {
         .init();
 }
 
-/// A message, or a field of one. Both quote what others wrote.
+/// Formats a message or a field of a message. Both may contain untrusted text.
 fn clean_field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     let value = format!("{value:?}");
     match field.name() {
@@ -118,7 +119,7 @@ fn clean_field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> f
     }
 }
 
-/// Standard output that remembers whether its reader went away: `quell report ... | head`.
+/// Standard output that records whether its reader closed the pipe, as in `quell report ... | head`.
 struct Stdout {
     lock: io::StdoutLock<'static>,
     closed: bool,

@@ -141,7 +141,7 @@ impl Output {
         }
     }
 
-    /// Whether it can be overwritten later: a pipe or a device cannot.
+    /// Whether the output can be overwritten later. A pipe or a device cannot.
     #[must_use]
     pub fn is_replaceable(&self) -> bool {
         match &self.place {
@@ -154,7 +154,7 @@ impl Output {
     /// Writes a capture before symbolization. The file may get another name, which [`write_named`](Self::write_named) reports.
     ///
     /// # Errors
-    /// Those of [`Output::write`], but [`FileError::Kept`].
+    /// The errors of [`Output::write`], except [`FileError::Kept`].
     pub fn write_unnamed(&self, recording: &Recording, profile: &Profile) -> Result<Unnamed, OutputError> {
         Ok(match (&self.place, self.form) {
             (Place::Recording { destination, .. }, _) => {
@@ -167,10 +167,10 @@ impl Output {
         })
     }
 
-    /// Overwrites it after symbolization.
+    /// Overwrites the output after symbolization.
     ///
     /// # Errors
-    /// Those of [`Output::write`]; the version without names is then kept.
+    /// The errors of [`Output::write`]; the version without names is then kept.
     pub fn write_named(&self, unnamed: Unnamed, recording: &Recording, profile: &Profile) -> Result<(), OutputError> {
         match (&self.place, unnamed, self.form) {
             (Place::Recording { destination, .. }, Unnamed::Recording(written), _) => {
@@ -205,7 +205,7 @@ impl Output {
                 recording::write_to(recording, destination)?.in_place(destination)?;
                 Ok(())
             }
-            // `among` pairs them.
+            // `among` creates only matching pairs.
             (Place::File { .. }, Form::Recording) | (Place::Recording { .. }, Form::Report(_)) => unreachable!(),
         }
     }

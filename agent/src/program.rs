@@ -1,6 +1,6 @@
 //! Programs that quell starts for its own purposes: a closed list, by absolute path, with a clean environment.
 //!
-//! Commands of the user (`quell run`, `quell record -- COMMAND`) do not belong to them: those have the environment of the user.
+//! Commands of the user (`quell run`, `quell record -- COMMAND`) are not among them: these run in the environment of the user.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -33,9 +33,9 @@ pub enum Program {
 
 /// The directories that are searched, in this order.
 const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-/// The same, for programs that those programs start.
+/// The same directories, for programs that those programs start.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
-/// How many bytes of the output of a program are kept. The rest is read and discarded.
+/// The maximum number of bytes of a program's output that are kept. The rest is read and discarded.
 const MAX_OUTPUT: usize = 64 << 10;
 
 /// The lock of the host, while this process has it.
@@ -110,7 +110,7 @@ impl Program {
 
     fn locate(self) -> Result<PathBuf, ProgramError> {
         match self {
-            // It is executing already.
+            // It is already running.
             Self::Quell => Ok(PathBuf::from("/proc/self/exe")),
             _ => first_trusted(self, &self.candidates()),
         }
@@ -139,7 +139,7 @@ impl Program {
     /// has ended, even if this process is killed.
     ///
     /// # Errors
-    /// Those of [`output`](Self::output).
+    /// The errors of [`output`](Self::output).
     pub fn output_under_lock(self, arguments: &[&str]) -> Result<Output, ProgramError> {
         self.output(arguments, lock_stdin())
     }

@@ -1,4 +1,5 @@
-//! What each of quell's own child processes does: where the modules that ask them and those that serve them meet.
+//! The task of each child process of quell. Here, the modules that send requests are connected with the modules that serve
+//! them.
 
 use std::process::ExitCode;
 

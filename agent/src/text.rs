@@ -49,7 +49,7 @@ fn is_visible(letter: char) -> bool {
     match letter {
         ' '..='~' => true,
         '\0'..='\u{a0}' => false,
-        // Letters and marks that show nothing: joiner, fillers, inherent vowels, selectors of variants, blank Braille.
+        // Letters and marks without a visible glyph: joiner, fillers, inherent vowels, variation selectors, blank Braille.
         '\u{34f}'
         | '\u{115f}'..='\u{1160}'
         | '\u{17b4}'..='\u{17b5}'
@@ -63,9 +63,9 @@ fn is_visible(letter: char) -> bool {
     }
 }
 
-/// Whether the standard library shows it in `{:?}`: it has the table of Unicode's categories that this takes (Cc, Cf, Cs, Co, Cn,
-/// Zl, Zp and Zs are escaped; library/core/src/unicode/printable.py). Marks it escapes only where no letter is before
-/// them.
+/// Whether the standard library prints the character in `{:?}`. It contains the table of the Unicode categories that is needed
+/// here (Cc, Cf, Cs, Co, Cn, Zl, Zp and Zs are escaped; library/core/src/unicode/printable.py). It escapes marks only if no
+/// letter precedes them.
 fn std_prints(letter: char) -> bool {
     let mut buffer = [b'a'; 5];
     let length = letter.encode_utf8(&mut buffer[1..]).len();
@@ -73,7 +73,7 @@ fn std_prints(letter: char) -> bool {
     text.escape_debug().nth(1) == Some(letter)
 }
 
-/// Whether XML 1.0 has the character (section 2.2, Char), and it is no control character of its discouraged ones.
+/// Whether XML 1.0 permits the character (section 2.2, Char) and does not discourage it as a control character or noncharacter.
 fn is_xml(letter: char) -> bool {
     matches!(letter, '\t' | '\n' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fdcf}')
         || matches!(letter, '\u{fdf0}'..='\u{fffd}')
@@ -141,7 +141,7 @@ impl<W: Write> Shown<W> {
         for chunk in bytes.utf8_chunks() {
             text.push_str(chunk.valid());
             let invalid = chunk.invalid();
-            // A beginning of a character at the very end is not wrong yet.
+            // An incomplete character at the end may be continued by the next write.
             if !last && is_end_of(&bytes, invalid) && may_continue(invalid) {
                 self.held = invalid.to_vec();
             } else {
@@ -176,7 +176,7 @@ impl<W: Write> Write for Shown<W> {
 
 impl<W: Write> Drop for Shown<W> {
     fn drop(&mut self) {
-        // Only half a character can be left, and nobody is there to hear of an error.
+        // Only an incomplete character can be left, and an error cannot be reported here.
         let _ = self.drain(true);
     }
 }
@@ -190,7 +190,7 @@ impl Formatter for Json {
         let shown = shown(fragment);
         match &shown {
             Cow::Borrowed(text) => out.write_all(text.as_bytes()),
-            // A fragment has no backslash but those of the escapes.
+            // The only backslashes in a fragment are those of the escapes.
             Cow::Owned(text) => out.write_all(text.replace('\\', r"\\").as_bytes()),
         }
     }
@@ -225,13 +225,13 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// Something of every kind that must not be shown as it is.
+    /// Characters of every kind that must be escaped.
     pub(crate) const HOSTILE: &str = "\u{1b}]0;title\u{7}\u{1b}[31m\r\t\n\0\u{7f}\u{85}\u{9b}2J\u{9d}\u{ad}\u{61c}\u{200b}\
         \u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}\u{2028}\u{2029}\u{2060}\u{206a}\
         \u{feff}\u{fff9}\u{fdd0}\u{fffe}\u{ffff}\u{fe0f}\u{3164}\u{a0}\u{e000}\u{e0001}\u{e0041}\u{f0000}\u{1fffe}\u{10ffff}\
         </script><!--<b a='b'>&amp;]]>\"\\;";
 
-    /// The first character of a text that must not be shown as it is. Lists of its own, not the tables of the code above.
+    /// The first character of a text that must be escaped. It has its own lists and does not use the tables of the code above.
     pub(crate) fn hidden(text: &str) -> Option<char> {
         text.chars().find(|letter| {
             letter.is_control()

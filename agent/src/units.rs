@@ -227,7 +227,7 @@ impl std::str::FromStr for CpuSet {
         let bad = || CpuListError(list.trim().chars().take(256).collect());
         let number = |text: &str| text.trim().parse::<u32>().map_err(|_| bad());
         let mut cpus = std::collections::BTreeSet::new();
-        // A list may come from a file of any length. What nobody repeats this often is not a list.
+        // The list may come from a file of any length. A list that names so many CPUs repeats them, and is not valid.
         let mut named = 0;
         for part in list.trim().split(',').filter(|part| !part.is_empty()) {
             let (first, last) = match part.split_once('-') {

@@ -1,4 +1,4 @@
-//! Distributions that the programs counted, as recordings hold them.
+//! Converts distributions that the programs counted to those of recordings.
 
 use hdrhistogram::Histogram as Counts;
 use quell_ebpf_common::Distribution;
@@ -6,7 +6,7 @@ use quell_ebpf_common::distribution::range;
 
 use crate::recording::empty_counts;
 
-/// Decimal digits that a bucket of the programs is exact to, rounded up: it is 1/32 of its values wide.
+/// The precision of the buckets of the programs in decimal digits, rounded up: the width of a bucket is 1/32 of its values.
 const SIGNIFICANT_DIGITS: u8 = 2;
 
 /// The sum of distributions; `None` if they are empty. Each value counts as the middle of its bucket.

@@ -1,4 +1,5 @@
-//! The loaded eBPF object, which all probes share: programs, ring buffers, settings and maps; and what the host supports of them.
+//! The loaded eBPF object, which all probes share: programs, ring buffers, settings and maps. Also the BPF features of the
+//! host.
 
 pub mod distribution;
 mod error;

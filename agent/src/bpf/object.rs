@@ -41,30 +41,30 @@ pub struct Maps {
     pub cpus: u32,
 }
 
-/// What the probes of an object declare of it.
+/// The declarations of the probes for the object.
 #[derive(Clone, Debug, Default)]
 pub struct Declarations {
-    /// Globals with the offsets of kernel fields.
+    /// Globals, with the offsets of the kernel fields that they contain.
     pub offsets: Vec<(&'static str, u32)>,
-    /// Maps, which have one element unless their probe is on.
+    /// Maps of probes. A map whose probe is off has one element.
     pub maps: Vec<ProbeMap>,
 }
 
-/// A map that one probe alone uses.
+/// A map that only one probe uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeMap {
-    /// Its name.
+    /// The name of the map.
     pub name: &'static str,
-    /// How large it is.
+    /// The size of the map.
     pub entries: Entries,
 }
 
-/// How large a map is.
+/// The size of a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entries {
     /// An array with an element for each captured thread, by [`ThreadState::number`].
     Threads,
-    /// So many.
+    /// A fixed number of elements.
     Fixed(u32),
 }
 
@@ -79,7 +79,7 @@ impl BpfObject {
         maps: Maps,
         declarations: &Declarations,
     ) -> Result<Self, ProbeError> {
-        // Not read from the file again: reading megabytes from sysfs takes a system call for each page.
+        // The BTF is not read from the file again, because reading megabytes from sysfs takes a system call for each page.
         let btf =
             Btf::parse(kernel.blob(), Endianness::default()).map_err(|error| ProbeError::Btf(error.to_string()))?;
         let probes = settings.probes;
@@ -258,7 +258,7 @@ impl BpfObject {
     /// An element of a per-CPU array, for each possible CPU.
     ///
     /// # Errors
-    /// As [`set`](Self::set).
+    /// The errors of [`set`](Self::set).
     pub fn per_cpu<T: aya::Pod>(&self, array: &'static str, element: u32) -> Result<Vec<T>, ProbeError> {
         let map = PerCpuArray::<_, T>::try_from(self.map(array)?)?;
         Ok(map.get(&element, 0)?.iter().copied().collect())
@@ -267,7 +267,7 @@ impl BpfObject {
     /// All entries of a hash map.
     ///
     /// # Errors
-    /// As [`set`](Self::set).
+    /// The errors of [`set`](Self::set).
     pub fn entries<K: aya::Pod, V: aya::Pod>(&self, map: &'static str) -> Result<Vec<(K, V)>, ProbeError> {
         let map = HashMap::<_, K, V>::try_from(self.map(map)?)?;
         Ok(map.iter().collect::<Result<_, _>>()?)

@@ -6,7 +6,7 @@ use super::Helpers;
 use crate::host::TaskOffsets;
 use crate::units::{CpuId, CpuSet, Pid};
 
-/// Which events the programs record.
+/// The events that the programs record.
 #[derive(Clone, Debug)]
 pub struct Scope {
     /// The threads whose events are recorded.

@@ -16,7 +16,7 @@ pub struct CostMeter {
     /// The numbers of the running probes.
     probes: Vec<u16>,
     last: Totals,
-    /// What counting has cost of late; `None` before the first interval.
+    /// The cost of counting, averaged over about a second; `None` before the first interval.
     recent_counting: Option<f64>,
 }
 
@@ -116,7 +116,7 @@ impl CostMeter {
     }
 }
 
-/// A moving average, which forgets within a second or so, after `value` held for `elapsed`.
+/// A moving average with a time constant of one second, updated with `value`, which was constant for `elapsed`.
 fn average(before: Option<f64>, value: f64, elapsed: Nanos) -> f64 {
     let forgotten = 1.0 - (-(elapsed.0 as f64) / Nanos::SECOND.0 as f64).exp();
     before.map_or(value, |before| before + (value - before) * forgotten)
@@ -139,7 +139,7 @@ pub fn agent_usage() -> (Nanos, Bytes) {
     };
     (
         Nanos(nanos(usage.user_time()) + nanos(usage.system_time())),
-        // In KiB, getrusage(2).
+        // `ru_maxrss` is in KiB (getrusage(2)).
         Bytes(u64::try_from(usage.max_rss()).unwrap_or(0) * 1_024),
     )
 }

@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(cgroup("12:pids:/a\n"), None);
     }
 
-    /// A table of this many processes, and how often each was looked at.
+    /// A table with this many processes, and the number of reads of each.
     fn looked(count: u32) -> (ProcessTable, Vec<u32>) {
         let mut processes = ProcessTable::default();
         for pid in 0..count {
@@ -213,7 +213,7 @@ mod tests {
         };
         assert_eq!(sum(&mut facts, 0), AT_ONCE);
         assert_eq!(sum(&mut facts, 0), AT_ONCE);
-        // Whatever the steps of time.
+        // The size of the time steps does not matter.
         for step in 1..=1_000 {
             sum(&mut facts, step * 1_000_000);
         }

@@ -1,8 +1,8 @@
 //! Rate control: divides the budget for sampling among probes and CPUs. Pure functions from measurements to allowances.
 //!
-//! The limit is enforced in the kernel, on each CPU and within one window of about 34 ms (`quell_ebpf_common::pace`). This module
-//! computes, ten times a second, the allowance of each probe on each CPU: the budget is divided equally among the probes, and the
-//! share of a probe equally among the CPUs. What one does not need is given to the others.
+//! The limit is enforced in the kernel, on each CPU and within one window of about 34 ms (`quell_ebpf_common::pace`). This
+//! module computes, ten times a second, the allowance of each probe on each CPU: the budget is divided equally among the
+//! probes, and the share of a probe equally among the CPUs. Unused shares are given to the others.
 
 use quell_ebpf_common::pace::WINDOW_SHIFT;
 

@@ -72,7 +72,7 @@ pub struct Session {
     completed: Vec<u64>,
     builder: RecordingBuilder,
     process_facts: ProcessFacts,
-    /// Records that were not understood.
+    /// The number of records that could not be decoded.
     unknown: u64,
     meter: CostMeter,
     governing: Governing,
@@ -116,8 +116,8 @@ impl Session {
             },
         };
         let mut spaces = AddressSpaces::new(Box::new(processes));
-        // After reports of mappings have begun, so that none is missed; before the first sample, since whoever is in it may
-        // have ended when the sample is read.
+        // After the reports of mappings are enabled, so that none is missed; before the first sample, because a sampled process
+        // may have exited when the sample is read.
         for pid in targets_now(&config.target) {
             spaces.preload(pid);
         }
@@ -127,7 +127,8 @@ impl Session {
             set_allowances(&mut object, &divide_at_start(budget, &cpus, &probes))?;
         }
         let started = start_probes(&config.probes, &mut object, &probe_config, &mut remarks)?;
-        // Loading takes a while: the capture begins when everything is attached. What was seen before counts as seen now.
+        // Loading takes some time, so the capture begins when everything is attached. The state recorded before counts as the
+        // state at the beginning.
         let (begin, begin_realtime) = (now(), clock(ClockId::CLOCK_REALTIME));
         let mut running = begin_probes(started, &mut object, begin, &mut remarks)?;
         let mut builder = RecordingBuilder::new(begin);
@@ -160,7 +161,7 @@ impl Session {
             host,
             remarks,
         };
-        // A thread that was asleep may wake up soon, and its user stack must be read before.
+        // A sleeping thread may wake up soon, and its user stack must be read before that.
         session.drain();
         Ok(session)
     }
@@ -248,7 +249,7 @@ impl Session {
     fn govern(&mut self, now: Nanos) -> Result<(), CaptureError> {
         let Some(budget) = self.config.max_overhead else { return Ok(()) };
         let interval = self.meter.interval(&self.object, now)?;
-        // Bursts of events come back: what counting has cost of late is not free for sampling.
+        // Bursts of events recur, so the recent cost of counting is not available for sampling.
         let charged = interval.counting.max(interval.recent_counting);
         set_allowances(&mut self.object, &divide(budget, charged, &interval.spent))?;
         let counting = interval.recent_counting;
@@ -306,7 +307,7 @@ impl Session {
         }
         self.object.detach();
         self.drain();
-        // Reports younger than the start of a drain wait for the next one.
+        // Events that are newer than the start of a drain are held back until the next one.
         self.drain();
         self.release(Nanos(u64::MAX));
         let duration = end.since(self.builder.begin());
@@ -417,7 +418,7 @@ impl Session {
     }
 }
 
-/// The CPUs that are captured.
+/// The CPUs to capture.
 fn captured_cpus(config: &CaptureConfig, host: &HostFacts) -> Result<CpuSet, CaptureError> {
     let Some(asked) = &config.cpus else { return Ok(host.cpus.clone()) };
     match asked.iter().find(|cpu| !host.cpus.contains(*cpu)) {
@@ -435,7 +436,7 @@ fn load(config: &CaptureConfig, possible: u32) -> Result<BpfObject, CaptureError
     Ok(BpfObject::load(&btf, settings, maps, &declarations)?)
 }
 
-/// Has the programs keep track of who is a target.
+/// Loads the programs that maintain the table of target processes.
 fn follow_targets(object: &mut BpfObject, target: &CaptureTarget) -> Result<(), ProbeError> {
     if matches!(target, CaptureTarget::All | CaptureTarget::Cgroup { .. }) {
         return Ok(());
@@ -460,8 +461,8 @@ fn running_of(running: &mut [Running], probe: u16) -> Option<&mut Running> {
     running.iter_mut().find(|running| running.probe.spec().number == probe)
 }
 
-/// Makes targets of processes and of those that descend from them. From then on the kernel adds what a target starts; what one started
-/// before it was added is found by looking again.
+/// Adds processes and their descendants to the targets. From then on, the kernel adds the children of targets. Children that a
+/// process started before it was added are found by repeated searches.
 fn add_families(object: &mut BpfObject, pids: &[Pid]) -> Result<(), ProbeError> {
     let mut known: BTreeSet<Pid> = BTreeSet::new();
     loop {
@@ -475,13 +476,13 @@ fn add_families(object: &mut BpfObject, pids: &[Pid]) -> Result<(), ProbeError> 
     }
 }
 
-/// The processes that a capture will see from its beginning.
+/// The processes that exist at the beginning of the capture.
 fn targets_now(target: &CaptureTarget) -> Vec<Pid> {
     match target {
         CaptureTarget::All => host::processes(),
         CaptureTarget::Processes(pids) => host::family(pids),
         CaptureTarget::Cgroup { cgroup, .. } => host::processes_in(&cgroup.directory),
-        // It gets its code when it calls exec, which is reported.
+        // Its code is mapped when it calls exec, which is reported.
         CaptureTarget::Command { .. } => Vec::new(),
     }
 }
@@ -502,7 +503,7 @@ fn map(
 /// A probe whose programs run.
 type Started = (&'static dyn Probe, Box<dyn RunningProbe>);
 
-/// Loads and starts the probes that work here. The others are left out with a remark, as long as one works.
+/// Loads and starts the probes that work here. The other probes are omitted with a remark, as long as at least one works.
 fn start_probes(
     probes: &[&'static dyn Probe],
     object: &mut BpfObject,

@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::thread;
 
@@ -78,8 +78,10 @@ impl Keeper {
                 }
                 Keep::Close { number } => {
                     if let Some(file) = files.remove(&number) {
-                        // Fails if no closer could be started. Then the file is closed here, which may block.
-                        let _ = self.close.send(file);
+                        // Fails if no closer could be started. Then the file stays open, because closing it here may block.
+                        if let Err(SendError(file)) = self.close.send(file) {
+                            std::mem::forget(file);
+                        }
                     }
                 }
             }

@@ -1,8 +1,7 @@
-//! The probes: a folder for each, and a line for each in a list that the eBPF programs share
-//! (`quell_ebpf_common::probes!`).
+//! The probes. Each has a directory, and a line in a list that the eBPF programs share (`quell_ebpf_common::probes!`).
 //!
-//! The folder of a probe contains its description, how it is attached, and how its records become samples. Its programs, and
-//! the types that both sides share, are in its folder of `ebpf/programs`.
+//! The directory of a probe contains its description, its attachment, and the conversion of its records to samples. Its
+//! programs, and the types that both sides share, are in its directory of `ebpf/programs`.
 
 mod availability;
 

@@ -13,7 +13,7 @@
 
 use hashbrown::HashMap;
 
-use super::estimate::{Group, GroupIdx};
+use super::view::{Group, GroupIdx};
 use crate::recording::{MetricId, Recording, Sample, Scope, ThreadIdx};
 use crate::units::{Pid, Tid};
 

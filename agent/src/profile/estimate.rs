@@ -13,31 +13,10 @@
 
 use hashbrown::HashMap;
 
-use super::view::Weighted;
-use crate::recording::{MetricId, ThreadIdx, row_number};
+use super::view::{Group, GroupIdx, Weighted};
 
 /// The number of samples of a group from which their variances alone tell the error of a place.
 const FEW: u32 = 8;
-
-row_number! {
-    /// A row of [`Profile::groups`](super::Profile::groups).
-    GroupIdx
-}
-
-/// All samples of a thread and a metric with a counted total, selected or not.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Group {
-    /// A row of the thread.
-    pub thread: ThreadIdx,
-    /// The metric.
-    pub metric: MetricId,
-    /// The sum of the estimated parts of their values, in the unit of the metric.
-    pub estimated: f64,
-    /// The sum of the variances of their values before calibration, in the square of the unit.
-    pub variance: f64,
-    /// The number of samples whose values are estimated in part.
-    pub samples: u32,
-}
 
 /// A sum of samples, and its error.
 #[derive(Clone, Debug, Default)]

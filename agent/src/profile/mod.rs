@@ -15,7 +15,7 @@ mod tests;
 mod view;
 
 pub use build::build;
-pub use estimate::{Estimate, Group, GroupIdx};
+pub use estimate::Estimate;
 pub(crate) use kernel_frames::begins_interrupt;
 pub use select::{Selection, Window};
-pub use view::{FrameKind, NamedFrame, Profile, WakeLink, Weighted};
+pub use view::{FrameKind, Group, GroupIdx, NamedFrame, Profile, WakeLink, Weighted};

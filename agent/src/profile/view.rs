@@ -1,9 +1,8 @@
 //! The data of a profile: functions and weighted samples.
 
-use super::estimate::{Group, GroupIdx};
 use super::select::Window;
 use crate::recording::{
-    Counter, FrameId, Histogram, Meta, Metric, MetricId, SampleIdx, StackId, StackTable, Thread, ThreadIdx,
+    Counter, FrameId, Histogram, Meta, Metric, MetricId, SampleIdx, StackId, StackTable, Thread, ThreadIdx, row_number,
 };
 use crate::units::{CpuId, Nanos};
 
@@ -27,6 +26,26 @@ pub struct NamedFrame {
     pub module: String,
     /// The kind of the frame.
     pub kind: FrameKind,
+}
+
+row_number! {
+    /// A row of [`Profile::groups`].
+    GroupIdx
+}
+
+/// All samples of a thread and a metric with a counted total, selected or not.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Group {
+    /// A row of the thread.
+    pub thread: ThreadIdx,
+    /// The metric.
+    pub metric: MetricId,
+    /// The sum of the estimated parts of their values, in the unit of the metric.
+    pub estimated: f64,
+    /// The sum of the variances of their values before calibration, in the square of the unit.
+    pub variance: f64,
+    /// The number of samples whose values are estimated in part.
+    pub samples: u32,
 }
 
 /// The wakeup that ended a wait.

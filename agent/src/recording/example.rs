@@ -1,4 +1,4 @@
-//! Recordings made by hand: for tests, here and in the packages beside this one.
+//! Hand-made recordings for tests, in this package and in others of the workspace.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,17 @@ use crate::units::{Addr, CpuId, CpuSet, Nanos, Pid, Tid};
 
 /// The metric of on-CPU time.
 pub const CPU: &str = "cpu";
-/// Off-CPU time for something other than block I/O.
+/// Off-CPU time that is not waiting for block I/O.
 pub const BLOCKED: &str = "offcpu.blocked";
-/// Off-CPU time of threads that could run.
+/// Off-CPU time of runnable threads.
 pub const PREEMPTED: &str = "offcpu.preempted";
 /// Off-CPU time for block I/O.
 pub const IO_WAIT: &str = "offcpu.io-wait";
 
-/// A recording that grows. It has the probes `cpu` and `offcpu` of a capture of one second, and nothing that they captured.
+/// A recording under construction. It has the probes `cpu` and `offcpu`, a capture time of one second, and no data yet.
 #[derive(Clone, Debug)]
 pub struct Example {
-    /// What there is so far.
+    /// The recording so far.
     pub recording: Recording,
 }
 
@@ -32,7 +32,7 @@ impl Default for Example {
 }
 
 impl Example {
-    /// Without samples.
+    /// A recording without samples.
     #[must_use]
     pub fn new() -> Self {
         Self { recording: Recording::new(meta()) }
@@ -48,16 +48,16 @@ impl Example {
         first
     }
 
-    /// The metric of this name.
+    /// The metric with this name.
     ///
     /// # Panics
-    /// If there is none.
+    /// If there is no such metric.
     #[must_use]
     pub fn metric(&self, name: &str) -> MetricId {
         self.recording.meta.metric_named(name).unwrap_or_else(|| panic!("no metric {name}"))
     }
 
-    /// A thread of a process.
+    /// Adds a thread of a process.
     pub fn thread(&mut self, pid: u32, tid: u32, name: &str) -> ThreadIdx {
         let mut comm = [0; 16];
         let length = name.len().min(15);
@@ -65,7 +65,7 @@ impl Example {
         self.recording.threads.intern(&mut self.recording.processes, Pid(pid), Tid(tid), comm)
     }
 
-    /// A file with code.
+    /// Adds a file with code.
     pub fn module(&mut self, path: &str) -> ModuleId {
         let modules = &mut self.recording.modules;
         let known = modules.rows().iter().position(|module| module.path.as_os_str() == path);
@@ -75,29 +75,29 @@ impl Example {
         )
     }
 
-    /// A kernel function at an address of its own.
+    /// Adds a kernel function at a unique address.
     pub fn kernel_function(&mut self, name: &str) -> FrameId {
         self.function(name, |number| Location::Kernel(Addr(0xffff_ffff_8100_0000 + 16 * number)))
     }
 
-    /// A function of a program, at an offset of its own.
+    /// Adds a function of a program at a unique offset.
     pub fn user_function(&mut self, path: &str, name: &str) -> FrameId {
         let module = self.module(path);
         self.function(name, |number| Location::Module { module, offset: 16 * number })
     }
 
-    /// The place of a function is made from its name, so that it is the same whatever was met before.
+    /// The location of a function is derived from its name, so that it does not depend on the order of calls.
     fn function(&mut self, name: &str, location: impl Fn(u64) -> Location) -> FrameId {
         let number = name.bytes().fold(0, |hash: u64, byte| (hash * 31 + u64::from(byte)) % 0xff_ffff);
         let symbol = Symbol { name: name.to_owned(), offset: 0 };
         self.recording.frames.push(Frame { symbol: Some(symbol), ..Frame::new(location(number)) })
     }
 
-    /// The stack of these functions, the outermost first, as in `/bin/app main read@libc.so.6 kernel:vfs_read`: the first word
-    /// is the program.
+    /// The stack of these functions, outermost first, as in `/bin/app main read@libc.so.6 kernel:vfs_read`. The first word is
+    /// the program.
     ///
     /// # Panics
-    /// If it has no function.
+    /// If there is no function.
     pub fn stack(&mut self, path: &str) -> StackId {
         let mut words = path.split_whitespace();
         let program = words.next().unwrap_or_default();
@@ -111,7 +111,7 @@ impl Example {
         self.recording.stacks.intern_all(functions).expect("a stack has a function")
     }
 
-    /// Adds a sample that was certain to be taken, at the beginning.
+    /// Adds a sample with the probability 1, at the beginning of the capture.
     pub fn sample(&mut self, metric: &str, thread: ThreadIdx, stack: StackId, value: u64) -> &mut Sample {
         let sample = Sample::new(self.metric(metric), thread, Nanos(0), value);
         self.recording.samples.push(Sample { stack: Some(stack), ..sample });
@@ -124,10 +124,10 @@ impl Example {
         self.recording.counters.push(Counter { metric, scope, count, sum });
     }
 
-    /// Adds a distribution of two significant digits: values, and how often each occurred.
+    /// Adds a distribution with two significant digits, from values and their numbers of occurrences.
     ///
     /// # Panics
-    /// Never: any value fits.
+    /// Never, because any value fits.
     pub fn histogram(&mut self, metric: &str, scope: Scope, values: &[(u64, u64)]) {
         let mut counts = empty_counts(2);
         for (value, count) in values {
@@ -136,8 +136,8 @@ impl Example {
         self.recording.histograms.push(Histogram { metric: self.metric(metric), scope, counts });
     }
 
-    /// Adds a probe that no program of this repository has, with metrics of every unit and kind, samples, counters and histograms
-    /// of them: `test.locks`, of the thread `locker`.
+    /// Adds a probe that does not exist in this repository, `test.locks`. It has metrics of every unit and kind, and samples,
+    /// counters and histograms of the thread `locker`.
     pub fn add_locks(&mut self) {
         let metric = |name, label, unit, kind| MetricSpec { name, label, unit, kind };
         let metrics = [
@@ -162,7 +162,7 @@ impl Example {
     }
 }
 
-/// A capture of everything on two CPUs, for one second, with the probes `cpu` and `offcpu`.
+/// The metadata of a capture of all threads on two CPUs for one second, with the probes `cpu` and `offcpu`.
 #[must_use]
 pub fn meta() -> Meta {
     let cpus: CpuSet = [CpuId(0), CpuId(1)].into_iter().collect();
@@ -197,7 +197,7 @@ pub fn meta() -> Meta {
     }
 }
 
-/// The metrics of the probes `cpu` and `offcpu`, as these declare them.
+/// The metrics of the probes `cpu` and `offcpu`, as declared by these.
 fn declared() -> Declared {
     let interval = |name, label| MetricSpec { name, label, unit: Unit::Nanoseconds, kind: MetricKind::Interval };
     let mut declared = Declared::default();

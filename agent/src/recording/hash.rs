@@ -1,6 +1,6 @@
 //! Content hashes of frames and stacks, which are valid across recordings, unlike row numbers.
 //!
-//! A frame's hash is the first half of SHA-256 over the fields below, each followed by a zero byte. Numbers are written in
+//! The hash of a frame is the first half of the SHA-256 of the fields below, each followed by a zero byte. Numbers are in
 //! decimal, addresses and offsets in lower-case hexadecimal without a prefix.
 //!
 //! | kind | fields |
@@ -10,8 +10,8 @@
 //! | unmapped | `unmapped`, boot ID, PID, address |
 //! | label | `label`, its text |
 //!
-//! A stack's hash is the first half of SHA-256 over the hash of its caller's stack (16 zero bytes for an outermost frame) and
-//! the hash of its own frame.
+//! The hash of a stack is the first half of the SHA-256 of the hash of its caller's stack (16 zero bytes for an outermost
+//! frame) and the hash of its own frame.
 //!
 //! Results of symbolization are not included: names, source lines, inlined functions and build IDs. So a recording has the same
 //! hashes before and after symbolization. Row numbers and data of samples are not included either.
@@ -95,7 +95,7 @@ mod tests {
     use crate::recording::example::Example;
     use crate::recording::{FileNumbers, FrameId, Module, Symbol};
 
-    /// Hashes do not change with the order in which frames and stacks were met, or with what naming found.
+    /// Hashes depend neither on the order in which frames and stacks were added, nor on the results of symbolization.
     #[test]
     fn a_hash_depends_on_the_place_of_code_alone() {
         let made = |reversed: bool, named: bool| {
@@ -142,7 +142,7 @@ mod tests {
         assert_ne!(hashes[0], hashes[1]);
     }
 
-    /// The form that the documentation states: others may compute it.
+    /// The documented format, with which others may compute hashes.
     #[test]
     fn the_canonical_form_is_the_one_that_is_documented() {
         let mut recording = Example::new().recording;

@@ -87,7 +87,7 @@ pub struct ScaleChange {
     pub time: Nanos,
     /// The name of the probe.
     pub probe: String,
-    /// The factor of probabilities from then on, on the CPU where it is smallest: 1 for the full rate.
+    /// The factor of the sampling probabilities from then on, on the CPU with the smallest factor: 1 for the full rate.
     pub scale: f64,
 }
 
@@ -119,60 +119,61 @@ pub struct Meta {
     pub cpus: CpuSet,
     /// The probes of the capture.
     pub probes: Vec<ProbeFacts>,
-    /// The metrics of the probes. [`MetricId`] is an index of this.
+    /// The metrics of the probes, indexed by [`MetricId`].
     pub metrics: Vec<Metric>,
     /// The host.
     pub host: HostFacts,
-    /// Start of the capture, nanoseconds since 1970 (`CLOCK_REALTIME`).
+    /// The start of the capture, in nanoseconds since 1970 (`CLOCK_REALTIME`).
     pub start_realtime: Nanos,
-    /// The same moment on `CLOCK_MONOTONIC`: sample times count from it.
+    /// The start of the capture in `CLOCK_MONOTONIC`. Sample times are relative to it.
     pub start_monotonic: Nanos,
-    /// How long it was.
+    /// The length of the capture.
     pub duration: Nanos,
-    /// Frequency that was asked of the CPU probe, in Hz; 0 without it.
+    /// The requested frequency of the CPU probe, in Hz; 0 without this probe.
     pub frequency: u32,
-    /// Whether every sleep was sampled.
+    /// Whether all events were sampled, regardless of the cost.
     pub every_event: bool,
-    /// Remarks for the reader: a probe that degraded, and why.
+    /// Remarks for the reader, such as a probe that works only partly, with the reason.
     pub remarks: Vec<String>,
-    /// What the command that quell started returned: its exit code, or 128 + the signal that ended it.
+    /// The exit code of the command that quell started, or 128 + the number of the signal that killed it.
     pub exit_code: Option<i32>,
-    /// Share of the capture that each captured CPU was idle, by the sampling interrupts that found it busy; empty without
-    /// the CPU probe.
+    /// The share of the capture in which each captured CPU was idle, from 0 to 1, derived from the sampling interrupts of the
+    /// CPU probe; empty without this probe.
     pub idle: BTreeMap<CpuId, f64>,
-    /// What it cost.
+    /// The cost of the capture.
     pub cost: Cost,
-    /// What was lost.
+    /// The data that was not captured.
     pub losses: Losses,
     /// The results of symbolization.
     pub symbols: SymbolizeStats,
-    /// What the governor did.
+    /// The budget and the changes by rate control.
     pub governing: Governing,
 }
 
 impl Meta {
-    /// What a metric is.
+    /// The metric with this ID.
     ///
     /// # Panics
-    /// If the recording has no such metric. Readers check every one.
+    /// If the recording has no such metric. Readers check all IDs.
     #[must_use]
     pub fn metric(&self, id: MetricId) -> &Metric {
         &self.metrics[id.index()]
     }
 
-    /// The metric of this name.
+    /// The metric with this name.
     #[must_use]
     pub fn metric_named(&self, name: &str) -> Option<MetricId> {
         self.metrics.iter().position(|metric| metric.name == name).map(MetricId::from_index)
     }
 
-    /// The metrics of a probe, in its own order.
+    /// The metrics of a probe, in the order of the probe.
     pub fn metrics_of(&self, probe: &str) -> impl Iterator<Item = (MetricId, &Metric)> {
         let all = self.metrics.iter().enumerate().map(|(index, metric)| (MetricId::from_index(index), metric));
         all.filter(move |(_, metric)| metric.probe == probe)
     }
 
-    /// The label of a metric's probe, and behind it the metric's own if the probe has several: `Off-CPU blocked`.
+    /// The label of the probe of a metric, followed by the label of the metric if the probe has several metrics, such as
+    /// `Off-CPU blocked`.
     #[must_use]
     pub fn full_label(&self, id: MetricId) -> String {
         let metric = self.metric(id);

@@ -19,7 +19,7 @@ pub struct StackNode {
     pub frame: FrameId,
 }
 
-/// Interned stacks. The row of a parent comes before those of its children.
+/// Interned stacks. The row of a parent precedes the rows of its children.
 #[derive(Clone, Debug, Default)]
 pub struct StackTable {
     rows: Vec<StackNode>,

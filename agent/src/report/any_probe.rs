@@ -1,4 +1,4 @@
-//! A probe that exists in tests alone is drawn in every format: reports know no probe by name.
+//! Tests that reports do not depend on the names of probes: a probe that exists only in tests is shown in all formats.
 
 use super::{by_name, pprof};
 use crate::profile::{Profile, Selection, build};
@@ -82,7 +82,7 @@ fn the_picture_is_of_one_unit_and_names_those_that_it_leaves_out() {
     assert!(picture.contains("Locks wait") && !picture.contains("Locks memory"), "{picture}");
 }
 
-/// Recordings have it as they have those of quell: what is read back is drawn alike.
+/// A recording that is read back results in the same reports, as with the probes of quell.
 #[test]
 fn a_recording_keeps_it() {
     let folder = tempfile::tempdir().expect("a folder");

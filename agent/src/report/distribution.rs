@@ -66,7 +66,7 @@ fn of_metric<'a>(profile: &Profile, metric: MetricId, rows: &[&'a Histogram]) ->
     for row in of_kind(*kinds.first()?) {
         match &mut total_counts {
             None => total_counts = Some(row.counts.clone()),
-            // It takes any value, so that nothing is refused.
+            // The sum accepts any value, so adding does not fail.
             Some(sum) => sum.add(&row.counts).unwrap_or_default(),
         }
     }
@@ -112,10 +112,10 @@ mod tests {
         let profile = build(&example.recording, &Selection::default());
         let all = distributions(&profile);
         assert_eq!(all.len(), 1);
-        // Not twice, once by CPU and once by cgroup.
+        // Events are not counted twice, by CPU and by cgroup.
         assert_eq!(all[0].total.count, 200);
         assert_eq!(all[0].total.quantiles[..2], [10, 100]);
-        // Of two significant digits.
+        // At two significant digits.
         assert!((1_000..=1_010).contains(&all[0].total.max), "{}", all[0].total.max);
         let names: Vec<Vec<&str>> =
             all[0].by_kind.iter().map(|scopes| scopes.iter().map(|scope| scope.name.as_str()).collect()).collect();

@@ -1,10 +1,11 @@
 //! Folded stacks: a line for each stack, outermost frame first, with its value in whole nanoseconds, unless the first frame
 //! contains another unit.
 //!
-//! The form of Brendan Gregg's `stackcollapse` scripts, which `flamegraph.pl`, inferno and speedscope read:
+//! The format of Brendan Gregg's `stackcollapse` scripts, which `flamegraph.pl`, inferno and speedscope read:
 //! `worker;main;read;vfs_read_[k] 1234`. For these tools, use `--countname ns`.
-//! Kernel functions end in `_[k]`. If a profile has several metrics, the first frame is the metric: the label of the probe, with
-//! that of the metric if the probe has several, such as `On-CPU` and `Off-CPU blocked`. The format cannot contain losses.
+//! Kernel functions end in `_[k]`. If a profile has several metrics, the first frame is the metric: the label of the probe,
+//! followed by the label of the metric if the probe has several, such as `On-CPU` and `Off-CPU blocked`. The format cannot
+//! contain losses.
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
@@ -32,7 +33,7 @@ impl Sink for Folded {
     }
 }
 
-/// The lines in order of their text, each text once, where they take no more than `most`.
+/// The lines, sorted by text, each text once; an error if they exceed `most`.
 pub(super) fn lines(
     profile: &Profile,
     sums: &[StackSum],
@@ -59,10 +60,10 @@ pub(super) fn lines(
             frames.push(&metrics[sum.metric.index()]);
         }
         frames.reverse();
-        // Two stacks may read the same: functions of one name in two modules.
+        // Two stacks may have the same text, such as functions with the same name in two modules.
         *texts.entry(frames.join(";")).or_default() += sum.value;
     }
-    // Those who add the lines up do so in 64 bits.
+    // Readers add up the values of the lines in 64 bits.
     let most_each = (1 << 62) / (texts.len() as u64).max(1);
     let lines = texts
         .into_iter()
@@ -72,8 +73,8 @@ pub(super) fn lines(
     Ok(lines.collect())
 }
 
-/// A name without what means something between names, or where a line begins or ends: readers trim lines, pass over those
-/// that begin with `# `, and take a second number at the end for the other side of a comparison.
+/// A name without separators, and without text that has a meaning at the start or end of a line: readers trim lines, skip lines
+/// that begin with `# `, and take a second number at the end as the other side of a comparison.
 fn folded_name(frame: &NamedFrame) -> String {
     let mut name = folded_text(&frame.name);
     if frame.kind == FrameKind::Kernel {

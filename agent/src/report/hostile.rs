@@ -1,7 +1,6 @@
-//! Every report of a recording whose every text is hostile: a terminal, an XML parser and a page take no harm.
+//! All reports of a recording with hostile texts. They must not affect a terminal, an XML parser or a page.
 //!
-//! The recording is made of whole structures, each field named: one that is added does not compile here until somebody has
-//! said what is hostile in it.
+//! The recording is built from complete struct literals. A new field does not compile here until it has a hostile value.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -18,9 +17,9 @@ use crate::recording::{
 use crate::text::tests::{HOSTILE, hidden};
 use crate::units::{Addr, Bytes, CpuId, Nanos, Pid, Tid};
 
-/// A hostile text that tells which one it is.
+/// A hostile text that contains `name`, so that it can be identified.
 fn hostile(name: &str) -> String {
-    // A space and a number at its end would be a second count in a folded line, and `# ` a comment at its beginning.
+    // A space and a number at the end would be a second count in a folded line, and `# ` at the beginning would be a comment.
     format!("# {name}{HOSTILE} 7")
 }
 
@@ -111,7 +110,7 @@ fn meta(target: Target) -> Meta {
     }
 }
 
-/// A stack of one frame of each kind, a second thread that wakes the first, and numbers at both ends of their ranges.
+/// A stack with one frame of each kind, a second thread that wakes the first, and numbers at both ends of their ranges.
 fn recording(target: Target) -> Recording {
     let mut modules = ModuleTable::default();
     let module = modules.push(Module {
@@ -223,7 +222,7 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).expect("UTF-8")
 }
 
-/// What a format shows of its texts: the characters that reach a terminal, a viewer or a page.
+/// The texts that a format contains: the characters that are shown in a terminal, a viewer or a page.
 fn texts(format: &str, bytes: Vec<u8>) -> Vec<String> {
     match format {
         "folded" | "speedscope" | "svg" => text(bytes).lines().map(str::to_owned).collect(),
@@ -234,7 +233,7 @@ fn texts(format: &str, bytes: Vec<u8>) -> Vec<String> {
             let (data, _) = data.split_once("</script>").expect("its end");
             let mut inflated = Vec::new();
             flate2::read::ZlibDecoder::new(decoded(data).as_slice()).read_to_end(&mut inflated).expect("deflated data");
-            // The length of the JSON comes first.
+            // The JSON is preceded by its length.
             let start = inflated.iter().position(|byte| *byte == b'{').expect("an object");
             let mut json = serde_json::Deserializer::from_slice(&inflated[start..]).into_iter::<serde_json::Value>();
             let mut found = vec![page];
@@ -283,7 +282,7 @@ fn no_format_shows_a_name_that_is_more_than_its_letters() {
             let selection = Selection { by_thread, ..Selection::default() };
             for format in FORMATS {
                 for text in texts(format.name, drawn(format.name, target.clone(), &selection)) {
-                    // The page's own scripts and the picture's have several lines.
+                    // The scripts of the page and of the flame graph have several lines.
                     let found = hidden(&text.replace('\n', ""));
                     assert_eq!(found, None, "{}: {text}", format.name);
                 }
@@ -352,7 +351,7 @@ fn the_summary_is_visible_characters_in_lines() {
         for name in names.iter().chain(matches!(target, Target::Cgroup(_)).then_some(&"cgroup")) {
             assert!(out.contains(name), "{name}: {out}");
         }
-        // No name begins a line of its own.
+        // No name can begin a line.
         assert!(!out.lines().any(|line| line.starts_with('\\') || line.starts_with("</script>")), "{out}");
     }
 }
@@ -389,7 +388,7 @@ fn json_is_json() {
     assert!(names.iter().any(|name| name.contains("function2")), "{names:?}");
 }
 
-/// A stack of 500 frames, under each of many thread names.
+/// A stack of 500 frames in each of many threads with different names.
 fn wide_and_deep(threads: u32) -> Recording {
     let mut recording = recording(Target::All);
     let frames: Vec<_> = (0..500)

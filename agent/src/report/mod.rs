@@ -1,4 +1,4 @@
-//! Output formats for profiles: a file for each format, and a line for each in [`FORMATS`].
+//! Output formats for profiles. Each format has a file, and an entry in [`FORMATS`].
 
 #[cfg(test)]
 mod any_probe;
@@ -110,7 +110,7 @@ pub fn by_name(name: &str) -> Option<&'static Format> {
     FORMATS.iter().find(|format| format.name == name)
 }
 
-/// [`format_for`] in a table of the caller's.
+/// Like [`format_for`], in a table of the caller.
 pub(crate) fn format_among<'a>(formats: &'a [Format], path: &Path) -> Option<&'a Format> {
     let name = path.file_name()?.to_str()?;
     let fits = |ending: &str| name.strip_suffix(ending).is_some_and(|stem| stem.len() > 1 && stem.ends_with('.'));

@@ -1,9 +1,10 @@
 //! pprof: the gzipped protocol buffer that `go tool pprof`, Pyroscope, Grafana and others read.
 //!
-//! Each sample has the value `samples/count`, how many observations, and one for each probe: `cpu/nanoseconds`,
-//! `offcpu/nanoseconds`. A probe with metrics of several units has one for each unit, as in `heap.bytes/bytes`. Labels are
-//! `comm`, `pid`, `thread` (the kernel's thread ID) and, if the probe has several metrics, `metric` (its name in the
-//! recording, as in `offcpu.io-wait`). The root of each stack is the thread's name, as in the other formats. Addresses are left out: frames are functions already, merged by name. Comments state the losses.
+//! Each sample has the value `samples/count`, which is the number of observations, and a value for each probe, such as
+//! `cpu/nanoseconds` and `offcpu/nanoseconds`. A probe with metrics of several units has a value for each unit, such as
+//! `heap.bytes/bytes`. Labels are `comm`, `pid`, `thread` (the TID) and, if the probe has several metrics, `metric` (its name
+//! in the recording, such as `offcpu.io-wait`). The root of each stack is the name of the thread, as in the other formats.
+//! Addresses are omitted, because frames are functions, merged by name. Comments contain the losses.
 
 use std::io::Write;
 
@@ -33,8 +34,8 @@ impl Sink for Pprof {
     }
 }
 
-/// The messages of profile.proto (<https://github.com/google/pprof/blob/main/proto/profile.proto>), as far as quell
-/// fills them in.
+/// The messages of profile.proto (<https://github.com/google/pprof/blob/main/proto/profile.proto>), with the fields that quell
+/// sets.
 mod proto {
     #[derive(Clone, PartialEq, prost::Message)]
     pub(super) struct Profile {
@@ -134,7 +135,7 @@ fn message(profile: &Profile) -> Result<proto::Profile, ReportError> {
     let series = series(&profile.meta);
     let mut sample_type = vec![types("samples", "count")];
     sample_type.extend(series.iter().map(|series| types(&series.name, series.unit.name())));
-    // What is shown first: the first probe that has captured something.
+    // The default value is that of the first probe with samples.
     let has_values = |series: &Series| {
         profile.samples.iter().any(|sample| sample.value > 0.0 && series.metrics.contains(&sample.metric))
     };
@@ -163,7 +164,7 @@ fn message(profile: &Profile) -> Result<proto::Profile, ReportError> {
     })
 }
 
-/// The sampling period of a series: of time that a timer sampled.
+/// The sampling period of a series: the interval of the timer for sampled time, and otherwise 1.
 fn period(profile: &Profile, series: &Series) -> i64 {
     let is_sampled_by_timer = |metric: &MetricId| {
         let metric = profile.metric(*metric);
@@ -175,11 +176,11 @@ fn period(profile: &Profile, series: &Series) -> i64 {
     }
 }
 
-/// Modules, a location for each frame, and a function for each frame; a frame's identifier is its row + 1.
+/// The modules, and a location and a function for each frame. The ID of a frame is its row + 1.
 fn code(profile: &Profile, strings: &mut Strings) -> (Vec<proto::Mapping>, Vec<proto::Location>, Vec<proto::Function>) {
     let mut mappings: Vec<proto::Mapping> = Vec::new();
     let mut mapping_ids: HashMap<&str, u64> = HashMap::new();
-    // pprof takes the first mapping for the main program: the kernel comes last.
+    // pprof takes the first mapping as the main program, so the kernel comes last.
     let (kernel, user): (Vec<_>, Vec<_>) = profile
         .frames
         .iter()
@@ -195,7 +196,7 @@ fn code(profile: &Profile, strings: &mut Strings) -> (Vec<proto::Mapping>, Vec<p
     let mut locations = Vec::with_capacity(profile.frames.len());
     let mut functions = Vec::with_capacity(profile.frames.len());
     for (id, frame) in (1..).zip(&profile.frames) {
-        // Without a system name: pprof cuts template arguments off a name that is also the system's.
+        // Without a system name, because pprof removes template arguments from a name that equals the system name.
         functions.push(proto::Function { id, name: strings.id(&frame.name) });
         let mapping_id = mapping_ids.get(frame.module.as_str()).copied().unwrap_or(0);
         locations.push(proto::Location { id, mapping_id, line: vec![proto::Line { function_id: id }] });
@@ -203,7 +204,7 @@ fn code(profile: &Profile, strings: &mut Strings) -> (Vec<proto::Mapping>, Vec<p
     (mappings, locations, functions)
 }
 
-/// One sample for each stack, thread and metric.
+/// A sample for each stack, thread and metric.
 fn samples(profile: &Profile, series: &[Series], strings: &mut Strings) -> Result<Vec<proto::Sample>, ReportError> {
     let mut sums: HashMap<(Option<StackId>, ThreadIdx, MetricId), (i64, f64)> = HashMap::new();
     for sample in profile.samples.iter().filter(|sample| sample.value > 0.0) {
@@ -251,7 +252,7 @@ struct Strings {
 }
 
 impl Strings {
-    /// The row of a text as it may be shown: pprof prints names to terminals as they are.
+    /// The row of an escaped text, because pprof prints names to terminals unchanged.
     fn id(&mut self, text: &str) -> i64 {
         let text = text::shown(text);
         if let Some(id) = self.index.get(text.as_ref()) {
@@ -272,13 +273,13 @@ fn message_in(gzipped: &[u8]) -> proto::Profile {
     proto::Profile::decode(bytes.as_slice()).expect("a message")
 }
 
-/// The texts of a file in this format.
+/// The texts of a pprof file.
 #[cfg(test)]
 pub(super) fn texts(gzipped: &[u8]) -> Vec<String> {
     message_in(gzipped).string_table
 }
 
-/// What a reader of the message sees: names in the place of numbers.
+/// The message as text, with names instead of numbers.
 #[cfg(test)]
 pub(super) fn text(gzipped: &[u8]) -> String {
     use std::fmt::Write as _;

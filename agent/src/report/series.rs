@@ -61,7 +61,7 @@ pub(super) fn series_of_metrics(series: &[Series], meta: &Meta) -> Vec<usize> {
 
 /// A value with its unit: `1.23 ms`, `4.0 KiB`, `17`.
 pub(super) fn quantity(value: f64, unit: Unit) -> String {
-    // Saturates.
+    // The conversion saturates.
     let whole = value.round() as u64;
     match unit {
         Unit::Nanoseconds => Nanos(whole).to_string(),

@@ -64,7 +64,7 @@ pub(super) fn metric_label(profile: &Profile, metric: MetricId) -> String {
 
 /// A sum, rounded for formats with integer values.
 pub(super) fn whole(value: f64) -> u64 {
-    // Saturates; the figures are positive and far below 2^53 in any capture of less than 100 days.
+    // The conversion saturates. The values are positive, and far below 2^53 in any capture of less than 100 days.
     value.round() as u64
 }
 

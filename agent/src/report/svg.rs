@@ -26,9 +26,10 @@ impl Sink for Svg {
         if lines.is_empty() {
             return Err(encode("the selection has no samples".to_owned()));
         }
-        // As inferno compares them: with their numbers.
+        // In the order that inferno uses, which includes the values.
         lines.sort_unstable();
-        // Names are clean, and inferno escapes markup. Written to memory first: what inferno reports is then its own failure, not that of `out`.
+        // Names are escaped, and inferno escapes markup. The result is first written to memory, so that an error of inferno can
+        // be distinguished from an error of `out`.
         let mut picture = Vec::new();
         let lines: Vec<_> = lines.iter().map(|line| text::xml(line)).collect();
         from_lines(&mut options(profile, unit, &sums), lines.iter().map(AsRef::as_ref), &mut picture)
@@ -66,8 +67,8 @@ fn options(profile: &Profile, unit: Unit, sums: &[StackSum]) -> Options<'static>
         }
     }
     options.subtitle = Some(text::xml(&caveats.join("; ")).into_owned()).filter(|text| !text.is_empty());
-    // Kernel functions by their `_[k]`, all else by language; from the name alone, so that a function keeps its colour
-    // from one picture to the next.
+    // Kernel functions are coloured by the suffix `_[k]`, and others by language. The colour depends only on the name, so that
+    // a function has the same colour in all flame graphs.
     options.colors = Palette::Multi(MultiPalette::Java);
     options.deterministic = true;
     options.hash = true;

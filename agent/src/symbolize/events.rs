@@ -111,14 +111,14 @@ impl MappingEvents {
 
     /// Passes the events since the last call to a callback, in order, with their times (`CLOCK_MONOTONIC`).
     pub fn drain(&mut self, mut each: impl FnMut(Nanos, MappingEvent)) {
-        // What happens while the rings are read may be seen in one ring, and what it followed from missed in another
-        // that was read before. It waits for the next call.
+        // While the ring buffers are read, an event may be seen in one, and an earlier event on which it depends missed in
+        // another that was already read. So newer events are held back until the next call.
         let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Nanos(u64::MAX), |now| {
             Nanos(u64::try_from(now.tv_sec()).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec()).unwrap_or(0))
         });
         for ring in &mut self.rings {
             while let Some(record) = ring.next_record() {
-                // `sample_id_all` with nothing but a time asked for: the last 8 bytes of every record.
+                // With `sample_id_all` and only the time requested, the time is the last 8 bytes of each record.
                 let time = record.to_contiguous().last_chunk().map(|time| Nanos(u64::from_ne_bytes(*time)));
                 match (time, record.parse_record()) {
                     (_, Ok(Record::Lost(lost))) => self.lost += lost.lost,

@@ -89,7 +89,7 @@ impl ModuleFiles {
     ) -> Option<ModuleId> {
         let identity = &mapping.file.as_ref()?.identity;
         if identity.is_vdso() {
-            // 32-bit code has a vDSO of its own, and only that can lie below 4 GiB.
+            // 32-bit code has its own vDSO, and only that one can be below 4 GiB.
             return Some(self.vdso(if mapping.start >> 32 == 0 { VDSO_32 } else { VDSO }, modules));
         }
         let mapped = || Mapped {
@@ -146,7 +146,7 @@ impl ModuleFiles {
             Ok(_) if matches!(file.holding, Holding::Held { .. }) => access.close(number),
             Ok(owner) => {
                 file.holding = Holding::Held { number, owner: *owner };
-                // It may have to be closed for want of memory, however often others bring that about.
+                // A file may be closed and opened again any number of times because of the memory limit.
                 file.attempts = 0;
                 file.charge = Some(budget.charge(DESCRIPTOR));
                 self.held += 1;
@@ -240,7 +240,7 @@ mod tests {
         }
 
         fn module(&mut self, path: &Path, inode: u64) -> Option<ModuleId> {
-            // That of the file, which may be gone.
+            // The device is that of the directory, because the file may no longer exist.
             let folder = path.parent().and_then(|folder| std::fs::metadata(folder).ok());
             let device = folder.map_or((1, 1), |folder| {
                 (nix::sys::stat::major(folder.dev()) as u32, nix::sys::stat::minor(folder.dev()) as u32)
@@ -294,7 +294,7 @@ mod tests {
         let ids: Vec<_> = files.iter().filter_map(|file| test.module(file.path(), inode(file))).collect();
         assert_eq!(ids.iter().map(|id| test.is_held(*id)).collect::<Vec<_>>(), [false, true, true]);
         assert_eq!((test.files.evicted, test.files.holding(ids[0])), (1, Holding::Refused(Unnamed::Evicted)));
-        // It is opened anew when it is used again, however often it was closed.
+        // It is opened again when it is used again, no matter how often it was closed.
         for _ in 0..=MAX_ATTEMPTS {
             for (file, id) in files.iter().zip(&ids) {
                 test.module(file.path(), inode(file));

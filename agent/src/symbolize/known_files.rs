@@ -17,7 +17,7 @@ pub(super) struct KnownFile {
 
 impl KnownFile {
     pub(super) fn new(identity: FileIdentity, budget: &Budget) -> Self {
-        // With the counts of the shared pointer and a place in an index.
+        // Plus the reference counts of the `Arc` and an entry in an index.
         let charge = budget.charge(identity.bytes() + 64);
         Self { identity, _charge: charge }
     }

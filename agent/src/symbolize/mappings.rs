@@ -67,7 +67,7 @@ impl Mappings {
     /// Adds a mapping and removes others in its range, like mmap(2) with `MAP_FIXED`: the kernel does not report munmap(2).
     pub(super) fn insert(&mut self, new: Mapping) {
         if new.start >= new.end || self.rows.len() >= MAX_MAPPINGS {
-            // A process with that many gets its list read anew when an address is missed.
+            // For such a process, the list is read again when an address is not found.
             return;
         }
         let first = self.rows.partition_point(|old| old.end <= new.start);

@@ -27,8 +27,8 @@ pub(super) fn executable(text: &[u8]) -> Vec<MappedRange> {
     text.split(|byte| *byte == b'\n').filter_map(parse).collect()
 }
 
-/// One line (Documentation/filesystems/proc.rst, `/proc/PID/maps`); `None` if it is not executable, and for the
-/// vsyscall page, which is listed in every process but lies in the kernel's half and is emulated there.
+/// Parses one line (Documentation/filesystems/proc.rst, `/proc/PID/maps`). `None` if the mapping is not executable, and for the
+/// vsyscall page, which is listed for every process but is in the kernel's half of the address space and is emulated there.
 fn parse(line: &[u8]) -> Option<MappedRange> {
     let mut rest = line;
     let mut field = || {

@@ -63,7 +63,7 @@ struct Space {
     last_used: u64,
     /// The number of addresses without a mapping.
     misses: u32,
-    /// Addresses in memory that belongs to no file.
+    /// The number of addresses in memory without a file.
     anonymous: u32,
     /// Names of JIT-compiled code.
     perf_map: PerfMap,
@@ -107,7 +107,7 @@ impl AddressSpaces {
     pub fn apply(&mut self, event: &MappingEvent) {
         match event {
             MappingEvent::Mapped { pid, range } => {
-                // An unknown process gets this one too when it is first looked at.
+                // The first read of an unknown process will include this mapping.
                 if self.spaces.contains_key(pid) {
                     let mapping = self.mapping(range);
                     if let Some(space) = self.spaces.get_mut(pid) {
@@ -181,8 +181,8 @@ impl AddressSpaces {
         self.evicted + self.files.evicted + self.files.refused
     }
 
-    /// The number of requests about other processes and their files that timed out, or were not sent because others for the same user had
-    /// taken too long.
+    /// The number of requests about other processes and their files that timed out, or that were not sent because other
+    /// requests for the same user had taken too long.
     #[must_use]
     pub fn unanswered(&self) -> u64 {
         self.access.unanswered()
@@ -265,7 +265,7 @@ impl AddressSpaces {
             let space = self.space(none, false);
             self.spaces.insert(pid, space);
         }
-        // An ended process has no list. What is known of it stays.
+        // An exited process has no list. The known mappings are kept.
         if let Some(space) = self.spaces.get_mut(&pid)
             && !read.is_empty()
             && *space.mappings != read
@@ -280,7 +280,7 @@ impl AddressSpaces {
     }
 
     fn mapping(&mut self, range: &MappedRange) -> Mapping {
-        // What is no file on disk has no offset that means anything: perf shows the page number of the address.
+        // Without a file on disk, the offset has no meaning: perf reports the page number of the address.
         let offset = if range.file.path().is_absolute() { range.offset } else { 0 };
         let file = self.known.get(&range.file, &self.budget);
         Mapping { start: range.start.0, end: range.end.0, offset, file }
@@ -320,7 +320,7 @@ impl AddressSpaces {
         self.ended.push_back((pid, space.serial));
         while self.ended.len() > MAX_ENDED {
             let Some((pid, serial)) = self.ended.pop_front() else { break };
-            // The number may have passed to another process since.
+            // The PID may belong to another process by now.
             if self.spaces.get(&pid).is_some_and(|space| space.ended && space.serial == serial) {
                 self.remove(pid);
             }
@@ -411,7 +411,7 @@ mod tests {
 
     use crate::inspect::Direct;
 
-    /// Above the kernel's limit on process ids (`PID_MAX_LIMIT`, 4,194,304), so that /proc never has them.
+    /// Above the maximum PID (`PID_MAX_LIMIT`, 4,194,304), so that /proc does not contain them.
     const PARENT: Pid = Pid(1 << 23);
     const CHILD: Pid = Pid((1 << 23) + 1);
 
@@ -511,7 +511,7 @@ mod tests {
         let mut test = Test::new(&[]);
         let mut readings = 0;
         for _ in 0..1_000 {
-            // A reading repairs what is wrong, which shows that it took place.
+            // The list is damaged here; a read repairs it, which shows that it took place.
             let broken = Arc::new(Mappings::new(&test.spaces.budget));
             if let Some(space) = test.spaces.spaces.get_mut(&own) {
                 space.mappings = broken.clone();
@@ -520,7 +520,7 @@ mod tests {
             assert_eq!(test.locate(own, 1), None);
             readings += u32::from(test.spaces.spaces.get(&own).is_some_and(|space| !space.mappings.is_empty()));
         }
-        // The first sight, and misses 1, 2, 4, ... 512.
+        // The first lookup, and the misses 1, 2, 4, ... 512.
         assert_eq!(readings, 11);
     }
 
@@ -539,7 +539,7 @@ mod tests {
         assert!(offset < std::fs::metadata(&exe).expect("readable").len());
     }
 
-    /// A process with as many mappings as it may have, which forks again and again, each child with mappings of its own.
+    /// A process with the maximum number of mappings, which forks repeatedly; each child has its own mappings.
     #[test]
     fn a_flood_of_mappings_takes_a_bounded_amount_of_memory_and_others_stay_known() {
         let mut test = Test::new(&[MappingEvent::Exec { pid: PARENT }]);
@@ -557,7 +557,7 @@ mod tests {
                 MappingEvent::Exit { pid: child },
             ]);
             assert!(test.spaces.budget.used() <= MOST, "{} bytes", test.spaces.budget.used());
-            // They are sampled meanwhile, the bomb is too.
+            // Samples of the other processes and of the bomb arrive meanwhile.
             for pid in &others {
                 assert_eq!(test.locate(*pid, 0x1010), at("server", 0x210));
             }
@@ -572,7 +572,7 @@ mod tests {
         let mut test = Test::new(&[MappingEvent::Exec { pid: PARENT }]);
         let long = "x".repeat(3_000);
         for number in 0..50_000 {
-            // In the same place, as a file that is renamed, mapped and unmapped in a loop.
+            // At the same address, as for a file that is renamed, mapped and unmapped in a loop.
             test.apply(&[mapped(PARENT, 0x1000, &format!("/{number}/{long}"))]);
         }
         assert!(test.spaces.budget.used() < MOST / 4, "{} bytes", test.spaces.budget.used());

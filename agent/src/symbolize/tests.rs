@@ -1,4 +1,4 @@
-//! Reports of mappings and address spaces, together.
+//! Tests of mapping events and address spaces together.
 
 use std::collections::{HashMap, HashSet};
 use std::process::Command;
@@ -10,7 +10,7 @@ use crate::units::{CpuSet, Nanos, Pid};
 
 #[test]
 fn every_short_lived_process_is_reported_in_order_and_its_code_located_when_it_is_gone() {
-    // CPUs of this machine that may be offline are not in the mask of those that this process may use.
+    // CPUs of this machine that may be offline are not in the affinity mask of this process.
     let status = std::fs::read_to_string("/proc/self/status").expect("readable");
     let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).expect("listed");
     let cpus: CpuSet = allowed.parse().expect("a CPU list");

@@ -43,7 +43,7 @@ const VARIANT_MARKS: [char; 2] = ['@', '.'];
 /// Call this after [`symbolize`](super::symbolize), since it requires names. Stacks of wakers are not counted.
 #[must_use]
 pub fn truncated_user_stacks(recording: &Recording) -> u64 {
-    // Callers come first in the table, so the outermost user frame of each stack is known before it is asked for.
+    // Callers come first in the table, so the outermost user frame of each stack is known before it is needed.
     let mut outermost: Vec<Option<FrameId>> = Vec::with_capacity(recording.stacks.rows().len());
     for node in recording.stacks.rows() {
         let of_caller = node.parent.and_then(|parent| outermost[parent.index()]);
@@ -65,7 +65,7 @@ fn is_beginning(frame: &Frame) -> bool {
         let plain = |beginning: &&str| {
             name.strip_prefix(*beginning).is_some_and(|rest| rest.is_empty() || rest.starts_with(VARIANT_MARKS))
         };
-        // Where glibc is stripped its own thread start has no name, and Rust's is the outermost that has.
+        // If glibc is stripped, its thread start has no name, and the outermost named frame is Rust's thread start.
         BEGINNINGS.iter().any(plain) || name.ends_with("::thread_start")
     })
 }
@@ -103,7 +103,7 @@ mod tests {
             recording.samples.push(Sample { stack, ..Sample::new(MetricId(0), thread, Nanos(0), 1) });
         };
         whole.iter().for_each(|frame| sample(&[*frame, cut[0], kernel]));
-        // No user code at all is nothing that could be cut.
+        // A stack without user code cannot be truncated.
         sample(&[kernel]);
         sample(&[label, kernel]);
         sample(&[]);

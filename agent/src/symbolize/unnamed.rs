@@ -5,7 +5,7 @@ use std::fmt;
 use blazesym::symbolize::Reason;
 use serde::{Deserialize, Serialize};
 
-/// The reason why a frame has no name. Its text is the key by which [`SymbolizeStats::unnamed`](crate::recording::SymbolizeStats) counts by.
+/// The reason why a frame has no name. Its text is the key in [`SymbolizeStats::unnamed`](crate::recording::SymbolizeStats).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) enum Unnamed {
     /// `/proc/kallsyms` does not contain addresses for quell.
@@ -81,7 +81,7 @@ impl Unnamed {
             Reason::MissingSyms => Self::Stripped,
             Reason::UnknownAddr => Self::UnknownOffset,
             Reason::InvalidFileOffset | Reason::Unmapped | Reason::MissingComponent => Self::NotLoaded,
-            // A symbol table that contradicts itself.
+            // The symbol table is inconsistent.
             Reason::IgnoredError => Self::FileMalformed,
             _ => Self::Failed,
         }

@@ -1,4 +1,4 @@
-//! The `bpf` system call, as far as trying out a kernel needs it: programs that return 0 and do nothing else.
+//! The `bpf` system call, as needed to try kernel features: loads programs that only return 0.
 
 use std::io;
 use std::mem::offset_of;
@@ -10,10 +10,11 @@ use aya_obj::generated::{
 
 pub(crate) use aya_obj::generated::{bpf_attach_type as AttachType, bpf_prog_type as ProgramType};
 
-/// Loads a program of one type that returns 0. Some types name the kernel's type id of what they attach to.
+/// Loads a program of one type that returns 0. For some types, `target` is the attach type and the BTF type ID of the attach
+/// target.
 ///
 /// # Errors
-/// What the kernel says.
+/// The error of the kernel.
 pub(crate) fn load(kind: ProgramType, target: Option<(AttachType, u32)>) -> io::Result<OwnedFd> {
     let instructions = [instruction(BPF_ALU64 | BPF_MOV | BPF_K), instruction(BPF_JMP | BPF_EXIT)];
     let mut attributes = zeroed();
@@ -27,36 +28,36 @@ pub(crate) fn load(kind: ProgramType, target: Option<(AttachType, u32)>) -> io::
         program.expected_attach_type = attach as u32;
         program.attach_btf_id = id;
     }
-    // SAFETY: the command gives a descriptor; the instructions and the licence live until the end of this function.
+    // SAFETY: the command returns a descriptor; the instructions and the licence live until the end of this function.
     unsafe { descriptor(bpf_cmd::BPF_PROG_LOAD, &mut attributes) }
 }
 
-/// Attaches a program to what it was loaded for; closing the result detaches.
+/// Attaches a program to its target. Closing the returned descriptor detaches it.
 ///
 /// # Errors
-/// What the kernel says.
+/// The error of the kernel.
 pub(crate) fn attach_tracing(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut attributes = zeroed();
     attributes.raw_tracepoint.prog_fd = program.as_raw_fd() as u32;
-    // SAFETY: the command gives a descriptor; no addresses are in it: the name is null.
+    // SAFETY: the command returns a descriptor, and the attributes contain no addresses: the name is null.
     unsafe { descriptor(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut attributes) }
 }
 
-/// Links an iterator program, which only runs when it is read.
+/// Links an iterator program. It runs only when the iterator is read.
 ///
 /// # Errors
-/// What the kernel says.
+/// The error of the kernel.
 pub(crate) fn link_iterator(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut attributes = zeroed();
     attributes.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
     attributes.link_create.attach_type = bpf_attach_type::BPF_TRACE_ITER as u32;
-    // SAFETY: the command gives a descriptor; no addresses are in it.
+    // SAFETY: the command returns a descriptor, and the attributes contain no addresses.
     unsafe { descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attributes) }
 }
 
 /// An instruction on register 0 with the immediate 0.
 fn instruction(code: u32) -> bpf_insn {
-    // SAFETY: `bpf_insn` is integers only.
+    // SAFETY: `bpf_insn` contains only integers.
     let mut instruction: bpf_insn = unsafe { std::mem::zeroed() };
     instruction.code = code as u8;
     instruction
@@ -67,20 +68,20 @@ fn zeroed() -> bpf_attr {
     unsafe { std::mem::zeroed() }
 }
 
-/// As much of the union as is used here: it ends in bytes that belong to no member, which a copy need not keep zero as the kernel
-/// wants them (`CHECK_ATTR`, kernel/bpf/syscall.c).
+/// The size of the used part of the union. The union ends in padding bytes, which a copy may change, but the kernel requires
+/// all bytes after the used part to be zero (`CHECK_ATTR`, kernel/bpf/syscall.c).
 const SIZE: usize = offset_of!(bpf_attr__bindgen_ty_4, attach_btf_id) + size_of::<u32>();
 
-/// The descriptor that a command gives.
+/// Calls `bpf` with a command that returns a descriptor.
 ///
 /// # Safety
-/// The command is one that gives a descriptor to who calls it, and the addresses in `attributes` point to what it expects there.
+/// The command returns a new descriptor, and the addresses in `attributes` point to what the command expects.
 unsafe fn descriptor(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<OwnedFd> {
-    // SAFETY: `attributes` outlives the call, is longer than `SIZE`, and the kernel may write to it; what it points to, the
-    // caller promises.
+    // SAFETY: `attributes` outlives the call, is longer than `SIZE`, and may be written by the kernel. The caller guarantees
+    // that the addresses in it are valid.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command as u32, &raw mut *attributes, SIZE) };
     match i32::try_from(result) {
-        // SAFETY: it is the caller's, who asked for it.
+        // SAFETY: the descriptor is new, so nothing else owns it.
         Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
         _ => Err(io::Error::last_os_error()),
     }

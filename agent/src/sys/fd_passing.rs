@@ -1,4 +1,4 @@
-//! Bytes and descriptors over a UNIX stream socket (unix(7), `SCM_RIGHTS`).
+//! Sends bytes and descriptors over a UNIX stream socket (unix(7), `SCM_RIGHTS`).
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -7,13 +7,13 @@ use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 
-/// The most descriptors that one message carries. The kernel allows 253 (`SCM_MAX_FD`, include/net/scm.h).
+/// The maximum number of descriptors in a message. The kernel allows 253 (`SCM_MAX_FD`, include/net/scm.h).
 pub(crate) const MAX_DESCRIPTORS: usize = 4;
 
-/// Sends some of `bytes`, at least one, and with the first of them `descriptors`. Returns how many bytes were sent.
+/// Sends some of `bytes`, at least one, with `descriptors` attached to the first byte. Returns the number of bytes sent.
 ///
 /// # Errors
-/// Those of sendmsg(2); `WouldBlock` and `TimedOut` where the socket is set up so.
+/// The errors of sendmsg(2); `WouldBlock` and `TimedOut` if the socket is configured so.
 pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
     let rights = [ControlMessage::ScmRights(&raw)];
@@ -26,12 +26,12 @@ pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[Borrowed
     }
 }
 
-/// Receives at most as many bytes as `buffer` holds, 0 at the end of the stream, and appends descriptors that came with
-/// them, close-on-exec. A message with more than [`MAX_DESCRIPTORS`] is an error; without `descriptors`, a message with any: then
-/// the kernel installs none, and so none has to be closed, which could block.
+/// Receives at most `buffer.len()` bytes (0 at the end of the stream), and appends the received descriptors, which are
+/// close-on-exec. A message with more than [`MAX_DESCRIPTORS`] descriptors is an error. Without `descriptors`, any descriptor
+/// is an error, and the kernel installs none: closing one could block.
 ///
 /// # Errors
-/// Those of recvmsg(2).
+/// The errors of recvmsg(2).
 pub(crate) fn receive(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
@@ -53,8 +53,7 @@ pub(crate) fn receive(
             Ok(messages) => {
                 for control in messages {
                     if let ControlMessageOwned::ScmRights(received) = control {
-                        // SAFETY: the kernel has just installed these descriptors for this process, and nothing else
-                        // knows of them.
+                        // SAFETY: the kernel has just installed these descriptors for this process, and nothing else owns them.
                         descriptors.extend(received.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
                     }
                 }

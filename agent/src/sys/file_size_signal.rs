@@ -1,23 +1,23 @@
-//! A limit on the size of files (`RLIMIT_FSIZE`) as an error rather than the end of quell.
+//! Makes exceeding the file size limit (`RLIMIT_FSIZE`) an error that does not kill quell.
 
 use std::ffi::c_int;
 use std::io;
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
-/// Makes a write beyond `RLIMIT_FSIZE` fail with `EFBIG`: by default SIGXFSZ ends the process then, with no message and its
-/// temporary files left behind. The signal is caught rather than ignored, since execve(2) gives a caught signal its default
-/// action back and leaves an ignored one ignored: programs that quell starts are not to inherit this.
+/// Makes a write beyond `RLIMIT_FSIZE` fail with `EFBIG`. By default, SIGXFSZ kills the process, without a message, and its
+/// temporary files are left behind. The signal is caught and not ignored, because execve(2) resets only caught signals to the
+/// default action, and programs that quell starts must not inherit an ignored signal.
 ///
 /// # Errors
-/// sigaction(2).
+/// The error of sigaction(2).
 pub fn catch_file_size_signal() -> io::Result<()> {
     let caught = SigAction::new(SigHandler::Handler(do_nothing), SaFlags::SA_RESTART, SigSet::empty());
-    // SAFETY: the handler does nothing, so that it may interrupt anything.
+    // SAFETY: the handler does nothing, so it may interrupt any code.
     let before = unsafe { sigaction(Signal::SIGXFSZ, &caught) }?;
     if matches!(before.handler(), SigHandler::SigIgn) {
-        // The caller of quell ignores it, and so do the programs that it starts.
-        // SAFETY: it is what was in place before.
+        // The caller of quell ignores the signal, and the programs that quell starts must inherit this.
+        // SAFETY: this restores the previous action.
         unsafe { sigaction(Signal::SIGXFSZ, &before) }?;
     }
     Ok(())

@@ -1,26 +1,27 @@
-//! A copy of this process.
+//! Forks a process that has only one thread.
 
 use std::io;
 
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{ForkResult, fork};
 
-/// Which of the two processes this is.
+/// The two processes after a fork.
 pub(crate) enum Fork {
-    /// The one that asked for a copy; the copy's process id.
+    /// The parent, with the PID of the child.
     Parent(u32),
-    /// The copy.
+    /// The child.
     Child,
 }
 
-/// Makes a copy of this process, which goes on from here as well.
+/// Forks this process.
 ///
 /// # Errors
-/// Other threads run (`EINVAL`), which the copy would lack, with the locks that they hold; or fork(2) failed.
+/// This process has other threads (`EINVAL`), which would be missing in the child while their locks remain locked, or fork(2)
+/// failed.
 pub(crate) fn fork_alone() -> io::Result<Fork> {
-    // Does nothing in a process with one thread, and is refused in others (unshare(2), CLONE_THREAD).
+    // This has no effect in a single-threaded process, and fails in others (unshare(2), CLONE_THREAD).
     unshare(CloneFlags::CLONE_THREAD)?;
-    // SAFETY: there is no other thread, so no lock stays locked in the child, which may do whatever the parent may.
+    // SAFETY: there is no other thread, so no lock remains locked in the child, which may do the same as the parent.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => Ok(Fork::Parent(child.as_raw().unsigned_abs())),
         ForkResult::Child => Ok(Fork::Child),
@@ -33,7 +34,7 @@ mod tests {
 
     #[test]
     fn a_process_that_has_threads_is_not_copied() {
-        // The test's own thread is not the only one.
+        // The test harness has other threads.
         let refused = fork_alone().err().and_then(|error| error.raw_os_error());
         assert_eq!(refused, Some(libc::EINVAL));
     }

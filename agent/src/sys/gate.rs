@@ -45,9 +45,10 @@ pub enum CommandError {
 }
 
 impl SuspendedCommand {
-    /// Forks a child that waits before it executes the program, so that its PID is known. It has the privileges of the caller of quell:
-    /// `prepare` ([`crate::privileges::become_callers`]) runs in it first. So this must be called before quell drops its own. `words` are
-    /// the program, which is searched in `PATH`, and its arguments.
+    /// Forks a child that waits before it executes the program, so that its PID is known. `prepare`
+    /// ([`crate::privileges::become_callers`]) runs in it first, so that it has the privileges of the caller of quell. So this
+    /// must be called before quell drops its own privileges. `words` are the program, which is searched in `PATH`, and its
+    /// arguments.
     ///
     /// # Errors
     /// [`CommandError::Fork`].
@@ -55,26 +56,26 @@ impl SuspendedCommand {
         words: &[S],
         prepare: impl FnOnce() -> Result<(), Errno>,
     ) -> Result<Self, CommandError> {
-        // Everything that allocates comes before the fork: another thread may hold the allocator's lock.
+        // All allocations come before the fork, because another thread may hold the lock of the allocator.
         let words: Vec<CString> = words.iter().map(c_string).collect::<Result<_, _>>()?;
         let program = words.first().cloned().ok_or_else(|| CommandError::Fork(Errno::EINVAL.into()))?;
         let (wait, go) = io::pipe().map_err(CommandError::Fork)?;
         let (failure, report) = io::pipe().map_err(CommandError::Fork)?;
-        // SAFETY: quell has one thread here, so that the child may do whatever the parent may; tests have more, where glibc's fork
-        // keeps the allocator usable (malloc/arena.c, __malloc_fork_unlock_child).
+        // SAFETY: quell has only one thread here, so the child may do the same as the parent. Tests have several threads, but
+        // glibc's fork keeps the allocator usable (malloc/arena.c, __malloc_fork_unlock_child).
         match unsafe { fork() }.map_err(|errno| CommandError::Fork(errno.into()))? {
             ForkResult::Parent { child } => {
                 Ok(Self { process: Command { pid: child, ended: None }, go: Some(go), failure })
             }
             ForkResult::Child => {
-                // The child's own copies: with the first open, the end of quell would not be seen.
+                // Closes the copies in the child. With the first one open, the child would not notice that quell exits.
                 drop((go, failure));
                 let errno = match prepare() {
                     Ok(()) => begin(wait, &program, &words),
                     Err(errno) => errno,
                 };
                 let _ = (&report).write_all(&(errno as i32).to_ne_bytes());
-                // SAFETY: ends this process without running what the parent registered for its own end.
+                // SAFETY: exits without running the exit handlers of the parent.
                 unsafe { libc::_exit(127) }
             }
         }
@@ -96,7 +97,7 @@ impl SuspendedCommand {
             go.write_all(&[1]).map_err(exec)?;
         }
         let mut errno = [0; 4];
-        // The pipe closes when the program is executed.
+        // The pipe is closed when the program is executed.
         match self.failure.read_exact(&mut errno) {
             Ok(()) => {
                 let _ = self.process.wait();
@@ -122,9 +123,10 @@ impl Drop for SuspendedCommand {
 
 /// In the child: waits, and executes the program. Returns the error if that fails.
 fn begin(mut wait: io::PipeReader, program: &CString, words: &[CString]) -> Errno {
-    // As std::process::Command does: what quell holds back, and the SIGPIPE that Rust's runtime ignores, are not the program's.
+    // As in std::process::Command: the program must inherit neither the signal mask of quell nor the SIGPIPE that Rust's
+    // runtime ignores.
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    // SAFETY: the default action is no function of this program.
+    // SAFETY: the default action runs no function of this program.
     let _ = unsafe { sigaction(Signal::SIGPIPE, &default) };
     if let Err(errno) = SigSet::empty().thread_set_mask() {
         return errno;
@@ -132,7 +134,7 @@ fn begin(mut wait: io::PipeReader, program: &CString, words: &[CString]) -> Errn
     let mut word = [0];
     match wait.read_exact(&mut word) {
         Ok(()) => {}
-        // quell has ended, or does not want it any more.
+        // quell has exited or dropped the command.
         Err(_) => return Errno::ECANCELED,
     }
     drop(wait);
@@ -154,7 +156,7 @@ impl Command {
     /// The exit status; `None` while it is running.
     ///
     /// # Errors
-    /// waitpid(2).
+    /// The error of waitpid(2).
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         self.wait_with(Some(WaitPidFlag::WNOHANG))
     }
@@ -162,7 +164,7 @@ impl Command {
     /// Waits until it exits.
     ///
     /// # Errors
-    /// waitpid(2).
+    /// The error of waitpid(2).
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
         loop {
             if let Some(status) = self.wait_with(None)? {
@@ -174,7 +176,7 @@ impl Command {
     fn wait_with(&mut self, flags: Option<WaitPidFlag>) -> io::Result<Option<ExitStatus>> {
         if self.ended.is_none() {
             self.ended = match waitpid(self.pid, flags) {
-                // As wait(2) encodes them.
+                // In the encoding of wait(2).
                 Ok(WaitStatus::Exited(_, code)) => Some(ExitStatus::from_raw((code & 0xff) << 8)),
                 Ok(WaitStatus::Signaled(_, signal, _)) => Some(ExitStatus::from_raw(signal as i32)),
                 Ok(_) | Err(Errno::EINTR) => None,

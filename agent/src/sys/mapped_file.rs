@@ -1,4 +1,4 @@
-//! What the kernel calls a file that is mapped.
+//! The identity of a file in `/proc/PID/maps`.
 
 use std::ffi::c_void;
 use std::fs;
@@ -9,26 +9,26 @@ use std::ptr::NonNull;
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
-/// A mapping that nothing reads.
+/// A mapping that is never read.
 struct Mapped(NonNull<c_void>);
 
-/// One byte: the kernel maps a whole page.
+/// The length is one byte; the kernel maps a whole page.
 const LENGTH: NonZeroUsize = NonZeroUsize::MIN;
 
 impl Drop for Mapped {
     fn drop(&mut self) {
-        // SAFETY: mapped by `listed`, and its address has not left this file.
+        // SAFETY: the mapping was created by `listed`, and its address is used only in this file.
         let _ = unsafe { munmap(self.0, LENGTH.get()) };
     }
 }
 
-/// Device (major, minor) and inode of an open file as `/proc/PID/maps` lists them for each process that has it mapped. With
-/// btrfs and overlayfs stat(2) tells others, so this process maps it and looks at its own list; no content is read.
+/// The device (major, minor) and inode of an open file, as in `/proc/PID/maps` of each process that maps it. On btrfs and
+/// overlayfs, stat(2) returns other values, so this process maps the file and reads its own list. The content is not read.
 ///
 /// # Errors
 /// The file cannot be mapped, or `/proc` is not mounted.
 pub(crate) fn listed(file: BorrowedFd<'_>) -> io::Result<((u32, u32), u64)> {
-    // SAFETY: at an address that the kernel chooses, and nothing is read there, so that the file may change or shrink.
+    // SAFETY: the kernel chooses the address, and the mapping is never read, so the file may change or shrink.
     let mapped = Mapped(unsafe {
         mmap(None, LENGTH, ProtFlags::PROT_READ, MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE, file, 0)
     }?);
@@ -38,7 +38,7 @@ pub(crate) fn listed(file: BorrowedFd<'_>) -> io::Result<((u32, u32), u64)> {
     line.and_then(identity).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
-/// Of a line of proc_pid_maps(5): `7f00-8000 r--p 00000000 fe:00 123  /path`.
+/// Parses a line of proc_pid_maps(5), such as `7f00-8000 r--p 00000000 fe:00 123  /path`.
 fn identity(line: &[u8]) -> Option<((u32, u32), u64)> {
     let mut words = line.split(|byte| *byte == b' ').skip(3).map(|word| std::str::from_utf8(word).ok());
     let (major, minor) = words.next()??.split_once(':')?;
@@ -59,7 +59,7 @@ mod tests {
         let line = maps.lines().find(|line| line.ends_with(&exe.display().to_string())).expect("mapped");
         let file = fs::File::open(&exe).expect("readable");
         assert_eq!(listed(file.as_fd()).ok(), identity(line.as_bytes()));
-        // An empty one too.
+        // An empty file too.
         let empty = tempfile::tempfile().expect("a file");
         let inode = std::os::unix::fs::MetadataExt::ino(&empty.metadata().expect("readable"));
         assert_eq!(listed(empty.as_fd()).map(|(_, inode)| inode).ok(), Some(inode));

@@ -1,4 +1,4 @@
-//! The agent's only `unsafe`: system calls that no crate wraps safely.
+//! The only `unsafe` code of the agent: system calls that no crate wraps safely.
 #![allow(unsafe_code, reason = "this module exists to hold it, each use with its reason")]
 
 pub(crate) mod bpf;

@@ -1,12 +1,12 @@
-//! Netlink requests, one at a time, with the kernel's own words where it refuses one.
+//! Netlink requests, one at a time, with the kernel's error messages.
 //!
-//! The crates that speak ethtool's netlink (rust-netlink's `ethtool`, neli) bring an async runtime or lack most of what is set
-//! here; the part of the protocol that is needed is this file.
+//! The crates for ethtool's netlink protocol (rust-netlink's `ethtool`, neli) require an async runtime or lack most of the
+//! settings that quell changes. This file implements the required part of the protocol.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd};
 
-/// Which kernel service a socket talks to.
+/// The kernel service of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
     /// `NETLINK_ROUTE`: interfaces.
@@ -15,12 +15,12 @@ pub(crate) enum Service {
     Generic,
 }
 
-/// A refused request.
+/// A rejected request.
 #[derive(Debug)]
 pub(crate) struct Refusal {
-    /// The error number.
+    /// The errno.
     pub(crate) source: io::Error,
-    /// The kernel's words: `NLMSGERR_ATTR_MSG`. Many refusals have none.
+    /// The message of the kernel (`NLMSGERR_ATTR_MSG`), which many errors do not have.
     pub(crate) words: Option<String>,
 }
 
@@ -31,7 +31,7 @@ impl From<io::Error> for Refusal {
 }
 
 impl From<Refusal> for io::Error {
-    /// One error with number and words; the kind is that of the number.
+    /// An error with the errno and the message; its kind is that of the errno.
     fn from(refusal: Refusal) -> Self {
         match refusal.words {
             Some(words) => Self::new(refusal.source.kind(), format!("{} ({words})", refusal.source)),
@@ -40,7 +40,7 @@ impl From<Refusal> for io::Error {
     }
 }
 
-/// A netlink socket, of the network namespace of the thread that opened it.
+/// A netlink socket, in the network namespace of the thread that opened it.
 #[derive(Debug)]
 pub(crate) struct Netlink {
     socket: OwnedFd,
@@ -65,7 +65,7 @@ impl Netlink {
             Service::Route => libc::NETLINK_ROUTE,
             Service::Generic => libc::NETLINK_GENERIC,
         };
-        // SAFETY: socket takes numbers only; what it returns is checked, and nobody else has it.
+        // SAFETY: socket takes only numbers; its result is checked, and nothing else owns the descriptor.
         let socket = unsafe {
             let fd = libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol);
             if fd < 0 {
@@ -74,9 +74,9 @@ impl Netlink {
             OwnedFd::from_raw_fd(fd)
         };
         let on: libc::c_int = 1;
-        // NETLINK_EXT_ACK since 4.12, NETLINK_CAP_ACK since 4.3: without them there are no words, and all else works.
+        // NETLINK_EXT_ACK since 4.12, NETLINK_CAP_ACK since 4.3. Without them, only the messages are missing.
         for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
-            // SAFETY: the kernel reads an int behind a reference that is valid for the call.
+            // SAFETY: the kernel reads an int from a reference that is valid during the call.
             unsafe {
                 libc::setsockopt(
                     socket.as_raw_fd(),
@@ -90,7 +90,7 @@ impl Netlink {
         Ok(Self { socket, sequence: 0 })
     }
 
-    /// Sends a request and waits for its end. Returns the messages that answer it, without their headers.
+    /// Sends a request and waits for the end of the answer. Returns the messages of the answer without their headers.
     pub(crate) fn request(&mut self, kind: u16, payload: &[u8]) -> Result<Vec<Vec<u8>>, Refusal> {
         self.sequence += 1;
         let length = u32::try_from(HEADER + payload.len()).map_err(io::Error::other)?;
@@ -110,7 +110,7 @@ impl Netlink {
             while let Some((header, message, after)) = take_message(rest) {
                 rest = after;
                 match header.kind {
-                    // An answer to a request before, which failed half way.
+                    // An answer to an earlier request that failed before it was read completely.
                     _ if header.sequence != self.sequence => {}
                     NLMSG_ERROR => return acknowledged(header.flags, message).map(|()| answers),
                     NLMSG_DONE => return Ok(answers),
@@ -121,14 +121,14 @@ impl Netlink {
     }
 
     fn send(&self, message: &[u8]) -> io::Result<()> {
-        // SAFETY: the kernel reads as many bytes as the slice has; a netlink socket without an address talks to the kernel.
+        // SAFETY: the kernel reads at most the length of the slice. Without an address, a netlink socket sends to the kernel.
         let sent = unsafe { libc::send(self.socket.as_raw_fd(), message.as_ptr().cast(), message.len(), 0) };
         if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            // SAFETY: the kernel writes at most as many bytes as the slice has.
+            // SAFETY: the kernel writes at most the length of the slice.
             let got = unsafe { libc::recv(self.socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
             match usize::try_from(got) {
                 Ok(got) => return Ok(got),
@@ -147,7 +147,7 @@ struct Header {
     sequence: u32,
 }
 
-/// The first message of a buffer, and what comes after it.
+/// The first message of a buffer (header and content), and the remaining bytes.
 fn take_message(bytes: &[u8]) -> Option<(Header, &[u8], &[u8])> {
     let length = usize::try_from(u32_at(bytes, 0)?).ok()?;
     let header = Header { kind: u16_at(bytes, 4)?, flags: u16_at(bytes, 6)?, sequence: u32_at(bytes, 8)? };
@@ -155,7 +155,7 @@ fn take_message(bytes: &[u8]) -> Option<(Header, &[u8], &[u8])> {
     Some((header, message, bytes.get(length.next_multiple_of(4)..).unwrap_or_default()))
 }
 
-/// What an `NLMSG_ERROR` says: an error number, the request (its header only where it was capped), and attributes.
+/// Parses an `NLMSG_ERROR`: an errno, the request (only its header if the answer is capped), and attributes.
 fn acknowledged(flags: u16, message: &[u8]) -> Result<(), Refusal> {
     let number = u32_at(message, 0).unwrap_or_default().cast_signed();
     if number == 0 {
@@ -170,18 +170,18 @@ fn acknowledged(flags: u16, message: &[u8]) -> Result<(), Refusal> {
     Err(Refusal { source: io::Error::from_raw_os_error(-number), words })
 }
 
-/// Attributes of a message that is to be sent.
+/// The attributes of a message to send.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Attributes(Vec<u8>);
 
 impl Attributes {
-    /// After a family's own header.
+    /// Attributes after the header of the family.
     pub(crate) fn after(header: &[u8]) -> Self {
         Self(header.to_vec())
     }
 
     pub(crate) fn put(mut self, kind: u16, value: &[u8]) -> Self {
-        // A value that is longer than an attribute can be is a name nobody has.
+        // A value longer than an attribute is a name that cannot exist, and is sent as an empty value.
         let length = u16::try_from(4 + value.len()).unwrap_or(4);
         self.0.extend(length.to_ne_bytes());
         self.0.extend(kind.to_ne_bytes());
@@ -205,7 +205,7 @@ impl Attributes {
     }
 }
 
-/// The attributes of a message that was received: kinds and values.
+/// The attributes of a received message, as types and values.
 pub(crate) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(bytes, 0)?);
@@ -216,7 +216,7 @@ pub(crate) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])>
     })
 }
 
-/// The first attribute of a kind.
+/// The first attribute of a type.
 pub(crate) fn find(bytes: &[u8], kind: u16) -> Option<&[u8]> {
     attributes(bytes).find(|(found, _)| *found == kind).map(|(_, value)| value)
 }
@@ -231,7 +231,7 @@ pub(crate) fn number(value: &[u8]) -> Option<u32> {
     }
 }
 
-/// A text, without the zero at its end.
+/// A text, without its terminating NUL byte.
 pub(crate) fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(value).trim_end_matches('\0').to_owned()
 }

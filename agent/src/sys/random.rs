@@ -1,15 +1,15 @@
-//! Random numbers of the kernel.
+//! Random numbers from the kernel.
 
 use std::io;
 
-/// 64 bits that no other process can guess. Blocks only in the first moments of a boot (getrandom(2)).
+/// 64 bits that other processes cannot guess. Blocks only early during boot (getrandom(2)).
 pub(crate) fn next_random() -> io::Result<u64> {
     let mut bytes = [0_u8; 8];
     loop {
-        // SAFETY: the pointer and the length are those of `bytes`, which outlives the call; the kernel writes there and nowhere else.
+        // SAFETY: the kernel writes only to `bytes`, with the given length, and `bytes` outlives the call.
         let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
         match usize::try_from(got) {
-            // Up to 256 bytes come at once or not at all.
+            // Up to 256 bytes are returned completely or not at all.
             Ok(length) if length == bytes.len() => return Ok(u64::from_ne_bytes(bytes)),
             Ok(_) => {}
             Err(_) => {

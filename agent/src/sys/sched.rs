@@ -1,12 +1,12 @@
-//! Where threads may run, and how they are scheduled.
+//! CPU affinity, scheduling policy and memory policy.
 
 use std::io;
 
 use crate::units::{CpuId, CpuSet, NodeId, Tid};
 
-/// As many CPUs as a kernel can be built for: `NR_CPUS` of x86-64 with MAXSMP.
+/// The maximum number of CPUs of a kernel: `NR_CPUS` on x86-64 with MAXSMP.
 const CPUS: usize = 8192;
-/// And as many nodes: `MAX_NUMNODES` with `CONFIG_NODES_SHIFT` 10.
+/// The maximum number of NUMA nodes: `MAX_NUMNODES` with `CONFIG_NODES_SHIFT` 10.
 const NODES: usize = 1024;
 const BITS: usize = usize::BITS as usize;
 
@@ -34,43 +34,43 @@ fn checked(result: libc::c_long) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// The CPUs that are active and that a thread may run on; of the caller for thread 0.
+/// The active CPUs in the affinity mask of a thread; of the caller for thread 0.
 pub(crate) fn affinity(tid: Tid) -> io::Result<CpuSet> {
     let mut mask = [0usize; CPUS / BITS];
-    // SAFETY: the kernel writes at most as many bytes as it is told that the mask has.
+    // SAFETY: the kernel writes at most the given size of the mask.
     checked(unsafe { libc::syscall(libc::SYS_sched_getaffinity, raw(tid)?, size_of_val(&mask), mask.as_mut_ptr()) })?;
     let cpus = (0..CPUS).filter(|cpu| mask[cpu / BITS] & 1 << (cpu % BITS) != 0);
     Ok(cpus.filter_map(|cpu| u32::try_from(cpu).ok()).map(CpuId).collect())
 }
 
-/// Lets a thread run on these CPUs; the caller for thread 0.
+/// Sets the affinity mask of a thread; of the caller for thread 0.
 pub(crate) fn set_affinity(tid: Tid, cpus: &CpuSet) -> io::Result<()> {
     let mut mask = [0usize; CPUS / BITS];
     for cpu in cpus.iter().filter_map(|cpu| usize::try_from(cpu.0).ok()).filter(|cpu| *cpu < CPUS) {
         mask[cpu / BITS] |= 1 << (cpu % BITS);
     }
-    // SAFETY: the kernel reads at most as many bytes as it is told that the mask has.
+    // SAFETY: the kernel reads at most the given size of the mask.
     checked(unsafe { libc::syscall(libc::SYS_sched_setaffinity, raw(tid)?, size_of_val(&mask), mask.as_ptr()) })
 }
 
-/// How a thread is scheduled (3.14).
+/// The scheduling attributes of a thread (3.14).
 pub(crate) fn attributes(tid: Tid) -> io::Result<SchedAttr> {
     let mut attr = SchedAttr::default();
     let size = size_of::<SchedAttr>();
-    // SAFETY: the kernel writes at most `size` bytes, which the struct has.
+    // SAFETY: the kernel writes at most `size` bytes, which is the size of the struct.
     checked(unsafe { libc::syscall(libc::SYS_sched_getattr, raw(tid)?, &raw mut attr, size, 0) })?;
     Ok(attr)
 }
 
-/// Schedules a thread so; the caller for thread 0.
+/// Sets the scheduling attributes of a thread; of the caller for thread 0.
 pub(crate) fn set_attributes(tid: Tid, attr: SchedAttr) -> io::Result<()> {
     let mut attr = SchedAttr { size: size_of::<SchedAttr>() as u32, ..attr };
-    // SAFETY: the kernel reads as many bytes as the struct's own size field says, which is the struct's, and writes to that field
-    // where it knows a shorter one (sched_copy_attr).
+    // SAFETY: the kernel reads the number of bytes in the size field, which is the size of the struct, and writes to this field
+    // if its own struct is shorter (sched_copy_attr).
     checked(unsafe { libc::syscall(libc::SYS_sched_setattr, raw(tid)?, &raw mut attr, 0) })
 }
 
-/// Takes the caller's memory, and that of what it executes, from these nodes alone: `MPOL_BIND` (mm/mempolicy.c).
+/// Restricts the memory of the caller, and of programs that it executes, to these nodes: `MPOL_BIND` (mm/mempolicy.c).
 pub(crate) fn bind_memory(nodes: &[NodeId]) -> io::Result<()> {
     const MPOL_BIND: libc::c_int = 2;
     let mut mask = [0usize; NODES / BITS];
@@ -78,8 +78,8 @@ pub(crate) fn bind_memory(nodes: &[NodeId]) -> io::Result<()> {
         let node = usize::try_from(node.0).map_err(io::Error::other)?;
         *mask.get_mut(node / BITS).ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))? |= 1 << (node % BITS);
     }
-    // One more than there are bits: get_nodes of mm/mempolicy.c takes one off.
-    // SAFETY: the kernel reads no more bits than it is told that the mask has.
+    // The number of bits plus one, because get_nodes of mm/mempolicy.c subtracts one.
+    // SAFETY: the kernel reads at most the given number of bits.
     checked(unsafe { libc::syscall(libc::SYS_set_mempolicy, MPOL_BIND, mask.as_ptr(), NODES + 1) })
 }
 
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_thread_goes_where_it_is_put() {
-        // Of this thread, which ends with the test.
+        // For this thread, which exits at the end of the test.
         let all = affinity(Tid(0)).expect("the CPUs");
         let first: CpuSet = all.iter().take(1).collect();
         set_affinity(Tid(0), &first).expect("one CPU");

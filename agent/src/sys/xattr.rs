@@ -1,14 +1,14 @@
-//! Extended attributes of open files: xattr(7).
+//! Extended attributes of open files (xattr(7)).
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
 
-/// The names of all that may be seen; none on a file system that has no attributes.
+/// The names of all visible attributes; empty on a file system without extended attributes.
 pub(crate) fn names(file: &File) -> io::Result<Vec<CString>> {
     let list = grown(|buffer: &mut [u8]| {
-        // SAFETY: the kernel writes at most as many bytes as it is told that the buffer has.
+        // SAFETY: the kernel writes at most the given length of the buffer.
         unsafe { libc::flistxattr(file.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) }
     });
     match list {
@@ -20,22 +20,22 @@ pub(crate) fn names(file: &File) -> io::Result<Vec<CString>> {
     }
 }
 
-/// The value of one.
+/// The value of an attribute.
 pub(crate) fn get(file: &File, name: &CStr) -> io::Result<Vec<u8>> {
     grown(|buffer: &mut [u8]| {
-        // SAFETY: the name ends with a zero byte, and the kernel writes at most as many bytes as it is told that the buffer has.
+        // SAFETY: the name is NUL-terminated, and the kernel writes at most the given length of the buffer.
         unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) }
     })
 }
 
-/// Sets one.
+/// Sets an attribute.
 pub(crate) fn set(file: &File, name: &CStr, value: &[u8]) -> io::Result<()> {
-    // SAFETY: the name ends with a zero byte, and the kernel reads as many bytes as it is told that the value has.
+    // SAFETY: the name is NUL-terminated, and the kernel reads the given length of the value.
     let result = unsafe { libc::fsetxattr(file.as_raw_fd(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// What a call writes into a buffer, which grows for as long as it is too small.
+/// The result of a call that fills a buffer, which is enlarged as long as it is too small.
 fn grown(call: impl Fn(&mut [u8]) -> isize) -> io::Result<Vec<u8>> {
     let mut buffer = vec![0; 256];
     loop {

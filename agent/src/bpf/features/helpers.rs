@@ -1,11 +1,12 @@
-//! Helpers that not every kernel gives to tracing programs, found out by trying: distributions carry some to older ones.
+//! BPF helpers that some kernels do not provide for tracing programs. They are detected by trying, because distributions
+//! backport some of them.
 
 use aya::programs::{ProgramError, ProgramType};
 use aya::sys::{BpfHelper, is_helper_supported};
 
 use super::Support;
 
-/// Which of them there are.
+/// The available helpers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Helpers {
     /// `bpf_task_pt_regs` (5.15, commit dd6e10fbd9fb).
@@ -15,7 +16,7 @@ pub struct Helpers {
 }
 
 impl Helpers {
-    /// Tries each in a program that does nothing else.
+    /// Tries each helper in a program that does nothing else.
     #[must_use]
     pub fn detect() -> Self {
         Self {
@@ -25,8 +26,8 @@ impl Helpers {
     }
 }
 
-/// In a program on perf events, which has the helpers of tracing programs (`bpf_tracing_func_proto`,
-/// kernel/trace/bpf_trace.c) and needs nothing to attach to.
+/// Tries a helper in a program of type `perf_event`, which has the helpers of tracing programs (`bpf_tracing_func_proto`,
+/// kernel/trace/bpf_trace.c) and requires no attach target.
 fn tried(helper: BpfHelper) -> Support {
     match is_helper_supported(ProgramType::PerfEvent, helper) {
         Ok(true) => Support::Yes,

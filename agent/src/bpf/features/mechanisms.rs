@@ -1,4 +1,4 @@
-//! Ways to run a program on an event.
+//! Mechanisms to run a program on an event.
 
 use std::ffi::CStr;
 use std::io;
@@ -9,22 +9,22 @@ use crate::host::Btf;
 use crate::sys::bpf::{self, AttachType, ProgramType};
 use crate::units::CpuSet;
 
-/// Ways to run a program on an event, each tried by loading and attaching a program that does nothing.
+/// The mechanisms to run a program on an event. Each is tried by loading and attaching a program that does nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mechanisms {
-    /// Raw tracepoint with typed arguments (5.5).
+    /// A raw tracepoint with typed arguments (5.5).
     pub tp_btf: Support,
-    /// Kernel function by breakpoint; the program is loaded and the event opened.
+    /// A kernel function, by breakpoint. The program is loaded and the event is opened.
     pub kprobe: Support,
-    /// Kernel function by trampoline (5.5).
+    /// A kernel function, by trampoline (5.5).
     pub fentry: Support,
-    /// Iterator over tasks (5.8).
+    /// A task iterator (5.8).
     pub iter_task: Support,
 }
 
 impl Mechanisms {
     pub(super) fn detect(btf: Option<&Btf>, cpus: &CpuSet) -> Self {
-        // A function that only the kernel's own tests call (net/bpf/test_run.c): attaching to it disturbs nobody.
+        // A function that only the kernel's self-test calls (net/bpf/test_run.c), so attaching to it has no side effects.
         const QUIET: &CStr = c"bpf_fentry_test1";
         let quiet = btf.and_then(|btf| btf.function_id("bpf_fentry_test1"));
         let tasks = btf.and_then(|btf| btf.function_id("bpf_iter_task"));
@@ -38,7 +38,7 @@ impl Mechanisms {
     }
 }
 
-/// Tries a program that names a type of the kernel as what it attaches to.
+/// Tries a program whose attach target is identified by a BTF type ID.
 fn typed(attach: AttachType, target: Option<u32>, link: impl FnOnce(BorrowedFd<'_>) -> io::Result<OwnedFd>) -> Support {
     let Some(target) = target else {
         return Support::Unsupported("the kernel's BTF does not contain the attach target".to_owned());

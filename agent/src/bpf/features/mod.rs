@@ -1,4 +1,4 @@
-//! What this kernel and host let a profiler do, found out by trying.
+//! Detects by trying which profiling features the kernel and the host support.
 
 mod helpers;
 mod mechanisms;
@@ -20,16 +20,16 @@ use crate::host::{self, Btf, BtfError, Capabilities, HostError, KernelVersion, T
 use crate::sys::bpf::{self, ProgramType};
 use crate::units::Bytes;
 
-/// What this kernel and host let this process do.
+/// The profiling features that are available to this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Features {
-    /// The kernel's version.
+    /// The kernel version.
     pub kernel: KernelVersion,
-    /// Whether the kernel shows its type information.
+    /// Whether the kernel provides BTF.
     pub btf: Support,
-    /// Where the struct members are that the programs read; else why they are not known.
+    /// The offsets of the struct members that the programs read, or the reason why they are unknown.
     pub offsets: Result<TaskOffsets, String>,
-    /// Ways to run a program on an event.
+    /// The mechanisms to run a program on an event.
     pub mechanisms: Mechanisms,
     /// The ring-buffer map (5.8).
     pub ring_buffer: Support,
@@ -39,28 +39,28 @@ pub struct Features {
     pub perf: PerfEvents,
     /// Addresses of kernel functions in `/proc/kallsyms`.
     pub kernel_symbols: Support,
-    /// Whether BPF programs are compiled (`net.core.bpf_jit_enable`); `None` where the host does not tell.
+    /// Whether BPF programs are compiled (`net.core.bpf_jit_enable`); `None` if this cannot be read.
     pub jit: Option<bool>,
-    /// The kernel's lockdown level, `none`, `integrity` or `confidentiality`; `None` without lockdown.
+    /// The lockdown level of the kernel, `none`, `integrity` or `confidentiality`; `None` without lockdown.
     pub lockdown: Option<String>,
     /// `kernel.unprivileged_bpf_disabled`.
     pub unprivileged_bpf_disabled: Option<i64>,
     /// `kernel.kptr_restrict`.
     pub kptr_restrict: Option<i64>,
-    /// This process's limit of locked memory; `None` for no limit. Before 5.11 BPF maps count against it.
+    /// The limit of locked memory of this process; `None` for no limit. Before 5.11, BPF maps count towards it.
     pub locked_memory: Option<Bytes>,
-    /// What this process may do.
+    /// The capabilities of this process.
     pub capabilities: Capabilities,
-    /// Whether it is in the initial PID namespace.
+    /// Whether the process is in the initial PID namespace.
     pub initial_pid_namespace: bool,
 }
 
 impl Features {
-    /// Finds out. Loads programs that do nothing and attaches them for a moment; nothing stays behind. `btf` is the kernel's,
-    /// `capabilities` are those that quell was started with, of which it may have kept fewer.
+    /// Detects the features. Loads and attaches programs that do nothing; all of them are removed again. `btf` is the BTF of
+    /// the kernel. `capabilities` are the capabilities with which quell was started, some of which it may have dropped.
     ///
     /// # Errors
-    /// `/proc` or `/sys` cannot be read. What only is not permitted is a finding, no error.
+    /// `/proc` or `/sys` cannot be read. A missing permission is a finding and not an error.
     pub fn detect(btf: &Result<Btf, BtfError>, capabilities: Capabilities) -> Result<Self, HostError> {
         let cpus = host::cpus_online()?;
         let perf_program = bpf::load(ProgramType::BPF_PROG_TYPE_PERF_EVENT, None);
@@ -99,14 +99,14 @@ fn map(kind: MapType) -> Support {
     }
 }
 
-/// Without permission the kernel shows every address as zero (kernel/kallsyms.c).
+/// Without permission, the kernel shows all addresses as zero (kernel/kallsyms.c).
 fn kernel_symbols() -> Support {
     match std::fs::File::open("/proc/kallsyms").map(io::BufReader::new) {
         Err(error) => Support::refused("reading /proc/kallsyms", &error),
         Ok(lines) => {
             let shown = io::BufRead::lines(lines)
                 .map_while(Result::ok)
-                // The first symbols of x86-64 are per-CPU offsets, of which some are truly zero.
+                // The first symbols on x86-64 are per-CPU offsets, some of which are zero even with permission.
                 .take(1_000)
                 .any(|line| line.split(' ').next().is_some_and(|address| !address.trim_matches('0').is_empty()));
             if shown {
@@ -130,7 +130,7 @@ pub(crate) mod tests {
     use super::*;
 
     impl Features {
-        /// Those of a host where everything works.
+        /// The features of a host on which everything works.
         pub(crate) fn all() -> Self {
             Self {
                 kernel: KernelVersion::new(6, 18),
@@ -177,7 +177,7 @@ pub(crate) mod tests {
             }
         }
 
-        /// Those of an unprivileged process on the same host.
+        /// The features of the same host for an unprivileged process.
         pub(crate) fn unprivileged() -> Self {
             let refused = || Support::Forbidden("loading: EPERM, operation not permitted".to_owned());
             Self {

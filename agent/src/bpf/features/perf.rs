@@ -1,4 +1,4 @@
-//! What perf events this host lets quell open.
+//! The perf events that quell can open on this host.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -9,23 +9,24 @@ use super::Support;
 use crate::host;
 use crate::units::CpuSet;
 
-/// Perf events and the settings that bound them.
+/// Perf events, and the settings that limit them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PerfEvents {
-    /// Whether the timer event `cpu-clock` opens for every process of a CPU.
+    /// Whether the timer event `cpu-clock` can be opened for all processes on a CPU.
     pub cpu_clock: Support,
-    /// Whether the hardware counter `cycles` does; a host without PMU, as most virtual machines are, has none.
+    /// Whether the hardware counter `cycles` can be opened. A host without a PMU, such as most virtual machines, does not have
+    /// it.
     pub cycles: Support,
-    /// Whether a program can be attached to an event.
+    /// Whether a program can be attached to a perf event.
     pub program: Support,
-    /// `kernel.perf_event_paranoid`: who may open what without `CAP_PERFMON`.
+    /// `kernel.perf_event_paranoid`: the events that are permitted without `CAP_PERFMON`.
     pub paranoid: Option<i64>,
-    /// `kernel.perf_event_max_sample_rate`, in Hz; the kernel lowers it when interrupts take too long.
+    /// `kernel.perf_event_max_sample_rate` in Hz. The kernel lowers it if interrupts take too long.
     pub max_sample_rate: Option<i64>,
 }
 
 impl PerfEvents {
-    /// Opens each kind once, disabled, on the first of `cpus`; `program` is a loaded one of type `perf_event`.
+    /// Opens an event of each kind, disabled, on the first of `cpus`. `program` is a loaded program of type `perf_event`.
     pub(super) fn detect(cpus: &CpuSet, program: &std::io::Result<OwnedFd>) -> Self {
         let cpu = cpus.iter().next().map_or(0, |cpu| cpu.0 as usize);
         let cpu_clock = open(Software::CPU_CLOCK, cpu);
@@ -44,7 +45,7 @@ impl PerfEvents {
     }
 }
 
-/// Tries the event behind kprobes on `function`, which is not enabled.
+/// Opens the kprobe event for `function`, without enabling it.
 pub(super) fn kprobe(function: &std::ffi::CStr, cpus: &CpuSet) -> std::io::Result<()> {
     let cpu = cpus.iter().next().map_or(0, |cpu| cpu.0 as usize);
     let event = KProbe::probe(function.to_bytes(), 0)?;
@@ -56,8 +57,8 @@ fn open<E: Event>(event: E, cpu: usize) -> std::io::Result<Counter> {
 }
 
 fn attach(cpu: usize, program: &OwnedFd) -> std::io::Result<()> {
-    // The kernel takes a program only for an event that samples (kernel/events/core.c, perf_event_set_bpf_handler
-    // wants an overflow handler of its own to replace).
+    // The kernel accepts a program only for a sampling event, because it replaces the event's overflow handler
+    // (kernel/events/core.c, perf_event_set_bpf_handler).
     Builder::new(Software::CPU_CLOCK)
         .any_pid()
         .one_cpu(cpu)

@@ -1,30 +1,30 @@
-//! Whether something works, and how the kernel said that it does not.
+//! Whether a feature works, and the error of the kernel if it does not.
 
 use std::io;
 
 use nix::errno::Errno;
 
-/// Whether something works here.
+/// Whether a feature works on this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Support {
-    /// It was tried and works.
+    /// The feature was tried and works.
     Yes,
-    /// This kernel or machine does not have it; why.
+    /// The kernel or the machine does not support the feature; with the reason.
     Unsupported(String),
-    /// It was refused for want of permission; what was refused.
+    /// A permission is missing; with the denied step.
     Forbidden(String),
-    /// It failed for another reason.
+    /// The feature failed for another reason.
     Failed(String),
 }
 
 impl Support {
-    /// Whether it works.
+    /// Whether the feature works.
     #[must_use]
     pub fn is_yes(&self) -> bool {
         *self == Self::Yes
     }
 
-    /// Why it does not work, where it does not.
+    /// The reason why the feature does not work; `None` if it works.
     #[must_use]
     pub fn why_not(&self) -> Option<&str> {
         match self {
@@ -37,9 +37,9 @@ impl Support {
         result.map_or_else(|error| Self::refused(step, &error), |()| Self::Yes)
     }
 
-    /// What the kernel said when `step` was tried.
+    /// The result for an error of the kernel in `step`.
     pub(super) fn refused(step: &str, error: &io::Error) -> Self {
-        /// `ENOTSUPP` of include/linux/errno.h, which is not meant for user space but gets there.
+        /// `ENOTSUPP` of include/linux/errno.h. It is not meant for user space, but some system calls return it.
         const ENOTSUPP: i32 = 524;
         let Some(number) = error.raw_os_error() else {
             return match error.kind() {

@@ -1,4 +1,4 @@
-//! CPU sampling by perf events: hardware cycles where there is a PMU, else the CPU clock.
+//! CPU sampling by perf events: by hardware cycles if the host has a PMU, and otherwise by the CPU clock.
 
 #[path = "../../../../ebpf/programs/src/cpu/abi.rs"]
 #[allow(unreachable_pub, reason = "the programs include this file too")]

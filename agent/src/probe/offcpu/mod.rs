@@ -32,7 +32,7 @@ static SPEC: ProbeSpec = ProbeSpec {
     label: "Off-CPU",
     doc: "off-CPU time: stacks of waiting threads with the reason and the waker; every interval is counted, stacks are sampled",
     events: &["tp_btf sched_switch", "tp_btf sched_waking", "iter/task"],
-    // Switches before wakeups: a thread that is woken was seen to sleep.
+    // The switch program is attached before the wakeup program, so it has seen the sleep of each thread that is woken.
     hooks: &[Hook::Switch, Hook::Waking],
     kernel: "5.10",
     cost: "about 0.1 us per context switch, 2 to 6 us per sampled interval",
@@ -186,8 +186,8 @@ impl RunningProbe for Waiting {
     }
 
     fn stop(&mut self, object: &mut BpfObject) -> Result<(), ProbeError> {
-        // `sched_switch` is still attached: a thread that runs now and never left the CPU is told apart from one that has
-        // just woken up.
+        // `sched_switch` is still attached, so that a thread that is running and never left the CPU can be distinguished from
+        // one that has just woken up.
         self.walk(object, LAST)
     }
 
@@ -217,7 +217,7 @@ impl RunningProbe for Waiting {
 fn current_comm(pid: Pid, tid: Tid) -> Option<[u8; 16]> {
     let mut comm = [0; 16];
     let length = File::open(format!("/proc/{pid}/task/{tid}/comm")).ok()?.read(&mut comm).ok()?;
-    // The file ends in a line feed.
+    // The content of the file ends in a line feed.
     comm[length.saturating_sub(1)..].fill(0);
     Some(comm)
 }
@@ -238,7 +238,7 @@ mod tests {
     use crate::probe::Probe as _;
     use crate::units::{CpuId, Pid, Tid};
 
-    /// The object for a capture of this process alone.
+    /// An object for a capture of this process only.
     fn object() -> BpfObject {
         let own = Pid(std::process::id());
         let scope = Scope { threads: Threads::Targets, cpus: None, probes: 1 << NUMBER, paced: false };
@@ -260,7 +260,7 @@ mod tests {
         sched_setaffinity(nix::unistd::Pid::from_raw(0), &only).expect("a CPU that is online");
     }
 
-    /// A thread that waits on `cpu` for a word, and then computes there until the flag is set.
+    /// A thread that waits on `cpu` for a message, and then spins until the flag is set.
     fn start(cpu: CpuId, done: &Arc<AtomicBool>) -> (Tid, mpsc::Sender<()>, thread::JoinHandle<()>) {
         let (tell, told) = mpsc::channel();
         let (wake, woken) = mpsc::channel();
@@ -293,14 +293,15 @@ mod tests {
             let threads = object.threads().expect("a map");
             threads.into_iter().filter(|(_, state)| state.out_since != 0).map(|(tid, _)| tid).collect()
         };
-        // No program sees the switches here: what comes before the first walk has an entry, and keeps it.
+        // No program sees the switches here, so a thread that the first walk entered as sleeping keeps this entry even if it
+        // runs.
         while !{
             object.run_iterator("quell_walk_first").expect("it runs");
             let found = asleep(&object);
             found.contains(&runs) && found.contains(&sleeps)
         } {}
         run.send(()).expect("the thread listens");
-        // Until the walk meets it on its CPU; others may keep it off for a while.
+        // Until the iterator finds the thread running on its CPU; other threads may preempt it for some time.
         let deadline = Instant::now() + Duration::from_secs(20);
         let mut struck = false;
         while !struck && Instant::now() < deadline {

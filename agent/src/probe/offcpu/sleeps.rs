@@ -33,12 +33,12 @@ pub(super) struct Sleeps {
     last: HashMap<Tid, (u32, SampleIdx)>,
     /// The metrics by [`reason`]; `None` before they are declared.
     metrics: [Option<MetricId>; reason::COUNT],
-    /// Whether intervals that go on at the end are recorded only if they were sampled: tasks cannot be walked.
+    /// Whether intervals that have not ended at the end are recorded only if they were sampled, because tasks cannot be walked.
     only_sampled: bool,
 }
 
 impl Sleeps {
-    /// `walks` is whether tasks are walked at the end, so that every interval that goes on then is recorded.
+    /// `walks` is whether tasks are walked at the end, so that all intervals that have not ended are recorded.
     pub(super) fn new(walks: bool) -> Self {
         Self { only_sampled: !walks, ..Self::default() }
     }
@@ -212,7 +212,7 @@ mod tests {
         }
     }
 
-    /// Knows no code of processes.
+    /// A locator without any mappings.
     struct NoCode;
 
     impl CodeLocator for NoCode {
@@ -284,7 +284,7 @@ mod tests {
             Event::Start(start(1_100, 2, 9, CERTAIN)),
             Event::End(end(1_200, 2, 9, 100)),
             Event::Start(start(1_300, 1, 5, CERTAIN)),
-            // The waker slept once more since, unsampled: its number is 10 by now.
+            // The waker has slept once more since then, without being sampled; its number is now 10.
             Event::Wake(wake(1_400, 2, 10, 1, 5)),
             Event::End(end(1_410, 1, 5, 110)),
         ]);

@@ -100,8 +100,8 @@ mod tests {
     use crate::recording::RawStacks;
     use crate::symbolize::AddressSpaces;
 
-    /// Three frames as a function prologue leaves them, the caller's frame pointer and then the return address; and the
-    /// registers of a thread that stands there.
+    /// Three frames as set up by function prologues (the frame pointer of the caller, then the return address), and the
+    /// registers of a thread in the innermost function.
     fn stack(memory: &mut [u64; 6]) -> [u64; 3] {
         let base = memory.as_ptr() as u64;
         *memory = [base + 16, 0x1111, base + 32, 0x2222, 0, 0];
@@ -144,7 +144,7 @@ mod tests {
         assert!(!completed(&record(0), &mut Vec::new()));
     }
 
-    /// Memory by address, and how often it was read.
+    /// Walks a stack in memory given by address. Returns the frames and the number of reads.
     fn walked(memory: &[(u64, Vec<u64>)], regs: [u64; 3]) -> (Vec<u64>, usize) {
         let mut reads = 0;
         let mut stack = Stack::new(|address: Addr| {

@@ -1,4 +1,4 @@
-//! Run-queue latency, by the scheduler's own accounts, read at context switches.
+//! Run-queue latency, from the statistics of the scheduler, read at context switches.
 
 #[path = "../../../../ebpf/programs/src/runqueue/abi.rs"]
 #[allow(unreachable_pub, reason = "the programs include this file too")]
@@ -15,7 +15,7 @@ use crate::host;
 use crate::recording::{CodeLocator, Histogram, MetricId, MetricKind, MetricSpec, RecordingBuilder, Scope, Unit};
 use crate::units::{CpuId, CpuSet, Nanos, Pid};
 
-/// Its number in records.
+/// The number of the probe in records.
 pub(super) const NUMBER: u16 = abi::PROBE;
 
 /// The probe `runqueue`.
@@ -68,7 +68,7 @@ impl super::Probe for Probe {
 
 struct Counting {
     cpus: CpuSet,
-    /// The first of its metrics.
+    /// The first metric of the probe.
     first: MetricId,
 }
 

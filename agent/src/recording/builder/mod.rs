@@ -41,7 +41,7 @@ pub struct RecordingBuilder {
     pub unmatched: u64,
     /// The share of the capture in which each CPU was idle, from 0 to 1.
     pub idle: BTreeMap<CpuId, f64>,
-    /// What users should know about the recording.
+    /// Remarks for the reader of the recording.
     pub remarks: Vec<String>,
     /// The start of the capture, in CLOCK_MONOTONIC.
     begin: Nanos,

@@ -27,7 +27,8 @@ impl Default for Shares {
 }
 
 impl Shares {
-    /// Whether a process may use more memory. When half of the limit is used, a user may use as much as remains for the others.
+    /// Whether a process may use more memory. When half of the limit is used, a user may use at most as much as remains for the
+    /// others.
     pub(super) fn permit(&mut self, pid: Pid) -> bool {
         self.used < self.most / 2 || {
             let user = self.user(pid);
@@ -49,7 +50,7 @@ impl Shares {
         *self.users.entry(pid).or_insert_with(|| (self.user_of)(pid))
     }
 
-    /// For tests: with another limit, and a user for each hundred processes.
+    /// For tests: uses another limit, and one user per hundred processes.
     #[cfg(test)]
     pub(super) fn of(most: u64) -> Self {
         Self { most, user_of: |pid| Some(pid.0 / 100), ..Self::default() }

@@ -22,13 +22,13 @@ pub struct RawStacks<'a> {
     pub user: &'a [u64],
 }
 
-/// What a frame or a node takes beside itself: its row is indexed by what it is.
+/// The memory factor of a frame or node: it is stored both in its table and as a key of the index.
 const INDEXED: usize = 2;
 
-/// Interned stacks, and the raw stacks from which they were made.
+/// Interned stacks, and the raw stacks from which they were created.
 ///
-/// They use at most 1 GiB. When half of it is used, the memory of each user is limited. Of a stack beyond the limit only the innermost
-/// frame is kept, and the stack is counted.
+/// They use at most 1 GiB. When half of it is used, the memory of each user is limited. If a stack exceeds the limit, only its
+/// innermost frame is kept, and the stack is counted.
 #[derive(Default)]
 pub struct StackInterner {
     /// Code locations.
@@ -37,7 +37,7 @@ pub struct StackInterner {
     pub stacks: StackTable,
     /// The number of samples with a stack of [`MAX_FRAMES`].
     pub deep: u64,
-    /// The number of samples of whose stack only the innermost frame was kept, because of the memory limit.
+    /// The number of samples whose stack was reduced to its innermost frame because of the memory limit.
     pub cut: u64,
     /// The number of exec calls of each process: exec changes the meaning of its addresses.
     generations: HashMap<Pid, u32>,
@@ -118,8 +118,8 @@ impl StackInterner {
         code: &mut dyn CodeLocator,
         modules: &mut ModuleTable,
     ) -> Option<StackId> {
-        // Code without frame pointers uses that register for something else, and what is walked from there on is no stack.
-        // An address where no code is gives it away.
+        // Code without frame pointers uses this register for other values, so a walk through it yields invalid addresses. They
+        // are detected because no code is mapped there.
         self.user.clear();
         for (depth, address) in raw.user.iter().enumerate() {
             let addr = code_address(*address, depth);
@@ -138,7 +138,7 @@ impl StackInterner {
     }
 }
 
-/// Whether an address is a return address: all are, except the innermost.
+/// The address to look up: for all frames except the innermost, the call site of the return address.
 fn code_address(address: u64, depth: usize) -> Addr {
     if depth == 0 { Addr(address) } else { Addr(address).call_site() }
 }
@@ -166,7 +166,7 @@ mod tests {
         let stack = |from: u64| -> Vec<u64> { (from..from + 50).map(|word| 0xffff_ffff_8100_0000 + word).collect() };
         assert_eq!(depth(0, &stack(0)), (50, 0));
         assert_eq!(depth(0, &stack(100)), (1, 1));
-        // What is known already costs nothing more.
+        // A known stack needs no more memory.
         assert_eq!(depth(0, &stack(0)), (50, 1));
     }
 }

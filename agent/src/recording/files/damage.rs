@@ -1,13 +1,13 @@
-//! Why a table was not read.
+//! The reason why a table was not read.
 
 use std::fmt;
 
-/// Why a table was not read, in words; the caller adds the path.
+/// The reason why a table was not read, as text. The caller adds the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Damage {
-    /// It is not what a writer writes.
+    /// The table is damaged or was not written by quell.
     Wrong(String),
-    /// It may be, and is larger than is read.
+    /// The table may be valid, but exceeds a limit.
     Limit(String),
 }
 

@@ -1,8 +1,8 @@
-//! The footer of a Parquet file: its columns, and where each lies.
+//! The footer of a Parquet file: its columns and their positions.
 //!
-//! The parquet crate's own reader makes room for what a footer states (2^31 children of one column), and follows nested
-//! columns by recursion until the stack ends: both abort the process (parquet 60.1, schema/types.rs,
-//! `schema_from_array_helper`). Recordings come from anybody, and their tables are flat.
+//! The reader of the parquet crate allocates memory for the sizes that a footer states (such as 2^31 children of a column), and
+//! parses nested columns recursively until the stack overflows. Both abort the process (parquet 60.1, schema/types.rs,
+//! `schema_from_array_helper`). Recordings are untrusted, and their tables are flat.
 
 use parquet::basic::Type;
 
@@ -10,7 +10,7 @@ use super::damage::Damage;
 use super::limits;
 use super::thrift::{Malformed, Thrift, Wire};
 
-/// What a table's footer says, as far as it is needed.
+/// The part of the footer of a table that is needed.
 #[derive(Debug, Default)]
 pub(super) struct Footer {
     pub(super) columns: Vec<Column>,
@@ -30,21 +30,21 @@ pub(super) struct Column {
 #[derive(Debug, Default)]
 pub(super) struct RowGroup {
     pub(super) rows: u64,
-    /// One for each column, in their order.
+    /// The chunks, in the order of the columns.
     pub(super) chunks: Vec<Chunk>,
 }
 
-/// One column of one group.
+/// The chunk of a column in a row group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Chunk {
-    /// Its place in the file.
+    /// The offset in the file, in bytes.
     pub(super) start: u64,
-    /// Its bytes in the file.
+    /// The size in the file, in bytes.
     pub(super) length: u64,
     pub(super) codec: Codec,
 }
 
-/// How pages are compressed.
+/// The compression of pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Codec {
     None,
@@ -52,7 +52,7 @@ pub(super) enum Codec {
 }
 
 impl Footer {
-    /// Reads the footer of a file of so many bytes.
+    /// Reads the footer of a file of `file_bytes` bytes.
     pub(super) fn read(bytes: &[u8], file_bytes: u64) -> Result<Self, Damage> {
         let mut footer = Self::default();
         let mut root_seen = false;
@@ -110,14 +110,14 @@ impl Footer {
         Ok(())
     }
 
-    /// How many rows there are in all groups.
+    /// The number of rows in all groups.
     pub(super) fn rows(&self) -> u64 {
-        // At most 2^20 in each group, and no more groups than the footer has bytes.
+        // At most 2^20 in each group, and at most as many groups as the footer has bytes.
         self.groups.iter().map(|group| group.rows).sum()
     }
 }
 
-/// A leaf; `None` for a group of columns, and for what has no type that quell writes.
+/// Reads a leaf column; `None` for a group of columns, and for a type that quell does not write.
 fn schema_element(thrift: &mut Thrift<'_>) -> Result<Option<Column>, Malformed> {
     let (mut physical, mut repetition, mut name, mut children) = (None, None, None, 0);
     thrift.fields(|thrift, id, wire| {

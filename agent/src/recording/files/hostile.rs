@@ -1,4 +1,4 @@
-//! Recordings that somebody made to do harm: each is refused, or read as far as it is credible, in little time and memory.
+//! Malicious recordings: each is rejected, or read as far as it is valid, with little time and memory.
 
 use std::fs;
 use std::io::Write as _;
@@ -49,7 +49,7 @@ impl Made {
         self
     }
 
-    /// A field by how much its number is above that of the last.
+    /// A field, by the difference between its number and the number of the previous field.
     fn integer(self, above: u8, number: i64) -> Self {
         self.byte(above << 4 | 6).varint(((number << 1) ^ (number >> 63)) as u64)
     }
@@ -83,13 +83,13 @@ fn root(children: i64) -> Made {
     Made::default().text(4, "root").integer(1, children).stop()
 }
 
-/// A page header; `more` is the structure that its kind has.
+/// A page header. `field` is the number of the struct for its kind.
 fn page_header(kind: i64, decompressed: i64, compressed: usize, field: u8, values: i64, encoding: i64) -> Made {
     let header = Made::default().integer(1, kind).integer(1, decompressed).integer(1, compressed as i64);
     header.byte((field - 3) << 4 | 12).integer(1, values).integer(1, encoding).integer(1, 3).stop().stop()
 }
 
-/// A table of 32-bit columns that all lie in the same place: `groups` times `rows` rows.
+/// A table of 32-bit columns that all have the same position in the file, with `groups` groups of `rows` rows.
 fn table_file(columns: &[&str], groups: u64, rows: i64, codec: i64, chunk: &[u8]) -> Vec<u8> {
     let mut footer =
         Made::default().integer(1, 1).list(1, columns.len() as u64 + 1).append(&root(columns.len() as i64));
@@ -113,7 +113,7 @@ fn file_of(chunk: &[u8], footer: &Made) -> Vec<u8> {
     [b"PAR1", chunk, &footer.0, &length, b"PAR1"].concat()
 }
 
-/// [`smallest`] with another file in the place of a table's, vouched for.
+/// [`smallest`], with the file of a table replaced, and with the checksum of the new file.
 fn with_table(table: &Table, content: &[u8]) -> (TempDir, PathBuf) {
     let (parent, dir) = written(&smallest());
     fs::write(dir.join(table.file), content).expect("a writable file");
@@ -123,9 +123,9 @@ fn with_table(table: &Table, content: &[u8]) -> (TempDir, PathBuf) {
 
 const STACK_COLUMNS: [&str; 3] = ["stack_id", "parent_id", "frame_id"];
 
-/// Runs of zeros: `values` of them in five bytes.
+/// A run of `values` zeros in five bytes.
 fn run_of_zeros(values: u64) -> Vec<u8> {
-    // The width of an index, then an RLE run (Parquet, Encodings: RLE = 3).
+    // The bit width of an index, then an RLE run (Parquet, Encodings: RLE = 3).
     Made::default().byte(1).varint(values << 1).byte(0).0
 }
 
@@ -141,7 +141,7 @@ fn a_few_bytes_that_stand_for_millions_of_rows_are_refused_by_their_footer() {
         let error = refused(&dir);
         assert!(error.contains(why) && error.contains("\nhint: "), "{error}");
     }
-    // One group of all of them, and a table whose numbers are right.
+    // All rows in one group, in a table with consistent row counts.
     let (_parent, dir) = with_table(&STACKS, &table_file(&STACK_COLUMNS, 1, 200_000_000, 0, &chunk));
     assert!(refused(&dir).contains("200000000 rows in one group"), "{}", refused(&dir));
     let mut recording = smallest();
@@ -179,7 +179,7 @@ fn what_a_page_states_is_not_made_room_for() {
 
 #[test]
 fn pages_are_decompressed_no_further_than_their_file_warrants() {
-    // Each page is within its limit, and holds one row; all together are not.
+    // Each page is within its limit and contains one row; the sum of all pages exceeds the limit.
     let zeros = zstd::bulk::compress(&vec![0; 16 << 20], 1).expect("zeros");
     let page = [&page_header(0, 16 << 20, zeros.len(), 5, 1, 0).0[..], &zeros].concat();
     let (_parent, dir) = with_table(&STACKS, &table_file(&STACK_COLUMNS, 1, 40, 6, &page.repeat(40)));
@@ -242,7 +242,7 @@ fn a_file_is_read_no_further_than_meta_json_states() {
     let bytes = fs::metadata(&path).expect("a file").len();
     fs::File::options().write(true).open(&path).and_then(|file| file.set_len(1 << 40)).expect("a sparse file");
     assert!(refused(&dir).contains(&format!("instead of {bytes}")), "{}", refused(&dir));
-    // Where it does state it, there is a limit; the checksum is not asked for.
+    // If `meta.json` states this size, the limit applies; the checksum is not computed.
     let mut meta = meta_json(&dir);
     meta["files"][SAMPLES.file]["bytes"] = (1_u64 << 40).into();
     fs::write(dir.join(META_FILE), meta.to_string()).expect("a writable file");
@@ -274,7 +274,7 @@ fn meta_json_is_bounded_in_size_and_in_what_it_states() {
     assert!(change(&|meta| meta["target"] = name.clone().into()).contains(r"\u001b]0;owned\u0007\u202e"));
     let newer = change(&|meta| (meta["schema"], meta["quell"]) = (99.into(), name.clone().into()));
     assert!(newer.contains("upgrade quell"), "{newer}");
-    // Deeper than a parser's recursion may go.
+    // Deeper than the recursion limit of the parser.
     let mut file = fs::File::create(&path).expect("a writable file");
     file.write_all(&b"[".repeat(1 << 20)).expect("a writable file");
     assert!(matches!(read(&dir), Err(RecordingError::Damaged { .. })));
@@ -297,7 +297,7 @@ fn stacks_are_as_deep_as_captures_make_them() {
     assert!(refused(&dir).contains("has more than 512 frames"), "{}", refused(&dir));
 }
 
-/// The recording's directory, without the table that is to be written anew.
+/// The directory of the recording, whose table is written again.
 fn directory(dir: &Path) -> Directory {
     Directory::open(dir).expect("a directory")
 }
@@ -373,7 +373,7 @@ fn a_frame_has_no_more_inlined_functions_than_compilers_make() {
     assert!(refused(&dir).contains("frame 0 has more than 64 inlined functions"), "{}", refused(&dir));
 }
 
-/// A word of two bytes takes 24 in memory, and a row of one bit may repeat 16,384 of them.
+/// A word of three bytes (`"",`) takes 24 bytes in memory, and a row that takes one bit in the file may repeat 10,922 of them.
 #[test]
 fn command_lines_are_bounded_in_length_and_in_what_they_take() {
     let table = |text: &str, rows: usize| {
@@ -407,7 +407,7 @@ fn command_lines_are_bounded_in_length_and_in_what_they_take() {
     assert!(refused(&dir).contains("not a list of strings"), "{}", refused(&dir));
 }
 
-/// One value makes room for all that are lower.
+/// A single value requires memory for all lower values.
 #[test]
 fn histograms_are_bounded_in_what_they_take() {
     let table = |digits: u32, count: u32| {

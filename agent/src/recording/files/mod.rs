@@ -12,15 +12,15 @@
 //! | `counters.parquet` | a counted total |
 //! | `histograms.parquet` | a range of values of a counted distribution |
 //!
-//! Columns ending in `_id` are row numbers from 0, those ending in `_ns` nanoseconds; `time_ns` counts from the start of
-//! the capture. `value / probability` is the estimate of a sample, in the unit of its metric in `meta.json`:
+//! Columns ending in `_id` are row numbers starting at 0, and columns ending in `_ns` are in nanoseconds. `time_ns` is the time
+//! from the start of the capture. `value / probability` is the estimate of a sample, in the unit of its metric in `meta.json`:
 //!
 //! ```sql
 //! SELECT comm, metric, sum(value / probability) AS total FROM 'x.quell/samples.parquet' GROUP BY ALL ORDER BY total DESC;
 //! ```
 //!
-//! A recording is written under a hidden random name, synced, and renamed when it is complete. `meta.json` contains the size and
-//! checksum of each file, so that a damaged file is an error and never a wrong figure.
+//! A recording is written under a hidden random name, synced, and renamed when it is complete. `meta.json` contains the size
+//! and checksum of each file, so that a damaged file results in an error and not in wrong figures.
 
 mod check;
 mod damage;

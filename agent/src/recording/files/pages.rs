@@ -1,7 +1,7 @@
 //! The pages of one column of one group, decompressed one at a time within limits.
 //!
-//! The parquet crate decodes the values in them. Its own page reader makes room for whatever a page header states (2 GiB
-//! for a page, 2^31 values for a dictionary) before anything bounds it.
+//! The parquet crate decodes the values in the pages. Its own page reader allocates memory for the sizes in a page header (2
+//! GiB for a page, 2^31 values for a dictionary) before any limit applies.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +15,7 @@ use super::footer::{Codec, Column};
 use super::limits::{self, Allowance};
 use super::thrift::{Malformed, Thrift, Wire};
 
-/// Reads pages: dictionaries, and data pages of Parquet's first version, which are what quell writes.
+/// Reads the pages that quell writes: dictionaries, and data pages of version 1.
 pub(super) struct Pages {
     rest: Bytes,
     column: Column,
@@ -23,12 +23,12 @@ pub(super) struct Pages {
     decompressor: zstd::bulk::Decompressor<'static>,
     allowance: Arc<Allowance>,
     dictionary_seen: bool,
-    /// Why reading ended, since [`ParquetError`] does not tell a limit from damage.
+    /// The reason why reading stopped, because [`ParquetError`] does not distinguish a limit from damage.
     stopped: Arc<Mutex<Option<Damage>>>,
 }
 
 impl Pages {
-    /// Of the bytes of a chunk. `stopped` is told why reading failed.
+    /// Reads the pages of a chunk. `stopped` receives the reason if reading fails.
     pub(super) fn new(
         chunk: Bytes,
         column: Column,
@@ -66,7 +66,7 @@ impl Pages {
         let content = match self.codec {
             Codec::None => body,
             Codec::Zstd if size == 0 => Bytes::new(),
-            // Writes no further than the capacity, whatever the frame states.
+            // Writes at most the capacity, regardless of the size in the frame header.
             Codec::Zstd => self.decompressor.decompress(&body, size).map_err(|error| error.to_string())?.into(),
         };
         if content.len() != size {
@@ -86,7 +86,7 @@ impl Pages {
                 if std::mem::replace(&mut self.dictionary_seen, true) {
                     return Err("a column has two dictionaries".into());
                 }
-                // Room is made for so many values before they are read.
+                // The parquet crate allocates memory for this number of values before it reads them.
                 if u64::from(values) * least > body.len() as u64 {
                     return Err("a dictionary states more values than it holds".into());
                 }
@@ -107,7 +107,8 @@ impl Pages {
         }
     }
 
-    /// Lets pass what quell writes. Others let a page stand for more than its rows (`DELTA_BYTE_ARRAY`), or panic.
+    /// Accepts only the encodings that quell writes. With others, a page may decode to much more than its size
+    /// (`DELTA_BYTE_ARRAY`), or cause a panic.
     fn check_encoding(&self, encoding: Encoding, levels: Encoding, body: &Bytes) -> Result<(), Damage> {
         if self.column.optional && levels != Encoding::RLE {
             return Err("missing values have an unknown encoding".into());
@@ -122,9 +123,9 @@ impl Pages {
     }
 }
 
-/// The sizes of blocks at the beginning of a `DELTA_BINARY_PACKED` page: the decoder multiplies what is stated.
+/// Checks the block sizes at the beginning of a `DELTA_BINARY_PACKED` page, because the decoder multiplies them.
 fn check_delta_header(body: &[u8]) -> Result<(), Damage> {
-    /// The writer's are 128 or 256 values.
+    /// The writer uses 128 or 256 values.
     const MOST: u64 = 1 << 16;
     let mut thrift = Thrift::new(body);
     let (block, parts) = (thrift.varint()?, thrift.varint()?);
@@ -162,12 +163,12 @@ impl Iterator for Pages {
     }
 }
 
-/// PageHeader of parquet.thrift.
+/// `PageHeader` of parquet.thrift.
 #[derive(Debug)]
 struct PageHeader {
-    /// Bytes in the file.
+    /// The size in the file, in bytes.
     compressed: usize,
-    /// Bytes of the page itself.
+    /// The decompressed size, in bytes.
     decompressed: usize,
     kind: PageKind,
 }
@@ -203,8 +204,8 @@ impl PageHeader {
     }
 }
 
-/// The number of values, their encoding, and that of the definition levels: the same fields in DataPageHeader and
-/// DictionaryPageHeader, which has no levels.
+/// The number of values, their encoding, and the encoding of the definition levels. These fields are the same in
+/// `DataPageHeader` and in `DictionaryPageHeader`, which has no levels.
 fn page_contents(thrift: &mut Thrift<'_>) -> Result<(u32, Encoding, Encoding), Malformed> {
     let (mut values, mut encoding, mut levels) = (None, None, Some(Encoding::RLE));
     thrift.fields(|thrift, id, wire| {

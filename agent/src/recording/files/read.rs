@@ -70,12 +70,12 @@ fn read_meta(directory: &Directory, dir: &Path) -> Result<(Meta, Files), Recordi
     let read = |source: &Source| source.read(0, usize::try_from(source.bytes).map_err(io::Error::other)?);
     let text = read(&source).map_err(|source| RecordingError::Read { path: path.clone(), source })?;
     let damaged = |why: String| RecordingError::Damaged { path: path.clone(), why };
-    // An error of serde's quotes what it found, of any length.
+    // An error of serde quotes the invalid text, which can have any length.
     let malformed = |error: serde_json::Error| {
         let (line, column) = (error.line(), error.column());
         damaged(format!("line {line}, column {column}: {}", excerpt::message(error.to_string())))
     };
-    // The version first: of a newer one nothing else is known.
+    // The version first, because nothing else is known about a newer format.
     let version: Version = serde_json::from_slice(&text).map_err(malformed)?;
     if version.schema > SCHEMA_VERSION {
         let quell = excerpt::quoted(&version.quell);
@@ -131,7 +131,7 @@ fn check_metrics(meta: &Meta) -> Result<(), String> {
     }
 }
 
-/// Times are signed in the tables: larger ones are invalid, and adding two would overflow.
+/// Times are signed in the tables. Larger ones are invalid, and adding two of them would overflow.
 fn check_times(meta: &Meta) -> Result<(), String> {
     let times = [
         ("start_realtime", meta.start_realtime),
@@ -175,8 +175,8 @@ impl CheckedTable {
 
     fn read<T>(self, rows: impl FnOnce(&TableReader<'_>) -> Result<T, Damage>) -> Result<T, RecordingError> {
         let path = self.source.path.clone();
-        // The Parquet decoder panics on some pages that nobody wrote by accident (their checksums are right). Nothing
-        // outlives the closure but what it returns, so no half-made state is seen.
+        // The Parquet decoder panics on some malicious pages (with valid checksums). Only the return value leaves the closure,
+        // so no inconsistent state is visible after a panic.
         catch_unwind(AssertUnwindSafe(|| rows(&TableReader::open(&self.source, &self.table.limit)?)))
             .unwrap_or_else(|_| Err("its Parquet decoder failed".into()))
             .map_err(|damage| match damage {

@@ -70,7 +70,8 @@ impl Destination {
             return Err(occupied());
         }
         let marks = Marks::of(&directory).ok_or_else(occupied)?;
-        // Who may rename directories here cannot have another one removed: each says where it was written.
+        // Another user who can rename directories here must not be able to have a different recording removed. So each
+        // recording contains the path at which it was written.
         if let Some(error) = moved.filter(|_| marks.written_as.is_none() || marks.written_as != self.written_as()) {
             return Err(error.into());
         }
@@ -206,7 +207,7 @@ impl<'a> Staging<'a> {
             return self.exchange(old);
         }
         match self.rename(self.destination.name(), RenameFlags::RENAME_NOREPLACE) {
-            // A file system that cannot do it: of a directory, a plain rename replaces an empty directory and nothing else.
+            // The file system does not support this flag. A plain rename of a directory only replaces an empty directory.
             Err(Errno::EINVAL | Errno::ENOSYS) => self.rename(self.destination.name(), RenameFlags::empty()),
             result => result,
         }
@@ -220,7 +221,7 @@ impl<'a> Staging<'a> {
             result => result.map_err(|errno| self.destination.renaming_failed(errno))?,
         }
         if !self.parent().names_file(&self.name, &old.directory) {
-            // Another one than was looked at: it goes back.
+            // Another directory than the one that was checked has this name: the exchange is reverted.
             let _ = self.rename(&old.name, RenameFlags::RENAME_EXCHANGE);
             return Err(RecordingError::Occupied { path: self.destination.path.clone() });
         }
@@ -228,7 +229,7 @@ impl<'a> Staging<'a> {
         Ok(())
     }
 
-    /// Without an atomic exchange: for a moment neither has the name, but both are complete.
+    /// Replaces `old` without an atomic exchange. For a moment, neither recording has the name, but both are complete.
     fn rename_around(&self, old: &Replaceable) -> Result<(), RecordingError> {
         let aside = self.parent().random_name(&old.name)?;
         self.parent().rename(&old.name, &aside)?;

@@ -43,7 +43,7 @@ impl Directory {
             Ok(fd) => fd,
             Err(Errno::ENOENT) => return Ok(None),
             Err(Errno::ELOOP) => return Err(irregular("a symbolic link")),
-            // A socket.
+            // The file is a socket.
             Err(Errno::ENXIO) => return Err(irregular("not a regular file")),
             Err(errno) => return Err(RecordingError::Read { path, source: errno.into() }),
         };

@@ -1,21 +1,21 @@
-//! What a table is: a file and its columns, as Parquet writes schemas.
+//! The definition of a table: its file and columns, as in a Parquet schema.
 //!
-//! Names of columns end in their unit. Identifiers count rows from 0, so that `stack_id` is both a column and a row number.
-//! Every amount is a signed integer, so that SQL may subtract; one of more than 2^63 is written as that.
+//! Names of columns end in their unit. IDs are row numbers starting at 0, so that `stack_id` is both a column and a row number.
+//! All amounts are signed integers, so that they can be subtracted in SQL; an amount of more than 2^63 is written as 2^63 - 1.
 
 use super::limits::TableLimit;
 
-/// A table: the file that holds it, and its columns.
+/// A table: its file and its columns.
 pub(super) struct Table {
-    /// The file's name in the recording.
+    /// The name of the file in the recording.
     pub(super) file: &'static str,
-    /// Its columns as a Parquet message type.
+    /// The columns as a Parquet message type.
     pub(super) columns: &'static str,
-    /// Columns whose values rise slowly: stored as differences.
+    /// Columns with slowly increasing values, which are stored as differences.
     pub(super) rising: &'static [&'static str],
-    /// Columns whose values are all different and do not compress: stored as they are.
+    /// Columns with distinct values that cannot be compressed, which are stored without a dictionary.
     pub(super) unique: &'static [&'static str],
-    /// How large it may be for a reader. The rows are what this machine's reader takes some 10 GiB for, in a report of all
-    /// of them.
+    /// The size limit for readers. With the maximum number of rows, reading the table and a report of all rows take about 10
+    /// GiB on the development machine.
     pub(super) limit: TableLimit,
 }

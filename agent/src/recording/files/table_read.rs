@@ -139,12 +139,12 @@ impl Group<'_> {
         })
     }
 
-    /// Text in the pages: values share the bytes of a dictionary until [`TableReader::text`] copies one.
+    /// Reads text columns. Values share the bytes of a dictionary until [`TableReader::text`] copies one.
     pub(super) fn texts(&self, name: &str) -> Result<Vec<ByteArray>, Damage> {
         self.required(name, byte_array)
     }
 
-    /// Text of which some values are missing.
+    /// Reads text columns with missing values.
     pub(super) fn optional_texts(&self, name: &str) -> Result<Vec<Option<ByteArray>>, Damage> {
         self.optional(name, byte_array)
     }
@@ -152,7 +152,7 @@ impl Group<'_> {
     /// A column of text whose values are one of a few words, parsed when it is read.
     pub(super) fn words<T: Copy>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Damage> {
         let mut words: Vec<T> = Vec::with_capacity(self.rows());
-        // Values of a dictionary share their bytes: mostly it is the same word as before.
+        // Equal values from a dictionary share their bytes; mostly, a value is the same as the previous one.
         let mut last: Option<(ByteArray, T)> = None;
         for value in self.required(name, byte_array)? {
             let word = match &last {
@@ -171,7 +171,7 @@ impl Group<'_> {
     fn required<T: DataType>(&self, name: &str, typed: Typed<T>) -> Result<Vec<T::T>, Damage> {
         let mut values = Vec::new();
         let levels = self.read(name, typed, &mut values)?;
-        // A column of the same name that may be empty is as good where no value is missing.
+        // An optional column is accepted if no value is missing.
         if values.len() != self.rows() || levels.iter().any(|level| *level != 0 && *level != 1) {
             return Err(format!("column {name} has {} values in {} rows", values.len(), self.rows()).into());
         }

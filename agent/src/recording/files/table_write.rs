@@ -1,4 +1,4 @@
-//! Writing one table: rows in, typed Parquet columns out, one row group at a time.
+//! Writes a table: converts rows to typed Parquet columns, one row group at a time.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -23,11 +23,12 @@ use super::table::Table;
 use crate::file::Directory;
 use crate::recording::ContentHash;
 
-/// Rows in one group: enough that pages compress well, few enough that a group's columns are small beside the recording.
+/// The number of rows in a group: large enough for good compression, and small enough that the columns of a group take little
+/// memory compared with the recording.
 const GROUP_ROWS: usize = 128 * 1024;
 
-/// Writes `rows` as the file of `table` in `dir`, synced to disk. `group` writes the columns of one group of rows, in
-/// the schema's order; it is given the number of the group's first row.
+/// Writes `rows` as the file of `table` in `dir`, and syncs it. `group` writes the columns of a row group in the order of the
+/// schema; its arguments include the number of the first row of the group.
 pub(super) fn write_table<R>(
     dir: &Directory,
     table: &Table,
@@ -65,24 +66,25 @@ pub(super) fn write_table<R>(
     Ok(FileCheck { bytes: checked.bytes, crc32: checked.crc.sum() })
 }
 
-/// The columns of one row group, written one after the other.
+/// The columns of a row group, which are written one after the other.
 pub(super) struct Columns<'a> {
     group: SerializedRowGroupWriter<'a, Checked>,
     levels: Vec<i16>,
 }
 
 impl Columns<'_> {
-    /// A column of unsigned 32-bit numbers. Parquet has no unsigned type: the bits are kept and the schema says so.
+    /// Writes a column of unsigned 32-bit numbers. Parquet has no unsigned physical type: the bits are unchanged, and the
+    /// schema marks them as unsigned.
     pub(super) fn u32(&mut self, name: &str, values: impl Iterator<Item = u32>) -> Result<(), ParquetError> {
         self.required::<Int32Type>(name, values.map(u32::cast_signed))
     }
 
-    /// Row numbers from `first` on.
+    /// Writes row numbers starting at `first`.
     pub(super) fn row_numbers(&mut self, name: &str, first: u32, count: usize) -> Result<(), ParquetError> {
         self.u32(name, (first..).take(count))
     }
 
-    /// A column of unsigned 32-bit numbers, some of which are missing.
+    /// Writes a column of unsigned 32-bit numbers with missing values.
     pub(super) fn optional_u32(
         &mut self,
         name: &str,
@@ -91,7 +93,7 @@ impl Columns<'_> {
         self.optional::<Int32Type>(name, values.map(|value| value.map(u32::cast_signed)))
     }
 
-    /// A column of unsigned 64-bit numbers, bits kept, some of which are missing.
+    /// Writes a column of unsigned 64-bit numbers with missing values; the bits are unchanged.
     pub(super) fn optional_u64(
         &mut self,
         name: &str,
@@ -100,12 +102,12 @@ impl Columns<'_> {
         self.optional::<Int64Type>(name, values.map(|value| value.map(u64::cast_signed)))
     }
 
-    /// A column of counts or nanoseconds, as signed numbers.
+    /// Writes a column of counts or nanoseconds as signed numbers.
     pub(super) fn amount(&mut self, name: &str, values: impl Iterator<Item = u64>) -> Result<(), ParquetError> {
         self.required::<Int64Type>(name, values.map(signed))
     }
 
-    /// A column of counts or nanoseconds, some of which are missing.
+    /// Writes a column of counts or nanoseconds with missing values.
     pub(super) fn optional_amount(
         &mut self,
         name: &str,
@@ -114,17 +116,17 @@ impl Columns<'_> {
         self.optional::<Int64Type>(name, values.map(|value| value.map(signed)))
     }
 
-    /// A column of floating-point numbers.
+    /// Writes a column of floating-point numbers.
     pub(super) fn f64(&mut self, name: &str, values: impl Iterator<Item = f64>) -> Result<(), ParquetError> {
         self.required::<DoubleType>(name, values)
     }
 
-    /// A column of truth values.
+    /// Writes a column of booleans.
     pub(super) fn bool(&mut self, name: &str, values: impl Iterator<Item = bool>) -> Result<(), ParquetError> {
         self.required::<BoolType>(name, values)
     }
 
-    /// A column of hashes: `count` of those that lie in `all` one after the other, from the row `first` on.
+    /// Writes a column of hashes: `count` hashes of `all`, which contains all hashes consecutively, starting at row `first`.
     pub(super) fn hashes(&mut self, name: &str, all: &Bytes, first: u32, count: usize) -> Result<(), ParquetError> {
         const SIZE: usize = size_of::<ContentHash>();
         let rows = first as usize..first as usize + count;
@@ -132,12 +134,12 @@ impl Columns<'_> {
         self.required::<FixedLenByteArrayType>(name, rows.map(hash))
     }
 
-    /// A column of text. Rows share a text by cloning it, which copies no bytes.
+    /// Writes a column of text. Rows share a text by cloning it, which copies no bytes.
     pub(super) fn text(&mut self, name: &str, values: impl Iterator<Item = ByteArray>) -> Result<(), ParquetError> {
         self.required::<ByteArrayType>(name, values)
     }
 
-    /// A column of text, some of which is missing.
+    /// Writes a column of text with missing values.
     pub(super) fn optional_text(
         &mut self,
         name: &str,
@@ -184,7 +186,7 @@ fn external(error: impl std::error::Error + Send + Sync + 'static) -> ParquetErr
     ParquetError::External(Box::new(error))
 }
 
-/// A file that sums up what it is given.
+/// A file that computes its size and checksum while it is written.
 struct Checked {
     inner: BufWriter<File>,
     crc: Crc,

@@ -1,9 +1,9 @@
 //! A parser of the Thrift compact protocol, for footers and page headers of Parquet.
 //!
-//! It allocates nothing, and takes no more steps than there are bytes: it does not allocate memory for the stated length of a
-//! list. <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>
+//! It allocates no memory, regardless of the stated length of a list, and the number of steps is limited by the number of
+//! bytes. <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>
 
-/// The maximum depth of nested structures. Those of Parquet reach 5.
+/// The maximum depth of nested structures. Parquet's structures have a depth of up to 5.
 const DEPTH: u8 = 16;
 
 /// A description of the damage.
@@ -14,7 +14,7 @@ const SHORT: Malformed = "it ends too early";
 /// The type of a value on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wire {
-    /// A boolean; in a field, its type is its value.
+    /// A boolean. In a field, its value is encoded in the type.
     Bool,
     Byte,
     /// An integer of 16, 32 or 64 bits: all are zigzag varints.
@@ -100,7 +100,7 @@ impl<'a> Thrift<'a> {
         self.take(length)
     }
 
-    /// An unsigned number in groups of seven bits, the lowest first.
+    /// An unsigned number in groups of seven bits, lowest first.
     pub(super) fn varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
@@ -127,7 +127,7 @@ impl<'a> Thrift<'a> {
 
     fn list_header(&mut self) -> Result<(Wire, u64), Malformed> {
         let header = self.byte()?;
-        // Some writers leave out the type of an empty list.
+        // Some writers omit the type of an empty list.
         if header == 0 {
             return Ok((Wire::Byte, 0));
         }
@@ -135,7 +135,7 @@ impl<'a> Thrift<'a> {
             15 => self.varint()?,
             length => u64::from(length),
         };
-        // Each element takes a byte or more.
+        // Each element takes at least one byte.
         if length > self.rest.len() as u64 {
             return Err(SHORT);
         }
@@ -143,7 +143,7 @@ impl<'a> Thrift<'a> {
     }
 
     fn skip_field(&mut self, wire: Wire, depth: u8) -> Result<(), Malformed> {
-        // The type of a field is its truth value; in a list it takes a byte.
+        // In a field, the value of a boolean is encoded in the type; in a list, it takes a byte.
         if wire == Wire::Bool { Ok(()) } else { self.skip(wire, depth) }
     }
 

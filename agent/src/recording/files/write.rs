@@ -37,7 +37,7 @@ pub fn write(recording: &Recording, dir: &Path) -> Result<Written, RecordingErro
 /// Writing fails. Nothing is left behind.
 ///
 /// # Panics
-/// As [`write`].
+/// The panics of [`write`].
 pub fn write_to(recording: &Recording, destination: &Destination) -> Result<Written, RecordingError> {
     let staging = Staging::new(destination)?;
     let files = write_files(recording, staging.directory(), destination, None)?;
@@ -73,7 +73,7 @@ impl Written {
     /// Overwrites the recording after symbolization. Tables that symbolization does not change are linked from the previous one.
     ///
     /// # Errors
-    /// Those of [`write_to`]. The recording without names is then kept.
+    /// The errors of [`write_to`]. The recording without names is then kept.
     pub fn write_named(self, recording: &Recording, destination: &Destination) -> Result<Self, RecordingError> {
         let staging = Staging::new(destination)?;
         let files = write_files(recording, staging.directory(), destination, Some(&self))?;
@@ -109,7 +109,7 @@ fn write_files(
     let texts = Texts::new(recording);
     let mut files = BTreeMap::new();
     let mut add = |table: &'static Table, write: &dyn Fn() -> Result<FileCheck, ParquetError>| {
-        // Naming changes these and no others.
+        // Symbolization changes only these tables.
         let is_named = [frames::FRAMES.file, frames::INLINED.file].contains(&table.file);
         let earlier = earlier.filter(|_| !is_named).and_then(|earlier| earlier.hand_over(table, staging));
         let check = match earlier {
@@ -134,7 +134,7 @@ fn write_files(
         written_as: destination.written_as(),
     })
     .map_err(|error| RecordingError::Encode { path: dir.join(META_FILE), why: error.to_string() })?;
-    // Last: a directory without it is no recording.
+    // Written last, because a directory without this file is not a recording.
     let mut file = staging.create_file(OsStr::new(META_FILE))?;
     let written = file.write_all(&meta).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all());
     written.map(|()| files).map_err(|source| RecordingError::Write { path: dir.join(META_FILE), source })

@@ -1,21 +1,21 @@
-//! The time axis: a capture cut into buckets of one width.
+//! The time axis: divides a capture into buckets of the same width.
 
 use crate::recording::Meta;
 use crate::units::{Hertz, Nanos};
 
-/// More would not be seen: a screen shows about two pixels for each.
+/// The maximum number of buckets: a screen shows about two pixels for each.
 const MOST: u64 = 500;
 
-/// Equal slices of a capture, numbered from 0.
+/// Equal intervals of a capture, numbered from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Buckets {
-    /// How many, at least 1.
+    /// The number of buckets, at least 1.
     pub(super) count: u16,
-    /// How long each is, at least 1 ns. The last may reach past the end of the capture.
+    /// The length of each bucket, at least 1 ns. The last one may extend beyond the end of the capture.
     pub(super) width: Nanos,
 }
 
-/// Neighbouring buckets over which a value is spread evenly, and the part of the value that is.
+/// Adjacent buckets over which a value is spread evenly, and the share of the value in them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Piece {
     pub(super) first: u16,
@@ -24,7 +24,7 @@ pub(super) struct Piece {
 }
 
 impl Buckets {
-    /// At most 500, and none shorter than the CPU sampling interval: such would show the beat of the sampling.
+    /// At most 500 buckets, each at least as long as the CPU sampling interval: shorter ones would show aliasing.
     pub(super) fn of(meta: &Meta) -> Self {
         let duration = meta.duration.0.max(1);
         let shortest = if meta.frequency == 0 { 1 } else { Hertz(meta.frequency).interval().0 };
@@ -33,15 +33,15 @@ impl Buckets {
         Self { count, width: Nanos(width) }
     }
 
-    /// The bucket of one moment; the first or last for a moment outside the capture.
+    /// The bucket of a time; the first or last one for a time outside the capture.
     pub(super) fn at(self, time: Nanos) -> Piece {
         let last = u64::from(self.count) - 1;
         let first = u16::try_from((time.0 / self.width.0).min(last)).expect("at most 500");
         Piece { first, length: 1, part: 1.0 }
     }
 
-    /// The buckets of a stretch of time: where it begins, those that it fills, where it ends. The parts add up to 1;
-    /// what lies past the end of the capture is spread over what lies before.
+    /// The buckets of an interval: the first one, those that it covers completely, and the last one. The shares add up to 1.
+    /// The part after the end of the capture is spread over the part before it.
     pub(super) fn spread(self, start: Nanos, length: Nanos) -> impl Iterator<Item = Piece> {
         let limit = u64::from(self.count) * self.width.0;
         let start = start.0.min(limit - 1);

@@ -38,7 +38,7 @@ pub(super) const FIRST_HOP: u32 = 5;
 pub(super) struct Hop {
     /// The first thread with the name of the waker; `None` for an interrupt, whose thread did not cause the wakeup.
     pub(super) waker: Option<u32>,
-    /// Its stack. A number from the length of [`Profile::stacks`] on is a row of [`Chains::interrupts`].
+    /// The stack of the waker. Numbers starting at the length of [`Profile::stacks`] are rows of [`Chains::interrupts`].
     pub(super) stack: Option<u32>,
 }
 
@@ -46,13 +46,14 @@ type Hops = [u32; MOST_HOPS + 1];
 
 /// The chains of a profile.
 pub(super) struct Chains {
-    /// For each sample its chain: [`NO_CHAIN`], [`LIGHT_CHAINS`], or 2 + a row of `rows`.
+    /// The chain of each sample: [`NO_CHAIN`], [`LIGHT_CHAINS`], or 2 + a row of `rows`.
     pub(super) of_sample: Vec<u32>,
-    /// Chains from the first waker on: [`FIRST_HOP`] + a row of `hops`, at the end an [`End`] or zeros.
+    /// Chains, beginning with the first waker. Each element is [`FIRST_HOP`] + a row of `hops`, or at the end an [`End`] or
+    /// zeros.
     pub(super) rows: Vec<Hops>,
     /// All distinct wakers.
     pub(super) hops: Vec<Hop>,
-    /// Stacks of interrupts without what they interrupted.
+    /// The stacks of interrupts, without the interrupted code.
     pub(super) interrupts: StackTable,
     /// The number of distinct chains in [`LIGHT_CHAINS`].
     pub(super) light: usize,
@@ -106,7 +107,7 @@ impl Chains {
     }
 }
 
-/// The chain that begins at a sample which has a waker.
+/// The chain that begins at a sample with a waker.
 fn follow(profile: &Profile, hop_of: &[u32], row: usize) -> Hops {
     let mut hops = [0; MOST_HOPS + 1];
     let mut row = row;
@@ -119,7 +120,7 @@ fn follow(profile: &Profile, hop_of: &[u32], row: usize) -> Hops {
         hops[place] = hop_of[row];
         match wake.waker_sleep {
             _ if wake.interrupt => return hops,
-            // A row that does not come before this one would be a loop.
+            // A row that does not precede this one would result in a loop.
             Some(earlier) if earlier.index() < row => row = earlier.index(),
             _ => {
                 hops[place + 1] = End::NotSampled as u32;
@@ -131,7 +132,7 @@ fn follow(profile: &Profile, hop_of: &[u32], row: usize) -> Hops {
     hops
 }
 
-/// Distinct wakers: all threads of one name are one, unless their stacks differ.
+/// Distinct wakers. Threads with the same name are one waker, unless their stacks differ.
 struct Wakers<'a> {
     profile: &'a Profile,
     first_of_name: Vec<u32>,

@@ -1,7 +1,7 @@
-//! The page's data: one JSON head and columns of varints, deflated, in base64.
+//! The data of the page: a JSON head and columns of varints, deflated and encoded as base64.
 //!
-//! Base64 has no character that means anything in HTML or JavaScript, so no name can break out of its element.
-//! `data.js` reads what this writes, in the same order.
+//! Base64 contains no character with a special meaning in HTML or JavaScript, so no name can break out of its element.
+//! `data.js` decodes the data in the same order.
 
 use std::io::{self, Write};
 
@@ -18,23 +18,23 @@ use crate::profile::{FrameKind, Profile};
 use crate::recording::{Counter, Meta, Scope, StackTable};
 use crate::text;
 
-/// What is small, or text.
+/// The small data and all texts.
 #[derive(Serialize)]
 struct Head<'a> {
     meta: &'a Meta,
-    /// The part of the time that is here, in words; `None` for all of it.
+    /// The selected part of the capture as text; `None` for the whole capture.
     part: Option<String>,
-    /// Name, number, and the name behind that number.
+    /// The name, the count, and the name for this count.
     losses: [(&'static str, u64, &'static str); 13],
     buckets: u16,
     bucket_nanos: u64,
     light_chains: usize,
-    /// Process, thread, name.
+    /// PID, TID and name.
     threads: Vec<(u32, u32, &'a str)>,
     /// Exact totals of threads: metric, thread, count, sum.
     counters: Vec<(u16, u32, u64, u64)>,
-    /// The groups of samples with a counted total: thread, metric, number of samples; and what is not in the rows: the estimated part
-    /// of the values, and the variance. The page adds its rows.
+    /// The groups of samples with a counted total: thread, metric, number of samples, and the part that is not in the rows: the
+    /// estimated part of the values, and the variance. The page adds the parts in its rows.
     calibrated: Vec<(u32, u16, u32, f64, f64)>,
     histograms: Vec<histograms::MetricBars>,
     modules: Vec<&'a str>,
@@ -73,7 +73,7 @@ pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         modules,
         frames: profile.frames.iter().map(|frame| frame.name.as_str()).collect(),
     };
-    // The page shows strings as they are: what would reorder its text, or not be seen, comes to it as escapes.
+    // The page shows strings unchanged, so invisible characters and characters that reorder text are escaped.
     let mut json = Vec::new();
     text::to_json(&mut json, &head)?;
     let head = json;
@@ -105,7 +105,7 @@ fn thread_counters(profile: &Profile) -> Vec<(u16, u32, u64, u64)> {
     profile.counters.iter().filter_map(of_thread).collect()
 }
 
-/// The groups of the profile, without what `rows` have of them.
+/// The groups of the profile, without the parts that are in `rows`.
 fn calibrated(profile: &Profile, rows: &[Row]) -> Vec<(u32, u16, u32, f64, f64)> {
     let mut rest = profile.groups.clone();
     for row in rows {
@@ -114,7 +114,7 @@ fn calibrated(profile: &Profile, rows: &[Row]) -> Vec<(u32, u16, u32, f64, f64)>
             rest[group.index()].variance -= row.variance;
         }
     }
-    // What rounding leaves is nothing.
+    // Rounding errors are treated as zero.
     let or_nothing = |rest: f64, whole: f64| if rest > whole * 1e-9 { rest } else { 0.0 };
     let mut groups: Vec<_> = rest
         .iter()
@@ -129,7 +129,7 @@ fn calibrated(profile: &Profile, rows: &[Row]) -> Vec<(u32, u16, u32, f64, f64)>
     groups
 }
 
-/// Unsigned numbers in groups of seven bits, the lowest first (LEB128).
+/// Unsigned numbers in groups of seven bits, lowest first (LEB128).
 struct Varints<W: Write>(W);
 
 impl<W: Write> Varints<W> {
@@ -149,7 +149,7 @@ impl<W: Write> Varints<W> {
         self.number(count as u64)
     }
 
-    /// How many; then for each how many rows before it its parent is (0 for none), and its frame.
+    /// The number of nodes; then for each node, the distance to the row of its parent (0 for none), and its frame.
     fn stacks(&mut self, stacks: &StackTable) -> io::Result<()> {
         self.count(stacks.rows().len())?;
         for (row, node) in (0u32..).zip(stacks.rows()) {
@@ -176,10 +176,9 @@ impl<W: Write> Varints<W> {
         Ok(())
     }
 
-    /// Groups of rows that differ only in time: what they share, with the metric whether they are calibrated, how many they are, then each.
-    /// Numbers that grow
-    /// within what is before them are written as differences. Sums are rounded to whole numbers, and so is the
-    /// standard error that stands for the variance.
+    /// Groups of rows that differ only in time: their common key, including whether the metric is calibrated, their number, and
+    /// then each row. Increasing numbers are written as differences. Sums are rounded to integers, and so is the standard
+    /// error, which is written in place of the variance.
     fn rows(&mut self, rows: &[Row]) -> io::Result<()> {
         let groups = || rows.chunk_by(|a, b| a.key.same_group(&b.key));
         self.count(rows.len())?;
@@ -226,7 +225,7 @@ impl<'a> Base64<'a> {
         [a >> 2, (a & 3) << 4 | b >> 4, (b & 15) << 2 | c >> 6, c & 63].map(|digit| ALPHABET[digit])
     }
 
-    /// Writes what is held, filled up with `=`.
+    /// Writes the remaining bytes, padded with `=`.
     fn finish(self) -> io::Result<()> {
         let mut digits = Self::digits(self.rest);
         match self.held {

@@ -1,12 +1,12 @@
-//! A small profile for the tests of this format.
+//! A small profile for the tests of the HTML format.
 
 use crate::profile::{Profile, Selection, build};
 use crate::recording::example::{BLOCKED, CPU, Example};
 use crate::recording::{SampleIdx, Wake};
 use crate::units::Nanos;
 
-/// A timer interrupt that falls on `bystander` wakes `relay`, and that wakes `sleeper`. Samples: 0 on-CPU of
-/// `sleeper`, 1 `relay`'s sleep, 2 `sleeper`'s.
+/// A timer interrupt on the CPU of `bystander` wakes `relay`, which wakes `sleeper`. The samples are: 0, on-CPU time of
+/// `sleeper`; 1, the sleep of `relay`; 2, the sleep of `sleeper`.
 pub(super) fn chain_of_three() -> Profile {
     let mut example = Example::new();
     let [sleeper, relay, bystander] =

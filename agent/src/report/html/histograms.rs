@@ -1,4 +1,4 @@
-//! Distributions as bars: few enough to draw, four for each power of two.
+//! Distributions as bars, four for each power of two, which are few enough to draw.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use hdrhistogram::Histogram as Counts;
 use crate::profile::Profile;
 use crate::report::distribution::{Distribution, ScopeDistribution, distributions};
 
-/// The most scopes of one kind that a page holds of a metric: those with the highest 99th percentile.
+/// The maximum number of scopes of one kind for each metric in a page: those with the highest 99th percentile.
 const MOST_SCOPES: usize = 64;
 
 /// The distribution of a metric.
@@ -15,9 +15,9 @@ const MOST_SCOPES: usize = 64;
 pub(super) struct MetricBars {
     metric: u16,
     total: Bars,
-    /// By scope, kind after kind.
+    /// The bars of each scope, ordered by kind.
     scopes: Vec<Bars>,
-    /// How many scopes were left out.
+    /// The number of omitted scopes.
     left_out: usize,
 }
 
@@ -29,7 +29,7 @@ struct Bars {
     /// The median, and the 90th, 99th and 99.9th percentile.
     quantiles: [u64; 4],
     max: u64,
-    /// The number of each bar that is not empty, and its count. `histograms.js` says which values a number stands for.
+    /// The number of each bar that is not empty, and its count. `histograms.js` converts bar numbers to values.
     bars: Vec<(u32, u64)>,
 }
 
@@ -48,7 +48,7 @@ impl Bars {
     }
 }
 
-/// Those of all metrics that have any.
+/// The distributions of all metrics that have histograms.
 pub(super) fn bars(profile: &Profile) -> Vec<MetricBars> {
     let of_scope = |scope: &ScopeDistribution<'_>| Bars::of(scope.name.clone(), scope.distribution, scope.counts);
     distributions(profile)
@@ -62,7 +62,7 @@ pub(super) fn bars(profile: &Profile) -> Vec<MetricBars> {
         .collect()
 }
 
-/// The number of the bar that a value is in: 0 for 0, then four for each power of two.
+/// The number of the bar that contains a value: 0 for 0, and then four for each power of two.
 fn bar(value: u64) -> u32 {
     let Some(power) = value.checked_ilog2() else { return 0 };
     let quarter = if power >= 2 { value >> (power - 2) & 3 } else { (value << (2 - power)) & 3 };

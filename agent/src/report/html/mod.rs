@@ -1,6 +1,6 @@
 //! An interactive page in a single file, which loads nothing and works from `file://`.
 //!
-//! Samples are summed up here, and the browser sums up the selection. `data.js` decodes the data that `encode` wrote, the other
+//! Samples are summed here, and the browser sums the selection. `data.js` decodes the data that `encode` wrote, the other
 //! scripts each draw one view, and `app.js` combines them.
 
 mod buckets;
@@ -19,7 +19,7 @@ use crate::profile::Profile;
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
 
-/// The scripts, each after those that it uses.
+/// The scripts, each after the scripts that it uses.
 const SCRIPTS: [&str; 14] = [
     include_str!("format.js"),
     include_str!("data.js"),

@@ -1,11 +1,11 @@
-//! Samples that share time, thread, metric, stack and wake chain, added up.
+//! Sums of samples with the same time, thread, metric, stack and wake chain.
 
 use super::buckets::{Buckets, Piece};
 use super::chains::Chains;
 use crate::profile::{GroupIdx, Profile};
 use crate::units::Nanos;
 
-/// What a row stands for, in the order in which rows are sorted.
+/// The key of a row. Rows are sorted by the order of its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     /// A row of [`Profile::threads`].
@@ -20,12 +20,12 @@ pub(super) struct Key {
     pub(super) chain: u32,
     /// The first of the buckets over which the value is spread evenly.
     pub(super) first: u16,
-    /// How many these are.
+    /// The number of these buckets.
     pub(super) length: u16,
 }
 
 impl Key {
-    /// Whether the two differ only in time.
+    /// Whether two keys differ only in time.
     pub(super) fn same_group(&self, other: &Self) -> bool {
         Self { first: 0, length: 0, ..*self } == Self { first: 0, length: 0, ..*other }
     }
@@ -35,18 +35,18 @@ impl Key {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Row {
     pub(super) key: Key,
-    /// In the unit of the metric.
+    /// The value in the unit of the metric.
     pub(super) value: f64,
     /// The part of the value that was not measured.
     pub(super) estimated: f64,
-    /// The variance of the value before calibration, in the square of its unit. If a sample is spread over several rows, each has its part of the variance: that
-    /// adds up for the whole sample and is an upper bound for a part of it.
+    /// The variance of the value before calibration, in the square of its unit. If a sample is spread over several rows, each
+    /// has its share of the variance: the sum is correct for the whole sample, and is an upper bound for a part of it.
     pub(super) variance: f64,
-    /// How many samples began here.
+    /// The number of samples that began here.
     pub(super) samples: u32,
 }
 
-/// All rows, sorted by key, each key once. What lasted is spread over the time that it did; an instant stands where it was.
+/// All rows, sorted by key, with distinct keys. An interval is spread over its time; an instant is in one bucket.
 pub(super) fn rows(profile: &Profile, buckets: Buckets, chains: &Chains) -> Vec<Row> {
     let mut rows = Vec::with_capacity(profile.samples.len());
     for (sample, chain) in profile.samples.iter().zip(&chains.of_sample) {

@@ -55,15 +55,15 @@ pub(super) fn table(profile: &Profile, series: &Series, out: &mut dyn Write) -> 
     Ok(())
 }
 
-/// The values of each function that has any. The outermost frame is the thread's label, which is no function unless it is all
-/// there is. Takes as long as there are nodes and samples, however deep the stacks are.
+/// The values of each function with a value. The outermost frame is the label of the thread, which counts as a function only if
+/// it is the whole stack. The time is linear in the number of nodes and samples, regardless of the depth of the stacks.
 fn function_values(profile: &Profile, samples: impl Iterator<Item = (StackId, f64)>) -> Vec<(FrameId, Values)> {
     let nodes = profile.stacks.rows();
     let mut own = vec![0.0; nodes.len()];
     for (stack, value) in samples {
         own[stack.index()] += value;
     }
-    // Callers come before their callees.
+    // Callers precede their callees in the table.
     let mut below = own.clone();
     for (row, node) in nodes.iter().enumerate().rev() {
         if let Some(parent) = node.parent {
@@ -105,7 +105,8 @@ fn recursive_nodes(profile: &Profile) -> Vec<bool> {
         let frame = nodes[row].frame.index();
         recursive[row] = on_path[frame] > 0;
         on_path[frame] += u32::from(!label_root(row));
-        // Down, else sideways, else up until there is a way sideways.
+        // The next node in depth-first order: the first child, or else the next sibling, or else the next sibling of the
+        // closest ancestor that has one.
         let mut at = row;
         next = first_child[row].or_else(|| {
             loop {

@@ -1,4 +1,4 @@
-//! A profile as a short text: where time was spent, what was lost, and the cost of the capture.
+//! A short text summary of a profile: the time by function, the losses, and the cost of the capture.
 
 mod capture;
 mod exact;
@@ -33,7 +33,7 @@ const TITLE: usize = 10;
 /// # Errors
 /// `out` cannot be written.
 pub fn summary(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
-    // Each name is cleaned where it is printed, so that it cannot break its line. This is a safeguard.
+    // Each name is escaped where it is printed, so that it cannot break its line. This writer is a safeguard.
     let out = &mut Shown::new(out);
     capture::header(&profile.meta, out)?;
     if let Some(part) = profile.window.in_words() {
@@ -65,12 +65,12 @@ fn line(title: &str, text: &str, out: &mut dyn Write) -> Result<(), ReportError>
     Ok(writeln!(out, "{title:<TITLE$}{}", text::wrapped(&words.join(" "), TITLE, COLUMNS))?)
 }
 
-/// As in `1 sample`, `2 samples`.
+/// A count with its noun: `1 sample`, `2 samples`.
 fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// The standard error of what was sampled at a place.
+/// The standard error of the samples at a place.
 fn error_of_place(sum: &Estimate, profile: &Profile, unit: Unit) -> String {
     match sum.error_of_place(&profile.groups) {
         0.0 => "counted".to_owned(),

@@ -1,4 +1,4 @@
-//! What the summary says of profiles.
+//! Tests of the text summary.
 
 use super::*;
 use crate::profile::{Selection, Window, build};
@@ -18,7 +18,7 @@ fn text(example: &Example) -> String {
     drawn(&build(&example.recording, &Selection::default()))
 }
 
-/// Adds a sample below a stack as [`Example::stack`] takes it.
+/// Adds a sample with a stack in the format of [`Example::stack`].
 fn sample(example: &mut Example, metric: &str, thread: ThreadIdx, path: &str, millis: u64) {
     let stack = example.stack(path);
     example.sample(metric, thread, stack, millis * MILLIS);
@@ -35,7 +35,7 @@ fn busy_server() -> Example {
     let polls = "app main serve __poll@libc.so.6 kernel:do_sys_poll kernel:schedule kernel:__schedule";
     sample(&mut example, BLOCKED, server, polls, 400);
     let stack = example.stack(polls);
-    // Stands for 200 ms.
+    // The estimate is 200 ms.
     example.sample(BLOCKED, server, stack, 160 * MILLIS).probability = 0.8;
     sample(&mut example, IO_WAIT, writer, "app main flush kernel:io_schedule", 120);
     example.counter(BLOCKED, Scope::Thread(server), 4_211, 600 * MILLIS);
@@ -158,7 +158,7 @@ fn no_line_is_wider_than_100_columns_and_no_control_character_gets_out() {
     assert!(!text.contains('\x1b'));
 }
 
-/// Values of one unit add up, by function or by place; each has its distribution, whatever the probe.
+/// Values of one unit are added by function or by place, and each metric has its distribution, for any probe.
 #[test]
 fn a_probe_with_several_units_and_distributions() {
     let mut example = Example::new();

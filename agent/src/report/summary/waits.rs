@@ -52,10 +52,10 @@ pub(super) fn table(profile: &Profile, series: &Series, out: &mut dyn Write) -> 
 struct Place {
     /// The outermost frame, if it is a label: the thread.
     root: Option<FrameId>,
-    /// The innermost function of the process, and the innermost one that is its own code.
+    /// The innermost function of the process, and the innermost one outside the C library.
     user: Option<FrameId>,
     own_user: Option<FrameId>,
-    /// The innermost function of the kernel, and the innermost one that is not the scheduler's.
+    /// The innermost function of the kernel, and the innermost one outside the scheduler.
     kernel: Option<FrameId>,
     own_kernel: Option<FrameId>,
 }
@@ -86,7 +86,7 @@ impl Places {
         Self(places)
     }
 
-    /// The thread, and the innermost function of its own code with the kernel function that it waits in.
+    /// The thread, and the place: the innermost function of its own code, and the kernel function in which it waits.
     fn of_sample(&self, profile: &Profile, sample: &Weighted) -> (String, String) {
         let thread = || clean(&profile.thread(sample.thread).comm);
         let Some(stack) = sample.stack else { return (thread(), "[no stack]".to_owned()) };
@@ -106,7 +106,7 @@ fn is_c_library(module: &str) -> bool {
     ["libc.so", "libc-", "libpthread", "ld-linux", "ld-musl", "[vdso]"].iter().any(|start| module.starts_with(start))
 }
 
-/// Functions of kernel/sched and kernel/time that every sleep goes through.
+/// Functions of kernel/sched and kernel/time that are in the stack of every sleep.
 fn is_scheduler(function: &str) -> bool {
     let function = function.trim_start_matches('_');
     ["schedule", "preempt_schedule", "io_schedule", "cond_resched", "switch_to", "traceiter_sched", "bpf_"]

@@ -1,4 +1,4 @@
-//! Naming by a confined child, from quell's side.
+//! Symbolization in a confined child process: the side of quell.
 
 use std::fs::File;
 use std::io;
@@ -14,21 +14,21 @@ use crate::inspect::Owner;
 use crate::symbolize::unnamed::Unnamed;
 use crate::units::Pid;
 
-/// How long the child may take to be done with a file after it has answered: a FUSE server may never let it be closed.
+/// The time for the child to close a file after it has answered: a FUSE server may block close for ever.
 const PATIENCE: Limits = Limits { blocked: Duration::from_millis(200), cpu: Duration::from_secs(1) };
 
-/// After so many children that could not be started, no more are tried.
+/// The number of failed attempts to start a child, after which no more are made.
 const MAX_FAILURES: u32 = 3;
 
-/// The longest build ID, in hexadecimal digits.
+/// The maximum length of a build ID, in hexadecimal digits.
 const MAX_BUILD_ID: usize = 128;
 
-/// Starts the children that name code. It is made before privileges are dropped.
+/// Starts the children that symbolize code. It is created before privileges are dropped.
 #[derive(Debug)]
 pub struct Namers(Starter);
 
 impl Namers {
-    /// Starts the first of them, which starts the others.
+    /// Starts the process that starts the children.
     ///
     /// # Errors
     /// The process cannot be started.
@@ -36,20 +36,20 @@ impl Namers {
         Starter::start(Role::Namers, MAX_ANSWER).map(Self)
     }
 
-    /// That process.
+    /// The PID of the process that starts the children.
     #[must_use]
     pub fn process(&self) -> Pid {
         self.0.process()
     }
 }
 
-/// A child that is started when it is needed, and anew when a file has been too much for it; and for the files of another owner, since
-/// one that was taken over by a file of one user would name the code of the next.
+/// A child process that is started on demand. It is replaced after a timeout or crash, and for files of another owner:
+/// otherwise a malicious file of one user could take over the child and falsify the names in the files of another.
 #[derive(Debug)]
 pub(super) struct ConfinedNamer<'a> {
     namers: &'a mut Namers,
     worker: Option<Worker>,
-    /// Whose files it has read.
+    /// The owner of the files that the child has read.
     owner: Option<Owner>,
     failures: u32,
 }
@@ -106,7 +106,7 @@ impl<'a> ConfinedNamer<'a> {
             return Names { build_id: None, names: vec![Err(Unnamed::NoNamer); places.len()] };
         }
         let why = match self.ask(naming, file, places, effort, cancelled) {
-            // The child may say anything: it has read what others wrote.
+            // The answer is untrusted, because the child has read untrusted files.
             Ok(names) if is_plausible(&names, places.len()) => return names,
             Ok(_) | Err(CallError::Failed(_)) => Unnamed::Killed,
             Err(CallError::TimedOut) => Unnamed::TimedOut,

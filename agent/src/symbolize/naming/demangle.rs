@@ -1,4 +1,4 @@
-//! Readable names, in bounded time and space: the symbols of a traced program are not the agent's to trust.
+//! Demangles names in bounded time and space, because the symbols of other programs are untrusted.
 
 use std::fmt::{self, Write};
 
@@ -6,13 +6,13 @@ use cpp_demangle::{DemangleOptions, ParseOptions};
 
 use super::MAX_NAME;
 
-/// The longest name taken apart.
+/// The maximum length of a name that is demangled, in bytes.
 const MAX_MANGLED: usize = 16_384;
 
-/// How deep names may nest; also bounds the stack that taking them apart needs.
+/// The maximum nesting depth of a name, which also limits the stack usage of the demangler.
 const MAX_DEPTH: u32 = 96;
 
-/// Rust names without their hash, C++ names without parameters and return type; others as they are.
+/// Demangles a name: Rust names without the hash, C++ names without parameters and return type. Other names are unchanged.
 pub(super) fn demangle(name: &str) -> String {
     let readable = if name.len() > MAX_MANGLED { None } else { rust(name).or_else(|| cpp(name)) };
     readable.unwrap_or_else(|| shortened(name))
@@ -21,13 +21,13 @@ pub(super) fn demangle(name: &str) -> String {
 fn rust(name: &str) -> Option<String> {
     let demangled = rustc_demangle::try_demangle(name).ok()?;
     let mut out = Bounded(String::new());
-    // The alternate form leaves the hash out.
+    // The alternate form omits the hash.
     write!(out, "{demangled:#}").ok()?;
     Some(out.0)
 }
 
 fn cpp(name: &str) -> Option<String> {
-    // Everything that the Itanium C++ ABI mangles begins so.
+    // All names mangled by the Itanium C++ ABI begin with one of these prefixes.
     if !name.starts_with("_Z") && !name.starts_with("__Z") && !name.starts_with("_GLOBAL_") {
         return None;
     }
@@ -39,13 +39,13 @@ fn cpp(name: &str) -> Option<String> {
     Some(out.0)
 }
 
-/// The name, cut where it is longer than names may be.
+/// The name, truncated to the maximum length.
 pub(super) fn shortened(name: &str) -> String {
     let end = (0..=name.len().min(MAX_NAME)).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
     name[..end].to_owned()
 }
 
-/// Fails instead of growing without bound.
+/// A string with a maximum length. Writing more fails.
 struct Bounded(String);
 
 impl Write for Bounded {
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_name_that_unfolds_without_end_stays_as_it_is() {
-        // Each template argument pair repeats the one before it: 2^60 names.
+        // Each template argument pair repeats the previous one, which results in 2^60 names.
         let repeats: String = (0..60).map(|_| "St4pairI").collect::<String>()
             + "i"
             + &(0..60).map(|level: u32| format!("S{}_E", base36(level))).collect::<String>();

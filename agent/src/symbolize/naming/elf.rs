@@ -1,8 +1,8 @@
-//! The little that is needed of an ELF file beside its symbols, and a copy of its symbols that is safe to map (System V
-//! ABI, chapters 4 and 5; the byte order of the host).
+//! Reads the needed parts of an ELF file besides its symbols, and creates a copy of its symbols that is safe to map (System V
+//! ABI, chapters 4 and 5; only the byte order of the host).
 //!
-//! A file may claim anything, and may change while it is read. So every length is checked against a bound before
-//! anything is allocated, and symbols are looked up in a copy that no other process can shorten.
+//! An ELF file is untrusted, and may change while it is read. So every length is checked against a limit before memory is
+//! allocated, and symbols are looked up in a copy that no other process can truncate.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -13,16 +13,17 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::child::DEBUG_FILES;
 
-/// Bytes of symbol and string tables that are copied of one file at most: those of a browser with all its symbols.
+/// The maximum size of the symbol and string tables that are copied from a file, in bytes: sufficient for a browser with all
+/// symbols.
 pub(super) const MAX_SYMBOLS: u64 = 512 << 20;
 
-/// The longest build ID, in bytes: SHA-512's.
+/// The maximum length of a build ID, in bytes: that of SHA-512.
 const MAX_BUILD_ID: usize = 64;
 
-/// Bytes of notes that are read of one file at most.
+/// The maximum size of the notes that are read from a file, in bytes.
 const MAX_NOTES: u64 = 64 << 10;
 
-/// The longest name of a symbol, in bytes. Longer ones are cut.
+/// The maximum length of a symbol name, in bytes. Longer names are truncated.
 const MAX_NAME: usize = 4_096;
 
 const PT_LOAD: u32 = 1;
@@ -35,14 +36,14 @@ const SHT_DYNSYM: u32 = 11;
 const SHF_COMPRESSED: u64 = 1 << 11;
 const NT_GNU_BUILD_ID: u32 = 3;
 
-/// Why a file's symbols are not to be had.
+/// The reason why the symbols of a file cannot be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ElfError {
-    /// It is no ELF file, or contradicts itself.
+    /// The file is not an ELF file, or is inconsistent.
     Damaged,
-    /// It claims more than is read of one file.
+    /// The file exceeds a limit.
     TooLarge,
-    /// It cannot be read.
+    /// The file cannot be read.
     Unreadable,
 }
 
@@ -52,7 +53,7 @@ impl From<io::Error> for ElfError {
     }
 }
 
-/// What an ELF file says of itself.
+/// The headers of an ELF file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Elf {
     layout: &'static Layout,
@@ -61,9 +62,9 @@ pub(super) struct Elf {
     segments: Vec<Segment>,
     sections: Vec<Section>,
     section_headers: Vec<u8>,
-    /// The virtual address that execution starts at; 0 for most shared libraries.
+    /// The virtual address of the entry point; 0 for most shared libraries.
     entry: u64,
-    /// Whether it has more than the symbols that it exports.
+    /// Whether it has symbols in addition to the exported ones.
     pub(super) has_symbols: bool,
 }
 
@@ -83,7 +84,7 @@ struct Section {
     size: u64,
 }
 
-/// Where fields are, by the file's class: offsets in bytes, and whether addresses have 8 bytes or 4.
+/// The positions of fields for one ELF class: offsets in bytes, and whether addresses have 8 or 4 bytes.
 #[derive(Debug, PartialEq, Eq)]
 struct Layout {
     wide: bool,
@@ -91,7 +92,7 @@ struct Layout {
     entry: usize,
     program_table: usize,
     section_table: usize,
-    /// Of `e_phentsize`; `e_phnum`, `e_shentsize` and `e_shnum` follow.
+    /// The offset of `e_phentsize`, which is followed by `e_phnum`, `e_shentsize` and `e_shnum`.
     sizes: usize,
     program: usize,
     program_offset: usize,
@@ -138,7 +139,7 @@ static NARROW: Layout = Layout {
 };
 
 impl Layout {
-    /// An address or an offset.
+    /// Reads an address or an offset.
     fn word(&self, bytes: &[u8], at: usize) -> Option<u64> {
         if self.wide { u64_at(bytes, at) } else { u32_at(bytes, at).map(u64::from) }
     }
@@ -175,7 +176,7 @@ impl Elf {
         let size = |index: usize| u16_at(&header, layout.sizes + 2 * index).ok_or(ElfError::Damaged);
         let word = |at: usize| layout.word(&header, at).ok_or(ElfError::Damaged);
         let programs = table(file, word(layout.program_table)?, (size(0)?, layout.program), size(1)?)?;
-        // Files without section headers have lost their symbols with them.
+        // A file without section headers has no symbol tables either.
         let section_headers =
             table(file, word(layout.section_table)?, (size(2)?, layout.section), size(3)?).unwrap_or_default();
         let segments = rows(&programs, layout.program, |row| {
@@ -199,8 +200,8 @@ impl Elf {
         Ok(Self { layout, header, programs, segments, sections, section_headers, entry, has_symbols })
     }
 
-    /// How far behind the entry point a file offset is, where it is in the function that begins there. Tells a whole
-    /// stack of a stripped program from a truncated one.
+    /// The distance of a file offset from the entry point, if it is in the function at the entry point. This distinguishes a
+    /// complete stack of a stripped program from a truncated one.
     pub(super) fn behind_entry(&self, offset: u64) -> Option<u64> {
         let behind = self.address(offset)?.checked_sub(self.entry)?;
         (self.entry != 0 && behind < ENTRY_SIZE).then_some(behind)
@@ -214,7 +215,7 @@ impl Elf {
         })
     }
 
-    /// The build ID, from the notes of the segments, or of the sections where no segment has one.
+    /// The build ID, from the notes of the segments, or from the notes of the sections if no segment has one.
     pub(super) fn build_id(&self, file: &File) -> Option<Vec<u8>> {
         let segments = self.segments.iter().filter(|segment| segment.kind == PT_NOTE);
         let sections = self.sections.iter().filter(|section| section.kind == SHT_NOTE && !section.is_compressed());
@@ -231,8 +232,8 @@ impl Elf {
         None
     }
 
-    /// Copies the headers and what holds symbols and their names into memory of this process, as an ELF file of the same
-    /// addresses. Every name in it ends within 4 KiB.
+    /// Copies the headers, the symbol tables and their string tables into memory of this process, as an ELF file with the same
+    /// addresses. Each name in it ends within 4 KiB.
     ///
     /// # Errors
     /// Any [`ElfError`].
@@ -246,12 +247,12 @@ impl Elf {
         let section_table = program_table + self.programs.len() as u64;
         layout.put(&mut header, layout.program_table, program_table).ok_or_else(damaged)?;
         layout.put(&mut header, layout.section_table, section_table).ok_or_else(damaged)?;
-        // 8-byte alignment for the tables of symbols.
+        // Symbol tables are aligned to 8 bytes.
         let mut at = (section_table + headers.len() as u64).next_multiple_of(8);
         let mut copied = 0u64;
         for (section, row) in self.sections.iter().zip(headers.chunks_exact_mut(layout.section)) {
             if !matches!(section.kind, SHT_SYMTAB | SHT_DYNSYM | SHT_STRTAB) || section.is_compressed() {
-                // It has no content here: nothing must look for it.
+                // The copy does not contain this section, so it is marked as empty.
                 row[4..8].copy_from_slice(&SHT_NOBITS.to_ne_bytes());
                 layout.put(row, layout.section_size, 0).ok_or_else(damaged)?;
                 layout.put(row, layout.section_offset, 0).ok_or_else(damaged)?;
@@ -297,7 +298,7 @@ fn copy_section(file: &File, section: &Section, copy: &File, to: u64) -> Result<
     Ok(())
 }
 
-/// Ends every name that is longer than [`MAX_NAME`]. `run` is how many bytes before `piece` had no end.
+/// Truncates all names that are longer than [`MAX_NAME`]. `run` is the number of bytes of an unterminated name before `piece`.
 fn end_names(piece: &mut [u8], run: &mut usize) {
     for byte in piece {
         *run = if *byte == 0 { 0 } else { *run + 1 };
@@ -308,21 +309,21 @@ fn end_names(piece: &mut [u8], run: &mut usize) {
     }
 }
 
-/// The function at an ELF file's entry point, as the C runtimes call it.
+/// The function at the entry point of an ELF file, as named by the C runtimes.
 pub(super) const ENTRY: &str = "_start";
 
-/// How long that function is taken to be: those of glibc and musl are 34 to 60 bytes on x86-64 and aarch64.
+/// The assumed size of this function, in bytes: those of glibc and musl have 34 to 60 bytes on x86-64 and aarch64.
 const ENTRY_SIZE: u64 = 64;
 
-/// The file in [`DEBUG_FILES`] with the symbols of the file with this build ID.
+/// The file in [`DEBUG_FILES`] that contains the symbols of the file with this build ID.
 pub(super) fn debug_file(build_id: &str) -> Option<PathBuf> {
     let (folder, name) = build_id.split_at_checked(2)?;
     let path = Path::new(DEBUG_FILES).join(folder).join(format!("{name}.debug"));
     path.is_file().then_some(path)
 }
 
-/// The description of a GNU build ID among notes: three words, of name and description's lengths and the kind, then both,
-/// each padded to 4 bytes.
+/// The GNU build ID in a sequence of notes. A note has three words (length of the name, length of the description, type), then
+/// the name and the description, each padded to 4 bytes.
 fn build_id(mut notes: &[u8]) -> Option<&[u8]> {
     loop {
         let [name, description, kind] = [u32_at(notes, 0)?, u32_at(notes, 4)?, u32_at(notes, 8)?];
@@ -336,7 +337,7 @@ fn build_id(mut notes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// A table of headers. Its rows must be as long as they are in all files of the class; there are 65,535 at most.
+/// Reads a table of headers. The rows must have the size that the ELF class defines; there are at most 65,535.
 fn table(file: &File, offset: u64, (row, expected): (u16, usize), rows: u16) -> Result<Vec<u8>, ElfError> {
     if rows > 0 && usize::from(row) != expected {
         return Err(ElfError::Damaged);
@@ -413,7 +414,7 @@ mod tests {
             assert_eq!(build_id(&with(id)), None);
         }
         assert_eq!(build_id(&others), None);
-        // Lengths that lead out of the notes, and around.
+        // Lengths that point beyond the end of the notes, and lengths that overflow.
         for word in [0, 1] {
             let mut lie = with(&[7; 20]);
             lie[4 * word..4 * word + 4].copy_from_slice(&u32::MAX.to_ne_bytes());

@@ -204,7 +204,7 @@ impl Results<'_> {
             self.blamed.push((job.path.clone(), *why));
         }
         let located = |(name, (_, place)): (Named, &(FrameId, u64))| match (name, self.recording_pid(job)) {
-            // A process may have a map and memory that nothing is known of.
+            // The process may have a perf map, and also an address that belongs to no known mapping.
             (Err(Unnamed::NotInPerfMap), Some(pid)) => match spaces.why_unmapped(pid, Addr(*place)) {
                 Unnamed::RuntimeCode => Err(Unnamed::NotInPerfMap),
                 reason => Err(reason),
@@ -258,7 +258,7 @@ fn vdso_names(offsets: &[u64]) -> Vec<Named> {
     namer::batch(&Source::Process(process), Input::AbsAddr(&addresses), Unnamed::of_error, Unnamed::of_offset)
 }
 
-/// What the child does with one file.
+/// Symbolizes locations of one file, like the child process.
 #[cfg(feature = "fuzzing")]
 pub(super) fn names_for_fuzzing(naming: Naming, file: &File, places: &[u64]) {
     let names = namer::names(naming, file, places);

@@ -47,7 +47,7 @@ pub(crate) fn serve(socket: UnixStream) -> io::Result<()> {
             Err(_) => all(&places, Unnamed::FileGone),
         };
         channel.send(&names, &[], &[])?;
-        // This may take for ever, where a FUSE server is asked.
+        // This may block for ever if the file is served by FUSE.
         drop(file);
         channel.send(&(), &[], &[])?;
     }
@@ -127,8 +127,8 @@ pub(super) fn batch(
 
 fn kernel_names(mut kallsyms: &File, addresses: &[u64]) -> Vec<Named> {
     let unreadable = || vec![Err(Unnamed::KernelUnreadable); addresses.len()];
-    // Whether addresses are shown was decided when it was opened (kallsyms_open, kernel/kallsyms.c). Opened anew by its
-    // path it would be decided again, without privileges.
+    // Whether addresses are shown was decided when the file was opened (kallsyms_open, kernel/kallsyms.c). Opening it again by
+    // its path would decide this again, without privileges.
     let copy = memfd_create("kallsyms", MFdFlags::MFD_CLOEXEC).map_err(io::Error::from).and_then(|copy| {
         let mut copy = File::from(copy);
         io::copy(&mut kallsyms, &mut copy)?;
@@ -147,7 +147,7 @@ fn kernel_names(mut kallsyms: &File, addresses: &[u64]) -> Vec<Named> {
         Input::AbsAddr(addresses),
         |_| Unnamed::KernelUnreadable,
         |reason| match reason {
-            // All addresses read as zero to those who may not know them (kernel/kallsyms.c, kallsyms_show_value).
+            // Without permission, all addresses read as zero (kernel/kallsyms.c, kallsyms_show_value).
             blazesym::symbolize::Reason::MissingSyms => Unnamed::KernelHidden,
             _ => Unnamed::KernelUnknown,
         },
@@ -172,7 +172,8 @@ fn file_names(file: &File, offsets: &[u64]) -> Names {
             }
         }
         for (name, better) in names.iter_mut().zip(debug_names(&elf, build_id.as_deref(), offsets)) {
-            // Exported symbols alone can claim their unexported neighbours' code; the full table cannot.
+            // With exported symbols only, an address may be attributed to an exported neighbour of its function; the full table
+            // is exact.
             if better.is_ok() || *name == Err(Unnamed::Stripped) {
                 *name = better;
             }

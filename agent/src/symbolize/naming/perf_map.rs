@@ -1,5 +1,5 @@
-//! Names that a process gives to the code that it makes at run time: `/tmp/perf-PID.map`
-//! (tools/perf/Documentation/jit-interface.txt in the kernel's sources).
+//! Names of JIT-compiled code from `/tmp/perf-PID.map`, which the process writes (tools/perf/Documentation/jit-interface.txt in
+//! the kernel sources).
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
@@ -7,37 +7,37 @@ use std::io::{self, Read as _, Seek as _};
 use super::demangle::shortened;
 use crate::recording::Symbol;
 
-/// How much of a map is read, in bytes: about two million functions.
+/// The maximum number of bytes of a map that are read: about two million functions.
 pub(super) const MAX_BYTES: u64 = 128 << 20;
 
-/// How many lines of it are looked at.
+/// The maximum number of lines that are parsed.
 pub(super) const MAX_LINES: usize = 2_000_000;
 
-/// What a perf map says of some addresses.
+/// The names that a perf map contains for some addresses.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Names {
-    /// For each address.
+    /// The name for each address.
     pub(super) names: Vec<Option<Symbol>>,
-    /// Whether the map is longer than is read.
+    /// Whether the map exceeds the limits, so that only a part was read.
     pub(super) truncated: bool,
 }
 
-/// The names of `addresses`, which are in ascending order. Of several entries for one address the last counts:
-/// compilers reuse memory.
+/// The names of `addresses`, which are in ascending order. If several entries contain an address, the last one applies, because
+/// JIT compilers reuse memory.
 ///
 /// # Errors
 /// The map cannot be read.
 pub(super) fn names(mut file: &File, addresses: &[u64]) -> io::Result<Names> {
     let mut text = Vec::new();
     file.rewind()?;
-    // One byte more tells a map that ends here from one that goes on.
+    // One more byte, to detect a map that is longer than the limit.
     file.take(MAX_BYTES + 1).read_to_end(&mut text)?;
     let mut truncated = text.len() as u64 > MAX_BYTES;
     text.truncate(MAX_BYTES as usize);
     let mut lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').take(MAX_LINES + 1).collect();
     truncated |= lines.len() > MAX_LINES;
     lines.truncate(MAX_LINES);
-    // From the last line back: whatever has a name keeps it, and is never looked at again.
+    // From the last line backwards: an address that has a name is not looked at again.
     let mut names = vec![None; addresses.len()];
     let mut unnamed = Unnamed::new(addresses.len());
     for line in lines.into_iter().rev() {
@@ -52,7 +52,8 @@ pub(super) fn names(mut file: &File, addresses: &[u64]) -> io::Result<Names> {
     Ok(Names { names, truncated })
 }
 
-/// Rows that have no name yet: each row leads to the next such row, over shorter and shorter paths.
+/// The rows without a name, as a union-find structure: each row points to a later candidate, and paths are shortened by each
+/// search.
 struct Unnamed(Vec<usize>);
 
 impl Unnamed {
@@ -60,7 +61,7 @@ impl Unnamed {
         Self((0..=rows).collect())
     }
 
-    /// The first row without a name from `row` on.
+    /// The first row without a name, starting at `row`.
     fn from(&mut self, mut row: usize) -> usize {
         while self.0[row] != row {
             self.0[row] = self.0[self.0[row]];
@@ -74,7 +75,7 @@ impl Unnamed {
     }
 }
 
-/// `START SIZE NAME`, both numbers in hexadecimal; the name may hold spaces.
+/// Parses `START SIZE NAME`. Both numbers are hexadecimal; the name may contain spaces.
 fn parse(line: &[u8]) -> Option<(u64, u64, &[u8])> {
     let mut fields = line.trim_ascii_end().splitn(3, |byte| *byte == b' ');
     let mut number = || {
@@ -83,7 +84,7 @@ fn parse(line: &[u8]) -> Option<(u64, u64, &[u8])> {
     };
     let (start, size) = (number()?, number()?);
     let name = fields.next()?.trim_ascii();
-    // What is longer is cut afterwards; its first bytes are enough for that.
+    // Longer names are truncated later, and need only these bytes for that.
     let name = &name[..name.len().min(2 * super::MAX_NAME)];
     (!name.is_empty()).then_some((start, size, name))
 }
@@ -111,7 +112,7 @@ mod tests {
         assert_eq!(found, Names { names: expected, truncated: false });
     }
 
-    /// By trying every line for every address, as the format's definition has it.
+    /// Compared with a search of all lines for each address, which is the definition of the format.
     #[test]
     fn overlapping_entries_name_as_the_definition_says() {
         let mut random = 0x2545_f491_4f6c_dd1d_u64;

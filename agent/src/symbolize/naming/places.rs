@@ -1,4 +1,4 @@
-//! Which frames have no name, and in which order they are named.
+//! The frames without a name, and the order in which they are symbolized.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use hashbrown::{HashMap, HashSet};
 use crate::recording::{FrameId, Location, ModuleId, Recording, StackId, SymbolizeStats};
 use crate::units::Pid;
 
-/// Frames, and where in their source they are.
+/// Frames, with their address or their offset in a file.
 pub(super) type Frames = Vec<(FrameId, u64)>;
 
-/// The frames that have no name, by what could name them.
+/// The frames without a name, by the source of their names.
 pub(super) struct Places {
     pub(super) kernel: Frames,
-    /// Those of each file, in the order in which they are to be named.
+    /// The frames of each file, in the order in which they are symbolized.
     pub(super) modules: BTreeMap<ModuleId, Frames>,
     pub(super) unmapped: BTreeMap<Pid, Frames>,
     pub(super) stats: SymbolizeStats,
@@ -40,8 +40,8 @@ impl Places {
     }
 }
 
-/// How many places in each file every process has. A process whose stacks are forged has as many as it likes, in
-/// everybody's libraries too: its places come after those of processes that have fewer.
+/// For each frame, the smallest number of locations in its file that one of its processes has. A process with forged stacks can
+/// have any number of locations, even in libraries that others use; they come after the locations of processes that have fewer.
 struct Crowds(HashMap<FrameId, u32>);
 
 impl Crowds {
@@ -71,7 +71,7 @@ impl Crowds {
     }
 }
 
-/// Every frame with every process that has it in a stack.
+/// All pairs of a process and a frame in one of its stacks.
 fn pairs(recording: &Recording) -> HashSet<(Pid, FrameId)> {
     let (mut seen, mut pairs) = (HashSet::new(), HashSet::new());
     let mut take = |pid: Pid, stack: Option<StackId>| {
@@ -112,7 +112,7 @@ mod tests {
             let stack = recording.stacks.intern_all(frames);
             recording.samples.push(Sample { stack, ..Sample::new(MetricId(0), thread, Nanos(0), 1) });
         };
-        // The forger comes first, and in the places of the others too.
+        // The forged stacks come first, and contain locations of the other processes too.
         sampled(1, &(0..500).collect::<Vec<_>>());
         sampled(2, &[400, 1_000]);
         sampled(3, &[300, 1_001, 1_002]);

@@ -1,38 +1,38 @@
-//! What is asked of the child that names code, and what it answers.
+//! The requests to the child that symbolizes code, and its answers.
 
 use serde::{Deserialize, Serialize};
 
 use crate::symbolize::unnamed::Unnamed;
 
-/// What names code. The places to name are the message's data, native `u64`s.
+/// The source of names. The locations are the data of the message, as `u64` in native byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Naming {
-    /// Kernel addresses, by `/proc/kallsyms`: the message's descriptor.
+    /// Kernel addresses, by `/proc/kallsyms`, which is the descriptor of the message.
     Kernel,
-    /// Offsets in an ELF file. The descriptor is the socket that the file comes through.
+    /// Offsets in an ELF file. The descriptor of the message is the socket from which the file is received.
     File,
-    /// Addresses of a process, ascending, by its perf map, which comes as a file does.
+    /// Addresses of a process in ascending order, by its perf map, which is received like an ELF file.
     PerfMap,
 }
 
-/// The answer. When the child is done with the file, too, it sends `()`.
+/// The answer. After the child has closed the file, it sends `()`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Names {
-    /// The file's build ID, in hexadecimal.
+    /// The build ID of the file, in hexadecimal.
     pub(crate) build_id: Option<String>,
-    /// For each place, the function there and the offset in it.
+    /// For each location, the name of the function and the offset in it.
     pub(crate) names: Vec<Result<(String, u64), Unnamed>>,
 }
 
-/// The longest answer, in bytes.
+/// The maximum length of an answer, in bytes.
 pub(super) const MAX_ANSWER: usize = 64 << 20;
 
-/// Places as the data of a message.
+/// Encodes locations as the data of a message.
 pub(super) fn encode(places: &[u64]) -> Vec<u8> {
     places.iter().flat_map(|place| place.to_ne_bytes()).collect()
 }
 
-/// The places in the data of a message.
+/// Decodes the locations in the data of a message.
 pub(super) fn decode(data: &[u8]) -> Vec<u64> {
     data.as_chunks().0.iter().map(|chunk| u64::from_ne_bytes(*chunk)).collect()
 }

@@ -67,9 +67,10 @@ pub(super) enum Turn {
     Leave(Job),
 }
 
-/// Files by owner. Root's come first, then one file of each other owner in turn, users of containers last, since their
-/// numbers are high. Of one owner, files with more frames come first. What took too long is tried again after all others, root's
-/// first again; and at the end come the files of an owner whose others took [`SHARE`].
+/// Files by owner. The files of root come first, then one file of each other owner in turn; users of containers come last,
+/// because they have high UIDs. Among the files of an owner, files with more frames come first. A file that timed out is tried
+/// again after all others, again beginning with root's. Files of an owner whose files have already taken [`SHARE`] come at the
+/// end.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     owners: BTreeMap<Owner, Files>,
@@ -134,7 +135,7 @@ impl Schedule {
     pub(super) fn failed(&mut self, job: &Job, effort: Effort, why: Unnamed) -> bool {
         let Some(files) = self.last.and_then(|owner| self.owners.get_mut(&owner)) else { return false };
         match (why, effort) {
-            // Large files are no fault of anybody's.
+            // A large file alone is not suspicious, so it is not a strike.
             (Unnamed::TimedOut, Effort::Little) => {}
             (Unnamed::TimedOut, _) => files.strikes += TIMED_OUT,
             (Unnamed::Killed, _) => files.strikes += KILLED,
@@ -226,7 +227,7 @@ mod tests {
         assert_eq!(order.len(), 102);
         let first: Vec<u32> =
             order.iter().filter(|(_, effort)| *effort == Effort::Little).map(|(number, _)| *number).collect();
-        // One after the other, until the share of each is used up.
+        // In turn, until each owner has used up its share.
         assert_eq!(first, [1, 1_000, 2, 1_001, 3]);
     }
 

@@ -1,4 +1,4 @@
-//! Names of real code, in this process.
+//! Symbolizes real code in the test process.
 
 use super::super::{FileIdentity, MappedRange, MappingEvent};
 use super::*;
@@ -11,12 +11,12 @@ use std::process::{Command, Stdio};
 /// The environment variable of a test that another test starts.
 const IS_HELPER: &str = "QUELL_TEST_HELPER";
 
-/// One with nothing in it.
+/// An empty recording.
 pub(super) fn recording() -> Recording {
     Recording::new(crate::recording::example::meta())
 }
 
-/// Names in this process: nothing here is hostile.
+/// A namer in this process, because the files of the tests are trusted.
 struct Unconfined;
 
 impl Namer for Unconfined {
@@ -41,7 +41,7 @@ fn named(recording: &mut Recording, spaces: &mut AddressSpaces) -> SymbolizeStat
     name(recording, spaces, None, &mut Unconfined, &mut || false)
 }
 
-/// Ends with its test, however that ends.
+/// A process that is killed at the end of its test, even if the test fails.
 struct Running(std::process::Child);
 
 impl Running {
@@ -84,7 +84,7 @@ fn a_process_that_is_gone_is_named_from_its_deleted_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let program = folder.path().join("a-program");
     std::fs::copy(std::env::current_exe().expect("known"), &program).expect("copied");
-    // Prints a line and then waits for its input to end: a process of known code at a known point.
+    // Prints a line and then waits until its input is closed: a process with known code at a known location.
     let child = Command::new(&program)
         .args(["--exact", "symbolize::naming::tests::waits_for_its_input_to_end", "--nocapture", "--ignored"])
         .env(IS_HELPER, "")
@@ -113,7 +113,7 @@ fn a_process_that_is_gone_is_named_from_its_deleted_file() {
 #[test]
 #[ignore = "helper: the test above starts it as another process"]
 fn waits_for_its_input_to_end() {
-    // As one of all tests it would wait for the input of whoever runs them.
+    // When it runs as one of all tests, it would wait for the input of the test runner.
     if std::env::var_os(IS_HELPER).is_none() {
         return;
     }
@@ -142,7 +142,7 @@ fn damaged_files_never_panic() {
     for (length, damage) in [(0, 0), (3, 0), (64, 0), (4_096, 0), (whole.len() / 2, 0), (whole.len(), 0xff)] {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         let mut bytes = whole[..length].to_vec();
-        // The program headers' file sizes and offsets.
+        // The file sizes and offsets in the program headers.
         bytes.iter_mut().skip(64).take(512).for_each(|byte| *byte |= damage);
         file.write_all(&bytes).expect("written");
         let names = namer::names(Naming::File, file.as_file(), &[0x1000]).names;

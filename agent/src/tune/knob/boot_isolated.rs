@@ -3,13 +3,14 @@
 use crate::host::Host;
 use crate::units::CpuSet;
 
-/// The CPUs of `isolcpus=` with the flag `domain` or without flags (drivers/base/cpu.c, 4.2), without those of cpuset partitions.
+/// The CPUs of `isolcpus=` with the flag `domain` or without flags (drivers/base/cpu.c, 4.2); the CPUs of cpuset partitions are
+/// not included.
 pub(super) const ISOLATED: &str = "/sys/devices/system/cpu/isolated";
 /// The CPUs of `nohz_full=`. The file exists with CONFIG_NO_HZ_FULL, and reads `(null)` without CPUs (print_cpus_nohz_full,
 /// drivers/base/cpu.c).
 pub(super) const NOHZ_FULL: &str = "/sys/devices/system/cpu/nohz_full";
 
-/// The CPUs in one of these files.
+/// The CPUs in one of these files; empty if the file cannot be read or parsed.
 pub(super) fn cpus_in_file(host: &Host, file: &str) -> CpuSet {
     host.root.read(file).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
 }

@@ -5,7 +5,7 @@ use crate::host::Host;
 use crate::tune::value::{KnobTarget, Scope, Value, ValueError};
 use crate::units::CpuSet;
 
-/// All targets of a scope that a host has, in order; none for scopes whose targets have names.
+/// All targets of a scope on this host, in order; empty for scopes whose targets have names.
 pub(super) fn targets_of(scope: Scope, host: &Host) -> Vec<KnobTarget> {
     match scope {
         Scope::Host => vec![KnobTarget::Host],
@@ -17,7 +17,7 @@ pub(super) fn targets_of(scope: Scope, host: &Host) -> Vec<KnobTarget> {
     }
 }
 
-/// The name of the network interface that a target is.
+/// The name of the network interface of a target.
 pub(super) fn nic_name(target: &KnobTarget) -> Result<&str, KnobError> {
     match target {
         KnobTarget::Nic(nic) => Ok(nic),
@@ -25,14 +25,14 @@ pub(super) fn nic_name(target: &KnobTarget) -> Result<&str, KnobError> {
     }
 }
 
-/// The value, if it names only CPUs that the host has.
+/// Checks that a value contains only CPUs that the host has, and returns it.
 pub(super) fn check_cpus<'a>(host: &Host, value: &'a Value) -> Result<&'a Value, KnobError> {
     let Value::Cpus(cpus) = value else { return Ok(value) };
     let known = host.topology.has(cpus);
     known.map(|()| value).map_err(|reason| KnobError::Impossible { value: value.clone(), reason })
 }
 
-/// The CPUs that threads can be given: the kernel returns those that are online.
+/// Removes the offline CPUs from a value: the kernel returns only the online ones from the affinity of a thread.
 pub(super) fn online_cpus(host: &Host, value: &Value) -> Result<Value, KnobError> {
     let Value::Cpus(cpus) = check_cpus(host, value)? else { return Ok(value.clone()) };
     let online = host.topology.online();
@@ -43,7 +43,7 @@ pub(super) fn online_cpus(host: &Host, value: &Value) -> Result<Value, KnobError
     Ok(Value::Cpus(usable))
 }
 
-/// Checks the form of a text.
+/// Checks the syntax of a text value.
 pub(super) fn check_text(value: &Value, expected: &str, is_valid: impl FnOnce(&str) -> bool) -> Result<(), ValueError> {
     match value {
         Value::Text(text) if !is_valid(text) => Err(ValueError { given: text.clone(), expected: expected.to_owned() }),

@@ -15,45 +15,45 @@ pub enum KnobError {
     /// The caller is not root and lacks the permission.
     #[error("could not change {}: {source}\nhint: run as root", shown_path(path))]
     Permission {
-        /// The file that was to be read or written.
+        /// The file that could not be read or written.
         path: PathBuf,
-        /// The error of the kernel.
+        /// The error from the kernel.
         source: io::Error,
     },
     /// Root lacks the permission.
     #[error("could not change {} even as root: {source}{cause}", shown_path(path))]
     Denied {
-        /// The file that was to be read or written.
+        /// The file that could not be read or written.
         path: PathBuf,
-        /// The error of the kernel.
+        /// The error from the kernel.
         source: io::Error,
         /// The likely cause, as the end of the message.
         cause: &'static str,
     },
-    /// The file is not writable for anybody, so not for root either.
+    /// The mode of the file permits no user to write it, so the kernel rejects writes by root too.
     #[error(
         "{} is read-only, even for root: the kernel does not support the setting here, for example for lack of a hardware \
          counter",
         shown_path(path)
     )]
     Fixed {
-        /// The file that was to be written.
+        /// The file that could not be written.
         path: PathBuf,
     },
     /// The file system is mounted read-only.
     #[error("{} is mounted read-only, as in a container", shown_path(path))]
     ReadOnly {
-        /// The file that was to be written.
+        /// The file that could not be written.
         path: PathBuf,
     },
     /// The kernel or driver rejected the value.
     #[error("{} rejected {}: {source}", shown_path(path), excerpt::quoted(value))]
     Refused {
-        /// The file that was to be written.
+        /// The file that could not be written.
         path: PathBuf,
         /// The value.
         value: String,
-        /// The error of the kernel.
+        /// The error from the kernel.
         source: io::Error,
     },
     /// The value cannot be read.
@@ -61,10 +61,10 @@ pub enum KnobError {
     Read {
         /// The file.
         path: PathBuf,
-        /// The error of the kernel.
+        /// The error from the kernel.
         source: io::Error,
     },
-    /// The content is not what the kernel documents.
+    /// The content does not match the documented format.
     #[error("could not parse {}: {}", shown_path(path), excerpt::message(reason))]
     Malformed {
         /// The file.
@@ -72,28 +72,28 @@ pub enum KnobError {
         /// What is wrong with the content.
         reason: String,
     },
-    /// The kernel manages the value itself. Some kernels tell only when it is written.
+    /// The kernel manages the value itself. Some kernels report this only when the value is written.
     #[error("{} is managed by the kernel: {reason}", shown_path(path))]
     Managed {
-        /// The file that was to be written.
+        /// The file that could not be written.
         path: PathBuf,
-        /// How the kernel manages it.
+        /// How the kernel manages the value.
         reason: String,
     },
-    /// Some parts of a value were refused. The others were set.
+    /// Some parts of a value were refused. The other parts were set.
     #[error("{} of {total} could not be set: {}", refused.len(), listed(refused))]
     Parts {
         /// The error of each part.
         refused: Vec<KnobError>,
-        /// How many parts were to be set.
+        /// The number of parts that had to be set.
         total: usize,
     },
-    /// A value was refused, and the part that had been written before could not be restored.
+    /// A value was refused, and the parts that had been written before could not be restored.
     #[error("{refused}; what was written before could not be restored: {not_restored}")]
     HalfWritten {
         /// Why the value was refused.
         refused: Box<KnobError>,
-        /// Why the rest could not be restored.
+        /// Why the parts could not be restored.
         not_restored: Box<KnobError>,
     },
     /// A process rule that names no user or cgroup matches processes of several users.
@@ -104,12 +104,12 @@ pub enum KnobError {
         excerpt::quoted(with_user(on, "NAME"))
     )]
     SeveralUsers {
-        /// The `on` of the rule.
+        /// The `on` key of the rule.
         on: String,
         /// All matching processes.
         processes: Vec<MatchedProcess>,
     },
-    /// Since the plan was made, a process rule matches processes of more users.
+    /// Since the plan was made, a process rule matches processes of additional users.
     #[error(
         "{} matches processes of more users than when it was planned: {}\n\
          hint: check `quell tune plan`, and name the user or the cgroup",
@@ -117,9 +117,9 @@ pub enum KnobError {
         listed_processes(processes)
     )]
     NewUsers {
-        /// The `on` of the rule.
+        /// The `on` key of the rule.
         on: String,
-        /// The processes of those users.
+        /// The processes of the additional users.
         processes: Vec<MatchedProcess>,
     },
     /// A process changed since the plan was made.
@@ -132,12 +132,12 @@ pub enum KnobError {
         /// What has changed.
         change: &'static str,
     },
-    /// The kernel reused the ID of a thread while it was set.
+    /// The kernel reused the ID of a thread while its value was being set.
     #[error("thread {planned} ended while it was set; its ID now belongs to {current}, which may have got the value")]
     ThreadReplaced {
         /// The thread that was to be set.
         planned: String,
-        /// The thread that has its ID.
+        /// The thread that has this ID now.
         current: String,
     },
     /// A program that activates a setting failed.
@@ -145,13 +145,13 @@ pub enum KnobError {
     Command {
         /// The program and its arguments.
         command: String,
-        /// Its exit status and error message.
+        /// The exit status and the error message of the program.
         reason: String,
     },
-    /// A journal names a knob of another version of quell.
+    /// A journal contains the id of a knob that this version of quell does not have.
     #[error("this version of quell does not have the knob")]
     Unknown,
-    /// A journal names a target that the knob does not have.
+    /// A journal contains a target that the knob does not have.
     #[error("the knob cannot be set on {}", excerpt::quoted(target.to_string()))]
     WrongTarget {
         /// The target.
@@ -167,10 +167,10 @@ pub enum KnobError {
     },
 }
 
-/// `ENOTSUPP`, include/linux/errno.h: internal to the kernel, so that no library has a message for it. `kernel.nmi_watchdog`
-/// returns it if there are no hardware counters.
+/// `ENOTSUPP`, include/linux/errno.h: the number is internal to the kernel, so the C library has no message for it.
+/// `kernel.nmi_watchdog` returns it if there are no hardware counters.
 const ENOTSUPP: i32 = 524;
-/// How many refusals a message names.
+/// The maximum number of refusals in a message.
 const REFUSALS_SHOWN: usize = 3;
 
 fn listed(refused: &[KnobError]) -> String {
@@ -181,14 +181,14 @@ fn listed(refused: &[KnobError]) -> String {
     }
 }
 
-/// The `on` of a rule that names the user as well.
+/// The `on` key of a rule, extended by the user.
 pub(super) fn with_user(on: &str, user: &str) -> String {
     let is_keyed = ["name=", "exe="].iter().any(|key| on.contains(key));
     format!("{}{on},user={user}", if is_keyed { "" } else { "name=" })
 }
 
 impl KnobError {
-    /// This error after an attempt to restore what was written before it.
+    /// Combines this error with the result of restoring what was written before it.
     pub(super) fn after_restore(self, restored: Result<(), Self>) -> Self {
         match restored {
             Ok(()) => self,
@@ -196,7 +196,7 @@ impl KnobError {
         }
     }
 
-    /// A missing permission, with its likely cause.
+    /// The error for a missing permission, with the likely cause.
     pub(super) fn denied(path: PathBuf, source: io::Error) -> Self {
         if !nix::unistd::geteuid().is_root() {
             return Self::Permission { path, source };
@@ -214,7 +214,7 @@ impl KnobError {
     pub(super) fn from_write(path: PathBuf, value: String, source: io::Error) -> Self {
         match source.raw_os_error() {
             Some(libc::EROFS) => Self::ReadOnly { path },
-            // EACCES is a matter of file modes. EPERM is a refusal of the kernel: lockdown, or the firmware.
+            // EACCES is caused by file modes. EPERM is a refusal by the kernel: lockdown, or the firmware.
             Some(libc::EACCES) => Self::denied(path, source),
             Some(ENOTSUPP) => {
                 let source = io::Error::other("not supported by this kernel (ENOTSUPP)");

@@ -1,4 +1,4 @@
-//! Small hosts for tests of knobs: directories with the files that they need.
+//! Small fake hosts for tests of knobs: directory trees with the files that the knobs use.
 
 use std::fs;
 use std::path::Path;
@@ -25,7 +25,7 @@ const BASE: &[(&str, &str)] = &[
     ("/sys/devices/system/cpu/online", "0-3\n"),
 ];
 
-/// A host with additional files. A later text for a path replaces an earlier one.
+/// A host with additional files. If a path is given twice, the later content is used.
 pub(super) fn host(files: &[(&str, &str)]) -> (TempDir, Host) {
     let folder = tempfile::tempdir().expect("a folder");
     for (path, text) in BASE.iter().chain(files) {
@@ -47,8 +47,9 @@ pub(super) fn put(folder: &Path, path: &str, text: &str) {
     fs::write(path, text).expect("a file");
 }
 
-/// Calls `act` while a file of a host is a file of the running kernel that can be read and refuses writes. It is mounted in a
-/// namespace of the calling thread. Without the permission to mount it returns `None`, and prints that the test is skipped.
+/// Calls `act` while a file of a host is replaced by a file of the running kernel that is readable but refuses writes. The file
+/// is mounted in a mount namespace of the calling thread. Without the permission to mount, the function returns `None` and
+/// prints that the test is skipped.
 pub(super) fn with_refusing<T: Send>(
     folder: &Path,
     file: &str,
@@ -62,7 +63,7 @@ pub(super) fn with_refusing<T: Send>(
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
         mount(Some(real), &folder.join(file.trim_start_matches('/')), none, MsFlags::MS_BIND, none)
     };
-    // The host is opened after the mount. An earlier descriptor would bypass it.
+    // The host is opened after the mount, because a file descriptor from before the mount would bypass it.
     let done = thread::scope(|scope| {
         scope
             .spawn(|| over().map(|()| act(&read(folder))))
@@ -80,7 +81,7 @@ pub(super) fn value(knob: &dyn Knob, host: &Host, target: &KnobTarget) -> Value 
     }
 }
 
-/// Sets a knob as a transaction does, reads it back, and restores it.
+/// Sets a knob in the same way as a transaction, reads the value back, and restores the original value.
 pub(super) fn round_trip(knob: &dyn Knob, host: &Host, target: &KnobTarget, desired: &str) {
     let before = apply(knob, host, target, desired);
     let now = value(knob, host, target);
@@ -89,7 +90,7 @@ pub(super) fn round_trip(knob: &dyn Knob, host: &Host, target: &KnobTarget, desi
     assert_eq!(value(knob, host, target), before, "{}", knob.spec().id);
 }
 
-/// Sets a knob as a transaction does. Returns the original value as a journal stores it.
+/// Sets a knob in the same way as a transaction. Returns the original value as a journal stores it.
 pub(super) fn apply(knob: &dyn Knob, host: &Host, target: &KnobTarget, desired: &str) -> Value {
     let before = value(knob, host, target);
     let desired = knob.spec().kind.parse(desired).expect("a value");
@@ -105,8 +106,8 @@ pub(super) fn apply(knob: &dyn Knob, host: &Host, target: &KnobTarget, desired: 
     serde_json::from_str(&serde_json::to_string(&before).expect("JSON")).expect("the same")
 }
 
-/// Waits for an effect of the last close of a file. A program that another test starts has all files of this process open from
-/// its fork to its exec.
+/// Waits for the effect of the last close of a file. A program that another test starts has all files of this process open
+/// between fork and exec.
 pub(super) fn after_closing(is_done: impl Fn() -> bool) {
     let end = Instant::now() + Duration::from_secs(10);
     while !is_done() {

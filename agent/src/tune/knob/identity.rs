@@ -5,10 +5,10 @@ use std::path::Path;
 use crate::host::Host;
 use crate::tune::value::KnobTarget;
 
-/// Finds the device that a target refers to; `None` if there is none, or if its name is all that identifies it.
+/// Returns the device that a target refers to; `None` if there is no device, or if the name is the only identity of the target.
 pub type IdentityFn = fn(&Host, &KnobTarget) -> Option<String>;
 
-/// The card of a network interface: its driver, its address on the bus, and its port if the device has several.
+/// The device of a network interface: its driver, its bus address, and its port if the device has several ports.
 pub(super) fn nic_device(host: &Host, target: &KnobTarget) -> Option<String> {
     match target {
         KnobTarget::Nic(nic) => card_of(host, nic),
@@ -16,9 +16,9 @@ pub(super) fn nic_device(host: &Host, target: &KnobTarget) -> Option<String> {
     }
 }
 
-/// The card of the network interface at the beginning of a name, as in `eth0:rx-gro`.
+/// The device of the network interface at the beginning of a target name such as `eth0:rx-gro`.
 pub(super) fn prefixed_nic_device(host: &Host, target: &KnobTarget) -> Option<String> {
-    // Interface names may have colons. What comes after the last one has none.
+    // Interface names may contain colons. The part after the last colon contains none.
     card_of(host, target.name()?.rsplit_once(':')?.0)
 }
 
@@ -31,16 +31,16 @@ fn card_of(host: &Host, nic: &str) -> Option<String> {
     Some(format!("{driver} {address}{port}"))
 }
 
-/// The card of the interface that a file of `/proc/sys` belongs to, if it belongs to one.
+/// The device of the interface to which a file of `/proc/sys` belongs; `None` if the file does not belong to an interface.
 pub(super) fn sysctl_device(host: &Host, file: &str) -> Option<String> {
     let mut parts = file.strip_prefix("/proc/sys/net/")?.split('/');
-    // Below these are interfaces, `all` and `default` (Documentation/networking/ip-sysctl.rst).
+    // The directories below these are interfaces, `all` and `default` (Documentation/networking/ip-sysctl.rst).
     parts.find(|part| ["conf", "neigh"].contains(part))?;
     card_of(host, parts.next()?)
 }
 
-/// The device that a file of sysfs belongs to: its path among the devices, and for a disk its sequence number, which another
-/// disk at the same path does not have (`diskseq`, 5.15). The file may be named by a link, as `/sys/block/sda/queue/scheduler`.
+/// The device to which a sysfs file belongs: its device path, and for a disk its sequence number, which differs for another
+/// disk at the same path (`diskseq`, 5.15). The path of the file may contain a link, as in `/sys/block/sda/queue/scheduler`.
 pub(super) fn sysfs_device(host: &Host, file: &str) -> Option<String> {
     let real = host.root.real_path(file).ok()?;
     let devices = host.root.real_path("/sys/devices").ok()?;
@@ -52,7 +52,7 @@ pub(super) fn sysfs_device(host: &Host, file: &str) -> Option<String> {
     let path = format!("/sys/devices/{}", path.display());
     match disk {
         Some(number) => Some(format!("{path} of disk {number}")),
-        // The name is the path already.
+        // The name of the target is the device path already.
         None if path == file => None,
         None => Some(path),
     }

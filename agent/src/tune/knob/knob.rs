@@ -13,7 +13,7 @@ use crate::tune::value::{KnobTarget, Scope, Value, ValueError};
 /// Something that can be set.
 ///
 /// [`spec`](Self::spec), [`read`](Self::read) and [`write`](Self::write) are required. Everything else has a default that fits
-/// a knob whose value is in one file, or in none.
+/// knobs whose value is in exactly one file, and knobs without a value file.
 pub trait Knob: Sync {
     /// The description of the knob.
     fn spec(&self) -> &KnobSpec;
@@ -27,7 +27,7 @@ pub trait Knob: Sync {
     /// Sets a value that was [normalized](Self::normalize), or that was read before.
     ///
     /// # Errors
-    /// The value was refused. Nothing is left half written.
+    /// The value was refused. Nothing is left partly written.
     fn write(&self, host: &Host, target: &KnobTarget, value: &Value) -> Result<Held, KnobError>;
 
     /// The file that holds the value, if there is one. The defaults of this trait are taken from it.
@@ -40,8 +40,8 @@ pub trait Knob: Sync {
         targets_of(self.spec().scope, host)
     }
 
-    /// The value as the host would return it after a write: a frequency that the hardware supports, a mask without absent CPUs.
-    /// Plans and verification use the same normalization.
+    /// The value that the host would return after a write: for example a frequency that the hardware supports, or a mask
+    /// without absent CPUs. Plans and verification use the same normalization.
     ///
     /// # Errors
     /// The host does not accept this value.
@@ -60,18 +60,19 @@ pub trait Knob: Sync {
         self.value_file().map_or(Ok(()), |file| file.check_writable(host, target))
     }
 
-    /// Whether some host may accept this value, which has the right kind: many texts must have a form.
+    /// Checks whether at least one host may accept this value, which has the right kind: many text values must have a certain
+    /// syntax.
     ///
     /// # Errors
-    /// No host accepts it; the error says what is accepted.
+    /// No host accepts the value; the error describes the accepted values.
     fn check_value(&self, _value: &Value) -> Result<(), ValueError> {
         Ok(())
     }
 
-    /// Whether some host may have a target of this name, for [`Scope::Named`].
+    /// Checks whether at least one host may have a target with this name, for [`Scope::Named`].
     ///
     /// # Errors
-    /// No host has it; why, and what is accepted.
+    /// No host has such a target; the error contains the reason and the accepted names.
     fn check_target_name(&self, _name: &str) -> Result<(), String> {
         Ok(())
     }
@@ -84,13 +85,13 @@ pub trait Knob: Sync {
     /// The current value and what a plan shows about it.
     ///
     /// # Errors
-    /// Those of [`read`](Self::read); and a process rule matches processes that it must not match.
+    /// The errors of [`read`](Self::read); or a process rule matches processes that it must not match.
     fn survey(&self, host: &Host, target: &KnobTarget) -> Result<Survey, KnobError> {
         self.read(host, target).map(Survey::from)
     }
 
-    /// The current value of exactly the parts of `before`, after a write and before a rollback: the threads that a rule matched
-    /// then, whatever their names and cgroups are now.
+    /// The current value of exactly the parts of `before`, read after a write and before a rollback: for a process rule, the
+    /// threads that it matched then, even if their names and cgroups have changed since.
     ///
     /// # Errors
     /// The value cannot be determined. That does not mean that the parts have ended.
@@ -98,14 +99,14 @@ pub trait Knob: Sync {
         self.read(host, target)
     }
 
-    /// The value to write for `desired`, limited to the parts that `before` has. Parts that were added since have no value in
-    /// the journal, and could not be restored.
+    /// The value to write for `desired`, limited to the parts of `before`. Parts that were added since have no value in the
+    /// journal, and could not be restored.
     fn limit_to_parts(&self, _before: &Value, desired: &Value) -> Value {
         desired.clone()
     }
 
-    /// Restores the original value. For a value with parts this is best effort: a part that refuses does not keep the others
-    /// from being restored.
+    /// Restores the original value. For a value with parts this is best effort: if a part is refused, the other parts are still
+    /// restored.
     ///
     /// # Errors
     /// Some parts were refused; the error names them.
@@ -128,43 +129,43 @@ pub trait Knob: Sync {
         Ok(Vec::new())
     }
 
-    /// The path of the file that holds the value, from the root of the host. Another knob may name the same file.
+    /// The path of the file that holds the value, from the root of the host. Another knob may use the same file.
     fn file_path(&self, target: &KnobTarget) -> Option<String> {
         self.value_file().map(|file| file.path_for(target))
     }
 
-    /// Whether the value `current`, as it was read, equals `expected`.
+    /// Whether the value `current`, as read, equals `expected`.
     fn matches(&self, current: &Value, expected: &Value) -> bool {
         current.matches(expected)
     }
 
-    /// Whether `current` fulfils the purpose of `desired`: used by plans, after writes, and by verification. Whether a value
-    /// equals the original is decided by [`matches`](Self::matches) alone.
+    /// Whether `current` fulfils the purpose of `desired`: used by plans, after writes, and by verification. Only
+    /// [`matches`](Self::matches) determines whether a value equals the original one.
     fn satisfies(&self, current: &Value, desired: &Value) -> bool {
         self.matches(current, desired)
     }
 
-    /// A desired value as plans show it beside the current one.
+    /// The text of a desired value that plans show beside the current one.
     fn describe(&self, desired: &Value) -> String {
         desired.to_string()
     }
 
-    /// How to find the device that a target's name refers to, for knobs whose target names can be reused for other devices.
+    /// The function that finds the device of a target, for knobs whose target names can be reused for other devices.
     fn identity(&self) -> Option<IdentityFn> {
         (self.spec().scope == Scope::Nic).then_some(identity::nic_device as IdentityFn)
     }
 
-    /// For a knob whose targets are processes.
+    /// The operations of a knob whose targets are processes.
     fn process_rule(&self) -> Option<&dyn ProcessRule> {
         None
     }
 
-    /// For a knob that grants privileges to processes.
+    /// The operations of a knob that grants privileges to processes.
     fn privileges(&self) -> Option<&dyn Privileges> {
         None
     }
 
-    /// For a knob whose value is in configuration files.
+    /// The operations of a knob whose value is in configuration files.
     fn configuration(&self) -> Option<&dyn Configuration> {
         None
     }
@@ -172,30 +173,30 @@ pub trait Knob: Sync {
 
 /// A knob whose targets are the processes that a rule matches. A plan lists them, and only these are set.
 pub trait ProcessRule {
-    /// The current value on the processes of the plan that still run.
+    /// The current value on those processes of the plan that are still running.
     ///
     /// # Errors
-    /// Those of [`Knob::read`]; and the rule now matches processes of users who are not in the plan.
+    /// The errors of [`Knob::read`]; or the rule now matches processes of users who are not in the plan.
     fn read_planned(&self, host: &Host, target: &KnobTarget, planned: &[MatchedProcess]) -> Result<Reading, KnobError>;
 
-    /// Checks that the processes of the plan are still what they were: called right before and right after they are set.
+    /// Checks that the processes of the plan have not changed: called right before and right after their values are set.
     ///
     /// # Errors
-    /// One of them executes another program, or has another user.
+    /// One of the processes has executed another program, or has another user.
     fn check_unchanged(&self, host: &Host, planned: &[MatchedProcess]) -> Result<(), KnobError>;
 }
 
-/// A knob that grants processes a privilege, which they pass on to children and threads.
+/// A knob that grants a privilege to processes. Children and new threads inherit the privilege.
 pub trait Privileges {
-    /// Whether `current` is a privilege that was granted by setting `desired` in the place of `before`. Such a value is restored
-    /// even if it was modified externally: a process can give up a part of a privilege itself, and would keep the rest.
+    /// Whether `current` is a privilege that was granted when `desired` replaced `before`. Such a value is restored even if it
+    /// was modified externally: otherwise a process could give up a part of the privilege itself and keep the rest.
     fn is_granted(&self, current: &Value, before: &Value, desired: &Value) -> bool;
 
-    /// Revokes the privilege from everything that can only have inherited it, once `before` is restored. Returns a message that
-    /// names who still has it; `None` if nobody has.
+    /// Revokes the privilege from everything that can only have inherited it, after `before` was restored. Returns a message
+    /// that names the processes that still have it; `None` if there are none.
     ///
     /// # Errors
-    /// It cannot be determined who has it.
+    /// It cannot be determined which processes have the privilege.
     fn revoke(
         &self,
         host: &Host,
@@ -210,13 +211,13 @@ pub trait Configuration {
     /// Whether the running system uses `desired`.
     ///
     /// # Errors
-    /// That cannot be determined.
+    /// It cannot be determined.
     fn activation(&self, _host: &Host, _target: &KnobTarget, _desired: &Value) -> Result<Activation, KnobError> {
         Ok(Activation::Active)
     }
 
-    /// The files that the value is read from. Their change times tell when they were last modified, which files of the kernel do
-    /// not.
+    /// The files from which the value is read. Their change times show when they were last modified, unlike the times of kernel
+    /// files.
     ///
     /// # Errors
     /// The files cannot be listed.
@@ -224,11 +225,11 @@ pub trait Configuration {
         Ok(Vec::new())
     }
 
-    /// Activates what was written, once for many values: generates the boot menu, restarts a service. Called after the last
-    /// value of the knob was written in a transaction, or restored.
+    /// Activates the written values, once for all values of the knob: generates the boot menu, or restarts a service. Called
+    /// after the last value of the knob in a transaction was written or restored.
     ///
     /// # Errors
-    /// The program that activates it failed.
+    /// The program that activates the values failed.
     fn activate(&self, _host: &Host) -> Result<(), KnobError> {
         Ok(())
     }

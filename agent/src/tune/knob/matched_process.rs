@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::text::shown;
 use crate::units::Pid;
 
-/// A process that a process rule matches, as a plan lists it. Its texts are safe to display.
+/// A process that a process rule matches, as listed in a plan. Its texts are safe to display.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MatchedProcess {
@@ -22,14 +22,14 @@ pub struct MatchedProcess {
     pub uid: u32,
     /// The effective user ID, which differs in a set-user-ID program.
     pub euid: u32,
-    /// The names of these users: one, or two if they differ.
+    /// The names of these users: one name, or two if the IDs differ.
     pub user: String,
     /// The path of the executable; `None` for a kernel thread, or if it cannot be read.
     pub executable: Option<String>,
 }
 
 impl MatchedProcess {
-    /// The users who control the process: the one who started a set-user-ID program and the owner of the program.
+    /// The users who control the process: the user who started it, and for a set-user-ID program also the owner of the program.
     #[must_use]
     pub fn users(&self) -> BTreeSet<u32> {
         [self.uid, self.euid].into()
@@ -41,7 +41,7 @@ impl MatchedProcess {
         (self.pid, self.start) == (other.pid, other.start)
     }
 
-    /// The processes that have a user who has none of the `planned` processes.
+    /// The processes with a user that no process of `planned` has.
     #[must_use]
     pub fn of_other_users<'a>(processes: &'a [Self], planned: &[Self]) -> Vec<&'a Self> {
         let known: BTreeSet<u32> = planned.iter().flat_map(Self::users).collect();
@@ -49,16 +49,16 @@ impl MatchedProcess {
     }
 }
 
-/// `812 (redis-server) of redis, /usr/bin/redis-server`.
+/// Formats the process as `812 (redis-server) of redis, /usr/bin/redis-server`.
 impl fmt::Display for MatchedProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The texts of a process were cleaned when they were read. Those of a journal were not.
+        // The texts of a process on the host were sanitized when they were read, but the texts in a journal were not.
         write!(f, "{} ({}) of {}", self.pid, shown(&self.name), shown(&self.user))?;
         self.executable.as_ref().map_or(Ok(()), |executable| write!(f, ", {}", shown(executable)))
     }
 }
 
-/// How many processes an error names.
+/// The maximum number of processes in an error.
 const SHOWN: usize = 8;
 
 /// The processes as an error lists them.

@@ -1,7 +1,7 @@
-//! Knobs: everything that can be set, a folder per family and a line per knob in the table of its family.
+//! Knobs: everything that can be set. Each family has a directory, and each knob has an entry in the table of its family.
 //!
-//! A knob implements [`Knob`]: it reads and writes. Plans and transactions use the operations of `dyn Knob`, which see to it
-//! that a value is never written to another device than the one that it was read from.
+//! A knob implements [`Knob`]: it reads and writes. Plans and transactions use the operations of `dyn Knob`, which ensure that
+//! a value is never written to a device other than the one from which it was read.
 
 mod boot;
 mod boot_isolated;

@@ -1,7 +1,8 @@
-//! What plans and transactions do with a knob.
+//! The operations on a knob that plans and transactions use.
 //!
-//! The kernel reuses names: an interface name may refer to another card by the time that its value is restored, and a disk name
-//! to another disk. These operations add the device to every value that is read, and compare it before a value is restored.
+//! The kernel reuses names: by the time a value is restored, an interface name may refer to another card, and a disk name to
+//! another disk. These operations add the device to every value that is read, and compare the device before a value is
+//! restored.
 
 use super::error::KnobError;
 use super::knob::Knob;
@@ -14,16 +15,16 @@ impl dyn Knob + '_ {
     /// Parses a value of a profile or of the command line.
     ///
     /// # Errors
-    /// No host accepts it.
+    /// No host accepts the value.
     pub fn parse(&self, text: &str) -> Result<Value, ValueError> {
         let value = self.spec().kind.parse(text)?;
         self.check_value(&value).map(|()| value)
     }
 
-    /// The current value, with the device that it is set on.
+    /// The current value, with the device to which it belongs.
     ///
     /// # Errors
-    /// Those of [`Knob::read`].
+    /// The errors of [`Knob::read`].
     pub fn current(&self, host: &Host, target: &KnobTarget) -> Result<Reading, KnobError> {
         Ok(self.with_device(host, target, self.read(host, target)?))
     }
@@ -31,7 +32,7 @@ impl dyn Knob + '_ {
     /// The current value for a plan.
     ///
     /// # Errors
-    /// Those of [`Knob::survey`].
+    /// The errors of [`Knob::survey`].
     pub fn current_survey(&self, host: &Host, target: &KnobTarget) -> Result<Survey, KnobError> {
         let Survey { reading, processes, remarks } = self.survey(host, target)?;
         Ok(Survey { reading: self.with_device(host, target, reading), processes, remarks })
@@ -40,7 +41,7 @@ impl dyn Knob + '_ {
     /// The current value for a plan that is applied. A process rule is limited to the processes that the plan lists.
     ///
     /// # Errors
-    /// Those of [`Knob::read`] and [`ProcessRule::read_planned`](super::knob::ProcessRule::read_planned).
+    /// The errors of [`Knob::read`] and [`ProcessRule::read_planned`](super::knob::ProcessRule::read_planned).
     pub fn current_for(
         &self,
         host: &Host,
@@ -53,10 +54,10 @@ impl dyn Knob + '_ {
         }
     }
 
-    /// The current value of the parts and on the device of `before`; absent if the target is another device now.
+    /// The current value of the parts of `before`, on the device of `before`; absent if the target is another device now.
     ///
     /// # Errors
-    /// Those of [`Knob::read_back`].
+    /// The errors of [`Knob::read_back`].
     pub fn current_since(&self, host: &Host, target: &KnobTarget, before: &Value) -> Result<Reading, KnobError> {
         if let Some(reason) = self.other_device(host, target, before) {
             return Ok(Reading::Absent(reason));
@@ -65,18 +66,18 @@ impl dyn Knob + '_ {
         Ok(self.with_device(host, target, reading))
     }
 
-    /// Sets the desired value on the parts that `before` has.
+    /// Sets the desired value on the parts of `before`.
     ///
     /// # Errors
-    /// Those of [`Knob::write`].
+    /// The errors of [`Knob::write`].
     pub fn set(&self, host: &Host, target: &KnobTarget, before: &Value, desired: &Value) -> Result<Held, KnobError> {
         self.write(host, target, &self.limit_to_parts(self.without_device(before), desired))
     }
 
-    /// Restores the original value on the device that it was read from.
+    /// Restores the original value on the device from which it was read.
     ///
     /// # Errors
-    /// Those of [`Knob::restore`]; and the target is another device now.
+    /// The errors of [`Knob::restore`]; or the target is another device now.
     pub fn roll_back(&self, host: &Host, target: &KnobTarget, before: &Value) -> Result<(), KnobError> {
         match self.other_device(host, target, before) {
             Some(reason) => Err(KnobError::Impossible { value: before.clone(), reason }),
@@ -84,7 +85,7 @@ impl dyn Knob + '_ {
         }
     }
 
-    /// Whether `current` equals `expected`, on the same device.
+    /// Whether `current` equals `expected` and belongs to the same device.
     #[must_use]
     pub fn equals(&self, current: &Value, expected: &Value) -> bool {
         if self.identity().is_some()
@@ -107,24 +108,24 @@ impl dyn Knob + '_ {
         }
     }
 
-    /// Checks that the processes of a plan are still what they were.
+    /// Checks that the processes of a plan have not changed.
     ///
     /// # Errors
-    /// Those of [`ProcessRule::check_unchanged`](super::knob::ProcessRule::check_unchanged).
+    /// The errors of [`ProcessRule::check_unchanged`](super::knob::ProcessRule::check_unchanged).
     pub fn check_processes(&self, host: &Host, planned: &[MatchedProcess]) -> Result<(), KnobError> {
         self.process_rule().map_or(Ok(()), |rule| rule.check_unchanged(host, planned))
     }
 
-    /// Whether `current` is a privilege that was granted by setting `desired` in the place of `before`.
+    /// Whether `current` is a privilege that was granted when `desired` replaced `before`.
     #[must_use]
     pub fn is_granted_privilege(&self, current: &Value, before: &Value, desired: &Value) -> bool {
         self.privileges().is_some_and(|privileges| privileges.is_granted(current, before, desired))
     }
 
-    /// Revokes the privileges that setting `desired` granted; who still has them.
+    /// Revokes the privileges that setting `desired` granted. Returns a message that names the processes that still have them.
     ///
     /// # Errors
-    /// Those of [`Privileges::revoke`](super::knob::Privileges::revoke).
+    /// The errors of [`Privileges::revoke`](super::knob::Privileges::revoke).
     pub fn revoke_privileges(
         &self,
         host: &Host,
@@ -138,20 +139,20 @@ impl dyn Knob + '_ {
     /// Whether the running system uses `desired`.
     ///
     /// # Errors
-    /// Those of [`Configuration::activation`](super::knob::Configuration::activation).
+    /// The errors of [`Configuration::activation`](super::knob::Configuration::activation).
     pub fn activation(&self, host: &Host, target: &KnobTarget, desired: &Value) -> Result<Activation, KnobError> {
         self.configuration().map_or(Ok(Activation::Active), |files| files.activation(host, target, desired))
     }
 
-    /// Activates what was written.
+    /// Activates the written values.
     ///
     /// # Errors
-    /// Those of [`Configuration::activate`](super::knob::Configuration::activate).
+    /// The errors of [`Configuration::activate`](super::knob::Configuration::activate).
     pub fn activate(&self, host: &Host) -> Result<(), KnobError> {
         self.configuration().map_or(Ok(()), |files| files.activate(host))
     }
 
-    /// Adds the device to a value. Interfaces without a device are identified by their names alone.
+    /// Adds the device to a value. Interfaces without a device are identified only by name.
     fn with_device(&self, host: &Host, target: &KnobTarget, reading: Reading) -> Reading {
         let device = self.identity().and_then(|identity| identity(host, target));
         match (reading, device) {
@@ -160,7 +161,7 @@ impl dyn Knob + '_ {
         }
     }
 
-    /// The value itself, for the knob. Without an identity, the knob handles devices itself.
+    /// The value without the device, for the knob. A knob without an identity handles devices itself.
     fn without_device<'a>(&self, value: &'a Value) -> &'a Value {
         match value {
             Value::OnDevice { value, .. } if self.identity().is_some() => value,
@@ -168,7 +169,7 @@ impl dyn Knob + '_ {
         }
     }
 
-    /// Why the target is not the device of `before`, if it is another one.
+    /// The reason why the target is not the device of `before`; `None` if it is the same device.
     fn other_device(&self, host: &Host, target: &KnobTarget, before: &Value) -> Option<String> {
         let Value::OnDevice { device, .. } = before else { return None };
         match self.identity()?(host, target) {

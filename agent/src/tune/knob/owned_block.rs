@@ -1,4 +1,4 @@
-//! A block of quell's own in a configuration file that others edit too: between two comments, at the end.
+//! A block that quell writes into a configuration file that others edit too: between two comments, at the end of the file.
 
 use std::fs;
 use std::io;
@@ -11,17 +11,17 @@ const BEGIN: &str = "# quell: begin, written by `quell tune`, removed by `quell 
 const BEGIN_NEW_FILE: &str = "# quell: begin, file made by `quell tune`, removed by `quell tune rollback`";
 const END: &str = "# quell: end";
 
-/// A configuration file, split into the block of quell and the rest.
+/// A configuration file, split into quell's block and the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct OwnedBlock {
-    /// Everything outside the block, byte for byte; `None` if the file exists only for the block, or not at all.
+    /// Everything outside the block, byte for byte; `None` if the file does not exist, or was created only for the block.
     pub(super) rest: Option<String>,
     /// The lines inside the block; empty if there is no block.
     pub(super) block: String,
 }
 
 impl OwnedBlock {
-    /// Reads a file. A missing file has neither a block nor a rest.
+    /// Reads a file. For a missing file, both the block and the rest are empty.
     pub(super) fn read(root: &Root, file: &str) -> io::Result<Self> {
         match root.read_text(file) {
             Ok(text) => Ok(Self::parse(&text)),
@@ -50,7 +50,7 @@ impl OwnedBlock {
         match (&self.rest, self.block.as_str()) {
             (rest, "") => rest.clone(),
             (None, block) => Some(format!("{BEGIN_NEW_FILE}\n{block}{END}\n")),
-            // A last line without a newline keeps its bytes: the block goes before it.
+            // If the last line has no newline, its bytes are kept: the block is inserted before it.
             (Some(rest), block) if rest.is_empty() || rest.ends_with('\n') => {
                 Some(format!("{rest}{BEGIN}\n{block}{END}\n"))
             }
@@ -61,7 +61,7 @@ impl OwnedBlock {
         }
     }
 
-    /// Writes the file, or removes it if nothing is left in it.
+    /// Writes the file, or removes it if it would be empty.
     pub(super) fn write(&self, root: &Root, file: &str) -> io::Result<()> {
         if let Some(text) = self.text() {
             return replace(root, file, &text);
@@ -80,12 +80,12 @@ fn remove(root: &Root, file: &str) -> io::Result<()> {
     Ok(directory.sync()?)
 }
 
-/// Replaces the text of a file atomically: a reader, also after a crash, sees the old text or the new one. Links are followed,
-/// since `/etc/default` may be managed by links.
+/// Replaces the content of a file atomically: a reader, also after a crash, sees either the old or the new content. Symbolic
+/// links are followed, because `/etc/default` may be managed by links.
 pub(super) fn replace(root: &Root, file: &str, text: &str) -> io::Result<()> {
     root.replace_file(file, text.as_bytes(), |old, new| match old {
         Some(old) => copy_attributes(old, new),
-        // System configuration is readable by everyone.
+        // System configuration is world-readable.
         None => new.set_permissions(fs::Permissions::from_mode(0o644)),
     })
 }
@@ -97,16 +97,17 @@ fn copy_attributes(from: &fs::File, to: &fs::File) -> io::Result<()> {
     if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
         fchown(to, Some(old.uid()), Some(old.gid()))?;
     }
-    // Changing the owner clears bits of the mode, and setting an access control list changes it. A text needs no set-id bits.
+    // After the owner, because changing the owner clears bits of the mode, and before access control lists, because setting one
+    // changes the mode. A text file needs no set-user-ID and set-group-ID bits.
     to.set_permissions(fs::Permissions::from_mode(old.permissions().mode() & 0o777))?;
     for name in xattr::names(from)? {
-        // Checksums of the old text: the kernel computes new ones (Documentation/ABI/testing/evm, ima_policy). Capabilities are for
-        // programs.
+        // Checksums of the old content: the kernel computes new ones (Documentation/ABI/testing/evm, ima_policy). Capabilities
+        // apply only to programs.
         if [c"security.ima", c"security.evm", c"security.capability"].contains(&name.as_c_str()) {
             continue;
         }
         let value = xattr::get(from, &name)?;
-        // A label that the file got on creation is set already. Setting it again may be forbidden by the policy.
+        // The file may have got this label on creation. The security policy may forbid setting it again.
         if xattr::get(to, &name).ok().as_ref() != Some(&value) {
             xattr::set(to, &name, &value)?;
         }
@@ -158,7 +159,7 @@ mod tests {
         fs::write(&path, "A=1\n").expect("write");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("chmod");
         let file = fs::File::open(&path).expect("open");
-        // Root alone may give files away, and a file system may have no attributes.
+        // Only root may change the owner, and a file system may not support extended attributes.
         let owned = fchown(&file, Some(12), Some(34)).is_ok();
         let labelled = xattr::set(&file, c"user.label", b"some").is_ok();
         replace(&root, "/file", "B=2\n").expect("write");

@@ -1,4 +1,4 @@
-//! Writing values that have parts: all parts or none when they are set, best effort when they are restored.
+//! Writing values that have parts: all or none when they are set, best effort when they are restored.
 
 use crate::tune::knob::error::KnobError;
 use crate::tune::value::Value;
@@ -11,7 +11,7 @@ pub(super) struct Change<P> {
     pub(super) desired: Value,
 }
 
-/// Changes every part. If one refuses, those before it are restored.
+/// Changes all parts. If one part refuses, the parts before it are restored.
 pub(super) fn all_or_none<P>(
     changes: &[Change<P>],
     set: impl Fn(&P, &Value) -> Result<(), KnobError>,
@@ -25,7 +25,7 @@ pub(super) fn all_or_none<P>(
     Ok(())
 }
 
-/// Changes every part that accepts its value. The error names the others.
+/// Changes every part that accepts its value. The error names the other parts.
 pub(super) fn best_effort<P>(
     changes: &[Change<P>],
     set: impl Fn(&P, &Value) -> Result<(), KnobError>,

@@ -1,7 +1,7 @@
 //! A knob whose value is a range in two files, one for each bound.
 //!
-//! It is one knob because the kernel checks each bound against the other: which one must be written first depends on both, when
-//! the range is set and when it is restored.
+//! Both bounds form one knob because the kernel checks each bound against the other: the order in which they must be written
+//! depends on both, when the range is set and when it is restored.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,19 +19,19 @@ use crate::tune::value::{KnobTarget, Range, RangeBound, Value};
 pub(super) struct RangeKnob {
     /// The description of the knob.
     pub spec: KnobSpec,
-    /// The path of the lower bound; `{}` stands for the target.
+    /// The path of the lower bound; `{}` is replaced by the target.
     pub low: &'static str,
-    /// The path of the upper bound; `{}` stands for the target.
+    /// The path of the upper bound; `{}` is replaced by the target.
     pub high: &'static str,
-    /// The directory with a directory for each target, for [`Scope::Each`].
+    /// The directory that contains a directory for each target, for [`Scope::Each`].
     pub target_directory: Option<&'static str>,
-    /// How long the kernel may take until the files return what was written.
+    /// The maximum time until the files return the written values.
     pub delay: Duration,
     /// The limits of the hardware; `None` if the driver does not report them.
     pub limits: fn(&Host, &KnobTarget) -> Option<HardwareLimits>,
 }
 
-/// The pause between two reads of files that are delayed.
+/// The pause between two reads while the files do not return the written values yet.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The numbers that the hardware supports.
@@ -41,9 +41,9 @@ pub(super) struct HardwareLimits {
     pub min: i64,
     /// The largest number, in the unit of the knob.
     pub max: i64,
-    /// The numbers in between.
+    /// The supported numbers between the limits.
     pub steps: Steps,
-    /// How far the minimum of the kernel may differ from `min`, which is an estimate then; otherwise 0.
+    /// If `min` is an estimate, the maximum difference between it and the minimum of the kernel; otherwise 0.
     pub tolerance: i64,
 }
 
@@ -59,8 +59,8 @@ pub(super) enum Steps {
 }
 
 impl HardwareLimits {
-    /// The bounds that the kernel would use: the lowest supported number not below `low`, and the highest not above `high`
-    /// (CPUFREQ_RELATION_L and _H, include/linux/cpufreq.h).
+    /// The bounds that the kernel would use. With a table: the lowest supported number not below `low`, and the highest not
+    /// above `high` (CPUFREQ_RELATION_L and _H, include/linux/cpufreq.h). With steps, both bounds are rounded down.
     fn supported_bounds(&self, range: Range) -> (i64, i64) {
         let (low, high) = (range.low.clamp(self.min, self.max), range.high.clamp(self.min, self.max));
         let (low, high) = match &self.steps {
@@ -74,7 +74,8 @@ impl HardwareLimits {
         (low, high.max(low))
     }
 
-    /// The range of two numbers, with the limits of the hardware by name. The minimum may be rounded by the kernel.
+    /// The range with these bounds. A bound that equals a limit of the hardware is replaced by the name of the limit. The
+    /// kernel may have rounded the minimum.
     fn range(&self, (low, high): (i64, i64)) -> Range {
         let high = if high == self.max { high } else { self.round_to_min(high) };
         let (min, max) = ((self.min, RangeBound::Min), (self.max, RangeBound::Max));
@@ -87,13 +88,13 @@ impl HardwareLimits {
     }
 }
 
-/// The first name for a number, or the number.
+/// The first of the names whose number matches, otherwise the number itself.
 fn named_bound(number: i64, names: [(i64, RangeBound); 2]) -> RangeBound {
     let named = names.into_iter().find(|(limit, _)| *limit == number);
     named.map_or(RangeBound::Number(number), |(_, name)| name)
 }
 
-/// A bound as a number. A number that was in force may be one that the hardware no longer supports.
+/// A bound as a number. A number is not limited: an original value may be outside the current limits of the hardware.
 fn exact_bound(bound: RangeBound, limits: &HardwareLimits) -> i64 {
     match bound {
         RangeBound::Number(number) => number,
@@ -166,14 +167,15 @@ impl Knob for RangeKnob {
     }
 }
 
-/// The directories without those that stand for several others. If there are clusters such as `uncore00`, then
-/// `package_00_die_00` stands for all clusters of a die (uncore_write_control_freq, drivers/platform/x86/intel/uncore-frequency/).
+/// The directories without those that control several others. If there are clusters such as `uncore00`, then
+/// `package_00_die_00` controls all clusters of a die (uncore_write_control_freq,
+/// drivers/platform/x86/intel/uncore-frequency/).
 fn without_aggregates(names: Vec<String>) -> Vec<String> {
     let clusters: Vec<String> = names.iter().filter(|name| name.starts_with("uncore")).cloned().collect();
     if clusters.is_empty() { names } else { clusters }
 }
 
-/// The order in which to write the bounds, 0 for the lower one, so that they never cross.
+/// The order in which the bounds must be written so that they never cross: 0 is the lower bound, 1 the upper one.
 fn write_order(current: (i64, i64), desired: (i64, i64)) -> [usize; 2] {
     if desired.1 >= current.0 { [1, 0] } else { [0, 1] }
 }

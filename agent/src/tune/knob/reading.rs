@@ -1,4 +1,4 @@
-//! What knobs return: readings, surveys, and what must be held open.
+//! The results of knob operations: readings, surveys, and files that must be held open.
 
 use std::os::fd::OwnedFd;
 
@@ -28,14 +28,14 @@ impl Reading {
     }
 }
 
-/// The value of a knob on a target, with everything else that a plan shows about it.
+/// The value of a knob on a target, with all other information that a plan shows about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Survey {
     /// The value.
     pub reading: Reading,
     /// The processes that a process rule matches; empty for other knobs.
     pub processes: Vec<MatchedProcess>,
-    /// Remarks for the user, such as parts that could not be read and are left out.
+    /// Remarks for the user, for example about parts that could not be read and are omitted.
     pub remarks: Vec<String>,
 }
 
@@ -45,10 +45,10 @@ impl From<Reading> for Survey {
     }
 }
 
-/// What keeps a value in force after it was written.
+/// The resource that keeps a value in force after it was written.
 #[derive(Debug)]
 pub enum Held {
-    /// Nothing: the value stays by itself.
+    /// No resource: the value stays in force by itself.
     Nothing,
     /// An open file: the value is in force until it is closed.
     Open(OwnedFd),
@@ -57,9 +57,9 @@ pub enum Held {
 /// Whether the running system uses the value of a knob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// It does.
+    /// The running system uses the value.
     Active,
-    /// It was booted with another value: a reboot is pending, or did not activate the value.
+    /// The running system was booted with another value: a reboot is pending, or the last reboot did not activate the value.
     Inactive {
         /// The value that the running system uses.
         running: Value,

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use super::knob::Knob;
 use super::{boot, cpu, irq, isolation, memory, net, process, sched, sysctl, unit};
 
-/// The families, in the order of lists and documentation.
+/// The families, in the order of listings and documentation.
 static FAMILIES: &[&[&'static dyn Knob]] = &[
     cpu::KNOBS,
     isolation::KNOBS,
@@ -19,7 +19,7 @@ static FAMILIES: &[&[&'static dyn Knob]] = &[
     boot::KNOBS,
 ];
 
-/// By id: a plan for many CPUs and queues looks up thousands of knobs.
+/// The knobs by id: a plan for many CPUs and queues looks up thousands of knobs.
 static BY_ID: LazyLock<HashMap<&'static str, &'static dyn Knob>> =
     LazyLock::new(|| all().map(|knob| (knob.spec().id, knob)).collect());
 
@@ -74,7 +74,7 @@ mod tests {
         assert!(ids.len() > 50, "{}", ids.len());
     }
 
-    /// Otherwise a profile that sets the same file by `sysfs` would create a second value.
+    /// Otherwise quell would treat the same file as two values if a profile also sets it with `sysfs`.
     #[test]
     fn knobs_that_do_more_than_write_a_file_name_the_file() {
         for id in ["memory.thp", "cpu.smt", "cpu.platform_profile"] {

@@ -9,29 +9,30 @@ use crate::tune::value::{Scope, ValueKind};
 pub struct KnobSpec {
     /// The name in profiles: `cpu.governor`.
     pub id: &'static str,
-    /// What it does and why one would set it, in a few sentences.
+    /// The effect of the knob and the reason for setting it, in a few sentences.
     pub doc: &'static str,
-    /// Where it is documented, with the first kernel version that has it if that is after 5.10.
+    /// The documentation of the setting, with the first kernel version that has it if that is later than 5.10.
     pub source: &'static str,
-    /// The values that it accepts.
+    /// The accepted values.
     pub kind: ValueKind,
-    /// The targets that it is set on.
+    /// The targets of the knob.
     pub scope: Scope,
     /// How long a value lasts.
     pub lifetime: Lifetime,
-    /// What can go wrong.
+    /// The risk of setting it.
     pub risk: Risk,
-    /// When in a transaction it is set.
+    /// The stage of a transaction in which it is set.
     pub stage: Stage,
-    /// What retains a value with [`Lifetime::Runtime`].
+    /// Where a value with [`Lifetime::Runtime`] is retained.
     pub retained_by: RetainedBy,
-    /// Whether a target can end by itself, as processes do. For such a knob an absent [`read_back`](super::Knob::read_back) means
-    /// that all of the target has provably ended, and nothing is left to restore.
+    /// Whether a target can disappear by itself, as processes do. For such a knob, an absent
+    /// [`read_back`](super::Knob::read_back) means that the whole target has provably disappeared, and nothing is left to
+    /// restore.
     pub target_may_end: bool,
 }
 
 impl KnobSpec {
-    /// The defaults of most knobs: a value of the whole host that lasts until the next boot and has a low risk.
+    /// The defaults of most knobs: a value that applies to the whole host, lasts until the next boot, and has a low risk.
     pub(super) const RUNTIME: Self = Self {
         id: "",
         doc: "",
@@ -54,9 +55,9 @@ pub enum Lifetime {
     Runtime,
     /// As long as a process holds it open.
     WhileHeld,
-    /// Immediately, and across reboots.
+    /// Takes effect immediately and survives reboots.
     Persistent,
-    /// From the next boot on, and across reboots.
+    /// Takes effect at the next boot and survives further reboots.
     NextBoot,
 }
 
@@ -71,19 +72,19 @@ impl Lifetime {
     }
 }
 
-/// What retains a value.
+/// The place that retains a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetainedBy {
-    /// The running kernel. A boot resets the value, one by kexec(8) too.
+    /// The running kernel. Every boot resets the value, including a boot by kexec(8).
     Kernel,
-    /// Hardware or firmware, which may retain the value over a boot: kexec(8) resets neither.
+    /// Hardware or firmware, which may retain the value across a boot: kexec(8) resets neither of them.
     Hardware,
 }
 
 /// The risk of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Risk {
-    /// Only performance is at stake.
+    /// Only performance can get worse.
     Low,
     /// The described problem may occur for a moment, or with some workloads.
     Medium(&'static str),
@@ -102,7 +103,7 @@ impl Risk {
         }
     }
 
-    /// What can go wrong; `None` for a low risk.
+    /// The problem that may occur; `None` for a low risk.
     #[must_use]
     pub fn description(self) -> Option<&'static str> {
         match self {
@@ -112,16 +113,16 @@ impl Risk {
     }
 }
 
-/// When in a transaction a knob is set. Knobs may depend on those of earlier stages: the original values of a stage are read
-/// after the earlier stages were set.
+/// The stage of a transaction in which a knob is set. Knobs may depend on knobs of earlier stages: the original values of a
+/// stage are read after the earlier stages were set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
-    /// Which CPUs, queues and services exist.
+    /// Settings that determine which CPUs, queues and services exist.
     Presence,
-    /// Ordinary values.
+    /// Ordinary settings.
     Setting,
-    /// What runs on which CPU: after the settings that change it as a side effect.
+    /// Placement of work on CPUs: after the settings that change it as a side effect.
     Placement,
     /// Configuration that takes effect at the next boot.
     NextBoot,

@@ -1,4 +1,4 @@
-//! Files of the kernel that hold one value each, and how they represent it.
+//! Kernel files that hold one value each, and the representations of the values.
 
 use std::fs;
 use std::io;
@@ -15,20 +15,20 @@ use crate::units::{CpuId, CpuSet};
 /// A file that holds one value for each target.
 #[derive(Clone, Copy, Debug)]
 pub struct ValueFile {
-    /// The path from the root of the host. `{}` stands for the number or name of the target.
+    /// The path from the root of the host. `{}` is replaced by the number or name of the target.
     pub path: &'static str,
-    /// How the file represents the value.
+    /// The representation of the value in the file.
     pub codec: Codec,
 }
 
-/// How a file represents a value.
+/// The representation of a value in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Codec {
-    /// As in a profile: numbers and words.
+    /// The same representation as in a profile: numbers and words.
     Plain,
     /// All choices, with the current one in brackets: `always [madvise] never`.
     Bracketed,
-    /// A switch, with the words for off and on: `0` and `1`, `N` and `Y`.
+    /// A switch, with the words for off and on, such as `0` and `1`, or `N` and `Y`.
     Words(&'static str, &'static str),
     /// CPUs as ranges: `0-3,8`.
     CpuList,
@@ -36,11 +36,12 @@ pub enum Codec {
     CpuMask,
     /// A word. The file at this path lists the choices.
     OneOf(&'static str),
-    /// Microseconds, with `n/a` for 0 and `0` for no limit: pm_qos_resume_latency_us_show, drivers/base/power/sysfs.c.
+    /// Microseconds, with `n/a` for a latency of 0 and `0` for no limit: pm_qos_resume_latency_us_show,
+    /// drivers/base/power/sysfs.c.
     ResumeLatency,
 }
 
-/// A path with the number or name of the target in the place of `{}`.
+/// Replaces `{}` in a path by the number or name of the target.
 pub(super) fn path_for(path: &str, target: &KnobTarget) -> String {
     let part = match target {
         KnobTarget::Host => String::new(),
@@ -77,7 +78,7 @@ impl ValueFile {
         write(host, &self.path_for(target), &self.codec.encode(value, host)).map(|()| Held::Nothing)
     }
 
-    /// The value, if the host has the CPUs and the choices that it names.
+    /// Checks that the host has the CPUs and the choices of a value, and returns the value.
     pub(super) fn normalize(&self, host: &Host, target: &KnobTarget, value: &Value) -> Result<Value, KnobError> {
         let (Value::Word(word), Some(file)) = (value, self.choices_file(target)) else {
             return check_cpus(host, value).cloned();
@@ -105,8 +106,8 @@ impl ValueFile {
     }
 }
 
-/// The text of a file, or the reason why the host does not have it. The reason names the `pattern` of the paths, so that it is
-/// the same for many targets.
+/// The text of a file, or the reason why the host does not have the file. The reason contains the `pattern` of the paths, so
+/// that it is the same for many targets.
 pub(super) fn read(host: &Host, file: &str, pattern: &str) -> Result<Result<String, String>, KnobError> {
     let error = match host.root.read(file) {
         Ok(text) => return Ok(Ok(text)),
@@ -136,7 +137,7 @@ pub(super) fn write(host: &Host, file: &str, text: &str) -> Result<(), KnobError
     if is_fixed(host, file) {
         return Err(KnobError::Fixed { path: host.root.display_path(file) });
     }
-    // In a tree there is no kernel that marks the choice.
+    // In a tree, there is no kernel that puts the choice in brackets.
     let marked = if host.root.is_host() { None } else { with_choice_marked(host, file, text) };
     let text = marked.as_deref().unwrap_or(text);
     host.root
@@ -144,7 +145,7 @@ pub(super) fn write(host: &Host, file: &str, text: &str) -> Result<(), KnobError
         .map_err(|source| KnobError::from_write(host.root.display_path(file), text.to_owned(), source))
 }
 
-/// The text that a kernel would show after a word was written to a file that lists all choices.
+/// The text that the kernel would return after a word was written to a file that lists all choices.
 fn with_choice_marked(host: &Host, file: &str, word: &str) -> Option<String> {
     let text = host.root.read(file).ok()?;
     let known = bracketed(&text).any(|(choice, _)| choice == word) && bracketed(&text).any(|(_, chosen)| chosen);
@@ -157,7 +158,7 @@ fn with_choice_marked(host: &Host, file: &str, word: &str) -> Option<String> {
 /// transaction.
 pub(super) fn offline_reason(host: &Host, target: &KnobTarget) -> Option<String> {
     let KnobTarget::Cpu(cpu) = target else { return None };
-    // The first CPU of most machines has no such file: it cannot go offline.
+    // On most machines, the first CPU has no such file, because it cannot go offline.
     let online = host.root.read(&format!("/sys/devices/system/cpu/cpu{cpu}/online")).ok()?;
     (online == "0").then(|| format!("CPU {cpu} is offline"))
 }
@@ -179,10 +180,10 @@ pub(super) fn check_writable(host: &Host, file: &str) -> Result<(), KnobError> {
     }
 }
 
-/// Whether nobody has the permission to write a file. Below /proc/sys this stops root too (EACCES; sysctl_perm,
-/// fs/proc/proc_sysctl.c): `kernel.nmi_watchdog` is such a file in 6.12 if there are no counters (watchdog_hardlockup_sysctl,
-/// kernel/watchdog.c). The mode of a directory says nothing about its files: directories of /proc are never writable
-/// (proc_mkdir, fs/proc/generic.c).
+/// Whether the mode of a file permits no user to write it. Below /proc/sys, this applies to root too (EACCES; sysctl_perm,
+/// fs/proc/proc_sysctl.c): in 6.12, `kernel.nmi_watchdog` is such a file if there are no counters (watchdog_hardlockup_sysctl,
+/// kernel/watchdog.c). Directories are excluded, because their mode does not apply to the files in them: directories of /proc
+/// are never writable (proc_mkdir, fs/proc/generic.c).
 fn is_fixed(host: &Host, file: &str) -> bool {
     let fixed = |metadata: fs::Metadata| !metadata.is_dir() && metadata.permissions().mode() & 0o222 == 0;
     host.root.metadata(file).is_ok_and(fixed)
@@ -191,15 +192,15 @@ fn is_fixed(host: &Host, file: &str) -> bool {
 /// `PM_QOS_RESUME_LATENCY_NO_CONSTRAINT`, include/linux/pm_qos.h.
 const NO_LATENCY_LIMIT: i64 = i32::MAX as i64;
 
-/// Whether an error means that the driver does not support the file, maybe only for now: EBUSY is a frequency policy without an
-/// online CPU (show, drivers/cpufreq/cpufreq.c).
+/// Whether an error means that the driver does not support the file, possibly only temporarily: EBUSY is returned for a
+/// frequency policy without an online CPU (show, drivers/cpufreq/cpufreq.c).
 fn is_unsupported(error: &io::Error) -> bool {
     use libc::{EAGAIN, EBUSY, EINVAL, EIO, ENODEV, ENXIO, EOPNOTSUPP};
     matches!(error.raw_os_error(), Some(EOPNOTSUPP | ENODEV | EIO | EINVAL | ENXIO | EBUSY | EAGAIN))
 }
 
 impl Codec {
-    /// The value of a text; `None` if it is malformed.
+    /// Parses a text into a value; `None` if the text is malformed.
     pub(super) fn decode(self, text: &str, kind: ValueKind) -> Option<Value> {
         match self {
             Self::Plain | Self::OneOf(_) => kind.parse(text).ok().or_else(|| parse_foreign(text, kind)),
@@ -239,7 +240,8 @@ impl Codec {
     }
 }
 
-/// A value that quell would not set, such as a number out of range or an unknown word. It must be possible to restore it.
+/// Parses a value that quell would not set, such as a number out of range or an unknown word, because a rollback must be able
+/// to restore it.
 fn parse_foreign(text: &str, kind: ValueKind) -> Option<Value> {
     match kind {
         ValueKind::Integer { .. } => text.parse().ok().map(Value::Integer),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::tune::knob::{Lifetime, MatchedProcess, Stage};
 use crate::tune::value::{KnobTarget, Value};
 
-/// What applying a profile would change on a host.
+/// The changes that applying a profile would make on a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// The name of the profile.
@@ -16,7 +16,7 @@ pub struct Plan {
     pub remarks: Vec<String>,
     /// The changes, in the order in which they are applied.
     pub steps: Vec<Step>,
-    /// The values that are as desired already. They are not changed, but verified with the others.
+    /// The values that already are as desired. They are not changed, but verified with the others.
     pub unchanged: Vec<Step>,
     /// The settings that are not possible on this host.
     pub skipped: Vec<Skipped>,
@@ -36,7 +36,7 @@ pub struct Step {
     pub desired: Value,
     /// How long the desired value would last.
     pub lifetime: Lifetime,
-    /// When in the transaction the value is set.
+    /// The stage of the transaction in which the value is set.
     pub stage: Stage,
     /// The reason from the profile.
     pub reason: String,

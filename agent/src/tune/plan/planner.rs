@@ -12,10 +12,10 @@ use crate::tune::profile::{ProfileError, TuningProfile};
 use crate::tune::value::{KnobTarget, Value};
 use crate::units::{CpuId, CpuSet};
 
-/// The plan for a profile on a host. `given` has the variables from the command line.
+/// Makes the plan for a profile on a host. `given` contains the variables from the command line.
 ///
 /// # Errors
-/// The profile is not possible on this host.
+/// The profile cannot be applied to this host.
 pub fn plan(host: &Host, profile: &TuningProfile, given: &BTreeMap<String, String>) -> Result<Plan, ProfileError> {
     let host = &with_planned_smt(host, profile);
     let variables = Variables::resolve(host, &profile.variables, given)?;
@@ -30,10 +30,10 @@ pub fn plan(host: &Host, profile: &TuningProfile, given: &BTreeMap<String, Strin
     Ok(plan)
 }
 
-/// Checks a profile against a host without reading its current values, before the host is locked.
+/// Checks a profile against a host without reading its current values, so that this can be done before the host is locked.
 ///
 /// # Errors
-/// No plan for this host is possible.
+/// No plan is possible for this host.
 pub fn validate(host: &Host, profile: &TuningProfile, given: &BTreeMap<String, String>) -> Result<(), ProfileError> {
     let host = &with_planned_smt(host, profile);
     let variables = Variables::resolve(host, &profile.variables, given)?;
@@ -59,16 +59,16 @@ fn isolation_remarks(host: &Host, variables: &Variables) -> Vec<String> {
     remarks
 }
 
-/// The host with the CPUs that remain after the profile is applied. If it turns SMT off, one CPU per core remains. A plan for the
-/// other CPUs would fail: masks would read back without them, and the next plan would not be empty.
+/// The host with the CPUs that remain after the profile is applied. If the profile turns SMT off, one CPU per core remains. A
+/// plan that includes the other CPUs would fail: masks would read back without them, and the next plan would not be empty.
 fn with_planned_smt(host: &Host, profile: &TuningProfile) -> Host {
     let without = Host { topology: host.topology.without_smt(), ..host.clone() };
-    // A setting may be conditional on SMT or on the number of CPUs, and so not apply after SMT is off.
+    // A setting may be conditional on SMT or on the number of CPUs, so that it no longer applies once SMT is off.
     let turns_off = turns_smt_off(host, profile) && turns_smt_off(&without, profile);
     if turns_off && can_turn_smt_off(host) { without } else { host.clone() }
 }
 
-/// Whether the last setting for SMT that applies to a host turns it off.
+/// Whether the last SMT setting that applies to a host turns SMT off.
 fn turns_smt_off(host: &Host, profile: &TuningProfile) -> bool {
     let mut settings = profile.settings.iter().rev();
     let last = settings.find(|setting| setting.knob == SMT_ID && setting.condition.unmet(host).is_none());

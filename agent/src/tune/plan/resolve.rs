@@ -38,8 +38,8 @@ pub struct Inapplicable {
     pub reason: String,
 }
 
-/// The desired value for each target of each setting, and the settings that do not apply. If several settings name a target, the
-/// last one counts.
+/// The desired value for each target of each setting, and the settings that do not apply. If several settings apply to a
+/// target, the last one is used.
 ///
 /// # Errors
 /// A setting names a target that the host does not have, or a variable that is not defined.
@@ -49,7 +49,7 @@ pub fn resolve(
     variables: &Variables,
 ) -> Result<(Vec<Assignment>, Vec<Inapplicable>), ProfileError> {
     let (mut assignments, mut inapplicable): (Vec<Option<Assignment>>, Vec<Inapplicable>) = (Vec::new(), Vec::new());
-    // The index of the assignment of each target: a large host has thousands.
+    // The index of the assignment of each target: a large host has thousands of targets.
     let mut indices: HashMap<(&'static str, KnobTarget), usize> = HashMap::new();
     let expanded = Budget::new("bytes of settings after their variables are expanded", MAX_EXPANDED_TOTAL);
     let total = Budget::new("bytes of desired values and reasons for all targets", MAX_ASSIGNMENTS);

@@ -13,7 +13,7 @@ pub struct SurveyedAssignment {
     result: Result<(Survey, Value), KnobError>,
 }
 
-/// Reads the current value for each assignment, and normalizes the desired one.
+/// Reads the current value for each assignment, and normalizes the desired value.
 #[must_use]
 pub fn survey(host: &Host, assignments: Vec<Assignment>) -> Vec<SurveyedAssignment> {
     let surveyed = assignments.into_iter().map(|assignment| {
@@ -26,7 +26,7 @@ pub fn survey(host: &Host, assignments: Vec<Assignment>) -> Vec<SurveyedAssignme
 fn survey_one(host: &Host, assignment: &Assignment) -> Result<(Survey, Value), KnobError> {
     let Assignment { knob, target, value, .. } = assignment;
     let survey = match target {
-        // By the planned topology: the CPU may still be online.
+        // This uses the planned topology: the CPU may still be online.
         KnobTarget::Cpu(cpu) if !host.topology.is_online(*cpu) => {
             Survey::from(Reading::Absent(format!("CPU {cpu} is offline, or would be taken offline")))
         }
@@ -43,7 +43,7 @@ fn survey_one(host: &Host, assignment: &Assignment) -> Result<(Survey, Value), K
 /// Builds the plan from values that were read before.
 ///
 /// # Errors
-/// A setting that is not optional is not possible on this host.
+/// A setting that is not optional cannot be applied to this host.
 pub fn assemble(
     profile: &str,
     variables: Vec<(String, String)>,

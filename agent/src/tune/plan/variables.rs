@@ -13,12 +13,13 @@ use crate::units::{CpuId, CpuListError, CpuSet, Megabits, NodeId};
 pub struct Variables(BTreeMap<String, String>);
 
 impl Variables {
-    /// Determines the values of the variables of a profile. The value from the command line (`given`) has precedence over the one in
-    /// the profile (`defined`). Without either, or for `auto`, these are derived from the host: `nics`, `isolated` (CPUs near these
-    /// interfaces), `housekeeping` (all other CPUs) and `queue_cpus` (housekeeping CPUs near the isolated ones).
+    /// Determines the values of the variables of a profile. The value from the command line (`given`) has precedence over the
+    /// value in the profile (`defined`). Without either, or for `auto`, these variables are derived from the host: `nics`,
+    /// `isolated` (CPUs near these interfaces), `housekeeping` (all other CPUs) and `queue_cpus` (housekeeping CPUs near the
+    /// isolated ones).
     ///
     /// # Errors
-    /// A variable uses itself or an undefined one, or names CPUs or interfaces that the host does not have.
+    /// A variable refers to itself or to an undefined variable, or names CPUs or interfaces that the host does not have.
     pub fn resolve(
         host: &Host,
         defined: &BTreeMap<String, Variable>,
@@ -43,13 +44,13 @@ impl Variables {
         let mut known = Self::default();
         let mut names: BTreeSet<String> = texts.keys().cloned().collect();
         names.extend(AUTOMATIC.map(str::to_owned));
-        // `housekeeping` depends on the value of `isolated`, so these come first.
+        // `housekeeping` depends on the value of `isolated`, so the derived variables come first.
         for name in AUTOMATIC.map(str::to_owned).into_iter().chain(names) {
             known.define(&name, &texts, host, &mut Vec::new(), &budget).map_err(|reason| error(&name, reason))?;
         }
         let (isolated, housekeeping) = (known.cpus(ISOLATED), known.cpus("housekeeping"));
         let both = isolated.intersection(&housekeeping);
-        // A derived value of `isolated` that nobody uses conflicts with nothing.
+        // If the profile does not use `isolated`, its derived value cannot conflict.
         if texts.contains_key(ISOLATED) && !both.is_empty() {
             let reason = format!("CPUs {both} are in both `housekeeping` ({housekeeping}) and `isolated` ({isolated})");
             return Err(error("housekeeping", reason));
@@ -135,7 +136,7 @@ impl Variables {
         substitute(text, |name| self.0.get(name).cloned().ok_or_else(|| undefined(name)))
     }
 
-    /// The first variable of a text that is empty on this host: `isolated` is empty if no CPU can be spared.
+    /// The first variable in a text that is empty on this host: for example, `isolated` is empty if no CPU can be isolated.
     #[must_use]
     pub fn empty_in<'a>(&self, text: &'a str) -> Option<&'a str> {
         variable_names(text).find(|name| self.0.get(*name).is_some_and(String::is_empty))
@@ -153,34 +154,36 @@ pub(super) const ISOLATED: &str = "isolated";
 /// The variables that can be derived from a host.
 const AUTOMATIC: [&str; 4] = ["nics", ISOLATED, "housekeeping", "queue_cpus"];
 
-/// Those of them that must be lists of CPUs.
+/// The derived variables that must be lists of CPUs.
 const CPU_VARIABLES: [&str; 3] = [ISOLATED, "housekeeping", "queue_cpus"];
 
 fn undefined(name: &str) -> String {
     format!("there is no variable {}", excerpt::quoted(name))
 }
 
-/// The CPUs to isolate: whole cores of one node, that of these interfaces if it is known. Half of the cores of the node, and never
-/// that of CPU 0, which has duties in the kernel.
+/// The CPUs to isolate: whole cores of one node, the node of these interfaces if it is known. Half of the cores of the node
+/// with CPU 0, and all cores but one of another node. The core of CPU 0 is never isolated, because the kernel uses that CPU for
+/// special tasks.
 fn default_isolated(host: &Host, nics: &[&str]) -> CpuSet {
     let nodes = host.topology.nodes();
     let chosen = host.nics.iter().filter(|nic| nics.contains(&nic.name.as_str()));
     let near = nearest_node(chosen).filter(|node| nodes.contains_key(node));
-    // The last node if it is unknown: the first one has CPU 0.
+    // If the node is unknown, the last node, because the first node contains CPU 0.
     let Some(cpus) = near.or_else(|| nodes.keys().next_back().copied()).and_then(|node| nodes.get(&node)) else {
         return CpuSet::default();
     };
     let on_node: Vec<CpuSet> =
         host.topology.cores().into_iter().filter(|core| core.iter().all(|cpu| cpus.contains(cpu))).collect();
     let eligible: Vec<&CpuSet> = on_node.iter().filter(|core| !core.contains(CpuId(0))).collect();
-    // All cores but one of a node without CPU 0. The node with CPU 0 keeps half for everything else.
+    // On a node without CPU 0, all cores except one. On the node with CPU 0, half of the cores remain for everything else.
     let is_other_node = nodes.len() > 1 && eligible.len() == on_node.len();
     let count = if is_other_node { eligible.len().saturating_sub(1) } else { on_node.len() / 2 };
     let from = eligible.len().saturating_sub(count);
     eligible[from..].iter().flat_map(|core| core.iter()).collect()
 }
 
-/// The housekeeping CPUs on the nodes of the isolated ones, which share caches with them; all of them if there are none.
+/// The housekeeping CPUs on the same nodes as the isolated CPUs, because they share caches; all housekeeping CPUs if there are
+/// none.
 fn near_isolated(host: &Host, housekeeping: &CpuSet, isolated: &CpuSet) -> CpuSet {
     let nodes = host.topology.nodes();
     let beside = nodes.values().filter(|cpus| cpus.iter().any(|cpu| isolated.contains(cpu)));
@@ -188,13 +191,14 @@ fn near_isolated(host: &Host, housekeeping: &CpuSet, isolated: &CpuSet) -> CpuSe
     if near.is_empty() { housekeeping.clone() } else { near }
 }
 
-/// The network interfaces with a carrier; all of them if none has one.
+/// The network interfaces with a carrier; all interfaces if none has a carrier.
 fn default_nics(host: &Host) -> Vec<&str> {
     let up: Vec<&str> = host.nics.iter().filter(|nic| nic.up).map(|nic| nic.name.as_str()).collect();
     if up.is_empty() { host.nics.iter().map(|nic| nic.name.as_str()).collect() } else { up }
 }
 
-/// The node with the fastest link; among equals the one with the most queues, then with the most cards, then the first.
+/// The node with the fastest link. Ties are resolved by the most queues, then by the most cards, then by the lowest node
+/// number.
 fn nearest_node<'a>(nics: impl Iterator<Item = &'a Nic>) -> Option<NodeId> {
     let mut nodes: BTreeMap<NodeId, (Megabits, usize, usize)> = BTreeMap::new();
     for (node, nic) in nics.filter_map(|nic| Some((nic.node?, nic))) {

@@ -1,8 +1,8 @@
-//! Limits for profiles. Without them, whoever writes a profile could make planning take hours, or exhaust memory.
+//! Limits for profiles. Without them, the author of a profile could make planning take hours, or exhaust the memory.
 
 use std::cell::Cell;
 
-/// The number of files with all that they include, counted each time that they are included.
+/// The number of files, including included ones; a file counts each time it is included.
 pub(super) const MAX_FILES: usize = 64;
 /// The size of all files together, in bytes.
 pub(super) const MAX_TEXT: usize = 4 << 20;

@@ -1,4 +1,4 @@
-//! The hosts that a setting applies to.
+//! The hosts to which a setting applies.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::host::{Host, KernelVersion, Vendor};
 use crate::text::shown;
 
-/// The hosts that a setting applies to. All conditions that are given must hold.
+/// The hosts to which a setting applies. All conditions that are given must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Condition {
@@ -51,7 +51,7 @@ impl TryFrom<String> for Version {
 }
 
 impl Condition {
-    /// The first condition that this host does not meet; `None` if it meets all.
+    /// The first condition that this host does not meet; `None` if it meets all conditions.
     #[must_use]
     pub fn unmet(&self, host: &Host) -> Option<String> {
         let has_smt = host.topology.cores().iter().any(|core| core.len() > 1);
@@ -85,12 +85,12 @@ fn below_minimum(required: Option<usize>, count: usize, what: &str) -> Option<St
     Some(format!("only for hosts with at least {required} {what}, this has {count}"))
 }
 
-/// One of two phrases for a condition that may be given.
+/// The phrase for a condition that may be given: `yes` or `no`.
 fn phrase(condition: Option<bool>, yes: &str, no: &str) -> Option<String> {
     condition.map(|condition| if condition { yes } else { no }.to_owned())
 }
 
-/// As a phrase: `on Intel CPUs, since Linux 6.1`; empty if all hosts meet it.
+/// Formats the condition as a phrase, such as `on Intel CPUs, since Linux 6.1`; empty if all hosts meet it.
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { virtual_machine, vendor, cpus, nodes, smt, kernel, driver } = self;

@@ -11,7 +11,8 @@ use crate::units::Bytes;
 /// The maximum size of a profile.
 const MAX_SIZE: Bytes = Bytes(1 << 20);
 
-/// A directory of profiles: one that the user named, or one of a host. The latter is resolved inside the tree of the host.
+/// A directory of profiles: either one that the user named, or one of a host. A directory of a host is resolved inside its
+/// tree.
 #[derive(Clone, Debug)]
 pub(super) enum ProfileDirectory {
     /// A path that the user named.
@@ -20,7 +21,7 @@ pub(super) enum ProfileDirectory {
     Host(Root, String),
 }
 
-/// The text of a profile. The error does not quote the file, which may not be a profile.
+/// Converts the text of a profile to UTF-8. The error does not quote the file, which may not be a profile.
 fn utf8(bytes: Vec<u8>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
@@ -29,13 +30,13 @@ fn parent(path: &Path) -> PathBuf {
     path.parent().unwrap_or(Path::new("")).to_owned()
 }
 
-/// Whether the name of a profile is the path of a file.
+/// Whether the name of a profile is a path.
 pub(in crate::tune) fn is_path(name: &str) -> bool {
     name.contains('/') || name.ends_with(".toml")
 }
 
 impl ProfileDirectory {
-    /// The path of a file in the directory, for messages, and its text.
+    /// The path of a file in the directory, for messages, and the text of the file.
     pub(super) fn read(&self, name: &str) -> (PathBuf, io::Result<String>) {
         match self {
             Self::Named(directory) => {
@@ -51,7 +52,7 @@ impl ProfileDirectory {
         }
     }
 
-    /// The directory of a file in it. Includes are relative to that.
+    /// The parent directory of a file in this directory. Included paths are relative to it.
     pub(super) fn parent_of(&self, name: &str) -> Self {
         match self {
             Self::Named(directory) => Self::Named(parent(&directory.join(name))),
@@ -61,7 +62,7 @@ impl ProfileDirectory {
         }
     }
 
-    /// The names of the files in it.
+    /// The names of the files in the directory.
     pub(super) fn names(&self) -> Vec<String> {
         match self {
             Self::Named(directory) => {

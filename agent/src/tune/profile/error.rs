@@ -7,7 +7,7 @@ use crate::excerpt;
 use crate::text::{shown, shown_path};
 use crate::tune::value::ValueError;
 
-/// A profile that cannot be read, or that does not fit the host.
+/// A profile that cannot be read, or that cannot be applied to the host.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     /// There is no profile with this name.
@@ -19,7 +19,7 @@ pub enum ProfileError {
         suggestion(closest.as_deref())
     )]
     UnknownProfile {
-        /// Where it is included; `None` if the user named it.
+        /// The position of the `include`; `None` if the user named the profile.
         from: Option<Box<Place>>,
         /// The name.
         name: String,
@@ -33,7 +33,7 @@ pub enum ProfileError {
     Read {
         /// The file.
         file: PathBuf,
-        /// The error of the kernel.
+        /// The error from the kernel.
         source: std::io::Error,
     },
     /// A file is not TOML, or has unknown keys.
@@ -41,9 +41,9 @@ pub enum ProfileError {
     Syntax {
         /// The file.
         file: PathBuf,
-        /// The line, from 1.
+        /// The line number, starting at 1.
         line: usize,
-        /// The error of the parser.
+        /// The error message of the parser.
         message: String,
         /// How to correct a common mistake.
         hint: Option<&'static str>,
@@ -56,7 +56,7 @@ pub enum ProfileError {
         /// The names of the profiles in the cycle; the first and the last are the same.
         chain: Vec<String>,
     },
-    /// There is no knob with this id.
+    /// No knob has this id.
     #[error("{at}: there is no knob {}\nhint: {}`quell list knobs` lists all", excerpt::quoted(knob), suggestion(*closest))]
     UnknownKnob {
         /// The position of the id.
@@ -69,11 +69,11 @@ pub enum ProfileError {
     /// One file has the same setting twice.
     #[error("{at}: {knob} is set twice on the same targets; the first time is on line {line}")]
     DuplicateSetting {
-        /// The position of the second one.
+        /// The position of the second setting.
         at: Place,
         /// The id of the knob.
         knob: &'static str,
-        /// The line of the first one.
+        /// The line of the first setting.
         line: usize,
     },
     /// A knob does not accept a value.
@@ -89,15 +89,15 @@ pub enum ProfileError {
     Key {
         /// The position of the key.
         at: Place,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
-    /// The command line gives a variable an impossible value.
+    /// A variable from the command line has an invalid value.
     #[error("--set {}: {reason}", shown(name))]
     Given {
         /// The name of the variable.
         name: String,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
 }

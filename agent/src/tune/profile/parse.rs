@@ -21,7 +21,7 @@ use crate::host::Root;
 use crate::tune::knob;
 use crate::tune::value::Scope;
 
-/// The directory of a host's own profiles, which have precedence over the shipped ones.
+/// The directory of the host's own profiles, which have precedence over the profiles that come with quell.
 pub const PROFILE_DIRECTORY: &str = "/etc/quell/profiles";
 
 /// The content of a file.
@@ -43,7 +43,7 @@ struct File {
 struct Set {
     knob: Spanned<String>,
     on: Option<Spanned<String>>,
-    // Required, but optional here, so that the error can name the knob.
+    // The key is required, but optional here, so that the error can name the knob.
     value: Option<Spanned<Toml>>,
     reason: Option<Spanned<String>>,
     #[serde(default, rename = "if")]
@@ -52,7 +52,7 @@ struct Set {
     optional: bool,
 }
 
-/// The text of a file, to find the line of an error.
+/// The text of a file, for finding the line of an error.
 struct Source {
     file: PathBuf,
     text: String,
@@ -112,7 +112,8 @@ impl Source {
 }
 
 impl TuningProfile {
-    /// Loads a profile and everything that it includes: a path, the name of a file in `directory`, or a shipped profile.
+    /// Loads a profile with everything that it includes. The name is a path, the name of a file in `directory`, or a profile
+    /// that comes with quell.
     ///
     /// # Errors
     /// One of the files cannot be read, or is not a valid profile.
@@ -120,10 +121,10 @@ impl TuningProfile {
         load(name, &ProfileDirectory::Named(directory.to_owned()))
     }
 
-    /// As [`load`](Self::load), with the [directory](PROFILE_DIRECTORY) of a host.
+    /// Like [`load`](Self::load), with the [directory](PROFILE_DIRECTORY) of a host.
     ///
     /// # Errors
-    /// Those of [`load`](Self::load).
+    /// The errors of [`load`](Self::load).
     pub fn load_for(name: &str, root: &Root) -> Result<Self, ProfileError> {
         load(name, &ProfileDirectory::Host(root.clone(), PROFILE_DIRECTORY.to_owned()))
     }
@@ -140,7 +141,7 @@ fn load(name: &str, directory: &ProfileDirectory) -> Result<TuningProfile, Profi
     Ok(profile)
 }
 
-/// Adds a profile to what was loaded so far. It overrides what it includes.
+/// Adds a profile to the profiles that are loaded already. A profile overrides the profiles that it includes.
 fn load_into(
     profile: &mut TuningProfile,
     name: &str,
@@ -166,7 +167,7 @@ fn load_into(
     let file = source.parse()?;
     within(budgets.settings.take(file.set.len()), &source.file)?;
     within(budgets.variables.take(file.variables.len()), &source.file)?;
-    // Included paths are relative to the file that includes them.
+    // Included paths are relative to the including file.
     let parent = match (is_path(name), from) {
         (true, None) => ProfileDirectory::Named(PathBuf::new()).parent_of(name),
         (true, Some(_)) => directory.parent_of(name),
@@ -210,7 +211,7 @@ fn setting(source: &Source, set: Set) -> Result<Setting, ProfileError> {
     let at = source.place(&given, "value");
     let value = text(given.get_ref(), &at)?;
     if !has_variables(&value) {
-        // A value with variables can be checked only on a host.
+        // A value with variables can only be checked against a host.
         knob.parse(&value).map_err(|error| ProfileError::Value { at: at.clone(), source: error })?;
     }
     if reason.get_ref().trim().is_empty() {
@@ -246,7 +247,7 @@ fn text(value: &Toml, at: &Place) -> Result<String, ProfileError> {
     }
 }
 
-/// The name of a profile: that of its file, without the extension.
+/// The name of a profile: the name of its file without the extension.
 fn profile_name(name: &str) -> String {
     Path::new(name).file_stem().map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned())
 }
@@ -275,7 +276,7 @@ fn unknown_profile(name: &str, directory: &ProfileDirectory, from: Option<&Place
     let mut known: Vec<String> = own.chain(SHIPPED.iter().map(|(name, _)| (*name).to_owned())).collect();
     known.sort();
     known.dedup();
-    // A name without a slash is that of a profile, but the user may have meant a file in the current directory.
+    // A name without a slash is the name of a profile, but the user may have meant a file in the current directory.
     let file = Path::new(name).is_file().then(|| format!("./{name}"));
     let closest = file.or_else(|| closest_name(name, known.iter().map(String::as_str)).map(str::to_owned));
     ProfileError::UnknownProfile { from: from.cloned().map(Box::new), name: name.to_owned(), closest, known }

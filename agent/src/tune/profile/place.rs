@@ -8,9 +8,9 @@ use crate::text::{shown, shown_path};
 /// A position in a profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The file; `NAME.toml` for a shipped profile.
+    /// The file; `NAME.toml` for a profile that comes with quell.
     pub file: PathBuf,
-    /// The line, from 1.
+    /// The line number, starting at 1.
     pub line: usize,
     /// The key on the line.
     pub key: String,

@@ -1,6 +1,6 @@
 //! Suggestions for mistyped names.
 
-/// The name that is closest to a mistyped one, if one is close: at most a third of its letters differ.
+/// The known name that is closest to a mistyped one, if at most a third of its letters differ.
 pub fn closest_name<'a>(mistyped: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distances = names.into_iter().map(|name| (strsim::levenshtein(mistyped, name), name));
     distances.filter(|(distance, name)| *distance <= name.len() / 3).min().map(|(_, name)| name)

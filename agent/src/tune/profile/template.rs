@@ -13,10 +13,10 @@ pub(super) fn has_variables(text: &str) -> bool {
     text.contains("${")
 }
 
-/// Replaces the variables of a text by what `value_of` returns.
+/// Replaces the variables of a text by the values that `value_of` returns.
 ///
 /// # Errors
-/// Those of `value_of`; and a brace is missing, or the result is too long.
+/// The errors of `value_of`; or a brace is missing, or the result is too long.
 pub(in crate::tune) fn substitute(
     text: &str,
     mut value_of: impl FnMut(&str) -> Result<String, String>,

@@ -9,13 +9,13 @@ use super::template::variable_names;
 /// A tuning profile with everything that it includes.
 #[derive(Clone, Debug)]
 pub struct TuningProfile {
-    /// The name: that of the file, without the extension.
+    /// The name: the name of the file without the extension.
     pub name: String,
     /// The purpose, in a sentence.
     pub summary: String,
     /// The variables that settings may use as `${name}`, by name.
     pub variables: BTreeMap<String, Variable>,
-    /// The settings, those of included profiles first; each knob with the same `on` once.
+    /// The settings, with the settings of included profiles first; each combination of knob and `on` occurs once.
     pub settings: Vec<Setting>,
 }
 
@@ -39,7 +39,7 @@ pub struct Setting {
     pub value: String,
     /// Why the value is useful.
     pub reason: String,
-    /// The hosts that the setting applies to.
+    /// The hosts to which the setting applies.
     pub condition: Condition,
     /// Whether the other settings are applied if this one is refused.
     pub optional: bool,

@@ -1,4 +1,4 @@
-//! The values that all transactions of a host have set together.
+//! The values in force from all transactions of a host.
 
 use std::collections::BTreeMap;
 
@@ -8,21 +8,21 @@ use crate::tune::knob::{self, SMT_ID};
 use crate::tune::plan::Step;
 use crate::tune::value::{KnobTarget, Value};
 
-/// A value that a transaction set, or found as desired.
+/// A value that a transaction set, or that already was as desired.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActiveValue<'a> {
     /// The transaction.
     pub transaction: &'a Transaction,
     /// The step.
     pub step: &'a Step,
-    /// The value that was read back after the step, or that was found.
+    /// The value that was read back after the step, or that already was as desired.
     pub after: &'a Value,
 }
 
-/// What identifies a value that several knobs may set.
+/// The identity of a value that several knobs may set.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Location<'a> {
-    /// A file, which a knob may use and `sysctl` or `sysfs` may name.
+    /// A file that a knob uses, and that `sysctl` or `sysfs` may name too.
     File(String),
     /// A knob and a target.
     Knob(&'a str, &'a KnobTarget),
@@ -35,8 +35,8 @@ impl<'a> Location<'a> {
     }
 }
 
-/// The values that complete transactions set or found as desired, each from the last transaction that has it. A value that a reboot
-/// has reset stays among them until its profile is applied again.
+/// The values that complete transactions set, or that already were as desired, each from the last transaction that contains it.
+/// A value that a reboot has reset is still listed until its profile is applied again.
 #[must_use]
 pub fn active_values<'a>(transactions: &'a [Transaction], boot: &str) -> Vec<ActiveValue<'a>> {
     let complete = |transaction: &&Transaction| matches!(transaction.phase, Phase::Complete { .. });
@@ -68,7 +68,7 @@ fn went_offline(transaction: &Transaction, step: &Step) -> bool {
     matches!(step.target, KnobTarget::Cpu(_)) && transaction.steps.iter().any(turned_off)
 }
 
-/// The transactions that must be recovered before anything else is done: interrupted ones, and those not confirmed in time.
+/// The transactions that must be recovered first: interrupted ones, and those that were not confirmed in time.
 #[must_use]
 pub fn needs_recovery(transactions: &[Transaction], boot: &str, now: BootTime) -> Vec<TransactionId> {
     let needs = |transaction: &&Transaction| transaction.is_unfinished() || transaction.is_overdue(boot, now);

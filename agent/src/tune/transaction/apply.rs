@@ -1,4 +1,4 @@
-//! Applying a plan, completely or not at all.
+//! Applying a plan, either completely or not at all.
 
 use std::io;
 
@@ -17,7 +17,7 @@ use crate::tune::plan::{Plan, Step};
 /// A plan that was not applied.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// An earlier transaction must be dealt with first. Nothing was changed.
+    /// An earlier transaction must be resolved first. Nothing was changed.
     #[error(transparent)]
     Precondition(#[from] PreconditionError),
     /// The journal cannot be written. Nothing was changed.
@@ -38,7 +38,7 @@ pub enum ApplyError {
     },
 }
 
-/// The message of a failed step with the result of the rollback. Hints come last.
+/// The message for a failed step, with the result of the rollback. Hints come last.
 fn rolled_back(id: TransactionId, failed: &StepError, report: &RollbackReport) -> String {
     let failed = failed.to_string();
     let (message, hint) = split_hint(&failed);
@@ -67,12 +67,12 @@ fn rolled_back(id: TransactionId, failed: &StepError, report: &RollbackReport) -
 
 /// Applies a plan. The caller holds the lock.
 ///
-/// Each stage is journaled before its first step is done: the original values are on disk before any of them changes, with one
-/// flush for many steps. Signals that would end the process are blocked, and stop the transaction between two steps.
+/// Each stage is journaled before its first step: the original values are on disk before any of them changes, with one flush
+/// for many steps. Signals that would terminate the process are blocked; they stop the transaction between two steps.
 ///
 /// # Errors
-/// A step that is not optional was refused, or another value was read back; or the journal could not be written. The transaction
-/// was rolled back.
+/// A step that is not optional was refused, or the value that was read back differs; or the journal could not be written. The
+/// transaction was rolled back.
 pub fn apply(host: &Host, store: &Store, plan: &Plan, options: &ApplyOptions<'_>) -> Result<Applied, ApplyError> {
     check_preconditions(store.transactions().map_err(PreconditionError::from)?)?;
     let signals = BlockedSignals::block().map_err(ApplyError::Signals)?;
@@ -95,12 +95,12 @@ pub fn apply(host: &Host, store: &Store, plan: &Plan, options: &ApplyOptions<'_>
     }
 }
 
-/// A step with the value before the transaction, which a rollback restores: the plan may be older.
+/// A step with the current value, which a rollback restores: the value in the plan may be outdated.
 fn with_current_value(host: &Host, step: &Step) -> Step {
     let reading = knob::by_id(&step.knob).and_then(|knob| knob.current_for(host, &step.target, &step.processes).ok());
     match reading {
         Some(Reading::Value(current)) => Step { current, ..step.clone() },
-        // The stage of the step reports the error.
+        // The error is reported in the stage of the step.
         _ => step.clone(),
     }
 }

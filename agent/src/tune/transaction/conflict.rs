@@ -1,31 +1,31 @@
-//! Values that were modified externally since a transaction set them, which a rollback must detect.
+//! Detection of values that were modified externally after a transaction set them.
 
 use super::journal::{AppliedStep, Parts, Transaction};
 use crate::host::Host;
 use crate::tune::knob::{self, Lifetime, Reading, RetainedBy};
 use crate::tune::value::Value;
 
-/// What a rollback does about values that were modified externally.
+/// How a rollback handles values that were modified externally.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnConflict {
-    /// It keeps the external modification.
+    /// Keep the external modification.
     Keep,
-    /// It restores the original value.
+    /// Restore the original value.
     Overwrite,
 }
 
-/// What a rollback does with the value of a step. It is decided for all steps before the first value is restored.
+/// What a rollback does with the value of a step. All decisions are made before the first value is restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
     /// The original value is restored.
     Restore,
-    /// A process holds it in force, and is ended.
+    /// A process keeps the value in force, and is stopped.
     EndHolder,
-    /// It was reset by a reboot, and is left to the new boot.
+    /// The value was reset by a reboot, and is left as it is.
     ResetByReboot,
-    /// It was modified externally and is kept, for this reason.
+    /// The value was modified externally and is kept, for this reason.
     Conflict(String),
-    /// These parts of it were modified externally and are kept, for this reason. The others are restored.
+    /// These parts of the value were modified externally and are kept, for this reason. The other parts are restored.
     PartialConflict(Parts, String),
 }
 
@@ -47,7 +47,8 @@ pub(super) fn decide(
     match (step.lifetime, current) {
         (Lifetime::WhileHeld, _) if same_boot => Decision::EndHolder,
         (Lifetime::WhileHeld, _) => Decision::ResetByReboot,
-        // What the kernel retained is lost. If the value is the same, the new boot has set it, by `isolcpus=` or sysctl.d(5).
+        // A value that the kernel retained is lost at a reboot. If the value is the same, the new boot has set it, by
+        // `isolcpus=` or sysctl.d(5).
         (Lifetime::Runtime, current) if !same_boot => {
             let is_retained = knob.is_some_and(|knob| knob.spec().retained_by == RetainedBy::Hardware);
             let survived = |current| {
@@ -56,14 +57,14 @@ pub(super) fn decide(
             if is_retained && current.is_some_and(survived) { Decision::Restore } else { Decision::ResetByReboot }
         }
         _ if on_conflict == OnConflict::Overwrite => Decision::Restore,
-        // A conflict of an interrupted rollback, unless it is a granted privilege by now.
+        // A conflict that an interrupted rollback found, unless the value is a granted privilege now.
         (_, current) if applied.is_conflict && !current.is_some_and(&is_granted) => {
             Decision::Conflict(modified_externally(current))
         }
         (_, None) if !applied.conflicting_parts.is_empty() => {
             Decision::PartialConflict(applied.conflicting_parts.clone(), modified_externally(None))
         }
-        // A value that cannot be read or does not exist was not modified. Restoring it reports the error.
+        // A value that cannot be read or does not exist does not count as modified. Restoring it reports the error.
         (_, None) => Decision::Restore,
         (_, Some(current)) => match provenance(applied, current, equals, is_granted) {
             Provenance::Transaction => Decision::Restore,
@@ -83,7 +84,7 @@ fn modified_externally(current: Option<&Value>) -> String {
     }
 }
 
-/// The value without parts that the step did not have: they were added since, or restored before.
+/// The value without parts that the step did not have: they were added since, or were restored before.
 fn parts_of_step(applied: &AppliedStep, current: &Value) -> Value {
     match applied.before.parts() {
         Some(parts) if applied.step.lifetime != Lifetime::NextBoot => {
@@ -93,19 +94,19 @@ fn parts_of_step(applied: &AppliedStep, current: &Value) -> Value {
     }
 }
 
-/// Where the current value comes from.
+/// The origin of the current value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Provenance {
-    /// The transaction set it, or it is the original one.
+    /// The transaction set the value, or it is the original value.
     Transaction,
-    /// It was modified externally.
+    /// The value was modified externally.
     External,
     /// These parts were modified externally.
     PartlyExternal(Parts),
 }
 
-/// A value comes from the transaction if it is known from the journal, or the rest of a privilege that the transaction granted. The
-/// parts of a value are judged one by one.
+/// A value originates from the transaction if it is known from the journal, or if it is the remainder of a privilege that the
+/// transaction granted. Each part of a value is evaluated separately.
 fn provenance(
     applied: &AppliedStep,
     current: &Value,
@@ -125,7 +126,7 @@ fn provenance(
         return Provenance::Transaction;
     }
     let parts = match (current.parts(), applied.before.parts()) {
-        // The files of a boot loader make one command line together.
+        // The files of a boot loader form one command line, so their parts are not evaluated separately.
         _ if applied.step.lifetime == Lifetime::NextBoot => None,
         (Some(current), Some(before)) => Some(current.keys().filter(|part| before.contains_key(*part))),
         _ => None,

@@ -14,14 +14,14 @@ use crate::tune::knob::{self, Held, Knob, KnobError, Lifetime, Reading, Stage};
 use crate::tune::plan::Step;
 use crate::tune::value::{KnobTarget, Value};
 
-/// How a plan is applied.
+/// Options for applying a plan.
 #[derive(Clone, Copy, Debug)]
 pub struct ApplyOptions<'a> {
     /// The current time, in seconds since 1970.
     pub time: u64,
-    /// The request of the user, to be shown if it must be applied again.
+    /// The request of the user. It is shown if the user has to apply it again.
     pub request: Option<&'a Request>,
-    /// Until when the transaction must be confirmed; `None` if it need not be.
+    /// The time by which the transaction must be confirmed; `None` if no confirmation is required.
     pub confirm_by: Option<BootTime>,
     /// The process that keeps files open while values are in force.
     pub holder: Holder<'a>,
@@ -30,9 +30,9 @@ pub struct ApplyOptions<'a> {
 /// The process that keeps files open while values are in force.
 #[derive(Clone, Copy)]
 pub enum Holder<'a> {
-    /// The caller.
+    /// The calling process.
     Caller,
-    /// A process that this function starts, and that has opened the files when it returns.
+    /// A separate process. The function starts it and returns after it has opened the files.
     Process(&'a dyn Fn(TransactionId) -> Result<(), BackgroundError>),
 }
 
@@ -46,7 +46,7 @@ impl std::fmt::Debug for Holder<'_> {
 }
 
 impl ApplyOptions<'_> {
-    /// Without confirmation, and with files held open by the caller.
+    /// Options without confirmation, and with the caller as the holder of files.
     #[must_use]
     pub fn at(time: u64) -> Self {
         Self { time, request: None, confirm_by: None, holder: Holder::Caller }
@@ -62,15 +62,15 @@ pub struct Applied {
     pub held: Vec<OwnedFd>,
     /// Optional steps that were refused, by index, with the reasons.
     pub refused: Vec<(usize, String)>,
-    /// Steps whose values changed between the start of the transaction and its first step, by index, with the value right before the
-    /// first step and the one at the start.
+    /// Steps whose values changed between the start of the transaction and its first step: the index, the value right before
+    /// the first step, and the value at the start.
     pub changed: Vec<(usize, Value, Value)>,
 }
 
 pub(super) struct Executor<'a> {
     /// The host before the transaction.
     start: &'a Host,
-    /// The host after the stages so far.
+    /// The host after the stages that were executed so far.
     host: Host,
     steps: &'a [Step],
     journal: Journal,
@@ -78,7 +78,7 @@ pub(super) struct Executor<'a> {
     applied: Applied,
 }
 
-/// A step that is about to be done.
+/// A step that is about to be executed.
 struct PendingStep<'a> {
     index: usize,
     step: &'a Step,
@@ -86,7 +86,7 @@ struct PendingStep<'a> {
     before: Value,
 }
 
-/// A step that was done, and whose value has changed since.
+/// A step that was executed, and whose value has changed since.
 struct DriftedStep<'a> {
     index: usize,
     step: &'a Step,
@@ -105,7 +105,7 @@ impl<'a> Executor<'a> {
         self.applied
     }
 
-    /// The journal for a rollback. Values that changed during the transaction are recorded as its own.
+    /// The journal for a rollback. Values that changed during the transaction are recorded as set by it.
     pub(super) fn into_journal(mut self) -> Journal {
         for DriftedStep { index, current, .. } in self.drifted() {
             if let Reading::Value(after) = current {
@@ -138,14 +138,14 @@ impl<'a> Executor<'a> {
         self.signals.pending().map_or(Ok(()), |signal| Err(StepError::Interrupted(signal)))
     }
 
-    /// Does the steps of a stage. Returns whether there were any.
+    /// Executes the steps of a stage. Returns whether there were any.
     fn run_stage(&mut self, stage: Stage) -> Result<bool, StepError> {
         let pending = self.pending(stage)?;
         if pending.is_empty() {
             return Ok(false);
         }
         if self.done().next().is_none() {
-            // Once steps are done, a change may be their effect.
+            // After the first step, a change may be an effect of an earlier step, so only changes before it are reported.
             let changed: Vec<_> = pending.iter().filter_map(|pending| self.changed_since_start(pending)).collect();
             self.applied.changed.extend(changed);
         }
@@ -176,7 +176,7 @@ impl<'a> Executor<'a> {
         (!knob.equals(before, &step.current)).then(|| (*index, before.clone(), step.current.clone()))
     }
 
-    /// The steps of a stage with their current values. Those that cannot be done are refused if they are optional.
+    /// The steps of a stage with their current values. Optional steps that cannot be executed are recorded as refused.
     fn pending(&mut self, stage: Stage) -> Result<Vec<PendingStep<'a>>, StepError> {
         let mut pending = Vec::new();
         let steps: &'a [Step] = self.steps;
@@ -200,7 +200,7 @@ impl<'a> Executor<'a> {
         Ok(pending)
     }
 
-    /// Why a target does not exist any more, if the transaction took it offline.
+    /// Why a target no longer exists, if the transaction took it offline.
     fn went_offline(&self, target: &KnobTarget) -> Option<String> {
         let KnobTarget::Cpu(cpu) = target else { return None };
         let was_online = self.start.topology.is_online(*cpu);
@@ -218,7 +218,7 @@ impl<'a> Executor<'a> {
         let failed = |source: KnobError| StepError::knob(step, source);
         knob.check_processes(&self.host, &step.processes).map_err(failed)?;
         let held = knob.set(&self.host, &step.target, before, &step.desired).map_err(failed)?;
-        // A process that executed another program meanwhile has the value, which is rolled back then.
+        // A process that executed another program in the meantime has the new value, which is then rolled back.
         knob.check_processes(&self.host, &step.processes).map_err(failed)?;
         match knob.current_since(&self.host, &step.target, before).map_err(failed)? {
             Reading::Value(after) if knob.is_satisfied(&after, &step.desired) => {
@@ -233,7 +233,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Restores the value of a refused step, which may have been applied in part, or rounded.
+    /// Restores the value of a refused step, which may have been partly applied or rounded.
     fn restore_refused(&self, knob: &dyn Knob, step: &Step, before: &Value) -> Result<(), String> {
         let read = || knob.current_since(&self.host, &step.target, before);
         let is_restored = |reading: &Reading| match reading {
@@ -256,7 +256,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Activates what was written, once for each knob.
+    /// Activates the written values, once for each knob.
     fn activate(&self, knobs: &[&dyn Knob]) -> Result<(), StepError> {
         let mut activated: HashSet<&str> = HashSet::new();
         for knob in knobs.iter().filter(|knob| activated.insert(knob.spec().id)) {
@@ -267,7 +267,7 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    /// The steps that are done: index, step, value before, and value that was read back.
+    /// The executed steps: the index, the step, the value before it, and the value that was read back.
     fn done(&self) -> impl Iterator<Item = (usize, &'a Step, &Value, &Value)> {
         let states = self.journal.transaction().steps.iter().map(|(_, state)| state);
         self.steps.iter().zip(states).enumerate().filter_map(|(index, (step, state))| match state {
@@ -282,7 +282,7 @@ impl<'a> Executor<'a> {
             let knob = knob::by_id(&step.knob)?;
             let current = knob.current_since(&self.host, &step.target, before).ok()?;
             let is_stable = match &current {
-                // Parts that were added since have their own values.
+                // Parts that were added since then have their own values.
                 Reading::Value(current) => knob.is_satisfied(current, &step.desired) || knob.equals(current, after),
                 Reading::Absent(_) => knob.spec().target_may_end,
             };
@@ -291,7 +291,7 @@ impl<'a> Executor<'a> {
         drifted.collect()
     }
 
-    /// Sets values again that later steps have changed.
+    /// Sets values again that later steps changed.
     fn set_drifted_again(&mut self) -> Result<(), StepError> {
         let mut knobs: Vec<&dyn Knob> = Vec::new();
         let drifted = self.drifted();

@@ -1,4 +1,4 @@
-//! The lock of a host: one process changes it at a time.
+//! The lock of a host, which ensures that only one process changes the host at a time.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -16,10 +16,10 @@ use crate::text;
 
 /// The name of the lock file.
 const FILE: &str = "tune.lock";
-/// How many bytes of the description of the holder are read.
+/// The maximum number of bytes that are read from the description of the holder.
 const MAX_HOLDER: u64 = 4096;
 
-/// The right to change a host, until it is dropped or the process ends.
+/// The acquired lock. It is released when this value is dropped or the process exits.
 #[derive(Debug)]
 pub struct Lock {
     _file: Flock<File>,
@@ -28,12 +28,12 @@ pub struct Lock {
 /// The lock cannot be acquired.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another process has it.
+    /// Another process holds the lock.
     #[error(
         "another quell is changing this host: {holder}\nhint: wait until it has finished; `quell tune status` shows it"
     )]
     Held {
-        /// The process and what it does, as it wrote into the lock file.
+        /// The process and its purpose, from the lock file.
         holder: String,
     },
     /// The lock file cannot be used.
@@ -51,10 +51,10 @@ fn root_hint(source: &FileError) -> &'static str {
 }
 
 impl Lock {
-    /// Acquires the lock. `purpose` is shown to others who try.
+    /// Acquires the lock. `purpose` is shown to other processes that try to acquire it.
     ///
     /// # Errors
-    /// Another process has the lock, or its file cannot be used.
+    /// Another process holds the lock, or its file cannot be used.
     pub fn acquire(root: &Root, purpose: &str) -> Result<Self, LockError> {
         let holder = format!("process {}, {}", std::process::id(), text::shown(purpose));
         match root.state_directory(RUNTIME).and_then(|directory| claim(&directory, OsStr::new(FILE), &holder)) {
@@ -67,15 +67,16 @@ impl Lock {
         }
     }
 
-    /// Checks that nobody has the lock, to report its holder before anything else. Only [`acquire`](Self::acquire) keeps it free.
+    /// Checks that no process holds the lock, so that the holder is reported before other errors. Only
+    /// [`acquire`](Self::acquire) ensures that the lock stays free.
     ///
     /// # Errors
-    /// Another process has the lock.
+    /// Another process holds the lock.
     pub fn check_free(root: &Root) -> Result<(), LockError> {
         Self::holder(root).map_or(Ok(()), |holder| Err(LockError::Held { holder }))
     }
 
-    /// The process that has the lock, and what it does; `None` if nobody has it, or if that cannot be determined.
+    /// The process that holds the lock, and its purpose; `None` if no process holds it, or if this cannot be determined.
     #[must_use]
     pub fn holder(root: &Root) -> Option<String> {
         let directory = root.existing_state_directory(RUNTIME).ok()??;
@@ -93,7 +94,7 @@ impl Lock {
 fn holder_in(file: File) -> String {
     let mut holder = Vec::new();
     let _ = file.take(MAX_HOLDER).read_to_end(&mut holder);
-    // It includes the name of the profile.
+    // The text contains the name of the profile.
     text::shown(String::from_utf8_lossy(&holder).trim()).into_owned()
 }
 

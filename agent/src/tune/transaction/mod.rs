@@ -1,4 +1,4 @@
-//! Transactions: plans that are applied completely or not at all, journaled, verified and rolled back.
+//! Transactions: plans that are applied either completely or not at all, journaled, verified and rolled back.
 
 mod active;
 mod apply;

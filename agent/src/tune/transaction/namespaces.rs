@@ -1,4 +1,4 @@
-//! The namespaces that determine what `/sys`, `/proc/sys/net` and the network interfaces are.
+//! The namespaces that determine the content of `/sys` and `/proc/sys/net`, and the network interfaces.
 
 use std::fmt;
 use std::fs;
@@ -6,13 +6,13 @@ use std::os::unix::fs::MetadataExt as _;
 
 use serde::{Deserialize, Serialize};
 
-/// The namespaces of a process, by their inodes (namespaces(7)), which are valid until the next boot.
+/// The namespaces of a process, identified by their inodes (namespaces(7)), which are valid until the next boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Namespaces {
-    /// The network namespace. Each has its own values of `net.*`.
+    /// The network namespace. Each network namespace has its own values of `net.*`.
     pub net: u64,
-    /// The mount namespace. Each has its own files.
+    /// The mount namespace. Each mount namespace has its own files.
     pub mnt: u64,
 }
 

@@ -1,27 +1,27 @@
-//! What must hold before a host is changed.
+//! The conditions that must be met before a host is changed.
 
 use super::journal::{JournalError, TransactionId, Transactions};
 
-/// A transaction that must be dealt with before another one is applied: a rollback would restore wrong values otherwise.
+/// A transaction that must be resolved before another one is applied: otherwise a rollback would restore wrong values.
 #[derive(Debug, thiserror::Error)]
 pub enum PreconditionError {
-    /// A journal cannot be read, so that it is unknown what was changed.
+    /// A journal cannot be read, so the changes of its transaction are unknown.
     #[error("nothing was changed because an earlier transaction cannot be read: {0}")]
     Unreadable(#[from] JournalError),
     /// A transaction was interrupted.
     #[error("transaction {0} was interrupted\nhint: `quell tune recover` rolls it back")]
     Unfinished(TransactionId),
-    /// A transaction may be rolled back at any moment.
+    /// A transaction is not confirmed yet, and may be rolled back at any time.
     #[error(
         "transaction {0} is not confirmed yet\nhint: keep it with `quell tune confirm`, or undo it with `quell tune rollback`"
     )]
     Unconfirmed(TransactionId),
 }
 
-/// Checks that no earlier transaction prevents another one. The caller holds the lock if it is about to change the host.
+/// Checks that no earlier transaction prevents a new one. The caller holds the lock if it is about to change the host.
 ///
 /// # Errors
-/// One does.
+/// An earlier transaction prevents it.
 pub fn check_preconditions(transactions: Transactions) -> Result<(), PreconditionError> {
     if let Some((_, error)) = transactions.unreadable.into_iter().next() {
         return Err(PreconditionError::Unreadable(error));

@@ -1,4 +1,4 @@
-//! Rolling back several transactions: interrupted ones, and those that the user names.
+//! Rollback of several transactions: interrupted ones, and those that the user names.
 
 use super::active::needs_recovery;
 use super::boot_time::BootTime;
@@ -15,7 +15,7 @@ pub enum RollbackError {
     /// Its journal cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// Its values are those of other namespaces.
+    /// The transaction was applied in other namespaces, to which its values belong.
     #[error(
         "transaction {id} was applied in other namespaces ({applied}) than the current ones ({own})\n\
          hint: enter them with `nsenter --net --mount --target PID` and a process in them, or use --force"
@@ -23,22 +23,22 @@ pub enum RollbackError {
     OtherNamespaces {
         /// The transaction.
         id: TransactionId,
-        /// The namespaces that it was applied in.
+        /// The namespaces in which it was applied.
         applied: Namespaces,
         /// The namespaces of this process.
         own: Namespaces,
     },
 }
 
-/// The result of each transaction that was to be rolled back, or that cannot be read.
+/// The result for each transaction that had to be rolled back, or that cannot be read.
 pub type RollbackResults = Vec<(TransactionId, Result<RollbackReport, RollbackError>)>;
 
-/// Rolls back every transaction that was interrupted or not confirmed in time, the newest first. Later transactions are rolled back
-/// before: their original values are those that it had set. The caller holds the lock, so that no process is working on a
-/// transaction.
+/// Rolls back every transaction that was interrupted or not confirmed in time, the newest first. Later transactions are rolled
+/// back before: their original values are the values that it had set. The caller holds the lock, so that no process is working
+/// on a transaction.
 ///
 /// # Errors
-/// Transactions cannot be listed.
+/// The transactions cannot be listed.
 pub fn recover(
     host: &Host,
     store: &Store,
@@ -53,11 +53,11 @@ pub fn recover(
     Ok(roll_back_all(host, store, transactions, is_due, "interrupted, or not confirmed in time", on_conflict))
 }
 
-/// Rolls back transactions, the newest first, down to and including `to`. Without `to`, the newest that is active; or, if there
-/// is none, all values that were not restored, to those before the first transaction that has them.
+/// Rolls back transactions, the newest first, down to and including `to`. Without `to`, only the newest active transaction; if
+/// there is none, all values that were not restored, to the values before the first transaction that changed them.
 ///
 /// # Errors
-/// Transactions cannot be listed.
+/// The transactions cannot be listed.
 pub fn roll_back(
     host: &Host,
     store: &Store,
@@ -75,11 +75,11 @@ pub fn roll_back(
     Ok(roll_back_all(host, store, transactions, is_due, "rollback", on_conflict))
 }
 
-/// Tries again to restore the values that rollbacks of these transactions could not restore. If a transaction was applied since,
-/// nothing is done: that would change its values.
+/// Tries again to restore the values that rollbacks of these transactions could not restore. If another transaction was applied
+/// since, nothing is done, because its values would change.
 ///
 /// # Errors
-/// Transactions cannot be listed.
+/// The transactions cannot be listed.
 pub fn retry(
     host: &Host,
     store: &Store,
@@ -99,7 +99,7 @@ fn has_values(transaction: &Transaction) -> bool {
     transaction.phase != Phase::RolledBack || transaction.not_restored().next().is_some()
 }
 
-/// Rolls back transactions one after another. An error of one does not stop the others.
+/// Rolls back transactions one after another. An error in one does not stop the others.
 fn roll_back_all(
     host: &Host,
     store: &Store,
@@ -133,13 +133,13 @@ fn roll_back_one(
     {
         return Err(RollbackError::OtherNamespaces { id: transaction.id, applied, own });
     }
-    // The rollback before may have brought CPUs online.
+    // The previous rollback may have brought CPUs online.
     let host = Host::read(host.root.clone()).unwrap_or_else(|_| host.clone());
     Ok(roll_back_transaction(&host, &mut store.resume(transaction.id)?, reason, on_conflict))
 }
 
-/// Drops unrestored values of later transactions that a rollback has restored: their original values were set by the transaction that
-/// was rolled back, and must not come back.
+/// Removes unrestored values of later transactions if the rollback has restored the same values: the original values of the
+/// later transactions were set by the transaction that was rolled back, and must not be restored again.
 fn forget_restored(
     store: &Store,
     rolled_back: TransactionId,
@@ -152,7 +152,7 @@ fn forget_restored(
     let is_restored = |knob: &str, target: &KnobTarget, value: &Value| {
         restored.iter().any(|restored| restored.includes(knob, target, value))
     };
-    // A journal that cannot be read or written is unchanged, and its values are still reported.
+    // If a journal cannot be read or written, it stays unchanged, and its values are still reported.
     for later in store.transactions().map(|transactions| transactions.readable).unwrap_or_default() {
         let steps: Vec<usize> = later
             .not_restored_steps()

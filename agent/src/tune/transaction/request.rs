@@ -1,4 +1,4 @@
-//! What the user asked for, to show the command that applies it again.
+//! The request of the user, which is shown as the command that applies it again.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::tune::profile;
 
-/// A profile and the variables that were given with it. Displayed as the command line that applies it.
+/// A profile and the variables that were given with it. It is displayed as the command line that applies it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
@@ -18,7 +18,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request with the profile as it was named in the current directory.
+    /// Creates a request. If `profile` is a path, it is relative to the current directory.
     #[must_use]
     pub fn new(profile: &str, given: BTreeMap<String, String>) -> Self {
         let path = if profile::is_path(profile) { absolute(profile) } else { None };
@@ -37,7 +37,7 @@ impl fmt::Display for Request {
     }
 }
 
-/// A word as a shell reads it back.
+/// Quotes a word so that a shell reads it back unchanged.
 #[must_use]
 pub fn shell_quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);

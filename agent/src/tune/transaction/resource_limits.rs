@@ -1,11 +1,11 @@
-//! Resource limits inherited from the caller that could end quell, or make it fail, during a change.
+//! Resource limits inherited from the caller that could terminate quell, or make it fail, during a change.
 
 use std::fmt;
 use std::io;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
-/// A resource limit with its name in getrlimit(2) and its option of `ulimit`.
+/// A resource limit with its name in getrlimit(2) and its `ulimit` option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Limit {
     resource: Resource,
@@ -13,14 +13,14 @@ struct Limit {
     option: &'static str,
     /// The value that a change needs.
     required: u64,
-    /// The value that it is raised to. Not every limit may be infinite.
+    /// The value to which the limit is raised. Not every limit may be infinite.
     raised: u64,
 }
 
 const MIB: u64 = 1 << 20;
 
 const LIMITS: [Limit; 6] = [
-    // Exceeding these sends SIGXFSZ and SIGXCPU, which end a process.
+    // A process that exceeds these limits gets SIGXFSZ or SIGXCPU, which terminate it.
     Limit {
         resource: Resource::RLIMIT_FSIZE,
         name: "RLIMIT_FSIZE",
@@ -29,7 +29,7 @@ const LIMITS: [Limit; 6] = [
         raised: RLIM_INFINITY,
     },
     Limit { resource: Resource::RLIMIT_CPU, name: "RLIMIT_CPU", option: "-t", required: 60, raised: RLIM_INFINITY },
-    // With these, any allocation or open(2) may fail.
+    // With these limits, any allocation or open(2) may fail.
     Limit {
         resource: Resource::RLIMIT_AS,
         name: "RLIMIT_AS",
@@ -44,9 +44,9 @@ const LIMITS: [Limit; 6] = [
         required: 256 * MIB,
         raised: RLIM_INFINITY,
     },
-    // fs.nr_open is at least this.
+    // The limit cannot exceed fs.nr_open, which is at least 64 (sysctl_nr_open_min, fs/file.c).
     Limit { resource: Resource::RLIMIT_NOFILE, name: "RLIMIT_NOFILE", option: "-n", required: 64, raised: 4096 },
-    // A stack that grows beyond it causes SIGSEGV.
+    // If the stack exceeds the limit, the process gets SIGSEGV.
     Limit { resource: Resource::RLIMIT_STACK, name: "RLIMIT_STACK", option: "-s", required: MIB, raised: 8 * MIB },
 ];
 
@@ -72,7 +72,7 @@ impl fmt::Display for Shown {
     }
 }
 
-/// Raises the limits that could end this process or make it fail. Child processes inherit them.
+/// Raises the limits that could terminate this process or make it fail. Child processes inherit them.
 ///
 /// # Errors
 /// A limit is lower than a change needs, and cannot be raised.
@@ -92,7 +92,7 @@ impl Limit {
         if soft >= self.raised {
             return Ok(());
         }
-        // Raising the hard limit needs CAP_SYS_RESOURCE.
+        // Raising the hard limit requires CAP_SYS_RESOURCE.
         let raised = setrlimit(self.resource, self.raised, hard.max(self.raised)).or_else(|errno| {
             let limit = hard.min(self.raised);
             let result = if soft < limit { setrlimit(self.resource, limit, hard) } else { Ok(()) };
@@ -103,7 +103,7 @@ impl Limit {
             }
         });
         match raised {
-            // It cannot be raised, but is sufficient.
+            // The limit cannot be raised, but it is sufficient.
             Err(_) if soft >= self.required => Ok(()),
             raised => raised,
         }

@@ -1,4 +1,4 @@
-//! Rolling back a transaction: its steps are undone in reverse order.
+//! Rollback of a transaction: its steps are undone in reverse order.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,17 +16,18 @@ use crate::tune::value::{KnobTarget, Value};
 /// The result of a rollback.
 #[derive(Debug, Default)]
 pub struct RollbackReport {
-    /// How many values were restored.
+    /// The number of values that were restored.
     pub restored: usize,
-    /// How many values were the original ones already.
+    /// The number of values that already were the original ones.
     pub unchanged: usize,
-    /// How many values a reboot had reset.
+    /// The number of values that a reboot had reset.
     pub reset_by_reboot: usize,
     /// The values that were not restored.
     pub not_restored: Vec<NotRestored>,
     /// Effects of the transaction that restoring the values does not undo, as messages.
     pub side_effects: Vec<String>,
-    /// Why the journal does not have all results, if so. Then the rollback will be repeated, and change nothing.
+    /// The error because of which the journal lacks results, if there was one. The rollback will be repeated in this case, and
+    /// change nothing.
     pub journal_error: Option<JournalError>,
     /// The values that are the original ones now.
     pub(super) restored_values: Vec<RestoredValue>,
@@ -41,8 +42,8 @@ pub(super) struct RestoredValue {
 }
 
 impl RestoredValue {
-    /// Whether this includes another value: the same one, and all of its parts. A process rule may have other processes each time that
-    /// it is applied.
+    /// Whether this value includes another value: the same knob and target, and all of its parts. A process rule may match
+    /// other processes each time it is applied.
     pub(super) fn includes(&self, knob: &str, target: &KnobTarget, value: &Value) -> bool {
         let has_parts = match (self.before.parts(), value.parts()) {
             (Some(own), Some(parts)) => parts.keys().all(|part| own.contains_key(part)),
@@ -59,7 +60,7 @@ pub struct NotRestored {
     pub knob: String,
     /// The target.
     pub target: KnobTarget,
-    /// The value before the transaction. A step may have started from a value that an earlier step had made.
+    /// The value before the transaction. The value before the step may differ, because an earlier step may have changed it.
     pub before: Value,
     /// Why it was not restored.
     pub reason: String,
@@ -70,9 +71,9 @@ pub struct NotRestored {
 /// Why a value was not restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// It was modified externally, and the modification is kept.
+    /// The value was modified externally, and the modification is kept.
     ModifiedExternally,
-    /// Restoring it failed. A retry may succeed.
+    /// Restoring the value failed. A retry may succeed.
     Failed,
 }
 
@@ -84,7 +85,7 @@ impl fmt::Display for NotRestored {
 }
 
 impl RollbackReport {
-    /// The values that were not restored, grouped by reason: the failure of one program may concern all boot parameters.
+    /// The values that were not restored, grouped by reason: the failure of one program may affect all boot parameters.
     #[must_use]
     pub fn not_restored_by_reason(&self) -> Vec<(&str, Vec<&NotRestored>)> {
         let mut reasons: Vec<(&str, Vec<&NotRestored>)> = Vec::new();
@@ -106,7 +107,7 @@ impl RollbackReport {
             .then(|| format!("`quell tune rollback --to {id} --force` restores values that were modified externally"))
     }
 
-    /// Records that the value of a step could not be restored, and is unchanged.
+    /// Records that the value of a step could not be restored and is unchanged.
     fn fail(&mut self, journal: &mut Journal, applied: AppliedStep, reason: String) {
         let record =
             Record::NotRestored { step: applied.index, reason: reason.clone(), current: None, parts: Parts::new() };
@@ -120,8 +121,8 @@ impl RollbackReport {
     }
 }
 
-/// Rolls back a transaction, as far as it was applied. The caller holds the lock. A rollback that was interrupted is continued, and
-/// values that could not be restored are tried again.
+/// Rolls back the executed steps of a transaction. The caller holds the lock. An interrupted rollback is continued, and values
+/// that could not be restored are tried again.
 ///
 /// A journal that cannot be written does not stop the rollback: repeating it changes nothing.
 pub(super) fn roll_back_transaction(
@@ -135,7 +136,7 @@ pub(super) fn roll_back_transaction(
     let mut report = RollbackReport::default();
     let mut applied = journal.transaction().applied_steps();
     applied.reverse();
-    // All decisions come first: restoring a value may change others, which are not conflicts then.
+    // All decisions are made first: restoring a value may change others, which must not count as conflicts.
     let decisions: Vec<Decision> =
         applied.iter().map(|applied| decide(host, applied, journal.transaction(), on_conflict)).collect();
     journal.append_best_effort(rolling_back(reason, &applied, &decisions));
@@ -152,7 +153,8 @@ pub(super) fn roll_back_transaction(
                 journal.append_best_effort(Record::Restored { step: applied.index });
             }
             (Decision::EndHolder, Err(reason)) => report.fail(journal, applied, reason.clone()),
-            // It ended with its holder. The current value depends on other processes that hold it.
+            // The value is no longer in force, because its holder was stopped. The current value depends on other processes
+            // that hold it.
             (Decision::EndHolder, Ok(())) if host.root.is_host() => {
                 report.restored += 1;
                 journal.append_best_effort(Record::Restored { step: applied.index });
@@ -169,7 +171,7 @@ pub(super) fn roll_back_transaction(
     let results = restore_in_two_passes(
         &to_restore,
         host.clone(),
-        // The first pass may bring CPUs online, and all CPUs are what is online.
+        // The first pass may bring CPUs online, and the restored value of an unrestricted thread depends on the online CPUs.
         |host| Host::read(host.root.clone()).unwrap_or(host),
         |host, applied, pass| match pass {
             Pass::Unwind => restore(host, journal, applied, &applied.before, on_conflict),
@@ -197,7 +199,8 @@ pub(super) fn roll_back_transaction(
             continue;
         }
         if applied.step.lifetime.survives_reboot() {
-            // Not restored before it is activated, even if it was unchanged: a crash may have come between the two.
+            // The value counts as restored only after it is activated, even if it was unchanged: a crash may have occurred
+            // between the two.
             to_activate.push(applied);
             continue;
         }
@@ -230,12 +233,12 @@ fn rolling_back(reason: &str, applied: &[AppliedStep], decisions: &[Decision]) -
 /// A value that was modified externally.
 struct Conflict {
     applied: AppliedStep,
-    /// If not empty, only these parts were modified externally, and the others are restored.
+    /// If this is not empty, only these parts were modified externally, and the others are restored.
     parts: Parts,
     reason: String,
 }
 
-/// Records a conflict, unless the value is the original one after all.
+/// Records a conflict, unless the value now is the original one.
 fn keep_conflict(
     host: &Host,
     journal: &mut Journal,
@@ -251,7 +254,7 @@ fn keep_conflict(
         reason = format!("{reason}; {inherited}");
         cause = Cause::Failed;
     } else if is_original(host, &applied) {
-        // An interrupted step of this transaction had changed it, and restoring that one has changed it back.
+        // An interrupted step of this transaction had changed the value, and restoring that step has restored this value too.
         report.unchanged += 1;
         if !has_failed {
             journal.append_best_effort(Record::Restored { step: applied.index });
@@ -265,14 +268,14 @@ fn keep_conflict(
     report.add(applied, reason, cause);
 }
 
-/// Records that restoring a value failed, with the current value if the rollback has written it: the next rollback must not take that
-/// for an external modification.
+/// Records that restoring a value failed. If the rollback has written the value, the current value is recorded too, so that the
+/// next rollback does not regard it as an external modification.
 fn record_failure(host: &Host, journal: &mut Journal, applied: &AppliedStep, reason: &str) {
     let is_written = journal.transaction().is_restoring(applied.index);
     let current = if is_written { current_value(host, applied) } else { None };
     let is_own = |part: &str| applied.before.parts().is_none_or(|parts| parts.contains_key(part));
     let current = current.map(|current| current.filter_parts(&is_own));
-    // All parts, including conflicting ones, which the next rollback detects again.
+    // Includes all parts, also conflicting ones: the next rollback detects those again.
     let record = Record::NotRestored { step: applied.index, reason: reason.to_owned(), current, parts: Parts::new() };
     journal.append_best_effort(record);
 }
@@ -287,8 +290,8 @@ fn restored_values(journal: &Journal, steps: Vec<usize>) -> Vec<RestoredValue> {
     restored.collect()
 }
 
-/// Revokes the privileges that steps granted from all processes that inherited them. Returns, by step, messages that name who still has
-/// them.
+/// Revokes the privileges that steps granted from all processes that inherited them. Returns messages, by step, that name the
+/// processes that still have them.
 fn revoke_privileges(host: &Host, journal: &Journal, steps: &[usize]) -> BTreeMap<usize, String> {
     let applied = journal.transaction().applied_steps();
     let applied = applied.iter().filter(|applied| steps.contains(&applied.index));
@@ -303,7 +306,7 @@ fn revoke_privileges(host: &Host, journal: &Journal, steps: &[usize]) -> BTreeMa
     inherited.collect()
 }
 
-/// Effects that restoring a value does not undo, as messages.
+/// Effects that are not undone by restoring a value, as messages.
 fn side_effects(host: &Host, applied: &AppliedStep) -> Vec<String> {
     let Step { knob: id, target, desired, .. } = &applied.step;
     let Some(knob) = knob::by_id(id) else { return Vec::new() };
@@ -315,7 +318,7 @@ fn side_effects(host: &Host, applied: &AppliedStep) -> Vec<String> {
     }
 }
 
-/// Whether a value is the one from before the transaction.
+/// Whether the current value equals the value before the transaction.
 fn is_original(host: &Host, applied: &AppliedStep) -> bool {
     let original = &applied.step.current;
     // Parts that were added since the transaction began have no original value.
@@ -353,17 +356,17 @@ fn activate(host: &Host, journal: &mut Journal, applied: Vec<AppliedStep>, repor
 /// A pass over the steps, in reverse order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pass {
-    /// Each value becomes what it was just before its step, when earlier steps were done and may have changed it.
+    /// Each value is restored to the value right before its step, after earlier steps may have changed it.
     Unwind,
-    /// Each value becomes what it was before the first step.
+    /// Each value is restored to the value before the first step.
     Start,
 }
 
 /// Restores all values twice. A kernel may refuse a value while another one is not restored (an energy preference under the
-/// governor `performance`, EBUSY), and restoring a value may change another (removing a partition gives kernel threads all CPUs,
-/// more channels bring back queues that had values).
+/// governor `performance`, EBUSY). In addition, restoring a value may change another one (removing a partition gives kernel
+/// threads all CPUs; more channels bring back queues that had values).
 ///
-/// The error of a value says why it was not restored. The second pass uses the host as the first one left it.
+/// The error of a value is the reason why it was not restored. The second pass uses the host as the first pass left it.
 fn restore_in_two_passes<S, H>(
     steps: &[S],
     host: H,
@@ -379,11 +382,11 @@ fn restore_in_two_passes<S, H>(
     steps.iter().zip(first).map(second).collect()
 }
 
-/// How a value became the original one.
+/// How the original value was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Restored {
     Written,
-    /// It was the original one already.
+    /// The value already was the original one.
     Unchanged,
 }
 
@@ -399,7 +402,7 @@ fn restore(
     let knob = knob::by_id(&step.knob).ok_or_else(unknown)?;
     let read = || knob.current_since(host, &step.target, before).map_err(|error| error.to_string());
     match read() {
-        // A value that a crash left half written may not be readable.
+        // A value may be unreadable if a crash interrupted its write.
         Err(reason) if !applied.is_interrupted && on_conflict == OnConflict::Keep => return Err(reason),
         Ok(Reading::Absent(_)) if knob.spec().target_may_end => return Ok(Restored::Unchanged),
         Ok(Reading::Absent(reason)) => return Err(does_not_exist(&reason)),
@@ -425,7 +428,8 @@ mod tests {
 
     use super::*;
 
-    /// Two values of a kernel that refuses the first while the second is `performance`, and changes the first with the second.
+    /// A kernel with two values. It refuses to change the first one while the second one is `performance`, and changing the
+    /// second one also changes the first.
     struct Kernel {
         preference: &'static str,
         governor: &'static str,
@@ -446,7 +450,7 @@ mod tests {
 
     #[test]
     fn values_that_depend_on_each_other_are_restored_in_any_order() {
-        // Refused in the first pass; or unchanged then, and changed after that.
+        // The preference is either refused in the first pass, or unchanged at first and changed by the governor after that.
         for preference in ["fast", "balanced"] {
             for order in [["preference", "governor"], ["governor", "preference"]] {
                 let mut kernel = Kernel { preference, governor: "performance" };
@@ -457,8 +461,8 @@ mod tests {
         }
     }
 
-    /// A partition takes CPUs from kernel threads, and gives them back when it is removed: their values between the two steps
-    /// were not the original ones.
+    /// A partition takes CPUs from kernel threads, and returns them when it is removed: the values of the threads between the
+    /// two steps were not the original ones.
     #[test]
     fn a_value_is_restored_to_that_before_the_first_step() {
         let threads = RefCell::new("0");
@@ -479,8 +483,8 @@ mod tests {
         assert_eq!(*threads.borrow(), "0-3");
     }
 
-    /// A thread that may use the first four of eight CPUs is given every CPU while only these four are online, as
-    /// sched_setaffinity(2) is called for an unrestricted thread.
+    /// A thread that may use the first four of eight CPUs gets all CPUs while only these four are online, because
+    /// sched_setaffinity(2) is called as for an unrestricted thread.
     #[test]
     fn the_second_pass_uses_the_cpus_that_the_first_brought_online() {
         let (online, thread) = (Cell::new(4), Cell::new(2));

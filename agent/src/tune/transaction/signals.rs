@@ -1,4 +1,4 @@
-//! Signals that would end the process while a host is being changed.
+//! Blocking of signals that would terminate the process while a host is being changed.
 
 use std::fs;
 use std::io;
@@ -6,11 +6,11 @@ use std::io;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// Signals whose default action ends a process (signal(7)).
+/// Signals whose default action terminates a process (signal(7)).
 const SIGNALS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 
-/// Blocks these signals in the calling thread while it exists. They are polled where it is safe to stop. A signal that arrives too
-/// late is discarded.
+/// Blocks these signals in the calling thread while this value exists. They are polled at points where it is safe to stop. A
+/// signal that arrives after the last poll is discarded.
 #[derive(Debug)]
 pub(super) struct BlockedSignals {
     descriptor: SignalFd,
@@ -19,7 +19,8 @@ pub(super) struct BlockedSignals {
 
 impl BlockedSignals {
     pub(super) fn block() -> io::Result<Self> {
-        // Ignored signals, as with nohup(1), must stay ignored: a blocked one would become pending (sig_ignored, kernel/signal.c).
+        // Ignored signals, as with nohup(1), must stay ignored: if they were blocked, they would become pending (sig_ignored,
+        // kernel/signal.c).
         let ignored = ignored()?;
         let signals = SIGNALS.into_iter().filter(|signal| ignored & (1 << (*signal as i32 - 1)) == 0);
         let mask: SigSet = signals.collect();
@@ -28,7 +29,7 @@ impl BlockedSignals {
         Ok(Self { descriptor, before })
     }
 
-    /// A signal that arrived since the last call.
+    /// A signal that has arrived since the last call.
     pub(super) fn pending(&self) -> Option<Signal> {
         let signal = self.descriptor.read_signal().ok().flatten()?;
         Signal::try_from(signal.ssi_signo.cast_signed()).ok()
@@ -42,7 +43,7 @@ impl Drop for BlockedSignals {
     }
 }
 
-/// The mask of ignored signals: `SigIgn` of proc_pid_status(5).
+/// The mask of ignored signals: `SigIgn` in proc_pid_status(5).
 fn ignored() -> io::Result<u64> {
     Ok(ignored_in(&fs::read("/proc/self/status")?))
 }

@@ -1,4 +1,4 @@
-//! Files of state that only root may open: the lock, PID files, and journals.
+//! State files that only root may open: the lock, PID files, and journals.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -13,11 +13,12 @@ use nix::unistd::Uid;
 
 use crate::file::{Directory, FileError, Owner};
 
-/// The directory of state that lasts until the next boot, from the root of the host. Only root may enter it: everybody who can open a
-/// file can lock it (flock(2) needs no permission).
+/// The directory of state that lasts until the next boot, from the root of the host. Only root may enter it: any user who can
+/// open a file can lock it (flock(2) requires no permission).
 pub(super) const RUNTIME: &str = "/run/quell";
 
-/// Checking a lock takes it for a moment, shared. An attempt to acquire it waits for such checks this often and this long.
+/// Checking a lock briefly takes a shared lock. Acquiring the lock is retried this many times, with this pause, to wait for
+/// such checks.
 const CHECK_RETRIES: u32 = 5;
 const CHECK_PAUSE: Duration = Duration::from_millis(2);
 
@@ -40,11 +41,11 @@ pub(super) fn claim(directory: &Directory, name: &OsStr, holder: &str) -> Result
             },
         };
         match lock_exclusive(file) {
-            // Removed since it was opened, so that nobody else would find it locked.
+            // The file was removed after it was opened, so other processes would not find it locked.
             Ok(file) if !directory.names_file(name, &*file) => {}
             Ok(mut file) => {
                 file.set_len(0).map_err(failed)?;
-                // A single write, so that a line with a newline is complete.
+                // A single write, so that a line that ends with a newline is complete.
                 file.write_all(format!("{holder}\n").as_bytes()).map_err(failed)?;
                 return Ok(Ok(file));
             }
@@ -54,7 +55,7 @@ pub(super) fn claim(directory: &Directory, name: &OsStr, holder: &str) -> Result
     }
 }
 
-/// Whether other users than the owner could open a file. Whoever has opened it can lock it, so that the lock means nothing.
+/// Whether users other than the owner could open a file. Any user who has opened it can lock it, so its lock proves nothing.
 pub(super) fn is_accessible_to_others(file: &File) -> io::Result<bool> {
     Ok(file.metadata()?.mode() & 0o077 != 0)
 }

@@ -1,4 +1,4 @@
-//! Errors of steps, which make a transaction roll back.
+//! Errors of steps. They cause a rollback of the transaction.
 
 use nix::sys::signal::Signal;
 
@@ -49,7 +49,7 @@ pub enum StepError {
         /// The value that was read back.
         current: String,
     },
-    /// The value was set, and changed again by a later step or by another program, twice.
+    /// The value was set, but a later step or another program changed it twice.
     #[error(
         "{} on {}: it was set to {}, but a later step or another program changed it to {current} twice",
         shown(knob),
@@ -66,7 +66,7 @@ pub enum StepError {
         /// The current value.
         current: String,
     },
-    /// The value was refused, and the original one could not be restored.
+    /// The value was refused, and the original value could not be restored.
     #[error("{refused}; the original value could not be restored: {reason}")]
     NotRestored {
         /// The refusal.
@@ -80,7 +80,7 @@ pub enum StepError {
     /// The topology could not be read again after CPUs went offline.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// A signal such as that of Ctrl-C.
+    /// A signal such as SIGINT from Ctrl-C.
     #[error("interrupted by {0}")]
     Interrupted(Signal),
     /// The journal could not be written.
@@ -112,14 +112,14 @@ impl StepError {
         }
     }
 
-    /// Whether the kernel manages the value itself, which some kernels report only when it is written. That is no reason to roll
-    /// the transaction back.
+    /// Whether the kernel manages the value itself, which some kernels report only when it is written. In this case the
+    /// transaction is not rolled back.
     pub(super) fn is_kernel_managed(&self) -> bool {
         matches!(self, Self::Knob { source: KnobError::Managed { .. }, .. })
     }
 }
 
-/// A reading as messages show it.
+/// Formats a reading for messages.
 pub(super) fn describe_reading(reading: &Reading) -> String {
     match reading {
         Reading::Value(value) => value.brief(),

@@ -13,14 +13,14 @@ pub struct UnrestoredValue<'a> {
     pub transaction: &'a Transaction,
     /// The step.
     pub step: &'a Step,
-    /// The original value, without parts that an earlier transaction did not restore either.
+    /// The original value, without the parts that are already listed with an earlier transaction.
     pub before: Value,
     /// Why it was not restored.
     pub reason: &'a str,
 }
 
-/// The values that were not restored. A value that several transactions did not restore is listed once, with the first of them,
-/// which has the original value. A process rule may have different processes each time.
+/// The values that were not restored. If several transactions did not restore a value, it is listed once, with the first of
+/// them, which has the original value. A process rule may match different processes each time.
 #[must_use]
 pub fn unrestored_values(transactions: &[Transaction]) -> Vec<UnrestoredValue<'_>> {
     let mut known: BTreeMap<(&str, &KnobTarget), BTreeSet<&str>> = BTreeMap::new();

@@ -13,31 +13,32 @@ use crate::tune::value::{KnobTarget, Value};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum Verdict {
-    /// It is as it was set.
+    /// The value is as it was set.
     Match,
-    /// It is as it was set, and takes effect at the next boot, which is pending.
+    /// The value is as it was set, and takes effect at the next boot, which is pending.
     PendingReboot,
-    /// It differs from the desired value since it was set.
+    /// The value has differed from the desired one since it was set.
     Mismatch {
         /// The current value.
         current: Value,
     },
-    /// It was as desired when it was set, and was modified externally since.
+    /// The value was as desired when it was set, and was modified externally afterwards.
     ModifiedExternally {
         /// The current value.
         current: Value,
-        /// The earliest time of the modification, in seconds since 1970: when the transaction began. Files of the kernel have no
+        /// The earliest time of the modification, in seconds since 1970: the start of the transaction. Kernel files have no
         /// modification times.
         after: u64,
-        /// The latest time, in seconds since 1970: when the configuration files were last changed; `None` without such files.
+        /// The latest time of the modification, in seconds since 1970: the last change of the configuration files; `None`
+        /// without such files.
         by: Option<u64>,
     },
-    /// A reboot has reset it.
+    /// A reboot has reset the value.
     ResetByReboot {
         /// The current value.
         current: Value,
     },
-    /// The target does not exist any more, or does not have the knob.
+    /// The target no longer exists, or does not have the knob.
     Absent {
         /// The error message of the read.
         reason: String,
@@ -57,7 +58,7 @@ impl Verdict {
     }
 }
 
-/// A value with the result of verifying it.
+/// A value with its verification result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verified {
     /// The id of the knob.
@@ -83,8 +84,8 @@ pub fn verify(host: &Host, values: &[ActiveValue<'_>]) -> Vec<Verified> {
     verified.collect()
 }
 
-/// When the configuration files of a value were last changed. This is the status change time, which cannot be set, unlike the
-/// modification time, which `cp -p` and tar set (inode(7)).
+/// The time of the last change of the configuration files of a value. This is the status change time, which cannot be set,
+/// unlike the modification time, which `cp -p` and tar set (inode(7)).
 fn last_change(host: &Host, knob: &dyn Knob, target: &KnobTarget) -> Option<u64> {
     let files = knob.configuration()?.files(host, target).unwrap_or_default();
     let times = files.iter().filter_map(|file| host.root.metadata(file).ok());

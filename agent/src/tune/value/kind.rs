@@ -1,43 +1,43 @@
-//! Kinds of values: which values a knob accepts, and how people write them.
+//! Kinds of values: the values that a knob accepts, and their text representation.
 
 use std::fmt;
 
 use super::value::Value;
 use crate::excerpt;
 
-/// Which values a knob accepts.
+/// The values that a knob accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueKind {
     /// A whole number.
     Integer {
         /// The smallest accepted number.
         min: i64,
-        /// The largest accepted number; `i64::MAX` for no limit.
+        /// The largest accepted number; `i64::MAX` if there is no limit.
         max: i64,
         /// The unit: `us`, `kB`, `%`; empty if there is none.
         unit: &'static str,
     },
-    /// A fixed number of numbers: `net.ipv4.tcp_rmem` has three.
+    /// A fixed number of numbers; for example, `net.ipv4.tcp_rmem` has three.
     Integers {
-        /// How many numbers.
+        /// The number of numbers.
         count: usize,
         /// The unit of each number.
         unit: &'static str,
     },
     /// On or off.
     Switch,
-    /// One of these words. A kernel may know only some of them.
+    /// One of these words. A kernel may support only some of them.
     Word(&'static [&'static str]),
     /// Any text on one line.
     Text,
     /// A list of CPUs of the host.
     Cpus,
-    /// Two numbers, the lower one first. `min` and `max` stand for the limits of the hardware.
+    /// Two numbers, the lower one first. `min` and `max` denote the limits of the hardware.
     Range {
         /// The unit of both numbers.
         unit: &'static str,
     },
-    /// A share of the whole such as `10 %`, or a number of bytes.
+    /// A percentage such as `10 %`, or a number of bytes.
     PercentOrBytes,
 }
 

@@ -1,4 +1,4 @@
-//! Values of knobs: what they are, how they are written, and what they are set on.
+//! Values of knobs: their kinds, their text representation, and their targets.
 
 mod kind;
 mod policy;

@@ -17,7 +17,7 @@ use crate::units::Tid;
 pub struct Policy {
     class: Class,
     reset_on_fork: bool,
-    /// In nanoseconds; `None` for the kernel's default.
+    /// The slice in nanoseconds; `None` for the kernel's default.
     slice: Option<u64>,
     /// `SCHED_FLAG_RECLAIM` and `SCHED_FLAG_DL_OVERRUN`.
     deadline_flags: u64,
@@ -41,7 +41,7 @@ enum Fair {
     Other,
     Batch,
     Idle,
-    /// Scheduled by a BPF scheduler, Linux 6.12.
+    /// A thread of a BPF scheduler, Linux 6.12.
     Ext,
 }
 
@@ -51,7 +51,7 @@ enum RealTime {
     RoundRobin,
 }
 
-/// Names and numbers of include/uapi/linux/sched.h.
+/// Names and numbers from include/uapi/linux/sched.h.
 const FAIR: [(&str, u32, Fair); 4] =
     [("other", 0, Fair::Other), ("batch", 3, Fair::Batch), ("idle", 5, Fair::Idle), ("ext", 7, Fair::Ext)];
 const REAL_TIME: [(&str, u32, RealTime); 2] = [("fifo", 1, RealTime::Fifo), ("rr", 2, RealTime::RoundRobin)];
@@ -105,7 +105,7 @@ impl FromStr for Policy {
             }
             _ => return Err(wrong()),
         };
-        // The kernel ignores them for the other policies.
+        // For other policies, the kernel ignores these attributes.
         if slice.is_some() && !has_slice(class) || deadline_flags != 0 && !matches!(class, Class::Deadline { .. }) {
             return Err(wrong());
         }
@@ -113,7 +113,7 @@ impl FromStr for Policy {
     }
 }
 
-/// `__setscheduler_params`, kernel/sched/syscalls.c (857b158dc5e8): `fair_policy` is these two.
+/// `__setscheduler_params`, kernel/sched/syscalls.c (857b158dc5e8): `fair_policy` comprises these two policies.
 fn has_slice(class: Class) -> bool {
     matches!(class, Class::Fair(Fair::Other | Fair::Batch, _))
 }
@@ -144,16 +144,17 @@ impl fmt::Display for Policy {
     }
 }
 
-/// What a policy grants that needs `CAP_SYS_NICE` to obtain, but not to keep. Ordered: a greater value grants more.
+/// A privilege of a policy that requires `CAP_SYS_NICE` to obtain, but not to keep. Ordered: a greater value is a greater
+/// privilege.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Privilege {
-    /// Nothing: any thread may choose this policy.
+    /// No privilege: any thread may choose this policy.
     None,
-    /// A negative nice value: how far it is below 0, 1 to 20.
+    /// A negative nice value, as its distance below 0: 1 to 20.
     Nice(u32),
     /// A real-time priority, 1 to 99.
     RealTime(u32),
-    /// Precedence over every thread of another policy.
+    /// Precedence over all threads with other policies.
     Deadline,
 }
 
@@ -167,19 +168,19 @@ impl Policy {
         }
     }
 
-    /// Whether a thread needs a privilege to choose it.
+    /// Whether a thread requires a privilege to choose this policy.
     pub(crate) fn is_privileged(self) -> bool {
         self.privilege() > Privilege::None
     }
 
-    /// Whether it grants a thread more than `other` does.
+    /// Whether this policy grants a greater privilege than `other`.
     pub(crate) fn exceeds(self, other: Self) -> bool {
         self.privilege() > other.privilege()
     }
 
-    /// Whether a thread that got the policy `granted` still has it, or changed it into this one without a privilege: a thread may
-    /// lower its priority and raise its nice value, but not change between `fifo` and `rr` (user_check_sched_setscheduler,
-    /// kernel/sched/syscalls.c).
+    /// Whether a thread that got the policy `granted` still has it, or could have changed it into this one without a privilege:
+    /// a thread may lower its priority and raise its nice value, but not change between `fifo` and `rr`
+    /// (user_check_sched_setscheduler, kernel/sched/syscalls.c).
     pub(crate) fn is_reachable_from(self, granted: Self) -> bool {
         let is_same_kind = match (self.class, granted.class) {
             (Class::RealTime(this, _), Class::RealTime(other, _)) => this == other,
@@ -189,8 +190,8 @@ impl Policy {
         is_same_kind && self.is_privileged() && !self.exceeds(granted)
     }
 
-    /// Whether a thread with these limits may choose it itself: `RLIMIT_RTPRIO`, and `RLIMIT_NICE`, which is 20 minus the nice
-    /// value (getrlimit(2)).
+    /// Whether a thread with these limits may choose this policy itself: `RLIMIT_RTPRIO`, and `RLIMIT_NICE`, which is 20 minus
+    /// the nice value (getrlimit(2)).
     pub(crate) fn is_within_limits(self, real_time: u64, nice: u64) -> bool {
         match self.privilege() {
             Privilege::None => true,
@@ -251,16 +252,16 @@ impl Policy {
     }
 }
 
-/// Whether a slice was set explicitly. Kernels before 6.12 report 0, later ones report the slice in use, default or not.
+/// Whether a slice was set explicitly. Kernels before 6.12 report 0; later kernels report the slice in use, default or not.
 fn is_custom_slice(slice: u64) -> bool {
-    // Determined once, because it needs a thread of its own.
+    // Determined only once, because it requires a separate thread.
     static BASE: LazyLock<Option<u64>> = LazyLock::new(|| thread::spawn(|| base_slice().ok()).join().ok().flatten());
     slice != 0 && BASE.is_none_or(|base| !is_default_slice(slice, base))
 }
 
-/// Whether a slice is the kernel's default for some number of online CPUs: one to four times the minimum. The factor is one plus
-/// the binary logarithm of the number of CPUs, of which at most 8 count (get_update_sysctl_factor, kernel/sched/fair.c). A
-/// sleeping thread has the default of the time when it last ran.
+/// Whether a slice is the kernel's default for any number of online CPUs: one to four times the minimum. The factor is one plus
+/// the binary logarithm of the number of CPUs, which is limited to 8 (get_update_sysctl_factor, kernel/sched/fair.c). A
+/// sleeping thread keeps the default from the time when it last ran.
 fn is_default_slice(slice: u64, base: u64) -> bool {
     let factors = 1..=4;
     factors.clone().any(|now| factors.clone().any(|then| slice * now == base * then))
@@ -269,7 +270,7 @@ fn is_default_slice(slice: u64, base: u64) -> bool {
 /// The kernel's default slice in nanoseconds. Resets the slice of the calling thread.
 fn base_slice() -> io::Result<u64> {
     let now = sched::attributes(Tid(0))?;
-    // The thread loses its real-time policy, and ends afterwards.
+    // This removes the real-time policy of the calling thread, which exits afterwards.
     sched::set_attributes(Tid(0), SchedAttr { policy: 0, nice: now.nice, ..SchedAttr::default() })?;
     Ok(sched::attributes(Tid(0))?.runtime)
 }
@@ -328,13 +329,13 @@ mod tests {
         assert!(policy("other:-5").is_within_limits(0, 25) && !policy("other:-5").is_within_limits(99, 24));
     }
 
-    /// Sets policies on a thread of its own and reads them back, with the slice from 6.12 on.
+    /// Sets policies on a separate thread and reads them back, with the slice since 6.12.
     #[test]
     fn the_kernel_gives_a_policy_back() {
         let in_thread = || {
             let set = |text: &str| text.parse::<Policy>().expect("a policy").set(Tid(0));
             let now = || Policy::of(Tid(0)).expect("this thread's").to_string();
-            // Numbers of include/uapi/linux/sched.h, which are not asked of this file.
+            // The expected numbers are from include/uapi/linux/sched.h, and not from the constants of this file.
             let number = || sched::attributes(Tid(0)).expect("the attributes").policy;
             set("batch:4").expect("batch");
             assert_eq!((now().as_str(), number()), ("batch:4", 3));
@@ -347,7 +348,7 @@ mod tests {
                 [("fifo:3", 1), ("rr:2", 2), ("deadline:1000000/2000000/2000000+reclaim+overrun", 6)]
             {
                 match set(text) {
-                    // As in a container, or with the thread kept to some CPUs (__sched_setscheduler).
+                    // As in a container, or if the affinity of the thread is restricted (__sched_setscheduler).
                     Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EBUSY)) => {
                         crate::skip!(&format!("permission to set the policy {text} ({error})"));
                     }
@@ -363,7 +364,7 @@ mod tests {
 
     #[test]
     fn the_default_slice_is_not_a_custom_one_for_any_number_of_cpus() {
-        // Of four CPUs: three times 0.7 ms.
+        // The base is the default with four CPUs: three times 0.7 ms.
         for usual in [700_000, 1_400_000, 2_100_000, 2_800_000] {
             assert!(is_default_slice(usual, 2_100_000), "{usual}");
         }

@@ -1,4 +1,4 @@
-//! Ranges of numbers, with the limits of the hardware by name.
+//! Ranges of numbers, in which the limits of the hardware have names.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ pub struct Range {
     pub high: RangeBound,
 }
 
-/// A bound of a range. `Min` and `Max` follow the limits of the hardware when those change, as they do with boost.
+/// A bound of a range. `Min` and `Max` follow the limits of the hardware when they change, as with boost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RangeBound {
     /// The smallest number that the hardware supports.
@@ -66,7 +66,7 @@ impl FromStr for RangeBound {
         match text {
             "min" => Ok(Self::Min),
             "max" => Ok(Self::Max),
-            // Bounds compare as the numbers that they stand for only if no number is negative.
+            // Bounds are ordered like the numbers that they denote only if no number is negative.
             number => {
                 let number = number.parse().ok().filter(|number| *number >= 0);
                 number.map(Self::Number).ok_or_else(|| RangeError(text.to_owned()))

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{CpuId, Irq, NodeId};
 
-/// What a knob is set on. Written as `host`, `cpu 3`, `node 0`, `irq 24`, `nic eth0`, `name vm.swappiness`.
+/// The target of a knob. Written as `host`, `cpu 3`, `node 0`, `irq 24`, `nic eth0`, `name vm.swappiness`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum KnobTarget {
@@ -36,7 +36,7 @@ impl KnobTarget {
     }
 }
 
-/// Which targets a knob has.
+/// The kinds of targets of a knob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// The host as a whole.
@@ -49,9 +49,9 @@ pub enum Scope {
     Irq,
     /// Each network interface that has a device.
     Nic,
-    /// Each part of the host of this kind, by name: the dies of its sockets.
+    /// Each part of the host of this kind, by name, such as the dies of its sockets.
     Each(&'static str),
-    /// Only what a profile names.
+    /// Only the targets that a profile names.
     Named,
 }
 

@@ -19,7 +19,7 @@ pub enum Value {
     Integers(Vec<i64>),
     /// On or off.
     Switch(bool),
-    /// One word of a fixed set.
+    /// One of a fixed set of words.
     Word(String),
     /// Any text on one line.
     Text(String),
@@ -27,20 +27,21 @@ pub enum Value {
     Cpus(CpuSet),
     /// A range; each bound may be a limit of the hardware.
     Range(Range),
-    /// A share of the whole, in percent: 0 to 100.
+    /// A percentage: 0 to 100.
     Percent(i64),
     /// One value for each part of the target, by the name of the part: the queues or interrupts of a network interface, the
-    /// threads of a process. Only read from hosts: a profile gives one value for all parts.
+    /// threads of a process. Only values that are read from hosts have parts: a profile gives one value for all parts.
     PerPart(BTreeMap<String, Value>),
-    /// The value in a configuration file that other programs and administrators edit too. Only read from hosts.
+    /// The value in a configuration file that other programs and administrators edit too. Only used for values that are read
+    /// from hosts.
     Staged {
-        /// The value that quell wrote into the file; `None` if it wrote none. A rollback restores this one.
+        /// The value that quell wrote to the file; `None` if quell wrote none. A rollback restores this value.
         own: Option<Box<Value>>,
-        /// The value that results from the whole file. It is compared with the desired value.
+        /// The value that results from the whole file. This value is compared with the desired one.
         effective: Box<Value>,
     },
-    /// A value together with the device that the target's name or number refers to. The kernel reuses names and numbers for
-    /// other devices. Only read from hosts.
+    /// A value together with the device to which the target's name or number refers. The kernel reuses names and numbers for
+    /// other devices. Only used for values that are read from hosts.
     OnDevice {
         /// The device, by its driver and address.
         device: String,
@@ -50,9 +51,9 @@ pub enum Value {
 }
 
 impl Value {
-    /// Whether this value, read from a host, equals `expected`: a desired value, or an original value from a journal. A single
-    /// expected value must hold for every part. An expected value with parts is compared for the parts that still exist:
-    /// threads end, and queues are removed.
+    /// Whether this value, read from a host, equals `expected`: a desired value, or an original value from a journal. If
+    /// `expected` has no parts, it must equal every part. If it has parts, only the parts that still exist are compared:
+    /// threads exit, and queues are removed.
     #[must_use]
     pub fn matches(&self, expected: &Self) -> bool {
         match (self, expected) {
@@ -70,14 +71,14 @@ impl Value {
         }
     }
 
-    /// The value as text, with every part as JSON if it has parts: for an administrator who restores it by hand.
+    /// The value as text, with all parts as JSON if it has parts: for an administrator who restores it manually.
     #[must_use]
     pub fn complete(&self) -> String {
         let json = self.parts().and_then(|_| serde_json::to_string(self).ok());
         json.unwrap_or_else(|| self.to_string())
     }
 
-    /// The value as a message shows it: at most 64 characters of a text, and nothing of a text with several lines.
+    /// The value for messages: at most 64 characters of a text, and nothing of a text with several lines.
     #[must_use]
     pub fn brief(&self) -> String {
         match self.shown() {
@@ -110,7 +111,7 @@ impl Value {
         }
     }
 
-    /// The value that is displayed: the effective one of a staged value, without the device.
+    /// The value to display: the effective value of a staged value, without the device.
     fn shown(&self) -> &Self {
         match self {
             Self::Staged { effective: value, .. } | Self::OnDevice { value, .. } => value.shown(),
@@ -119,7 +120,7 @@ impl Value {
     }
 }
 
-/// How many parts are named where a value is displayed. A journal names all of them.
+/// The maximum number of parts in a displayed value. A journal contains all of them.
 const PARTS_SHOWN: usize = 3;
 
 /// Groups parts with the same value: `2 (rx-0, rx-1), 3 (rx-2)`.

@@ -1,4 +1,4 @@
-//! Exact totals: one row for each metric and scope, or several that add up.
+//! Exact totals: one or more rows for each metric and scope. Rows with the same metric and scope are added.
 
 use parquet::errors::ParquetError;
 

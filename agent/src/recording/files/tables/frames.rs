@@ -1,5 +1,5 @@
-//! One row for each code location, and one for each function that was inlined at one. `address` is a kernel address, an offset in
-//! the file of the module, or an address in the process `pid`, as `kind` says; a label has none.
+//! One row for each code location, and one for each function that was inlined at one. Depending on `kind`, `address` is a
+//! kernel address, an offset in the file of the module, or an address in the process `pid`; a label has no address.
 
 use hashbrown::HashMap;
 use parquet::data_type::ByteArray;
@@ -56,7 +56,7 @@ pub(in crate::recording::files) const INLINED: Table = Table {
     limit: TableLimit { rows: 8 << 20, rows_per_kib: 512, bytes: 512 << 20 },
 };
 
-/// Values of the column `kind`.
+/// The values of the column `kind`.
 mod kind {
     pub(super) const KERNEL: &str = "kernel";
     pub(super) const MODULE: &str = "module";
@@ -165,7 +165,7 @@ pub(in crate::recording::files) fn write_inlined(
     })
 }
 
-/// The hashes are passed over: they say nothing that the rows do not.
+/// The hashes are not read, because they can be computed from the rows.
 pub(in crate::recording::files) fn read(file: &TableReader<'_>) -> Result<(ModuleTable, FrameTable), Damage> {
     let mut frames = FrameTable::default();
     let mut modules = Modules::default();
@@ -210,7 +210,7 @@ pub(in crate::recording::files) fn read(file: &TableReader<'_>) -> Result<(Modul
     Ok((modules.table, frames))
 }
 
-/// The columns that say which line of source code a row is.
+/// The columns with the source line of a row.
 struct SourceColumns {
     files: Vec<Option<ByteArray>>,
     lines: Vec<Option<u32>>,
@@ -253,7 +253,7 @@ impl ModuleColumns {
     }
 }
 
-/// Modules by the number they had when they were written.
+/// Modules by their number in the file.
 #[derive(Default)]
 struct Modules {
     table: ModuleTable,
@@ -261,7 +261,7 @@ struct Modules {
 }
 
 impl Modules {
-    /// The module of a row: what its number was first written with counts.
+    /// The module of a row. If a number has several descriptions, the first one applies.
     fn get(
         &mut self,
         file: &TableReader<'_>,
@@ -284,7 +284,7 @@ impl Modules {
 
 /// Adds the inlined functions to their frames.
 pub(in crate::recording::files) fn read_inlined(file: &TableReader<'_>, frames: &mut FrameTable) -> Result<(), Damage> {
-    // The next row is of this frame at this depth, or of a later frame.
+    // The next row must be of this frame at this depth, or of a later frame.
     let mut next = (0, 0);
     for group in file.groups() {
         let (ids, depths) = (group.u32("frame_id")?, group.u32("depth")?);

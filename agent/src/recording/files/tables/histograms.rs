@@ -1,5 +1,5 @@
-//! Exact distributions: one row for each range of values that occurred. The rows of one histogram follow each other, its
-//! lowest values first.
+//! Exact distributions: one row for each range of values that occurred. The rows of a histogram are consecutive, in ascending
+//! order of values.
 
 use hdrhistogram::Histogram as Counts;
 use parquet::errors::ParquetError;
@@ -78,7 +78,7 @@ pub(in crate::recording::files) fn read(
 ) -> Result<Vec<Histogram>, Damage> {
     let memory = Allowance::new("histograms", limits::FREE_HISTOGRAMS, limits::HISTOGRAMS_PER_BYTE, file.bytes());
     let mut histograms: Vec<Histogram> = Vec::new();
-    // The number of the last one. Those that no value was recorded in have no row.
+    // The number of the last histogram. Empty histograms have no rows.
     let mut last = None;
     for group in file.groups() {
         let ids = group.u32("histogram_id")?;
@@ -109,7 +109,7 @@ pub(in crate::recording::files) fn read(
     Ok(histograms)
 }
 
-/// What the counts take in memory.
+/// The memory of the counts in bytes.
 fn bytes(counts: &Counts<u64>) -> u64 {
     (counts.distinct_values() * size_of::<u64>()) as u64
 }

@@ -1,4 +1,4 @@
-//! The tables of a recording: the columns of each, how it is written, and how it is read.
+//! The tables of a recording: the columns of each table, its writer and its reader.
 
 pub(super) mod counters;
 pub(super) mod frames;
@@ -16,7 +16,7 @@ use super::damage::Damage;
 use super::table::Table;
 use crate::recording::{LabelSetId, Meta, MetricId, ProcessIdx, Recording, StackId, ThreadIdx};
 
-/// Every table.
+/// All tables.
 pub(super) const ALL: [&Table; 9] = [
     &samples::SAMPLES,
     &stacks::STACKS,
@@ -29,7 +29,7 @@ pub(super) const ALL: [&Table; 9] = [
     &histograms::HISTOGRAMS,
 ];
 
-/// Text that many rows share: a clone copies no bytes.
+/// Texts that many rows share. Cloning one copies no bytes.
 pub(super) struct Texts {
     comms: Vec<ByteArray>,
     metrics: Vec<ByteArray>,
@@ -52,7 +52,7 @@ impl Texts {
     }
 }
 
-/// What the rows of a table may refer to.
+/// The tables to which the rows of another table may refer.
 pub(super) struct References<'a> {
     pub(super) meta: &'a Meta,
     pub(super) processes: usize,
@@ -78,7 +78,7 @@ impl References<'_> {
         id.map(|id| exists("label set", id, self.label_sets).map(LabelSetId::new)).transpose()
     }
 
-    /// A metric by its name: there are few.
+    /// A metric by name. A linear search is sufficient, because there are few metrics.
     fn metric(&self, name: &str) -> Option<MetricId> {
         self.meta.metric_named(name)
     }

@@ -46,7 +46,7 @@ pub(in crate::recording::files) fn write(recording: &Recording, dir: &Directory)
     })
 }
 
-/// A list of strings: a Parquet list would be a nested column, which few readers take.
+/// A list of strings as JSON. A Parquet list would be a nested column, which few readers support.
 fn json(words: &Vec<String>) -> Result<ByteArray, ParquetError> {
     let text = serde_json::to_vec(words).map_err(|error| ParquetError::External(Box::new(error)))?;
     Ok(ByteArray::from(text))

@@ -1,5 +1,5 @@
-//! One row for each observation, in the order in which they ended. `value / probability` estimates what a row stands for.
-//! Thread names stand beside the identifiers so that common questions need no join.
+//! One row for each sample, in the order in which the samples ended. `value / probability` is the estimate of a row. Thread
+//! names are included beside the IDs, so that common queries need no join.
 
 use parquet::errors::ParquetError;
 
@@ -78,7 +78,7 @@ pub(in crate::recording::files) fn read(
     file: &TableReader<'_>,
     references: &References<'_>,
 ) -> Result<Vec<Sample>, Damage> {
-    // The number was checked; growing step by step would copy, and take up to twice the memory.
+    // The number of rows was checked. Growing the vector step by step would copy it, and take up to twice the memory.
     let mut samples = Vec::with_capacity(file.rows());
     for group in file.groups() {
         read_group(&group, references, &mut samples)?;
@@ -101,7 +101,7 @@ fn read_group(group: &Group<'_>, references: &References<'_>, samples: &mut Vec<
         let wake = match wakers[row] {
             None => None,
             Some(waker) => {
-                // A later row, or the row itself, would make a chain that never ends.
+                // A reference to a later row, or to the row itself, could result in an endless chain.
                 if waker_sleeps[row].is_some_and(|sleep| sleep as usize >= number) {
                     return Err(at("the sleep of its waker is not an earlier sample".into()));
                 }

@@ -1,4 +1,4 @@
-//! The columns that say what a counter or a histogram is of. Both tables have them.
+//! The columns with the scope of a counter or histogram, which are in both tables.
 
 use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
@@ -48,7 +48,7 @@ fn thread(scope: &Scope) -> Option<ThreadIdx> {
     }
 }
 
-/// The columns of one group.
+/// The scope columns of a row group.
 pub(super) struct ScopeColumns {
     kinds: Vec<ScopeKind>,
     cpus: Vec<Option<u32>>,

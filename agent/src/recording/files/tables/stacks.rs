@@ -1,4 +1,4 @@
-//! One row for each node of the tree of call stacks: a frame and its caller's row, which comes earlier.
+//! One row for each node of the tree of call stacks: a frame, and the row of its caller, which is always an earlier row.
 
 use parquet::errors::ParquetError;
 
@@ -38,7 +38,7 @@ pub(in crate::recording::files) fn write(
     })
 }
 
-/// The hashes are passed over: they say nothing that the rows do not.
+/// The hashes are not read, because they can be computed from the rows.
 pub(in crate::recording::files) fn read(file: &TableReader<'_>, frames: &FrameTable) -> Result<StackTable, Damage> {
     let mut stacks = StackTable::default();
     let mut depths: Vec<u16> = Vec::new();

@@ -1,4 +1,4 @@
-//! Recordings of which something is wrong.
+//! Damaged recordings.
 
 use std::fs;
 
@@ -27,7 +27,7 @@ fn garbage_with_a_right_checksum_never_panics() {
             bytes[at] ^= 0xff;
             fs::write(&path, &bytes).expect("a writable file");
             vouch(&dir);
-            // Some bytes say nothing that is read; all that counts is to come back.
+            // Some bytes do not affect the result, so the test only checks that `read` returns.
             let _either = read(&dir);
         }
         fs::write(&path, &whole).expect("a writable file");
@@ -67,7 +67,7 @@ fn a_table_with_a_row_taken_out_is_damage() {
     assert!(error.contains("threads.parquet is damaged: row 0 has the thread_id 1"), "{error}");
 }
 
-/// Rows of [`smallest`] that name what is not there.
+/// Rows of [`smallest`] that refer to missing rows.
 #[test]
 fn a_row_that_names_what_is_not_there_is_damage() {
     let whole = smallest();
@@ -107,7 +107,7 @@ fn a_row_that_names_what_is_not_there_is_damage() {
     assert!(error.contains("counters.parquet is damaged: thread 9 does not exist"), "{error}");
 }
 
-/// Metrics say what values mean: each table names those of `meta.json`.
+/// Metrics define the meaning of values, so tables may only refer to metrics in `meta.json`.
 #[test]
 fn a_metric_that_is_not_declared_is_damage() {
     for (table, rows) in [("samples.parquet", 0), ("counters.parquet", 1), ("histograms.parquet", 2)] {

@@ -1,4 +1,4 @@
-//! Recordings of any content, small.
+//! Small generated recordings with any content.
 
 use std::path::PathBuf;
 
@@ -67,7 +67,7 @@ where
     proptest::option::of(values)
 }
 
-/// A scope, with a number in the place of a thread.
+/// A scope, with an arbitrary number as the thread.
 fn scope() -> impl Strategy<Value = Scope> {
     prop_oneof![
         Just(Scope::Host),
@@ -77,7 +77,7 @@ fn scope() -> impl Strategy<Value = Scope> {
     ]
 }
 
-/// What refers to other rows is a raw number, which [`recording`] brings into range.
+/// References to other rows are arbitrary numbers, which [`recording`] maps to valid rows.
 #[derive(Clone, Debug)]
 struct RawSample {
     numbers: (Nanos, u64, Option<Nanos>, u32, u32),

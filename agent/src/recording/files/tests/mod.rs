@@ -1,4 +1,4 @@
-//! Recordings that were written and are read back.
+//! Recordings that are written and read back.
 
 mod damage;
 mod generated;
@@ -29,7 +29,7 @@ fn module(recording: &Recording, frame: &Frame) -> Option<Module> {
     }
 }
 
-/// Equal but for the numbers of modules, which are not kept.
+/// Asserts that two recordings are equal, except for the numbers of modules, which are not preserved.
 fn assert_same(left: &Recording, right: &Recording) {
     assert_eq!(left.meta, right.meta);
     assert_eq!(left.frames.rows().len(), right.frames.rows().len());
@@ -51,7 +51,7 @@ fn assert_same(left: &Recording, right: &Recording) {
     assert_eq!(left.histograms, right.histograms);
 }
 
-/// One thread, one stack, one sample: what a single wrong row is set against.
+/// One thread, one stack and one sample, as the basis of tests with a single invalid row.
 pub(in crate::recording::files) fn smallest() -> Recording {
     let mut example = Example::new();
     let thread = example.thread(1, 2, "worker");
@@ -69,13 +69,13 @@ pub(in crate::recording::files) fn written(recording: &Recording) -> (TempDir, P
     (parent, dir)
 }
 
-/// The directory, without a table, for another one of its name.
+/// The directory of a recording after a table was removed, for writing another one with its name.
 fn without(dir: &Path, table: &Table) -> Directory {
     fs::remove_file(dir.join(table.file)).expect("a file");
     Directory::open(dir).expect("a directory")
 }
 
-/// Makes `meta.json` vouch for the files as they are now, as somebody would who means harm.
+/// Updates the sizes and checksums in `meta.json` for the current files, as an attacker would do.
 pub(in crate::recording::files) fn vouch(dir: &Path) {
     let mut meta = meta_json(dir);
     for table in TABLES {
@@ -126,12 +126,13 @@ proptest! {
         }
         fs::write(&path, &bytes).expect("a writable file");
         let read = read(&dir);
-        // A changed digit of `meta.json` is another fact, and a cut final newline is none; all else is noticed.
+        // A changed digit in `meta.json` is a valid value, and a missing final newline is not an error. All other damage is
+        // detected.
         prop_assert!(table == 9 || matches!(read, Err(RecordingError::Damaged { .. })), "{read:?}");
     }
 }
 
-/// Naming rewrites what it changes: the rest, hashes included, is taken over as it is.
+/// Symbolization rewrites only the tables that it changes. The others, including hashes, are kept unchanged.
 #[test]
 fn the_hashes_of_a_recording_are_the_same_before_and_after_it_is_named() {
     let parent = TempDir::new().expect("a temporary directory");
@@ -152,7 +153,7 @@ fn the_hashes_of_a_recording_are_the_same_before_and_after_it_is_named() {
 fn a_recording_of_several_row_groups_reads_back_whole() {
     let mut recording = smallest();
     let sample = recording.samples[0];
-    // Times and lengths of which none tells the next: what is too regular for its size is refused.
+    // Times and lengths that are not predictable, because a table with too many rows for its size is rejected.
     let random = |row: u64| row.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
     let samples = (0..300_000).map(|row| Sample { time: Nanos(random(row)), value: random(!row), ..sample });
     recording.samples = samples.collect();

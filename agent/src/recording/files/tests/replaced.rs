@@ -1,4 +1,4 @@
-//! Where a recording goes, and what was there before.
+//! The path of a recording, and the files that existed there before.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -49,7 +49,7 @@ fn a_recording_with_something_else_in_it_is_not_replaced() {
         let _ = fs::remove_file(dir.join(name)).or_else(|_| fs::remove_dir(dir.join(name)));
     }
     write(&smallest(), &dir).expect("a recording to replace");
-    // What is put there meanwhile is kept as well.
+    // A file that is added in the meantime is kept as well.
     let destination = Destination::open(&dir).expect("a recording to replace");
     fs::write(dir.join("notes.txt"), "mine").expect("a file");
     let error = write_to(&smallest(), &destination).expect("written").in_place(&destination).expect_err("elsewhere");
@@ -64,14 +64,14 @@ fn a_recording_with_something_else_in_it_is_not_replaced() {
 fn a_recording_is_not_replaced_where_others_can_have_moved_it() {
     let (parent, dir) = written(&smallest());
     fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o777)).expect("chmod");
-    // Where it was written it is the one that is meant; under another name it may not be.
+    // At the path where it was written, a recording may be replaced; at another path, another user may have moved it there.
     write(&smallest(), &dir).expect("replaced");
     let elsewhere = parent.path().join("z.quell");
     fs::rename(&dir, &elsewhere).expect("moved");
     let error = write(&smallest(), &elsewhere).expect_err("a recording that others may mean").to_string();
     assert!(error.contains("another user may have moved there") && error.contains("\nhint: "), "{error}");
     fs::rename(&elsewhere, &dir).expect("moved back");
-    // One that is moved there meanwhile, before it is named and afterwards.
+    // A recording that is moved to the path in the meantime, before and after symbolization.
     let destination = Destination::open(&parent.path().join("y.quell")).expect("a free name");
     fs::rename(&dir, parent.path().join("y.quell")).expect("moved");
     let unnamed = write_to(&smallest(), &destination).expect("written");
@@ -80,7 +80,7 @@ fn a_recording_is_not_replaced_where_others_can_have_moved_it() {
     assert_same(&smallest(), &read(&kept).expect("the new one"));
     assert_same(&smallest(), &read(&parent.path().join("y.quell")).expect("the older one"));
     assert_eq!(entries(parent.path()).len(), 2);
-    // The sticky bit keeps directories in their place.
+    // With the sticky bit, other users cannot move directories.
     fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o1777)).expect("chmod");
     write(&smallest(), &parent.path().join("y.quell")).expect("a recording to replace");
     assert_eq!(entries(parent.path()).len(), 2);

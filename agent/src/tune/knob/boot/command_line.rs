@@ -1,11 +1,11 @@
-//! The words of a kernel command line, and the block of them that quell added.
+//! The words of a kernel command line, and the block of parameters that quell added to it.
 
-/// The marks around the words of quell on a line that has others too. The kernel takes words with a dot for parameters of
-/// modules, and ignores those of modules that do not exist (unknown_bootoption, init/main.c).
+/// The markers that enclose quell's parameters on a command line. The kernel treats words that contain a dot as module
+/// parameters, and ignores those of modules that do not exist (unknown_bootoption, init/main.c).
 const BEGIN: &str = "quell.begin";
 const END: &str = "quell.end";
 
-/// The words of a command line, or of a part of one. Quotes may contain spaces.
+/// Splits a command line, or a part of one, into words. Quoted spaces do not separate words.
 pub(super) fn words(line: &str) -> Vec<&str> {
     let (mut words, mut begin, mut quoted) = (Vec::new(), None, false);
     for (at, c) in line.char_indices() {
@@ -23,7 +23,7 @@ pub(super) fn words(line: &str) -> Vec<&str> {
     words
 }
 
-/// Parameters in the order of the line.
+/// Kernel parameters, in the order of the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Parameters(Vec<String>);
 
@@ -41,7 +41,7 @@ impl Parameters {
         Self(parameters)
     }
 
-    /// The last value of a parameter, which most parsers of the kernel use.
+    /// The last value of a parameter; most parsers of the kernel use the last one.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         let prefix = prefix(name);
         self.0.iter().rev().find_map(|parameter| parameter.strip_prefix(&prefix))
@@ -61,7 +61,7 @@ impl Parameters {
         self.replace(|parameter| parameter == name, on.then(|| name.to_owned()));
     }
 
-    /// Replaces a parameter in its place, or adds it at the end.
+    /// Replaces a parameter in place, or appends it.
     fn replace(&mut self, is: impl Fn(&str) -> bool, by: Option<String>) {
         let at = self.0.iter().position(|parameter| is(parameter));
         self.0.retain(|parameter| !is(parameter));
@@ -79,7 +79,7 @@ impl Parameters {
     }
 }
 
-/// The beginning of the word of a parameter; `hugepages:1G` is the number of pages of that size.
+/// The prefix of the word that sets a parameter; `hugepages:1G` is the number of pages of that size.
 fn prefix(name: &str) -> String {
     match name.split_once(':') {
         Some(("hugepages", size)) => format!("hugepagesz={size} hugepages="),
@@ -87,15 +87,15 @@ fn prefix(name: &str) -> String {
     }
 }
 
-/// Splits a line into the words of others, byte for byte, and the parameters of quell.
+/// Splits a command line into the words that do not belong to quell, byte for byte, and quell's parameters.
 pub(super) fn split(line: &str) -> (String, Parameters) {
     let Some((before, rest)) = line.split_once(BEGIN) else { return (line.to_owned(), Parameters::default()) };
     let (own, after) = rest.split_once(END).unwrap_or((rest, ""));
-    // The space before the block was added with it.
+    // The space before the block was added together with the block.
     (format!("{}{after}", before.strip_suffix(' ').unwrap_or(before)), Parameters::of(own))
 }
 
-/// The blocks of quell on a line that a boot loader generated.
+/// quell's blocks on a command line that a boot loader generated.
 pub(super) fn blocks(line: &str) -> Vec<String> {
     let blocks = line.split(BEGIN).skip(1).map(|rest| rest.split_once(END).map_or(rest, |(own, _)| own));
     blocks.map(|own| Parameters::of(own).text()).collect()

@@ -25,7 +25,7 @@ pub(super) fn ignored_by_kernel(host: &Host, name: &str) -> Option<String> {
     (!config.lines().any(|line| line.strip_prefix(option) == Some("=y"))).then_some(without)
 }
 
-/// The effect of a parameter, if it is less than the parameter requests.
+/// The actual effect of a parameter, if the kernel applies less than the parameter requests.
 pub(super) fn partial_effect(host: &Host, name: &str, desired: &Value) -> Result<Option<Value>, KnobError> {
     let Value::Text(desired) = desired else { return Ok(None) };
     let effective = match name {
@@ -43,7 +43,8 @@ fn or_none(cpus: &CpuSet) -> String {
     if cpus.is_empty() { "none".to_owned() } else { cpus.to_string() }
 }
 
-/// The CPUs whose RCU callbacks are offloaded, by the names of the threads that run them: `rcuop/2` (rcu_spawn_cpu_nocb_kthread, kernel/rcu/tree_nocb.h).
+/// The CPUs whose RCU callbacks are offloaded, from the names of the threads that run the callbacks: `rcuop/2`
+/// (rcu_spawn_cpu_nocb_kthread, kernel/rcu/tree_nocb.h).
 fn offloaded(host: &Host) -> Result<CpuSet, KnobError> {
     let cpu = |name: &[u8]| -> Option<CpuId> {
         let (kind, cpu) = std::str::from_utf8(name).ok()?.strip_prefix("rcuo")?.split_once('/')?;
@@ -53,7 +54,7 @@ fn offloaded(host: &Host) -> Result<CpuSet, KnobError> {
     Ok(threads::processes(&host.root)?.threads.iter().filter_map(|thread| cpu(&thread.name)).collect())
 }
 
-/// The CPUs of `managed_irq,domain,2-5`, which begins with flags; none for `all` and other words.
+/// The CPUs of a value such as `managed_irq,domain,2-5`, which begins with flags; empty for `all` and other words.
 pub(in crate::tune::knob) fn cpus_in(text: &str) -> CpuSet {
     let numbers = text.split(',').filter(|part| part.starts_with(|first: char| first.is_ascii_digit()));
     numbers.collect::<Vec<_>>().join(",").parse().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! The files of boot loaders with the kernel command line, and the block of quell in them.
+//! The boot loader files that contain the kernel command line, and quell's block in them.
 
 use std::io;
 
@@ -9,20 +9,22 @@ use crate::tune::knob::command::run;
 use crate::tune::knob::error::KnobError;
 use crate::tune::knob::owned_block::{OwnedBlock, replace};
 
-/// The parameters in one file of a boot loader.
+/// The kernel parameters in one boot loader file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LoaderFile {
     /// The path from the root of the host.
     pub(super) path: String,
-    /// The parameters of others.
+    /// The parameters that do not belong to quell.
     pub(super) others: Parameters,
-    /// The parameters of quell, which come after those.
+    /// quell's parameters, which follow the others.
     pub(super) own: Parameters,
-    /// Whether the current boot loader reads the file. Otherwise the host had another boot loader, or another directory for it.
+    /// Whether the current boot loader reads the file. If not, the host previously used another boot loader, or another
+    /// directory for its files.
     pub(super) is_read: bool,
 }
 
-/// The variable that comes last on the line. Recovery entries do not use it, so that they boot without the parameters of quell.
+/// Appends to the variable that comes last on the command line. Recovery entries do not use this variable, so they boot without
+/// quell's parameters.
 const ASSIGNMENT: &str = "GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT ";
 
 /// The current boot loader.
@@ -30,7 +32,7 @@ pub(super) fn loader(host: &Host) -> Result<Option<BootLoader>, KnobError> {
     BootLoader::of(&host.root).map_err(|source| unreadable(host, "/boot/loader/entries", source))
 }
 
-/// Every file that the boot loader reads, and other files that have parameters of quell.
+/// All files that the boot loader reads, and other files that contain quell's parameters.
 pub(super) fn read(host: &Host) -> Result<Vec<LoaderFile>, KnobError> {
     let read = match loader(host)? {
         Some(BootLoader::Grub { file, .. }) => vec![file],
@@ -51,7 +53,7 @@ pub(super) fn read(host: &Host) -> Result<Vec<LoaderFile>, KnobError> {
     Ok(files)
 }
 
-/// The paths of all these files, including those of GRUB without parameters of quell.
+/// The paths of all these files, including GRUB files without quell's parameters.
 pub(super) fn paths(host: &Host) -> Result<Vec<String>, KnobError> {
     let mut paths: Vec<String> = read(host)?.into_iter().map(|file| file.path).collect();
     if paths.iter().any(|path| BootLoader::is_grub_file(path)) {
@@ -73,14 +75,14 @@ pub(super) fn read_one(host: &Host, path: &str, is_read: bool) -> Result<LoaderF
     Ok(LoaderFile { path: path.to_owned(), others: grub_others(host)?, own, is_read })
 }
 
-/// Writes the parameters of quell into a file.
+/// Writes quell's parameters to a file.
 pub(super) fn write(host: &Host, file: &str, own: &Parameters) -> Result<(), KnobError> {
     let path = host.root.display_path(file);
     let result = if BootLoader::is_grub_file(file) {
         let mut block = block(host, file)?;
         block.block = match own.is_empty() {
             true => String::new(),
-            // For the double quotes of a shell. The marks identify the parameters in the generated menu.
+            // Escapes double quotes for the shell. The markers identify the parameters in the generated menu.
             false => format!("{ASSIGNMENT}{}\"\n", command_line::join("", own).trim_start().replace('"', "\\\"")),
         };
         block.write(&host.root, file)
@@ -107,14 +109,14 @@ fn grub_own(block: &str) -> Parameters {
     let line = block.lines().find_map(|line| line.strip_prefix(ASSIGNMENT)?.strip_suffix('"'));
     let line = line.unwrap_or_default().replace("\\\"", "\"");
     match command_line::split(&line) {
-        // Written by a version without marks.
+        // Written by a version of quell that did not write markers.
         (words, own) if own.is_empty() => Parameters::of(&words),
         (_, own) => own,
     }
 }
 
-/// The parameters of others: the two variables that GRUB uses for the line, in that order. Only assignments are evaluated: words
-/// that other shell code generates are not seen.
+/// The parameters that do not belong to quell, from the two variables that GRUB uses for the command line, in that order. Only
+/// assignments are evaluated: words that other shell code generates are not detected.
 fn grub_others(host: &Host) -> Result<Parameters, KnobError> {
     let mut texts = Vec::new();
     for path in grub_files(host)? {
@@ -128,7 +130,7 @@ fn grub_others(host: &Host) -> Result<Parameters, KnobError> {
             if name != variable {
                 continue;
             }
-            // `GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX more"` appends, too.
+            // `GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX more"` also appends.
             let value = value.trim().trim_matches(['"', '\'']);
             let before = [format!("${{{variable}}}"), format!("${variable}")];
             let adding = adds || before.iter().any(|reference| value.contains(reference));
@@ -140,7 +142,7 @@ fn grub_others(host: &Host) -> Result<Parameters, KnobError> {
     Ok(Parameters::of(&format!("{} {}", value("GRUB_CMDLINE_LINUX"), value("GRUB_CMDLINE_LINUX_DEFAULT"))))
 }
 
-/// Where the parameters of a line begin: after `options` in an entry, at the beginning in a file of parameters only.
+/// The offset of the parameters on a line: after `options` in a boot entry, and 0 in a file that contains only parameters.
 fn options_start(file: &str, line: &str) -> Option<usize> {
     if !file.ends_with(".conf") {
         return (!line.trim().is_empty() && !line.starts_with('#')).then_some(0);
@@ -149,7 +151,7 @@ fn options_start(file: &str, line: &str) -> Option<usize> {
     Some(line.len() - rest.trim_start().len())
 }
 
-/// The last line with parameters, which quell adds its own to.
+/// The last line with parameters, to which quell appends its own.
 fn own_line(file: &str, text: &str) -> Option<usize> {
     text.lines().enumerate().filter(|(_, line)| options_start(file, line).is_some()).map(|(index, _)| index).last()
 }
@@ -186,8 +188,8 @@ fn edited(file: &str, text: &str, own: &Parameters) -> String {
     lines.collect()
 }
 
-/// Generates the menu of GRUB, and checks that it has exactly the parameters of quell. Nothing is generated for a tree: its
-/// programs are never run.
+/// Generates the GRUB menu, and checks that it contains exactly quell's parameters. For a tree, no menu is generated, because
+/// programs of a tree are never run.
 pub(super) fn generate_menu(host: &Host) -> Result<(), KnobError> {
     if !host.root.is_host() {
         return Ok(());
@@ -195,7 +197,7 @@ pub(super) fn generate_menu(host: &Host) -> Result<(), KnobError> {
     generate_menu_with(host, |generator| run(generator.program, generator.arguments))
 }
 
-/// [`generate_menu`] with another generator.
+/// Like [`generate_menu`], with another generator.
 pub(super) fn generate_menu_with(
     host: &Host,
     generate: impl FnOnce(&GrubGenerator) -> Result<(), KnobError>,
@@ -221,7 +223,7 @@ pub(super) fn generate_menu_with(
     })
 }
 
-/// Whether a menu has these parameters of quell and no others.
+/// Checks that a menu contains these parameters of quell and no others.
 fn has_exactly(menu: &str, own: &[&Parameters]) -> Result<(), String> {
     // Sorted, because the order depends on the order in which GRUB reads the files.
     let mut desired: Vec<String> = own.iter().filter(|own| !own.is_empty()).map(|own| own.text()).collect();
@@ -251,7 +253,7 @@ mod tests {
         assert!(has_exactly(&staged, &[&some]).is_ok());
         assert!(has_exactly(&menu(""), &[&none]).is_ok());
         assert!(has_exactly(&menu(""), &[&some]).is_err_and(|why| why.contains("does not have `nohz=on skew_tick=1`")));
-        // After a rollback, a generator that writes another menu than the host reads.
+        // After a rollback: the generator writes a different menu file than the one that the host boots from.
         assert!(has_exactly(&staged, &[&none]).is_err_and(|why| why.contains("nohz=on skew_tick=1")));
         assert!(has_exactly(&staged, &[&some, &some]).is_err());
         let two = menu("quell.begin nohz=on skew_tick=1 quell.end quell.begin mce=off quell.end");

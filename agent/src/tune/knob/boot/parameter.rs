@@ -15,7 +15,7 @@ use crate::tune::knob::spec::{KnobSpec, Lifetime, Risk, Stage};
 use crate::tune::knob::value_file::check_writable;
 use crate::tune::value::{KnobTarget, Scope, Value, ValueError, ValueKind};
 
-/// Kernel parameters with a value, or without.
+/// A knob for kernel parameters, either with or without a value.
 pub(super) struct Parameter {
     spec: KnobSpec,
     form: Form,
@@ -71,14 +71,14 @@ pub(super) static FLAG: Parameter = Parameter {
 /// kernel/rcu/tree_nocb.h).
 const FIRST_COUNTS: [&str; 3] = ["isolcpus", "nohz_full", "hugepages"];
 
-/// Characters that a shell interprets. GRUB reads the value through a shell.
+/// Characters that a shell interprets. GRUB uses a shell to read the value.
 const SHELL_CHARACTERS: &str = "\"'$`\\;&|<>(){}";
 
 /// Parameters whose values are lists of CPUs.
 const CPU_LISTS: [&str; 4] = ["isolcpus", "nohz_full", "rcu_nocbs", "irqaffinity"];
 
 impl Form {
-    /// The value of a parameter on a line; `None` if the line does not have it.
+    /// The value of a parameter on a command line; `None` if the parameter is not on it.
     fn value_of(self, parameters: &Parameters, name: &str) -> Option<Value> {
         match self {
             Self::WithValue => parameters.value(name).map(|value| Value::Text(value.to_owned())),
@@ -86,7 +86,7 @@ impl Form {
         }
     }
 
-    /// The value of a parameter that is not on the line.
+    /// The value that represents a parameter that is not on the command line.
     fn absent_value(self) -> Value {
         match self {
             Self::WithValue => Value::Text(String::new()),
@@ -106,10 +106,10 @@ impl Form {
 }
 
 impl Parameter {
-    /// The value of a parameter in a file: the one of quell, and the effective one.
+    /// The value of a parameter in a file: the value that quell wrote, and the effective value.
     fn value(&self, file: &LoaderFile, name: &str, files: &[LoaderFile]) -> Value {
         let own = self.form.value_of(&file.own, name);
-        // GRUB reads all of its files. The parameter may have been written to another one before this file existed.
+        // GRUB reads all of its files. Before this file existed, quell may have written the parameter to another file.
         let is_grub = BootLoader::is_grub_file(&file.path);
         let other_files = files.iter().filter(|other| is_grub && BootLoader::is_grub_file(&other.path));
         let elsewhere = || other_files.clone().find_map(|other| self.form.value_of(&other.own, name));
@@ -120,14 +120,14 @@ impl Parameter {
         }
     }
 
-    /// The value that quell has to write into a file, if any.
+    /// The value that quell has to write to a file, if any.
     fn own_value(&self, file: &LoaderFile, name: &str, value: &Value) -> Option<Value> {
         match value {
             Value::PerPart(parts) => parts.get(&file.path).and_then(|part| self.own_value(file, name, part)),
             Value::Staged { own, .. } => own.as_deref().cloned(),
             // Nothing reads the file any more.
             _ if !file.is_read => None,
-            // If others set the same value, nothing is written.
+            // If the rest of the configuration sets the same value, quell writes nothing.
             desired => {
                 let others = self.form.value_of(&file.others, name).unwrap_or_else(|| self.form.absent_value());
                 (*desired != others).then(|| desired.clone())
@@ -161,12 +161,12 @@ impl Parameter {
         Ok(changes)
     }
 
-    /// A staged value of which only the part of quell matters.
+    /// A staged value in which only quell's part matters.
     fn own_only(&self, own: Option<Value>) -> Value {
         Value::Staged { own: own.map(Box::new), effective: Box::new(self.form.absent_value()) }
     }
 
-    /// Writes the parameter into a file, beside other parameters of quell.
+    /// Writes the parameter to a file, and keeps quell's other parameters.
     fn set(&self, host: &Host, target: &KnobTarget, file: &str, value: &Value) -> Result<(), KnobError> {
         let mut parameters = loader_file::read_one(host, file, true)?.own;
         self.form.set(&mut parameters, name(target)?, own(value).unwrap_or(&self.form.absent_value()));
@@ -174,7 +174,7 @@ impl Parameter {
     }
 }
 
-/// The value of quell in a staged value.
+/// The value that quell wrote, from a staged value.
 fn own(value: &Value) -> Option<&Value> {
     if let Value::Staged { own, .. } = value { own.as_deref() } else { None }
 }
@@ -199,7 +199,7 @@ impl Knob for Parameter {
     fn read(&self, host: &Host, target: &KnobTarget) -> Result<Reading, KnobError> {
         let name = name(target)?;
         let files = loader_file::read(host)?;
-        // A file that nothing reads matters only if quell wrote the parameter there.
+        // A file that nothing reads is relevant only if quell wrote the parameter to it.
         let relevant = files.iter().filter(|file| file.is_read || self.form.value_of(&file.own, name).is_some());
         let parts: BTreeMap<String, Value> =
             relevant.map(|file| (file.path.clone(), self.value(file, name, &files))).collect();
@@ -221,7 +221,7 @@ impl Knob for Parameter {
         if let Value::Text(text) = value
             && CPU_LISTS.contains(&name)
         {
-            // The kernel ignores a list with an impossible CPU, and reports that in its log only (housekeeping_setup,
+            // The kernel ignores a list that contains an impossible CPU, and reports this only in its log (housekeeping_setup,
             // kernel/sched/isolation.c).
             host.topology.has(&effect::cpus_in(text)).map_err(impossible)?;
         }
@@ -262,7 +262,8 @@ impl Knob for Parameter {
         loader_file::read(host)?.iter().try_for_each(|file| check_writable(host, &file.path))
     }
 
-    /// Compares the parameters of quell in all files. Files that were added since, with a new kernel, must have none.
+    /// Compares quell's parameters in all files. Files that were added later, for example with a new kernel, must not contain
+    /// any.
     fn matches(&self, current: &Value, expected: &Value) -> bool {
         match (current, expected) {
             (Value::PerPart(current), Value::PerPart(before)) => {

@@ -17,7 +17,7 @@ fn text(value: &str) -> Value {
     ValueKind::Text.parse(value).expect("text")
 }
 
-/// Whether everybody's words together come to a value.
+/// Whether the effective value of a parameter, from all files, is `value`.
 fn says(knob: &dyn Knob, host: &crate::host::Host, name: &str, value: &Value) -> bool {
     knob.matches(&fake::value(knob, host, &on(name)), value)
 }
@@ -27,7 +27,7 @@ fn file(folder: &tempfile::TempDir, path: &str) -> String {
         .unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// That no file has a word of quell's.
+/// Asserts that no file contains quell's parameters.
 fn without_quell(folder: &tempfile::TempDir) {
     for path in
         ["/etc/default/grub", "/etc/default/grub.d/99-quell.cfg", "/boot/loader/entries/a.conf", "/etc/kernel/cmdline"]
@@ -42,7 +42,7 @@ fn what_is_put_back_is_quells_and_not_what_the_user_said_then() {
     let (folder, host) = fake::host(&[("/etc/default/grub", "GRUB_CMDLINE_LINUX=\"mitigations=auto\"\n")]);
     let (knob, target) = (&parameter::PARAMETER, on("mitigations"));
     let before = fake::apply(knob, &host, &target, "off");
-    // The user takes out what was there, and what quell said before stays that: nothing.
+    // The user removes the original parameter. The value that quell wrote before the transaction is unchanged: none.
     let now = file(&folder, "/etc/default/grub").replace("mitigations=auto", "");
     fake::put(folder.path(), "/etc/default/grub", &now);
     assert!(!knob.matches(&fake::value(knob, &host, &target), &before));
@@ -88,7 +88,7 @@ fn words_that_moved_to_another_file_move_back() {
     fake::put(folder.path(), "/etc/default/grub.d/10-site.cfg", "");
     assert!(says(knob, &host, "nohz", &text("on")), "GRUB reads it all the same");
     let second = fake::apply(knob, &host, &target, "off");
-    // As the user's own words say, so that none of quell's are needed.
+    // The user's configuration already sets this value, so quell does not have to write it.
     without_quell(&folder);
     knob.restore(&host, &target, &second).expect("back");
     assert_eq!(file(&folder, "/etc/default/grub"), staged);
@@ -102,7 +102,7 @@ fn an_entry_that_was_made_from_quells_words_loses_them_too() {
     let (folder, host) =
         fake::host(&[("/boot/loader/entries/a.conf", ENTRY), ("/etc/kernel/cmdline", "root=/dev/sda1 ro\n")]);
     let before = fake::apply(knob, &host, &target, "on");
-    // A kernel is installed, and gets its line from there.
+    // A newly installed kernel gets its command line from /etc/kernel/cmdline.
     let line = format!("options {}", file(&folder, "/etc/kernel/cmdline"));
     fake::put(folder.path(), "/boot/loader/entries/b.conf", &line);
     assert!(line.contains("nohz=on"));
@@ -163,7 +163,7 @@ fn all_of_quells_parameters_are_one_block_behind_the_users_own() {
     assert!(entry.ends_with("options root=/dev/sda1 ro quell.begin nohz=on quell.end\n"), "{entry}");
 }
 
-/// What the two variables come to, as grub-mkconfig(8) reads the files: with a shell.
+/// The values of the two variables after a shell has read the files, as grub-mkconfig(8) does.
 fn sourced(folder: &tempfile::TempDir) -> [String; 2] {
     let script = ". etc/default/grub; for file in etc/default/grub.d/*.cfg; do test ! -f \"$file\" || . \"$PWD/$file\"; done\n\
                   echo \"$GRUB_CMDLINE_LINUX\"; echo \"$GRUB_CMDLINE_LINUX_DEFAULT\"";
@@ -189,7 +189,7 @@ fn a_shell_reads_the_words_where_recovery_entries_leave_them_out() {
     }
 }
 
-/// Makes a menu as update-grub does; `more` is said on its line, too.
+/// Generates a menu as update-grub does. `more` is appended to the command line.
 fn generate(folder: &tempfile::TempDir, more: &str) -> Result<(), KnobError> {
     let [all, usual] = sourced(folder);
     fake::put(folder.path(), "/boot/grub/grub.cfg", &format!("linux /vmlinuz ro {all} {usual} {more}\n"));
@@ -202,7 +202,7 @@ fn a_menu_is_made_and_is_to_have_what_was_staged_and_no_more_of_it() {
     let knob: &dyn Knob = &parameter::PARAMETER;
     let before = fake::apply(knob, &host, &on("skew_tick"), "1");
     let activate = |more: &str| loader_file::generate_menu_with(&host, |_| generate(&folder, more));
-    // One that runs and makes nothing: the menu is as it was.
+    // A generator that succeeds but does not write the menu.
     let refused = |result: Result<(), KnobError>| match result {
         Err(error @ KnobError::Refused { .. }) => error.to_string(),
         other => panic!("{other:?}"),
@@ -237,7 +237,7 @@ fn no_program_of_a_tree_is_run() {
     assert!(!folder.path().join("made").exists());
 }
 
-/// As it was written by versions that did not mark their words, and by every version around them.
+/// The format of versions that did not write markers, and the format of versions before and after them.
 #[test]
 fn words_of_earlier_versions_are_found_and_taken_back() {
     let begin = "# quell: begin, written by `quell tune`, removed by `quell tune rollback`\n";

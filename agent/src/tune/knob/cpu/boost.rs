@@ -17,14 +17,14 @@ static SPEC: KnobSpec = KnobSpec {
     doc: "Whether CPUs may exceed their nominal frequency. Off, the speed of a CPU does not depend on the load of the others.",
     source: "Documentation/admin-guide/pm/cpufreq.rst, boost; intel_pstate.rst, no_turbo",
     kind: ValueKind::Switch,
-    // The available frequencies depend on it.
+    // The available frequencies depend on boost.
     stage: Stage::Presence,
-    // At its start, acpi-cpufreq adopts the state of the first CPU (boost_state, drivers/cpufreq/acpi-cpufreq.c).
+    // When it is loaded, acpi-cpufreq adopts the state of the first CPU (boost_state, drivers/cpufreq/acpi-cpufreq.c).
     retained_by: RetainedBy::Hardware,
     ..KnobSpec::RUNTIME
 };
 
-/// The files, with their words for off and on.
+/// The files, with the values for off and on.
 const FILES: [(&str, &str, &str); 2] =
     [("/sys/devices/system/cpu/intel_pstate/no_turbo", "1", "0"), ("/sys/devices/system/cpu/cpufreq/boost", "0", "1")];
 
@@ -56,9 +56,9 @@ impl Knob for Boost {
         }
     }
 
-    /// Restores the limits that drivers change when boost is switched. Some set every frequency limit to the new limit of the
-    /// hardware (cppc_cpufreq_set_boost; amd_pstate_set_boost; cpufreq_boost_set_sw, drivers/cpufreq/cpufreq.c). intel_pstate
-    /// lowers its minimum share to fit below turbo (store_no_turbo, drivers/cpufreq/intel_pstate.c).
+    /// Also restores the limits that drivers change when boost is switched. Some drivers set every frequency limit to the new
+    /// limit of the hardware (cppc_cpufreq_set_boost; amd_pstate_set_boost; cpufreq_boost_set_sw, drivers/cpufreq/cpufreq.c).
+    /// intel_pstate lowers min_perf_pct to fit below turbo (store_no_turbo, drivers/cpufreq/intel_pstate.c).
     fn write(&self, host: &Host, target: &KnobTarget, value: &Value) -> Result<Held, KnobError> {
         let unknown = || KnobError::WrongTarget { target: target.clone() };
         let (file, off, on) = file(host).ok_or_else(unknown)?;
@@ -102,7 +102,7 @@ mod tests {
             (&policy("scaling_max_freq"), "2000\n"),
             (&policy("cpuinfo_max_freq"), "3000\n"),
         ]);
-        // Not UTF-8: as unreadable for root as a file can be.
+        // Invalid UTF-8 makes the file unreadable even for root.
         std::fs::write(folder.path().join(policy("scaling_max_freq").trim_start_matches('/')), [0xff]).expect("bytes");
         let error = Boost.write(&host, &KnobTarget::Host, &Value::Switch(false)).expect_err("a limit would be lost");
         assert!(matches!(error, KnobError::Read { .. }), "{error}");
@@ -117,7 +117,7 @@ mod tests {
             .zip(["/sys/devices/system/cpu/intel_pstate/min_perf_pct".to_owned(), policy("scaling_max_freq")])
         {
             let (folder, host) = fake::host(&[(&limit, "1\n"), (&policy("cpuinfo_max_freq"), "3000\n")]);
-            // The same file, as with a driver that changes both.
+            // A link to the same file simulates a driver that changes the limit together with the switch.
             let at = |path: &str| folder.path().join(path.trim_start_matches('/'));
             std::fs::create_dir_all(at(switch).parent().expect("a folder")).expect("a folder");
             std::os::unix::fs::symlink(&limit, at(switch)).expect("a link");

@@ -1,4 +1,4 @@
-//! The frequency limits that switching boost changes, and the file that saves them meanwhile.
+//! The frequency limits that change when boost is switched, and the file that saves them while it is being switched.
 
 use std::io;
 
@@ -11,21 +11,22 @@ use crate::tune::knob::value_file::{read, write};
 const MIN_SHARE: &str = "/sys/devices/system/cpu/intel_pstate/min_perf_pct";
 const POLICIES: &str = "/sys/devices/system/cpu/cpufreq";
 
-/// From the root of the host. The next boot removes the file and resets the limits.
+/// The path from the root of the host. A reboot removes the file and resets the limits.
 const SAVED: &str = "/run/quell/boost-limits";
 
-/// The limits from before boost was switched, saved until they are restored, in case quell is killed in between.
+/// The frequency limits from before boost was switched. They stay in a file until they are restored, in case quell is killed
+/// before that.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SavedLimits {
-    /// The text of the switch while the limits were intact; `None` if they had been changed already.
+    /// The content of the boost file when the limits were saved unchanged; `None` if they had been changed before.
     intact_at: Option<String>,
-    /// The files and their texts.
+    /// The limit files and their contents.
     limits: Vec<(String, String)>,
 }
 
 impl SavedLimits {
-    /// Saves the limits before boost is switched. `switch` is the text of the switch. If an earlier attempt was interrupted, the
-    /// limits that it saved are kept.
+    /// Saves the limits before boost is switched. `switch` is the content of the boost file. If an earlier attempt was
+    /// interrupted, the limits that it saved are kept.
     pub(super) fn save(host: &Host, switch: &str) -> Result<Self, KnobError> {
         let saved = match Self::pending(host, switch)? {
             Some(pending) => Self { intact_at: None, ..pending },
@@ -36,7 +37,7 @@ impl SavedLimits {
         Ok(saved)
     }
 
-    /// The saved limits that still have to be restored. `switch` is the text of the switch.
+    /// The saved limits that still have to be restored. `switch` is the content of the boost file.
     pub(super) fn pending(host: &Host, switch: &str) -> Result<Option<Self>, KnobError> {
         let path = host.root.display_path(SAVED);
         let text = match host.root.read_bytes(SAVED) {
@@ -47,7 +48,7 @@ impl SavedLimits {
             path,
             reason: format!("{}: remove the file", crate::excerpt::message(error.to_string())),
         })?;
-        // As long as the switch was not changed, the limits are intact.
+        // As long as boost was not switched, the limits are unchanged.
         Ok(Some(saved).filter(|saved| saved.intact_at.as_deref() != Some(switch)))
     }
 
@@ -56,10 +57,10 @@ impl SavedLimits {
         host.root.write_state(SAVED, &serde_json::to_vec(self)?)
     }
 
-    /// Removes the file after boost could not be switched.
+    /// Removes the file if boost could not be switched.
     pub(super) fn discard(&self, host: &Host) {
         if self.intact_at.is_some() {
-            // The file has no effect as long as the switch is not changed.
+            // A file that remains has no effect as long as boost is not switched.
             let _ = host.root.remove_file(SAVED);
         }
     }
@@ -76,8 +77,8 @@ impl SavedLimits {
     }
 }
 
-/// The minimum share of intel_pstate, and the frequency limits below those of the hardware, as files and texts. Policies whose
-/// CPUs are offline have none.
+/// min_perf_pct of intel_pstate, and the frequency limits that are below the limits of the hardware: files and contents.
+/// Policies whose CPUs are all offline have no limits.
 fn limits(host: &Host) -> Result<Vec<(String, String)>, KnobError> {
     let policies = host.root.list(POLICIES);
     let policies = policies.map_err(|source| KnobError::Read { path: host.root.display_path(POLICIES), source })?;
@@ -121,7 +122,7 @@ mod tests {
     fn the_minimum_share_is_restored_after_the_kernel_lowered_it_with_turbo() {
         let (_folder, host) = fake::host(&[(MIN_SHARE, "100\n")]);
         let saved = SavedLimits::save(&host, "0").expect("saved");
-        // As store_no_turbo does.
+        // As in store_no_turbo.
         host.root.write(MIN_SHARE, "73\n").expect("write");
         saved.restore(&host).expect("restored");
         assert_eq!(host.root.read(MIN_SHARE).expect("read"), "100");
@@ -139,7 +140,7 @@ mod tests {
         );
         host.root.write(&limit, "1500").expect("another limit, set externally");
         let _killed = SavedLimits::save(&host, "1").expect("saved");
-        // The switch is 0, and the kernel has set the limit.
+        // The boost file contains 0 now, and the kernel has changed the limit.
         host.root.write(&limit, "2500").expect("write");
         let _killed = SavedLimits::save(&host, "0").expect("saved");
         assert!(

@@ -1,4 +1,4 @@
-//! The maximum latency of leaving an idle state for all CPUs, which is in force while a file is held open.
+//! The maximum exit latency of idle states for all CPUs. The limit is in force while a file is held open.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
@@ -34,7 +34,7 @@ impl Knob for DmaLatency {
         &SPEC
     }
 
-    /// The lowest of all requests (cpu_latency_qos_read, kernel/power/qos.c).
+    /// The lowest of all requested latencies (cpu_latency_qos_read, kernel/power/qos.c).
     fn read(&self, host: &Host, _: &KnobTarget) -> Result<Reading, KnobError> {
         let path = host.root.display_path(FILE);
         let mut bytes = [0; 4];
@@ -59,7 +59,7 @@ impl Knob for DmaLatency {
         request(host, limit).map(Held::Open).map_err(|source| KnobError::from_write(path, limit.to_string(), source))
     }
 
-    /// A lower latency than the desired one is accepted too.
+    /// A latency below the desired one also matches.
     fn matches(&self, current: &Value, expected: &Value) -> bool {
         match (current, expected) {
             (Value::Integer(current), Value::Integer(expected)) if *expected < NO_LIMIT => current <= expected,
@@ -68,7 +68,7 @@ impl Knob for DmaLatency {
     }
 }
 
-/// Opens the device and writes a request, which lasts until the file is closed.
+/// Opens the device and writes a request. The request is in force until the file is closed.
 fn request(host: &Host, limit: i32) -> io::Result<OwnedFd> {
     let mut file = host.root.open_to_write(FILE)?;
     file.write_all(&limit.to_ne_bytes())?;

@@ -53,8 +53,8 @@ pub(super) static PERFORMANCE_PCT: RangeKnob = RangeKnob {
     target_directory: None,
     delay: Duration::ZERO,
     limits: |host, _| {
-        // min_perf_pct_min, drivers/cpufreq/intel_pstate.c: computed for the first CPU from ratios, which have steps of about
-        // 100 MHz. The result from frequencies may differ by one.
+        // min_perf_pct_min, drivers/cpufreq/intel_pstate.c: the kernel computes the minimum for the first CPU from ratios,
+        // which have steps of about 100 MHz. The result that is computed here from frequencies may differ by one.
         let first = host.topology.online().iter().next().unwrap_or(CpuId(0));
         let directory = path_for(CPUFREQ, &KnobTarget::Cpu(first));
         let file = |name: &str| number(host, &format!("{directory}/{name}"));
@@ -98,7 +98,7 @@ mod tests {
     use crate::tune::knob::fake;
     use crate::tune::knob::knob::Knob as _;
 
-    /// The targets of a host with these directories for the uncore.
+    /// The targets of a host whose uncore directories have these names.
     fn uncore(names: &[&str]) -> Vec<KnobTarget> {
         let files: Vec<String> = names.iter().map(|name| format!("{UNCORES}/{name}/min_freq_khz")).collect();
         let files: Vec<(&str, &str)> = files.iter().map(|file| (file.as_str(), "800000\n")).collect();

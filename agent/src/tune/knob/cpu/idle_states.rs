@@ -30,9 +30,9 @@ const NONE: &str = "none";
 
 /// An idle state.
 struct IdleState {
-    /// The directory in sysfs.
+    /// The sysfs directory of the state.
     directory: String,
-    /// The name, or that of the directory if another state has the same name.
+    /// The name of the state, or the name of its directory if another state has the same name.
     name: String,
     disabled: bool,
 }
@@ -60,7 +60,7 @@ impl Knob for DisabledStates {
             return Ok(Reading::Absent("the kernel has no idle driver for this CPU".to_owned()));
         }
         if switches.iter().all(|switch| !switch.disabled) {
-            // The common case. On a large host the names are in thousands of files.
+            // The common case. On a large host, reading the names would mean reading thousands of files.
             return Ok(Reading::Value(named([].into_iter())));
         }
         Ok(Reading::Value(named(states(host, target)?.iter().filter(|state| state.disabled))))
@@ -127,14 +127,14 @@ fn named<'a>(states: impl Iterator<Item = &'a IdleState>) -> Value {
     Value::Text(if names.is_empty() { NONE.to_owned() } else { names.join(" ") })
 }
 
-/// The switch of an idle state.
+/// The `disable` file of an idle state.
 struct Switch {
     number: u32,
     directory: String,
     disabled: bool,
 }
 
-/// The switches of the idle states of a CPU, the shallowest state first.
+/// The `disable` files of the idle states of a CPU, the shallowest state first.
 fn switches(host: &Host, target: &KnobTarget) -> Result<Vec<Switch>, KnobError> {
     let directory = path_for(STATES, target);
     let list = host.root.list(&directory);
@@ -155,7 +155,7 @@ fn states(host: &Host, target: &KnobTarget) -> Result<Vec<IdleState>, KnobError>
     let switches = switches(host, target)?;
     let mut states = Vec::new();
     for Switch { directory, disabled, .. } in &switches {
-        // Names of ACPI states may contain spaces.
+        // The names of ACPI states may contain spaces.
         let name = text(host, &format!("{directory}/name"))?.replace(char::is_whitespace, "_");
         states.push(IdleState { directory: directory.clone(), name, disabled: *disabled });
     }

@@ -38,8 +38,8 @@ static FILE: ValueFile = ValueFile {
 
 pub(super) static PLATFORM_PROFILE: PlatformProfile = PlatformProfile;
 
-/// The text of the file if a driver has settings of its own, or if several drivers have different profiles. It cannot be written
-/// (platform_profile_store, drivers/acpi/platform_profile.c).
+/// The content of the file if a driver uses custom settings, or if several drivers have different profiles. It cannot be
+/// written (platform_profile_store, drivers/acpi/platform_profile.c).
 const CUSTOM: &str = "custom";
 
 impl Knob for PlatformProfile {

@@ -11,7 +11,7 @@ use crate::tune::value::{KnobTarget, Value, ValueKind};
 /// `/sys/devices/system/cpu/smt/control`.
 pub(super) struct Smt;
 
-/// The knob that takes CPUs offline.
+/// The id of the knob that takes CPUs offline.
 pub(crate) const SMT_ID: &str = "cpu.smt";
 
 static SPEC: KnobSpec = KnobSpec {
@@ -44,7 +44,7 @@ impl Knob for Smt {
             Reading::Value(Value::Word(word)) if word == "notsupported" || word == "notimplemented" => {
                 Reading::Absent("the CPUs have no SMT, or the firmware disabled it".to_owned())
             }
-            // Until the next boot, by `nosmt=force`.
+            // `nosmt=force` forces SMT off until the next boot.
             Reading::Value(Value::Word(word)) if word == "forceoff" => {
                 Reading::Absent("SMT is forced off on the command line".to_owned())
             }

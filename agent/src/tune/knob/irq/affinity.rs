@@ -11,7 +11,7 @@ use crate::tune::knob::value_file::check_writable;
 use crate::tune::value::{KnobTarget, Scope, Value, ValueKind};
 use crate::units::Irq;
 
-/// The CPUs of one interrupt.
+/// A knob for the CPUs of one interrupt.
 pub(super) struct IrqAffinity;
 
 static SPEC: KnobSpec = KnobSpec {
@@ -25,7 +25,7 @@ static SPEC: KnobSpec = KnobSpec {
     scope: Scope::Irq,
     risk: Risk::Medium("irqbalance, bringing an interface up or reloading a driver may reset it"),
     stage: Stage::Placement,
-    // A driver that recreates its queues, as for other channels, frees interrupts.
+    // A driver that recreates its queues, for example to change the number of channels, frees its interrupts.
     target_may_end: true,
     ..KnobSpec::RUNTIME
 };
@@ -55,7 +55,7 @@ impl Knob for IrqAffinity {
         }))
     }
 
-    /// An interrupt whose number was reused has ended.
+    /// If the interrupt number was reused, the original interrupt no longer exists.
     fn read_back(&self, host: &Host, target: &KnobTarget, before: &Value) -> Result<Reading, KnobError> {
         Ok(match (self.read(host, target)?, before) {
             (Reading::Value(Value::OnDevice { device, .. }), Value::OnDevice { device: original, .. })
@@ -67,7 +67,7 @@ impl Knob for IrqAffinity {
         })
     }
 
-    /// An interrupt that is on some of the desired CPUs stays there, near its device.
+    /// An interrupt whose CPUs are all among the desired ones stays on them, near its device.
     fn satisfies(&self, current: &Value, desired: &Value) -> bool {
         let current = match current {
             Value::OnDevice { value, .. } => value,
@@ -81,7 +81,7 @@ impl Knob for IrqAffinity {
         }
     }
 
-    /// Removes the CPUs that are not desired. If none remains, the interrupt gets all desired ones.
+    /// Removes the CPUs that are not desired. If no CPU remains, the interrupt gets all desired CPUs.
     fn write(&self, host: &Host, target: &KnobTarget, value: &Value) -> Result<Held, KnobError> {
         let irq = irq(target)?;
         let Value::Cpus(desired) = value else { return self.restore(host, target, value).map(|()| Held::Nothing) };
@@ -117,8 +117,8 @@ fn irq(target: &KnobTarget) -> Result<Irq, KnobError> {
     }
 }
 
-/// The source of an interrupt: its chip and its hardware number, or its handlers if the kernel does not report these. Handlers
-/// come and go with the interface. The kernel reuses interrupt numbers.
+/// The source of an interrupt: its chip and hardware IRQ number, or its handlers if the kernel does not report these. The
+/// handlers appear and disappear with the interface. The kernel reuses interrupt numbers.
 fn source(host: &Host, irq: Irq) -> Option<String> {
     if let (Some(chip), Some(number)) = (irq_attribute(host, irq, "chip_name"), irq_attribute(host, irq, "hwirq")) {
         return Some(format!("{chip} {number}"));

@@ -14,7 +14,7 @@ use crate::tune::knob::value_file::{check_writable, parse_mask};
 use crate::tune::value::{KnobTarget, Value, ValueKind};
 use crate::units::CpuSet;
 
-/// The CPUs that irqbalance does not use.
+/// A knob for the CPUs that irqbalance does not use.
 pub(super) struct BannedCpus;
 
 static SPEC: KnobSpec = KnobSpec {
@@ -24,9 +24,9 @@ static SPEC: KnobSpec = KnobSpec {
           configured. The setting is written to the environment file of irqbalance, which is restarted.",
     source: "irqbalance 1.8, IRQBALANCE_BANNED_CPULIST in irqbalance(1)",
     kind: ValueKind::Cpus,
-    // irqbalance is restarted and uses it immediately. The file survives reboots.
+    // irqbalance is restarted and uses the value immediately. The file survives reboots.
     lifetime: Lifetime::Persistent,
-    // Before interrupts are assigned: irqbalance assigns them again when it starts.
+    // In an earlier stage than interrupt affinities, because irqbalance reassigns interrupts when it starts.
     stage: Stage::Presence,
     ..KnobSpec::RUNTIME
 };
@@ -44,7 +44,7 @@ impl BannedCpus {
         existing.or_else(|| PROGRAMS.iter().any(|program| host.root.has(program)).then_some(FILES[0]))
     }
 
-    /// The file that irqbalance reads, and another one if it has a block of quell: irqbalance may have read it earlier.
+    /// The file that irqbalance reads, and the other file if it contains quell's block: irqbalance may have read it previously.
     fn open(host: &Host) -> Result<Vec<(&'static str, OwnedBlock)>, KnobError> {
         let Some(current) = Self::file(host) else { return Ok(Vec::new()) };
         let mut files = Vec::new();
@@ -59,7 +59,7 @@ impl BannedCpus {
     }
 }
 
-/// The CPUs that others configured in a file.
+/// The CPUs that are configured outside quell's block.
 fn others(file: &OwnedBlock) -> CpuSet {
     file.rest.as_deref().and_then(banned).unwrap_or_default()
 }
@@ -70,15 +70,16 @@ fn banned(text: &str) -> Option<CpuSet> {
     last.trim_matches(['"', '\'']).parse().ok()
 }
 
-/// The CPUs of an older variable, a mask, which has precedence over the list unless it is empty (setup_banned_cpus, cputree.c).
+/// The CPUs of an older variable, which contains a mask. Unless it is empty, it has precedence over the list
+/// (setup_banned_cpus, cputree.c).
 fn banned_mask(text: &str) -> Option<CpuSet> {
     let last =
         text.lines().filter_map(|line| line.trim().trim_start_matches("export ").strip_prefix(MASK)).next_back()?;
     parse_mask(last.trim_matches(['"', '\'']))
 }
 
-/// Adds the CPUs of `isolcpus=` and `nohz_full=`: irqbalance bans them itself only if no others are configured (setup_banned_cpus,
-/// cputree.c).
+/// Adds the CPUs of `isolcpus=` and `nohz_full=`: irqbalance itself bans them only if no other CPUs are configured
+/// (setup_banned_cpus, cputree.c).
 fn with_boot_isolated(host: &Host, value: &Value) -> Value {
     match value {
         Value::Cpus(cpus) if !cpus.is_empty() => Value::Cpus(cpus.union(&boot_isolated_cpus(host))),
@@ -123,7 +124,7 @@ impl Knob for BannedCpus {
         let Some((_, current)) = files.first() else { return Err(impossible("irqbalance is not installed")) };
         let own = match value {
             Value::Staged { own, .. } => own.as_deref(),
-            // If others configured the same, nothing is written.
+            // If the rest of the configuration has the same value, quell writes nothing.
             Value::Cpus(cpus) => Some(value).filter(|_| *cpus != others(current)),
             _ => return Err(impossible("it is not a list of CPUs")),
         };
@@ -155,7 +156,7 @@ impl Configuration for BannedCpus {
     }
 
     fn activate(&self, host: &Host) -> Result<(), KnobError> {
-        // Without systemd, or without the unit, the administrator has to restart irqbalance.
+        // Without systemd, or without the unit, the administrator must restart irqbalance.
         if !(host.root.is_host() && host.root.runs_systemd()) {
             return Ok(());
         }

@@ -22,7 +22,8 @@ static DEFAULT_AFFINITY: FileKnob = FileKnob {
               an explicit affinity keep it as long as they exist.",
         source: "Documentation/core-api/irq/irq-affinity.rst",
         kind: ValueKind::Cpus,
-        // In a later stage than the channels of NICs, so that it is restored before them: a driver that recreates its queues uses it.
+        // In a later stage than the channels of network interfaces, so that the rollback restores it first: a driver that
+        // recreates its queues uses the default affinity.
         stage: Stage::Setting,
         ..KnobSpec::RUNTIME
     },
@@ -92,7 +93,7 @@ NMI:          0          0          0          0   Non-maskable interrupts
         let mode = |path: &str, mode: u32| {
             fs::set_permissions(folder.path().join(path), fs::Permissions::from_mode(mode)).expect("chmod");
         };
-        // As proc_mkdir creates it, fs/proc/generic.c.
+        // The mode that proc_mkdir uses, fs/proc/generic.c.
         mode("proc/irq", 0o555);
         knob.check_writable(&host, &nic).expect("the files are writable");
         mode("proc/irq", 0o755);
@@ -138,7 +139,7 @@ NMI:          0          0          0          0   Non-maskable interrupts
         fake::put(folder.path(), "/proc/irq/30/mlx5_async0/.keep", "");
         let (knob, irq) = (&affinity::IrqAffinity, KnobTarget::Irq(Irq(30)));
         let before = fake::apply(knob, &host, &irq, "0");
-        // The interface goes down, so that there is no handler.
+        // While the interface is down, the interrupt has no handler.
         fs::remove_dir_all(folder.path().join("proc/irq/30/mlx5_async0")).expect("the handler");
         let now = || knob.read_back(&host, &irq, &before).expect("a reading");
         assert!(now().value().is_some_and(|now| !knob.matches(now, &before)), "{:?}", now());
@@ -243,7 +244,7 @@ NMI:          0          0          0          0   Non-maskable interrupts
             let now = fs::read_to_string(&file).expect("read").replacen("IRQBALANCE_BANNED_CPULIST=3\n", "", 1);
             fs::write(&file, now).expect("write");
             if let Some((path, text)) = later {
-                // Another file has precedence now.
+                // This file has precedence over the previous one.
                 fake::put(folder.path(), path, text);
             }
             assert!(

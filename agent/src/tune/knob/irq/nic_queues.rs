@@ -14,7 +14,7 @@ use crate::tune::knob::value_file::check_writable;
 use crate::tune::value::{KnobTarget, Scope, Value, ValueKind};
 use crate::units::{CpuId, CpuSet, Irq};
 
-/// The CPU of each queue interrupt of a network interface.
+/// A knob for the CPU of each queue interrupt of a network interface.
 pub(super) struct NicQueues;
 
 static SPEC: KnobSpec = KnobSpec {
@@ -30,8 +30,8 @@ static SPEC: KnobSpec = KnobSpec {
     ..KnobSpec::RUNTIME
 };
 
-/// The interrupt of a queue. Its part in a value has the name of the handler, `eth0-rx-3`: a driver that recreates its queues may get
-/// other numbers.
+/// The interrupt of a queue. In a value, its part is named after the handler (`eth0-rx-3`), because a driver that recreates its
+/// queues may get other interrupt numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct QueueIrq {
     name: String,
@@ -109,7 +109,7 @@ impl Knob for NicQueues {
 }
 
 impl NicQueues {
-    /// The interrupts that have to be moved.
+    /// The interrupts whose CPUs have to be changed.
     fn changes(&self, host: &Host, target: &KnobTarget, value: &Value) -> Result<Vec<Change<Irq>>, KnobError> {
         let Reading::Value(Value::PerPart(mut parts)) = self.read(host, target)? else {
             return Err(KnobError::Impossible {
@@ -119,7 +119,7 @@ impl NicQueues {
         };
         let mut changes = Vec::new();
         for queue in queue_irqs(host, nic_name(target)?) {
-            // Managed interrupts are not parts.
+            // Managed interrupts are not parts of the value.
             let Some(current) = parts.remove(&queue.name) else { continue };
             let desired = match value {
                 Value::PerPart(desired) => desired.get(&queue.name).cloned(),
@@ -146,7 +146,7 @@ fn set(host: &Host, irq: Irq, value: &Value) -> Result<(), KnobError> {
     }
 }
 
-/// The CPU of a list for a queue.
+/// The CPU of a list that is assigned to a queue.
 fn share(list: &CpuSet, queue: usize) -> CpuSet {
     let cpus: Vec<CpuId> = list.iter().collect();
     cpus.get(queue.checked_rem(cpus.len()).unwrap_or(0)).copied().into_iter().collect()
@@ -164,7 +164,7 @@ pub(super) fn all_irqs(host: &Host) -> Vec<Irq> {
 }
 
 fn queue_irqs_where(host: &Host, includes: impl Fn(&str) -> bool) -> Vec<QueueIrq> {
-    // Read again, because a card gets other interrupts when its channels change.
+    // The interfaces are read again, because a device gets other interrupts when its channels change.
     let nics = crate::host::nics(&host.root).into_iter().filter(|nic| includes(&nic.name));
     let irqs: Vec<Irq> = nics.flat_map(|nic| nic.irqs).collect();
     if irqs.is_empty() {
@@ -186,7 +186,7 @@ fn queue_irqs_where(host: &Host, includes: impl Fn(&str) -> bool) -> Vec<QueueIr
     queues
 }
 
-/// The queue number in the name of a handler: 3 of `eth0-TxRx-3`, `mlx5_comp3@pci:0000:01:00.0`, `virtio2-input.3`.
+/// The queue number in the name of a handler: 3 for `eth0-TxRx-3`, `mlx5_comp3@pci:0000:01:00.0` and `virtio2-input.3`.
 fn queue_number(action: &str) -> Option<usize> {
     /// Parts of the names of interrupts that are not for packet queues.
     const OTHERS: [&str; 12] =
@@ -197,7 +197,7 @@ fn queue_number(action: &str) -> Option<usize> {
         return None;
     }
     let name = action.trim_end_matches(|c: char| c.is_ascii_digit());
-    // `eth0` alone is not a queue, `eth0-0` is one.
+    // The name `eth0` alone is not a queue, but `eth0-0` is.
     let by_name = ["mlx5_comp", "mana_q"].iter().any(|begin| lower.starts_with(begin)) || lower.contains("ntfy");
     // cxgb4 uses `eth0-Rx3`.
     let is_queue = name.ends_with(['-', '.', '_']) || name.ends_with("-Rx") || by_name;

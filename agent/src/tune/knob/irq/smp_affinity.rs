@@ -1,4 +1,4 @@
-//! `smp_affinity_list` of interrupts, and which of them the kernel manages.
+//! The files `smp_affinity_list` of interrupts, and the detection of interrupts that the kernel manages.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -44,15 +44,16 @@ pub(super) fn write(host: &Host, irq: Irq, cpus: &CpuSet) -> Result<(), KnobErro
     }
 }
 
-/// Why an interrupt cannot be set, as far as that can be determined without trying.
+/// Why the affinity of an interrupt cannot be set, as far as this can be determined without writing.
 pub(super) fn managed_reason(host: &Host, irq: Irq) -> Option<String> {
     // Since 6.12 the file of a managed interrupt is not writable (c7718e5c76d4; register_irq_proc, kernel/irq/proc.c).
     let mode = host.root.metadata(&file(irq)).ok()?.permissions().mode();
     if mode & 0o222 == 0 {
         return Some("managed by the kernel: its affinity file is not writable".to_owned());
     }
-    // Before that, by the names that the two most common drivers use. Both request PCI_IRQ_AFFINITY for their queues
-    // (nvme_setup_irqs, drivers/nvme/host/pci.c; vp_request_msix_vectors, drivers/virtio/virtio_pci_common.c).
+    // Before 6.12, managed interrupts are recognized by the names that the two most common drivers use. Both drivers request
+    // PCI_IRQ_AFFINITY for their queues (nvme_setup_irqs, drivers/nvme/host/pci.c; vp_request_msix_vectors,
+    // drivers/virtio/virtio_pci_common.c).
     let actions = host.root.list(&format!("/proc/irq/{irq}")).ok()?;
     if actions.iter().any(|action| action == "timer") {
         // IRQF_TIMER, IRQF_NOBALANCING: setup_default_timer_irq, arch/x86/kernel/time.c.
@@ -62,7 +63,7 @@ pub(super) fn managed_reason(host: &Host, irq: Irq) -> Option<String> {
     Some(format!("managed by the kernel, like all queues of the driver: {action}"))
 }
 
-/// Whether the name of a handler is that of a queue whose interrupt the kernel manages.
+/// Whether a handler name belongs to a queue whose interrupt the kernel manages.
 fn is_managed_queue(action: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let nvme = action.strip_prefix("nvme").and_then(|rest| rest.split_once('q'));

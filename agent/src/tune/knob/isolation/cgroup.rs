@@ -41,13 +41,13 @@ impl<'a> CgroupDir<'a> {
         self.host.root.write(&self.file(name), text)
     }
 
-    /// The names of its child cgroups.
+    /// The names of the child cgroups.
     pub(super) fn children(&self) -> Vec<String> {
         let names = self.host.root.list(&self.directory).unwrap_or_default();
         names.into_iter().filter(|name| self.host.root.is_directory(&self.file(name))).collect()
     }
 
-    /// Creates it. In a tree it gets `files`, which the kernel would create.
+    /// Creates the cgroup. In a tree, it also creates `files`, which the kernel would create.
     pub(super) fn create(&self, files: &[(&str, &str)]) -> io::Result<()> {
         self.host.root.create_directory(&self.directory)?;
         if !self.host.root.is_host() {
@@ -58,7 +58,7 @@ impl<'a> CgroupDir<'a> {
         Ok(())
     }
 
-    /// Removes it. It must be empty.
+    /// Removes the cgroup, which must be empty.
     pub(super) fn remove(&self) -> io::Result<()> {
         if !self.host.root.is_host() {
             self.host.root.open_directory(&self.directory)?.remove_files()?;
@@ -66,20 +66,20 @@ impl<'a> CgroupDir<'a> {
         self.host.root.remove_directory(&self.directory)
     }
 
-    /// Whether its child cgroups have a controller.
+    /// Whether a controller is enabled for the child cgroups.
     pub(super) fn has_enabled(&self, controller: &str) -> io::Result<bool> {
         Ok(self.read(CONTROLLERS)?.split_whitespace().any(|enabled| enabled == controller))
     }
 
-    /// Enables a controller for its child cgroups. The previous state is saved for [`disable_if_enabled`](Self::disable_if_enabled)
-    /// until the next boot, which resets cgroups too.
+    /// Enables a controller for the child cgroups. The previous state is saved for
+    /// [`disable_if_enabled`](Self::disable_if_enabled). The saved state lasts until the next boot, which also resets cgroups.
     pub(super) fn enable(&self, controller: &str) -> io::Result<()> {
         if self.has_enabled(controller)? {
             return Ok(());
         }
         let before = self.host.root.read_text(&self.file(CONTROLLERS))?;
         self.host.root.write_state(&state_file(controller), before.as_bytes())?;
-        // The file of the kernel takes changes, the file of a tree the new content.
+        // The kernel's file accepts changes, the file of a tree contains the complete list.
         let text = if self.host.root.is_host() {
             format!("+{controller}")
         } else {
@@ -117,9 +117,9 @@ impl<'a> CgroupDir<'a> {
         self.host.root.remove_file(&state_file(controller))
     }
 
-    /// Moves its members into another cgroup, best effort: per-CPU kernel threads cannot be moved.
+    /// Moves the members of the cgroup into another cgroup, best effort: per-CPU kernel threads cannot be moved.
     pub(super) fn move_all(&self, file: &str, to: &Self) -> io::Result<()> {
-        // Repeated until nothing new is found: a member may fork before it is moved.
+        // Repeated until no new members are found: a member may fork before it is moved.
         let mut tried: Vec<String> = Vec::new();
         loop {
             let members = self.read(file)?;
@@ -132,7 +132,7 @@ impl<'a> CgroupDir<'a> {
                 return Ok(());
             }
             for member in fresh {
-                // Fails if it ended, or with EINVAL if it cannot be moved (PF_NO_SETAFFINITY, cpuset_can_attach,
+                // Fails if the member has exited, or with EINVAL if it cannot be moved (PF_NO_SETAFFINITY, cpuset_can_attach,
                 // kernel/cgroup/cpuset.c).
                 let _ = to.write(file, &member);
                 tried.push(member);

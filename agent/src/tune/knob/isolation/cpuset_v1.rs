@@ -1,4 +1,5 @@
-//! Isolation with cpusets of cgroup version 1: one without load balancing for the isolated CPUs, one for everything else.
+//! Isolation with cpusets of cgroup version 1: one cpuset without load balancing for the isolated CPUs, and one for all other
+//! CPUs.
 
 use std::io;
 
@@ -9,12 +10,12 @@ use crate::tune::knob::reading::Reading;
 use crate::tune::value::Value;
 use crate::units::CpuSet;
 
-/// The cpuset of everything else. The root cpuset cannot be restricted.
+/// The cpuset with all other CPUs. The CPUs of the root cpuset cannot be restricted.
 const HOUSEKEEPING: &str = "quell-housekeeping";
 const BALANCE: &str = "cpuset.sched_load_balance";
 const EXCLUSIVE: &str = "cpuset.cpu_exclusive";
 
-/// The files that the kernel creates in a new cpuset, as far as they are used here.
+/// The files that quell uses among those that the kernel creates in a new cpuset.
 const FILES: [(&str, &str); 5] =
     [("cpuset.cpus", ""), ("cpuset.mems", ""), (BALANCE, "1"), (EXCLUSIVE, "0"), ("tasks", "")];
 
@@ -34,7 +35,7 @@ pub(super) fn read(root: &CgroupDir<'_>) -> io::Result<Reading> {
     }
 }
 
-/// Creates both cpusets, or changes their CPUs, which moves no process.
+/// Creates both cpusets, or changes their CPUs. Changing the CPUs moves no process.
 pub(super) fn create(host: &Host, root: &CgroupDir<'_>, cpus: &CpuSet) -> io::Result<()> {
     if let Some(other) = overlapping(root, cpus) {
         return Err(io::Error::other(format!(
@@ -57,10 +58,10 @@ fn try_create(host: &Host, root: &CgroupDir<'_>, cpus: &CpuSet) -> io::Result<()
     let rest = host.topology.online().difference(cpus);
     let isolated = root.child(NAME);
     if isolated.exists() {
-        // Both cpusets have a CPU while it is moved from one to the other.
+        // While a CPU is moved from one cpuset to the other, both cpusets have it.
         isolated.write(EXCLUSIVE, "0")?;
     }
-    // The isolated one first: its existence means that there is something to roll back.
+    // The isolated cpuset comes first: if it exists, there is something to roll back.
     for (name, cpus) in [(NAME, cpus), (HOUSEKEEPING, &rest)] {
         let group = root.child(name);
         if !group.exists() {
@@ -69,7 +70,7 @@ fn try_create(host: &Host, root: &CgroupDir<'_>, cpus: &CpuSet) -> io::Result<()
         group.write("cpuset.mems", &nodes)?;
         group.write("cpuset.cpus", &cpus.to_string())?;
     }
-    // From now on no other cpuset may use these CPUs (validate_change, kernel/cgroup/cpuset.c).
+    // Once this is set, no other cpuset may use these CPUs (validate_change, kernel/cgroup/cpuset.c).
     isolated.write(EXCLUSIVE, "1")?;
     isolated.write(BALANCE, "0")?;
     root.move_all("tasks", &root.child(HOUSEKEEPING))?;

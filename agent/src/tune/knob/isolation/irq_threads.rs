@@ -1,6 +1,7 @@
-//! Interrupt threads while a partition exists. Creating or changing a partition sets the affinity of every movable kernel thread
-//! to the remaining CPUs (update_tasks_cpumask, kernel/cgroup/cpuset.c). Interrupt threads return to the CPUs of their interrupt
-//! only with the next interrupt after its affinity has changed (irq_thread_check_affinity, kernel/irq/manage.c).
+//! The affinity of interrupt threads while a partition exists. When a partition is created or changed, the kernel sets the
+//! affinity of every movable kernel thread to the remaining CPUs (update_tasks_cpumask, kernel/cgroup/cpuset.c). An interrupt
+//! thread returns to the CPUs of its interrupt only at the next interrupt after the interrupt's affinity has changed
+//! (irq_thread_check_affinity, kernel/irq/manage.c).
 
 use std::io;
 
@@ -12,9 +13,10 @@ use crate::tune::knob::threads::{self, Attribute as _, Thread, ThreadAffinity, T
 use crate::tune::value::Value;
 use crate::units::{CpuSet, Irq};
 
-/// The affinities from before the partition was created, from the root of the host. The next boot removes them and the partition.
+/// The file with the affinities from before the partition was created, from the root of the host. A reboot removes both the
+/// file and the partition.
 const SAVED: &str = "/run/quell/irq-threads";
-/// The same, from the removal of the partition until the affinities are restored.
+/// The name of the same file after the partition is removed and until the affinities are restored.
 const PENDING: &str = "/run/quell/irq-threads.pending";
 
 fn interrupt_threads(host: &Host) -> Result<ThreadList, KnobError> {
@@ -23,10 +25,10 @@ fn interrupt_threads(host: &Host) -> Result<ThreadList, KnobError> {
     Ok(list)
 }
 
-/// The prefix of their names: `irq/24-eth0`, `irq/24-s-eth0`.
+/// The prefix of the names of interrupt threads: `irq/24-eth0`, `irq/24-s-eth0`.
 const PREFIX: &[u8] = b"irq/";
 
-/// The interrupt of a thread, by its name.
+/// The interrupt of a thread, from the name of the thread.
 fn interrupt(thread: &Thread) -> Option<Irq> {
     let rest = thread.name.strip_prefix(PREFIX)?;
     let number = rest.split(|byte| !byte.is_ascii_digit()).next()?;
@@ -46,7 +48,7 @@ pub(super) fn save(host: &Host) -> Result<(), KnobError> {
     saved.map_err(|source| KnobError::from_write(path, "the affinities of interrupt threads".to_owned(), source))
 }
 
-/// Whether the affinities still have to be restored, because a restore was interrupted.
+/// Whether a restore was interrupted, so that the affinities still have to be restored.
 pub(super) fn is_restore_pending(host: &Host) -> bool {
     host.root.has(PENDING)
 }
@@ -61,8 +63,8 @@ pub(super) fn mark_restore_pending(host: &Host) -> Result<(), KnobError> {
     }
 }
 
-/// Moves each thread to the CPUs of its interrupt, as the kernel does itself. The kernel refuses CPUs of the partition. Such a
-/// thread stays outside.
+/// Moves each thread to the CPUs of its interrupt, as the kernel does. The kernel refuses CPUs of the partition; in this case
+/// the thread stays on the CPUs outside the partition.
 pub(super) fn follow_interrupts(host: &Host) -> Result<(), KnobError> {
     for thread in interrupt_threads(host)?.threads {
         let Some(number) = interrupt(&thread) else { continue };

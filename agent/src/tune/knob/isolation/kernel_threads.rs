@@ -9,10 +9,10 @@ use crate::tune::knob::spec::{KnobSpec, Risk, Stage};
 use crate::tune::knob::threads::{self, Thread, ThreadAffinity, ThreadList};
 use crate::tune::value::{KnobTarget, Value, ValueKind};
 
-/// A group of kernel threads.
+/// A knob for a group of kernel threads.
 pub(super) struct KernelThreads {
     spec: KnobSpec,
-    /// Which of the movable kernel threads belong to it, by name.
+    /// Whether a movable kernel thread with this name belongs to the group.
     includes: fn(&[u8]) -> bool,
     /// Why the group may be empty.
     absent: &'static str,
@@ -47,7 +47,7 @@ const fn spec(id: &'static str, doc: &'static str, source: &'static str) -> Knob
         doc,
         source,
         kind: ValueKind::Cpus,
-        // Kernel threads end when a module is unloaded.
+        // Kernel threads exit when a module is unloaded.
         target_may_end: true,
         risk: Risk::Medium("kernel work is delayed if the remaining CPUs are too busy"),
         stage: Stage::Placement,
@@ -55,8 +55,8 @@ const fn spec(id: &'static str, doc: &'static str, source: &'static str) -> Knob
     }
 }
 
-/// `rcuog/0` for grace periods; `rcuop/0`, or `rcuos/0` without preemption, for callbacks (rcu_spawn_cpu_nocb_kthread,
-/// kernel/rcu/tree_nocb.h).
+/// RCU threads: `rcuog/0` handles grace periods; `rcuop/0`, or `rcuos/0` without preemption, invokes callbacks
+/// (rcu_spawn_cpu_nocb_kthread, kernel/rcu/tree_nocb.h).
 fn is_rcu_callback(name: &[u8]) -> bool {
     name.starts_with(b"rcuo")
 }

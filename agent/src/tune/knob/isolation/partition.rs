@@ -1,4 +1,4 @@
-//! An isolated cpuset partition: CPUs that the scheduler does not balance load over, without a reboot.
+//! An isolated cpuset partition: CPUs without scheduler load balancing, without a reboot.
 
 use std::io;
 use std::path::PathBuf;
@@ -20,10 +20,11 @@ use crate::units::CpuSet;
 pub(super) struct Partition;
 
 const CONTROLLER: &str = "cpuset";
-/// Settings of the controller, which are empty if a cgroup does not use it (`cpuset.cpus.exclusive` since 6.7).
+/// Settings of the cpuset controller that are empty if a cgroup does not use the controller (`cpuset.cpus.exclusive` since
+/// 6.7).
 const SETTINGS: [&str; 3] = ["cpuset.cpus", "cpuset.mems", "cpuset.cpus.exclusive"];
 
-/// The value while the partition is removed and the affinities of interrupt threads are not restored yet.
+/// The value after the partition was removed, while the affinities of interrupt threads are not restored yet.
 const RESTORE_PENDING: &str = "none, but the affinities of interrupt threads are not restored yet";
 
 static SPEC: KnobSpec = KnobSpec {
@@ -51,12 +52,12 @@ pub(super) enum Cpusets<'a> {
     V1(CgroupDir<'a>),
 }
 
-/// The mount points of version 2: systemd mounts it alone, or beside version 1.
+/// The mount points of version 2: systemd mounts version 2 either alone, or beside version 1.
 const MOUNTS_V2: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 const MOUNT_V1: &str = "/sys/fs/cgroup/cpuset";
 
 impl<'a> Cpusets<'a> {
-    /// The usable hierarchy of a host. The error is the reason why the host has none.
+    /// The cpuset hierarchy that quell uses on a host. The error is the reason why there is none.
     pub(super) fn of(host: &'a Host) -> Result<Self, String> {
         for mount in MOUNTS_V2 {
             let root = CgroupDir::new(host, mount);
@@ -64,8 +65,8 @@ impl<'a> Cpusets<'a> {
             if !controllers.split_whitespace().any(|controller| controller == CONTROLLER) {
                 continue;
             }
-            // `isolated` was added in 6.1 (commit f28e22441f35). Before, a `root` partition comes closest. On 5.10 creating and
-            // removing one triggers a warning of the workqueue code, after which other settings hang.
+            // `isolated` was added in 6.1 (commit f28e22441f35). Before, the closest equivalent is a `root` partition. On 5.10,
+            // creating and removing one triggers a warning of the workqueue code, after which other settings hang.
             if host.kernel < KernelVersion::new(6, 1) {
                 return Err(format!(
                     "isolated partitions need Linux 6.1 or later, this is {}: use `isolcpus=` and reboot",
@@ -91,7 +92,7 @@ impl Knob for Partition {
     fn read(&self, host: &Host, _: &KnobTarget) -> Result<Reading, KnobError> {
         match Cpusets::of(host) {
             Ok(Cpusets::V2(root)) => match read(&root).map_err(|source| unreadable(host, &root, source))? {
-                // Matches no list of CPUs, so that the desired value is written again.
+                // Does not match any list of CPUs, so that the desired value is written again.
                 Value::Cpus(cpus) if cpus.is_empty() && irq_threads::is_restore_pending(host) => {
                     Ok(Reading::Value(Value::Text(RESTORE_PENDING.to_owned())))
                 }
@@ -110,7 +111,8 @@ impl Knob for Partition {
             return Err(impossible("no CPU would remain for everything else".to_owned()));
         }
         let both = cpus.intersection(&isolated_at_boot(host));
-        // Observed to be invalid on 6.12, and valid on 6.1 and since 6.18. Other kernels report it when the partition is created.
+        // Observed: a partition with CPUs of isolcpus= is invalid on 6.12, and valid on 6.1 and since 6.18. Other kernels
+        // report it when the partition is created.
         let refused = KernelVersion::new(6, 12)..KernelVersion::new(6, 18);
         if !both.is_empty() && refused.contains(&host.kernel) {
             return Err(impossible(format!("isolcpus= of the command line isolates {both} already")));
@@ -161,7 +163,8 @@ impl Knob for Partition {
         }
     }
 
-    /// The original cgroups of processes in the partition are unknown, and the controller stays enabled for cgroups that use it.
+    /// Reports that the original cgroups of processes in the partition are unknown, and that the controller stays enabled for
+    /// cgroups that use it.
     fn side_effects(&self, host: &Host, _: &KnobTarget, before: &Value, _: &Value) -> Result<Vec<String>, KnobError> {
         let Ok(cpusets) = Cpusets::of(host) else { return Ok(Vec::new()) };
         let (root, file) = match &cpusets {
@@ -192,7 +195,7 @@ impl Knob for Partition {
     }
 }
 
-/// The cgroup of the partition, from the root of the host, and its CPUs; `None` if there is no partition.
+/// The path of the partition's cgroup, from the root of the host, and its CPUs; `None` if there is no partition.
 pub(crate) fn partition_group(root: &Root) -> Option<(String, CpuSet)> {
     let groups = MOUNTS_V2.into_iter().chain([MOUNT_V1]).map(|mount| format!("{mount}/{NAME}"));
     groups.into_iter().find_map(|group| {
@@ -211,7 +214,7 @@ fn read(root: &CgroupDir<'_>) -> io::Result<Value> {
         return Ok(Value::Cpus(CpuSet::default()));
     }
     let state = match group.read("cpuset.cpus.partition") {
-        // The file disappears if the controller is disabled in the root cgroup, as systemd does.
+        // The file disappears if the controller is disabled in the root cgroup, for example by systemd.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             "no partition: the cpuset controller was disabled".to_owned()
         }
@@ -219,7 +222,7 @@ fn read(root: &CgroupDir<'_>) -> io::Result<Value> {
     };
     match state.as_str() {
         "isolated" => group.read("cpuset.cpus")?.parse().map(Value::Cpus).map_err(io::Error::other),
-        // The state in the words of the kernel. It matches no list of CPUs.
+        // The partition state as the kernel reports it. It does not match any list of CPUs.
         _ => Ok(Value::Text(state)),
     }
 }
@@ -240,7 +243,7 @@ fn create(host: &Host, root: &CgroupDir<'_>, cpus: &CpuSet) -> io::Result<()> {
 
 fn try_create(host: &Host, root: &CgroupDir<'_>, group: &CgroupDir<'_>, cpus: &CpuSet) -> io::Result<()> {
     if !group.exists() {
-        // The state file of a partition that another program removed: the controller may belong to others by now.
+        // The state file remains from a partition that another program removed: other cgroups may use the controller now.
         root.keep_enabled(CONTROLLER)?;
     }
     systemd_slice::start(host)?;
@@ -273,8 +276,8 @@ fn remove(host: &Host, root: &CgroupDir<'_>) -> io::Result<()> {
     if other_users(root).is_empty() { root.disable_if_enabled(CONTROLLER) } else { root.keep_enabled(CONTROLLER) }
 }
 
-/// Other cgroups that use the controller, such as a slice with `AllowedCPUs=`. They would lose their settings if it were disabled
-/// in the root cgroup (css_clear_dir, kernel/cgroup/cgroup.c).
+/// Other cgroups that use the controller, such as a slice with `AllowedCPUs=`. They would lose their settings if the controller
+/// were disabled in the root cgroup (css_clear_dir, kernel/cgroup/cgroup.c).
 fn other_users(root: &CgroupDir<'_>) -> Vec<String> {
     let others = root.children().into_iter().filter(|name| ![NAME, systemd_slice::SLICE].contains(&name.as_str()));
     others.filter(|name| uses_controller(&root.child(name))).collect()
@@ -282,11 +285,12 @@ fn other_users(root: &CgroupDir<'_>) -> Vec<String> {
 
 fn uses_controller(group: &CgroupDir<'_>) -> bool {
     let is_set = |file: &&str| group.read(file).is_ok_and(|text| !text.is_empty());
-    // The kernel refuses to disable a controller that a cgroup enables for its children (EBUSY, cgroup_subtree_control_write).
+    // The kernel refuses to disable a controller that a child cgroup enables for its own children (EBUSY,
+    // cgroup_subtree_control_write).
     SETTINGS.iter().any(is_set) || group.has_enabled(CONTROLLER).unwrap_or_default()
 }
 
-/// The CPUs of `isolcpus=` on the running command line.
+/// The CPUs of `isolcpus=` on the command line of the running kernel.
 fn isolated_at_boot(host: &Host) -> CpuSet {
     let words = host.command_line.split_whitespace().filter_map(|word| word.strip_prefix("isolcpus="));
     words.map(cpus_in).fold(CpuSet::default(), |all, cpus| all.union(&cpus))

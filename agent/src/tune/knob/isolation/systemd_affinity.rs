@@ -1,4 +1,4 @@
-//! The CPUs that systemd starts services on.
+//! The CPUs on which systemd starts services.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use crate::tune::knob::value_file::check_writable;
 use crate::tune::value::{KnobTarget, Value, ValueKind};
 use crate::units::CpuSet;
 
-/// `CPUAffinity=` of systemd.
+/// A knob for `CPUAffinity=` of systemd.
 pub(super) struct SystemdAffinity;
 
 static SPEC: KnobSpec = KnobSpec {
@@ -31,11 +31,11 @@ const OWN: &str = "/etc/systemd/system.conf.d/99-quell.conf";
 const DROP_INS: &str = "/etc/systemd/system.conf.d";
 const MAIN: &str = "/etc/systemd/system.conf";
 
-/// The value in a file; an empty value resets those of earlier files.
+/// Parses the value in a file; an empty assignment resets the assignments before it.
 fn parse_affinity(text: &str) -> Option<CpuSet> {
     let values = text.lines().filter_map(|line| line.trim().strip_prefix("CPUAffinity="));
     values.fold(None, |all: Option<CpuSet>, value| {
-        // "a list of CPU indices or ranges separated by either whitespace or commas"; `numa` is not followed.
+        // "a list of CPU indices or ranges separated by either whitespace or commas"; `numa` is not supported here.
         let cpus: CpuSet = value.split_whitespace().collect::<Vec<_>>().join(",").parse().unwrap_or_default();
         if cpus.is_empty() { Some(cpus) } else { Some(all.unwrap_or_default().union(&cpus)) }
     })
@@ -53,7 +53,7 @@ fn unreadable(host: &Host, path: &str, source: io::Error) -> KnobError {
 
 /// The configuration files that set `CPUAffinity=`.
 struct AffinityFiles {
-    /// The file of quell.
+    /// quell's file.
     own_file: OwnedBlock,
     /// The value that results from all other files.
     others: CpuSet,
@@ -66,7 +66,7 @@ impl AffinityFiles {
         let mut others = CpuSet::default();
         for path in [MAIN.to_owned()].into_iter().chain(drop_ins) {
             let text = match host.root.read(&path) {
-                // What was added to the file of quell outside its block.
+                // Settings in quell's file that were added outside its block.
                 _ if path == OWN => own_file.rest.clone().unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
                 text => text.map_err(|source| unreadable(host, &path, source))?,
@@ -80,7 +80,7 @@ impl AffinityFiles {
         Ok(Self { own_file, others })
     }
 
-    /// The value that quell wrote. The empty assignment before it resets those of others.
+    /// The value that quell wrote. quell also writes an empty assignment before it, which resets the other assignments.
     fn own(&self) -> Option<CpuSet> {
         parse_affinity(&self.own_file.block)
     }
@@ -105,7 +105,7 @@ impl Knob for SystemdAffinity {
         let mut files = AffinityFiles::read(host)?;
         let own = match value {
             Value::Staged { own, .. } => own.as_deref(),
-            // If the other files say the same, nothing is written.
+            // If the other files already set this value, quell writes nothing.
             Value::Cpus(cpus) => Some(value).filter(|_| *cpus != files.others),
             other => {
                 return Err(KnobError::Impossible {
@@ -121,7 +121,7 @@ impl Knob for SystemdAffinity {
         let path = host.root.display_path(OWN);
         let written = files.own_file.write(&host.root, OWN);
         if own.is_none() {
-            // Usually it was created for the file of quell. It is not removed if it has other files.
+            // The directory was usually created for quell's file. It is not removed if it contains other files.
             let _ = host.root.remove_directory(DROP_INS);
         }
         written.map(|()| Held::Nothing).map_err(|source| KnobError::from_write(path, value.to_string(), source))
@@ -146,7 +146,7 @@ impl Configuration for SystemdAffinity {
         let status = String::from_utf8_lossy(&status);
         let running = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")?.trim().parse().ok());
         Ok(match (running.map(Value::Cpus), desired) {
-            // An empty list uses the other configuration files.
+            // With an empty list, the other configuration files apply.
             (Some(running), Value::Cpus(cpus)) if running != *desired && !cpus.is_empty() => {
                 Activation::Inactive { running }
             }
@@ -156,7 +156,7 @@ impl Configuration for SystemdAffinity {
 
     fn files(&self, host: &Host, _: &KnobTarget) -> Result<Vec<String>, KnobError> {
         let drop_ins = drop_ins(host).map_err(|source| unreadable(host, DROP_INS, source))?;
-        // The change time of the directory tells when a file was removed.
+        // The change time of the directory shows when a file was removed from it.
         Ok([MAIN, DROP_INS].into_iter().map(str::to_owned).chain(drop_ins).collect())
     }
 }

@@ -1,5 +1,5 @@
-//! A systemd slice that keeps the cpuset controller enabled. systemd disables a controller of the root cgroup that none of its
-//! units uses at the next `daemon-reload`, and the partition with it (systemd#38547).
+//! A systemd slice that keeps the cpuset controller enabled. At the next `daemon-reload`, systemd disables every controller of
+//! the root cgroup that none of its units uses, and thereby invalidates the partition (systemd#38547).
 
 use std::fs::Permissions;
 use std::io;
@@ -10,13 +10,13 @@ use crate::program::Program;
 use crate::tune::knob::command::run;
 use crate::units::NodeId;
 
-/// At the top level: a name with a hyphen would be below another slice.
+/// The slice is at the top level: a name with a hyphen would be below another slice.
 pub(super) const SLICE: &str = "quellcpuset.slice";
-/// The next boot removes the units here, as it does the partition.
+/// A reboot removes the units in this directory, and also the partition.
 const UNITS: &str = "/run/systemd/system";
 
-/// The unit file. Memory nodes need the cpuset controller too, and take no CPUs from the partition (`AllowedMemoryNodes=`, systemd
-/// 244; older versions disable the controller all the same).
+/// The unit file. `AllowedMemoryNodes=` requires the cpuset controller too, and takes no CPUs from the partition (systemd 244;
+/// older versions still disable the controller).
 fn unit(host: &Host) -> String {
     let nodes: Vec<String> = host.topology.nodes().keys().map(|NodeId(node)| node.to_string()).collect();
     format!(
@@ -26,12 +26,12 @@ fn unit(host: &Host) -> String {
     )
 }
 
-/// Starts the slice, if systemd runs the host.
+/// Starts the slice, if the host runs systemd.
 pub(super) fn start(host: &Host) -> io::Result<()> {
     if !(host.root.is_host() && host.root.runs_systemd()) {
         return Ok(());
     }
-    // Unit files are readable by everyone, for `systemctl cat`.
+    // Unit files are world-readable, for `systemctl cat`.
     host.root
         .replace_file(&file(), unit(host).as_bytes(), |_, new| new.set_permissions(Permissions::from_mode(0o644)))?;
     systemctl(&["daemon-reload"])?;

@@ -59,7 +59,7 @@ fn a_partition_is_made_and_taken_away_with_both_versions_of_cgroups() {
     }
 }
 
-/// What the kernel does to threads when a partition is made or changed.
+/// Simulates that the kernel changes the affinity of a thread because a partition is created or changed.
 fn kernel_moves_the_thread(host: &crate::host::Host, cpus: &str) {
     let status = format!("Name:\tirq/30-eth0\nCpus_allowed_list:\t{cpus}\n");
     host.root.write("/proc/17/status", &status).expect("a thread");
@@ -74,7 +74,7 @@ fn threads_of_interrupts_are_with_them_beside_a_partition_and_where_they_were_af
     let set = |value: &Value| partition::Partition.write(&host, &KnobTarget::Host, value).expect("write");
     set(&some);
     assert_eq!(runs_on().as_deref(), Some("1"), "with its interrupt");
-    // The second change finds what the first has made of it.
+    // The first change has moved the thread, which must not affect the saved affinity.
     kernel_moves_the_thread(&host, "0-1");
     set(&ValueKind::Cpus.parse("3").expect("a CPU"));
     kernel_moves_the_thread(&host, "0-3");
@@ -109,7 +109,7 @@ fn what_was_kept_for_a_partition_that_somebody_took_away_is_kept_anew_for_the_ne
     set("2-3");
     fs::remove_dir_all(folder.path().join("sys/fs/cgroup/quell-isolated")).expect("the group");
     assert_eq!(fake::value(&partition::Partition, &host, &KnobTarget::Host), ValueKind::Cpus.parse("").expect("none"));
-    // By hand, since.
+    // After the partition is gone, the affinity is changed manually.
     kernel_moves_the_thread(&host, "3");
     set("2");
     set("");
@@ -158,7 +158,7 @@ fn other_cpus_of_a_partition_of_version_one_move_nobody() {
         |before| partition::Partition.side_effects(&host, &KnobTarget::Host, before, &isolated).expect("an answer");
     assert_eq!(side_effects(&isolated), Vec::<String>::new());
     assert!(matches!(side_effects(&before).as_slice(), [effect] if effect.contains("812")));
-    // Nor do CPUs that it does not get.
+    // CPUs that quell cannot get do not change the partition either.
     fake::put(folder.path(), "/sys/fs/cgroup/cpuset/docker/cpuset.cpus", "0\n");
     fake::put(folder.path(), "/sys/fs/cgroup/cpuset/docker/cpuset.sched_load_balance", "1\n");
     write("0-1").expect_err("docker has one of them");
@@ -182,8 +182,8 @@ fn a_cpuset_that_balances_over_the_same_cpus_is_named() {
 #[test]
 fn a_group_that_cannot_be_made_leaves_no_controller_enabled() {
     let (folder, host) = machine(V2);
-    // Where a kernel says ENOMEM or that there are too many groups: here the name is taken by what is no group, and cannot be
-    // seen, as it leads nowhere.
+    // Simulates that the kernel cannot create the cgroup, for example because of ENOMEM or too many cgroups: the name is taken
+    // by a dangling link, so the cgroup seems not to exist, and cannot be created.
     let group = folder.path().join("sys/fs/cgroup/quell-isolated");
     std::os::unix::fs::symlink("nowhere", group).expect("a link");
     let cpus = ValueKind::Cpus.parse("2-3").expect("CPUs");
@@ -237,7 +237,7 @@ fn the_controller_stays_with_a_slice_that_has_cpus_of_its_own_by_now() {
 fn a_controller_that_somebody_else_enabled_since_is_not_taken_back() {
     let (folder, host) = machine(V2);
     let before = fake::apply(&partition::Partition, &host, &KnobTarget::Host, "2-3");
-    // Somebody takes the partition and the controller away, and somebody enables it again.
+    // Another program removes the partition and disables the controller, and a program enables the controller again.
     fs::remove_dir_all(folder.path().join("sys/fs/cgroup/quell-isolated")).expect("the group");
     partition::Partition
         .write(&host, &KnobTarget::Host, &ValueKind::Cpus.parse("3").expect("CPUs"))
@@ -274,7 +274,7 @@ fn a_partition_that_went_with_its_controller_is_no_match_and_can_be_undone() {
     let (folder, host) = machine(V2);
     let cpus = ValueKind::Cpus.parse("2-3").expect("CPUs");
     partition::Partition.write(&host, &KnobTarget::Host, &cpus).expect("write");
-    // As the kernel does where somebody writes `-cpuset` to the root's cgroup.subtree_control.
+    // As in the kernel after a write of `-cpuset` to the root's cgroup.subtree_control.
     let group = folder.path().join("sys/fs/cgroup/quell-isolated");
     for file in ["cpuset.cpus", "cpuset.cpus.partition"] {
         fs::remove_file(group.join(file)).expect("a file");
@@ -334,7 +334,7 @@ fn workqueues_and_systemd_are_set_and_put_back() {
     for knob in KNOBS.iter().filter(|knob| knob.spec().id.contains("cpumask")) {
         fake::round_trip(*knob, &host, &KnobTarget::Host, HOUSEKEEPING);
     }
-    // The kernel reads hexadecimal: bit 0 and bit 1.
+    // The kernel reads the mask as hexadecimal: bit 0 and bit 1.
     let one = KNOBS.iter().find(|knob| knob.spec().id == "isolation.workqueue").expect("the knob");
     let writeback = KnobTarget::Name("writeback".to_owned());
     let before = fake::apply(*one, &host, &writeback, HOUSEKEEPING);
@@ -389,7 +389,7 @@ fn what_the_user_added_to_quells_file_stays() {
     let own = folder.path().join("etc/systemd/system.conf.d/99-quell.conf");
     let users = "[Manager]\nLogLevel=debug\n";
     fs::write(&own, format!("{users}{}", fs::read_to_string(&own).expect("read"))).expect("write");
-    // And what the user said then is the user's to take back.
+    // The user removes the site configuration, which must not be restored.
     fs::remove_file(folder.path().join(site.trim_start_matches('/'))).expect("remove");
     systemd_affinity::SystemdAffinity
         .write(&host, &KnobTarget::Host, &ValueKind::Cpus.parse("1").expect("CPUs"))
@@ -424,7 +424,7 @@ fn a_process_whose_name_is_cut_in_a_character_leaves_out_no_kernel_thread() {
         assert_eq!(all(), before, "{name:?}");
         irq_threads::save(&host).expect("those of interrupts are kept");
     }
-    // Of one that is no thread at all the others are told, and that it is left out.
+    // A malformed stat file does not affect the other threads, and is reported as skipped.
     fs::write(folder.path().join("proc/401/stat"), "401").expect("a file");
     let (threads, remarks) = threads(&kernel_threads::KERNEL_THREADS);
     assert_eq!(threads, before.0.0);

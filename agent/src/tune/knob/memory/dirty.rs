@@ -8,12 +8,12 @@ use crate::tune::knob::spec::KnobSpec;
 use crate::tune::knob::value_file::{check_writable, read_number, write};
 use crate::tune::value::{KnobTarget, Value, ValueKind};
 
-/// A limit in two files, as a share of memory and in bytes. One of them is in force, and the other reads 0. They are one value: 0
-/// cannot be written to the file of bytes, and writing one changes the other (dirty_ratio_handler and dirty_bytes_handler,
-/// mm/page-writeback.c).
+/// A limit with two files: as a percentage of memory, and in bytes. One of them is in force, and the other one reads 0. They
+/// form one value, because 0 cannot be written to the file in bytes, and writing one file changes the other
+/// (dirty_ratio_handler and dirty_bytes_handler, mm/page-writeback.c).
 pub(super) struct DirtyLimit {
     spec: KnobSpec,
-    /// The minimum of the limit in bytes, in pages.
+    /// The minimum of the limit in bytes, as a number of pages.
     min_pages: i64,
     ratio: &'static str,
     bytes: &'static str,
@@ -80,12 +80,12 @@ impl Knob for DirtyLimit {
             _ => return Err(KnobError::WrongTarget { target: target.clone() }),
         };
         if *value == Value::Percent(0) {
-            // The share reads 0 while the limit in bytes is in force. Writing the same value would not change that.
+            // The percentage reads 0 while the limit in bytes is in force. Writing 0 would not change that.
             write(host, file, "1")?;
         }
         write(host, file, &text.to_string())?;
         if !host.root.is_host() {
-            // There is no kernel in a tree that does this.
+            // In a tree, there is no kernel that resets the other file.
             write(host, other, "0")?;
         }
         Ok(Held::Nothing)

@@ -201,7 +201,7 @@ const fn huge_pages(id: &'static str, path: &'static str) -> FileKnob {
             kind: ValueKind::Integer { min: 0, max: i32::MAX as i64, unit: "pages" },
             scope: Scope::Node,
             risk: Risk::Medium("the reserved memory is not available to programs that do not request huge pages"),
-            // Before other settings use contiguous memory.
+            // In an earlier stage than settings that use contiguous memory.
             stage: Stage::Presence,
             ..KnobSpec::RUNTIME
         },

@@ -8,7 +8,7 @@ use crate::tune::knob::spec::KnobSpec;
 use crate::tune::knob::value_file::{Codec, ValueFile, write};
 use crate::tune::value::{KnobTarget, Value, ValueKind};
 
-/// Which memory gets transparent huge pages.
+/// A knob for the memory that may use transparent huge pages.
 pub(super) struct TransparentHugePages;
 
 static SPEC: KnobSpec = KnobSpec {
@@ -37,9 +37,9 @@ impl Knob for TransparentHugePages {
         FILE.read(host, target, SPEC.kind)
     }
 
-    /// When khugepaged starts or stops, it adjusts min_free_kbytes (set_recommended_min_free_kbytes, mm/khugepaged.c). That is
-    /// another knob, and is restored. It is written only if it has changed: a written value counts as the user's, and the kernel
-    /// does not go below it any more (user_min_free_kbytes, mm/page_alloc.c).
+    /// When khugepaged starts or stops, the kernel adjusts min_free_kbytes (set_recommended_min_free_kbytes, mm/khugepaged.c).
+    /// That value belongs to another knob, so it is restored. It is written only if it has changed: the kernel regards a
+    /// written value as set by the user, and no longer goes below it (user_min_free_kbytes, mm/page_alloc.c).
     fn write(&self, host: &Host, target: &KnobTarget, value: &Value) -> Result<Held, KnobError> {
         let before = host.root.read(MIN_FREE);
         let held = FILE.write(host, target, value)?;
@@ -61,7 +61,7 @@ mod tests {
     fn min_free_kbytes_is_restored() {
         let choices = "always [madvise] never";
         let (folder, host) = fake::host(&[(FILE.path, choices), ("/proc/sys/vm/.keep", "")]);
-        // The same file, so that a write to one changes the other, as khugepaged does.
+        // A link to the same file: a write to one changes the other, as with khugepaged.
         let at = |path: &str| folder.path().join(path.trim_start_matches('/'));
         std::os::unix::fs::symlink(FILE.path, at(MIN_FREE)).expect("a link");
         TransparentHugePages.write(&host, &KnobTarget::Host, &Value::Word("never".to_owned())).expect("write");

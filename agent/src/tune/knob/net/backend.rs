@@ -1,4 +1,4 @@
-//! Where the settings of network cards are read from: the running kernel, or the files of a tree.
+//! The source of network card settings: the running kernel, or the files of a tree.
 
 use super::card::Card;
 use super::kernel::KernelCard;

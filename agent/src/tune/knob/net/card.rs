@@ -1,4 +1,4 @@
-//! The settings of network cards, independent of where they are read from.
+//! The settings of network cards, independent of their source.
 
 use crate::tune::knob::error::KnobError;
 use crate::tune::knob::net::flow_rule::FlowRule;
@@ -6,22 +6,22 @@ use crate::tune::knob::net::flow_rule::FlowRule;
 /// A setting of a card, or the reason why the card does not have it.
 pub(super) type CardResult<T> = Result<Result<T, String>, KnobError>;
 
-/// A number that a driver maintains: `rx-usecs`.
+/// A numeric setting of the driver, such as `rx-usecs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Field {
     /// The name in ethtool(8).
     pub(super) name: &'static str,
-    /// The message that it belongs to.
+    /// The netlink message that contains it.
     pub(super) message: Message,
     /// Its attribute in the message.
     pub(super) attribute: u16,
-    /// The attribute of its maximum.
+    /// The attribute of its maximum, if there is one.
     pub(super) limit: Option<u16>,
     /// Its size in the message.
     pub(super) width: Width,
 }
 
-/// A netlink message: the fields that are read and set together.
+/// A netlink message: a group of fields that are read and set together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Message {
     Coalescing,
@@ -29,12 +29,12 @@ pub(super) enum Message {
     Channels,
     Pause,
     Eee,
-    /// Of rtnetlink, not of ethtool.
+    /// A message of rtnetlink and not of ethtool.
     Link,
 }
 
 impl Message {
-    /// Its fields in words, for messages.
+    /// A description of the fields, for messages to the user.
     pub(super) fn fields(self) -> &'static str {
         match self {
             Self::Coalescing => "coalescing settings",
@@ -79,7 +79,7 @@ pub(super) trait Card {
     fn set_feature(&self, nic: &str, name: &str, on: bool) -> Result<(), KnobError>;
     /// The RSS table.
     fn rss(&self, nic: &str) -> CardResult<RssTable>;
-    /// Sets the RSS table; no entries select the default of the driver.
+    /// Sets the RSS table; an empty list selects the default of the driver.
     fn set_rss(&self, nic: &str, entries: &[u32]) -> Result<(), KnobError>;
     /// The flow rule at a location, if there is one.
     fn flow_rule(&self, nic: &str, location: u32) -> CardResult<Option<FlowRule>>;

@@ -13,13 +13,14 @@ use crate::tune::knob::reading::{Held, Reading};
 use crate::tune::knob::spec::{KnobSpec, Lifetime, Risk, Stage};
 use crate::tune::value::{KnobTarget, Scope, Value, ValueKind};
 
-/// One feature, or several that are switched together, by the names of the kernel (net/ethtool/common.c, netdev_features_strings).
+/// A knob for one feature, or for several features that are switched together. The names are those of the kernel
+/// (net/ethtool/common.c, netdev_features_strings).
 struct FeatureKnob {
     spec: KnobSpec,
     names: &'static [&'static str],
 }
 
-/// Any feature by name.
+/// A knob for any feature by name.
 struct NamedFeature(KnobSpec);
 
 const SOURCE: &str = "Documentation/networking/netdev-features.rst";
@@ -134,7 +135,7 @@ impl Knob for FeatureKnob {
 }
 
 impl FeatureKnob {
-    /// The features that have to be switched. Those that the driver does not allow changing are skipped.
+    /// The features that have to be switched. Features that the driver does not allow to be changed are skipped.
     fn changes(&self, host: &Host, target: &KnobTarget, value: &Value) -> Result<Vec<Change<&'static str>>, KnobError> {
         let mut changes = Vec::new();
         for name in self.names {
@@ -190,7 +191,7 @@ impl Knob for NamedFeature {
     }
 }
 
-/// Splits `eth0:rx-gro`. Names of interfaces may contain colons, those of features do not.
+/// Splits `eth0:rx-gro`. Interface names may contain colons, feature names do not.
 fn interface_and_feature(target: &KnobTarget) -> Option<(&str, &str)> {
     let KnobTarget::Name(name) = target else { return None };
     name.rsplit_once(':')

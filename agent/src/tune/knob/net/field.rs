@@ -1,4 +1,4 @@
-//! Numbers that drivers maintain: coalescing, rings, channels, pause frames, EEE, MTU.
+//! Numeric settings of drivers: coalescing, rings, channels, pause frames, EEE, MTU.
 
 use super::backend::cards;
 use super::card::{Field, Message, Width};
@@ -10,7 +10,7 @@ use crate::tune::knob::reading::{Held, Reading};
 use crate::tune::knob::spec::{KnobSpec, RetainedBy, Risk, Stage};
 use crate::tune::value::{KnobTarget, Scope, Value, ValueKind};
 
-/// A number that a driver maintains.
+/// A knob for a numeric setting of a driver.
 struct FieldKnob {
     spec: KnobSpec,
     field: Field,
@@ -183,7 +183,7 @@ static FIELDS: [FieldKnob; 24] = [
         (Message::Eee, 6, None),
         (RENEGOTIATE, Stage::Presence),
     ),
-    // Then the adaptive modes: while they are on, drivers change the fixed values themselves.
+    // The adaptive modes come next: while they are on, drivers change the fixed values themselves.
     coalescing(
         (
             "net.adaptive_rx",
@@ -317,7 +317,7 @@ mod tests {
     use super::*;
     use crate::tune::knob::net::uapi;
 
-    /// The names of each attribute and of its maximum in the header of the kernel.
+    /// The names of each attribute and of its maximum in the kernel header.
     const NAMES: [(&str, &str, Option<&str>); 23] = [
         ("net.channels_combined", "ETHTOOL_A_CHANNELS_COMBINED_COUNT", Some("ETHTOOL_A_CHANNELS_COMBINED_MAX")),
         ("net.channels_rx", "ETHTOOL_A_CHANNELS_RX_COUNT", Some("ETHTOOL_A_CHANNELS_RX_MAX")),

@@ -11,7 +11,7 @@ use crate::tune::knob::reading::{Held, Reading};
 use crate::tune::knob::spec::{KnobSpec, Risk, Stage};
 use crate::tune::value::{KnobTarget, Scope, Value, ValueError, ValueKind};
 
-/// The rule at one location of the table of a card.
+/// A knob for the rule at one location of a card's flow table.
 struct FlowRuleKnob;
 
 static SPEC: KnobSpec = KnobSpec {
@@ -28,7 +28,7 @@ static SPEC: KnobSpec = KnobSpec {
 
 pub(super) static KNOBS: &[&dyn Knob] = &[&FlowRuleKnob];
 
-/// Splits `eth0:10`.
+/// Splits `eth0:10` into the interface and the location.
 fn interface_and_location(target: &KnobTarget) -> Option<(&str, u32)> {
     let KnobTarget::Name(name) = target else { return None };
     let (nic, location) = name.rsplit_once(':')?;

@@ -28,7 +28,8 @@ const FIELDS: [(&str, usize, usize); 4] = [("src-ip", 0, 4), ("dst-ip", 4, 4), (
 impl FromStr for FlowRule {
     type Err = String;
 
-    /// Parses `udp4 dst-ip 239.1.1.1 dst-port 5000 queue 3`. A rule that cannot be expressed like this is `raw` with hexadecimal bytes.
+    /// Parses `udp4 dst-ip 239.1.1.1 dst-port 5000 queue 3`. A rule that cannot be expressed in this syntax is `raw` followed
+    /// by hexadecimal bytes.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut words = text.split_whitespace();
         let flow_type = match words.next() {

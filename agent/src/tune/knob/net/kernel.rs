@@ -1,4 +1,4 @@
-//! Settings of cards by netlink of the running kernel, and by `ioctl` if netlink lacks them.
+//! Access to card settings of the running kernel: by netlink, and by `ioctl` if netlink lacks them.
 
 use std::io;
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ const ETHTOOL_A_BITSET_BIT_VALUE: u16 = 3;
 const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
 const IFLA_IFNAME: u16 = 3;
-/// `struct ifinfomsg`, empty: the interface is named by attribute.
+/// An empty `struct ifinfomsg`: an attribute names the interface.
 const IFINFOMSG: [u8; 16] = [0; 16];
 
 impl Message {
@@ -70,7 +70,7 @@ impl Ethtool {
         Ok(Self { socket, family })
     }
 
-    /// Sends a message about an interface. Returns the attributes of the answer, if there is one.
+    /// Sends a message about an interface. Returns the attributes of the reply, if there is one.
     fn call(nic: &str, message: u8, more: impl FnOnce(Attributes) -> Attributes) -> Result<Option<Vec<u8>>, Refusal> {
         let mut ethtool = Self::open()?;
         let header = Attributes::default().text(ETHTOOL_A_HEADER_DEV_NAME, nic);
@@ -98,7 +98,7 @@ fn link(nic: &str) -> Result<Option<Vec<u8>>, Refusal> {
     Ok(answers.into_iter().next().map(|answer| answer.get(IFINFOMSG.len()..).unwrap_or_default().to_vec()))
 }
 
-/// The result of a failed read: the driver may not support the setting.
+/// Maps the error of a failed read: the driver may not support the setting.
 fn unsupported_or_error<T>(error: io::Error, nic: &str, what: &str) -> CardResult<T> {
     match error.raw_os_error() {
         Some(libc::EOPNOTSUPP) => Ok(Err(format!("the driver does not support {what}"))),
@@ -107,13 +107,13 @@ fn unsupported_or_error<T>(error: io::Error, nic: &str, what: &str) -> CardResul
     }
 }
 
-/// The error of a refused write.
+/// Builds the error of a refused write.
 fn refused(nic: &str, what: &str, value: impl ToString, error: impl Into<io::Error>) -> KnobError {
     KnobError::from_write(PathBuf::from(format!("{what} of {nic}")), value.to_string(), error.into())
 }
 
-/// Whether a feature is in a set of the answer about features. A set with a mask lists the features of the mask, and whether each is
-/// in the set. A set without a mask lists its members.
+/// Whether a feature is in a bit set of the reply about features. A bit set with a mask lists the features of the mask, and
+/// whether each is in the set. A bit set without a mask lists only its members.
 fn in_set(answer: &[u8], set: u16, name: &str) -> bool {
     let Some(set) = netlink::find(answer, set) else { return false };
     let without_mask = netlink::find(set, ETHTOOL_A_BITSET_NOMASK).is_some();
@@ -127,7 +127,7 @@ fn in_set(answer: &[u8], set: u16, name: &str) -> bool {
 impl Card for KernelCard {
     fn number(&self, nic: &str, field: &Field) -> CardResult<u32> {
         Ok(attributes(nic, field.message)?.and_then(|answer| {
-            // supported_coalesce_params and the ring and channel limits of the driver determine which attributes exist.
+            // The driver's supported_coalesce_params and its ring and channel limits determine which attributes are present.
             let value = netlink::find(&answer, field.attribute).and_then(netlink::number);
             value.ok_or_else(|| format!("the driver does not support {}", field.name))
         }))

@@ -16,10 +16,10 @@ use crate::tune::knob::value_file::check_writable;
 use crate::tune::value::{KnobTarget, Scope, Value, ValueKind};
 use crate::units::{CpuId, CpuSet};
 
-/// A knob with a file for each queue of an interface.
+/// A knob with one file for each queue of an interface.
 struct QueueKnob {
     spec: KnobSpec,
-    /// The prefix of the queues: `rx-` or `tx-`.
+    /// The prefix of the queue directories: `rx-` or `tx-`.
     prefix: &'static str,
     file: &'static str,
     codec: Codec,
@@ -31,7 +31,7 @@ struct QueueKnob {
 enum Distribution {
     /// Every queue gets the whole value.
     Same,
-    /// The CPUs of a list are dealt to the queues in turn.
+    /// The CPUs of a list are assigned to the queues in turn.
     RoundRobin,
 }
 
@@ -83,7 +83,7 @@ const fn spec(id: &'static str, doc: &'static str, source: &'static str, kind: V
 }
 
 impl Distribution {
-    /// The value of the queue with this number, of `count` queues.
+    /// The value of queue number `queue`, of `count` queues.
     fn share(self, value: &Value, queue: usize, count: usize) -> Value {
         match (self, value) {
             (Self::RoundRobin, Value::Cpus(cpus)) => {
@@ -135,8 +135,8 @@ impl QueueKnob {
     }
 }
 
-/// The CPUs of a list that the kernel accepts for RPS: without those that are isolated at boot. If none remains, the kernel refuses
-/// the list (EINVAL; rps_cpumask_housekeeping and store_rps_map, net/core/net-sysfs.c).
+/// The CPUs of a list that the kernel accepts for RPS: the list without the CPUs that are isolated at boot. If no CPU remains,
+/// the kernel refuses the list (EINVAL; rps_cpumask_housekeeping and store_rps_map, net/core/net-sysfs.c).
 fn rps_cpus(host: &Host, cpus: &CpuSet) -> Result<CpuSet, KnobError> {
     let accepted = cpus.difference(&boot_isolated_cpus(host));
     if accepted.is_empty() && !cpus.is_empty() {
@@ -165,7 +165,8 @@ impl Knob for QueueKnob {
                     })?;
                     parts.insert(queue, value);
                 }
-                // XPS of a card with one queue: ENOENT from an existing file (xps_cpus_show, net/core/net-sysfs.c).
+                // For XPS of a card with one queue, reading an existing file returns ENOENT (xps_cpus_show,
+                // net/core/net-sysfs.c).
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     reason = format!("{file} does not exist, or is not supported with one queue")
                 }
@@ -177,7 +178,7 @@ impl Knob for QueueKnob {
 
     fn normalize(&self, host: &Host, _: &KnobTarget, value: &Value) -> Result<Value, KnobError> {
         match check_cpus(host, value)? {
-            // rps_dev_flow_table needs a power of two (store_rps_dev_flow_table_cnt).
+            // rps_dev_flow_table requires a power of two (store_rps_dev_flow_table_cnt).
             Value::Integer(count) if *count > 0 => {
                 let flows =
                     u64::try_from(*count).map(u64::next_power_of_two).ok().and_then(|flows| i64::try_from(flows).ok());

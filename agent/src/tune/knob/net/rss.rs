@@ -13,7 +13,7 @@ use crate::tune::knob::reading::{Held, Reading};
 use crate::tune::knob::spec::{KnobSpec, Risk, Stage};
 use crate::tune::value::{KnobTarget, Scope, Value, ValueError, ValueKind};
 
-/// The RSS indirection table of a card.
+/// A knob for the RSS indirection table of a card.
 struct RssKnob;
 
 static SPEC: KnobSpec = KnobSpec {
@@ -30,13 +30,13 @@ static SPEC: KnobSpec = KnobSpec {
 
 pub(super) static KNOBS: &[&dyn Knob] = &[&RssKnob];
 
-/// The shortest text for a table.
+/// The shortest text that describes a table.
 fn table_text(entries: &[u32]) -> String {
     let queues = entries.iter().max().map_or(0, |last| last.saturating_add(1));
     if entries == equal(entries.len(), queues) {
         return format!("equal {queues}");
     }
-    // The shortest list that is repeated in the table.
+    // The shortest list of queues whose repetition results in the table.
     for length in 1..=entries.len() / 2 {
         if entries.iter().enumerate().all(|(index, queue)| *queue == entries[index % length]) {
             return format!("queues {}", list(&entries[..length]));
@@ -54,11 +54,11 @@ fn runs(numbers: &[u32]) -> String {
     runs.collect::<Vec<_>>().join(" ")
 }
 
-/// Parses a number or a run of it.
+/// Parses a number, or a run such as `0*32`.
 fn parse_run(word: &str) -> Result<Vec<u32>, String> {
     let (number, times) = word.split_once('*').unwrap_or((word, "1"));
     let number = number.parse().map_err(|_| format!("`{word}` is not the number of a queue"))?;
-    // Far more than any table has.
+    // Far more entries than any table has.
     let times = times
         .parse()
         .ok()
@@ -73,7 +73,7 @@ fn list(numbers: &[u32]) -> String {
 
 const FORMS: &str = "`equal 4`, `queues 2 3`, or `table` and a queue for each bucket";
 
-/// A parsed table, independent of the size of the table of a card.
+/// A parsed table, independent of the table size of a card.
 enum Table {
     Equal(u32),
     Queues(Vec<u32>),
@@ -95,7 +95,7 @@ impl FromStr for Table {
     }
 }
 
-/// The table of a card for a text.
+/// The table of a card that a text describes.
 fn table_for(words: &str, card: &RssTable) -> Result<Vec<u32>, String> {
     let size = card.entries.len();
     let entries: Vec<u32> = match words.parse()? {
@@ -139,8 +139,8 @@ impl Knob for RssKnob {
         let card = cards.rss(nic)?.map_err(impossible)?;
         let entries = table_for(&value.to_string(), &card).map_err(impossible)?;
         if entries == equal(entries.len(), card.queues) {
-            // Probably the default of the driver. It is reset rather than set (IFF_RXFH_CONFIGURED), so that it follows the number of
-            // channels again.
+            // This is probably the default of the driver. It is reset and not set (IFF_RXFH_CONFIGURED), so that it follows the
+            // number of channels again.
             cards.set_rss(nic, &[])?;
             if cards.rss(nic)?.is_ok_and(|table| table.entries == entries) {
                 return Ok(Held::Nothing);

@@ -1,4 +1,4 @@
-//! Tests of network knobs on a tree, and on interfaces of the running kernel in a namespace of their own.
+//! Tests of network knobs on a tree, and on interfaces of the running kernel in a separate network namespace.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -107,14 +107,14 @@ fn a_queue_that_refuses_does_not_keep_the_others_from_being_restored() {
     let (folder, host) = machine();
     let rps = knob("net.rps_cpus");
     let before = fake::apply(rps, &host, &eth0(), "2");
-    // A file that can be read and refuses writes: the list of siblings of a CPU of this machine.
+    // A file that is readable but refuses writes: the thread siblings of a CPU of this machine.
     let (file, real) =
         ("/sys/class/net/eth0/queues/rx-0/rps_cpus", "/sys/devices/system/cpu/cpu0/topology/thread_siblings");
     fake::with_refusing(folder.path(), file, real, |host| {
         let error = rps.roll_back(host, &eth0(), &before).expect_err("rx-0 refuses").to_string();
         assert!(error.starts_with("1 of 2 could not be set") && error.contains("rx-0"), "{error}");
         assert_eq!(host.root.read("/sys/class/net/eth0/queues/rx-1/rps_cpus").expect("read"), "3");
-        // When it is set, it is all or none.
+        // Setting the value changes either all queues or none.
         let desired = rps.spec().kind.parse("3").expect("CPUs");
         rps.write(host, &eth0(), &desired).expect_err("rx-0 refuses");
         assert_eq!(host.root.read("/sys/class/net/eth0/queues/rx-1/rps_cpus").expect("read"), "3");
@@ -143,7 +143,7 @@ fn a_value_is_restored_on_its_card_only() {
     assert!(usecs.roll_back(&host, &eth0(), &before).is_err());
     assert_eq!(host.root.read("/run/quell-fake/ethtool/eth0/rx-usecs").expect("read"), "0");
     card("0000:ca:00.0");
-    // Another port of the same device.
+    // Now the interface refers to another port of the same device.
     fake::put(folder.path(), "/sys/class/net/eth0/dev_port", "1\n");
     match usecs.current_since(&host, &eth0(), &before) {
         Ok(Reading::Absent(why)) => assert!(why.contains("0000:ca:00.0 port 1"), "{why}"),
@@ -189,7 +189,7 @@ fn with_interfaces(body: impl FnOnce(&Host) + Send + 'static) {
     };
     let test = std::any::type_name_of_val(&body);
     let in_namespace = move || {
-        // Only for this thread.
+        // The new namespaces apply only to this thread.
         if let Err(errno) = unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS) {
             return needs::print_skipped(test, &format!("permission to unshare namespaces ({errno})"));
         }
@@ -266,7 +266,7 @@ fn ethtool_shows_the_feature_that_was_set_and_no_other_change() {
             let on = before[index].as_deref() == Some("on");
             let kept = fake::apply(knob(id), host, &left(), if on { "off" } else { "on" });
             assert_eq!(shown(name).as_deref(), Some(if on { "off" } else { "on" }), "{id}");
-            // Segmentation depends on checksums.
+            // Segmentation offloads depend on checksum offloads.
             let others = |index: &usize| FEATURES[*index].0 != *id && !FEATURES[*index].0.ends_with("gso");
             for other in (0..FEATURES.len()).filter(others) {
                 assert_eq!(all()[other], before[other], "{id} is not {}", FEATURES[other].0);

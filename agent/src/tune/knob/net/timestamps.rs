@@ -1,4 +1,4 @@
-//! Packet timestamping, which quell keeps enabled by holding a socket.
+//! Packet timestamping, which stays enabled as long as quell holds a socket open.
 
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -13,7 +13,7 @@ use crate::tune::knob::reading::{Held, Reading};
 use crate::tune::knob::spec::{KnobSpec, Lifetime};
 use crate::tune::value::{KnobTarget, Value, ValueKind};
 
-/// A socket that requests timestamps.
+/// A knob that holds a socket which requests timestamps.
 pub(super) struct HeldTimestamps;
 
 static SPEC: KnobSpec = KnobSpec {
@@ -27,13 +27,14 @@ static SPEC: KnobSpec = KnobSpec {
     ..KnobSpec::RUNTIME
 };
 
-/// Identifies the socket of quell, since the kernel does not report who requests timestamps: a loopback address that nobody else
-/// uses.
+/// Identifies quell's socket, because the kernel does not report which process requests timestamps: a loopback address that
+/// nothing else uses.
 const MARK: Ipv4Addr = Ipv4Addr::new(127, 113, 108, 1);
 
 const SOCKETS: &str = "/proc/net/udp";
 
-/// Whether a line of the file begins with the mark (get_openreq4 and udp4_format_sock: the address as a word in memory).
+/// Whether a line of the file starts with the marker address (get_openreq4 and udp4_format_sock print the address as a word in
+/// memory order).
 fn is_mark(line: &str) -> bool {
     let mark = format!("{:08X}:", u32::from_ne_bytes(MARK.octets()));
     line.split_whitespace().nth(1).is_some_and(|address| address.starts_with(&mark))
@@ -60,7 +61,7 @@ impl Knob for HeldTimestamps {
                 .map_err(|source| KnobError::from_write(path, value.to_string(), source));
         }
         if !on {
-            // It ends when the holder closes the socket.
+            // The request ends when the process that holds the socket closes it.
             return Ok(Held::Nothing);
         }
         hold().map(Held::Open).map_err(|error| KnobError::Refused { path, value: value.to_string(), source: error })
@@ -73,7 +74,7 @@ fn hold() -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
-/// Edits the list of sockets as the kernel would.
+/// Edits the list of sockets in the same way as the kernel would.
 fn set_in_tree(host: &Host, on: bool) -> io::Result<()> {
     let text = host.root.read_text(SOCKETS)?;
     let mut lines: Vec<String> = text.lines().filter(|line| !is_mark(line)).map(str::to_owned).collect();

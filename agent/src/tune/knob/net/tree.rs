@@ -1,4 +1,4 @@
-//! Settings of cards in the files of a tree: `run/quell-fake/ethtool/NIC/rx-usecs`.
+//! Card settings in the files of a tree: `run/quell-fake/ethtool/NIC/rx-usecs`.
 
 use std::io;
 
@@ -8,8 +8,8 @@ use crate::host::Root;
 use crate::tune::knob::error::KnobError;
 use crate::tune::knob::net::flow_rule::FlowRule;
 
-/// Cards of a tree. Each file has a number, or `on` or `off`. `NAME-max` has its maximum, `rss` the RSS table, `rss-queues` the number
-/// of queues, and `flow-rules/` a file for each rule, by location.
+/// The cards of a tree. Each file contains a number, or `on` or `off`. `NAME-max` contains the maximum, `rss` the RSS table,
+/// `rss-queues` the number of queues, and `flow-rules/` has one file per rule, named by location.
 pub(super) struct TreeCard(Root);
 
 const CARDS: &str = "/run/quell-fake/ethtool";
@@ -138,7 +138,7 @@ impl Card for TreeCard {
     }
 }
 
-/// The table with the same number of buckets for each queue: `ethtool_rxfh_indir_default`, include/linux/ethtool.h.
+/// The table with equally many buckets for each queue: `ethtool_rxfh_indir_default`, include/linux/ethtool.h.
 pub(super) fn equal(entries: usize, queues: u32) -> Vec<u32> {
     (0..queues.max(1)).cycle().take(entries).collect()
 }

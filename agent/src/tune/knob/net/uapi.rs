@@ -1,11 +1,11 @@
-//! The constants of the headers of the kernel, if they are installed: the constants of quell are compared with them.
+//! The constants of the installed kernel headers, with which tests compare quell's constants.
 
 use std::collections::HashMap;
 use std::fs;
 
 use crate::needs::Need;
 
-/// Since 6.15 most of them are in the second file.
+/// Since 6.15, most of the constants are in the second file.
 const HEADERS: [&str; 2] = ["/usr/include/linux/ethtool_netlink.h", "/usr/include/linux/ethtool_netlink_generated.h"];
 
 /// The headers, for tests.

@@ -9,23 +9,23 @@ use crate::tune::knob::checks::check_text;
 use crate::tune::knob::threads::{Attribute, Thread};
 use crate::tune::value::{Value, ValueError};
 
-/// The cgroup of a process: of version 2, or of the cpuset hierarchy of version 1 if there is one.
+/// The cgroup of a process: in the cpuset hierarchy of version 1 if there is one, otherwise in the version 2 hierarchy.
 pub(super) struct CgroupMembership;
 
 const CPUSETS_V1: &str = "/sys/fs/cgroup/cpuset";
 
-/// Where the version 2 hierarchy is mounted.
+/// The mount point of the version 2 hierarchy.
 fn mount_v2(host: &Host) -> &'static str {
     if host.root.has("/sys/fs/cgroup/unified") { "/sys/fs/cgroup/unified" } else { "/sys/fs/cgroup" }
 }
 
-/// The file that processes are moved with: the cpuset hierarchy of version 1 has precedence, as quell's partition is in it.
+/// The file for moving processes: the cpuset hierarchy of version 1 has precedence, because quell's partition is in it.
 pub(super) fn procs_file(host: &Host) -> String {
     let mount = if host.root.has(CPUSETS_V1) { CPUSETS_V1 } else { mount_v2(host) };
     format!("{mount}/cgroup.procs")
 }
 
-/// The mount point of a process's hierarchy and the path of its cgroup in it.
+/// The mount point of the hierarchy of a process, and the path of its cgroup in the hierarchy.
 fn current(host: &Host, thread: &Thread) -> io::Result<(&'static str, String)> {
     let text = host.root.read_bytes(&format!("/proc/{}/cgroup", thread.tid))?;
     if host.root.has(CPUSETS_V1)
@@ -37,7 +37,7 @@ fn current(host: &Host, thread: &Thread) -> io::Result<(&'static str, String)> {
     Ok((mount_v2(host), utf8(path)?))
 }
 
-/// The path in the hierarchy with these controllers; version 2 has none (cgroups(7)).
+/// The path in the hierarchy with these controllers; the version 2 hierarchy lists no controllers (cgroups(7)).
 fn path_in<'a>(text: &'a [u8], controllers: &str) -> Option<&'a [u8]> {
     text.split(|&byte| byte == b'\n').find_map(|line| {
         let mut fields = line.splitn(3, |&byte| byte == b':').skip(1);
@@ -46,7 +46,7 @@ fn path_in<'a>(text: &'a [u8], controllers: &str) -> Option<&'a [u8]> {
     })
 }
 
-/// The journal stores the path as JSON.
+/// Converts a path to UTF-8, because the journal stores it as JSON.
 fn utf8(path: &[u8]) -> io::Result<String> {
     std::str::from_utf8(path)
         .map(str::to_owned)
@@ -76,10 +76,10 @@ impl Attribute for CgroupMembership {
     }
 }
 
-/// Edits the cgroup file, as there is no kernel in a tree.
+/// Edits the cgroup file of a tree, as the kernel would.
 fn move_in_tree(host: &Host, thread: &Thread, old: &str, new: &str) -> io::Result<()> {
     let file = format!("/proc/{}/cgroup", thread.tid);
-    // The path of the process itself is UTF-8, as is every other one in a tree that quell may change.
+    // The path of this process is UTF-8, and so are the other paths in a tree that quell changes.
     let text = host.root.read(&file)?;
     let suffix = format!(":{old}");
     let moved = text.lines().map(|line| match line.strip_suffix(&suffix) {

@@ -1,4 +1,4 @@
-//! The identity of a process: its users, its executable and its cgroups, read consistently.
+//! The identity of a process: its users, its executable and its cgroups, as a consistent snapshot.
 
 use std::fs;
 use std::io;
@@ -31,20 +31,21 @@ pub(super) struct Identity {
 pub(super) enum Executable {
     /// The file at this path.
     File(PathBuf),
-    /// Not the file at this path: it was removed or replaced, or is in a mount namespace of the process.
+    /// A file that differs from the file at this path: the original file was removed or replaced, or is in a mount namespace of
+    /// the process.
     Elsewhere(PathBuf),
-    /// Nothing: a kernel thread.
+    /// No executable: a kernel thread.
     None,
-    /// It cannot be determined, for this reason.
+    /// The executable cannot be determined, for this reason.
     Unknown(String),
 }
 
-/// How often a process is read again that changes meanwhile.
+/// The maximum number of attempts to read a process that keeps changing.
 const TRIES: usize = 3;
 
 impl Identity {
-    /// The identity of a process; `None` if it has ended. It is read again if it changes meanwhile: its ID may be reused, and it may
-    /// execute another program.
+    /// The identity of a process; `None` if it has exited. It is read again if the process changes during the read: its ID may
+    /// be reused, or it may execute another program.
     pub(super) fn read(root: &Root, pid: Pid) -> io::Result<Option<Self>> {
         let directory = format!("/proc/{pid}");
         for _ in 0..TRIES {
@@ -65,14 +66,14 @@ impl Identity {
         let status = root.read_bytes(&format!("{directory}/status"))?;
         let (real, effective) = uids(&status).ok_or_else(|| io::Error::other("its status has no user IDs"))?;
         let cgroups = match root.read_bytes(&format!("{directory}/cgroup")) {
-            // A kernel without cgroups.
+            // The kernel does not support cgroups.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             cgroups => cgroups?,
         };
         Ok(Self { thread, real, effective, executable: Executable::read(root, directory), cgroups })
     }
 
-    /// The process as a plan lists it.
+    /// The process as listed in a plan.
     pub(super) fn matched(&self, users: &Users) -> MatchedProcess {
         let user = match (self.real, self.effective) {
             (real, effective) if real == effective => users.name(real),
@@ -89,7 +90,7 @@ impl Identity {
         }
     }
 
-    /// Whether it is in the cgroup with this path, or in one below it.
+    /// Whether the process is in the cgroup with this path, or in a descendant of it.
     pub(super) fn is_in(&self, cgroup: &str) -> bool {
         let cgroup = cgroup.trim_end_matches('/').as_bytes();
         let mut paths =
@@ -97,7 +98,7 @@ impl Identity {
         paths.any(|path| path.strip_prefix(cgroup).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/")))
     }
 
-    /// What has changed since the plan was made; `None` if nothing has.
+    /// The change since the plan was made; `None` if nothing has changed.
     pub(super) fn difference(&self, planned: &MatchedProcess) -> Option<&'static str> {
         let executable =
             |shown: &Option<String>| shown.as_deref().map(|shown| shown.trim_end_matches(ELSEWHERE).to_owned());
@@ -118,14 +119,14 @@ fn none_if_ended<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// The real and the effective user ID in `/proc/PID/status` (proc_pid_status(5)).
+/// The real and the effective user ID from `/proc/PID/status` (proc_pid_status(5)).
 pub(super) fn uids(status: &[u8]) -> Option<(u32, u32)> {
     let line = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
     let mut numbers = std::str::from_utf8(line).ok()?.split_ascii_whitespace().map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-/// Added to the path of an executable that is not the file at that path.
+/// The suffix for the path of an executable that is not the file at that path.
 const ELSEWHERE: &str = " (not the file at that path)";
 
 impl Executable {
@@ -133,12 +134,12 @@ impl Executable {
         let link = format!("{directory}/exe");
         match root.read_link(&link) {
             Ok(path) if !root.is_host() || is_same_file(&link, &path) => Self::File(path),
-            // d_path, fs/d_path.c, marks a removed file.
+            // d_path, fs/d_path.c, appends this suffix to the path of a removed file.
             Ok(path) => match path.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
                 Some(deleted) => Self::Elsewhere(PathBuf::from(std::ffi::OsStr::from_bytes(deleted))),
                 None => Self::Elsewhere(path),
             },
-            // proc_exe_link, fs/proc/base.c: a process without an address space has none.
+            // proc_exe_link, fs/proc/base.c: a process without an address space has no executable.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::None,
             Err(error) => Self::Unknown(error.to_string()),
         }
@@ -153,8 +154,8 @@ impl Executable {
     }
 }
 
-/// Whether a link of `/proc` leads to the file at this path. A process in a mount namespace of a user shows any path that the
-/// user chooses.
+/// Whether a link of `/proc` refers to the file at this path. A process in a mount namespace that a user created can show any
+/// path that the user chooses.
 fn is_same_file(link: &str, path: &Path) -> bool {
     let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     match (fs::metadata(link), fs::metadata(path)) {

@@ -1,5 +1,5 @@
-//! Scheduling policies that were granted to processes, and the processes and threads that inherited them: a process passes its
-//! policy on to its children and new threads, and can lower it and keep the rest.
+//! Scheduling policies that were granted to processes, and the processes and threads that inherited them. Children and new
+//! threads inherit the policy of a process, and a process can lower its policy and keep a part of the privilege.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -12,11 +12,13 @@ use crate::tune::knob::threads::{self, Scheduling, Thread};
 use crate::tune::value::{Policy, Value};
 use crate::units::{Pid, Tid};
 
-/// How often all processes are searched. A process that starts children faster than that keeps the policy, and is reported.
+/// The maximum number of passes over all processes. If a process starts children faster than they are reset, the children that
+/// keep the policy are reported.
 const PASSES: usize = 32;
-/// How many passes in a row must find nothing: a process may pass its policy on and end during a pass.
+/// The number of consecutive passes that must find nothing: during a pass, a process may start a child with the policy and
+/// exit.
 const CLEAN_PASSES: usize = 2;
-/// How many threads a message names.
+/// The maximum number of threads in a message.
 const SHOWN: usize = 8;
 /// `CAP_SYS_NICE`, include/uapi/linux/capability.h.
 const CAP_SYS_NICE: u32 = 23;
@@ -29,21 +31,21 @@ pub(super) struct Grant<'a> {
     processes: &'a [MatchedProcess],
 }
 
-/// A thread that can only have inherited its policy, and the policy to give it instead.
+/// A thread that can only have inherited its policy, and the replacement for the policy.
 struct Inheritor {
     thread: Thread,
     replacement: Value,
 }
 
-/// What a process may do with scheduling policies itself.
+/// The scheduling policies that a process may choose itself.
 struct Rights {
     users: BTreeSet<u32>,
-    /// Whether it has CAP_SYS_NICE in the initial user namespace.
+    /// Whether the process has CAP_SYS_NICE in the initial user namespace.
     has_sys_nice: bool,
     /// The hard limits RLIMIT_RTPRIO and RLIMIT_NICE.
     real_time: u64,
     nice: u64,
-    /// Whether it is in another user namespace, where its user may have many user IDs.
+    /// Whether the process is in another user namespace, where its user may have many user IDs.
     is_elsewhere: bool,
 }
 
@@ -54,8 +56,8 @@ fn policy(value: &Value) -> Option<Policy> {
     }
 }
 
-/// Whether a thread with the original policy `before` has a privilege that it was granted with `desired`. If it was privileged
-/// before, a greater privilege than the granted one came from somebody who may grant it.
+/// Whether a thread with the original policy `before` has a privilege that it was granted with `desired`. If `before` was
+/// privileged too, a privilege above the granted one must have been set by someone else who had permission.
 pub(super) fn is_granted(current: &Value, before: &Value, desired: &Value) -> bool {
     let (Some(current), Some(before), Some(desired)) = (policy(current), policy(before), policy(desired)) else {
         return false;
@@ -64,13 +66,13 @@ pub(super) fn is_granted(current: &Value, before: &Value, desired: &Value) -> bo
 }
 
 impl<'a> Grant<'a> {
-    /// `None` if nothing was granted, because any thread may choose `desired` itself.
+    /// The grant; `None` if no privilege was granted, because any thread may choose `desired` itself.
     pub(super) fn of(before: &'a Value, desired: &Value, processes: &'a [MatchedProcess]) -> Option<Self> {
         let (Value::PerPart(before), Some(desired)) = (before, policy(desired)) else { return None };
         desired.is_privileged().then_some(Self { before, desired, processes })
     }
 
-    /// Revokes it from everything that inherited it. Returns a message that names what still has it.
+    /// Revokes the policy from everything that inherited it. Returns a message that names the threads that still have it.
     pub(super) fn revoke(&self, host: &Host) -> Result<Option<String>, KnobError> {
         let (mut clean, mut error) = (0, None);
         let mut inheritors = Vec::new();
@@ -100,7 +102,7 @@ impl<'a> Grant<'a> {
         Ok(Some(format!("{}{more} inherited {} and may still have it: {reason}", named.join(", "), self.desired)))
     }
 
-    /// The threads that have the policy and were not granted it themselves.
+    /// The threads that have the policy, but were not granted it directly.
     fn inheritors(&self, host: &Host) -> Result<Vec<Inheritor>, KnobError> {
         let listed = threads::processes(&host.root)?.threads;
         let mut family = self.family(&listed, self.roots(&listed));
@@ -126,7 +128,7 @@ impl<'a> Grant<'a> {
         Ok(inheritors)
     }
 
-    /// The threads of a process that have the policy, or one that can be derived from it without a privilege.
+    /// The threads of a process that have the policy, or a policy that a thread can derive from it without a privilege.
     fn threads_with_grant(&self, host: &Host, pid: Pid) -> Result<Vec<(Thread, Policy)>, KnobError> {
         let mut threads = Vec::new();
         for thread in threads::threads_of(&host.root, pid)?.threads {
@@ -153,7 +155,7 @@ impl<'a> Grant<'a> {
         roots.collect()
     }
 
-    /// These processes and all their descendants, with the policy to give them instead.
+    /// These processes and all their descendants, with the replacements for the policy.
     fn family(&self, listed: &[Thread], roots: Vec<(Thread, Value)>) -> BTreeMap<Tid, Value> {
         let mut children: BTreeMap<Tid, Vec<&Thread>> = BTreeMap::new();
         for process in listed {
@@ -171,15 +173,16 @@ impl<'a> Grant<'a> {
         family
     }
 
-    /// The lowest original policy of all threads: for a process whose ancestor is unknown.
+    /// The lowest original policy of all threads: the replacement for a process whose ancestor is unknown.
     fn lowest(&self) -> Value {
         let known = self.before.values().filter_map(|value| Some((policy(value)?, value)));
         let lowest = known.reduce(|lowest, other| if lowest.0.exceeds(other.0) { other } else { lowest });
         lowest.map_or_else(|| Value::Text("other:0".to_owned()), |(_, value)| value.clone())
     }
 
-    /// Whether a process, though adopted by another parent, can only have inherited the policy from a process that was granted it:
-    /// it started later, has the same user, and may not choose the policy itself. Never a process of root, which may.
+    /// Whether a process with another parent can only have inherited the policy from a process that was granted it: it started
+    /// later, has the same user, and may not choose the policy itself. Processes of root are excluded, because they may choose
+    /// any policy.
     fn is_orphan(&self, host: &Host, process: &Thread) -> bool {
         let Some(first) = self.processes.iter().map(|process| process.start).min() else { return false };
         if process.start < first || process.is_zombie() || process.is_kernel_thread() {
@@ -210,16 +213,16 @@ impl Rights {
         let namespace = |of: &str| root.read_link(&format!("{of}/ns/user")).ok();
         let (its, own) = (namespace(&directory), namespace("/proc/self"));
         let is_elsewhere = its.is_some() && own.is_some() && its != own;
-        // A tree may have no limits. Then all of them are 0.
+        // If a tree has no limits file, all limits are 0.
         let limits = root.read_bytes(&format!("{directory}/limits")).unwrap_or_default();
-        // The name, the soft and the hard limit. A process may raise its soft limits.
+        // The columns are the name, the soft limit and the hard limit. A process may raise its soft limits.
         let hard = |name: &str| match line(&limits, name)?.split_ascii_whitespace().nth(1)? {
             "unlimited" => Some(u64::MAX),
             number => number.parse().ok(),
         };
         Ok(Self {
             users: [real, effective].into(),
-            // Those of another user namespace do not count (capable, kernel/capability.c).
+            // Capabilities in another user namespace do not count (capable, kernel/capability.c).
             has_sys_nice: !is_elsewhere && capabilities.unwrap_or_default() >> CAP_SYS_NICE & 1 == 1,
             real_time: hard("Max realtime priority").unwrap_or_default(),
             nice: hard("Max nice priority").unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! The NUMA nodes that a cgroup may allocate memory from.
+//! The NUMA nodes from which a cgroup may allocate memory.
 
 use crate::host::Host;
 use crate::tune::knob::checks::check_text;
@@ -11,7 +11,7 @@ use crate::tune::knob::value_file::{check_writable, write};
 use crate::tune::value::{KnobTarget, Scope, Value, ValueError, ValueKind};
 use crate::units::CpuSet;
 
-/// The NUMA nodes of a cgroup. No system call sets the memory policy of another process, but cpusets do.
+/// A knob for the NUMA nodes of a cgroup. No system call sets the memory policy of another process, but cpusets restrict it.
 pub(super) struct MemoryNodes;
 
 pub(super) static MEMORY_NODES: MemoryNodes = MemoryNodes;

@@ -1,4 +1,4 @@
-//! Rules for running processes, which they match by name, executable, user and cgroup.
+//! Rules for running processes. A rule matches processes by name, executable, user and cgroup.
 
 mod cgroup_membership;
 mod identity;

@@ -1,4 +1,4 @@
-//! Process rules: an attribute of every process that a selector matches, or of each of their threads.
+//! Process rules: they set an attribute of every process that a selector matches, or of each thread of these processes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt as _;
@@ -26,7 +26,7 @@ pub(super) struct Rule {
     granularity: Granularity,
 }
 
-/// What has a value of its own.
+/// The objects that have individual values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Granularity {
     /// Each thread of the matching processes. The values are set by system calls.
@@ -91,7 +91,7 @@ const fn spec(id: &'static str, doc: &'static str, source: &'static str, kind: V
     }
 }
 
-/// The processes that a rule matches, and remarks about processes that are skipped.
+/// The processes that a rule matches, and remarks about skipped processes.
 #[derive(Default)]
 struct Matches {
     processes: Vec<Identity>,
@@ -110,7 +110,7 @@ fn selector(target: &KnobTarget) -> Result<(&str, Selector), KnobError> {
     Ok((on, selector))
 }
 
-/// The processes of a list that a selector matches, of all users.
+/// The processes of a list that a selector matches, for all users.
 fn matching(host: &Host, selector: &Selector, list: ThreadList) -> Matches {
     let users = Users::of(&host.root);
     let allowed =
@@ -192,7 +192,7 @@ fn matching_and_descendants(
 }
 
 impl Rule {
-    /// The processes that the rule matches. They belong to one user, unless the rule names the user or the cgroup.
+    /// The processes that the rule matches. They must belong to one user, unless the rule names the user or the cgroup.
     fn permitted(&self, host: &Host, target: &KnobTarget) -> Result<Matches, KnobError> {
         let (on, selector) = selector(target)?;
         let matches = matching(host, &selector, threads::processes(&host.root)?);
@@ -304,7 +304,7 @@ impl Knob for Rule {
         threads::restore(host, || self.permitted_threads(host, target), self.attribute, before)
     }
 
-    /// Children inherit the value of a process.
+    /// Reports children that inherited the value of a process.
     fn side_effects(
         &self,
         host: &Host,
@@ -314,7 +314,7 @@ impl Knob for Rule {
     ) -> Result<Vec<String>, KnobError> {
         let Value::PerPart(parts) = before else { return Ok(Vec::new()) };
         if self.attribute.is_privilege() && Grant::of(before, desired, &[]).is_some() {
-            // An inherited privilege is revoked.
+            // An inherited privilege is revoked instead.
             return Ok(Vec::new());
         }
         let mut inherited = Vec::new();

@@ -1,8 +1,8 @@
-//! Which processes a rule matches: the syntax of `on`.
+//! The conditions for the processes of a rule: the syntax of `on`.
 
 use crate::excerpt;
 
-/// The conditions of a rule. A process must meet all that are given.
+/// The conditions of a rule. A process must meet all conditions that are given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Selector {
     /// The name of the process.
@@ -32,7 +32,7 @@ impl Selector {
         if on.len() > MAX_LENGTH {
             return Err(format!("it is longer than {MAX_LENGTH} bytes"));
         }
-        // Names may contain commas.
+        // Process names may contain commas.
         if on.split(',').all(|part| key_of(part).is_none()) {
             let plain = on.to_owned();
             return Ok(match on.starts_with('/') {
@@ -83,7 +83,7 @@ impl Selector {
         if is_first { Ok(()) } else { Err(format!("`{key}=` is given twice")) }
     }
 
-    /// Whether it restricts the users. Any user can choose the name of a process, and start most programs.
+    /// Whether the selector restricts the users. Any user can choose the name of a process, and start most programs.
     pub(super) fn names_owner(&self) -> bool {
         self.users.is_some() || self.cgroup.is_some()
     }
@@ -102,11 +102,11 @@ impl Pattern {
     /// Whether the pattern matches the whole text.
     pub(super) fn matches(&self, text: &[u8]) -> bool {
         let pattern = self.0.as_bytes();
-        // A quick check for most texts: each byte of the pattern except `*` needs a byte of the text.
+        // A quick check that rejects most texts: each byte of the pattern except `*` must match a byte of the text.
         if pattern.iter().filter(|&&byte| byte != b'*').count() > text.len() {
             return false;
         }
-        // Where to continue with one more byte for the last `*`. Earlier ones need not be revisited.
+        // The position for backtracking, at which the last `*` matches one more byte. Earlier `*` never have to be revisited.
         let (mut at, mut of, mut star) = (0, 0, None);
         while of < text.len() {
             match pattern.get(at) {

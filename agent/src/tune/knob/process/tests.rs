@@ -90,7 +90,7 @@ fn a_cgroup_that_leads_out_of_the_hierarchy_is_refused_and_nobody_moves() {
     }
 }
 
-/// Makes the processes of `nginx` look otherwise than when they were chosen.
+/// Changes the names of the processes that `nginx` matched.
 fn rename(folder: &tempfile::TempDir) {
     for tid in [10, 11] {
         fake::put(folder.path(), &format!("/proc/10/task/{tid}/stat"), &stat(tid, "worker"));
@@ -130,7 +130,7 @@ fn only_what_has_provably_ended_is_gone() {
     let (folder, host) = machine();
     let before = fake::apply(&rule::CPUS, &host, &on("nginx"), "2-3");
     let path = |name: &str| folder.path().join(name);
-    // No text: as unreadable to root as a file can be made.
+    // Invalid UTF-8 makes the file unreadable even for root.
     std::fs::write(path("proc/10/task/11/stat"), [0xff]).expect("bytes");
     let unknown = rule::CPUS.read_back(&host, &on("nginx"), &before);
     assert!(matches!(unknown, Err(KnobError::Read { .. })), "{unknown:?}");
@@ -165,7 +165,7 @@ fn a_child_that_was_forked_since_is_named() {
     let side_effects =
         || rule::CPUS.side_effects(&host, &on("nginx"), &before, &desired).expect("an answer").join("; ");
     assert_eq!(side_effects(), "");
-    // Of a child, whose name is its own by now.
+    // A child and a grandchild, which have changed their names.
     for (pid, parent) in [(30, 10), (31, 30)] {
         let text = stat(pid, "helper").replace(" S 1 ", &format!(" S {parent} "));
         fake::put(folder.path(), &format!("/proc/{pid}/stat"), &text);
@@ -183,7 +183,7 @@ fn a_child_that_was_forked_since_is_named() {
 fn a_thread_that_refuses_keeps_no_other_from_what_it_had() {
     let (folder, host) = machine();
     let before = fake::apply(&rule::CPUS, &host, &on("nginx"), "2");
-    // A file that can be read and takes nothing.
+    // A file that is readable but refuses writes.
     let real = format!("/proc/{}/status", std::process::id());
     fake::with_refusing(folder.path(), "/proc/10/status", &real, |host| {
         let error = rule::CPUS.restore(host, &on("nginx"), &before).expect_err("10 refuses").to_string();
@@ -192,12 +192,12 @@ fn a_thread_that_refuses_keeps_no_other_from_what_it_had() {
     });
 }
 
-/// A process with a name of its own that ends with the test.
+/// A process with its own name, which is killed when the test ends.
 struct Sleeper(Child);
 
 impl Drop for Sleeper {
     fn drop(&mut self) {
-        // It sleeps, so it is there to be ended; and where it is not, there is nothing to do.
+        // The process is asleep and can be killed. If it has exited already, there is nothing to do.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -233,7 +233,7 @@ fn the_running_kernel_gives_a_process_back_what_it_had_whatever_it_executes() {
     let target = on("quell-shell");
     let before = fake::apply(&rule::CPUS, &host, &target, &first.to_string());
     drop(shell.0.stdin.take().expect("a pipe").write_all(b"go\n"));
-    // It has executed when it is called otherwise.
+    // The rule no longer matches once the process has executed another program, which changes its name.
     while matches!(rule::CPUS.read(&host, &target), Ok(Reading::Value(_))) {
         std::thread::yield_now();
     }
@@ -243,7 +243,7 @@ fn the_running_kernel_gives_a_process_back_what_it_had_whatever_it_executes() {
     assert_eq!(now(&before), Reading::Value(before.clone()));
 }
 
-/// Puts a process into a host.
+/// A process that is added to a fake host.
 struct Process<'a> {
     pid: u32,
     name: &'a [u8],
@@ -277,7 +277,7 @@ fn users(folder: &tempfile::TempDir) {
     fake::put(folder.path(), "/etc/passwd", "root:x:0:0::/:\nwww-data:x:33:33::/:\nmallory:x:1000:1000::/:\n");
 }
 
-/// The numbers of the processes that a rule matches.
+/// The IDs of the processes that a rule matches.
 fn matched(host: &Host, on_what: &str) -> Vec<u32> {
     let survey = rule::POLICY.survey(host, &on(on_what)).unwrap_or_else(|error| panic!("{on_what}: {error}"));
     survey.processes.iter().map(|process| process.pid.0).collect()
@@ -352,7 +352,7 @@ fn what_starts_after_the_plan_is_left_out_and_refused_where_it_has_another_user(
         Process { group, ..MALLORY }.put(&folder);
         let refused = read().expect_err("another user's");
         assert!(refused.to_string().contains("60 (nginx) of mallory"), "{on_what}: {refused}");
-        // In the place of what was planned, too.
+        // The rule is also refused after the planned processes have exited.
         std::fs::remove_dir_all(folder.path().join("proc/10")).expect("it ends");
         std::fs::remove_dir_all(folder.path().join("proc/61")).expect("it ends");
         let refused = read();
@@ -378,7 +378,7 @@ fn a_process_that_became_another_since_the_plan_is_seen() {
         let error = recheck().expect_err(what).to_string();
         assert!(error.starts_with("process 60 (nginx) of 1000") && error.contains(what), "{error}");
     }
-    // Its number was given out anew: that one is not set, and so is nothing to undo.
+    // The process ID was reused. The new process was not set, so there is nothing to undo.
     let anew = folder.path().join("proc/60/stat");
     std::fs::write(&anew, stat(60, "other").replace(" 600 ", " 601 ")).expect("a file");
     recheck().expect("the planned one has ended");
@@ -410,7 +410,7 @@ fn a_process_that_cannot_be_read_is_left_out_alone_and_that_is_said() {
     assert_eq!(survey.processes.len(), 1);
     let said = survey.remarks.iter().find(|remark| remark.contains("is skipped")).expect("it is said");
     assert!(said.starts_with("process 60 (nginx) is skipped: could not read /proc/60"), "{said}");
-    // A name that steers a terminal is not passed on.
+    // A name with terminal escape sequences must be sanitized.
     Process { name: b"nginx\x1b[31m", users: (33, 33), ..MALLORY }.put(&folder);
     let shown = rule::CPUS.survey(&host, &on("nginx*")).expect("all of one user").processes;
     assert!(shown.iter().all(|process| !process.to_string().contains('\u{1b}')), "{shown:?}");
@@ -424,7 +424,7 @@ fn a_zombie_is_nobodys_process() {
     assert_eq!(matched(&host, "nginx"), [10]);
 }
 
-/// A shell of a user, that calls itself something and waits.
+/// Starts a shell of a user, which changes its own name and waits.
 fn shell_of(user: u32, name: &str) -> Sleeper {
     use std::io::{BufRead as _, BufReader};
     use std::os::unix::process::CommandExt as _;

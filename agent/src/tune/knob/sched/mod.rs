@@ -11,7 +11,7 @@ use crate::tune::value::{Scope, ValueKind};
 
 /// The knobs of this family.
 ///
-/// `kernel.watchdog` is not one of them: it stands for both watchdogs, and reads as their state.
+/// `kernel.watchdog` is not one of them: it switches both watchdogs, and reads as their combined state.
 pub(super) static KNOBS: &[&'static dyn Knob] = &[
     &FileKnob {
         spec: KnobSpec {

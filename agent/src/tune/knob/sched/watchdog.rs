@@ -1,4 +1,4 @@
-//! One of the two watchdogs, which `kernel.watchdog` turns off together.
+//! A knob for one of the two watchdogs, which `kernel.watchdog` turns off together.
 
 use crate::host::Host;
 use crate::tune::knob::error::KnobError;
@@ -8,11 +8,11 @@ use crate::tune::knob::spec::KnobSpec;
 use crate::tune::knob::value_file::{ValueFile, write};
 use crate::tune::value::{KnobTarget, Value};
 
-/// The file of one watchdog.
+/// A knob for the file of one watchdog.
 ///
-/// It is not read while both watchdogs are off. Up to 6.12, reading it then overwrites the setting with the effective value 0,
-/// which stays when `kernel.watchdog` is turned on again (proc_watchdog_common, kernel/watchdog.c; 7.3 restores it). The value is
-/// known anyway: off.
+/// The file is not read while both watchdogs are off. Up to 6.12, reading it in this state overwrites the setting with the
+/// effective value 0, which remains when `kernel.watchdog` is turned on again (proc_watchdog_common, kernel/watchdog.c; 7.3
+/// restores it). The value is known without reading: off.
 pub(super) struct Watchdog {
     pub(super) spec: KnobSpec,
     pub(super) file: ValueFile,
@@ -20,7 +20,7 @@ pub(super) struct Watchdog {
 
 const BOTH: &str = "/proc/sys/kernel/watchdog";
 
-/// Whether both watchdogs are off. Kernels without the file have only one.
+/// Whether both watchdogs are off. Kernels without this file have only one watchdog.
 fn both_off(host: &Host) -> bool {
     host.root.read(BOTH).is_ok_and(|text| text == "0")
 }
@@ -49,8 +49,8 @@ impl Knob for Watchdog {
         Ok(value.clone())
     }
 
-    /// Turns `kernel.watchdog` on with the watchdog, if necessary. Turning each of the two off makes the kernel turn
-    /// `kernel.watchdog` off too, and it does not turn it on again by itself.
+    /// Also turns `kernel.watchdog` on, if necessary. When both watchdogs are turned off one by one, the kernel turns
+    /// `kernel.watchdog` off too, and does not turn it on again by itself.
     fn write(&self, host: &Host, target: &KnobTarget, value: &Value) -> Result<Held, KnobError> {
         let held = self.file.write(host, target, value)?;
         if *value == Value::Switch(true) && both_off(host) {
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn while_both_are_off_each_is_off_and_is_not_read() {
-        // Reading it would fail.
+        // The content of the file is invalid, so that reading it would fail.
         let (_folder, host) = fake::host(&[(BOTH, "0\n"), (NMI, "not read\n")]);
         assert_eq!(fake::value(nmi(), &host, &KnobTarget::Host), Value::Switch(false));
         let on = nmi().normalize(&host, &KnobTarget::Host, &Value::Switch(true));
@@ -90,7 +90,7 @@ mod tests {
         let (_folder, host) = fake::host(&[(BOTH, "1\n"), (NMI, "1\n")]);
         fake::round_trip(nmi(), &host, &KnobTarget::Host, "off");
         nmi().write(&host, &KnobTarget::Host, &Value::Switch(false)).expect("off");
-        // As the kernel does if the other one is off too.
+        // As the kernel does if the other watchdog is off too.
         host.root.write(BOTH, "0\n").expect("write");
         nmi().write(&host, &KnobTarget::Host, &Value::Switch(true)).expect("on");
         assert_eq!(host.root.read(BOTH).expect("read"), "1", "neither runs without it");

@@ -1,4 +1,4 @@
-//! Knobs whose files a profile names.
+//! Knobs for files that a profile names.
 
 use crate::excerpt;
 use crate::host::Host;
@@ -10,12 +10,12 @@ use crate::tune::knob::spec::KnobSpec;
 use crate::tune::knob::value_file::{bracketed, check_writable, read, write};
 use crate::tune::value::{KnobTarget, Scope, Value, ValueKind};
 
-/// Files below one directory.
+/// A knob for the files below one directory.
 pub(super) struct NamedFile {
     spec: KnobSpec,
     /// The directory that the files must be in.
     directory: &'static str,
-    /// The path of the file with a name.
+    /// Returns the path of the file for a name.
     path: fn(&str) -> String,
     /// See [`Knob::identity`].
     identity: IdentityFn,
@@ -51,7 +51,8 @@ pub(super) static SYSFS: NamedFile = NamedFile {
     identity: |host, target| sysfs_device(host, target.name()?),
 };
 
-/// The file of a sysctl. As for sysctl(8), the first separator is the one between parts, and the other stands for a dot.
+/// The file of a sysctl. As in sysctl(8), the first `.` or `/` is the path separator; the other character then represents a
+/// dot.
 fn sysctl_path(name: &str) -> String {
     let dots = name.find(['.', '/']).is_none_or(|at| name[at..].starts_with('.'));
     let path: String = match dots {
@@ -70,7 +71,7 @@ fn swap_separator(c: char) -> char {
 }
 
 impl NamedFile {
-    /// The path of the file with a name; an error for a path that leads out of the directory.
+    /// The path of the file for a name; an error if the path leads out of the directory.
     fn checked_path(&self, host: &Host, target: &KnobTarget) -> Result<String, KnobError> {
         let elsewhere = || KnobError::WrongTarget { target: target.clone() };
         let KnobTarget::Name(name) = target else { return Err(elsewhere()) };
@@ -79,7 +80,7 @@ impl NamedFile {
         if below.split('/').any(|part| part == ".." || part.is_empty()) {
             return Err(elsewhere());
         }
-        // Links of sysfs stay within it. One that leads out of it was not created by the kernel.
+        // Links of the kernel stay within sysfs. A link that leads out of it was not created by the kernel.
         match (host.root.real_path(&file), host.root.real_path(self.directory)) {
             (Ok(real), Ok(below)) if !real.starts_with(&below) => Err(elsewhere()),
             _ => Ok(file),
@@ -138,7 +139,7 @@ impl Knob for NamedFile {
     }
 }
 
-/// The word in brackets, if a file lists all choices.
+/// The word in brackets, if a file lists all choices; it is the current choice.
 fn choice(text: &str) -> Option<String> {
     let mut words = bracketed(text).filter_map(|(word, chosen)| chosen.then_some(word));
     match (words.next(), words.next()) {
@@ -147,7 +148,7 @@ fn choice(text: &str) -> Option<String> {
     }
 }
 
-/// The text with one space between words. The kernel separates them by tabs.
+/// The text with single spaces between words. The kernel separates words by tabs.
 fn normalize_spaces(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -186,7 +187,7 @@ mod tests {
         assert!(matches!(wrong, Err(KnobError::Impossible { .. })), "{wrong:?}");
     }
 
-    /// Sets a knob, calls `change`, and tries to restore it.
+    /// Sets a knob, calls `change`, tries to restore the knob, and returns the error message.
     fn restored_after(
         knob: &dyn Knob,
         on: &str,
@@ -239,7 +240,7 @@ mod tests {
         assert!(why.contains("ata1") && why.contains("ata2"), "{why}");
         assert_eq!(fs::read_to_string(link.join("queue/scheduler")).expect("read"), "bfq\n");
         let (folder, _) = machine();
-        // Another disk at the same path.
+        // Now another disk is at the same path.
         let why = restored_after(&SYSFS, &format!("{first}/queue/scheduler"), "kyber", folder.path(), || {
             fake::put(folder.path(), &format!("{first}/diskseq"), "8\n");
         });
@@ -265,7 +266,7 @@ mod tests {
         assert_eq!(fake::value(&SYSCTL, &host, &name("net.ipv4.conf.all.rp_filter")), Value::Text("0".to_owned()));
     }
 
-    /// In a network namespace of this thread, which has its own sysctls.
+    /// Runs in a new network namespace of the test thread, which has its own sysctls.
     #[test]
     fn the_running_kernel_accepts_an_empty_original_value() {
         let in_namespace = || {

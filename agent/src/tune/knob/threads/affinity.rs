@@ -11,7 +11,7 @@ use crate::tune::knob::error::KnobError;
 use crate::tune::value::Value;
 use crate::units::{CpuId, CpuSet};
 
-/// The CPUs that a thread may run on.
+/// The attribute with the CPUs on which a thread may run.
 pub(in crate::tune::knob) struct ThreadAffinity;
 
 /// The key of the CPUs in `/proc/TID/status`.
@@ -37,7 +37,7 @@ impl Attribute for ThreadAffinity {
             return set_in_tree(host, thread, cpus);
         }
         if host.topology.online().difference(cpus).is_empty() {
-            // All online CPUs means no restriction, also for CPUs that come online later.
+            // Setting all online CPUs removes the restriction, also for CPUs that come online later.
             return sched::set_affinity(thread.tid, &(0..ALL_CPUS).map(CpuId).collect::<CpuSet>());
         }
         sched::set_affinity(thread.tid, cpus)
@@ -48,7 +48,7 @@ impl Attribute for ThreadAffinity {
     }
 }
 
-/// Edits the status file, as there is no kernel in a tree.
+/// Edits the status file of a tree, as the kernel would.
 fn set_in_tree(host: &Host, thread: &Thread, cpus: &CpuSet) -> io::Result<()> {
     let file = format!("/proc/{}/status", thread.tid);
     let status = host.root.read_bytes(&file)?;

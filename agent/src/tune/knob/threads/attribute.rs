@@ -1,4 +1,4 @@
-//! An attribute that every thread has: reading it, setting it, restoring it.
+//! Reading, setting and restoring an attribute that every thread has.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,7 +13,7 @@ use crate::tune::value::{Value, ValueError};
 
 /// An attribute that every thread has.
 pub(in crate::tune::knob) trait Attribute: Sync {
-    /// The value of a thread; an error of the kind `NotFound` if the thread has ended.
+    /// The value of a thread; an error of the kind `NotFound` if the thread has exited.
     fn get(&self, host: &Host, thread: &Thread) -> io::Result<Value>;
 
     /// Sets the value of a thread.
@@ -35,7 +35,7 @@ pub(in crate::tune::knob) trait Attribute: Sync {
     }
 }
 
-/// The value of a thread; `None` if the thread has ended.
+/// The value of a thread; `None` if the thread has exited.
 pub(in crate::tune::knob) fn get(
     host: &Host,
     thread: &Thread,
@@ -48,8 +48,8 @@ pub(in crate::tune::knob) fn get(
     }
 }
 
-/// The value of each thread, and remarks about those that could not be read. Without any thread the reading is absent, for the
-/// reason that `no_threads` returns.
+/// The value of each thread, and remarks about threads that could not be read. If there are no threads, the reading is absent,
+/// with the reason that `no_threads` returns.
 pub(in crate::tune::knob) fn survey(
     host: &Host,
     list: ThreadList,
@@ -68,7 +68,7 @@ pub(in crate::tune::knob) fn survey(
     (if is_empty { Reading::Absent(no_threads()) } else { Reading::Value(Value::PerPart(parts)) }, remarks)
 }
 
-/// The value of each thread of `parts` that still runs, whatever its name and cgroup are now.
+/// The value of each thread of `parts` that is still running, even if its name and cgroup have changed.
 pub(in crate::tune::knob) fn read_back(
     host: &Host,
     parts: &BTreeMap<String, Value>,
@@ -86,7 +86,7 @@ pub(in crate::tune::knob) fn read_back(
     })
 }
 
-/// Whether a thread has a value. A thread that has ended has none.
+/// Whether a thread has a value. A thread that has exited has no value.
 pub(in crate::tune::knob) fn has(
     host: &Host,
     thread: &Thread,
@@ -96,7 +96,7 @@ pub(in crate::tune::knob) fn has(
     Ok(get(host, thread, attribute)?.as_ref() == Some(value))
 }
 
-/// The threads of `parts` that have not ended.
+/// The threads of `parts` that have not exited.
 fn running(host: &Host, parts: &BTreeMap<String, Value>) -> Result<Vec<Thread>, KnobError> {
     let threads = parts.keys().map(|part| Thread::of_part(&host.root, part));
     Ok(threads.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
@@ -110,8 +110,8 @@ pub(in crate::tune::knob) fn limit_to_parts(before: &Value, desired: &Value) -> 
     }
 }
 
-/// Sets one value on the threads that `matching` returns, or on each thread of a value its own. If one refuses, those before it
-/// are restored.
+/// Sets one value on the threads that `matching` returns; a value with parts is set thread by thread. If a thread refuses, the
+/// threads before it are restored.
 pub(in crate::tune::knob) fn write(
     host: &Host,
     matching: impl FnOnce() -> Result<Vec<Thread>, KnobError>,
@@ -122,7 +122,7 @@ pub(in crate::tune::knob) fn write(
     parts::all_or_none(&changes, |thread, value| set(host, thread, attribute, value))
 }
 
-/// Restores each thread of a value, best effort.
+/// Restores the value of each thread in `before`, best effort.
 pub(in crate::tune::knob) fn restore(
     host: &Host,
     matching: impl FnOnce() -> Result<Vec<Thread>, KnobError>,
@@ -157,7 +157,7 @@ fn changes(
     Ok(changes)
 }
 
-/// Sets the value of a thread. A thread that has ended is not an error.
+/// Sets the value of a thread. It is not an error if the thread has exited.
 pub(in crate::tune::knob) fn set(
     host: &Host,
     thread: &Thread,
@@ -177,7 +177,7 @@ pub(in crate::tune::knob) fn set(
     }
 }
 
-/// The thread in the place of a path in an error.
+/// The thread as the path of an error.
 fn error_path(thread: &Thread) -> PathBuf {
     PathBuf::from(format!("thread {thread}"))
 }

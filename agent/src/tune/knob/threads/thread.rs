@@ -1,4 +1,4 @@
-//! Threads as they are listed in `/proc`.
+//! Threads, as listed in `/proc`.
 
 use std::fmt;
 use std::io;
@@ -13,11 +13,11 @@ use crate::units::{Pid, Tid};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::tune::knob) struct Thread {
     pub(in crate::tune::knob) tid: Tid,
-    /// The parent process: the one that forked it, or that adopted it.
+    /// The parent process: the process that forked it, or that became its parent later.
     pub(in crate::tune::knob) parent: Tid,
     /// The start time in clock ticks since boot: field 22 of `/proc/TID/stat`.
     pub(in crate::tune::knob) start: u64,
-    /// The name, as bytes: the kernel may cut it within a character.
+    /// The name, as bytes: the kernel may truncate it within a character.
     pub(in crate::tune::knob) name: Vec<u8>,
     flags: u64,
     state: u8,
@@ -36,7 +36,7 @@ const PF_NO_SETAFFINITY: u64 = 0x0400_0000;
 const PF_KTHREAD: u64 = 0x0020_0000;
 
 impl Thread {
-    /// The thread of a directory of `/proc`; `None` if it has ended.
+    /// Reads the thread of a directory of `/proc`; `None` if the thread has exited.
     pub(in crate::tune::knob) fn read(root: &Root, directory: &str) -> io::Result<Option<Self>> {
         match root.read_bytes(&format!("{directory}/stat")) {
             Ok(stat) => match Self::parse(&stat) {
@@ -48,12 +48,12 @@ impl Thread {
         }
     }
 
-    /// The thread with this ID, whatever its start time; `None` if there is none.
+    /// The thread with this ID, regardless of its start time; `None` if there is none.
     pub(super) fn with_tid(host: &Host, tid: Tid) -> io::Result<Option<Self>> {
         Self::read(&host.root, &directory(&host.root, tid.0))
     }
 
-    /// The thread that a part of a value names; `None` if it has ended. Its name and cgroup may have changed.
+    /// The thread of a part of a value; `None` if the thread has exited. Its name and cgroup may have changed.
     pub(super) fn of_part(root: &Root, part: &str) -> Result<Option<Self>, KnobError> {
         let (tid, start) = parse_part(part).ok_or_else(|| KnobError::Malformed {
             path: PathBuf::from("/proc"),
@@ -69,27 +69,28 @@ impl Thread {
         format!("{}@{}", self.tid, self.start)
     }
 
-    /// Whether it is a kernel thread.
+    /// Whether the thread is a kernel thread.
     pub(in crate::tune::knob) fn is_kernel_thread(&self) -> bool {
         self.flags & PF_KTHREAD != 0
     }
 
-    /// Whether it is a kernel thread that may be moved. Per-CPU kernel threads may not.
+    /// Whether the thread is a kernel thread with an affinity that can be changed. Per-CPU kernel threads are bound to their
+    /// CPU.
     pub(in crate::tune::knob) fn is_movable_kernel_thread(&self) -> bool {
         self.is_kernel_thread() && self.flags & PF_NO_SETAFFINITY == 0
     }
 
-    /// Whether it has ended and is not reaped yet.
+    /// Whether the thread has exited and was not reaped yet.
     pub(in crate::tune::knob) fn is_zombie(&self) -> bool {
         matches!(self.state, b'Z' | b'X')
     }
 
-    /// Parses `/proc/TID/stat` (proc_pid_stat(5)). The name is in parentheses, and may contain some.
+    /// Parses `/proc/TID/stat` (proc_pid_stat(5)). The name is in parentheses, and may itself contain parentheses.
     fn parse(stat: &[u8]) -> Option<Self> {
         let begin = stat.iter().position(|&byte| byte == b'(')?;
         let end = stat.iter().rposition(|&byte| byte == b')')?;
         let name = stat.get(begin + 1..end)?.to_vec();
-        // Everything but the name is numbers and a letter.
+        // Except for the name, the line consists of numbers and a letter.
         let tid = std::str::from_utf8(&stat[..begin]).ok()?.trim().parse().ok()?;
         let fields: Vec<&str> = std::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace().collect();
         // Fields 3, 4, 9 and 22 of the line; the first one here is field 3.
@@ -100,7 +101,7 @@ impl Thread {
     }
 }
 
-/// As messages show it: `412 (nginx)`.
+/// Formats the thread for messages: `412 (nginx)`.
 impl fmt::Display for Thread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.tid, excerpt::name(&self.name))
@@ -114,8 +115,8 @@ fn parse_part(part: &str) -> Option<(u32, u64)> {
 
 /// The directory of a thread in `/proc`.
 fn directory(root: &Root, tid: u32) -> String {
-    // The kernel has a directory for each thread, though listings of /proc show only those of processes. A tree has only what a
-    // listing shows.
+    // The kernel has a directory in /proc for each thread, but lists only the directories of processes. In a tree, the
+    // directory of another thread exists only below its process.
     let own = format!("/proc/{tid}");
     if root.is_host() || root.has(&format!("{own}/stat")) {
         return own;
@@ -129,8 +130,8 @@ fn unreadable(root: &Root, path: &str, source: io::Error) -> KnobError {
     KnobError::Read { path: root.display_path(path), source }
 }
 
-/// The threads whose directories are in `directory`, without those that end meanwhile. A thread that cannot be read does not keep
-/// the others from being listed.
+/// The threads whose directories are in `directory`, except those that exit during the scan. A thread that cannot be read does
+/// not prevent the others from being listed.
 fn list(root: &Root, directory: &str) -> Result<ThreadList, KnobError> {
     let names = match root.list(directory) {
         Err(error) if has_ended(&error) => Vec::new(),
@@ -157,12 +158,12 @@ pub(in crate::tune::knob) fn threads_of(root: &Root, pid: Pid) -> Result<ThreadL
     list(root, &format!("/proc/{pid}/task"))
 }
 
-/// Whether an error means that a thread has ended.
+/// Whether an error means that a thread has exited.
 pub(in crate::tune::knob) fn has_ended(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
-/// Reads every process and thread of a tree.
+/// Reads all processes and threads of a tree.
 #[cfg(feature = "fuzzing")]
 pub(crate) fn fuzz_processes(root: &Root) {
     if let Ok(processes) = processes(root) {
@@ -180,7 +181,7 @@ mod tests {
     #[test]
     fn a_stat_line_is_parsed_for_any_thread_name() {
         let rest = b" S 2 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 10523 0 0 18446744073709551615 0";
-        // The last name is cut in the middle of a character.
+        // The last name is truncated within a character.
         for (name, shown) in
             [(&b"a) b) c"[..], "a) b) c"), (b"", ""), (b"(\n) R 1", "( ) R 1"), (b"k\xc3", "k\u{fffd}")]
         {

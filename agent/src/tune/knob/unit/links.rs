@@ -1,11 +1,12 @@
-//! The links that start units, and whether `systemctl disable` removes links that `enable` does not recreate.
+//! The links that start units, and the detection of links that `systemctl disable` removes but `enable` does not recreate.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::host::{Host, Root};
 
-/// The unit load path: the first file of a name counts (systemd.unit(5)). Enabling creates links in the first directory.
+/// The unit load path: the first file with a name has precedence (systemd.unit(5)). `systemctl enable` creates links in the
+/// first directory.
 const FOLDERS: [&str; 6] = [
     LINKS,
     "/run/systemd/system",
@@ -16,14 +17,14 @@ const FOLDERS: [&str; 6] = [
 ];
 const LINKS: &str = "/etc/systemd/system";
 
-/// The keys of `[Install]`, with the suffixes of the directories of links that they create.
+/// The keys of `[Install]`, with the suffixes of the link directories that they create.
 const LINK_KINDS: [(&str, &str); 3] = [("WantedBy", "wants"), ("RequiredBy", "requires"), ("UpheldBy", "upholds")];
 
-/// Why disabling and enabling a unit, in either order, would change it; `None` if it would not. `state_of` returns the state of a
-/// unit in the word of systemd.
+/// Why disabling and enabling a unit again, in either order, would not restore its original links; `None` if it would.
+/// `state_of` returns the state of a unit as systemd reports it.
 ///
-/// Disabling removes every link to a unit, including those that were created manually and a link in the place of the unit file,
-/// and does the same to the units of `Also=` (systemctl(1), disable).
+/// Disabling removes all links to a unit, including links that were created manually and a unit file that is a link. It does
+/// the same for the units in `Also=` (systemctl(1), disable).
 pub(super) fn irreversible(host: &Host, unit: &str, state_of: impl Fn(&str) -> Option<String>) -> Option<String> {
     if let Some(link) = linked_unit_file(&host.root, unit) {
         return Some(format!("the unit file is a link out of the unit load path: disabling it would remove {link}"));
@@ -36,7 +37,7 @@ pub(super) fn irreversible(host: &Host, unit: &str, state_of: impl Fn(&str) -> O
             "it is also linked by hand: disabling would remove {more}, and enabling would not recreate it"
         ));
     }
-    // Masked units and units without [Install] are not changed.
+    // The state of masked units and units without [Install] does not change.
     let can_change = |state: &String| ["enabled", "disabled"].contains(&state.as_str());
     let own = state_of(unit).filter(can_change)?;
     let other =
@@ -44,7 +45,7 @@ pub(super) fn irreversible(host: &Host, unit: &str, state_of: impl Fn(&str) -> O
     Some(format!("{other} is enabled and disabled together with it (Also=), and has another state now"))
 }
 
-/// The file of a unit, if it is a link out of the unit load path: `systemctl enable` of a path creates it.
+/// The file of a unit, if it is a link to a file outside the unit load path: `systemctl enable` of a path creates such a link.
 fn linked_unit_file(root: &Root, unit: &str) -> Option<String> {
     FOLDERS.into_iter().map(|folder| format!("{folder}/{unit}")).find(|file| {
         let Ok(target) = root.read_link(file) else { return false };
@@ -58,7 +59,7 @@ fn linked_unit_file(root: &Root, unit: &str) -> Option<String> {
     })
 }
 
-/// The links to a unit: in directories of other units, as `multi-user.target.wants/x.service`, and aliases.
+/// The links to a unit: in directories of other units, such as `multi-user.target.wants/x.service`, and aliases.
 fn links(root: &Root, unit: &str) -> BTreeSet<String> {
     let leads_to_it = |file: &str| {
         let target = root.link_name(&format!("{LINKS}/{file}"));
@@ -75,12 +76,12 @@ fn links(root: &Root, unit: &str) -> BTreeSet<String> {
             links.insert(name);
         }
     }
-    // Links to the template of an instance may belong to other instances.
+    // Links to the template may belong to other instances.
     links.retain(|file| leads_to_it(file) && (template(unit).is_none() || file.rsplit('/').next() == Some(unit)));
     links
 }
 
-/// The template of an instance: `getty@.service` of `getty@tty1.service`.
+/// The template of an instance: `getty@.service` for `getty@tty1.service`.
 fn template(unit: &str) -> Option<String> {
     let (name, rest) = unit.split_once('@')?;
     let (_, kind) = rest.rsplit_once('.')?;
@@ -114,7 +115,7 @@ impl Install {
         self.0.iter().filter(move |(known, _)| known == key).flat_map(|(_, value)| value.split_whitespace())
     }
 
-    /// The links that enabling creates, as [`links`] returns them.
+    /// The links that enabling creates, in the format of [`links`].
     fn links(&self, unit: &str) -> BTreeSet<String> {
         let of_kind = |(key, kind): (&'static str, &'static str)| {
             self.values(key).map(|by| format!("{by}.{kind}/{unit}")).collect::<Vec<_>>()

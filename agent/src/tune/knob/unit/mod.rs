@@ -1,7 +1,7 @@
 //! systemd units: whether they run, and whether they are enabled.
 //!
-//! On a host, units are read and changed by systemctl. A tree has for each unit the directory `run/quell-fake/units/NAME` with the
-//! files `state` (`running`, `stopped`) and `enabled` (the word of `systemctl is-enabled`).
+//! On a host, systemctl reads and changes units. In a tree, the directory `run/quell-fake/units/NAME` represents a unit, with
+//! the files `state` (`running`, `stopped`) and `enabled` (the state that `systemctl is-enabled` prints).
 
 mod links;
 
@@ -21,7 +21,7 @@ use crate::tune::value::{KnobTarget, Scope, Value, ValueKind};
 /// The knobs of this family.
 pub(super) static KNOBS: &[&'static dyn Knob] = &[&UnitState, &UnitEnabled];
 
-/// Whether a unit runs.
+/// A knob that starts and stops a unit.
 struct UnitState;
 
 static STATE: KnobSpec = KnobSpec {
@@ -36,7 +36,7 @@ static STATE: KnobSpec = KnobSpec {
     ..KnobSpec::RUNTIME
 };
 
-/// Whether a unit is started at boot.
+/// A knob that enables, disables and masks a unit.
 struct UnitEnabled;
 
 static ENABLED: KnobSpec = KnobSpec {
@@ -59,13 +59,13 @@ const TREE_DIRECTORY: &str = "/run/quell-fake/units";
 /// The name of a unit.
 fn unit(target: &KnobTarget) -> Result<&str, KnobError> {
     match target {
-        // Neither an option of systemctl nor a path.
+        // The name must be neither an option of systemctl nor a path.
         KnobTarget::Name(name) if !name.starts_with('-') && !name.contains('/') => Ok(name),
         _ => Err(KnobError::WrongTarget { target: target.clone() }),
     }
 }
 
-/// A property of a unit, or the file of a tree; or the reason why there is none.
+/// The value of a unit property, or of its file in a tree; or the reason why there is none.
 fn property(host: &Host, target: &KnobTarget, name: &str, file: &str) -> Result<Result<String, String>, KnobError> {
     let unit = unit(target)?;
     let absent = || format!("there is no unit {unit}");
@@ -89,7 +89,7 @@ fn property(host: &Host, target: &KnobTarget, name: &str, file: &str) -> Result<
     Ok(if value("LoadState") == "not-found" { Err(absent()) } else { Ok(value(name).to_owned()) })
 }
 
-/// Changes a unit by systemctl, or the file of a tree.
+/// Changes a unit with systemctl, or the file of a tree.
 fn change(host: &Host, target: &KnobTarget, file: &str, value: &str, verbs: &[&str]) -> Result<(), KnobError> {
     let unit = unit(target)?;
     if !host.root.is_host() {
@@ -119,7 +119,7 @@ impl Knob for UnitState {
 }
 
 impl UnitEnabled {
-    /// The state in the word of systemd, which may be one that cannot be set: `static`, `indirect`, `enabled-runtime`.
+    /// The state as systemd reports it, which may be a state that cannot be set: `static`, `indirect`, `enabled-runtime`.
     fn current_state(&self, host: &Host, target: &KnobTarget) -> Result<Result<String, String>, KnobError> {
         property(host, target, "UnitFileState", "enabled")
     }
@@ -131,7 +131,7 @@ impl Knob for UnitEnabled {
     }
 
     fn lifetime_of(&self, desired: &Value) -> Lifetime {
-        // A masked unit cannot be started from now on (systemctl(1), mask).
+        // A masked unit cannot be started, and masking takes effect immediately (systemctl(1), mask).
         if *desired == Value::Word("masked".to_owned()) { Lifetime::Persistent } else { ENABLED.lifetime }
     }
 
@@ -147,7 +147,7 @@ impl Knob for UnitEnabled {
         let desired = value.to_string();
         let current = self.current_state(host, target)?.unwrap_or_default();
         let impossible = |reason: String| Err(KnobError::Impossible { value: value.clone(), reason });
-        // A unit without an [Install] section, or one made by a generator, cannot be enabled.
+        // Units without an [Install] section and generated units cannot be enabled.
         if desired != "masked" && !["enabled", "disabled", "masked"].contains(&current.as_str()) {
             return impossible(format!("the unit is {}: it can only be masked", excerpt::quoted(current)));
         }
@@ -167,7 +167,7 @@ impl Knob for UnitEnabled {
         if let Some(runtime) = current()?.strip_prefix("masked")
             && !desired.starts_with("masked")
         {
-            // Unmasking restores the state from before.
+            // Unmasking restores the state from before the unit was masked.
             change(if runtime.is_empty() { &["unmask"] } else { &["unmask", "--runtime"] })?;
         }
         if current()? != desired {
@@ -177,7 +177,7 @@ impl Knob for UnitEnabled {
                 "enabled" => change(&["enable"])?,
                 "enabled-runtime" => change(&["enable", "--runtime"])?,
                 "disabled" => change(&["disable"])?,
-                // No verb makes a unit static. Reading back reports the mismatch.
+                // No systemctl command makes a unit static. The mismatch is reported when the value is read back.
                 _ => {}
             }
         }

@@ -1,5 +1,5 @@
-//! What a process in the background inherits from the caller and must not depend on: cgroups, and the priority for the OOM killer. The
-//! owner of a cgroup can freeze and kill every process in it.
+//! Properties that a background process inherits from the caller and must not depend on: cgroups, and the OOM score adjustment.
+//! The owner of a cgroup can freeze and kill all processes in it.
 
 use std::fs;
 use std::io;
@@ -17,8 +17,8 @@ struct Membership {
     path: PathBuf,
 }
 
-/// Moves a process that was just started to the root cgroup of each hierarchy, and makes it the last one that the OOM killer chooses.
-/// Best effort: [`shared`] lists the cgroups that it could not leave.
+/// Moves a process that was just started to the root cgroup of each hierarchy, and protects it from the OOM killer. Both are
+/// best effort: [`shared`] lists the cgroups that the process could not leave.
 pub(super) fn leave(pid: Pid) {
     let mounts = mounts(&fs::read("/proc/self/mountinfo").unwrap_or_default());
     for own in memberships(pid).unwrap_or_default() {
@@ -33,7 +33,8 @@ pub(super) fn leave(pid: Pid) {
     }
     let file = format!("/proc/{pid}/oom_score_adj");
     let current = fs::read_to_string(&file).ok().and_then(|text| text.trim().parse::<i32>().ok()).unwrap_or_default();
-    // To go below the value that a process with CAP_SYS_RESOURCE set last requires that capability (__set_oom_adj, fs/proc/base.c).
+    // Lowering the adjustment below the value that a process with CAP_SYS_RESOURCE last set requires this capability too
+    // (__set_oom_adj, fs/proc/base.c).
     for score in [-1000, 0] {
         if current <= score || fs::write(&file, score.to_string()).is_ok() {
             break;
@@ -41,7 +42,7 @@ pub(super) fn leave(pid: Pid) {
     }
 }
 
-/// The cgroups except the root that a process shares with this one; empty if they cannot be read.
+/// The cgroups, except root cgroups, that a process shares with this one; empty if they cannot be read.
 pub(super) fn shared(pid: Pid) -> Vec<PathBuf> {
     let (Ok(its), Ok(own)) = (memberships(pid), memberships(Pid::this())) else { return Vec::new() };
     let shared = its.into_iter().filter(|group| group.path != Path::new("/") && own.contains(group));
@@ -61,11 +62,11 @@ fn membership(line: &str) -> Option<Membership> {
     Some(Membership { hierarchy: fields.next()?.to_owned(), path: fields.next()?.into() })
 }
 
-/// The mount point of the root of a hierarchy.
+/// The mount point of a hierarchy at which its root cgroup is visible.
 fn mount_of<'a>(mounts: &'a [Mount], hierarchy: &str) -> Option<&'a Path> {
     let is_hierarchy = |mount: &&Mount| match hierarchy {
         "" => mount.kind == b"cgroup2",
-        // Mount options contain the controllers, among others.
+        // The mount options include the controllers.
         controllers => {
             let has = |controller: &str| {
                 mount.options.split(|byte| *byte == b',').any(|option| option == controller.as_bytes())

@@ -1,4 +1,5 @@
-//! Processes that outlive the command that started them: one that holds files open, and one that rolls back what is not confirmed.
+//! Background processes that outlive the command that started them: one holds files open, and one rolls back transactions that
+//! are not confirmed.
 
 mod caller;
 mod pid_file;

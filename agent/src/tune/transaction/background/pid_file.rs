@@ -1,4 +1,4 @@
-//! PID files of processes in the background. A process keeps its file locked, so that the lock ends with it.
+//! PID files of background processes. A process keeps its file locked, so that the lock is released when the process exits.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -13,20 +13,20 @@ use crate::file::FileError;
 use crate::host::Root;
 use crate::tune::transaction::state_file::{RUNTIME, claim, is_accessible_to_others, open_own};
 
-/// The maximum length of a process ID with the end of its line, in bytes.
+/// The maximum length of a process ID with the newline, in bytes.
 const MAX_PID: u64 = 16;
 
-/// The PID file of this process, which is locked until this is dropped or the process ends.
+/// The PID file of this process. It is locked until this value is dropped or the process exits.
 #[derive(Debug)]
 pub struct PidFile {
     _file: Flock<File>,
 }
 
 impl PidFile {
-    /// Creates and locks the file, which tells the starting process that this one is ready.
+    /// Creates and locks the file. This signals to the starting process that this process is ready.
     ///
     /// # Errors
-    /// Another process does the same task, or the file cannot be used.
+    /// Another process is running the same task, or the file cannot be used.
     pub fn create(root: &Root, task: &BackgroundTask) -> io::Result<Self> {
         let directory = root.state_directory(RUNTIME)?;
         match claim(&directory, &name(task), &std::process::id().to_string())? {
@@ -43,12 +43,12 @@ impl PidFile {
     }
 }
 
-/// The process that does a task, if there is one.
+/// The process that is running a task, if there is one.
 pub(super) fn running_pid(root: &Root, task: &BackgroundTask) -> io::Result<Option<Pid>> {
     let Some(directory) = root.existing_state_directory(RUNTIME)? else { return Ok(None) };
     let file = match open_own(&directory, &name(task), OFlag::O_RDONLY) {
         Ok(Some(file)) => file,
-        // A directory or a link is no PID file.
+        // A directory or a symbolic link is not a PID file.
         Ok(None) | Err(FileError::Unsuitable { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
@@ -59,7 +59,7 @@ pub(super) fn running_pid(root: &Root, task: &BackgroundTask) -> io::Result<Opti
             let mut text = String::new();
             file.take(MAX_PID).read_to_string(&mut text)?;
             let pid = text.strip_suffix('\n').and_then(|pid| pid.parse().ok()).map(Pid::from_raw);
-            // Every user may have locked it.
+            // Any user could have locked the file.
             if is_unsafe && !pid.is_some_and(|pid| task.is_running_as(pid)) {
                 return Ok(None);
             }
@@ -71,7 +71,8 @@ pub(super) fn running_pid(root: &Root, task: &BackgroundTask) -> io::Result<Opti
     }
 }
 
-/// Removes the PID file of a process that has ended. It is locked for that: a process that locked it in between could not be found.
+/// Removes the PID file of a process that has exited. The file is locked first: otherwise it could be removed after another
+/// process has locked it, and that process could not be found.
 pub(super) fn clear(root: &Root, task: &BackgroundTask) {
     let Ok(Some(directory)) = root.existing_state_directory(RUNTIME) else { return };
     let Ok(Some(file)) = open_own(&directory, &name(task), OFlag::O_RDONLY) else { return };

@@ -1,4 +1,4 @@
-//! Starting a process in the background.
+//! Starting a background process.
 
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -17,11 +17,11 @@ use crate::host::Root;
 use crate::program::{self, Program};
 use crate::tune::transaction::namespaces::Namespaces;
 
-/// How long a process may take to create its PID file.
+/// The maximum time until a process has created its PID file.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// A process that could not be started, or did not become ready.
+/// A background process that could not be started, or did not become ready.
 #[derive(Debug, thiserror::Error)]
 #[error("could not start `quell tune {command}` in the background: {reason}")]
 pub struct BackgroundError {
@@ -33,19 +33,19 @@ pub struct BackgroundError {
 enum Started {
     /// As a transient systemd service.
     Service,
-    /// As a child of this process, which then creates its own session.
+    /// As a child of this process; the child then creates its own session.
     Child(Child),
 }
 
-/// Executes quell in the background, independent of the session of the caller, and waits until it has created its PID file.
+/// Executes quell in the background, independent of the caller's session, and waits until the process has created its PID file.
 ///
 /// # Errors
-/// It cannot be started, ends at once, or takes too long. Then it does not run.
+/// The process cannot be started, exits immediately, or takes too long. In all these cases it is not left running.
 pub fn start(root: &Root, task: &BackgroundTask) -> Result<(), BackgroundError> {
     let failed = |reason: String| BackgroundError { command: task.words().join(" "), reason };
     if let Ok(Some(pid)) = pid_file::running_pid(root, task) {
         return match task {
-            // Any guard for this time serves.
+            // An existing guard for the same time is sufficient.
             BackgroundTask::Guard(_) => Ok(()),
             BackgroundTask::Hold(_) => {
                 Err(failed(format!("process {pid} does it already, for an earlier transaction with this number")))
@@ -63,7 +63,7 @@ pub fn start(root: &Root, task: &BackgroundTask) -> Result<(), BackgroundError> 
             let _ = child.kill();
             let _ = child.wait();
         }
-        // It may become ready later, and can be found then.
+        // The service may become ready later, in which case it can be found and stopped.
         (Err(_), Started::Service) => drop(stop::stop(root, task)),
     }
     result.map(drop).map_err(failed)
@@ -88,7 +88,7 @@ fn wait_until_ready(root: &Root, task: &BackgroundTask, started: &mut Started) -
     }
 }
 
-/// Warns if the process is still in a cgroup of the caller. A caller that is not root could end it anyway.
+/// Warns if the process is still in a cgroup of the caller. If the caller is not root, it can kill the process anyway.
 fn warn_about_shared_cgroups(task: &BackgroundTask, pid: Pid) {
     let shared = caller::shared(pid);
     if shared.is_empty() || !nix::unistd::geteuid().is_root() {
@@ -106,13 +106,13 @@ fn warn_about_shared_cgroups(task: &BackgroundTask, pid: Pid) {
 fn spawn(root: &Root, task: &BackgroundTask) -> io::Result<Started> {
     let mut arguments = vec!["tune".to_owned()];
     if !root.is_host() {
-        // Its working directory is another one.
+        // The working directory of the process differs, so the path must be absolute.
         let tree = std::path::absolute(root.display_path("/"))?;
         arguments.extend(["--root".to_owned(), tree.display().to_string()]);
     }
     arguments.extend(task.words());
-    // The end of a session may end its processes (logind.conf(5), KillUserProcesses), but no service. A service has the
-    // namespaces of process 1.
+    // When a session ends, its processes may be killed (logind.conf(5), KillUserProcesses), but services are not. A service
+    // runs in the namespaces of process 1.
     if Root::host().runs_systemd()
         && Namespaces::own().is_some_and(|own| Namespaces::of("1") == Some(own))
         && let Some(program) = program::own_path().as_ref().and_then(|path| path.to_str())
@@ -127,21 +127,21 @@ fn spawn(root: &Root, task: &BackgroundTask) -> io::Result<Started> {
         if output.is_ok_and(|output| output.status.success()) {
             return Ok(Started::Service);
         }
-        // systemd may not be reachable, as in a container that shows its directory. If it started a service all the same, the child
-        // finds the PID file locked.
+        // systemd may be unreachable, for example in a container that contains its directory. If systemd has started the
+        // service nevertheless, the child finds the PID file locked.
     }
     let mut command = Program::Quell.command().map_err(io::Error::other)?;
     command.arg0("quell").args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
     Ok(Started::Child(command.spawn()?))
 }
 
-/// Leaves the session of the caller. A process in the background does this first.
+/// Leaves the session of the caller. This is the first action of a background process.
 ///
 /// # Errors
-/// Those of setsid(2).
+/// The errors of setsid(2).
 pub fn detach() -> io::Result<()> {
     match nix::unistd::setsid() {
-        // A service leads its session already.
+        // A service is a session leader already.
         Ok(_) | Err(nix::errno::Errno::EPERM) => Ok(()),
         Err(errno) => Err(errno.into()),
     }

@@ -1,4 +1,4 @@
-//! Stopping a process in the background.
+//! Stopping a background process.
 
 use std::io;
 use std::thread;
@@ -13,7 +13,7 @@ use super::task::BackgroundTask;
 use crate::host::Root;
 use crate::tune::transaction::journal::TransactionId;
 
-/// How long to wait for the end of the process, after each signal.
+/// The maximum time until the process exits, after each signal.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -23,32 +23,32 @@ pub enum StopError {
     /// The process cannot be determined.
     #[error("could not determine which process holds it open: {0}")]
     Unknown(#[from] io::Error),
-    /// The process in the PID file does something else.
+    /// The process in the PID file runs another task.
     #[error("process {0} is in the PID file, but runs another command")]
     OtherProcess(Pid),
-    /// The process could not be signalled.
+    /// The signal could not be sent to the process.
     #[error("could not stop process {pid}, which holds it open: {errno}")]
     Signal {
         /// The process.
         pid: Pid,
-        /// The error of the kernel.
+        /// The error from the kernel.
         errno: Errno,
     },
-    /// The process did not end after SIGKILL.
+    /// The process did not exit after SIGKILL.
     #[error("process {0} holds it open, and did not end after SIGKILL")]
     StillRunning(Pid),
 }
 
-/// Stops the process that holds the files of a transaction open, if there is one, and waits until it has ended.
+/// Stops the process that holds the files of a transaction open, if there is one, and waits until it has exited.
 ///
 /// # Errors
-/// It may still run.
+/// The process may still be running.
 pub fn stop_holder(root: &Root, id: TransactionId) -> Result<(), StopError> {
     stop(root, &BackgroundTask::Hold(id))
 }
 
 pub(super) fn stop(root: &Root, task: &BackgroundTask) -> Result<(), StopError> {
-    // A process that was stopped by SIGSTOP ends only at the second one.
+    // A process that was stopped by SIGSTOP exits only after the second signal.
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         let Some(pid) = pid_file::running_pid(root, task)? else { break };
         if !task.is_running_as(pid) {

@@ -1,4 +1,4 @@
-//! What a process in the background does.
+//! The tasks of background processes.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 use crate::tune::transaction::boot_time::BootTime;
 use crate::tune::transaction::journal::TransactionId;
 
-/// What a process in the background does.
+/// The task of a background process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BackgroundTask {
     /// `quell tune hold`: keeps the files of a transaction open.
@@ -17,7 +17,7 @@ pub enum BackgroundTask {
 }
 
 impl BackgroundTask {
-    /// The command and argument of `quell tune`.
+    /// The subcommand of `quell tune` and its argument.
     pub(super) fn words(&self) -> [String; 2] {
         match self {
             Self::Hold(id) => ["hold".to_owned(), id.to_string()],
@@ -25,7 +25,7 @@ impl BackgroundTask {
         }
     }
 
-    /// Whether a process has the arguments of this task: its ID may have been reused.
+    /// Whether a process runs with the arguments of this task, because its ID may have been reused.
     pub(super) fn is_running_as(&self, pid: Pid) -> bool {
         let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let words: Vec<_> = words.split(|&byte| byte == 0).collect();

@@ -12,11 +12,11 @@ pub enum JournalError {
     /// A file or directory cannot be accessed.
     #[error("could not {operation} {}: {source}{}", path.display(), root_hint(source))]
     Io {
-        /// The operation: `write`.
+        /// The operation, such as `write`.
         operation: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// The error of the kernel.
+        /// The error from the kernel.
         source: io::Error,
     },
     /// A file or directory was not created by quell, or belongs to another user.
@@ -30,7 +30,7 @@ pub enum JournalError {
         /// The error message of the failure.
         reason: String,
     },
-    /// A record within the file is damaged. A crash can damage only the end.
+    /// A record that is not at the end of the file is damaged. A crash can damage only the end.
     #[error(
         "{} is damaged at line {line}: {reason}; original values that can be read: {originals}\n\
          hint: restore these values manually, then move the file away",
@@ -39,9 +39,9 @@ pub enum JournalError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
+        /// The line number, starting at 1.
         line: usize,
-        /// What is wrong.
+        /// The problem.
         reason: String,
         /// The original values that can be read, as JSON; `unknown` if there are none.
         originals: String,
@@ -56,11 +56,11 @@ pub enum JournalError {
     Foreign {
         /// The file.
         path: PathBuf,
-        /// The version of quell that wrote it.
+        /// The version of quell that wrote the file.
         version: String,
-        /// The line, from 1.
+        /// The line number, starting at 1.
         line: usize,
-        /// What is not understood.
+        /// The part that is not understood.
         reason: String,
         /// The original values that can be read, as JSON; `unknown` if there are none.
         originals: String,

@@ -5,13 +5,13 @@ use super::record::{FORMAT, Record};
 /// A line that cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum LineError {
-    /// The line was not written completely, or its bytes have changed.
+    /// The line was not written completely, or its bytes were changed.
     Torn(&'static str),
     /// The line is intact, but this version of quell does not understand it.
     Foreign {
-        /// What is not understood.
+        /// The part that is not understood.
         reason: String,
-        /// The version of quell that wrote it, if the line says so.
+        /// The version of quell that wrote the line, if the line contains it.
         version: Option<String>,
     },
 }
@@ -41,7 +41,7 @@ pub(super) fn decode(line: &[u8]) -> Result<Record, LineError> {
     }
 }
 
-/// The version of quell in a first record.
+/// The version of quell in the first record of a journal.
 fn version(json: &str) -> Option<String> {
     let value = serde_json::from_str::<serde_json::Value>(json).ok()?;
     Some(crate::excerpt::value(value.get("quell")?.as_str()?))

@@ -1,7 +1,8 @@
-//! Journals: what a transaction does, written down before it is done.
+//! Journals: each action of a transaction is recorded before it is carried out.
 //!
-//! A transaction is a file of records, one per line: a checksum and JSON. Records are only appended. If a crash or a full disk cuts
-//! the last line, what it would have said was not done yet. At any time the file is a prefix of what happened.
+//! A transaction is a file of records, one per line: a checksum and JSON. Records are only appended. If a crash or a full disk
+//! truncates the last line, the action of that record was not carried out yet. At any time, the file is a prefix of the
+//! actions.
 
 mod error;
 mod line;

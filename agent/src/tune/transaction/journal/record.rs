@@ -34,22 +34,22 @@ pub struct Begin {
     pub profile: String,
     /// The request of the user; `None` if the transaction was not started from a command line.
     pub request: Option<Request>,
-    /// The ID of the boot that it was applied in.
+    /// The ID of the boot during which it was applied.
     pub boot: String,
-    /// When it began, in seconds since 1970.
+    /// The start time, in seconds since 1970.
     pub time: u64,
-    /// The version of quell.
+    /// The version of quell that applied it.
     pub quell: String,
-    /// The namespaces that it was applied in, if they could be determined.
+    /// The namespaces in which it was applied, if they could be determined.
     pub namespaces: Option<Namespaces>,
     /// The steps.
     pub steps: Vec<Step>,
-    /// The values that were as desired already.
+    /// The values that already were as desired.
     pub unchanged: Vec<Step>,
 }
 
 impl Begin {
-    /// The first record of a transaction of this version of quell.
+    /// Creates the first record of a transaction, with this version of quell.
     #[must_use]
     pub fn new(profile: &str, boot: &str, time: u64, steps: Vec<Step>) -> Self {
         Self {
@@ -75,28 +75,28 @@ pub type Parts = BTreeSet<String>;
 pub enum Record {
     /// The transaction begins.
     Begin(Begin),
-    /// Steps are about to be done. This is on disk before the first of them.
+    /// Steps are about to be executed. This record is on disk before the first of them.
     Intent {
         /// The indices of the steps, with the values before them.
         before: Vec<(usize, Value)>,
     },
-    /// A step was done, maybe again after a later step had changed its value.
+    /// A step was executed, possibly again because a later step had changed its value.
     Done {
         /// The index of the step.
         step: usize,
         /// The value that was read back.
         after: Value,
     },
-    /// An optional step was refused, and its value is as before.
+    /// An optional step was refused, and its value is unchanged.
     Refused {
         /// The index of the step.
         step: usize,
         /// Why it was refused.
         reason: String,
     },
-    /// Every step was done, or refused if it is optional.
+    /// All steps were executed, except optional steps that were refused.
     Complete {
-        /// Until when in this boot it must be confirmed; `None` if it need not be.
+        /// The time in this boot by which the transaction must be confirmed; `None` if no confirmation is required.
         confirm_by: Option<BootTime>,
     },
     /// The transaction was confirmed.
@@ -116,7 +116,7 @@ pub enum Record {
         /// The index of the step.
         step: usize,
     },
-    /// The value of a step was restored, or needed no restore.
+    /// The value of a step was restored, or did not have to be restored.
     Restored {
         /// The index of the step.
         step: usize,
@@ -127,10 +127,10 @@ pub enum Record {
         step: usize,
         /// Why it was not restored.
         reason: String,
-        /// The value afterwards, if the rollback wrote it and it is not the original one: some parts may be restored.
+        /// The value after the rollback, if the rollback wrote it and it differs from the original: some parts may be restored.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         current: Option<Value>,
-        /// If not empty, only these parts were not restored.
+        /// If this is not empty, only these parts were not restored.
         #[serde(default, skip_serializing_if = "Parts::is_empty")]
         parts: Parts,
     },
@@ -139,8 +139,8 @@ pub enum Record {
 }
 
 impl Record {
-    /// Whether the record, and with it all earlier ones, must be on disk before anything else is done. The others can be lost only
-    /// if the power fails: what a killed process has written is kept.
+    /// Whether this record and all earlier ones must be on disk before the next action. Other records can be lost only if the
+    /// power fails: data that a killed process has written is kept.
     pub(super) fn is_synced(&self) -> bool {
         match self {
             Self::Begin(_)

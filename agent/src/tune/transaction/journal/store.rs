@@ -34,7 +34,7 @@ pub struct Store {
 pub struct Transactions {
     /// The transactions, the oldest first.
     pub readable: Vec<Transaction>,
-    /// Those that cannot be read, with the errors.
+    /// The transactions that cannot be read, with the errors.
     pub unreadable: Vec<(TransactionId, JournalError)>,
 }
 
@@ -102,7 +102,7 @@ impl Store {
         let id = TransactionId(self.ids()?.last().map_or(1, |last| last.0 + 1));
         let (name, path) = (file_name(id), self.path(id));
         let file = directory.create_file(&name).map_err(file_error("create", &path))?;
-        // Truncating the file after a failed write must leave no hole.
+        // With O_APPEND, truncating the file after a failed write leaves no hole.
         fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND)).map_err(|errno| io_error("create", &path)(errno.into()))?;
         let transaction = Transaction::begin(id, begin.clone());
         let mut journal = Journal::new(path, Output::File(file), transaction);
@@ -110,7 +110,7 @@ impl Store {
         let written = journal.append(Record::Begin(begin));
         let written = written.and_then(|()| directory.sync().map_err(file_error("write", &self.display_path())));
         if written.is_err() {
-            // Nothing was done, and the file would have to be recovered.
+            // No step was executed, and the file would otherwise have to be recovered.
             let _ = directory.remove_file(&name);
         }
         written.map(|()| journal)
@@ -119,16 +119,16 @@ impl Store {
     /// Reads a transaction; `None` if it was interrupted before its first record was complete.
     ///
     /// # Errors
-    /// It cannot be read, is damaged, or was written by an incompatible version.
+    /// The file cannot be read, is damaged, or was written by an incompatible version.
     pub fn read(&self, id: TransactionId) -> Result<Option<Transaction>, JournalError> {
         Ok(self.parse(id)?.map(|parsed| parsed.transaction))
     }
 
-    /// Opens a transaction to continue it. The caller holds the lock: an incomplete record is removed. If the file is not writable, as
-    /// on a read-only file system, records that are appended [best effort](Journal::append_best_effort) are lost.
+    /// Opens a transaction to continue it, and removes an incomplete record. The caller holds the lock. If the file is not
+    /// writable, as on a read-only file system, records that are appended [best effort](Journal::append_best_effort) are lost.
     ///
     /// # Errors
-    /// It cannot be read, is damaged, was written by an incompatible version, or has no first record.
+    /// The file cannot be read, is damaged, was written by an incompatible version, or has no first record.
     pub fn resume(&self, id: TransactionId) -> Result<Journal, JournalError> {
         let path = self.path(id);
         let Some(Parsed { transaction, length }) = self.parse(id)? else {
@@ -139,7 +139,7 @@ impl Store {
         Ok(Journal::new(path, output, transaction))
     }
 
-    /// Opens a file and removes what comes after its complete records.
+    /// Opens a file and removes everything after its complete records.
     fn open_for_append(&self, id: TransactionId, length: u64) -> io::Result<File> {
         let directory = self.directory().map_err(io::Error::other)?.ok_or(io::ErrorKind::NotFound)?;
         let file = open_own(&directory, &file_name(id), OFlag::O_WRONLY | OFlag::O_APPEND)?;
@@ -167,7 +167,7 @@ impl Store {
         let mut torn = None;
         for (index, line) in text.split_inclusive(|&byte| byte == b'\n').enumerate() {
             match line::decode(line) {
-                // Everything before a synced record is on disk, so that only later records can be torn.
+                // Everything before a synced record is on disk, so only later records can be incomplete.
                 Ok(record) if torn.is_some() && !record.is_synced() => {}
                 Ok(record) => {
                     if let Some((line, reason)) = torn {
@@ -192,7 +192,7 @@ impl Store {
                     let (line, originals) = (index + 1, originals(&parsed));
                     return Err(JournalError::Foreign { path, version, line, reason, originals });
                 }
-                // The power failed before it was on disk, or the disk was full. Nothing relied on it.
+                // The power failed before the record was on disk, or the disk was full. No action depended on the record.
                 Err(LineError::Torn(reason)) => torn = torn.or(Some((index + 1, reason))),
             }
         }
@@ -210,7 +210,7 @@ fn originals(parsed: &Option<Parsed>) -> String {
     parsed.as_ref().map_or_else(|| "unknown".to_owned(), |parsed| parsed.transaction.originals())
 }
 
-/// Removes permissions of others from a file, best effort.
+/// Removes the permissions of group and others from a file, best effort.
 fn restrict(file: &File) {
     if file.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0) {
         let _ = file.set_permissions(Permissions::from_mode(0o600));

@@ -16,38 +16,39 @@ pub struct Transaction {
     pub id: TransactionId,
     /// The name of the profile.
     pub profile: String,
-    /// The request of the user; `None` if it was not started from a command line.
+    /// The request of the user; `None` if the transaction was not started from a command line.
     pub request: Option<Request>,
-    /// The ID of the boot that it was applied in.
+    /// The ID of the boot during which it was applied.
     pub boot: String,
-    /// When it began, in seconds since 1970.
+    /// The start time, in seconds since 1970.
     pub time: u64,
     /// The version of quell that applied it.
     pub quell: String,
-    /// The namespaces that it was applied in, if they are known.
+    /// The namespaces in which it was applied, if they are known.
     pub namespaces: Option<Namespaces>,
     /// The steps with their states.
     pub steps: Vec<(Step, StepState)>,
-    /// The values that were as desired already.
+    /// The values that already were as desired.
     pub unchanged: Vec<Step>,
     /// The phase.
     pub phase: Phase,
-    /// Steps whose values a started rollback found modified externally.
+    /// The steps whose values were modified externally, as found at the start of a rollback.
     conflicts: Vec<usize>,
-    /// Parts of values that it found modified externally.
+    /// The parts of values that were modified externally, as found at the start of a rollback.
     conflicting_parts: BTreeMap<usize, Parts>,
-    /// Steps whose values a started rollback has written, or was about to write, in order.
+    /// The steps whose values a started rollback has written, or was about to write, in order.
     restoring: Vec<usize>,
 }
 
 /// The phase of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Steps are being done. If no process is doing them, the transaction was interrupted.
+    /// Steps are being executed. If no process is executing them, the transaction was interrupted.
     Applying,
-    /// All steps were done.
+    /// All steps were executed.
     Complete {
-        /// Until when in its boot it must be confirmed; `None` if it need not be, or was.
+        /// The time in its boot by which the transaction must be confirmed; `None` if no confirmation is required, or it was
+        /// confirmed.
         confirm_by: Option<BootTime>,
     },
     /// The transaction is being rolled back.
@@ -59,21 +60,21 @@ pub enum Phase {
 /// The state of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepState {
-    /// Nothing was done yet.
+    /// The step was not started.
     Planned,
-    /// It was about to be done, and may have been done.
+    /// The step was about to be executed, and may have been executed.
     Pending {
         /// The value before the step.
         before: Value,
     },
-    /// It was done.
+    /// The step was executed.
     Done {
         /// The value before the step.
         before: Value,
         /// The value that was read back.
         after: Value,
     },
-    /// It was refused for this reason, and the value is as before.
+    /// The step was refused for this reason, and the value is unchanged.
     Refused(String),
     /// The original value was restored.
     Restored,
@@ -81,7 +82,7 @@ pub enum StepState {
     NotRestored {
         /// The value before the step.
         before: Value,
-        /// The value that was read back, if the step was done.
+        /// The value that was read back, if the step was executed.
         after: Option<Value>,
         /// Why it was not restored.
         reason: String,
@@ -90,7 +91,7 @@ pub enum StepState {
     },
 }
 
-/// A step that changed a value, or may have.
+/// A step that changed a value, or may have changed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppliedStep {
     /// The index of the step.
@@ -99,15 +100,15 @@ pub struct AppliedStep {
     pub step: Step,
     /// The value before the step.
     pub before: Value,
-    /// The value that was read back, if the step was done.
+    /// The value that was read back, if the step was executed.
     pub after: Option<Value>,
     /// The value after an earlier rollback that wrote it.
     pub after_rollback: Option<Value>,
-    /// Whether a write to it may have been interrupted. Any value may result from that.
+    /// Whether a write to the value may have been interrupted. The current value is unpredictable in this case.
     pub is_interrupted: bool,
-    /// Whether an interrupted rollback found it modified externally.
+    /// Whether an interrupted rollback found that the value was modified externally.
     pub is_conflict: bool,
-    /// The parts that such a rollback found modified externally.
+    /// The parts that an interrupted rollback found modified externally.
     pub conflicting_parts: Parts,
 }
 
@@ -141,13 +142,13 @@ impl Transaction {
         }
     }
 
-    /// Whether it is neither complete nor rolled back. If no process is working on it, it was interrupted.
+    /// Whether the transaction is neither complete nor rolled back. If no process is working on it, it was interrupted.
     #[must_use]
     pub fn is_unfinished(&self) -> bool {
         matches!(self.phase, Phase::Applying | Phase::RollingBack)
     }
 
-    /// Until when it must be confirmed, if it must.
+    /// The time by which the transaction must be confirmed, if confirmation is required.
     #[must_use]
     pub fn confirm_by(&self) -> Option<BootTime> {
         match self.phase {
@@ -156,7 +157,7 @@ impl Transaction {
         }
     }
 
-    /// Whether it was not confirmed in time. A reboot ends the time too.
+    /// Whether the transaction was not confirmed in time. A reboot ends the time too.
     #[must_use]
     pub fn is_overdue(&self, boot: &str, now: BootTime) -> bool {
         self.confirm_by().is_some_and(|by| by < now || self.boot != boot)
@@ -171,7 +172,8 @@ impl Transaction {
         })
     }
 
-    /// Whether a started rollback has written the value of a step, and not recorded the result yet.
+    /// Whether a started rollback has written the value of a step, or was about to write it, and has not recorded the result
+    /// yet.
     pub(in crate::tune) fn is_restoring(&self, step: usize) -> bool {
         self.restoring.contains(&step)
     }
@@ -184,11 +186,11 @@ impl Transaction {
             .map(|(index, (step, _))| (index, step))
     }
 
-    /// The steps that changed a value or may have, in order.
+    /// The steps that changed a value or may have changed it, in order.
     #[must_use]
     pub fn applied_steps(&self) -> Vec<AppliedStep> {
         let is_pending = |(_, state): &(Step, StepState)| matches!(state, StepState::Pending { .. });
-        // Steps are done one after another, so that only the first pending one can be interrupted.
+        // Steps are executed one after another, so only the first pending one can be interrupted.
         let interrupted = self.steps.iter().position(is_pending).filter(|index| !self.restoring.contains(index));
         let is_interrupted = |index| interrupted == Some(index) || self.restoring.last() == Some(&index);
         let steps = self.steps.iter().enumerate().filter_map(|(index, (step, state))| {
@@ -212,7 +214,7 @@ impl Transaction {
         steps.collect()
     }
 
-    /// The original values as JSON; `unknown` without any, as they may be lost.
+    /// The original values as JSON; `unknown` if there are none, because they may be lost.
     pub(super) fn originals(&self) -> String {
         let originals = self.applied_steps().into_iter().map(|AppliedStep { step, .. }| {
             serde_json::json!({ "knob": step.knob, "target": step.target, "before": step.current })
@@ -221,7 +223,7 @@ impl Transaction {
         if originals.is_empty() { "unknown".to_owned() } else { serde_json::Value::Array(originals).to_string() }
     }
 
-    /// Updates the state by a record.
+    /// Applies a record to the state.
     pub(super) fn apply(&mut self, record: Record) {
         match record {
             Record::Begin(begin) => *self = Self::begin(self.id, begin),
@@ -266,7 +268,8 @@ impl Transaction {
                     StepState::Done { before, after } => {
                         StepState::NotRestored { before, after: Some(after), reason, current }
                     }
-                    // A rollback that did not write the value found it as the last one left it, or modified externally.
+                    // If a rollback did not write the value, the value is as the last rollback left it, or was modified
+                    // externally.
                     StepState::NotRestored { before, after, current: known, .. } => {
                         StepState::NotRestored { before, after, reason, current: current.or(known) }
                     }

@@ -9,7 +9,7 @@ use super::line;
 use super::record::Record;
 use super::transaction::Transaction;
 
-/// A transaction whose file is being written.
+/// A transaction whose file is open for writing.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -18,12 +18,12 @@ pub struct Journal {
     error: Option<JournalError>,
 }
 
-/// Where records are written.
+/// The destination of records.
 #[derive(Debug)]
 pub(super) enum Output {
-    /// To a file that ends with a complete record.
+    /// A file that ends with a complete record.
     File(File),
-    /// Nowhere, for this reason: the file is not writable, or a failed write may have left an incomplete record.
+    /// No destination, for this reason: the file is not writable, or a failed write may have left an incomplete record.
     Closed(String),
 }
 
@@ -38,18 +38,18 @@ impl Journal {
         &self.transaction
     }
 
-    /// Appends a record. A record that must be on disk is there when this returns.
+    /// Appends a record. If the record must be synced, it is on disk when this returns.
     ///
     /// # Errors
-    /// It cannot be written. Then the file is unchanged.
+    /// The record cannot be written. In this case the file is unchanged.
     pub fn append(&mut self, record: Record) -> Result<(), JournalError> {
         self.write(&record)?;
         self.transaction.apply(record);
         Ok(())
     }
 
-    /// Appends a record of something that is done even if it cannot be recorded. After the first failure nothing more is written, so
-    /// that the file stays a prefix of what happened.
+    /// Appends a record of an action that is carried out even if it cannot be recorded. After the first failure, nothing more
+    /// is written, so that the file stays a prefix of the actions.
     pub fn append_best_effort(&mut self, record: Record) {
         if self.error.is_none() {
             self.error = self.write(&record).err();
@@ -76,7 +76,8 @@ impl Journal {
         let written = file.write_all(line.as_bytes());
         let written = written.and_then(|()| if record.is_synced() { file.sync_data() } else { Ok(()) });
         let Err(error) = written else { return Ok(()) };
-        // An incomplete line would make later ones unreadable, and a complete one may describe what will not be done.
+        // An incomplete line would make later ones unreadable, and a complete one may describe an action that will not be
+        // carried out.
         if file.set_len(length).is_err() {
             self.output = Output::Closed(error.to_string());
         }
