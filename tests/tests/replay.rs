@@ -1,6 +1,6 @@
 //! The committed recording, read without privileges and without a kernel, and drawn in every format of text.
 
-use quell::profile::{Profile, Selection, build};
+use quell::profile::{Pattern, Profile, Selection, build};
 use quell::{recording, report};
 use quell_tests::small;
 
@@ -59,7 +59,7 @@ fn speedscope() {
 
 #[test]
 fn a_selection_without_samples_is_an_error_where_there_is_nothing_to_draw() {
-    let selection = Selection { comms: vec!["nobody".to_owned()], ..Selection::default() };
+    let selection = Selection { comms: vec![Pattern::new("nobody").expect("a pattern")], ..Selection::default() };
     let svg = report::by_name("svg").expect("a known format");
     let error = svg.sink.write(&profile(&selection), &mut Vec::new()).expect_err("no samples").to_string();
     assert!(error.contains("the selection has no samples"), "{error}");

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read as _;
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use crate::host;
 use crate::recording::{Process, ProcessIdx, ProcessTable};
@@ -128,6 +128,15 @@ fn size(process: &Process) -> usize {
     words + path + process.cgroup.as_ref().map_or(0, String::len) + process.container.as_ref().map_or(0, String::len)
 }
 
+/// Adds the names of the users, which are read at the end of a capture, once for all processes.
+pub(super) fn name_users(processes: &mut ProcessTable, name: impl Fn(u32) -> Option<String>) {
+    let mut known: HashMap<u32, Option<String>> = HashMap::new();
+    for row in 0..processes.rows().len() {
+        let process = processes.get_mut(ProcessIdx::from_index(row));
+        process.user_name = process.user.and_then(|user| known.entry(user).or_insert_with(|| name(user)).clone());
+    }
+}
+
 /// Reads the data of a process. Data that requires privileges is requested from a child process.
 pub(super) fn look(pid: Pid, spaces: &mut AddressSpaces) -> Process {
     let Some(user) = host::user_of(pid) else { return Process::new(pid) };
@@ -144,6 +153,7 @@ pub(super) fn look(pid: Pid, spaces: &mut AddressSpaces) -> Process {
         cgroup: cgroup(&cgroups).map(str::to_owned),
         container: container(&cgroups).map(str::to_owned),
         user: Some(user),
+        user_name: None,
     }
 }
 
@@ -152,8 +162,10 @@ fn cgroup(text: &str) -> Option<&str> {
     text.lines().find_map(|line| line.strip_prefix("0::"))
 }
 
-/// The container ID: the innermost directory whose name has 64 hexadecimal digits, as in `docker-ID.scope`,
-/// `cri-containerd-ID.scope` and `kubepods/.../ID`, in the hierarchy of version 2 or any other.
+/// The container ID: the innermost directory that is named by 64 hexadecimal digits, in the hierarchy of version 2 or any other.
+/// Runtimes name them `docker-ID.scope`, `cri-containerd-ID.scope`, `crio-ID.scope` and `libpod-ID.scope` if systemd creates the
+/// cgroup, else `docker/ID`, `kubepods/.../ID`, `crio-ID` and `libpod_parent/libpod-ID`; containerd with a path in the form of
+/// systemd names them `SLICE:cri-containerd:ID`.
 fn container(text: &str) -> Option<&str> {
     let paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
     paths.filter_map(|path| path.rsplit('/').find_map(container_id)).next()
@@ -161,8 +173,10 @@ fn container(text: &str) -> Option<&str> {
 
 fn container_id(directory: &str) -> Option<&str> {
     let name = directory.strip_suffix(".scope").unwrap_or(directory);
-    let id = name.rsplit('-').next().unwrap_or(name);
-    (id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
+    let (runtime, id) = name.rsplit_once(['-', ':']).unwrap_or(("", name));
+    // The monitor of a container (`libpod-conmon-ID`, `crio-conmon-ID`) runs outside of it.
+    let is_monitor = runtime.ends_with("conmon");
+    (!is_monitor && id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
 }
 
 #[cfg(test)]
@@ -179,8 +193,20 @@ mod tests {
             format!("0::/kubepods/burstable/pod12-34/{ID}"),
             format!("0::/system.slice/docker-{ID}.scope/init"),
             format!("5:cpu,cpuacct:/docker/{ID}\n0::/"),
+            format!("0::/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod1_2.slice/crio-{ID}.scope"),
+            format!("0::/kubepods/pod12/crio-{ID}"),
+            format!("0::/machine.slice/libpod-{ID}.scope/container"),
+            format!("0::/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope/container"),
+            format!("0::/libpod_parent/libpod-{ID}"),
+            format!("0::/system.slice/podman.service/libpod-payload-{ID}"),
+            format!("0::/system.slice/containerd.service/kubepods-burstable-pod1_2.slice:cri-containerd:{ID}"),
+            format!("11:memory:/system.slice/containerd.service/k8s.io/{ID}\n0::/"),
         ] {
             assert_eq!(container(&path), Some(ID), "{path}");
+        }
+        let monitors = [format!("0::/machine.slice/libpod-conmon-{ID}.scope"), format!("0::/k.slice/crio-conmon-{ID}.scope")];
+        for path in &monitors {
+            assert_eq!(container(path), None, "{path}");
         }
         for path in ["0::/user.slice", "0::/", "", &format!("0::/{ID}0"), &format!("0::/{}g", &ID[..63])] {
             assert_eq!(container(path), None, "{path}");
@@ -250,6 +276,21 @@ mod tests {
             ..found(pid, &mut looks)
         });
         assert_eq!(looks.iter().sum::<u32>(), 32);
+    }
+
+    #[test]
+    fn users_are_named_once_each() {
+        let (mut processes, _) = looked(4);
+        for (row, user) in [Some(5), Some(5), Some(6), None].into_iter().enumerate() {
+            processes.get_mut(ProcessIdx::from_index(row)).user = user;
+        }
+        let asked = std::cell::Cell::new(0);
+        name_users(&mut processes, |user| {
+            asked.set(asked.get() + 1);
+            (user == 5).then(|| "redis".to_owned())
+        });
+        let names: Vec<_> = processes.rows().iter().map(|process| process.user_name.as_deref()).collect();
+        assert_eq!((names, asked.get()), (vec![Some("redis"), Some("redis"), None, None], 2));
     }
 
     #[test]

@@ -322,6 +322,8 @@ impl Session {
         }
         let Self { process_facts, builder, spaces, .. } = &mut self;
         process_facts.finish(&mut builder.processes, end, &mut |pid| process_facts::look(pid, spaces));
+        let users = host::Users::local();
+        process_facts::name_users(&mut builder.processes, |user| users.known_name(user));
         let losses = self.losses(&self.object.lost()?);
         let builder = self.builder;
         let meta = Meta {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use quell::output::{Form, Output};
 use quell::probe::PROBES;
-use quell::profile::{Selection, Window, build};
+use quell::profile::{IdleThreads, Pattern, PatternError, Roots, Selection, Window, build};
 use quell::recording::{self, Recording};
 use quell::report;
 use quell::text::{self, Shown};
@@ -31,12 +31,27 @@ pub(crate) struct Arguments {
     /// Only this process (may be repeated)
     #[arg(long, value_name = "PID", value_parser = pid)]
     pid: Vec<u32>,
-    /// Only threads with this name (may be repeated)
-    #[arg(long, value_name = "NAME")]
-    comm: Vec<String>,
-    /// Separate threads with the same name
-    #[arg(long)]
+    /// Only threads with this name, such as worker or 'worker-*' (may be repeated, like the following)
+    #[arg(long, value_name = "GLOB", value_parser = Pattern::new)]
+    comm: Vec<Pattern>,
+    /// Only processes with this executable: a path, or a file name
+    #[arg(long, value_name = "GLOB", value_parser = Pattern::new)]
+    exe: Vec<Pattern>,
+    /// Only processes in this cgroup or below it, such as system.slice/'redis*'
+    #[arg(long, value_name = "GLOB", value_parser = cgroup)]
+    cgroup: Vec<Pattern>,
+    /// Only processes of this user: a name, or a UID
+    #[arg(long, value_name = "GLOB", value_parser = Pattern::new)]
+    user: Vec<Pattern>,
+    /// The roots of stacks, and the rows of the summary: pools are threads whose names differ only in a number
+    #[arg(long, value_enum, value_name = "ROOT", default_value_t)]
+    by: By,
+    /// Short for --by thread: separate threads with the same name
+    #[arg(long, conflicts_with = "by")]
     thread: bool,
+    /// List threads that only waited for work like all others, not in one line
+    #[arg(long)]
+    idle: bool,
     /// Only after this time from the start of the capture, such as 500ms, 2s or 1m30s; a number without a unit is in seconds
     #[arg(long, value_name = "TIME", value_parser = time, allow_negative_numbers = true)]
     since: Option<Nanos>,
@@ -54,9 +69,29 @@ pub(crate) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   quell report quell.quell
-  quell report quell.quell --probe offcpu --comm worker
+  quell report quell.quell --probe offcpu --comm 'worker-*'
+  quell report quell.quell --user postgres --by process
   quell report quell.quell --since 2s --until 4s -o part.html
   quell report quell.quell --format folded -o - | flamegraph.pl > out.svg";
+
+/// The values of `--by`.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, Default)]
+enum By {
+    /// Threads whose names differ only in a number, such as worker-1 and worker-2: worker-*
+    #[default]
+    Pool,
+    /// Threads with the same name
+    Name,
+    /// Each thread
+    Thread,
+    /// Processes, with their pools below
+    Process,
+}
+
+/// Parses the pattern of a cgroup, which may begin with its mount point.
+fn cgroup(text: &str) -> Result<Pattern, PatternError> {
+    Pattern::new(text.strip_prefix("/sys/fs/cgroup").filter(|path| path.starts_with('/')).unwrap_or(text))
+}
 
 /// The values of `--probe`.
 pub(crate) fn probe_names() -> clap::builder::PossibleValuesParser {
@@ -74,8 +109,18 @@ impl Arguments {
             probes: self.probe.clone(),
             pids: self.pid.iter().copied().map(Pid).collect(),
             comms: self.comm.clone(),
+            executables: self.exe.clone(),
+            cgroups: self.cgroup.clone(),
+            users: self.user.clone(),
             window: Window { since: self.since, until: self.until },
-            by_thread: self.thread,
+            roots: match self.by {
+                _ if self.thread => Roots::Threads,
+                By::Pool => Roots::Pools,
+                By::Name => Roots::Names,
+                By::Thread => Roots::Threads,
+                By::Process => Roots::Processes,
+            },
+            idle: if self.idle { IdleThreads::Listed } else { IdleThreads::Folded },
         })
     }
 

@@ -1,9 +1,15 @@
 //! Looks up the users of a host by name and UID.
 
+use std::path::Path;
+
 use nix::unistd::{Uid, User};
 
 use super::Root;
-use crate::excerpt;
+use crate::units::Bytes;
+use crate::{bounded, excerpt};
+
+/// The maximum size of `/etc/passwd`.
+const MAX_PASSWD: Bytes = Bytes(8 << 20);
 
 /// The source from which the users of a host are looked up.
 #[derive(Clone, Debug)]
@@ -20,7 +26,15 @@ impl Users {
         if root.is_host() {
             return Self::Host;
         }
-        let text = root.read_bytes("/etc/passwd").unwrap_or_default();
+        Self::from_passwd(&root.read_bytes("/etc/passwd").unwrap_or_default())
+    }
+
+    /// The users in `/etc/passwd` of this host. Unlike the name services of [`Self::Host`], this cannot wait for a network.
+    pub(crate) fn local() -> Self {
+        Self::from_passwd(&bounded::read_regular(Path::new("/etc/passwd"), MAX_PASSWD).unwrap_or_default())
+    }
+
+    fn from_passwd(text: &[u8]) -> Self {
         Self::Tree(text.split(|&byte| byte == b'\n').filter_map(entry).collect())
     }
 
@@ -37,11 +51,15 @@ impl Users {
 
     /// The name of a user, in a form that is safe to print; the UID if it has no name.
     pub(crate) fn name(&self, id: u32) -> String {
-        let name = match self {
+        self.known_name(id).map_or_else(|| id.to_string(), excerpt::name)
+    }
+
+    /// The name of a user, if it has one.
+    pub(crate) fn known_name(&self, id: u32) -> Option<String> {
+        match self {
             Self::Host => User::from_uid(Uid::from_raw(id)).ok().flatten().map(|user| user.name),
             Self::Tree(users) => users.iter().find(|(known, _)| *known == id).map(|(_, name)| name.clone()),
-        };
-        name.map_or_else(|| id.to_string(), excerpt::name)
+        }
     }
 }
 
@@ -69,6 +87,8 @@ mod tests {
         let users = Users::of(&Root::at(folder.path()).expect("a root"));
         assert_eq!((users.id("redis"), users.id("7"), users.id("nobody")), (Some(112), Some(7), None));
         assert_eq!((users.name(112), users.name(5)), ("redis".to_owned(), "5".to_owned()));
+        assert_eq!((users.known_name(112), users.known_name(5)), (Some("redis".to_owned()), None));
+        assert_eq!(Users::local().known_name(0), Some("root".to_owned()));
         assert_eq!(Users::Host.name(0), "root");
         assert_eq!(Users::Host.id("root"), Some(0));
     }

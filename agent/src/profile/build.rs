@@ -4,9 +4,12 @@ use hashbrown::HashMap;
 
 use super::calibration::{Calibration, Weight};
 use super::exact;
+use super::idle::IdleSleeps;
 use super::kernel_frames::{is_interrupt_entry, is_tracing};
 use super::names::Names;
-use super::select::{Selection, Window};
+use super::process_names::process_names;
+use super::select::{Roots, Selection, Window};
+use super::thread_pools::ThreadPools;
 use super::view::{Profile, WakeLink, Weighted};
 use crate::recording::{Frame, MetricKind, Recording, Sample, SampleIdx, StackId, StackTable, ThreadIdx, Wake};
 use crate::units::{CpuId, Nanos};
@@ -22,9 +25,14 @@ pub fn build(recording: &Recording, selection: &Selection) -> Profile {
 }
 
 pub(super) fn build_within(recording: &Recording, selection: &Selection, most_nodes: usize) -> Profile {
+    let calibration = Calibration::of(recording);
+    let idle = IdleSleeps::of(recording, |sample| calibration.weight(recording, sample).value);
+    let thread_pools = ThreadPools::of(recording.threads.rows().iter().map(|thread| thread.comm.as_str()));
     let mut builder = Builder {
         recording,
         selection,
+        pools: recording.threads.rows().iter().map(|thread| thread_pools.name(&thread.comm).into_owned()).collect(),
+        process_names: process_names(recording),
         nodes: node_facts(recording),
         names: Names::new(recording),
         stacks: StackTable::default(),
@@ -33,7 +41,6 @@ pub(super) fn build_within(recording: &Recording, selection: &Selection, most_no
         most_nodes,
         left_out: 0,
     };
-    let calibration = Calibration::of(recording);
     let kept = selection.rows(recording);
     let mut new_row = vec![None; recording.samples.len()];
     let mut samples = Vec::with_capacity(kept.len());
@@ -44,6 +51,7 @@ pub(super) fn build_within(recording: &Recording, selection: &Selection, most_no
             // Only here as a hop of another sample's wake chain.
             (weighted.value, weighted.estimated, weighted.variance) = (0.0, 0.0, 0.0);
         }
+        weighted.idle = idle.contains(row.index());
         new_row[row.index()] = Some(SampleIdx::from_index(samples.len()));
         samples.push(weighted);
     }
@@ -63,6 +71,11 @@ pub(super) fn build_within(recording: &Recording, selection: &Selection, most_no
         frames: builder.names.rows,
         stacks: builder.stacks,
         threads: recording.threads.rows().to_vec(),
+        pools: builder.pools,
+        processes: recording.processes.rows().to_vec(),
+        process_names: builder.process_names,
+        roots: selection.roots,
+        idle: selection.idle,
         samples,
         groups: calibration.groups,
         counters: exact::counters(recording, selection),
@@ -97,6 +110,9 @@ fn node_facts(recording: &Recording) -> Vec<NodeFacts> {
 struct Builder<'a> {
     recording: &'a Recording,
     selection: &'a Selection,
+    /// The pool of each thread, or its name.
+    pools: Vec<String>,
+    process_names: Vec<String>,
     nodes: Vec<NodeFacts>,
     names: Names<'a>,
     stacks: StackTable,
@@ -138,6 +154,7 @@ impl Builder<'_> {
             estimated,
             variance,
             group,
+            idle: false,
             runnable: duration.0 > 0 && sample.runqueue.is_some_and(|time| time >= duration),
             wake: sample.wake.map(|wake| self.wake(&wake, rows)),
         }
@@ -160,9 +177,21 @@ impl Builder<'_> {
             return *root;
         }
         let row = self.recording.threads.get(thread);
-        let label = if self.selection.by_thread { format!("{} ({})", row.comm, row.tid) } else { row.comm.clone() };
+        let pool = &self.pools[thread.index()];
+        let (process, label) = match self.selection.roots {
+            Roots::Pools => (None, pool.clone()),
+            Roots::Names => (None, row.comm.clone()),
+            Roots::Threads => (None, format!("{} ({})", row.comm, row.tid)),
+            Roots::Processes => {
+                (Some(format!("{} ({})", self.process_names[row.process.index()], row.pid)), pool.clone())
+            }
+        };
+        let process = process.map(|label| {
+            let frame = self.names.label(&label);
+            self.stacks.intern(None, frame)
+        });
         let frame = self.names.label(&label);
-        let root = self.stacks.intern(None, frame);
+        let root = self.stacks.intern(process, frame);
         self.roots.insert(thread, root);
         root
     }
@@ -230,6 +259,7 @@ impl Builder<'_> {
                     estimated: 0.0,
                     variance: 0.0,
                     group: None,
+                    idle: false,
                     runnable: false,
                     wake: None,
                 }

@@ -7,15 +7,20 @@ mod build;
 mod calibration;
 mod estimate;
 mod exact;
+mod idle;
 mod kernel_frames;
 mod names;
+mod pattern;
+mod process_names;
 mod select;
 #[cfg(test)]
 mod tests;
+mod thread_pools;
 mod view;
 
 pub use build::build;
 pub use estimate::Estimate;
 pub(crate) use kernel_frames::begins_interrupt;
-pub use select::{Selection, Window};
+pub use pattern::{Pattern, PatternError};
+pub use select::{IdleThreads, Roots, Selection, Window};
 pub use view::{FrameKind, Group, GroupIdx, NamedFrame, Profile, WakeLink, Weighted};

@@ -1,6 +1,7 @@
 //! Selects a part of a recording.
 
-use crate::recording::{Meta, Recording, Sample, SampleIdx, ThreadIdx};
+use super::pattern::Pattern;
+use crate::recording::{Meta, Process, Recording, Sample, SampleIdx, ThreadIdx};
 use crate::units::{Nanos, Pid};
 
 /// A part of a recording. The default is the whole recording.
@@ -10,12 +11,44 @@ pub struct Selection {
     pub probes: Vec<String>,
     /// Only these processes; empty for all.
     pub pids: Vec<Pid>,
-    /// Only threads with these names; empty for all.
-    pub comms: Vec<String>,
+    /// Only threads with names that match one of these; empty for all.
+    pub comms: Vec<Pattern>,
+    /// Only processes whose executable, by its path or file name, matches one of these; empty for all.
+    pub executables: Vec<Pattern>,
+    /// Only processes in a cgroup that matches one of these, or below one; empty for all.
+    pub cgroups: Vec<Pattern>,
+    /// Only processes of users whose name or UID matches one of these; empty for all.
+    pub users: Vec<Pattern>,
     /// Only samples that began in this window.
     pub window: Window,
-    /// Whether stacks begin with a separate root for each thread; otherwise threads of the same name share a root.
-    pub by_thread: bool,
+    /// The threads that share a root of the stacks.
+    pub roots: Roots,
+    /// Whether reports list idle threads.
+    pub idle: IdleThreads,
+}
+
+/// The threads that share a root of the stacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Roots {
+    /// Threads whose names differ only in a number, such as `worker-1` and `worker-2`.
+    #[default]
+    Pools,
+    /// Threads with the same name.
+    Names,
+    /// None: each thread has a root.
+    Threads,
+    /// The threads of a process, below which there is a frame for each pool.
+    Processes,
+}
+
+/// How reports show threads that only wait for work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IdleThreads {
+    /// All in one line.
+    #[default]
+    Folded,
+    /// Like all other threads.
+    Listed,
 }
 
 impl Selection {
@@ -29,22 +62,38 @@ impl Selection {
     pub(super) fn takes_thread(&self, recording: &Recording, thread: ThreadIdx) -> bool {
         let thread = recording.threads.get(thread);
         (self.pids.is_empty() || self.pids.contains(&thread.pid))
-            && (self.comms.is_empty() || self.comms.contains(&thread.comm))
+            && is_any(&self.comms, |pattern| pattern.matches(&thread.comm))
+            && self.takes_process(recording.processes.get(thread.process))
+    }
+
+    /// Whether the data of a process matches. Data that is not known matches nothing.
+    fn takes_process(&self, process: &Process) -> bool {
+        let executable = || process.executable.as_ref().map(|path| path.to_string_lossy());
+        let uid = || process.user.map(|uid| uid.to_string());
+        is_any(&self.executables, |pattern| executable().is_some_and(|path| pattern.matches_path(&path)))
+            && is_any(&self.cgroups, |pattern| process.cgroup.as_ref().is_some_and(|path| pattern.matches_cgroup(path)))
+            && is_any(&self.users, |pattern| {
+                process.user_name.as_ref().is_some_and(|name| pattern.matches(name))
+                    || uid().is_some_and(|uid| pattern.matches(&uid))
+            })
     }
 
     /// Whether all threads are selected.
     pub(super) fn takes_all_threads(&self) -> bool {
-        self.pids.is_empty() && self.comms.is_empty()
+        let filters = [&self.comms, &self.executables, &self.cgroups, &self.users];
+        self.pids.is_empty() && filters.iter().all(|patterns| patterns.is_empty())
     }
 
     /// The selected rows, and those that only continue the wake chain of a selected row, in order: each row, and whether it is
     /// selected.
     pub(super) fn rows(&self, recording: &Recording) -> Vec<(SampleIdx, bool)> {
         let metrics = self.metrics(&recording.meta);
+        // A recording has many samples of a thread, and matching takes time.
+        let threads: Vec<bool> = (0..recording.threads.rows().len())
+            .map(|row| self.takes_thread(recording, ThreadIdx::from_index(row)))
+            .collect();
         let takes = |sample: &Sample| {
-            metrics[sample.metric.index()]
-                && self.takes_thread(recording, sample.thread)
-                && self.window.takes(sample.time)
+            metrics[sample.metric.index()] && threads[sample.thread.index()] && self.window.takes(sample.time)
         };
         let selected: Vec<bool> = recording.samples.iter().map(takes).collect();
         let mut kept = selected.clone();
@@ -56,6 +105,11 @@ impl Selection {
         let rows = kept.into_iter().zip(selected).enumerate().filter(|(_, (kept, _))| *kept);
         rows.map(|(row, (_, selected))| (SampleIdx::from_index(row), selected)).collect()
     }
+}
+
+/// Whether one of the patterns matches, or there are none.
+fn is_any(patterns: &[Pattern], matches: impl Fn(&Pattern) -> bool) -> bool {
+    patterns.is_empty() || patterns.iter().any(matches)
 }
 
 /// A time window of a capture. The default is the whole capture.

@@ -1,8 +1,9 @@
 //! The data of a profile: functions and weighted samples.
 
-use super::select::Window;
+use super::select::{IdleThreads, Roots, Window};
 use crate::recording::{
-    Counter, FrameId, Histogram, Meta, Metric, MetricId, SampleIdx, StackId, StackTable, Thread, ThreadIdx, row_number,
+    Counter, FrameId, Histogram, Meta, Metric, MetricId, Process, ProcessIdx, SampleIdx, StackId, StackTable, Thread,
+    ThreadIdx, row_number,
 };
 use crate::units::{CpuId, Nanos};
 
@@ -87,6 +88,8 @@ pub struct Weighted {
     pub group: Option<GroupIdx>,
     /// Whether the thread was runnable all the time, so that there was no wakeup.
     pub runnable: bool,
+    /// Whether it is a sleep of a thread that has nothing to do. `profile/idle.rs` has the definition.
+    pub idle: bool,
     /// The wakeup that ended the wait.
     pub wake: Option<WakeLink>,
 }
@@ -104,6 +107,16 @@ pub struct Profile {
     pub stacks: StackTable,
     /// The threads of the samples and counters.
     pub threads: Vec<Thread>,
+    /// The pool of each thread, such as `worker-*`, or its name.
+    pub pools: Vec<String>,
+    /// The processes of the threads.
+    pub processes: Vec<Process>,
+    /// The name of each process.
+    pub process_names: Vec<String>,
+    /// The threads that share a root of `stacks`.
+    pub roots: Roots,
+    /// Whether reports list idle threads.
+    pub idle: IdleThreads,
     /// The weighted samples.
     pub samples: Vec<Weighted>,
     /// The groups of samples with a counted total.
@@ -137,5 +150,23 @@ impl Profile {
     #[must_use]
     pub fn thread(&self, id: ThreadIdx) -> &Thread {
         &self.threads[id.index()]
+    }
+
+    /// The process of a thread.
+    #[must_use]
+    pub fn process(&self, id: ProcessIdx) -> &Process {
+        &self.processes[id.index()]
+    }
+
+    /// The name of a process.
+    #[must_use]
+    pub fn process_name(&self, id: ProcessIdx) -> &str {
+        &self.process_names[id.index()]
+    }
+
+    /// Whether reports fold a sample into the line of idle threads.
+    #[must_use]
+    pub fn folds(&self, sample: &Weighted) -> bool {
+        sample.idle && self.idle == IdleThreads::Folded
     }
 }

@@ -27,13 +27,23 @@ pub struct Process {
     pub container: Option<String>,
     /// The real user ID in the initial user namespace.
     pub user: Option<u32>,
+    /// The name of this user on the host.
+    pub user_name: Option<String>,
 }
 
 impl Process {
     /// A process of which only the PID is known.
     #[must_use]
     pub fn new(pid: Pid) -> Self {
-        Self { pid, command_line: None, executable: None, cgroup: None, container: None, user: None }
+        Self {
+            pid,
+            command_line: None,
+            executable: None,
+            cgroup: None,
+            container: None,
+            user: None,
+            user_name: None,
+        }
     }
 }
 

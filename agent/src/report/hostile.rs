@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use super::{FORMATS, pprof, summary};
-use crate::profile::{Selection, build};
+use crate::profile::{Roots, Selection, build};
 use crate::recording::FrameTable;
 use crate::recording::{
     Cost, Counter, FileNumbers, Frame, FrameSource, Governing, Histogram, HostFacts, InlinedFunction, Label,
@@ -147,6 +147,7 @@ fn recording(target: Target) -> Recording {
         cgroup: Some(hostile("processcgroup")),
         container: Some(hostile("container")),
         user: Some(u32::MAX),
+        user_name: Some(hostile("username")),
     });
     let mut threads = ThreadTable::default();
     let mut thread = |tid| {
@@ -278,8 +279,8 @@ fn collect(value: &serde_json::Value, found: &mut Vec<String>) {
 #[test]
 fn no_format_shows_a_name_that_is_more_than_its_letters() {
     for target in targets() {
-        for by_thread in [false, true] {
-            let selection = Selection { by_thread, ..Selection::default() };
+        for roots in [Roots::Pools, Roots::Threads, Roots::Processes] {
+            let selection = Selection { roots, ..Selection::default() };
             for format in FORMATS {
                 for text in texts(format.name, drawn(format.name, target.clone(), &selection)) {
                     // The scripts of the page and of the flame graph have several lines.

@@ -64,9 +64,11 @@ pub(super) const BUILD_ID_BYTES: usize = 128;
 /// may take six bytes as JSON. A larger one is rejected, because truncated JSON is invalid.
 pub(super) const COMMAND_LINE_BYTES: usize = 32 << 10;
 
-/// The maximum length in bytes of a container ID (quell writes 64), and of the key and value of a label. Longer texts are
+/// The maximum length in bytes of a container ID (quell writes 64), of the name of a user, and of the key and value of a label. Longer texts are
 /// truncated.
 pub(super) const CONTAINER_BYTES: usize = 128;
+/// See [`CONTAINER_BYTES`].
+pub(super) const USER_NAME_BYTES: usize = 256;
 /// See [`CONTAINER_BYTES`].
 pub(super) const LABEL_KEY_BYTES: usize = 256;
 /// See [`CONTAINER_BYTES`].

@@ -149,6 +149,12 @@ impl Group<'_> {
         self.optional(name, byte_array)
     }
 
+    /// Reads text columns that older versions of quell did not write.
+    pub(super) fn texts_if_present(&self, name: &str) -> Result<Option<Vec<Option<ByteArray>>>, Damage> {
+        let is_present = self.table.footer.columns.iter().any(|column| column.name == name);
+        is_present.then(|| self.optional_texts(name)).transpose()
+    }
+
     /// A column of text whose values are one of a few words, parsed when it is read.
     pub(super) fn words<T: Copy>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Damage> {
         let mut words: Vec<T> = Vec::with_capacity(self.rows());

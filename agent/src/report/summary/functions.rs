@@ -55,8 +55,8 @@ pub(super) fn table(profile: &Profile, series: &Series, out: &mut dyn Write) -> 
     Ok(())
 }
 
-/// The values of each function with a value. The outermost frame is the label of the thread, which counts as a function only if
-/// it is the whole stack. The time is linear in the number of nodes and samples, regardless of the depth of the stacks.
+/// The values of each function with a value. The outermost frames are labels of the process and the thread, which count as a
+/// function only if they are the whole stack. The time is linear in the number of nodes and samples, regardless of the depth of the stacks.
 fn function_values(profile: &Profile, samples: impl Iterator<Item = (StackId, f64)>) -> Vec<(FrameId, Values)> {
     let nodes = profile.stacks.rows();
     let mut own = vec![0.0; nodes.len()];
@@ -73,7 +73,7 @@ fn function_values(profile: &Profile, samples: impl Iterator<Item = (StackId, f6
     let mut values: HashMap<FrameId, Values> = HashMap::new();
     for (row, recursive) in recursive_nodes(profile).into_iter().enumerate() {
         let node = nodes[row];
-        let label = node.parent.is_none() && profile.frame(node.frame).kind == FrameKind::Label;
+        let label = profile.frame(node.frame).kind == FrameKind::Label;
         let total = if label { own[row] } else { below[row] };
         if total > 0.0 {
             let values = values.entry(node.frame).or_default();

@@ -4,6 +4,7 @@ mod capture;
 mod exact;
 mod functions;
 mod histograms;
+mod processes;
 #[cfg(test)]
 mod tests;
 mod waits;
@@ -40,6 +41,7 @@ pub fn summary(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError
         line("part", &format!("{part} after the start of the capture (samples are selected by their start)"), out)?;
     }
     let all = series(&profile.meta);
+    processes::table(profile, &all, out)?;
     for probe in &profile.meta.probes {
         let of_probe = |metric| profile.metric(metric).probe == probe.name;
         for series in all.iter().filter(|series| series.metrics.iter().any(|metric| of_probe(*metric))) {

@@ -2,13 +2,17 @@
 
 use std::io::Write;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
-use super::{COLUMNS, LABEL, ROWS, clean, error_of_place, fit, with_error};
+use super::{COLUMNS, LABEL, ROWS, clean, counted, error_of_place, fit, with_error};
 use crate::profile::{Estimate, FrameKind, Profile, Weighted};
 use crate::recording::{FrameId, MetricId};
 use crate::report::ReportError;
 use crate::report::series::{Series, quantity};
+use crate::units::{Pid, Tid};
+
+/// The width of the name of a thread with the number of threads.
+const THREAD: usize = 19;
 
 /// The key of a line: a thread, a metric and a place.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,33 +22,68 @@ struct Wait {
     place: String,
 }
 
-/// Writes the waits of a series; nothing if it has no samples.
+/// The value of a line, and its threads.
+#[derive(Default)]
+struct Row {
+    estimate: Estimate,
+    threads: HashSet<(Pid, Tid)>,
+}
+
+impl Row {
+    fn add(&mut self, profile: &Profile, sample: &Weighted) {
+        let thread = profile.thread(sample.thread);
+        self.threads.insert((thread.pid, thread.tid));
+        self.estimate.add(sample);
+    }
+}
+
+/// Writes the waits of a series, with those of all idle threads in one line; nothing if it has no samples.
 pub(super) fn table(profile: &Profile, series: &Series, out: &mut dyn Write) -> Result<(), ReportError> {
-    let mut waits: HashMap<Wait, Estimate> = HashMap::new();
+    let mut waits: HashMap<Wait, Row> = HashMap::new();
+    let mut idle = Row::default();
     let mut sum = Estimate::default();
     let places = Places::of(profile);
     for sample in profile.samples.iter().filter(|sample| sample.value > 0.0 && series.metrics.contains(&sample.metric))
     {
-        let (thread, place) = places.of_sample(profile, sample);
-        let estimate = waits.entry(Wait { thread, metric: sample.metric, place }).or_default();
-        estimate.add(sample);
         sum.add(sample);
+        if profile.folds(sample) {
+            idle.add(profile, sample);
+            continue;
+        }
+        let (thread, place) = places.of_sample(profile, sample);
+        waits.entry(Wait { thread, metric: sample.metric, place }).or_default().add(profile, sample);
     }
-    if waits.is_empty() {
+    if waits.is_empty() && idle.threads.is_empty() {
         return Ok(());
     }
-    let mut rows: Vec<(Wait, Estimate)> = waits.into_iter().collect();
-    rows.sort_by(|(a, x), (b, y)| y.value().total_cmp(&x.value()).then_with(|| a.cmp(b)));
+    let mut rows: Vec<(Wait, Row)> = waits.into_iter().collect();
+    rows.sort_by(|(a, x), (b, y)| y.estimate.value().total_cmp(&x.estimate.value()).then_with(|| a.cmp(b)));
     let unit = series.unit;
     let total = with_error(&sum, profile, unit);
     writeln!(out, "\n{}: {total}", fit(&clean(&series.label), LABEL))?;
-    writeln!(out, "{:>9}  {:<11}{:<17}{:<11}where", "time", "std. error", "thread", "metric")?;
-    for (Wait { thread, metric, place }, estimate) in rows.into_iter().take(ROWS) {
-        let (value, error) = (quantity(estimate.value(), unit), error_of_place(&estimate, profile, unit));
-        let (thread, metric) = (fit(&thread, 15), fit(&clean(&profile.metric(metric).label), 10));
-        writeln!(out, "{value:>9}  {error:<11}{thread:<17}{metric:<11}{}", fit(&place, COLUMNS - 50))?;
+    if !rows.is_empty() {
+        writeln!(out, "{:>9}  {:<11}{:<THREAD$} {:<11}where", "time", "std. error", "thread", "metric")?;
+    }
+    for (Wait { thread, metric, place }, row) in rows.into_iter().take(ROWS) {
+        let (value, error) = (quantity(row.estimate.value(), unit), error_of_place(&row.estimate, profile, unit));
+        let thread = with_count(&thread, row.threads.len());
+        let metric = fit(&clean(&profile.metric(metric).label), 10);
+        let place = fit(&place, COLUMNS - 33 - THREAD - 1);
+        writeln!(out, "{value:>9}  {error:<11}{thread:<THREAD$} {metric:<11}{place}")?;
+    }
+    if !idle.threads.is_empty() {
+        let value = quantity(idle.estimate.value(), unit);
+        let error = error_of_place(&idle.estimate, profile, unit);
+        let threads = counted(idle.threads.len() as u64, "idle thread");
+        writeln!(out, "{value:>9}  {error:<11}{threads}, waiting for work (report --idle lists them)")?;
     }
     Ok(())
+}
+
+/// The name of several threads, with their number.
+fn with_count(thread: &str, count: usize) -> String {
+    let count = if count > 1 { format!(" x{count}") } else { String::new() };
+    format!("{}{count}", fit(thread, THREAD.saturating_sub(count.len()).max(2)))
 }
 
 /// The place where a thread waits, for each node of the tree of stacks, computed from its caller.

@@ -23,6 +23,7 @@ pub(in crate::recording::files) const PROCESSES: Table = Table {
         optional binary cgroup (STRING);
         optional binary container (STRING);
         optional int32 uid (INTEGER(32, false));
+        optional binary user (STRING);
     }",
     rising: &["process_id"],
     unique: &[],
@@ -42,7 +43,8 @@ pub(in crate::recording::files) fn write(recording: &Recording, dir: &Directory)
         )?;
         columns.optional_text("cgroup", rows.iter().map(|row| row.cgroup.as_deref().map(ByteArray::from)))?;
         columns.optional_text("container", rows.iter().map(|row| row.container.as_deref().map(ByteArray::from)))?;
-        columns.optional_u32("uid", rows.iter().map(|row| row.user))
+        columns.optional_u32("uid", rows.iter().map(|row| row.user))?;
+        columns.optional_text("user", rows.iter().map(|row| row.user_name.as_deref().map(ByteArray::from)))
     })
 }
 
@@ -61,6 +63,8 @@ pub(in crate::recording::files) fn read(file: &TableReader<'_>) -> Result<Proces
         let [executables, cgroups, containers] =
             ["executable", "cgroup", "container"].map(|name| group.optional_texts(name));
         let (executables, cgroups, containers) = (executables?, cgroups?, containers?);
+        // Older versions of quell did not write it.
+        let user_names = group.texts_if_present("user")?;
         for (row, pid) in pids.into_iter().enumerate() {
             let text =
                 |column: &[Option<ByteArray>], most| column[row].as_ref().map(|text| file.text(text, most)).transpose();
@@ -71,6 +75,7 @@ pub(in crate::recording::files) fn read(file: &TableReader<'_>) -> Result<Proces
                 cgroup: text(&cgroups, limits::PATH_BYTES)?,
                 container: text(&containers, limits::CONTAINER_BYTES)?,
                 user: users[row],
+                user_name: user_names.as_deref().map_or(Ok(None), |names| text(names, limits::USER_NAME_BYTES))?,
             });
         }
     }

@@ -48,14 +48,15 @@ fn frame() -> impl Strategy<Value = Frame> {
 fn process() -> impl Strategy<Value = Process> {
     let text = || option("\\PC{0,9}");
     let words = option(prop::collection::vec("\\PC{0,9}", 0..3));
-    (any::<u32>(), words, text(), text(), option("[0-9a-f]{64}"), option(any::<u32>())).prop_map(
-        |(pid, command_line, executable, cgroup, container, user)| Process {
+    (any::<u32>(), words, text(), text(), option("[0-9a-f]{64}"), option(any::<u32>()), text()).prop_map(
+        |(pid, command_line, executable, cgroup, container, user, user_name)| Process {
             pid: Pid(pid),
             command_line,
             executable: executable.map(PathBuf::from),
             cgroup,
             container,
             user,
+            user_name,
         },
     )
 }
