@@ -5,10 +5,10 @@ use std::process::Command;
 
 use quell::profile::{Profile, Selection, Window, build};
 use quell::recording::example::{self, BLOCKED, CPU, Example, PREEMPTED};
-use quell::recording::{Losses, Meta, ProbeCost, SampleIdx, Scope, Wake};
+use quell::recording::{Losses, Meta, ProbeCost, Process, SampleIdx, Scope, Wake};
 use quell::report::Sink;
 use quell::report::html::Html;
-use quell::units::{Bytes, CpuId, Nanos};
+use quell::units::{Bytes, CpuId, Nanos, Pid};
 use quell_tests::{memory, needs};
 
 const SECOND: u64 = 1_000_000_000;
@@ -456,4 +456,72 @@ fn hostile_names_are_text_and_do_nothing() {
         assert!(page.text("view").contains(SHOWN), "{view}: {}", page.text("view"));
         assert!(!page.0.contains("<img") && !page.0.contains("<title>owned") && !page.0.contains('\u{202e}'), "{view}");
     }
+}
+
+/// Two processes: `app` with a pool of two threads and an idle thread, and `redis`.
+fn two_processes() -> Profile {
+    let mut example = Example::new();
+    example.recording.meta.duration = Nanos(SECOND);
+    let work = example.stack("app main work");
+    let wait = example.stack("app main kernel:ep_poll");
+    let lock = example.stack("app main lock kernel:futex_wait");
+    for (pid, tid, name) in [(7, 7, "app"), (7, 8, "worker-1"), (7, 9, "worker-2"), (20, 20, "redis")] {
+        let thread = example.thread(pid, tid, name);
+        example.sample(CPU, thread, work, SECOND / 10);
+        example.sample(BLOCKED, thread, lock, SECOND / 4);
+    }
+    let idle = example.thread(7, 10, "idler");
+    example.sample(BLOCKED, idle, wait, SECOND).ongoing = true;
+    let processes = &mut example.recording.processes;
+    let redis = processes.find(Pid(20)).expect("a process");
+    *processes.get_mut(redis) = Process {
+        command_line: Some(vec!["redis-server".to_owned(), "<b>*:6379</b>".to_owned()]),
+        container: Some("0123456789abcdef".repeat(4)),
+        user_name: Some("redis".to_owned()),
+        ..Process::new(Pid(20))
+    };
+    build(&example.recording, &Selection::default())
+}
+
+#[test]
+fn processes_are_a_table_a_selection_and_a_level_of_the_flame_graph() {
+    needs!(Program("chromium"));
+    let browser = Browser::new(&two_processes());
+    let table = browser.open("view=processes").text("view");
+    for row in ["redis 20 redis 0123456789ab 100 ms 250 ms 1 redis-server <b>*:6379</b>", "app 7 300 ms 750 ms 4"] {
+        assert!(table.contains(row), "no `{row}` in {table}");
+    }
+    let choose = "[...document.querySelectorAll('tbody button')].find((one) => one.textContent === 'redis').click();
+        document.querySelector('[data-view=flame]').click();";
+    let chosen = browser.open_and("view=processes", choose);
+    assert_eq!(chosen.text("selection"), "On-CPU 100 ms, 1 sample whole capture process redis (20) ×");
+    // Rows are 18 pixels high: all, the process.
+    let script =
+        "document.getElementById('processes').click(); mouse(document.querySelector('main canvas'), 'click', 20, 27);";
+    let grouped = browser.open_and("", script).text("view");
+    assert!(grouped.contains("app (7) 300 ms, 75.0 % of 400 ms"), "{grouped}");
+}
+
+#[test]
+fn idle_threads_are_left_out_until_they_are_asked_for() {
+    needs!(Program("chromium"));
+    let browser = Browser::new(&two_processes());
+    let folded = browser.open("probe=offcpu");
+    assert_eq!(folded.text("selection"), "Off-CPU 1.00 s, 4 samples whole capture without 1 idle thread: 1.00 s");
+    let shown = browser.open_and("probe=offcpu", "document.getElementById('show-idle').click();");
+    assert_eq!(shown.text("selection"), "Off-CPU 2.00 s, 5 samples whole capture");
+    let nothing = browser.open("probe=offcpu&thread=comm:idler").text("view");
+    assert_eq!(nothing, "No Off-CPU samples in the selected threads. Idle threads are not shown.");
+}
+
+#[test]
+fn threads_of_a_pool_are_one_row_until_they_are_shown_apart() {
+    needs!(Program("chromium"));
+    let browser = Browser::new(&two_processes());
+    let pools = browser.open("view=threads").text("view");
+    assert!(pools.contains("worker-* 2 200 ms") && !pools.contains("worker-1"), "{pools}");
+    let apart = browser.open("view=threads&apart=1").text("view");
+    assert!(apart.contains("worker-1 1 100 ms") && !apart.contains("worker-*"), "{apart}");
+    let chosen = browser.open("thread=pool:worker-*").text("selection");
+    assert_eq!(chosen, "On-CPU 200 ms, 2 samples whole capture threads worker-* ×");
 }

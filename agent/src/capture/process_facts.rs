@@ -204,7 +204,8 @@ mod tests {
         ] {
             assert_eq!(container(&path), Some(ID), "{path}");
         }
-        let monitors = [format!("0::/machine.slice/libpod-conmon-{ID}.scope"), format!("0::/k.slice/crio-conmon-{ID}.scope")];
+        let monitors =
+            [format!("0::/machine.slice/libpod-conmon-{ID}.scope"), format!("0::/k.slice/crio-conmon-{ID}.scope")];
         for path in &monitors {
             assert_eq!(container(path), None, "{path}");
         }

@@ -84,7 +84,8 @@ const WORK: [&str; 38] = [
 ];
 
 /// Kernel functions that wait in a futex without a lock of its own (kernel/futex). A futex with priority inheritance is one.
-const FUTEX: [&str; 5] = ["futex_wait", "__futex_wait", "futex_wait_queue", "futex_wait_queue_me", "futex_wait_multiple"];
+const FUTEX: [&str; 5] =
+    ["futex_wait", "__futex_wait", "futex_wait_queue", "futex_wait_queue_me", "futex_wait_multiple"];
 
 /// The main functions of kernel threads that do not call their wait directly, and of kernel threads that have no `kthread` in
 /// their stacks.
@@ -252,9 +253,7 @@ impl StackFacts {
             FrameClass::Scheduler => self,
             FrameClass::Timer => Self { timer: true, kernel_place: Place::Other, ..self },
             FrameClass::Lock => Self { lock: true, kernel_place: Place::Other, ..self },
-            FrameClass::KernelThread => {
-                Self { kernel_thread: KernelThread::Entry, kernel_place: Place::Other, ..self }
-            }
+            FrameClass::KernelThread => Self { kernel_thread: KernelThread::Entry, kernel_place: Place::Other, ..self },
             FrameClass::Work => Self { kernel_place: Place::Work, kernel_thread: inside, ..self },
             FrameClass::KernelLoop => Self { kernel_place: Place::KernelLoop, kernel_thread: inside, ..self },
             FrameClass::Kernel if self.kernel_thread == KernelThread::Entry => {
@@ -411,8 +410,11 @@ mod tests {
     #[test]
     fn a_thread_that_only_timers_wake_is_idle_and_one_that_requests_wake_is_not() {
         let mut example = Example::new();
-        let [cron, client, other] = [(1, "cron"), (2, "client"), (3, "other")].map(|(id, name)| example.thread(id, id, name));
-        for (thread, path, end) in [(cron, "cron kernel:do_nanosleep", TIMER), (client, "client kernel:sk_wait_data", NETWORK)] {
+        let [cron, client, other] =
+            [(1, "cron"), (2, "client"), (3, "other")].map(|(id, name)| example.thread(id, id, name));
+        for (thread, path, end) in
+            [(cron, "cron kernel:do_nanosleep", TIMER), (client, "client kernel:sk_wait_data", NETWORK)]
+        {
             for from in (0..1_000).step_by(100) {
                 let row = sleep(&mut example, thread, path, from, from + 100);
                 woken(&mut example, row, other, end, None);
@@ -461,7 +463,13 @@ mod tests {
         let mut example = Example::new();
         let thread = example.thread(7, 7, "kworker/0:1");
         sleep(&mut example, thread, "k kernel:kthread kernel:worker_thread kernel:schedule", 0, 10);
-        sleep(&mut example, thread, "k kernel:kthread kernel:worker_thread kernel:process_one_work kernel:mutex_lock", 10, 20);
+        sleep(
+            &mut example,
+            thread,
+            "k kernel:kthread kernel:worker_thread kernel:process_one_work kernel:mutex_lock",
+            10,
+            20,
+        );
         assert_eq!(idle(&example), [true, false]);
     }
 
@@ -469,7 +477,8 @@ mod tests {
     #[test]
     fn a_sleep_that_delays_another_thread_is_shown_and_so_is_what_delayed_it() {
         let mut example = Example::new();
-        let [main, helper, deeper] = [(1, "main"), (2, "helper"), (3, "deeper")].map(|(id, name)| example.thread(id, id, name));
+        let [main, helper, deeper] =
+            [(1, "main"), (2, "helper"), (3, "deeper")].map(|(id, name)| example.thread(id, id, name));
         let path = "app kernel:do_nanosleep";
         let before = sleep(&mut example, helper, path, 0, 300);
         let first = sleep(&mut example, deeper, path, 0, 299);

@@ -65,7 +65,8 @@ impl Pattern {
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
         ends.into_iter().any(|end| {
             let ancestor = &path[..end];
-            self.matches(ancestor) || (self.text.starts_with(['/', '*', '[', '{', '?']) && self.matches(&format!("/{ancestor}")))
+            self.matches(ancestor)
+                || (self.text.starts_with(['/', '*', '[', '{', '?']) && self.matches(&format!("/{ancestor}")))
         })
     }
 }
@@ -98,7 +99,14 @@ mod tests {
 
     #[test]
     fn a_program_is_given_by_its_path_or_its_file_name() {
-        for (text, expected) in [("java", true), ("ja*", true), ("*/java", true), ("/usr/bin/java", true), ("/bin/java", false), ("usr", false)] {
+        for (text, expected) in [
+            ("java", true),
+            ("ja*", true),
+            ("*/java", true),
+            ("/usr/bin/java", true),
+            ("/bin/java", false),
+            ("usr", false),
+        ] {
             assert_eq!(pattern(text).matches_path("/usr/bin/java"), expected, "{text}");
         }
     }

@@ -42,7 +42,9 @@ mod tests {
     #[test]
     fn a_process_is_named_by_its_main_thread_its_program_or_any_thread() {
         let mut example = Example::new();
-        for (pid, tid, name) in [(1, 2, "worker"), (1, 1, "main"), (2, 3, "worker"), (3, 4, "worker"), (4, 5, "worker"), (5, 5, "")] {
+        for (pid, tid, name) in
+            [(1, 2, "worker"), (1, 1, "main"), (2, 3, "worker"), (3, 4, "worker"), (4, 5, "worker"), (5, 5, "")]
+        {
             example.thread(pid, tid, name);
         }
         let processes = &mut example.recording.processes;

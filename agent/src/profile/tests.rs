@@ -352,3 +352,93 @@ fn counters_and_histograms_are_selected_with_their_threads_and_probes() {
     let cpu = Selection { probes: vec!["cpu".to_owned()], ..Selection::default() };
     assert_eq!(scopes(cpu), (0, Vec::new()));
 }
+
+/// Two processes of different users, in different cgroups.
+fn two_processes() -> Example {
+    let mut example = Example::new();
+    for (pid, name, executable, cgroup, user) in [
+        (1, "redis-server", "/usr/bin/redis-server", "/system.slice/redis.service", "redis"),
+        (2, "worker-1", "/opt/app", "/user.slice/a", "alice"),
+    ] {
+        let thread = example.thread(pid, pid, name);
+        let stack = example.stack("app main");
+        example.sample(BLOCKED, thread, stack, u64::from(pid) * 100);
+        let processes = &mut example.recording.processes;
+        let id = processes.find(Pid(pid)).expect("a process");
+        let process = processes.get_mut(id);
+        process.executable = Some(executable.into());
+        process.cgroup = Some(cgroup.to_owned());
+        (process.user, process.user_name) = (Some(1_000 + pid), Some(user.to_owned()));
+    }
+    let unknown = example.thread(3, 3, "unknown");
+    let stack = example.stack("app main");
+    example.sample(BLOCKED, unknown, stack, 300);
+    example
+}
+
+#[test]
+fn processes_are_selected_by_patterns_of_what_is_known_about_them() {
+    let example = two_processes();
+    let glob = |text: &str| vec![Pattern::new(text).expect("a pattern")];
+    let any = Selection::default;
+    for (selection, expected) in [
+        (Selection { comms: glob("worker-*"), ..any() }, &[200.0][..]),
+        (Selection { executables: glob("redis-*"), ..any() }, &[100.0]),
+        (Selection { executables: glob("/opt/*"), ..any() }, &[200.0]),
+        (Selection { executables: glob("*"), ..any() }, &[100.0, 200.0]),
+        (Selection { cgroups: glob("system.slice"), ..any() }, &[100.0]),
+        (Selection { cgroups: glob("/*.slice/[ab]"), ..any() }, &[200.0]),
+        (Selection { users: glob("al?ce"), ..any() }, &[200.0]),
+        (Selection { users: glob("1001"), ..any() }, &[100.0]),
+        (Selection { users: [glob("redis"), glob("alice")].concat(), ..any() }, &[100.0, 200.0]),
+        (Selection { users: glob("redis"), comms: glob("worker-*"), ..any() }, &[]),
+        (any(), &[100.0, 200.0, 300.0]),
+    ] {
+        assert_eq!(values(&build(&example.recording, &selection)), expected, "{selection:?}");
+    }
+}
+
+#[test]
+fn a_part_of_the_threads_has_no_totals_of_the_host() {
+    let mut example = two_processes();
+    example.counter(BLOCKED, Scope::Host, 3, 600);
+    let users = vec![Pattern::new("redis").expect("a pattern")];
+    assert_eq!(all(&example).counters.len(), 1);
+    assert!(build(&example.recording, &Selection { users, ..Selection::default() }).counters.is_empty());
+}
+
+#[test]
+fn stacks_begin_with_the_pool_the_name_the_thread_or_the_process() {
+    let mut example = Example::new();
+    for (tid, name) in [(7, "app"), (8, "worker-1"), (9, "worker-2")] {
+        let thread = example.thread(7, tid, name);
+        let stack = example.stack("app main");
+        example.sample(BLOCKED, thread, stack, 100);
+    }
+    for (roots, expected) in [
+        (Roots::Pools, &["main", "worker-*"][..]),
+        (Roots::Names, &["main", "worker-1"]),
+        (Roots::Threads, &["main", "worker-1 (8)"]),
+        (Roots::Processes, &["main", "worker-*", "app (7)"]),
+    ] {
+        let profile = build(&example.recording, &Selection { roots, ..Selection::default() });
+        assert_eq!(names(&profile, 1), expected, "{roots:?}");
+    }
+}
+
+/// Idleness is a property of the thread in the whole capture, of which a report may show a part.
+#[test]
+fn idle_sleeps_are_those_of_the_whole_capture() {
+    let (mut example, thread, ..) = worker();
+    let wait = example.stack("app kernel:ep_poll");
+    for (time, value) in [(0, 400_000_000), (400_000_000, 600_000_000)] {
+        example.sample(BLOCKED, thread, wait, value).time = Nanos(time);
+    }
+    let window = Window { since: Some(Nanos(300_000_000)), until: None };
+    let part = build(&example.recording, &Selection { window, ..Selection::default() });
+    assert_eq!(part.samples.iter().map(|sample| sample.idle).collect::<Vec<_>>(), [true]);
+    assert!(part.folds(&part.samples[0]));
+    let listed = Selection { idle: IdleThreads::Listed, ..Selection::default() };
+    let listed = build(&example.recording, &listed);
+    assert!(!listed.folds(&listed.samples[0]));
+}

@@ -35,15 +35,7 @@ impl Process {
     /// A process of which only the PID is known.
     #[must_use]
     pub fn new(pid: Pid) -> Self {
-        Self {
-            pid,
-            command_line: None,
-            executable: None,
-            cgroup: None,
-            container: None,
-            user: None,
-            user_name: None,
-        }
+        Self { pid, command_line: None, executable: None, cgroup: None, container: None, user: None, user_name: None }
     }
 }
 

@@ -19,7 +19,7 @@ function toggled(probe, chosen, name) {
 
 function start(profile) {
   const firstProbe = profile.sampled.find((probe) => probe.recorded) ?? profile.sampled[0];
-  const defaults = { ...DEFAULTS, probe: firstProbe?.name ?? null };
+  const defaults = { ...DEFAULTS, idle: profile.lists_idle, probe: firstProbe?.name ?? null };
   let state = parseState(location.hash, defaults);
   let graphs = [];
   const width = profile.bucket_nanos;
@@ -60,14 +60,15 @@ function start(profile) {
     return kept.get(name).value;
   };
 
-  function whyEmpty(probe, metrics, threads, window) {
+  function whyEmpty(probe, metrics, selection, window) {
     if (!probe.recorded) return `No ${probe.label} samples in this capture: the ${probe.name} probe took none.`;
     const limits = [
       window && 'the selected window',
-      threads && 'the selected threads',
+      selection.threads && 'the selected threads',
       metrics.length < probe.metrics.length && `the selected metrics (${metrics.map(({ label }) => label).join(', ')})`,
     ].filter(Boolean);
-    return `No ${probe.label} samples in ${limits.join(', ') || 'this capture'}.`;
+    const hidden = !state.idle && idleThreads(profile, selection).count ? ' Idle threads are not shown.' : '';
+    return `No ${probe.label} samples in ${limits.join(', ') || 'this capture'}.${hidden}`;
   }
 
   // Those that are there already stay, and keep the focus.
@@ -86,12 +87,15 @@ function start(profile) {
       if (button.dataset.view === 'histograms') button.hidden = !profile.histograms.length;
       if (button.dataset.view === 'wakes') button.hidden = !profile.sampled.some(({ chained }) => chained);
     }
-    const shown = ['threads', 'histograms'].includes(state.view) ? [] : state.view === 'wakes' ? profile.sampled.filter(({ chained }) => chained) : profile.sampled;
+    const shown = ['threads', 'processes', 'histograms'].includes(state.view) ? [] : state.view === 'wakes' ? profile.sampled.filter(({ chained }) => chained) : profile.sampled;
     buttons('probes', shown, (one) => one === probe);
     buttons('metrics', shown.length ? probe.metrics : [], (one) => metrics.includes(one));
     by('layout').hidden = state.view !== 'flame' && !(state.view === 'wakes' && state.wakes === 'flame');
     by('reverse').hidden = state.view !== 'flame';
-    for (const [id, pressed] of [['reverse', state.reverse], ['shape', state.upward], ['order', state.byName]]) {
+    by('processes').hidden = state.view !== 'flame' || state.reverse;
+    by('idle').hidden = !profile.group.idle.includes(1) || state.view === 'histograms';
+    by('show-idle').checked = state.idle;
+    for (const [id, pressed] of [['reverse', state.reverse], ['shape', state.upward], ['order', state.byName], ['processes', state.byProcess]]) {
       by(id).setAttribute('aria-pressed', String(pressed));
     }
     if (document.activeElement !== by('search')) by('search').value = state.search;
@@ -104,7 +108,13 @@ function start(profile) {
     }
   }
 
-  function summary(probe, metrics, weights, window) {
+  function chosenText(token) {
+    const [kind, name] = [token.slice(0, token.indexOf(':')), token.slice(token.indexOf(':') + 1)];
+    const process = kind === 'pid' && profile.processes.find(({ pid }) => String(pid) === name);
+    return process ? `process ${process.name} (${name})` : `${{ comm: 'threads', pool: 'threads', pid: 'process', tid: 'thread' }[kind]} ${name}`;
+  }
+
+  function summary(probe, metrics, weights, window, selection) {
     const parts = [];
     if (weights) {
       const title = 'the time is the part within the window; the number counts only samples that began in the window';
@@ -118,9 +128,13 @@ function start(profile) {
     const span = `${seconds(from * width, width)} to ${seconds(end, width)}`;
     parts.push(window ? chip(`window ${span} (${nanos(end - from * width)})`, () => select(null), 'the window') : element('span', { className: 'quiet' }, profile.part ? `of the capture ${profile.part}` : 'whole capture'));
     for (const token of state.threads) {
-      const text = token.startsWith('comm:') ? `threads ${token.slice(5)}` : `thread ${token.slice(4)}`;
+      const text = chosenText(token);
       const rest = state.threads.filter((other) => other !== token);
       parts.push(chip(text, () => change({ threads: rest }), 'the thread filter'));
+    }
+    if (weights && !state.idle) {
+      const idle = idleThreads(profile, selection);
+      if (idle.count) parts.push(element('span', { className: 'quiet', id: 'idle-sum' }, `without ${counted(idle.count, 'idle thread')}: ${amount(idle.sum.value, weights.unit)}`));
     }
     by('selection').replaceChildren(...parts);
   }
@@ -133,26 +147,26 @@ function start(profile) {
     const threads = chosenThreads(profile, state.threads);
     const probe = probeOf();
     const metrics = probe ? metricsOf(probe) : [];
-    const selection = { metrics: maskOf(profile, metrics), window, threads };
+    const selection = { metrics: maskOf(profile, metrics), window, threads, idle: state.idle ? 'all' : 'none' };
     const match = matchFrames(profile, state.search);
-    const isWeighed = probe && !['threads', 'histograms'].includes(state.view);
+    const isWeighed = probe && !['threads', 'processes', 'histograms'].includes(state.view);
     const weights = isWeighed ? { ...remembered('weights', selection, () => weigh(profile, selection)), unit: metrics[0].unit } : null;
     controls(probe, metrics, weights, match);
-    summary(probe, metrics, weights, window);
-    timeline.show(profile.sampled.map((one, index) => lane(one, index, one === probe ? metrics : defaultMetrics(one), threads)), window);
+    summary(probe, metrics, weights, window, selection);
+    timeline.show(profile.sampled.map((one, index) => lane(one, index, one === probe ? metrics : defaultMetrics(one), selection)), window);
     by('view').replaceChildren(draw(probe, metrics, selection, weights, match, window));
     for (const graph of graphs) graph.draw();
   }
 
-  function lane({ name, label }, index, metrics, threads) {
-    const mask = maskOf(profile, metrics);
+  function lane({ name, label }, index, metrics, { threads, idle }) {
+    const part = { metrics: maskOf(profile, metrics), threads, idle };
     return {
       name: label,
       unit: metrics[0].unit,
       // Time that passes is of threads that wait, or else of CPUs that work.
       what: metrics[0].kind === 'interval' ? 'threads' : 'CPUs',
       color: `--lane-${index % 4}`,
-      values: remembered(`lane ${name}`, { mask, threads }, () => overTime(profile, mask, threads)),
+      values: remembered(`lane ${name}`, part, () => overTime(profile, part)),
     };
   }
 
@@ -163,8 +177,9 @@ function start(profile) {
       return node;
     }
     if (!probe) return empty('This capture has no samples.');
+    if (state.view === 'processes') return processesView(profile, selection, state, change);
     if (state.view === 'threads') return threadsView(profile, selection, metrics[0], state, change);
-    if (weights && !(weights.sum.value > 0)) return empty(whyEmpty(probe, metrics, selection.threads, window));
+    if (weights && !(weights.sum.value > 0)) return empty(whyEmpty(probe, metrics, selection, window));
     const shown = {
       flame: flameView,
       functions: () => functionsView(profile, weights, state, match, change),
@@ -175,8 +190,10 @@ function start(profile) {
   }
 
   function flameView(weights, match) {
-    const tree = remembered('tree', { weights: kept.get('weights').key, reverse: state.reverse, byName: state.byName }, () =>
-      (state.reverse ? reverseTree : callTree)(profile, weights).finish(state.byName ? (frame) => profile.names[frame] : null));
+    const heading = state.byProcess ? (thread) => addLabel(profile, processLabel(profile, thread)) : null;
+    const make = () => state.reverse ? reverseTree(profile, weights) : callTree(profile, weights, heading);
+    const tree = remembered('tree', { weights: kept.get('weights').key, reverse: state.reverse, byName: state.byName, byProcess: state.byProcess }, () =>
+      make().finish(state.byName ? (frame) => profile.names[frame] : null));
     const graph = new FlameGraph(profile, tree, {
       title: state.reverse ? 'Flame graph, merged from the leaf' : 'Flame graph',
       unit: weights.unit,
@@ -186,7 +203,7 @@ function start(profile) {
       onSandwich: (frame) => change({ view: 'functions', fn: frameKey(profile, frame) }),
     });
     graph.search(match && matchFrames(profile, state.search));
-    const key = Object.entries({ kernel: 'kernel', user: 'user', label: 'thread or label' }).map(([kind, text]) => element('span', { className: `key ${kind}` }, text));
+    const key = Object.entries({ kernel: 'kernel', user: 'user', label: 'thread, process or label' }).map(([kind, text]) => element('span', { className: `key ${kind}` }, text));
     return { node: element('div', {}, element('p', { className: 'keys' }, key), graph.node), graphs: [graph] };
   }
 
@@ -202,6 +219,8 @@ function start(profile) {
   by('reverse').addEventListener('click', () => change({ reverse: !state.reverse, zoom: [] }));
   by('shape').addEventListener('click', () => change({ upward: !state.upward }));
   by('order').addEventListener('click', () => change({ byName: !state.byName }));
+  by('processes').addEventListener('click', () => change({ byProcess: !state.byProcess, zoom: [] }));
+  by('show-idle').addEventListener('change', () => change({ idle: by('show-idle').checked, zoom: [] }));
   by('search').addEventListener('input', () => change({ search: by('search').value }));
   addEventListener('hashchange', () => {
     state = parseState(location.hash, defaults);

@@ -64,6 +64,7 @@ function readRows(reader) {
     thread: new Uint32Array(groups),
     metric: new Uint16Array(groups),
     calibrated: new Uint8Array(groups),
+    idle: new Uint8Array(groups),
     stack: new Int32Array(groups),
     chain: new Uint32Array(groups),
     end: new Uint32Array(groups),
@@ -81,8 +82,9 @@ function readRows(reader) {
   for (let g = 0; g < groups; g++) {
     group.thread[g] = thread += reader.number();
     const metric = reader.number();
-    group.calibrated[g] = metric % 2;
-    group.metric[g] = (metric - group.calibrated[g]) / 2;
+    group.calibrated[g] = metric & 1;
+    group.idle[g] = (metric >> 1) & 1;
+    group.metric[g] = metric >> 2;
     group.stack[g] = reader.number() - 1;
     group.chain[g] = reader.number();
     group.end[g] = at + reader.number();
@@ -170,15 +172,16 @@ function addLabel(profile, name) {
 }
 
 // Calls visit({ g, value, estimated, variance, samples }) for each group of rows that has something in the selection:
-// { metrics: a 0 or 1 for each metric, window: [first bucket, end) or null, threads: a 0 or 1 for each thread, or null }.
-function eachGroup(profile, { metrics, window, threads }, visit) {
+// { metrics: a 0 or 1 for each metric, window: [first bucket, end) or null, threads: a 0 or 1 for each thread, or null,
+// idle: which sleeps of threads that have nothing to do: 'all', 'none' or 'only' these }.
+function eachGroup(profile, { metrics, window, threads, idle }, visit) {
   const { group, row } = profile;
   const [from, to] = window ?? [0, profile.buckets];
   let at = 0;
   for (let g = 0; g < group.length; g++) {
     const begin = at;
     at = group.end[g];
-    if (!metrics[group.metric[g]] || (threads && !threads[group.thread[g]])) continue;
+    if (!metrics[group.metric[g]] || (threads && !threads[group.thread[g]]) || !takesIdle(idle, group.idle[g])) continue;
     const sum = { g, value: 0, estimated: 0, variance: 0, samples: 0 };
     for (let r = begin; r < at; r++) {
       const first = row.first[r];
@@ -193,6 +196,21 @@ function eachGroup(profile, { metrics, window, threads }, visit) {
     }
     if (sum.value > 0) visit(sum);
   }
+}
+
+function takesIdle(idle, isIdle) {
+  return idle === 'all' || isIdle === (idle === 'only' ? 1 : 0);
+}
+
+// The threads that have nothing to do: their number and time in the selection.
+function idleThreads(profile, selection) {
+  const threads = new Set();
+  const sum = new Estimate(profile);
+  eachGroup(profile, { ...selection, idle: 'only' }, (part) => {
+    threads.add(profile.threads[profile.group.thread[part.g]].slice(0, 2).join());
+    sum.add(part);
+  });
+  return { count: threads.size, sum };
 }
 
 // The weight of each stack in the selection, and their sum. `parts` has the sums of its groups.
@@ -216,14 +234,14 @@ function weigh(profile, selection) {
 }
 
 // The value in each bucket, whatever window is selected.
-function overTime(profile, metrics, threads) {
+function overTime(profile, { metrics, threads, idle }) {
   const { group, row } = profile;
   const steps = new Float64Array(profile.buckets + 1);
   let at = 0;
   for (let g = 0; g < group.length; g++) {
     const begin = at;
     at = group.end[g];
-    if (!metrics[group.metric[g]] || (threads && !threads[group.thread[g]])) continue;
+    if (!metrics[group.metric[g]] || (threads && !threads[group.thread[g]]) || !takesIdle(idle, group.idle[g])) continue;
     for (let r = begin; r < at; r++) {
       const each = row.value[r] / row.length[r];
       steps[row.first[r]] += each;

@@ -13,8 +13,9 @@ use serde::Serialize;
 use super::buckets::Buckets;
 use super::chains::Chains;
 use super::histograms;
+use super::processes::{ProcessRow, pools, processes};
 use super::rows::{Row, rows};
-use crate::profile::{FrameKind, Profile};
+use crate::profile::{FrameKind, IdleThreads, Profile};
 use crate::recording::{Counter, Meta, Scope, StackTable};
 use crate::text;
 
@@ -29,8 +30,12 @@ struct Head<'a> {
     buckets: u16,
     bucket_nanos: u64,
     light_chains: usize,
-    /// PID, TID and name.
-    threads: Vec<(u32, u32, &'a str)>,
+    /// Whether the page shows idle threads at first.
+    lists_idle: bool,
+    processes: Vec<ProcessRow<'a>>,
+    pools: Vec<&'a str>,
+    /// PID, TID, name, process and pool.
+    threads: Vec<(u32, u32, &'a str, usize, usize)>,
     /// Exact totals of threads: metric, thread, count, sum.
     counters: Vec<(u16, u32, u64, u64)>,
     /// The groups of samples with a counted total: thread, metric, number of samples, and the part that is not in the rows: the
@@ -59,6 +64,12 @@ pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
             })
         })
         .collect();
+    let (pools, pool_of) = pools(profile);
+    let threads = profile
+        .threads
+        .iter()
+        .zip(pool_of)
+        .map(|(thread, pool)| (thread.pid.0, thread.tid.0, thread.comm.as_str(), thread.process.index(), pool));
     let head = Head {
         meta: &profile.meta,
         part: profile.window.in_words(),
@@ -66,7 +77,10 @@ pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         buckets: buckets.count,
         bucket_nanos: buckets.width.0,
         light_chains: chains.light,
-        threads: profile.threads.iter().map(|thread| (thread.pid.0, thread.tid.0, thread.comm.as_str())).collect(),
+        lists_idle: profile.idle == IdleThreads::Listed,
+        processes: processes(profile),
+        pools,
+        threads: threads.collect(),
         counters: thread_counters(profile),
         calibrated: calibrated(profile, &rows),
         histograms: histograms::bars(profile),
@@ -176,8 +190,8 @@ impl<W: Write> Varints<W> {
         Ok(())
     }
 
-    /// Groups of rows that differ only in time: their common key, including whether the metric is calibrated, their number, and
-    /// then each row. Increasing numbers are written as differences. Sums are rounded to integers, and so is the standard
+    /// Groups of rows that differ only in time: their common key, including whether they are idle sleeps and whether the metric is
+    /// calibrated, their number, and then each row. Increasing numbers are written as differences. Sums are rounded to integers, and so is the standard
     /// error, which is written in place of the variance.
     fn rows(&mut self, rows: &[Row]) -> io::Result<()> {
         let groups = || rows.chunk_by(|a, b| a.key.same_group(&b.key));
@@ -188,7 +202,7 @@ impl<W: Write> Varints<W> {
             let key = group[0].key;
             self.number((key.thread - thread).into())?;
             thread = key.thread;
-            self.number(u64::from(key.metric) * 2 + u64::from(key.group.is_some()))?;
+            self.number(u64::from(key.metric) * 4 + u64::from(key.idle) * 2 + u64::from(key.group.is_some()))?;
             self.number(key.stack.into())?;
             self.number(key.chain.into())?;
             self.count(group.len())?;

@@ -9,6 +9,7 @@ mod encode;
 #[cfg(test)]
 mod fixture;
 mod histograms;
+mod processes;
 mod rows;
 
 use std::io::Write;
@@ -20,7 +21,7 @@ const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
 
 /// The scripts, each after the scripts that it uses.
-const SCRIPTS: [&str; 14] = [
+const SCRIPTS: [&str; 15] = [
     include_str!("format.js"),
     include_str!("data.js"),
     include_str!("estimate.js"),
@@ -32,6 +33,7 @@ const SCRIPTS: [&str; 14] = [
     include_str!("table.js"),
     include_str!("functions.js"),
     include_str!("threads.js"),
+    include_str!("processes.js"),
     include_str!("wakes.js"),
     include_str!("histograms.js"),
     include_str!("app.js"),

@@ -14,6 +14,8 @@ pub(super) struct Key {
     pub(super) metric: u16,
     /// The group to whose counted total the samples are calibrated.
     pub(super) group: Option<GroupIdx>,
+    /// Whether it is a sleep of a thread that has nothing to do.
+    pub(super) idle: bool,
     /// 0 for no stack, else 1 + a row of [`Profile::stacks`].
     pub(super) stack: u32,
     /// See [`Chains::of_sample`].
@@ -62,6 +64,7 @@ pub(super) fn rows(profile: &Profile, buckets: Buckets, chains: &Chains) -> Vec<
                     thread: sample.thread.row(),
                     metric,
                     group: sample.group,
+                    idle: sample.idle,
                     stack,
                     chain: *chain,
                     first,

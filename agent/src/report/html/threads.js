@@ -4,13 +4,13 @@
 function threadsView(profile, selection, shownFirst, state, change) {
   const keyOf = state.byThread
     ? (index) => `${profile.threads[index][0]}:${profile.threads[index][1]}`
-    : (index) => profile.threads[index][2];
+    : state.apart ? (index) => profile.threads[index][2] : (index) => profile.pools[profile.threads[index][POOL]];
   const rows = new Map();
   const rowOf = (index) => {
     const key = keyOf(index);
     if (!rows.has(key)) {
       rows.set(key, {
-        names: new Set(), tids: new Set(), pids: new Set(),
+        name: state.byThread ? profile.threads[index][2] : key, names: new Set(), tids: new Set(), pids: new Set(),
         sums: profile.metrics.map(() => new Estimate(profile)),
         exact: profile.metrics.map(() => ({ count: 0, sum: 0 })),
       });
@@ -24,7 +24,7 @@ function threadsView(profile, selection, shownFirst, state, change) {
   };
   // All metrics and all threads: a filter would hide rows that can be selected.
   const metrics = maskOf(profile, profile.metrics);
-  eachGroup(profile, { metrics, window: selection.window, threads: null }, (sum) => {
+  eachGroup(profile, { ...selection, metrics, threads: null }, (sum) => {
     rowOf(profile.group.thread[sum.g]).sums[profile.group.metric[sum.g]].add(sum);
   });
   const counted = new Uint8Array(profile.metrics.length);
@@ -36,9 +36,10 @@ function threadsView(profile, selection, shownFirst, state, change) {
   }
   const there = profile.metrics.filter(({ recorded, index }) => recorded || counted[index]);
   const match = state.search ? nameTest(state.search) : null;
-  const shown = [...rows.values()].filter((row) => !match || [...row.names].some(match));
-  const name = (row) => [...row.names].join(', ');
-  const token = (row) => state.byThread ? `tid:${[...row.tids][0]}` : `comm:${[...row.names][0]}`;
+  const shown = [...rows.values()].filter((row) => !match || match(row.name) || [...row.names].some(match));
+  const name = (row) => state.byThread ? [...row.names].join(', ') : row.name;
+  const isPool = (row) => !row.names.has(row.name);
+  const token = (row) => state.byThread ? `tid:${[...row.tids][0]}` : `${isPool(row) ? 'pool' : 'comm'}:${row.name}`;
   const columns = [
     { name: 'Thread', text: true, key: name, cell: name },
     state.byThread
@@ -63,7 +64,8 @@ function threadsView(profile, selection, shownFirst, state, change) {
     },
   });
   const choice = element('div', { className: 'choice', role: 'group', 'aria-label': 'Rows' },
-    element('button', { textContent: 'By name', 'aria-pressed': String(!state.byThread), onclick: () => change({ byThread: false }) }),
+    element('button', { textContent: 'By pool', title: 'Threads whose names differ only in a number are one row', 'aria-pressed': String(!state.byThread && !state.apart), onclick: () => change({ byThread: false, apart: false }) }),
+    element('button', { textContent: 'By name', 'aria-pressed': String(!state.byThread && state.apart), onclick: () => change({ byThread: false, apart: true }) }),
     element('button', { textContent: 'By thread', 'aria-pressed': String(state.byThread), onclick: () => change({ byThread: true }) }));
   if (!rows.size) return empty('There is no thread in this selection.');
   return element('div', { className: 'threads' }, choice, shown.length ? table : empty('No thread matches the search.'));
@@ -110,5 +112,7 @@ function nameTest(text) {
 // A 0 or 1 for each thread; null for all threads.
 function chosenThreads(profile, tokens) {
   if (!tokens.length) return null;
-  return Uint8Array.from(profile.threads, ([, tid, comm]) => tokens.some((token) => token === `comm:${comm}` || token === `tid:${tid}`));
+  const chosen = new Set(tokens);
+  return Uint8Array.from(profile.threads, ([pid, tid, comm, , pool]) =>
+    [`comm:${comm}`, `tid:${tid}`, `pid:${pid}`, `pool:${profile.pools[pool]}`].some((token) => chosen.has(token)));
 }

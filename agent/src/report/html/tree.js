@@ -137,25 +137,31 @@ function eachWeight(profile, weights, visit) {
   }
 }
 
-function callTree(profile, weights) {
+// The root first. `heading(thread)` is a frame above the stacks of a thread, if there is to be one.
+function callTree(profile, weights, heading = null) {
   const tree = new Tree(profile);
-  const nodes = new Int32Array(profile.ownStacks).fill(-1);
-  const nodeOf = (stack) => {
+  const nodes = new Map();
+  // The node of a stack below the node `top`.
+  const nodeOf = (top, stack) => {
+    if (stack < 0) return tree.child(top, addLabel(profile, '[no stack]'));
+    const key = (at) => top * profile.ownStacks + at;
     const missing = [];
     let at = stack;
-    while (at >= 0 && nodes[at] < 0) {
+    while (at >= 0 && !nodes.has(key(at))) {
       missing.push(at);
       at = profile.parents[at];
     }
-    let node = at < 0 ? 0 : nodes[at];
+    let node = at < 0 ? top : nodes.get(key(at));
     while (missing.length) {
       const one = missing.pop();
-      nodes[one] = node = tree.child(node, profile.stackFrames[one]);
+      node = tree.child(node, profile.stackFrames[one]);
+      nodes.set(key(one), node);
     }
     return node;
   };
   eachWeight(profile, weights, (stack, parts) => {
-    tree.add(stack < 0 ? tree.child(0, addLabel(profile, '[no stack]')) : nodeOf(stack), parts);
+    if (!heading) tree.add(nodeOf(0, stack), parts);
+    else for (const part of parts) tree.add(nodeOf(tree.child(0, heading(profile.group.thread[part.g])), stack), [part]);
   });
   return tree;
 }

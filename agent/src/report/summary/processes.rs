@@ -64,7 +64,12 @@ pub(super) fn table(profile: &Profile, all: &[Series], out: &mut dyn Write) -> R
         let process = profile.process(*id);
         let name = fit(&clean(profile.process_name(*id)), NAME);
         let (user, container) = (fit(&clean(&user(process)), USER), container(process));
-        write!(out, "{name:<NAME$} {:>8}  {user:<USER$} {container:<CONTAINER$} {:>7}", process.pid, row.threads.len())?;
+        write!(
+            out,
+            "{name:<NAME$} {:>8}  {user:<USER$} {container:<CONTAINER$} {:>7}",
+            process.pid,
+            row.threads.len()
+        )?;
         for time in row.times.iter().take(columns.len()) {
             let time = if *time > 0.0 { quantity(*time, Unit::Nanoseconds) } else { String::new() };
             write!(out, " {time:>9}")?;

@@ -1,10 +1,10 @@
 //! Tests of the text summary.
 
 use super::*;
-use crate::profile::{Selection, Window, build};
+use crate::profile::{IdleThreads, Roots, Selection, Window, build};
 use crate::recording::example::{BLOCKED, CPU, Example, IO_WAIT, PREEMPTED};
 use crate::recording::{Losses, ProbeCost, Sample, ScaleChange, Scope, Target, ThreadIdx};
-use crate::units::{Bytes, CpuId, Nanos};
+use crate::units::{Bytes, CpuId, Nanos, Pid};
 
 const MILLIS: u64 = 1_000_000;
 
@@ -164,4 +164,71 @@ fn a_probe_with_several_units_and_distributions() {
     let mut example = Example::new();
     example.add_locks();
     insta::assert_snapshot!(text(&example));
+}
+
+/// A server with a lock and a disk, and three threads without work.
+fn mostly_idle() -> Example {
+    let mut example = Example::new();
+    let [server, disk] = [(7, "server"), (8, "disk")].map(|(tid, name)| example.thread(7, tid, name));
+    sample(&mut example, CPU, server, "app main serve", 400);
+    sample(&mut example, BLOCKED, server, "app main lock kernel:futex_wait", 300);
+    sample(&mut example, IO_WAIT, disk, "app flush kernel:folio_wait_bit_common", 1_000);
+    for (tid, path) in
+        [(21, "app pool kernel:futex_wait_queue"), (22, "app pool kernel:ep_poll"), (23, "app kernel:do_poll")]
+    {
+        let thread = example.thread(20, tid, "pool");
+        sample(&mut example, BLOCKED, thread, path, 1_000);
+        example.recording.samples.last_mut().expect("a sample").ongoing = true;
+    }
+    example
+}
+
+#[test]
+fn idle_threads_are_in_one_line_and_are_listed_if_asked_for() {
+    let example = mostly_idle();
+    let folded = text(&example);
+    let lines: Vec<&str> = folded.lines().collect();
+    let first = lines.iter().position(|line| *line == "Off-CPU: 4.30 s").expect("all time");
+    assert!(lines[first + 2].contains("folio_wait_bit_common") && lines[first + 3].contains("futex_wait"), "{folded}");
+    assert_eq!(
+        lines[first + 4],
+        "   3.00 s  counted    3 idle threads, waiting for work (report --idle lists them)",
+        "{folded}"
+    );
+    let selection = Selection { idle: IdleThreads::Listed, ..Selection::default() };
+    let listed = drawn(&build(&example.recording, &selection));
+    assert!(listed.contains("Off-CPU: 4.30 s") && listed.contains("ep_poll") && !listed.contains("idle"), "{listed}");
+}
+
+#[test]
+fn threads_of_a_pool_are_one_row_with_their_number() {
+    let mut example = Example::new();
+    for tid in 1..=12 {
+        let thread = example.thread(7, tid, &format!("a-worker-{tid}"));
+        sample(&mut example, BLOCKED, thread, "app main lock kernel:futex_wait", 10);
+    }
+    let pools = text(&example);
+    assert!(pools.contains("   120 ms  counted    a-worker-* x12      blocked    lock > futex_wait\n"), "{pools}");
+    let apart = drawn(&build(&example.recording, &Selection { roots: Roots::Names, ..Selection::default() }));
+    assert!(apart.contains("a-worker-1 "), "{apart}");
+    assert!(!apart.contains("a-worker-*"), "{apart}");
+}
+
+#[test]
+fn the_processes_of_a_capture_are_listed_if_there_are_several() {
+    let mut example = mostly_idle();
+    let [worker, other] = [(31, "redis-1"), (32, "redis-2")].map(|(tid, name)| example.thread(30, tid, name));
+    sample(&mut example, CPU, worker, "redis main", 100);
+    sample(&mut example, BLOCKED, other, "redis main kernel:pipe_read", 20);
+    let processes = &mut example.recording.processes;
+    let redis = processes.find(Pid(30)).expect("a process");
+    let redis = processes.get_mut(redis);
+    redis.executable = Some("/usr/bin/redis-server".into());
+    redis.container = Some("0123456789abcdef".repeat(4));
+    (redis.user, redis.user_name) = (Some(112), Some("redis".to_owned()));
+    let server = processes.find(Pid(7)).expect("a process");
+    processes.get_mut(server).user = Some(1_000);
+    let text = text(&example);
+    let (_, table) = text.split_once("process ").expect("a table");
+    insta::assert_snapshot!(format!("process {}", table.split_once("\n\n").expect("an end").0));
 }
