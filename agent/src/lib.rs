@@ -23,6 +23,7 @@ pub mod launch;
 #[path = "../../tests/src/needs.rs"]
 mod needs;
 pub mod output;
+pub mod pattern;
 pub mod privileges;
 pub mod probe;
 pub mod profile;

@@ -1,6 +1,7 @@
 //! The committed recording, read without privileges and without a kernel, and drawn in every format of text.
 
-use quell::profile::{Pattern, Profile, Selection, build};
+use quell::pattern::Pattern;
+use quell::profile::{Profile, Selection, build};
 use quell::{recording, report};
 use quell_tests::small;
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::matching::Matching;
 use crate::bpf::{Scope, Threads};
 use crate::host::Cgroup;
 use crate::probe::Probe;
@@ -21,6 +22,8 @@ pub enum CaptureTarget {
         /// Its ID and level, for the programs.
         cgroup: Cgroup,
     },
+    /// The processes that match when the capture begins or when they execute a program, and their descendants.
+    Matching(Matching),
     /// A process that has not called exec yet, and its children.
     Command {
         /// The PID of the process.
@@ -56,7 +59,7 @@ impl CaptureConfig {
         Scope {
             threads: match &self.target {
                 CaptureTarget::All => Threads::All,
-                CaptureTarget::Processes(_) => Threads::Targets,
+                CaptureTarget::Processes(_) | CaptureTarget::Matching(_) => Threads::Targets,
                 CaptureTarget::Command { pid, .. } => Threads::Command(*pid),
                 CaptureTarget::Cgroup { cgroup, .. } => Threads::Cgroup { id: cgroup.id, level: cgroup.level },
             },

@@ -6,6 +6,7 @@
 mod command;
 mod config;
 pub mod cost;
+mod matching;
 pub mod order;
 mod process_facts;
 pub mod rate;
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub use crate::sys::{Command, CommandError, SuspendedCommand};
 pub use command::suspend;
 pub use config::{CaptureConfig, CaptureTarget};
+pub use matching::Matching;
 pub use session::{CaptureError, Session};
 
 /// The interval between reads of the ring buffers: short enough for the smallest ring buffer.

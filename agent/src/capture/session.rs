@@ -8,6 +8,7 @@ use quell_ebpf_common::{Lost, PROBES};
 
 use super::config::{CaptureConfig, CaptureTarget, thread_ids, thread_table_size};
 use super::cost::{CostMeter, agent_usage, mean};
+use super::matching::{Executed, Matching, name_of};
 use super::order::{SLACK, Sorter};
 use super::process_facts::{self, ProcessFacts};
 use super::rate::{self, Allowance, divide, divide_at_start, limited_probes};
@@ -16,8 +17,8 @@ use crate::host::{self, Btf};
 use crate::inspect::Children;
 use crate::probe::{Availability, Probe, ProbeConfig, RunningProbe, declarations};
 use crate::recording::{
-    Cost, Governing, HostFacts, LabelTable, Losses, Meta, ProbeCost, Recording, RecordingBuilder, SCHEMA_VERSION,
-    ScaleChange, SymbolizeStats, Target,
+    Cost, Governing, HostFacts, LabelTable, Losses, Meta, ProbeCost, Process, Recording, RecordingBuilder,
+    SCHEMA_VERSION, ScaleChange, SymbolizeStats, Target,
 };
 use crate::symbolize::{AddressSpaces, MappingEvent, MappingEvents};
 use crate::units::{Bytes, CpuId, CpuSet, Nanos, Pid};
@@ -72,6 +73,9 @@ pub struct Session {
     completed: Vec<u64>,
     builder: RecordingBuilder,
     process_facts: ProcessFacts,
+    users: host::Users,
+    /// Processes that may match since they executed a program.
+    executed: Executed,
     /// The number of records that could not be decoded.
     unknown: u64,
     meter: CostMeter,
@@ -116,9 +120,15 @@ impl Session {
             },
         };
         let mut spaces = AddressSpaces::new(Box::new(processes));
+        let users = host::Users::local();
+        let matching = match &config.target {
+            CaptureTarget::Matching(matching) => matched(matching, host::processes(), &users, &mut spaces),
+            _ => Vec::new(),
+        };
+        add_families(&mut object, &matching)?;
         // After the reports of mappings are enabled, so that none is missed; before the first sample, because a sampled process
         // may have exited when the sample is read.
-        for pid in targets_now(&config.target) {
+        for pid in targets_now(&config.target).into_iter().chain(host::family(&matching)) {
             spaces.preload(pid);
         }
         let budget = config.max_overhead;
@@ -151,6 +161,8 @@ impl Session {
             completed: Vec::new(),
             builder,
             process_facts: ProcessFacts::new(begin),
+            users,
+            executed: Executed::default(),
             unknown: 0,
             meter,
             governing,
@@ -185,6 +197,7 @@ impl Session {
     pub fn poll(&mut self) -> Result<(), CaptureError> {
         let before = now();
         self.drain();
+        self.add_executed()?;
         self.release(Nanos(before.0.saturating_sub(SLACK.0)));
         self.spaces.poll(Duration::ZERO);
         let Self { process_facts, builder, spaces, .. } = self;
@@ -217,8 +230,26 @@ impl Session {
         });
         // After the samples: the mappings of a sample were reported before it was taken.
         if let Some(mappings) = &mut self.mappings {
-            mappings.drain(|time, event| self.pending.push((time, event)));
+            let executed = &mut self.executed;
+            let follows_exec = matches!(self.config.target, CaptureTarget::Matching(_));
+            mappings.drain(|time, event| {
+                if let MappingEvent::Exec { pid } = &event
+                    && follows_exec
+                {
+                    executed.push(*pid);
+                }
+                self.pending.push((time, event));
+            });
         }
+    }
+
+    /// Adds processes to the targets that match since they executed a program.
+    fn add_executed(&mut self) -> Result<(), CaptureError> {
+        let CaptureTarget::Matching(matching) = &self.config.target else { return Ok(()) };
+        for pid in matched(matching, self.executed.next(), &self.users, &mut self.spaces) {
+            self.object.add_target(pid)?;
+        }
+        Ok(())
     }
 
     /// The other processes of quell, which are excluded, as the programs exclude quell itself. Samples of children that were
@@ -320,9 +351,8 @@ impl Session {
                 .finish(&self.object, end, &own, &mut self.builder)
                 .map_err(|source| CaptureError::Probe { probe, source })?;
         }
-        let Self { process_facts, builder, spaces, .. } = &mut self;
+        let Self { process_facts, builder, spaces, users, .. } = &mut self;
         process_facts.finish(&mut builder.processes, end, &mut |pid| process_facts::look(pid, spaces));
-        let users = host::Users::local();
         process_facts::name_users(&mut builder.processes, |user| users.known_name(user));
         let losses = self.losses(&self.object.lost()?);
         let builder = self.builder;
@@ -334,6 +364,7 @@ impl Session {
                 CaptureTarget::All => Target::All,
                 CaptureTarget::Processes(pids) => Target::Processes(pids),
                 CaptureTarget::Cgroup { path, .. } => Target::Cgroup(path.display().to_string()),
+                CaptureTarget::Matching(matching) => Target::Matching(matching.options),
                 CaptureTarget::Command { words, .. } => Target::Command(words),
             },
             start_monotonic: builder.begin(),
@@ -447,6 +478,8 @@ fn follow_targets(object: &mut BpfObject, target: &CaptureTarget) -> Result<(), 
     object.follow("quell_fork", "sched_process_fork")?;
     match target {
         CaptureTarget::Processes(pids) => add_families(object, pids),
+        // They are added once their data can be read.
+        CaptureTarget::Matching(_) => Ok(()),
         _ => object.follow("quell_exec", "sched_process_exec"),
     }
 }
@@ -485,8 +518,20 @@ fn targets_now(target: &CaptureTarget) -> Vec<Pid> {
         CaptureTarget::Processes(pids) => host::family(pids),
         CaptureTarget::Cgroup { cgroup, .. } => host::processes_in(&cgroup.directory),
         // Its code is mapped when it calls exec, which is reported.
-        CaptureTarget::Command { .. } => Vec::new(),
+        CaptureTarget::Command { .. } | CaptureTarget::Matching(_) => Vec::new(),
     }
+}
+
+/// Those of the processes that match.
+fn matched(matching: &Matching, pids: Vec<Pid>, users: &host::Users, spaces: &mut AddressSpaces) -> Vec<Pid> {
+    let mut takes = |pid: &Pid| {
+        let look = || {
+            let found = process_facts::look(*pid, spaces);
+            Process { user_name: found.user.and_then(|user| users.known_name(user)), ..found }
+        };
+        name_of(*pid).is_some_and(|name| matching.takes(&name, look))
+    };
+    pids.into_iter().filter(|pid| takes(pid)).collect()
 }
 
 fn map(

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use nix::sched::{CpuSet as NixCpuSet, sched_setaffinity};
 use quell::capture::{CaptureConfig, POLL, Session};
 use quell::output::Output;
+use quell::pattern::Pattern;
 use quell::probe;
 use quell::text::Shown;
 use quell::units::{CpuSet, Hertz, Nanos};
@@ -21,7 +22,7 @@ use super::ending::{Ending, Signals, Watch, deadline};
 use super::record_privileges;
 use super::report::probe_names;
 use super::results::Results;
-use super::target::{Running, Target, pid};
+use super::target::{Options, Running, Target, cgroup_pattern, pid};
 
 /// Records on-CPU and off-CPU time of threads, with stacks and wakeups
 ///
@@ -36,14 +37,26 @@ Examples:
   quell record --probe cpu -o make.svg -- make -j8   a command, on-CPU time only")]
 pub(crate) struct Arguments {
     /// Record this process and its children, including later ones (may be repeated)
-    #[arg(short, long, value_name = "PID", value_parser = pid, conflicts_with_all = ["all", "cgroup", "command"])]
+    #[arg(short, long, value_name = "PID", value_parser = pid, conflicts_with_all = ["all", "cgroup", "comm", "exe", "user", "command"])]
     pid: Vec<u32>,
     /// Record all threads
-    #[arg(short, long, conflicts_with_all = ["cgroup", "command"])]
+    #[arg(short, long, conflicts_with_all = ["cgroup", "comm", "exe", "user", "command"])]
     all: bool,
-    /// Record the threads of this cgroup (version 2) and of its descendants
-    #[arg(long, value_name = "PATH", conflicts_with = "command")]
-    cgroup: Option<PathBuf>,
+    /// Record the threads of this cgroup (version 2) and of its descendants. With a pattern, such as 'system.slice/*', with
+    /// several cgroups, or with one of the following options: record the processes that match, see --comm
+    #[arg(long, value_name = "PATH|GLOB", value_parser = cgroup_pattern, conflicts_with = "command")]
+    cgroup: Vec<Pattern>,
+    /// Record processes with this name, such as 'redis*' (may be repeated). With options of several kinds, processes must match
+    /// one of each kind. A process that matches only once it executes another program is recorded up to 50 ms later; its
+    /// children are recorded too
+    #[arg(long, value_name = "GLOB", value_parser = Pattern::new, conflicts_with = "command")]
+    comm: Vec<Pattern>,
+    /// Record processes with this executable: a path, or a file name (may be repeated)
+    #[arg(long, value_name = "GLOB", value_parser = Pattern::new, conflicts_with = "command")]
+    exe: Vec<Pattern>,
+    /// Record processes of this user: a name, or a UID (may be repeated)
+    #[arg(long, value_name = "GLOB", value_parser = Pattern::new, conflicts_with = "command")]
+    user: Vec<Pattern>,
     /// Record only events on these CPUs, such as 0-3,8
     #[arg(long, value_name = "LIST")]
     cpu: Option<CpuSet>,
@@ -95,7 +108,14 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     let mut results = Results::prepare(&outputs);
     check_frequency(arguments.frequency)?;
     let signals = Signals::hold()?;
-    let target = Target::resolve(&arguments.pid, arguments.cgroup.as_deref(), &arguments.command)?;
+    let target = Target::resolve(&Options {
+        pids: &arguments.pid,
+        cgroups: &arguments.cgroup,
+        comms: &arguments.comm,
+        executables: &arguments.exe,
+        users: &arguments.user,
+        words: &arguments.command,
+    })?;
     keep_off(arguments.cpu.as_ref())?;
     let mut prepared = record_privileges::prepare(&outputs)?;
     let config = CaptureConfig {

@@ -6,16 +6,17 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use quell::output::{Form, Output};
+use quell::pattern::Pattern;
 use quell::probe::PROBES;
-use quell::profile::{IdleThreads, Pattern, PatternError, Roots, Selection, Window, build};
-use quell::recording::{self, Recording};
+use quell::profile::{IdleThreads, Roots, Selection, Window, build};
+use quell::recording::{self, ProcessFilter, Recording};
 use quell::report;
 use quell::text::{self, Shown};
 use quell::units::{Nanos, Pid};
 
 use super::Outcome;
 use super::duration::{duration, time};
-use super::target::pid;
+use super::target::{cgroup_pattern, pid};
 
 /// Reports on a recording, or on a part of it
 ///
@@ -38,7 +39,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "GLOB", value_parser = Pattern::new)]
     exe: Vec<Pattern>,
     /// Only processes in this cgroup or below it, such as system.slice/'redis*'
-    #[arg(long, value_name = "GLOB", value_parser = cgroup)]
+    #[arg(long, value_name = "GLOB", value_parser = cgroup_pattern)]
     cgroup: Vec<Pattern>,
     /// Only processes of this user: a name, or a UID
     #[arg(long, value_name = "GLOB", value_parser = Pattern::new)]
@@ -88,11 +89,6 @@ enum By {
     Process,
 }
 
-/// Parses the pattern of a cgroup, which may begin with its mount point.
-fn cgroup(text: &str) -> Result<Pattern, PatternError> {
-    Pattern::new(text.strip_prefix("/sys/fs/cgroup").filter(|path| path.starts_with('/')).unwrap_or(text))
-}
-
 /// The values of `--probe`.
 pub(crate) fn probe_names() -> clap::builder::PossibleValuesParser {
     clap::builder::PossibleValuesParser::new(PROBES.iter().map(|probe| probe.spec().name))
@@ -109,9 +105,11 @@ impl Arguments {
             probes: self.probe.clone(),
             pids: self.pid.iter().copied().map(Pid).collect(),
             comms: self.comm.clone(),
-            executables: self.exe.clone(),
-            cgroups: self.cgroup.clone(),
-            users: self.user.clone(),
+            processes: ProcessFilter {
+                executables: self.exe.clone(),
+                cgroups: self.cgroup.clone(),
+                users: self.user.clone(),
+            },
             window: Window { since: self.since, until: self.until },
             roots: match self.by {
                 _ if self.thread => Roots::Threads,

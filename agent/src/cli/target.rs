@@ -5,13 +5,58 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use quell::capture::{self, CaptureTarget, Command, SuspendedCommand};
+use quell::capture::{self, CaptureTarget, Command, Matching, SuspendedCommand};
 use quell::host;
+use quell::pattern::{Pattern, PatternError};
+use quell::recording::ProcessFilter;
 use quell::units::Pid;
 
 /// Parses a PID. For a name, the error suggests how to find its PID.
 pub(crate) fn pid(text: &str) -> Result<u32, String> {
     text.parse().map_err(|_| format!("`{text}` is not a PID; `pgrep -f {text}` finds the PID of a process"))
+}
+
+/// Parses the pattern of a cgroup, which may begin with its mount point.
+pub(crate) fn cgroup_pattern(text: &str) -> Result<Pattern, PatternError> {
+    Pattern::new(text.strip_prefix("/sys/fs/cgroup").filter(|path| path.starts_with('/')).unwrap_or(text))
+}
+
+/// The options that select processes.
+pub(crate) struct Options<'a> {
+    pub(crate) pids: &'a [u32],
+    pub(crate) cgroups: &'a [Pattern],
+    pub(crate) comms: &'a [Pattern],
+    pub(crate) executables: &'a [Pattern],
+    pub(crate) users: &'a [Pattern],
+    /// The command after `--`.
+    pub(crate) words: &'a [String],
+}
+
+impl Options<'_> {
+    /// The only cgroup, if nothing else is asked for and it is not a pattern. A directory may have a name that looks like one.
+    fn cgroup(&self) -> Option<PathBuf> {
+        let others = [self.comms, self.executables, self.users];
+        let [cgroup] = self.cgroups else { return None };
+        let path = cgroup_directory(Path::new(cgroup.text()));
+        let is_path = path.is_dir() || !Pattern::has_wildcards(cgroup.text());
+        (is_path && others.iter().all(|patterns| patterns.is_empty())).then_some(path)
+    }
+
+    /// The processes that match; `None` if there are no patterns.
+    fn matching(&self) -> Option<Matching> {
+        let kinds =
+            [("--comm", self.comms), ("--exe", self.executables), ("--cgroup", self.cgroups), ("--user", self.users)];
+        let options = kinds
+            .iter()
+            .flat_map(|(name, patterns)| patterns.iter().map(move |pattern| format!("{name} {}", pattern.text())));
+        let options: Vec<String> = options.collect();
+        let processes = ProcessFilter {
+            executables: self.executables.to_vec(),
+            cgroups: self.cgroups.to_vec(),
+            users: self.users.to_vec(),
+        };
+        (!options.is_empty()).then(|| Matching { names: self.comms.to_vec(), processes, options })
+    }
 }
 
 /// The target of a capture, before it begins.
@@ -63,8 +108,9 @@ impl Watched {
 }
 
 impl Target {
-    /// From `-p`, `--cgroup` and the words after `--`; without any, all threads.
-    pub(crate) fn resolve(pids: &[u32], cgroup: Option<&Path>, words: &[String]) -> anyhow::Result<Self> {
+    /// From the options and the words after `--`; without any, all threads.
+    pub(crate) fn resolve(options: &Options<'_>) -> anyhow::Result<Self> {
+        let Options { pids, words, .. } = options;
         if !host::in_initial_pid_namespace() {
             bail!(
                 "quell runs in a PID namespace other than the host's, but the kernel reports the PIDs of the host\nhint: run quell in the PID namespace of the host (docker run --pid=host, hostPID: true)"
@@ -77,9 +123,12 @@ impl Target {
             }
             return Ok(Self::Command { suspended: capture::suspend(words)?, words: words.to_vec() });
         }
-        if let Some(path) = cgroup.map(cgroup_directory) {
+        if let Some(path) = options.cgroup() {
             let cgroup = host::cgroup(&path)?;
             return Ok(Self::Endless(CaptureTarget::Cgroup { path, cgroup }));
+        }
+        if let Some(matching) = options.matching() {
+            return Ok(Self::Endless(CaptureTarget::Matching(matching)));
         }
         if pids.is_empty() {
             return Ok(Self::Endless(CaptureTarget::All));
@@ -185,6 +234,29 @@ mod tests {
             shell.wait().expect("it ends");
             assert!(watched.has_ended(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_cgroup_is_a_path_unless_it_is_a_pattern_or_one_of_several_conditions() {
+        let patterns = |texts: &[&str]| -> Vec<Pattern> {
+            texts.iter().map(|text| cgroup_pattern(text).expect("a pattern")).collect()
+        };
+        let (comms, none) = (patterns(&["redis*"]), patterns(&[]));
+        let options = |cgroups, comms| Options { pids: &[], cgroups, comms, executables: &[], users: &[], words: &[] };
+        let of = |cgroups: &[&str], comms: &[Pattern]| {
+            let cgroups = patterns(cgroups);
+            let options = options(&cgroups, comms);
+            (options.cgroup().is_some(), options.matching().map(|matching| matching.options.join(" ")))
+        };
+        assert_eq!(of(&["system.slice/x.service"], &none).0, true);
+        assert_eq!(of(&["system.slice/*"], &none), (false, Some("--cgroup system.slice/*".to_owned())));
+        assert_eq!(of(&["a", "b"], &none), (false, Some("--cgroup a --cgroup b".to_owned())));
+        assert_eq!(of(&["a"], &comms), (false, Some("--comm redis* --cgroup a".to_owned())));
+        assert_eq!(of(&[], &none), (false, None));
+        let folder = tempfile::tempdir().expect("a folder");
+        let named = folder.path().join("a[1]");
+        fs::create_dir(&named).expect("a folder");
+        assert!(of(&[named.to_str().expect("UTF-8")], &none).0, "it exists");
     }
 
     #[test]

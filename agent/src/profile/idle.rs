@@ -37,7 +37,7 @@ const IDLE_SHARE: f64 = 0.99;
 const LONG_PART: u64 = 4;
 
 /// Kernel functions that wait for a request, a time, a signal or a child: the innermost one outside the scheduler.
-const WORK: [&str; 38] = [
+const WORK: &[&str] = &[
     // fs/eventpoll.c, fs/select.c
     "ep_poll",
     "do_epoll_wait",
@@ -69,6 +69,7 @@ const WORK: [&str; 38] = [
     "__do_sys_pause",
     "__ia32_sys_pause",
     "__x64_sys_pause",
+    "__arm64_sys_pause",
     "do_wait",
     "kernel_wait4",
     // Files that report events
@@ -79,17 +80,21 @@ const WORK: [&str; 38] = [
     "signalfd_read_iter",
     "inotify_read",
     "n_tty_read",
+    "fuse_dev_do_read",
     "syslog_print",
     "devkmsg_read",
+    // virt/kvm: a CPU of a guest that is idle
+    "kvm_vcpu_block",
+    "kvm_vcpu_halt",
 ];
 
 /// Kernel functions that wait in a futex without a lock of its own (kernel/futex). A futex with priority inheritance is one.
-const FUTEX: [&str; 5] =
-    ["futex_wait", "__futex_wait", "futex_wait_queue", "futex_wait_queue_me", "futex_wait_multiple"];
+const FUTEX: &[&str] =
+    &["futex_wait", "__futex_wait", "futex_wait_queue", "futex_do_wait", "futex_wait_queue_me", "futex_wait_multiple"];
 
 /// The main functions of kernel threads that do not call their wait directly, and of kernel threads that have no `kthread` in
 /// their stacks.
-const KERNEL_LOOPS: [&str; 11] = [
+const KERNEL_LOOPS: &[&str] = &[
     "kthreadd",
     "rescuer_thread",
     "worker_thread",
@@ -104,10 +109,10 @@ const KERNEL_LOOPS: [&str; 11] = [
 ];
 
 /// Functions that call the main function of a kernel thread (kernel/kthread.c).
-const KTHREAD: [&str; 1] = ["kthread"];
+const KTHREAD: &[&str] = &["kthread"];
 
 /// Functions between a wait and the switch to another thread. Functions that sleep uninterruptibly are not among them.
-const SCHEDULER: [&str; 14] = [
+const SCHEDULER: &[&str] = &[
     "schedule",
     "__schedule",
     "schedule_timeout",
@@ -125,12 +130,12 @@ const SCHEDULER: [&str; 14] = [
 ];
 
 /// Functions that end a wait because its time is over (kernel/time, kernel/workqueue.c, fs/timerfd.c).
-const TIMERS: [&str; 6] =
-    ["hrtimer_wakeup", "process_timeout", "timerfd_tmrproc", "delayed_work_timer_fn", "it_real_fn", "posix_timer_fn"];
+const TIMERS: &[&str] =
+    &["hrtimer_wakeup", "process_timeout", "timerfd_tmrproc", "delayed_work_timer_fn", "it_real_fn", "posix_timer_fn"];
 
 /// Parts of the names of functions of programs that take a lock: of glibc and musl, of Rust, and of the Java VM.
-const LOCKS: [&str; 7] =
-    ["mutex_lock", "lll_lock_wait", "rwlock_", "lock_contended", "ObjectMonitor::enter", "Mutex::lock", "mtx_lock"];
+const LOCKS: &[&str] =
+    &["mutex_lock", "lll_lock_wait", "rwlock_", "lock_contended", "ObjectMonitor::enter", "Mutex::lock", "mtx_lock"];
 
 /// Which samples of a recording are idle sleeps.
 pub(super) struct IdleSleeps {
@@ -293,13 +298,13 @@ fn classify(frame: &Frame) -> FrameClass {
     }
     // Compilers add `.isra.0`, `.constprop.0` or `.part.0` to copies of functions.
     let name = name.split('.').next().unwrap_or_default();
-    let classes: [(&[&str], FrameClass); 6] = [
-        (&SCHEDULER, FrameClass::Scheduler),
-        (&WORK, FrameClass::Work),
-        (&FUTEX, FrameClass::Work),
-        (&KERNEL_LOOPS, FrameClass::KernelLoop),
-        (&KTHREAD, FrameClass::KernelThread),
-        (&TIMERS, FrameClass::Timer),
+    let classes = [
+        (SCHEDULER, FrameClass::Scheduler),
+        (WORK, FrameClass::Work),
+        (FUTEX, FrameClass::Work),
+        (KERNEL_LOOPS, FrameClass::KernelLoop),
+        (KTHREAD, FrameClass::KernelThread),
+        (TIMERS, FrameClass::Timer),
     ];
     let known = classes.into_iter().find(|(names, _)| names.contains(&name)).map(|(_, class)| class);
     known.unwrap_or(if super::kernel_frames::is_tracing(frame) { FrameClass::Scheduler } else { FrameClass::Kernel })

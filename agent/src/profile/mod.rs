@@ -10,7 +10,6 @@ mod exact;
 mod idle;
 mod kernel_frames;
 mod names;
-mod pattern;
 mod process_names;
 mod select;
 #[cfg(test)]
@@ -21,6 +20,5 @@ mod view;
 pub use build::build;
 pub use estimate::Estimate;
 pub(crate) use kernel_frames::begins_interrupt;
-pub use pattern::{Pattern, PatternError};
 pub use select::{IdleThreads, Roots, Selection, Window};
 pub use view::{FrameKind, Group, GroupIdx, NamedFrame, Profile, WakeLink, Weighted};

@@ -1,7 +1,7 @@
 //! Selects a part of a recording.
 
-use super::pattern::Pattern;
-use crate::recording::{Meta, Process, Recording, Sample, SampleIdx, ThreadIdx};
+use crate::pattern::{Pattern, any_or_none};
+use crate::recording::{Meta, ProcessFilter, Recording, Sample, SampleIdx, ThreadIdx};
 use crate::units::{Nanos, Pid};
 
 /// A part of a recording. The default is the whole recording.
@@ -13,12 +13,8 @@ pub struct Selection {
     pub pids: Vec<Pid>,
     /// Only threads with names that match one of these; empty for all.
     pub comms: Vec<Pattern>,
-    /// Only processes whose executable, by its path or file name, matches one of these; empty for all.
-    pub executables: Vec<Pattern>,
-    /// Only processes in a cgroup that matches one of these, or below one; empty for all.
-    pub cgroups: Vec<Pattern>,
-    /// Only processes of users whose name or UID matches one of these; empty for all.
-    pub users: Vec<Pattern>,
+    /// Only processes that match.
+    pub processes: ProcessFilter,
     /// Only samples that began in this window.
     pub window: Window,
     /// The threads that share a root of the stacks.
@@ -62,26 +58,13 @@ impl Selection {
     pub(super) fn takes_thread(&self, recording: &Recording, thread: ThreadIdx) -> bool {
         let thread = recording.threads.get(thread);
         (self.pids.is_empty() || self.pids.contains(&thread.pid))
-            && is_any(&self.comms, |pattern| pattern.matches(&thread.comm))
-            && self.takes_process(recording.processes.get(thread.process))
-    }
-
-    /// Whether the data of a process matches. Data that is not known matches nothing.
-    fn takes_process(&self, process: &Process) -> bool {
-        let executable = || process.executable.as_ref().map(|path| path.to_string_lossy());
-        let uid = || process.user.map(|uid| uid.to_string());
-        is_any(&self.executables, |pattern| executable().is_some_and(|path| pattern.matches_path(&path)))
-            && is_any(&self.cgroups, |pattern| process.cgroup.as_ref().is_some_and(|path| pattern.matches_cgroup(path)))
-            && is_any(&self.users, |pattern| {
-                process.user_name.as_ref().is_some_and(|name| pattern.matches(name))
-                    || uid().is_some_and(|uid| pattern.matches(&uid))
-            })
+            && any_or_none(&self.comms, |pattern| pattern.matches(&thread.comm))
+            && self.processes.takes(recording.processes.get(thread.process))
     }
 
     /// Whether all threads are selected.
     pub(super) fn takes_all_threads(&self) -> bool {
-        let filters = [&self.comms, &self.executables, &self.cgroups, &self.users];
-        self.pids.is_empty() && filters.iter().all(|patterns| patterns.is_empty())
+        self.pids.is_empty() && self.comms.is_empty() && self.processes.takes_all()
     }
 
     /// The selected rows, and those that only continue the wake chain of a selected row, in order: each row, and whether it is
@@ -105,11 +88,6 @@ impl Selection {
         let rows = kept.into_iter().zip(selected).enumerate().filter(|(_, (kept, _))| *kept);
         rows.map(|(row, (_, selected))| (SampleIdx::from_index(row), selected)).collect()
     }
-}
-
-/// Whether one of the patterns matches, or there are none.
-fn is_any(patterns: &[Pattern], matches: impl Fn(&Pattern) -> bool) -> bool {
-    patterns.is_empty() || patterns.iter().any(matches)
 }
 
 /// A time window of a capture. The default is the whole capture.

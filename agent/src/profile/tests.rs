@@ -2,8 +2,11 @@
 
 use super::build::build_within;
 use super::*;
+use crate::pattern::Pattern;
 use crate::recording::example::{BLOCKED, Example, IO_WAIT, PREEMPTED};
-use crate::recording::{InlinedFunction, MetricKind, MetricSpec, SampleIdx, Scope, StackId, ThreadIdx, Unit, Wake};
+use crate::recording::{
+    InlinedFunction, MetricKind, MetricSpec, ProcessFilter, SampleIdx, Scope, StackId, ThreadIdx, Unit, Wake,
+};
 use crate::units::{CpuId, Nanos, Pid};
 
 /// One thread with two sleeping places, `read` and `poll`.
@@ -380,18 +383,27 @@ fn two_processes() -> Example {
 fn processes_are_selected_by_patterns_of_what_is_known_about_them() {
     let example = two_processes();
     let glob = |text: &str| vec![Pattern::new(text).expect("a pattern")];
-    let any = Selection::default;
+    let (any, none) = (Selection::default, ProcessFilter::default);
     for (selection, expected) in [
         (Selection { comms: glob("worker-*"), ..any() }, &[200.0][..]),
-        (Selection { executables: glob("redis-*"), ..any() }, &[100.0]),
-        (Selection { executables: glob("/opt/*"), ..any() }, &[200.0]),
-        (Selection { executables: glob("*"), ..any() }, &[100.0, 200.0]),
-        (Selection { cgroups: glob("system.slice"), ..any() }, &[100.0]),
-        (Selection { cgroups: glob("/*.slice/[ab]"), ..any() }, &[200.0]),
-        (Selection { users: glob("al?ce"), ..any() }, &[200.0]),
-        (Selection { users: glob("1001"), ..any() }, &[100.0]),
-        (Selection { users: [glob("redis"), glob("alice")].concat(), ..any() }, &[100.0, 200.0]),
-        (Selection { users: glob("redis"), comms: glob("worker-*"), ..any() }, &[]),
+        (Selection { processes: ProcessFilter { executables: glob("redis-*"), ..none() }, ..any() }, &[100.0]),
+        (Selection { processes: ProcessFilter { executables: glob("/opt/*"), ..none() }, ..any() }, &[200.0]),
+        (Selection { processes: ProcessFilter { executables: glob("*"), ..none() }, ..any() }, &[100.0, 200.0]),
+        (Selection { processes: ProcessFilter { cgroups: glob("system.slice"), ..none() }, ..any() }, &[100.0]),
+        (Selection { processes: ProcessFilter { cgroups: glob("/*.slice/[ab]"), ..none() }, ..any() }, &[200.0]),
+        (Selection { processes: ProcessFilter { users: glob("al?ce"), ..none() }, ..any() }, &[200.0]),
+        (Selection { processes: ProcessFilter { users: glob("1001"), ..none() }, ..any() }, &[100.0]),
+        (
+            Selection {
+                processes: ProcessFilter { users: [glob("redis"), glob("alice")].concat(), ..none() },
+                ..any()
+            },
+            &[100.0, 200.0],
+        ),
+        (
+            Selection { processes: ProcessFilter { users: glob("redis"), ..none() }, comms: glob("worker-*"), ..any() },
+            &[],
+        ),
         (any(), &[100.0, 200.0, 300.0]),
     ] {
         assert_eq!(values(&build(&example.recording, &selection)), expected, "{selection:?}");
@@ -403,8 +415,9 @@ fn a_part_of_the_threads_has_no_totals_of_the_host() {
     let mut example = two_processes();
     example.counter(BLOCKED, Scope::Host, 3, 600);
     let users = vec![Pattern::new("redis").expect("a pattern")];
+    let processes = ProcessFilter { users, ..ProcessFilter::default() };
     assert_eq!(all(&example).counters.len(), 1);
-    assert!(build(&example.recording, &Selection { users, ..Selection::default() }).counters.is_empty());
+    assert!(build(&example.recording, &Selection { processes, ..Selection::default() }).counters.is_empty());
 }
 
 #[test]

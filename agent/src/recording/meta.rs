@@ -21,6 +21,8 @@ pub enum Target {
     Processes(Vec<Pid>),
     /// The threads of a cgroup (version 2) and of its descendants.
     Cgroup(String),
+    /// The processes that match these options of quell, such as `--comm redis*`, and their descendants.
+    Matching(Vec<String>),
     /// A command that quell started.
     Command(Vec<String>),
 }

@@ -18,6 +18,7 @@ mod meta;
 mod metric;
 mod module;
 mod process;
+mod process_filter;
 mod row;
 mod sample;
 mod stack;
@@ -37,6 +38,7 @@ pub use meta::{Cost, Governing, Meta, ProbeCost, SCHEMA_VERSION, ScaleChange, Sy
 pub use metric::{Declared, Metric, MetricId, MetricKind, MetricSpec, ProbeFacts, Unit};
 pub use module::{FileNumbers, Module, ModuleId, ModuleTable};
 pub use process::{Process, ProcessIdx, ProcessTable};
+pub use process_filter::ProcessFilter;
 pub(crate) use row::row_number;
 pub use sample::{Sample, SampleIdx, Wake};
 pub use stack::{StackId, StackNode, StackTable};

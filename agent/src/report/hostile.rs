@@ -203,11 +203,12 @@ fn recording(target: Target) -> Recording {
     }
 }
 
-fn targets() -> [Target; 4] {
+fn targets() -> [Target; 5] {
     [
         Target::All,
         Target::Processes(vec![Pid(u32::MAX)]),
         Target::Cgroup(hostile("cgroup")),
+        Target::Matching(vec![hostile("option0"), hostile("option1")]),
         Target::Command(vec![hostile("command0"), hostile("command1")]),
     ]
 }

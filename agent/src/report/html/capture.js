@@ -23,6 +23,7 @@ function showCapture(profile) {
     all: 'all threads',
     processes: `process${what?.length === 1 ? '' : 'es'} ${what}`,
     cgroup: `cgroup ${what}`,
+    matching: kind === 'matching' ? `processes that match ${what.join(' ')}` : '',
     command: kind === 'command' ? what.join(' ') : '',
   }[kind];
   const start = new Date(meta.start_realtime / 1e6).toISOString().replace('T', ' ').replace(/\.\d+Z/, ' UTC');

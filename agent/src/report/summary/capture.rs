@@ -16,6 +16,7 @@ pub(super) fn header(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError
             format!("process{} {}", if pids.len() == 1 { "" } else { "es" }, pids.join(", "))
         }
         Target::Cgroup(path) => format!("cgroup {path}"),
+        Target::Matching(options) => format!("processes that match {}", options.join(" ")),
         Target::Command(words) => words.join(" "),
     };
     let host = &meta.host;

@@ -71,6 +71,11 @@ impl Pattern {
     }
 }
 
+/// Whether one of the patterns matches, or there are none.
+pub(crate) fn any_or_none(patterns: &[Pattern], matches: impl Fn(&Pattern) -> bool) -> bool {
+    patterns.is_empty() || patterns.iter().any(matches)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
