@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use quell::recording::Recording;
 use quell::recording::example::{BLOCKED, CPU, Example};
-use quell::units::Nanos;
+use quell::units::{Nanos, Pid};
 
 fn quell(arguments: &[&str]) -> Output {
     command(arguments).output().expect("the binary runs")
@@ -116,11 +116,41 @@ fn recording() -> Recording {
     let meta = &mut example.recording.meta;
     (meta.quell, meta.duration) = ("0.0.0".to_owned(), Nanos(2_000_000_000));
     let [busy, idle] = [(10, "busy"), (20, "idle")].map(|(pid, name)| example.thread(pid, pid, name));
-    let [compute, wait] = ["compute", "do_wait"].map(|name| example.stack(&format!("app kernel:{name}")));
+    let [compute, wait] = ["compute", "do_lock"].map(|name| example.stack(&format!("app kernel:{name}")));
     example.sample(CPU, busy, compute, 300_000_000);
     let waits = example.sample(BLOCKED, idle, wait, 2_000_000_000);
     (waits.time, waits.ongoing) = (Nanos(1_000_000_000), true);
+    let processes = &mut example.recording.processes;
+    let busy = processes.find(Pid(10)).expect("a process");
+    let busy = processes.get_mut(busy);
+    (busy.user, busy.user_name) = (Some(1_000), Some("alice".to_owned()));
+    busy.executable = Some("/usr/bin/app1".into());
+    busy.cgroup = Some("/user.slice/user-1000.slice".to_owned());
     example.recording
+}
+
+#[test]
+fn idle_threads_are_listed_only_if_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = folder.path().join("capture.quell");
+    let mut example = Example::new();
+    let idle = example.thread(20, 20, "idle");
+    let wait = example.stack("app kernel:ep_poll");
+    example.sample(BLOCKED, idle, wait, 1_000_000_000).ongoing = true;
+    quell::recording::write(&example.recording, &name).expect("a recording");
+    let name = name.to_str().expect("text");
+    let (folded, listed) = (quell(&["report", name]), quell(&["report", name, "--idle"]));
+    assert!(stdout(&folded).contains("1 idle thread,") && !stdout(&folded).contains("ep_poll"), "{}", stdout(&folded));
+    assert!(stdout(&listed).contains("ep_poll"), "{}", stdout(&listed));
+}
+
+#[test]
+fn a_pattern_that_is_not_closed_is_wrong_usage() {
+    for verb in [&["report", "x.quell"][..], &["record"]] {
+        let output = quell(&[verb, &["--user", "a[b"]].concat());
+        assert_eq!(output.status.code(), Some(2), "{verb:?}");
+        assert!(stderr(&output).contains("`a[b` is not a valid pattern"), "{}", stderr(&output));
+    }
 }
 
 #[test]
@@ -141,11 +171,15 @@ fn a_recording_is_summed_up_and_drawn_as_far_as_it_is_selected() {
         (&["--pid", "20"], false, true),
         (&["--comm", "busy", "--comm", "idle"], true, true),
         (&["--comm", "busy"], true, false),
+        (&["--comm", "b*y"], true, false),
+        (&["--user", "alice"], true, false),
+        (&["--user", "1000", "--exe", "app*", "--cgroup", "/sys/fs/cgroup/user.slice"], true, false),
+        (&["--cgroup", "system.slice/*"], false, false),
         (&["--since", "500ms"], false, true),
         (&["--until", "1s"], true, false),
     ] {
         let text = report(arguments);
-        assert_eq!((text.contains("compute"), text.contains("do_wait")), (computes, waits), "{arguments:?}:\n{text}");
+        assert_eq!((text.contains("compute"), text.contains("do_lock")), (computes, waits), "{arguments:?}:\n{text}");
     }
     assert!(report(&["--thread"]).contains("idle (20)"));
     for format in quell::report::FORMATS {

@@ -242,13 +242,12 @@ mod tests {
             texts.iter().map(|text| cgroup_pattern(text).expect("a pattern")).collect()
         };
         let (comms, none) = (patterns(&["redis*"]), patterns(&[]));
-        let options = |cgroups, comms| Options { pids: &[], cgroups, comms, executables: &[], users: &[], words: &[] };
         let of = |cgroups: &[&str], comms: &[Pattern]| {
-            let cgroups = patterns(cgroups);
-            let options = options(&cgroups, comms);
+            let cgroups = &patterns(cgroups);
+            let options = Options { pids: &[], cgroups, comms, executables: &[], users: &[], words: &[] };
             (options.cgroup().is_some(), options.matching().map(|matching| matching.options.join(" ")))
         };
-        assert_eq!(of(&["system.slice/x.service"], &none).0, true);
+        assert!(of(&["system.slice/x.service"], &none).0);
         assert_eq!(of(&["system.slice/*"], &none), (false, Some("--cgroup system.slice/*".to_owned())));
         assert_eq!(of(&["a", "b"], &none), (false, Some("--cgroup a --cgroup b".to_owned())));
         assert_eq!(of(&["a"], &comms), (false, Some("--comm redis* --cgroup a".to_owned())));

@@ -160,8 +160,9 @@ impl IdleSleeps {
             }
         }
         let enough = duration.0 as f64 * IDLE_SHARE;
-        let has_nothing_to_do =
-            |sample: &Sample| undisturbed.get(&thread(recording, sample)).is_some_and(|time| *time >= enough);
+        let has_nothing_to_do = |sample: &Sample| {
+            undisturbed.get(&thread(recording, sample)).is_some_and(|time| enough > 0.0 && *time >= enough)
+        };
         let is_idle = |sample: &Sample| match place(sample) {
             Place::Other => false,
             Place::KernelLoop => true,

@@ -413,8 +413,8 @@ fn wide_and_deep(threads: u32) -> Recording {
 #[test]
 fn stacks_that_are_short_in_a_recording_and_endless_in_a_report_are_refused_with_a_hint() {
     // 300 MB as folded stacks.
-    let profile =
-        build(&wide_and_deep(150), &Selection { probes: vec![hostile("probename0")], ..Selection::default() });
+    let selection = Selection { probes: vec![hostile("probename0")], roots: Roots::Names, ..Selection::default() };
+    let profile = build(&wide_and_deep(150), &selection);
     let error =
         super::by_name("svg").expect("a format").sink.write(&profile, &mut std::io::sink()).expect_err("too much");
     assert!(error.to_string().contains("256.0 MiB\nhint: "), "{error}");

@@ -387,7 +387,8 @@ fn command_lines_are_bounded_in_length_and_in_what_they_take() {
             for column in ["executable", "cgroup", "container"] {
                 columns.optional_text(column, rows.iter().map(|()| None))?;
             }
-            columns.optional_u32("uid", rows.iter().map(|()| None))
+            columns.optional_u32("uid", rows.iter().map(|()| None))?;
+            columns.optional_text("user", rows.iter().map(|()| None))
         })
         .expect("a table");
         vouch(&dir);
