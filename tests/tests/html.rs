@@ -446,11 +446,15 @@ fn hostile_names_are_text_and_do_nothing() {
     let mut profile = profile();
     profile.meta.host.hostname = HOSTILE.to_owned();
     profile.threads[0].comm = HOSTILE.to_owned();
+    profile.pools[0] = HOSTILE.to_owned();
+    profile.process_names[0] = HOSTILE.to_owned();
+    profile.processes[0].cgroup = Some(HOSTILE.to_owned());
+    profile.processes[0].command_line = Some(vec![HOSTILE.to_owned()]);
     for frame in &mut profile.frames {
         (frame.name, frame.module) = (format!("{}{HOSTILE}", frame.name), HOSTILE.to_owned());
     }
     let browser = Browser::new(&profile);
-    for view in ["functions", "threads", "wakes"] {
+    for view in ["functions", "threads", "processes", "wakes"] {
         let page = browser.open(&format!("view={view}"));
         assert!(page.text("capture").starts_with(SHOWN), "{}", page.text("capture"));
         assert!(page.text("view").contains(SHOWN), "{view}: {}", page.text("view"));

@@ -26,7 +26,8 @@ pub fn build(recording: &Recording, selection: &Selection) -> Profile {
 
 pub(super) fn build_within(recording: &Recording, selection: &Selection, most_nodes: usize) -> Profile {
     let calibration = Calibration::of(recording);
-    let idle = IdleSleeps::of(recording, |sample| calibration.weight(recording, sample).value);
+    let unsampled = calibration.exact.keys().map(|group| (group.0, group.1, group.2, calibration.rest(group)));
+    let idle = IdleSleeps::of(recording, |sample| calibration.weight(recording, sample).value, unsampled);
     let thread_pools = ThreadPools::of(recording.threads.rows().iter().map(|thread| thread.comm.as_str()));
     let mut builder = Builder {
         recording,
@@ -56,7 +57,7 @@ pub(super) fn build_within(recording: &Recording, selection: &Selection, most_no
         samples.push(weighted);
     }
     if selection.window == Window::default() {
-        samples.extend(builder.unsampled(&calibration));
+        samples.extend(builder.unsampled(&calibration, &idle));
     }
     let mut meta = recording.meta.clone();
     if builder.left_out > 0 {
@@ -231,7 +232,7 @@ impl Builder<'_> {
 
     /// Samples for values that were counted, but are represented by no sample, so that sums are equal to the counted totals. Their time
     /// is unknown, so they cover the whole capture.
-    fn unsampled(&mut self, calibration: &Calibration) -> Vec<Weighted> {
+    fn unsampled(&mut self, calibration: &Calibration, idle: &IdleSleeps) -> Vec<Weighted> {
         let metrics = self.selection.metrics(&self.recording.meta);
         let mut groups: Vec<_> = calibration
             .exact
@@ -247,6 +248,7 @@ impl Builder<'_> {
             .into_iter()
             .map(|(thread, metric, rest)| {
                 let root = self.root(thread);
+                let row = self.recording.threads.get(thread);
                 let label = self.names.label("[no stack: counted only]");
                 Weighted {
                     time: Nanos(0),
@@ -259,7 +261,7 @@ impl Builder<'_> {
                     estimated: 0.0,
                     variance: 0.0,
                     group: None,
-                    idle: false,
+                    idle: idle.contains_unsampled(row.pid, row.tid, metric),
                     runnable: false,
                     wake: None,
                 }

@@ -79,6 +79,9 @@ mod tests {
         let hostile = "</script><!--<script>\u{2028}alert(1)//hostile";
         profile.frames[0] = NamedFrame { name: hostile.into(), module: hostile.into(), kind: FrameKind::User };
         profile.threads[0].comm = hostile.into();
+        profile.pools[0] = hostile.into();
+        profile.process_names[0] = hostile.into();
+        profile.processes[0].cgroup = Some(hostile.into());
         profile.meta.host.hostname = hostile.into();
         profile.meta.remarks.push(hostile.into());
         let attacked = page(&profile);
