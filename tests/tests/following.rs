@@ -65,6 +65,34 @@ fn a_process_beside_the_target_is_not_captured() -> Result<()> {
     Ok(())
 }
 
+/// By its executable: a process that runs when the capture begins, and one that executes it later.
+#[test]
+#[ignore = "long: cargo xtask test --all"]
+fn processes_that_match_a_pattern_are_captured_now_and_from_their_exec_on() -> Result<()> {
+    needs!(Bpf);
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    let pattern = agent::target_dir()?.join("bu?n").display().to_string();
+    let mut now = Fixture::start("burn", &["--seconds", "1"])?;
+    let quell = dir.spawn([&["record", "--exe", &pattern][..], &FLAGS].concat())?;
+    quell.captures()?;
+    let mut later = Fixture::start("burn", &["--seconds", "1"])?;
+    // quell has read the reports of a second when the first process ends, so it knows the other one before that begins to burn.
+    now.go()?;
+    let first: Burned = now.finish()?;
+    later.go()?;
+    let second: Burned = later.finish()?;
+    quell.signal(Signal::SIGINT)?;
+    quell.wait()?.expect_code(0)?;
+    let recorded = Recorded::read(&dir.path("x.quell"))?;
+    for burned in [&first, &second] {
+        recorded.burning(burned.pid).is_cpu_time(burned.burning())?;
+    }
+    recorded.is_only_of(&[first.pid, second.pid])?;
+    assert_eq!(recorded.recording.meta.target, Target::Matching(vec![format!("--exe {pattern}")]));
+    Ok(())
+}
+
 #[test]
 fn a_stranger_that_is_given_the_id_of_a_target_that_ended_is_not_captured() -> Result<()> {
     const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
