@@ -102,6 +102,7 @@ const FUTEX: &[&str] =
 const KERNEL_LOOPS: &[&str] = &[
     "kthreadd",
     "rescuer_thread",
+    "devtmpfs_work_loop",
     "worker_thread",
     "rcu_gp_fqs_loop",
     "rcu_tasks_one_gp",
