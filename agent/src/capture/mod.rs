@@ -6,10 +6,12 @@
 mod command;
 mod config;
 pub mod cost;
+mod hotplug;
 pub mod order;
 mod process_facts;
 pub mod rate;
 mod session;
+mod steal;
 
 use std::time::Duration;
 

@@ -1,25 +1,27 @@
 //! A capture from attach to recording.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use quell_ebpf_common::{Lost, PROBES};
+use quell_ebpf_common::{Lost, PROBES, process};
 
 use super::config::{CaptureConfig, CaptureTarget, thread_ids, thread_table_size};
 use super::cost::{CostMeter, agent_usage, mean};
+use super::hotplug::OnlineCpus;
 use super::order::{SLACK, Sorter};
 use super::process_facts::{self, ProcessFacts};
 use super::rate::{self, Allowance, divide, divide_at_start, limited_probes};
+use super::steal::StealMeter;
 use crate::bpf::{BpfObject, Helpers, Maps, ProbeError, Record, Rings, settings};
 use crate::host::{self, Btf};
 use crate::inspect::Children;
 use crate::probe::{Availability, Probe, ProbeConfig, RunningProbe, declarations};
 use crate::recording::{
     Cost, Governing, HostFacts, LabelTable, Losses, Meta, ProbeCost, Recording, RecordingBuilder, SCHEMA_VERSION,
-    ScaleChange, SymbolizeStats, Target,
+    ScaleChange, StealTime, SymbolizeStats, Target,
 };
-use crate::symbolize::{AddressSpaces, MappingEvent, MappingEvents};
+use crate::symbolize::{AddressSpaces, Lives, MappingEvent, MappingEvents};
 use crate::units::{Bytes, CpuId, CpuSet, Nanos, Pid};
 
 /// How often the budget is divided among probes and CPUs.
@@ -66,6 +68,8 @@ pub struct Session {
     running: Vec<Running>,
     mappings: Option<MappingEvents>,
     pending: Vec<(Nanos, MappingEvent)>,
+    /// Lost records and mapping events so far.
+    lost: u64,
     spaces: AddressSpaces,
     sorter: Sorter,
     /// A buffer for a record that had to be completed.
@@ -75,11 +79,13 @@ pub struct Session {
     /// The number of records that could not be decoded.
     unknown: u64,
     meter: CostMeter,
+    steal: StealMeter,
     governing: Governing,
     last_division: Nanos,
     begin_realtime: Nanos,
     usage_before: Nanos,
     cpus: CpuSet,
+    online: OnlineCpus,
     host: HostFacts,
     remarks: Vec<String>,
 }
@@ -94,11 +100,11 @@ impl Session {
         let host = host::facts()?;
         let cpus = captured_cpus(&config, &host)?;
         let mut remarks = Vec::new();
-        let possible = host.cpus.iter().last().map_or(1, |cpu| cpu.0 + 1);
+        let possible = host::cpus_present()?.union(&host.cpus).iter().last().map_or(1, |cpu| cpu.0 + 1);
         let mut object = load(&config, possible)?;
         let rings = Rings::create(object.take_rings()?, &host.cpus, possible).map_err(ProbeError::Map)?;
-        follow_targets(&mut object, &config.target)?;
-        let mappings = match MappingEvents::open(&host.cpus) {
+        let lives = follow_processes(&mut object, &config.target, &mut remarks)?;
+        let mappings = match MappingEvents::open(&host.cpus, lives) {
             Ok(mappings) => Some(mappings),
             Err(error) => {
                 remarks.push(format!("functions of short-lived processes may have no names: {error}"));
@@ -108,6 +114,7 @@ impl Session {
         let usage_before = agent_usage().0;
         let probe_config = ProbeConfig {
             cpus: cpus.clone(),
+            isolated: isolated_cpus(&config, &cpus, &mut remarks),
             frequency: config.frequency,
             every_event: config.every_event,
             cgroup: match &config.target {
@@ -146,6 +153,7 @@ impl Session {
             running,
             mappings,
             pending: Vec::new(),
+            lost: 0,
             spaces,
             sorter: Sorter::default(),
             completed: Vec::new(),
@@ -153,11 +161,13 @@ impl Session {
             process_facts: ProcessFacts::new(begin),
             unknown: 0,
             meter,
+            steal: StealMeter::new(begin),
             governing,
             last_division: begin,
             begin_realtime,
             usage_before,
             cpus,
+            online: OnlineCpus::new(host.cpus.clone()),
             host,
             remarks,
         };
@@ -184,11 +194,15 @@ impl Session {
     /// A map cannot be read or written.
     pub fn poll(&mut self) -> Result<(), CaptureError> {
         let before = now();
+        self.follow_cpus(before)?;
         self.drain();
+        self.note_losses()?;
         self.release(Nanos(before.0.saturating_sub(SLACK.0)));
         self.spaces.poll(Duration::ZERO);
         let Self { process_facts, builder, spaces, .. } = self;
         process_facts.update(&mut builder.processes, before, &mut |pid| process_facts::look(pid, spaces));
+        let begin = builder.begin();
+        self.steal.update(before, begin, &mut builder.stolen);
         if before.since(self.last_division) >= DIVISION {
             self.last_division = before;
             self.govern(before)?;
@@ -221,6 +235,42 @@ impl Session {
         }
     }
 
+    /// Starts capturing on CPUs that came online.
+    fn follow_cpus(&mut self, now: Nanos) -> Result<(), CaptureError> {
+        for cpu in self.online.update(host::cpus_online()?) {
+            if self.config.cpus.as_ref().is_some_and(|captured| !captured.contains(cpu)) {
+                continue;
+            }
+            if let Err(error) = self.start_on(cpu, now) {
+                self.remarks.push(format!("CPU {cpu} came online and is not captured: {error}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn start_on(&mut self, cpu: CpuId, now: Nanos) -> Result<(), ProbeError> {
+        self.rings.add(cpu)?;
+        if let Some(mappings) = &mut self.mappings
+            && let Err(error) = mappings.add(cpu)
+        {
+            self.remarks.push(format!("functions of processes that start on CPU {cpu} may have no names: {error}"));
+        }
+        self.meter.add(&self.object, cpu, now)?;
+        self.cpus = self.cpus.union(&CpuSet::from_iter([cpu]));
+        let Self { running, object, .. } = self;
+        running.iter_mut().try_for_each(|running| running.at_work.cpu_online(object, cpu))
+    }
+
+    /// What was lost may have been about the mappings of any process.
+    fn note_losses(&mut self) -> Result<(), CaptureError> {
+        let lost = self.object.lost()?.records + self.mappings.as_ref().map_or(0, MappingEvents::lost);
+        if lost != self.lost {
+            self.lost = lost;
+            self.spaces.distrust();
+        }
+        Ok(())
+    }
+
     /// The other processes of quell, which are excluded, as the programs exclude quell itself. Samples of children that were
     /// killed remain.
     fn own_processes(&self) -> Vec<Pid> {
@@ -236,6 +286,13 @@ impl Session {
             let Some(record) = Record::new(bytes) else { return };
             while let Some((_, event)) = mappings.next_if(|(at, _)| at.0 <= record.header.time) {
                 map(builder, spaces, process_facts, &event);
+            }
+            if record.header.probe == process::PROBE {
+                match process_event(&record) {
+                    Some(event) => map(builder, spaces, process_facts, &event),
+                    None => *unknown += 1,
+                }
+                return;
             }
             let decoded = running_of(running, record.header.probe)
                 .map(|running| running.at_work.decode(&record, builder, spaces));
@@ -313,6 +370,8 @@ impl Session {
         let duration = end.since(self.builder.begin());
         let cost = self.cost(duration)?;
         let own = self.own_processes();
+        let begin = self.builder.begin();
+        self.steal.finish(end, begin, &mut self.builder.stolen);
         for running in std::mem::take(&mut self.running) {
             let probe = running.probe.spec().name;
             running
@@ -323,6 +382,7 @@ impl Session {
         let Self { process_facts, builder, spaces, .. } = &mut self;
         process_facts.finish(&mut builder.processes, end, &mut |pid| process_facts::look(pid, spaces));
         let losses = self.losses(&self.object.lost()?);
+        self.remarks.extend(self.online.remark());
         let builder = self.builder;
         let meta = Meta {
             schema: SCHEMA_VERSION,
@@ -336,6 +396,7 @@ impl Session {
             },
             start_monotonic: builder.begin(),
             idle: builder.idle,
+            steal: steal_shares(&builder.stolen, &self.cpus, duration),
             cpus: self.cpus,
             probes: builder.declared.probes,
             metrics: builder.declared.metrics,
@@ -418,6 +479,32 @@ impl Session {
     }
 }
 
+/// The share of the capture that was stolen from each captured CPU.
+fn steal_shares(stolen: &[StealTime], cpus: &CpuSet, duration: Nanos) -> BTreeMap<CpuId, f64> {
+    let mut shares = BTreeMap::new();
+    for time in stolen.iter().filter(|time| cpus.contains(time.cpu)) {
+        *shares.entry(time.cpu).or_insert(0.0) += time.time.0 as f64 / duration.0.max(1) as f64;
+    }
+    shares
+}
+
+/// The CPUs on which no timer may be started: isolated CPUs, unless the user names the CPUs or the processes to capture.
+fn isolated_cpus(config: &CaptureConfig, cpus: &CpuSet, remarks: &mut Vec<String>) -> CpuSet {
+    if config.cpus.is_some() || !matches!(config.target, CaptureTarget::All) {
+        return CpuSet::default();
+    }
+    let isolated = host::cpus_isolated().intersection(cpus);
+    if isolated.len() == cpus.len() {
+        return CpuSet::default();
+    }
+    if !isolated.is_empty() {
+        remarks.push(format!(
+            "CPU time is not sampled on the isolated CPUs {isolated}, since a timer would disturb them; --cpu {isolated} samples them"
+        ));
+    }
+    isolated
+}
+
 /// The CPUs to capture.
 fn captured_cpus(config: &CaptureConfig, host: &HostFacts) -> Result<CpuSet, CaptureError> {
     let Some(asked) = &config.cpus else { return Ok(host.cpus.clone()) };
@@ -436,17 +523,36 @@ fn load(config: &CaptureConfig, possible: u32) -> Result<BpfObject, CaptureError
     Ok(BpfObject::load(&btf, settings, maps, &declarations)?)
 }
 
-/// Loads the programs that maintain the table of target processes.
-fn follow_targets(object: &mut BpfObject, target: &CaptureTarget) -> Result<(), ProbeError> {
-    if matches!(target, CaptureTarget::All | CaptureTarget::Cgroup { .. }) {
-        return Ok(());
-    }
-    object.follow("quell_free", "sched_process_free")?;
-    object.follow("quell_fork", "sched_process_fork")?;
+/// Loads the programs that report which processes there are, and maintain the table of target processes. Returns who reports it: a
+/// capture of target processes is not possible without these programs.
+fn follow_processes(
+    object: &mut BpfObject,
+    target: &CaptureTarget,
+    remarks: &mut Vec<String>,
+) -> Result<Lives, ProbeError> {
+    let mut follow = || {
+        object.follow("quell_free", "sched_process_free")?;
+        object.follow("quell_fork", "sched_process_fork")?;
+        object.follow("quell_exec", "sched_process_exec")
+    };
+    let followed = follow();
     match target {
-        CaptureTarget::Processes(pids) => add_families(object, pids),
-        _ => object.follow("quell_exec", "sched_process_exec"),
+        CaptureTarget::All | CaptureTarget::Cgroup { .. } => {
+            if let Err(why) = followed {
+                remarks.push(format!(
+                    "processes are followed by perf events, which other processes can cause to be lost: {}",
+                    why.brief()
+                ));
+                return Ok(Lives::Perf);
+            }
+        }
+        CaptureTarget::Processes(pids) => {
+            followed?;
+            add_families(object, pids)?;
+        }
+        CaptureTarget::Command { .. } => followed?,
     }
+    Ok(Lives::Programs)
 }
 
 fn set_allowances(object: &mut BpfObject, allowances: &[Allowance]) -> Result<(), ProbeError> {
@@ -493,11 +599,23 @@ fn map(
     process_facts: &mut ProcessFacts,
     event: &MappingEvent,
 ) {
-    if let MappingEvent::Exec { pid } = event {
-        builder.stacks.exec(*pid);
-        process_facts.exec(&builder.processes, *pid);
+    match event {
+        MappingEvent::Fork { pid, .. } => builder.new_process(*pid),
+        MappingEvent::Exec { pid } | MappingEvent::Executed { pid } => process_facts.exec(&builder.processes, *pid),
+        MappingEvent::Mapped { .. } | MappingEvent::Exit { .. } | MappingEvent::KernelCode { .. } => {}
     }
     spaces.apply(event);
+}
+
+fn process_event(record: &Record<'_>) -> Option<MappingEvent> {
+    let event: &process::ProcessEvent = record.plain()?;
+    let pid = Pid(record.header.tgid);
+    match record.header.kind {
+        process::NEW => Some(MappingEvent::Fork { pid, parent: Pid(event.parent) }),
+        process::EXEC => Some(MappingEvent::Executed { pid }),
+        process::END => Some(MappingEvent::Exit { pid }),
+        _ => None,
+    }
 }
 
 /// A probe whose programs run.

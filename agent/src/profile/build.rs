@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 
 use super::calibration::{Calibration, Weight};
 use super::exact;
-use super::kernel_frames::{is_interrupt_entry, is_tracing};
+use super::kernel_frames::{Part, is_interrupt_entry, part};
 use super::names::Names;
 use super::select::{Selection, Window};
 use super::view::{Profile, WakeLink, Weighted};
@@ -73,21 +73,29 @@ pub(super) fn build_within(recording: &Recording, selection: &Selection, most_no
 /// Properties of a node of [`Recording::stacks`], computed once from its caller, so that samples need not walk their stacks.
 #[derive(Clone, Copy)]
 struct NodeFacts {
-    /// The stack without the innermost frames of the tracepoint; `None` if there are no others.
-    untraced: Option<StackId>,
+    /// Whether the innermost frame belongs to a context switch, or to a probe above one.
+    is_of_switch: bool,
+    /// The stack without the innermost frames of a context switch, and of the probe above them; `None` if there are no others.
+    before_switch: Option<StackId>,
+    /// The stack without the innermost frames of a probe; `None` if there are no others.
+    before_probe: Option<StackId>,
     /// Whether the stack contains the entry of an interrupt.
     interrupt: bool,
 }
 
 fn node_facts(recording: &Recording) -> Vec<NodeFacts> {
-    let of_frame = |frame: &Frame| (is_tracing(frame), is_interrupt_entry(frame));
-    let frames: Vec<(bool, bool)> = recording.frames.rows().iter().map(of_frame).collect();
+    let of_frame = |frame: &Frame| (part(frame), is_interrupt_entry(frame));
+    let frames: Vec<(Part, bool)> = recording.frames.rows().iter().map(of_frame).collect();
     let mut nodes: Vec<NodeFacts> = Vec::with_capacity(recording.stacks.rows().len());
     for (row, node) in (0..).map(StackId::new).zip(recording.stacks.rows()) {
         let caller = node.parent.map(|parent| nodes[parent.index()]);
-        let (tracing, entry) = frames[node.frame.index()];
+        let (part, entry) = frames[node.frame.index()];
+        let is_of_switch =
+            part == Part::Switch || part == Part::Tracing && caller.is_some_and(|caller| caller.is_of_switch);
         nodes.push(NodeFacts {
-            untraced: if tracing { caller.and_then(|caller| caller.untraced) } else { Some(row) },
+            is_of_switch,
+            before_switch: if is_of_switch { caller.and_then(|caller| caller.before_switch) } else { Some(row) },
+            before_probe: if part == Part::Tracing { caller.and_then(|caller| caller.before_probe) } else { Some(row) },
             interrupt: entry || caller.is_some_and(|caller| caller.interrupt),
         });
     }
@@ -113,9 +121,13 @@ impl Builder<'_> {
         let root = self.root(sample.thread);
         let stack = match sample.stack {
             Some(stack) => {
-                // All of it, should nothing else be there.
-                let stack = self.nodes[stack.index()].untraced.unwrap_or(stack);
-                self.remap(root, stack)
+                let own = match self.recording.meta.metric(sample.metric).kind {
+                    // The whole stack if it has no other frames.
+                    MetricKind::Interval => self.nodes[stack.index()].before_switch.unwrap_or(stack),
+                    // BPF programs and the scheduler take time of their own.
+                    MetricKind::Instant => stack,
+                };
+                self.remap(root, own)
             }
             None => {
                 let label = self.names.label("[no stack]");
@@ -146,7 +158,7 @@ impl Builder<'_> {
     fn wake(&mut self, wake: &Wake, rows: &[Option<SampleIdx>]) -> WakeLink {
         let root = self.root(wake.waker);
         let interrupt = wake.stack.is_some_and(|stack| self.nodes[stack.index()].interrupt);
-        let stack = wake.stack.and_then(|stack| self.nodes[stack.index()].untraced);
+        let stack = wake.stack.and_then(|stack| self.nodes[stack.index()].before_probe);
         WakeLink {
             waker: wake.waker,
             stack: stack.map(|stack| self.remap(root, stack)),

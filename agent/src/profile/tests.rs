@@ -2,7 +2,7 @@
 
 use super::build::build_within;
 use super::*;
-use crate::recording::example::{BLOCKED, Example, IO_WAIT, PREEMPTED};
+use crate::recording::example::{BLOCKED, CPU, Example, IO_WAIT, PREEMPTED};
 use crate::recording::{InlinedFunction, MetricKind, MetricSpec, SampleIdx, Scope, StackId, ThreadIdx, Unit, Wake};
 use crate::units::{CpuId, Nanos, Pid};
 
@@ -298,9 +298,31 @@ fn only_a_thread_that_was_runnable_all_the_time_waited_for_a_cpu() {
 #[test]
 fn the_tracepoints_own_frames_are_no_part_of_a_stack() {
     let (mut example, thread, ..) = worker();
-    let traced = example.stack("app kernel:read kernel:bpf_trace_run4");
+    let walk =
+        "app kernel:read kernel:schedule kernel:__schedule kernel:__traceiter_sched_switch kernel:bpf_trace_run4";
+    let traced = example.stack(walk);
     example.sample(BLOCKED, thread, traced, 10);
     assert_eq!(names(&all(&example), 0), ["read", "worker"]);
+}
+
+#[test]
+fn time_on_a_cpu_is_that_of_what_ran_also_in_the_scheduler_and_in_a_bpf_program() {
+    let (mut example, thread, ..) = worker();
+    for function in ["schedule", "bpf_prog_7_filter"] {
+        let stack = example.stack(&format!("app kernel:syscall_trace_enter kernel:{function}"));
+        example.sample(CPU, thread, stack, 10);
+        let profile = all(&example);
+        let row = profile.samples.len() - 1;
+        assert_eq!(names(&profile, row), [function, "syscall_trace_enter", "worker"]);
+    }
+}
+
+#[test]
+fn a_bpf_program_that_waits_is_part_of_the_wait() {
+    let (mut example, thread, ..) = worker();
+    let stack = example.stack("app kernel:bpf_prog_7_sleepable kernel:schedule kernel:__schedule");
+    example.sample(BLOCKED, thread, stack, 10);
+    assert_eq!(names(&all(&example), 0), ["bpf_prog_7_sleepable", "worker"]);
 }
 
 #[test]

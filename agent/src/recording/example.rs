@@ -190,6 +190,7 @@ pub fn meta() -> Meta {
         remarks: Vec::new(),
         exit_code: None,
         idle: BTreeMap::new(),
+        steal: BTreeMap::new(),
         cost: Cost::default(),
         losses: Losses::default(),
         symbols: SymbolizeStats::default(),

@@ -140,6 +140,10 @@ pub struct Meta {
     /// The share of the capture in which each captured CPU was idle, from 0 to 1, derived from the sampling interrupts of the
     /// CPU probe; empty without this probe.
     pub idle: BTreeMap<CpuId, f64>,
+    /// The share of the capture that a hypervisor gave to other guests while the CPU had work (steal time), from 0 to 1, for
+    /// each captured CPU; empty if it was not measured. CPU time does not include it.
+    #[serde(default)]
+    pub steal: BTreeMap<CpuId, f64>,
     /// The cost of the capture.
     pub cost: Cost,
     /// The data that was not captured.

@@ -24,7 +24,7 @@ mod stack;
 mod thread;
 
 pub use crate::host::HostFacts;
-pub use builder::{CodeLocator, RawStacks, RecordingBuilder, StackInterner};
+pub use builder::{CodeLocator, RawStacks, RecordingBuilder, StackInterner, StealTime};
 pub use counter::{Counter, Scope, ScopeKind};
 pub use error::RecordingError;
 pub use files::{Destination, Written, read, write, write_to};

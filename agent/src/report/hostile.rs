@@ -75,6 +75,7 @@ fn meta(target: Target) -> Meta {
         remarks: vec![hostile("remark0"), hostile("remark1")],
         exit_code: Some(i32::MIN),
         idle: BTreeMap::from([(CpuId(u32::MAX), -f64::MAX)]),
+        steal: BTreeMap::from([(CpuId(u32::MAX), f64::MAX)]),
         cost: Cost {
             probes: vec![probe(0), probe(1)],
             agent_cpu: Nanos(u64::MAX),

@@ -15,6 +15,7 @@ mod file_identity;
 mod files;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+mod kernel_code;
 mod kernel_symbols;
 mod known_files;
 mod mappings;
@@ -26,7 +27,7 @@ mod tests;
 mod truncated;
 mod unnamed;
 
-pub use events::{MappingEvent, MappingEvents, MappingEventsError};
+pub use events::{Lives, MappingEvent, MappingEvents, MappingEventsError};
 pub use file_identity::FileIdentity;
 pub use kernel_symbols::KernelSymbols;
 pub use maps::MappedRange;

@@ -44,6 +44,8 @@ static SPEC: ProbeSpec = ProbeSpec {
         interval("offcpu.blocked", "blocked"),
         interval("offcpu.preempted", "preempted"),
         interval("offcpu.io-wait", "io-wait"),
+        interval("offcpu.throttled", "throttled"),
+        interval("offcpu.stopped", "stopped"),
     ],
 };
 

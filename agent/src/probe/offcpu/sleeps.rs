@@ -219,6 +219,10 @@ mod tests {
         fn locate_code(&mut self, _: Pid, _: Addr, _: &mut ModuleTable) -> Option<Location> {
             None
         }
+
+        fn version(&mut self, _: Pid) -> u64 {
+            0
+        }
     }
 
     enum Event {

@@ -17,6 +17,22 @@ use crate::units::{Addr, CpuId, Nanos, Pid, Tid};
 pub trait CodeLocator {
     /// The file and offset of an address in `pid`; `None` if no mapping is known. New files are added to `modules`.
     fn locate_code(&mut self, pid: Pid, addr: Addr, modules: &mut ModuleTable) -> Option<Location>;
+
+    /// A number that changes with the process that has the PID, and when addresses of it get another meaning.
+    fn version(&mut self, pid: Pid) -> u64;
+}
+
+/// The time of a CPU in a part of a capture that a hypervisor gave to other guests (steal time).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StealTime {
+    /// The CPU.
+    pub cpu: CpuId,
+    /// The start of the part, from the start of the capture.
+    pub from: Nanos,
+    /// The end of the part; not included.
+    pub until: Nanos,
+    /// The steal time.
+    pub time: Nanos,
 }
 
 /// A recording that is being built.
@@ -41,6 +57,8 @@ pub struct RecordingBuilder {
     pub unmatched: u64,
     /// The share of the capture in which each CPU was idle, from 0 to 1.
     pub idle: BTreeMap<CpuId, f64>,
+    /// The steal time of CPUs, in order of time.
+    pub stolen: Vec<StealTime>,
     /// Remarks for the reader of the recording.
     pub remarks: Vec<String>,
     /// The start of the capture, in CLOCK_MONOTONIC.
@@ -62,6 +80,7 @@ impl RecordingBuilder {
             histograms: Vec::new(),
             unmatched: 0,
             idle: BTreeMap::new(),
+            stolen: Vec::new(),
             remarks: Vec::new(),
             begin,
         }
@@ -87,6 +106,11 @@ impl RecordingBuilder {
     /// The row of a thread under a name (NUL-terminated).
     pub fn thread(&mut self, pid: Pid, tid: Tid, comm: [u8; 16]) -> ThreadIdx {
         self.threads.intern(&mut self.processes, pid, tid, comm)
+    }
+
+    /// A process was created: threads and samples with its PID are no longer those of the process that had it before.
+    pub fn new_process(&mut self, pid: Pid) {
+        self.processes.release(pid);
     }
 
     /// The stack of a record of process `pid`; `None` if it has no frames.

@@ -1,6 +1,7 @@
 //! The events that programs run on, and what a probe does at each.
 
 mod interrupt;
+mod process;
 mod sched;
 mod walk;
 

@@ -1,6 +1,6 @@
 //! What the off-CPU probe's programs and their user side agree on.
 
-use quell_ebpf_common::{Header, Stacks, Total, abi};
+use quell_ebpf_common::{Header, Stacks, Total, abi, reason};
 
 /// The number of this probe.
 pub const PROBE: u16 = 2;
@@ -87,6 +87,6 @@ abi! {
         /// Its last name.
         pub comm: [u8; 16],
         /// Its sleeps, by [`reason`](quell_ebpf_common::reason).
-        pub totals: [Total; 3],
-    } size 88
+        pub totals: [Total; reason::COUNT],
+    } size 120
 }

@@ -16,7 +16,7 @@ use crate::{
     pace,
     random::next_random,
     record::{self, NO_STACKS, OwnFrames, Slot, with_stacks},
-    thread::{NO_PREDICTION, known},
+    thread::{self, NO_PREDICTION, known},
     value::{Value, load, store},
 };
 use abi::{CERTAIN, PROBE, Rates, SLEEP_END, SLEEP_START, SleepEnd, SleepStart, THREAD_EXIT, ThreadExit, WAKE, Wake};
@@ -196,26 +196,12 @@ fn count_recent(thread: Value<ThreadState>, reason: u32, duration: u64) {
 /// Moves the recent sleeps of a thread into its totals.
 #[inline(always)]
 fn fold(thread: Value<ThreadState>) {
-    match load!(thread.recent_reason) {
-        reason::BLOCKED => add!(thread, 0),
-        reason::PREEMPTED => add!(thread, 1),
-        _ => add!(thread, 2),
-    }
+    let total = thread::total(thread, load!(thread.recent_reason));
+    store!(total.count, load!(total.count) + u64::from(load!(thread.recent_count)));
+    store!(total.nanos, load!(total.nanos) + load!(thread.recent_nanos));
     store!(thread.recent_count, 0);
     store!(thread.recent_nanos, 0);
 }
-
-/// Adds the recent sleeps to the totals of a reason, which is a literal as in `predict`.
-macro_rules! add {
-    ($thread:ident, $reason:literal) => {{
-        store!(
-            $thread.totals[$reason].count,
-            load!($thread.totals[$reason].count) + u64::from(load!($thread.recent_count))
-        );
-        store!($thread.totals[$reason].nanos, load!($thread.totals[$reason].nanos) + load!($thread.recent_nanos));
-    }};
-}
-use add;
 
 /// How long the next sleep is expected to be: as long as this one, or as `predicted` before, which decays.
 #[inline(always)]
