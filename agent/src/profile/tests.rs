@@ -166,7 +166,8 @@ fn a_place_with_all_samples_of_a_thread_is_exact_unless_they_are_few() {
         for _ in 0..samples {
             example.sample(BLOCKED, thread, read, 10).probability = 0.01;
         }
-        example.counter(BLOCKED, Scope::Thread(thread), 1_000, 10_000);
+        // As many as were estimated: nothing was missed.
+        example.counter(BLOCKED, Scope::Thread(thread), 100 * samples as u64, 1_000 * samples as u64);
         let profile = all(&example);
         let mut sum = Estimate::default();
         profile.samples.iter().for_each(|sample| sum.add(sample));
@@ -174,9 +175,54 @@ fn a_place_with_all_samples_of_a_thread_is_exact_unless_they_are_few() {
         sum.error_of_place(&profile.groups)
     };
     assert_eq!(error_of(8), 0.0);
-    // The variance of 3 of 5, and of 6 of 8, with 9,990 and 9,960 estimated.
-    assert!((error_of(1) - 9_990.0 * (0.6_f64 * 0.4 / 5.0).sqrt()).abs() < 1e-6);
-    assert!((error_of(4) - 9_960.0 * (0.75_f64 * 0.25 / 8.0).sqrt()).abs() < 1e-6);
+    // The variance of 3 of 5, and of 6 of 8, with 990 and 3,960 estimated.
+    assert!((error_of(1) - 990.0 * (0.6_f64 * 0.4 / 5.0).sqrt()).abs() < 1e-6);
+    assert!((error_of(4) - 3_960.0 * (0.75_f64 * 0.25 / 8.0).sqrt()).abs() < 1e-6);
+}
+
+/// A thread with 1 ms sleeps at one place, and one sleep of 10 s that was not sampled, wherever it was.
+fn missed_ten_seconds() -> (Example, ThreadIdx) {
+    let (mut example, thread, read, _) = worker();
+    for row in 0..20 {
+        let sample = example.sample(BLOCKED, thread, read, 1_000_000);
+        (sample.time, sample.probability) = (Nanos(row * 20_000_000), 0.1);
+    }
+    example.counter(BLOCKED, Scope::Thread(thread), 201, 10_200_000_000);
+    (example, thread)
+}
+
+#[test]
+fn a_place_that_was_given_a_missed_interval_may_have_none_of_it() {
+    let (example, _) = missed_ten_seconds();
+    let profile = all(&example);
+    let mut sum = Estimate::default();
+    profile.samples.iter().for_each(|sample| sum.add(sample));
+    assert!((sum.value() - 10.2e9).abs() < 1.0, "{}", sum.value());
+    assert_eq!(sum.error(&profile.groups), 0.0, "the thread is exact");
+    let error = sum.error_of_place(&profile.groups) / 1e9;
+    assert!((9.9..10.1).contains(&error), "{error} s");
+
+    // Of two places with the same samples, each may have all of it or none.
+    let half = Estimate::default();
+    let half = profile.samples[..10].iter().fold(half, |mut half, sample| {
+        half.add(sample);
+        half
+    });
+    let error = half.error_of_place(&profile.groups) / 1e9;
+    assert!((4.9..5.2).contains(&error), "{error} s");
+}
+
+#[test]
+fn a_difference_that_chance_explains_adds_nothing_to_the_error_of_a_place() {
+    let (mut example, thread) = missed_ten_seconds();
+    // Estimated 200 ms, with a standard error of 42 ms.
+    example.recording.counters.clear();
+    example.counter(BLOCKED, Scope::Thread(thread), 201, 320_000_000);
+    let profile = all(&example);
+    assert_eq!(profile.groups[0].unexplained, 0.0);
+    let mut sum = Estimate::default();
+    profile.samples.iter().for_each(|sample| sum.add(sample));
+    assert_eq!(sum.error_of_place(&profile.groups), 0.0);
 }
 
 #[test]

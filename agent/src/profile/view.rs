@@ -44,6 +44,9 @@ pub struct Group {
     pub estimated: f64,
     /// The sum of the variances of their values before calibration, in the square of the unit.
     pub variance: f64,
+    /// The part of `variance` that is observed: the square of the difference between the counted total and the estimate, as far as
+    /// chance does not explain it. An interval was missed, and its value was given to other places.
+    pub unexplained: f64,
     /// The number of samples whose values are estimated in part.
     pub samples: u32,
 }

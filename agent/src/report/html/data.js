@@ -169,7 +169,7 @@ function addLabel(profile, name) {
   return profile.labels.get(name);
 }
 
-// Calls visit({ g, value, estimated, variance, samples }) for each group of rows that has something in the selection:
+// Calls visit({ g, value, estimated, variance, samples, isPart }) for each group of rows that has something in the selection:
 // { metrics: a 0 or 1 for each metric, window: [first bucket, end) or null, threads: a 0 or 1 for each thread, or null }.
 function eachGroup(profile, { metrics, window, threads }, visit) {
   const { group, row } = profile;
@@ -179,7 +179,7 @@ function eachGroup(profile, { metrics, window, threads }, visit) {
     const begin = at;
     at = group.end[g];
     if (!metrics[group.metric[g]] || (threads && !threads[group.thread[g]])) continue;
-    const sum = { g, value: 0, estimated: 0, variance: 0, samples: 0 };
+    const sum = { g, value: 0, estimated: 0, variance: 0, samples: 0, isPart: Boolean(window || profile.part) };
     for (let r = begin; r < at; r++) {
       const first = row.first[r];
       const length = row.length[r];

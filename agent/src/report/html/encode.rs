@@ -33,9 +33,9 @@ struct Head<'a> {
     threads: Vec<(u32, u32, &'a str)>,
     /// Exact totals of threads: metric, thread, count, sum.
     counters: Vec<(u16, u32, u64, u64)>,
-    /// The groups of samples with a counted total: thread, metric, number of samples, and the part that is not in the rows: the
-    /// estimated part of the values, and the variance. The page adds the parts in its rows.
-    calibrated: Vec<(u32, u16, u32, f64, f64)>,
+    /// The groups of samples with a counted total: thread, metric, number of samples, the unexplained part of the variance, and what is
+    /// not in the rows: the estimated part of the values, and the variance. The page adds the parts in its rows.
+    calibrated: Vec<(u32, u16, u32, f64, f64, f64)>,
     histograms: Vec<histograms::MetricBars>,
     modules: Vec<&'a str>,
     frames: Vec<&'a str>,
@@ -106,7 +106,7 @@ fn thread_counters(profile: &Profile) -> Vec<(u16, u32, u64, u64)> {
 }
 
 /// The groups of the profile, without the parts that are in `rows`.
-fn calibrated(profile: &Profile, rows: &[Row]) -> Vec<(u32, u16, u32, f64, f64)> {
+fn calibrated(profile: &Profile, rows: &[Row]) -> Vec<(u32, u16, u32, f64, f64, f64)> {
     let mut rest = profile.groups.clone();
     for row in rows {
         if let Some(group) = row.key.group {
@@ -122,7 +122,7 @@ fn calibrated(profile: &Profile, rows: &[Row]) -> Vec<(u32, u16, u32, f64, f64)>
         .map(|(rest, whole)| {
             let (estimated, variance) =
                 (or_nothing(rest.estimated, whole.estimated), or_nothing(rest.variance, whole.variance));
-            (whole.thread.row(), whole.metric.0, whole.samples, estimated, variance)
+            (whole.thread.row(), whole.metric.0, whole.samples, whole.unexplained, estimated, variance)
         })
         .collect();
     groups.sort_unstable_by_key(|(thread, metric, ..)| (*thread, *metric));

@@ -81,7 +81,11 @@ fn error_of_place(sum: &Estimate, profile: &Profile, unit: Unit) -> String {
 /// A sum, with its standard error if it has one.
 fn with_error(sum: &Estimate, profile: &Profile, unit: Unit) -> String {
     let value = quantity(sum.value(), unit);
-    match sum.error(&profile.groups) {
+    let error = match profile.window.in_words() {
+        None => sum.error(&profile.groups),
+        Some(_) => sum.error_of_place(&profile.groups),
+    };
+    match error {
         0.0 => value,
         error => format!("{value} ± {}", quantity(error, unit)),
     }
