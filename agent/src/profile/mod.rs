@@ -10,6 +10,7 @@ mod exact;
 mod kernel_frames;
 mod names;
 mod select;
+mod span;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -18,4 +19,5 @@ pub use build::build;
 pub use estimate::Estimate;
 pub(crate) use kernel_frames::begins_interrupt;
 pub use select::{Selection, Window};
+pub use span::Span;
 pub use view::{FrameKind, Group, GroupIdx, NamedFrame, Profile, WakeLink, Weighted};

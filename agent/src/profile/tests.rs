@@ -2,7 +2,7 @@
 
 use super::build::build_within;
 use super::*;
-use crate::recording::example::{BLOCKED, Example, IO_WAIT, PREEMPTED};
+use crate::recording::example::{BLOCKED, CPU, Example, IO_WAIT, PREEMPTED};
 use crate::recording::{InlinedFunction, MetricKind, MetricSpec, SampleIdx, Scope, StackId, ThreadIdx, Unit, Wake};
 use crate::units::{CpuId, Nanos, Pid};
 
@@ -101,6 +101,112 @@ fn what_no_sample_stands_for_is_shown_as_such() {
     let window = Window { since: Some(Nanos(0)), until: None };
     let part = build(&example.recording, &Selection { window, ..Selection::default() });
     assert_eq!(values(&part), [300.0], "nobody knows when it was");
+    assert_eq!(
+        part.meta.remarks,
+        [
+            "Off-CPU blocked: 100 ns were counted in the whole capture, but not sampled; their time is unknown, so no time window includes them"
+        ]
+    );
+    assert!(all(&example).meta.remarks.is_empty());
+    let cpu = Selection { window, ..cpu };
+    assert!(build(&example.recording, &cpu).meta.remarks.is_empty(), "of another probe");
+}
+
+fn window_of(since: u64, until: u64) -> Selection {
+    Selection { window: Window { since: Some(Nanos(since)), until: Some(Nanos(until)) }, ..Selection::default() }
+}
+
+#[test]
+fn a_thread_that_sleeps_throughout_sleeps_in_each_window() {
+    let (mut example, thread, read, poll) = worker();
+    for (stack, time, value) in [(read, 0, 350), (poll, 350, 50)] {
+        example.sample(BLOCKED, thread, stack, value * 1_000_000).time = Nanos(time * 1_000_000);
+    }
+    let sums = [0, 100, 200, 300].map(|millis| {
+        let part = build(&example.recording, &window_of(millis * 1_000_000, (millis + 100) * 1_000_000));
+        values(&part).iter().sum::<f64>()
+    });
+    assert_eq!(sums, [100e6; 4]);
+}
+
+#[test]
+fn the_windows_of_a_partition_add_up_to_the_whole() {
+    let (mut example, thread, read, poll) = worker();
+    for (metric, stack, time, value, probability) in [
+        (BLOCKED, read, 0, 300_000_000, 1.0),
+        (BLOCKED, poll, 310_000_000, 1_000, 0.01),
+        (BLOCKED, read, 499_000_000, 2_000_000, 0.5),
+        (BLOCKED, poll, 600_000_000, 390_000_000, 0.25),
+        // What a file says of a time after the capture.
+        (IO_WAIT, poll, 990_000_000, 500_000_000, 0.5),
+        (IO_WAIT, poll, 2_000_000_000, 500_000_000, 0.5),
+        (CPU, read, 500_000_000, 10_000_000, 1.0),
+        (CPU, read, 1_000_000_000, 10_000_000, 0.5),
+    ] {
+        let sample = example.sample(metric, thread, stack, value);
+        (sample.time, sample.probability) = (Nanos(time), probability);
+    }
+    example.counter(BLOCKED, Scope::Thread(thread), 500, 900_000_000);
+    let sums = |selection: &Selection| {
+        let profile = build(&example.recording, selection);
+        let mut sums = [[0.0; 2]; 4];
+        for sample in &profile.samples {
+            let [value, estimated] = &mut sums[sample.metric.index()];
+            *value += sample.value;
+            *estimated += sample.estimated;
+        }
+        sums
+    };
+    let whole = sums(&Selection::default());
+    for edges in [[0, 500_000_000, 1_000_000_000], [0, 1, 999_999_999], [0, 123_456_789, 600_000_001]] {
+        let mut parts: Vec<Selection> = edges.windows(2).map(|pair| window_of(pair[0], pair[1])).collect();
+        parts.push(Selection { window: Window { since: Some(Nanos(edges[2])), until: None }, ..Selection::default() });
+        for metric in 0..4 {
+            for column in 0..2 {
+                let sum: f64 = parts.iter().map(|part| sums(part)[metric][column]).sum();
+                let all = whole[metric][column];
+                assert!((sum - all).abs() <= all * 1e-9, "{edges:?}: {sum} of {all}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_part_of_an_interval_has_the_square_of_its_share_of_the_variance() {
+    let (mut example, thread, read, _) = worker();
+    let sample = example.sample(BLOCKED, thread, read, 400);
+    (sample.time, sample.probability) = (Nanos(1_000), 0.5);
+    let part = build(&example.recording, &window_of(900, 1_100));
+    let sample = &part.samples[0];
+    assert_eq!((sample.time, sample.duration), (Nanos(1_000), Nanos(100)));
+    assert_eq!((sample.value, sample.estimated), (200.0, 100.0));
+    assert_eq!(sample.variance, all(&example).samples[0].variance / 16.0);
+}
+
+#[test]
+fn a_wakeup_belongs_to_the_window_with_the_end_of_its_interval() {
+    let (mut example, thread, read, poll) = worker();
+    let other = example.thread(2, 2, "waker");
+    example.sample(BLOCKED, other, read, 100);
+    let wake = Wake { waker: other, stack: Some(read), waker_sleep: Some(SampleIdx::new(0)) };
+    let sample = example.sample(BLOCKED, thread, poll, 400);
+    (sample.time, sample.wake) = (Nanos(200), Some(wake));
+    let wakes = |since, until| {
+        let part = build(&example.recording, &window_of(since, until));
+        (values(&part), part.samples.last().and_then(|sample| sample.wake).map(|wake| wake.waker_sleep))
+    };
+    assert_eq!(wakes(200, 500), (vec![300.0], None), "without the hop, which no chain reaches");
+    assert_eq!(wakes(500, 600), (vec![0.0, 100.0], Some(Some(SampleIdx::new(0)))));
+    assert_eq!(wakes(600, 700), (vec![], None));
+}
+
+#[test]
+fn a_window_with_all_samples_of_a_thread_may_not_have_a_missed_interval() {
+    let (example, _) = missed_ten_seconds();
+    let part = build(&example.recording, &window_of(0, 500_000_000));
+    let mut sum = Estimate::default();
+    part.samples.iter().for_each(|sample| sum.add(sample));
+    assert!(sum.error_of_place(&part.groups) > 9.9e9);
 }
 
 #[test]

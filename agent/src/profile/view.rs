@@ -67,10 +67,12 @@ pub struct WakeLink {
 /// A sample with its weight.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Weighted {
-    /// The start of the sample, from the start of the capture.
+    /// The start of the sample, from the start of the capture. If the window has a part of an interval, this is the start of the part.
     pub time: Nanos,
-    /// The length of the interval, unweighted; zero for an instant.
+    /// The length of the interval in the window, unweighted; zero for an instant.
     pub duration: Nanos,
+    /// Whether the time is known. Otherwise, `time` and `duration` are those of the capture, and no window contains the sample.
+    pub is_timed: bool,
     /// The CPU of the sample.
     pub cpu: CpuId,
     /// The thread of the sample.
@@ -88,9 +90,9 @@ pub struct Weighted {
     pub variance: f64,
     /// The group to whose counted total `value` is calibrated.
     pub group: Option<GroupIdx>,
-    /// Whether the thread was runnable all the time, so that there was no wakeup.
+    /// Whether the thread was runnable for the whole interval, so that there was no wakeup.
     pub runnable: bool,
-    /// The wakeup that ended the wait.
+    /// The wakeup that ended the wait; `None` if the window does not contain the end.
     pub wake: Option<WakeLink>,
 }
 

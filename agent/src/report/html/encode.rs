@@ -13,10 +13,11 @@ use serde::Serialize;
 use super::buckets::Buckets;
 use super::chains::Chains;
 use super::histograms;
-use super::rows::{Row, rows};
+use super::rows::{Key, Row, rows};
 use crate::profile::{FrameKind, Profile};
 use crate::recording::{Counter, Meta, Scope, StackTable};
 use crate::text;
+use crate::units::Nanos;
 
 /// The small data and all texts.
 #[derive(Serialize)]
@@ -92,7 +93,7 @@ pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     out.stacks(&profile.stacks)?;
     out.stacks(&chains.interrupts)?;
     out.chains(&chains)?;
-    out.rows(&rows)?;
+    out.rows(&rows, buckets)?;
     let deflated = out.0.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
     deflated.finish()
 }
@@ -179,7 +180,10 @@ impl<W: Write> Varints<W> {
     /// Groups of rows that differ only in time: their common key, including whether the metric is calibrated, their number, and
     /// then each row. Increasing numbers are written as differences. Sums are rounded to integers, and so is the standard
     /// error, which is written in place of the variance.
-    fn rows(&mut self, rows: &[Row]) -> io::Result<()> {
+    ///
+    /// The time of a row is its first bucket and the number of buckets, which is 0 if the time is unknown. If there are several, the
+    /// nanoseconds follow by which it begins after the start of the first one, and ends before the end of the last one.
+    fn rows(&mut self, rows: &[Row], buckets: Buckets) -> io::Result<()> {
         let groups = || rows.chunk_by(|a, b| a.key.same_group(&b.key));
         self.count(rows.len())?;
         self.count(groups().count())?;
@@ -194,9 +198,16 @@ impl<W: Write> Varints<W> {
             self.count(group.len())?;
             let mut first = 0;
             for row in group {
-                self.number((row.key.first - first).into())?;
-                first = row.key.first;
-                self.number(row.key.length.into())?;
+                let Key { start, end, .. } = row.key;
+                let from = u64::from(buckets.at(start));
+                self.number(from - first)?;
+                first = from;
+                let to = if end > start { u64::from(buckets.at(Nanos(end.0 - 1))) + 1 } else { from };
+                self.number(to - from)?;
+                if to > from + 1 {
+                    self.number(start.0 - from * buckets.width.0)?;
+                    self.number(to * buckets.width.0 - end.0)?;
+                }
                 self.number(row.value.round() as u64)?;
                 self.number(row.estimated.round() as u64)?;
                 self.number(row.variance.sqrt().round() as u64)?;

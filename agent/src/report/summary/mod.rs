@@ -37,7 +37,7 @@ pub fn summary(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError
     let out = &mut Shown::new(out);
     capture::header(&profile.meta, out)?;
     if let Some(part) = profile.window.in_words() {
-        line("part", &format!("{part} after the start of the capture (samples are selected by their start)"), out)?;
+        line("part", &format!("{part} after the start of the capture (intervals are divided at its ends)"), out)?;
     }
     let all = series(&profile.meta);
     for probe in &profile.meta.probes {
