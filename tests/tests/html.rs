@@ -482,6 +482,7 @@ fn the_total_of_a_thread_is_exact_and_its_division_is_not() {
     // A page of a part knows what the rest of the thread has.
     let part = Selection { window: Window { since: Some(Nanos(SECOND)), until: None }, ..Selection::default() };
     example.recording.samples[0].time = Nanos(2 * SECOND);
+    example.recording.meta.duration = Nanos(4 * SECOND);
     let browser = Browser::new(&build(&example.recording, &part));
     assert_eq!(browser.open("probe=offcpu").text("sum"), "Off-CPU 2.00 s ± 667 ms, 1 sample");
 }
