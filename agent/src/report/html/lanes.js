@@ -124,7 +124,8 @@ function carry(values, most, from, to) {
   if (!values.subarray(from, to).some((value, place) => value > most[from + place])) return;
   // For each bucket itself if it has room, or else a place on the way to the nearest one that has; -1 and `count` for none. The
   // places of `before` are one higher.
-  const before = Int32Array.from({ length: count + 1 }, (_, place) => place);
+  const before = new Int32Array(count + 1);
+  for (let place = 0; place <= count; place++) before[place] = place;
   const after = before.slice();
   const find = (next, place) => {
     let at = place;
