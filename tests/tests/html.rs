@@ -488,6 +488,32 @@ fn the_total_of_a_thread_is_exact_and_its_division_is_not() {
 }
 
 #[test]
+fn a_place_that_was_given_a_missed_interval_may_have_none_of_it() {
+    needs!(Program("chromium"));
+    let mut example = Example::new();
+    let thread = example.thread(1, 1, "worker");
+    let read = example.stack("app serve read");
+    for _ in 0..20 {
+        example.sample(BLOCKED, thread, read, SECOND / 1_000).probability = 0.1;
+    }
+    // A sleep of 10 s was not sampled.
+    example.counter(BLOCKED, Scope::Thread(thread), 201, 10_200_000_000);
+    let profile = build(&example.recording, &Selection::default());
+    let browser = Browser::new(&profile);
+    let functions = browser.open("probe=offcpu&view=functions");
+    assert_eq!(functions.text("sum"), "Off-CPU 10.2 s, 20 samples");
+    let table = functions.text("view");
+    assert!(table.contains("read app 10.2 s 10.0 s 100 % 10.2 s 10.0 s 100 % 20"), "{table}");
+
+    // All of a thread is no place, and all of a part of the time is one.
+    let worker = profile.frames.iter().position(|frame| frame.name == "worker").expect("a frame");
+    let zoomed = browser.open(&format!("probe=offcpu&zoom={worker}")).text("view");
+    assert!(zoomed.contains("worker 10.2 s, 100 % of 10.2 s"), "{zoomed}");
+    let window = browser.open("probe=offcpu&from=0&to=0.5");
+    assert_eq!(window.text("sum"), "Off-CPU 10.2 s ± 10.0 s, 20 samples");
+}
+
+#[test]
 fn a_wake_chain_is_told_to_the_interrupt_and_blames_no_bystander() {
     needs!(Program("chromium"));
     let browser = Browser::new(&profile());
