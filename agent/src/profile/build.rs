@@ -8,9 +8,10 @@ use super::calibration::{Calibration, Weight};
 use super::exact;
 use super::kernel_frames::{is_interrupt_entry, is_tracing};
 use super::names::Names;
-use super::select::{Selection, Window};
+use super::select::Selection;
 use super::span::{self, Span};
 use super::view::{Profile, WakeLink, Weighted};
+use super::window::Window;
 use crate::recording::{Frame, MetricId, Recording, Sample, SampleIdx, StackId, StackTable, ThreadIdx, Unit, Wake};
 use crate::units::{Bytes, CpuId, Nanos};
 

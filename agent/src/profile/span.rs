@@ -5,7 +5,7 @@
 //! On-CPU time is an instant, whose value is the time up to it, so that at the edges of a window its sum is wrong by less than one
 //! sampling interval for each CPU. Windows that do not overlap and cover the capture have the whole value together.
 
-use super::select::Window;
+use super::window::Window;
 use crate::recording::{MetricKind, Recording, Sample};
 use crate::units::Nanos;
 

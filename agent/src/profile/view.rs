@@ -1,6 +1,6 @@
 //! The data of a profile: functions and weighted samples.
 
-use super::select::Window;
+use super::window::Window;
 use crate::recording::{
     Counter, FrameId, Histogram, Meta, Metric, MetricId, SampleIdx, StackId, StackTable, Thread, ThreadIdx, row_number,
 };
