@@ -12,7 +12,9 @@ use super::select::Selection;
 use super::span::{self, Span};
 use super::view::{Profile, WakeLink, Weighted};
 use super::window::Window;
-use crate::recording::{Frame, MetricId, Recording, Sample, SampleIdx, StackId, StackTable, ThreadIdx, Unit, Wake};
+use crate::recording::{
+    Frame, MetricId, MetricKind, Recording, Sample, SampleIdx, StackId, StackTable, ThreadIdx, Unit, Wake,
+};
 use crate::units::{Bytes, CpuId, Nanos};
 
 /// The maximum number of nodes in the tree of stacks of a profile, about 80 bytes each. A recording has one tree, a profile one for

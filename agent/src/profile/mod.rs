@@ -8,6 +8,7 @@ mod calibration;
 mod estimate;
 mod exact;
 mod kernel_frames;
+mod modules;
 mod names;
 mod select;
 mod span;

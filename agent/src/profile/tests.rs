@@ -457,6 +457,19 @@ fn the_tracepoints_own_frames_are_no_part_of_a_stack() {
 }
 
 #[test]
+fn a_process_has_no_part_in_the_totals_of_another_that_had_its_pid() {
+    let (mut example, first, read, _) = worker();
+    example.sample(BLOCKED, first, read, 10).probability = 0.5;
+    example.counter(BLOCKED, Scope::Thread(first), 2, 20);
+    example.recording.processes.release(Pid(1));
+    let second = example.thread(1, 1, "worker");
+    example.sample(BLOCKED, second, read, 10).probability = 0.5;
+    example.counter(BLOCKED, Scope::Thread(second), 100, 1_000);
+    assert_ne!(first, second);
+    assert_eq!(values(&all(&example)), [20.0, 1_000.0]);
+}
+
+#[test]
 fn time_on_a_cpu_is_that_of_what_ran_also_in_the_scheduler_and_in_a_bpf_program() {
     let (mut example, thread, ..) = worker();
     for function in ["schedule", "bpf_prog_7_filter"] {

@@ -53,6 +53,10 @@ pub trait Callbacks {
         true
     }
 
+    /// A captured thread gives itself another name; `comm` is the one before.
+    #[inline(always)]
+    fn renamed(_event: &ThreadEnd) {}
+
     /// A thread sleeps when the capture begins.
     #[inline(always)]
     fn asleep_at_start(_event: &Sleeper) {}
@@ -104,6 +108,11 @@ macro_rules! dispatch {
             let mut sent = true;
             $(if is_on($number) { sent &= <crate::$probe::Probe as Callbacks>::thread_end(event); })+
             sent
+        }
+
+        #[inline(always)]
+        fn renamed(event: &ThreadEnd) {
+            $(if is_on($number) { <crate::$probe::Probe as Callbacks>::renamed(event); })+
         }
 
         #[inline(always)]

@@ -13,6 +13,8 @@ pub const WAKE: u16 = 2;
 pub const SLEEP_END: u16 = 3;
 /// [`Header::kind`] of a [`ThreadExit`].
 pub const THREAD_EXIT: u16 = 4;
+/// [`Header::kind`] of a [`ThreadExit`] of a thread that does not end, but gets another name.
+pub const THREAD_RENAMED: u16 = 5;
 
 /// [`SleepStart::odds`] of a sleep that is sampled for certain.
 pub const CERTAIN: u32 = u32::MAX;
@@ -80,7 +82,7 @@ abi! {
         pub reason: u32,
     } size 48
 
-    /// A thread has ended; its exact totals.
+    /// A thread has ended, or gets another name; its exact totals under its last name.
     pub struct ThreadExit {
         /// The thread.
         pub header: Header,

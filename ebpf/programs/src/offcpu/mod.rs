@@ -19,7 +19,7 @@ use crate::{
     thread::{self, NO_PREDICTION, known},
     value::{Value, load, store},
 };
-use abi::{CERTAIN, PROBE, Rates, SLEEP_END, SLEEP_START, SleepEnd, SleepStart, THREAD_EXIT, ThreadExit, WAKE, Wake};
+use abi::{CERTAIN, PROBE, Rates, SLEEP_END, SLEEP_START, SleepEnd, SleepStart, THREAD_EXIT, THREAD_RENAMED, ThreadExit, WAKE, Wake};
 
 with_stacks!(SleepStart, Wake);
 
@@ -29,6 +29,9 @@ pub static OFFCPU_RATES: Array<Rates, 1> = Array::new();
 
 /// How many sleeps of a thread are sampled as long ones: the first ones are often short and say little of what follows.
 const FIRST_SLEEPS: u32 = 8;
+
+/// How long a thread must have been off the CPU under a name to have totals of its own for it, in nanoseconds.
+const LEAST_OF_NAME: u64 = 10_000_000;
 
 /// Its number in records.
 pub const NUMBER: u32 = PROBE as u32;
@@ -58,6 +61,29 @@ impl Callbacks for Probe {
         fold(thread);
         let header = record::header((PROBE, THREAD_EXIT), now, tid, load!(thread.tgid));
         record::send_plain(&ThreadExit { header, comm, totals: load!(thread.totals) })
+    }
+
+    #[inline(always)]
+    fn renamed(event: &ThreadEnd) {
+        let ThreadEnd { now, tid, comm, thread, .. } = *event;
+        fold(thread);
+        let mut nanos = 0;
+        for reason in 0..reason::COUNT as u32 {
+            let total = thread::total(thread, reason);
+            nanos += load!(total.nanos);
+        }
+        // A thread may do nothing but rename itself: a little goes to its next name.
+        if nanos < LEAST_OF_NAME {
+            return;
+        }
+        let header = record::header((PROBE, THREAD_RENAMED), now, tid, load!(thread.tgid));
+        if record::send_plain(&ThreadExit { header, comm, totals: load!(thread.totals) }) {
+            for reason in 0..reason::COUNT as u32 {
+                let total = thread::total(thread, reason);
+                store!(total.count, 0);
+                store!(total.nanos, 0);
+            }
+        }
     }
 
     #[inline(always)]
