@@ -7,7 +7,7 @@ use super::exact;
 use super::kernel_frames::{is_interrupt_entry, is_tracing};
 use super::names::Names;
 use super::select::{Selection, Window};
-use super::view::{Profile, WakeLink, Weighted};
+use super::view::{COUNTED_ONLY, Profile, WakeLink, Weighted};
 use crate::recording::{Frame, MetricKind, Recording, Sample, SampleIdx, StackId, StackTable, ThreadIdx, Wake};
 use crate::units::{CpuId, Nanos};
 
@@ -94,6 +94,12 @@ fn node_facts(recording: &Recording) -> Vec<NodeFacts> {
     nodes
 }
 
+/// When the thread of a wait was woken, from the start of the capture: it was runnable for the rest of the wait.
+fn woken(wait: &Sample) -> Nanos {
+    let end = wait.time.0.saturating_add(wait.value);
+    Nanos(end.saturating_sub(wait.runqueue.map_or(0, |time| time.0)))
+}
+
 struct Builder<'a> {
     recording: &'a Recording,
     selection: &'a Selection,
@@ -139,15 +145,16 @@ impl Builder<'_> {
             variance,
             group,
             runnable: duration.0 > 0 && sample.runqueue.is_some_and(|time| time >= duration),
-            wake: sample.wake.map(|wake| self.wake(&wake, rows)),
+            wake: sample.wake.map(|wake| self.wake(&wake, woken(sample), rows)),
         }
     }
 
-    fn wake(&mut self, wake: &Wake, rows: &[Option<SampleIdx>]) -> WakeLink {
+    fn wake(&mut self, wake: &Wake, time: Nanos, rows: &[Option<SampleIdx>]) -> WakeLink {
         let root = self.root(wake.waker);
         let interrupt = wake.stack.is_some_and(|stack| self.nodes[stack.index()].interrupt);
         let stack = wake.stack.and_then(|stack| self.nodes[stack.index()].untraced);
         WakeLink {
+            time,
             waker: wake.waker,
             stack: stack.map(|stack| self.remap(root, stack)),
             interrupt,
@@ -218,7 +225,7 @@ impl Builder<'_> {
             .into_iter()
             .map(|(thread, metric, rest)| {
                 let root = self.root(thread);
-                let label = self.names.label("[no stack: counted only]");
+                let label = self.names.label(COUNTED_ONLY);
                 Weighted {
                     time: Nanos(0),
                     duration,

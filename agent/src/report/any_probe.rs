@@ -1,6 +1,6 @@
 //! Tests that reports do not depend on the names of probes: a probe that exists only in tests is shown in all formats.
 
-use super::{by_name, pprof};
+use super::{by_name, perfetto, pprof};
 use crate::profile::{Profile, Selection, build};
 use crate::recording::example::Example;
 use crate::recording::{read, write};
@@ -72,6 +72,33 @@ fn speedscope_has_a_profile_for_each_unit() {
             ["Locks (count)", "none", 12_400],
         ])
     );
+}
+
+#[test]
+fn timelines_have_an_event_for_each_sample() {
+    let file: serde_json::Value = serde_json::from_slice(&drawn("firefox", &profile(&[]))).expect("JSON");
+    let (strings, markers) = (&file["shared"]["stringArray"], &file["threads"][0]["markers"]);
+    let rows = markers["name"].as_array().expect("names").iter().zip(markers["data"].as_array().expect("data"));
+    let events: Vec<_> = rows
+        .map(|(name, data)| serde_json::json!([strings[name.as_u64().expect("a row") as usize], data["estimate"]]))
+        .collect();
+    // Times are in milliseconds. What was only counted has no place on a timeline.
+    assert_eq!(
+        serde_json::json!(events),
+        serde_json::json!([
+            ["Locks wait", 1500.0],
+            ["Locks memory", 3_145_728.0],
+            ["Locks spins", 12_345.0],
+            ["Locks held", 500.0]
+        ])
+    );
+    let trace = perfetto::tests::text(&drawn("perfetto", &profile(&[])));
+    for event in [
+        "begin on 4 `Locks wait` [test.locks.wait] CPU=0 stands for nanoseconds=1500000000 stands for intervals=1",
+        "instant on 5 `Locks memory` [test.locks.memory] CPU=0 stands for bytes=3145728 weight 3145728",
+    ] {
+        assert!(trace.contains(event), "no `{event}` in {trace}");
+    }
 }
 
 #[test]
