@@ -116,7 +116,7 @@ fn a_recording_keeps_it() {
     let dir = folder.path().join("x.quell");
     write(&locks().recording, &dir).expect("written");
     let again = build(&read(&dir).expect("a whole recording"), &Selection::default());
-    for format in ["folded", "speedscope", "html"] {
+    for format in ["folded", "speedscope", "firefox", "perfetto", "html"] {
         assert!(drawn(format, &again) == drawn(format, &profile(&[])), "{format}");
     }
     assert_eq!(again.histograms.len(), 3);

@@ -19,7 +19,9 @@ use serde_json::{Value, json};
 
 use super::columns::Object;
 use super::sums::{caveats, whole};
-use super::tracks::{Event, Track, Tracks, intervals, not_drawn, sampled_time, thread_label, time, waker_label};
+use super::tracks::{
+    Event, Track, Tracks, intervals, not_drawn, probe_of, sampled_time, thread_label, time, waker_label,
+};
 use super::{ReportError, Sink};
 use crate::profile::{FrameKind, NamedFrame, Profile, Weighted};
 use crate::recording::{MetricId, MetricKind, SampleIdx, StackId, Unit};
@@ -65,6 +67,8 @@ struct File<'a> {
     /// The metric whose samples are those of the threads.
     sampled_time: Option<MetricId>,
     strings: Strings<'a>,
+    /// The name of each metric as a marker, a row of `strings`, and its category.
+    markers: Vec<(usize, usize)>,
     /// The modules of frames, in the order of the libraries.
     modules: Vec<Cow<'a, str>>,
     /// The row in `modules` of each frame.
@@ -74,11 +78,18 @@ struct File<'a> {
 impl<'a> File<'a> {
     fn of(profile: &'a Profile) -> Self {
         let mut modules = Strings::default();
-        let row_of = |frame: &'a NamedFrame| (!frame.module.is_empty()).then(|| modules.add(frame.module.as_str().into()));
+        let row_of =
+            |frame: &'a NamedFrame| (!frame.module.is_empty()).then(|| modules.add(frame.module.as_str().into()));
         let module_of = profile.frames.iter().map(row_of).collect();
         let tracks = Tracks::of(profile);
-        let strings = strings(profile, &tracks);
-        Self { profile, sampled_time: sampled_time(profile), strings, tracks, modules: modules.rows, module_of }
+        let mut strings = strings(profile, &tracks);
+        let markers = (0..profile.meta.metrics.len()).map(MetricId::from_index).map(|metric| {
+            let category = probe_of(&profile.meta, metric).map_or(0, |probe| FRAME_CATEGORIES.len() + probe);
+            (strings.add(profile.meta.full_label(metric).into()), category)
+        });
+        let markers = markers.collect();
+        let sampled_time = sampled_time(profile);
+        Self { profile, tracks, sampled_time, strings, markers, modules: modules.rows, module_of }
     }
 
     fn meta(&self) -> Value {
@@ -135,8 +146,13 @@ impl<'a> File<'a> {
                 }
                 MetricKind::Instant => "A sample. Its value is an estimate for all events that it stands for.",
             };
-            let display = ["marker-chart", "marker-table", "timeline-overview"];
-            json!({"name": metric.name, "display": display, "description": description, "fields": fields})
+            json!({
+                "name": metric.name,
+                "display": ["marker-chart", "marker-table", "timeline-overview"],
+                "tableLabel": "{marker.data.waker}",
+                "description": description,
+                "fields": fields,
+            })
         });
         let wakeup = json!({
             "name": WAKEUP,
@@ -266,30 +282,21 @@ impl<'a> File<'a> {
             _ => None,
         };
         table.value("length", rows.len())?;
-        table.column("name", rows.iter().map(|event| self.strings.row(&self.marker_name(*event))))?;
+        table.column("name", rows.iter().map(|event| self.name_and_category(*event).0))?;
         table.column("startTime", rows.iter().map(|event| milliseconds(time(self.profile, *event))))?;
         table.column("endTime", rows.iter().map(end))?;
         // 1 for an interval, and 0 for an instant.
         table.column("phase", rows.iter().map(|event| u8::from(end(event).is_some())))?;
-        table.column("category", rows.iter().map(|event| self.marker_category(*event)))?;
+        table.column("category", rows.iter().map(|event| self.name_and_category(*event).1))?;
         table.objects("data", &rows, |data, event| self.marker(data, *event))
     }
 
-    fn marker_name(&self, event: Event) -> String {
+    /// The name of a marker, a row of the strings, and its category.
+    fn name_and_category(&self, event: Event) -> (usize, usize) {
         match event {
-            Event::Sample(row) => self.profile.meta.full_label(self.sample(row).metric),
-            Event::Wakeup(_) => WAKEUP.to_owned(),
+            Event::Sample(row) => self.markers[self.sample(row).metric.index()],
+            Event::Wakeup(_) => (self.strings.row(WAKEUP), 0),
         }
-    }
-
-    fn marker_category(&self, event: Event) -> usize {
-        let probes = &self.profile.meta.probes;
-        let probe_of = |row| &self.profile.metric(self.sample(row).metric).probe;
-        let probe = match event {
-            Event::Sample(row) => probes.iter().position(|probe| probe.name == *probe_of(row)),
-            Event::Wakeup(_) => None,
-        };
-        probe.map_or(0, |probe| FRAME_CATEGORIES.len() + probe)
     }
 
     fn marker(&self, data: &mut Object<'_>, event: Event) -> io::Result<()> {
@@ -299,10 +306,13 @@ impl<'a> File<'a> {
                 let metric = self.profile.metric(sample.metric);
                 data.value("type", &metric.name)?;
                 data.value("cpu", sample.cpu.0)?;
-                data.value("estimate", match metric.unit {
-                    Unit::Nanoseconds => sample.value / 1e6,
-                    Unit::Bytes | Unit::Count => sample.value,
-                })?;
+                data.value(
+                    "estimate",
+                    match metric.unit {
+                        Unit::Nanoseconds => sample.value / 1e6,
+                        Unit::Bytes | Unit::Count => sample.value,
+                    },
+                )?;
                 if let Some(intervals) = intervals(sample) {
                     data.value("intervals", intervals)?;
                 }
@@ -339,15 +349,12 @@ fn milliseconds(time: Nanos) -> f64 {
     time.0 as f64 / 1e6
 }
 
-/// All strings to which rows of the file refer.
+/// The strings to which rows of the file refer, except the names of metrics.
 fn strings<'a>(profile: &'a Profile, tracks: &Tracks) -> Strings<'a> {
     let mut strings = Strings::default();
     for frame in &profile.frames {
         strings.add(frame.name.as_str().into());
         strings.add(frame.module.as_str().into());
-    }
-    for row in 0..profile.meta.metrics.len() {
-        strings.add(profile.meta.full_label(MetricId::from_index(row)).into());
     }
     strings.add(WAKEUP.into());
     for event in tracks.rows.iter().flat_map(|track| &track.events) {
@@ -459,7 +466,10 @@ mod tests {
         assert_eq!(thread["samples"], samples);
         let (markers, data) = (&thread["markers"], &thread["markers"]["data"][0]);
         assert_eq!((&markers["startTime"], &markers["endTime"]), (&json!([4.0]), &json!([6.0])));
-        assert_eq!(*data, json!({"type": BLOCKED, "cpu": 0, "estimate": 16.0, "intervals": 8.0, "cause": {"stack": 2}}));
+        assert_eq!(
+            *data,
+            json!({"type": BLOCKED, "cpu": 0, "estimate": 16.0, "intervals": 8.0, "cause": {"stack": 2}})
+        );
     }
 
     /// A writer that knows the largest piece that it was given.

@@ -6,7 +6,7 @@
 use hashbrown::HashMap;
 
 use crate::profile::{Profile, WakeLink, Weighted};
-use crate::recording::{MetricId, MetricKind, SampleIdx, ThreadIdx, Unit};
+use crate::recording::{Meta, MetricId, MetricKind, SampleIdx, ThreadIdx, Unit};
 use crate::units::{Nanos, Pid, Tid};
 
 /// What a thread did at a time.
@@ -126,6 +126,12 @@ pub(super) fn sampled_time(profile: &Profile) -> Option<MetricId> {
     drawn.map(|sample| sample.metric).filter(stands_for_time).min()
 }
 
+/// The row of the probe of a metric in [`Meta::probes`].
+pub(super) fn probe_of(meta: &Meta, metric: MetricId) -> Option<usize> {
+    let name = &meta.metric(metric).probe;
+    meta.probes.iter().position(|probe| probe.name == *name)
+}
+
 /// The number of intervals that a sampled interval stands for, itself included; `None` for an instant.
 pub(super) fn intervals(sample: &Weighted) -> Option<f64> {
     (sample.duration.0 > 0).then(|| sample.value / sample.duration.0 as f64)
@@ -203,7 +209,10 @@ mod tests {
         assert_eq!(times, [(1, vec![10, 90]), (2, vec![20]), (3, vec![40])]);
         assert_eq!(tracks.process_name(&profile, Pid(1)), "main");
         let wait = &profile.samples[2];
-        assert_eq!((intervals(wait), waker_label(&profile, &wait.wake.expect("a wakeup"))), (Some(4.0), "waker (3)".to_owned()));
+        assert_eq!(
+            (intervals(wait), waker_label(&profile, &wait.wake.expect("a wakeup"))),
+            (Some(4.0), "waker (3)".to_owned())
+        );
     }
 
     #[test]

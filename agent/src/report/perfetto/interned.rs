@@ -14,6 +14,8 @@ pub(super) struct Interned<'a> {
     categories: Texts,
     annotations: Texts,
     values: Texts,
+    /// The ID of the label of each metric that was written.
+    metric_labels: HashMap<MetricId, u64>,
     modules: HashMap<&'a str, u64>,
     /// Whether each frame, and each stack, was written. The ID of one is its row + 1.
     frames: Vec<bool>,
@@ -29,6 +31,7 @@ impl<'a> Interned<'a> {
             categories: Texts::default(),
             annotations: Texts::default(),
             values: Texts::default(),
+            metric_labels: HashMap::new(),
             modules: HashMap::new(),
             frames: vec![false; profile.frames.len()],
             call_stacks: vec![false; profile.stacks.rows().len()],
@@ -49,7 +52,8 @@ impl<'a> Interned<'a> {
 
     /// The ID of the label of a metric, as the name of an event.
     pub(super) fn metric_label(&mut self, metric: MetricId) -> u64 {
-        self.names.id(&self.profile.meta.full_label(metric), &mut self.pending.event_names)
+        let label = || self.names.id(&self.profile.meta.full_label(metric), &mut self.pending.event_names);
+        *self.metric_labels.entry(metric).or_insert_with(label)
     }
 
     /// The ID of the name of a metric, as a category.

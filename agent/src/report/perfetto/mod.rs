@@ -23,7 +23,9 @@ use hashbrown::HashMap;
 use self::interned::Interned;
 use super::speedscope::MOST_FRAMES;
 use super::sums::{caveats, sum_of_stacks, whole};
-use super::tracks::{Event, Tracks, intervals, is_drawn, not_drawn, sampled_time, sent_by_a_thread, thread_label, waker_label};
+use super::tracks::{
+    Event, Tracks, intervals, is_drawn, not_drawn, probe_of, sampled_time, sent_by_a_thread, thread_label, waker_label,
+};
 use super::{ReportError, Sink};
 use crate::profile::{FrameKind, Profile, Weighted};
 use crate::recording::{MetricId, MetricKind, SampleIdx, StackId};
@@ -79,9 +81,11 @@ struct Trace<'a> {
     profile: &'a Profile,
     tracks: &'a Tracks,
     sampled_time: Option<MetricId>,
+    /// The row of the probe of each metric.
+    probes: Vec<Option<usize>>,
     interned: Interned<'a>,
     /// The tracks for the samples of a probe, below the track of a thread.
-    lanes: HashMap<(usize, usize), Lanes>,
+    lanes: HashMap<(usize, Option<usize>), Lanes>,
     /// The sum of estimated time on each CPU.
     cpu_time: HashMap<CpuId, f64>,
     next_uuid: u64,
@@ -98,6 +102,9 @@ impl<'a> Trace<'a> {
             profile,
             tracks,
             sampled_time: sampled_time(profile),
+            probes: (0..profile.meta.metrics.len())
+                .map(|metric| probe_of(&profile.meta, MetricId::from_index(metric)))
+                .collect(),
             interned: Interned::new(profile),
             lanes: HashMap::new(),
             cpu_time: HashMap::new(),
@@ -242,8 +249,7 @@ impl<'a> Trace<'a> {
         if !is_interval {
             return Ok(());
         }
-        let event =
-            proto::TrackEvent { kind: Some(proto::SLICE_END), track_uuid: Some(lane), ..Default::default() };
+        let event = proto::TrackEvent { kind: Some(proto::SLICE_END), track_uuid: Some(lane), ..Default::default() };
         self.event(end, event)?;
         self.wakeup(row, end, lane)
     }
@@ -274,9 +280,8 @@ impl<'a> Trace<'a> {
 
     /// The track for a sample, from its time to `end`: one of its probe that is free, or a new one.
     fn lane(&mut self, thread: usize, sample: &Weighted, end: Nanos) -> io::Result<u64> {
-        let meta = &self.profile.meta;
-        let probe = meta.probes.iter().position(|probe| probe.name == meta.metric(sample.metric).probe);
-        let lanes = self.lanes.entry((thread, probe.unwrap_or(usize::MAX))).or_default();
+        let probe = self.probes[sample.metric.index()];
+        let lanes = self.lanes.entry((thread, probe)).or_default();
         if lanes.peek().is_some_and(|Reverse((free, _))| *free <= sample.time)
             && let Some(Reverse((_, uuid))) = lanes.pop()
         {
@@ -286,7 +291,7 @@ impl<'a> Trace<'a> {
         let uuid = self.next_uuid;
         lanes.push(Reverse((end, uuid)));
         self.next_uuid += 1;
-        let label = probe.map_or("", |probe| &meta.probes[probe].label);
+        let label = probe.map_or("", |probe| &self.profile.meta.probes[probe].label);
         self.track(proto::TrackDescriptor {
             uuid: Some(uuid),
             parent_uuid: Some(thread_uuid(thread)),

@@ -88,7 +88,10 @@ impl Decoded {
         let mut part = |part: String| write!(text, " {part}").expect("memory");
         track.parent_uuid.into_iter().for_each(|parent| part(format!("below {parent}")));
         track.name.iter().for_each(|name| part(format!("`{name}`")));
-        track.process.iter().for_each(|process| part(format!("process {} `{}`", process.pid(), process.process_name())));
+        track
+            .process
+            .iter()
+            .for_each(|process| part(format!("process {} `{}`", process.pid(), process.process_name())));
         let thread = |thread: &proto::ThreadDescriptor| {
             format!("thread {} of {} `{}`", thread.tid(), thread.pid(), thread.thread_name())
         };
@@ -130,7 +133,8 @@ pub(crate) fn texts(trace: &[u8]) -> Vec<String> {
         [track.name.clone(), process, thread].into_iter().flatten()
     });
     let defaults = decoded.packets.iter().filter_map(|packet| packet.trace_packet_defaults.as_ref());
-    let timebases = defaults.filter_map(|defaults| defaults.perf_sample_defaults.as_ref()?.timebase.as_ref()?.name.clone());
+    let timebases =
+        defaults.filter_map(|defaults| defaults.perf_sample_defaults.as_ref()?.timebase.as_ref()?.name.clone());
     let interned = decoded.names.values().cloned();
     interned.chain(facts).chain(tracks).chain(timebases).collect()
 }
