@@ -1,7 +1,7 @@
 //! The formats as their own readers see them. A test whose reader is not installed is skipped.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use quell::profile::{Selection, build};
 use quell::recording::Hashes;
@@ -108,6 +108,7 @@ const FIREFOX_PROFILER: Need = Need::Success(
 /// A profile that the Firefox Profiler has loaded, in a process of its own that ends with this.
 struct FirefoxProfiler {
     program: String,
+    process: Child,
     dir: TempDir,
 }
 
@@ -116,29 +117,39 @@ impl FirefoxProfiler {
         let (dir, path) = draw(format, file);
         let mut node = Command::new("node");
         node.args(["-p", "require.resolve('@firefox-devtools/profiler-cli')"]);
-        let reader = Self { program: text(run(&mut node)).trim().to_owned(), dir };
-        reader.query(&["load", path.to_str().expect("a path")]);
+        let program = text(run(&mut node)).trim().to_owned();
+        // Its own `load` waits half a second for the process, which is not enough on a busy host.
+        let mut process = Command::new("node");
+        process.arg(&program).arg("--daemon").arg(path).args(["--session", "test"]);
+        process.env("PROFILER_CLI_SESSION_DIR", dir.path()).env("PROFILER_CLI_NO_SYMBOLICATE", "1");
+        process.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = process.spawn().expect("node has just run");
+        let mut reader = Self { program, process, dir };
+        while !reader.ask(&["profile", "info"]).status.success() {
+            let ended = reader.process.try_wait().expect("a child");
+            assert!(ended.is_none(), "the profile cannot be loaded: {ended:?}");
+        }
         reader
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    fn ask(&self, words: &[&str]) -> Output {
         let mut command = Command::new("node");
         command.arg(&self.program).args(words).args(["--session", "test"]);
-        command.env("PROFILER_CLI_SESSION_DIR", self.dir.path()).env("PROFILER_CLI_NO_SYMBOLICATE", "1");
-        command
+        command.env("PROFILER_CLI_SESSION_DIR", self.dir.path()).output().expect("node has just run")
     }
 
     fn query(&self, words: &[&str]) -> String {
-        text(run(&mut self.command(words)))
+        let output = self.ask(words);
+        assert!(output.status.success(), "{words:?}\n{}", String::from_utf8_lossy(&output.stderr));
+        text(output)
     }
 }
 
 impl Drop for FirefoxProfiler {
     fn drop(&mut self) {
-        let mut stop = Command::new("node");
-        stop.arg(&self.program).args(["stop", "test"]).env("PROFILER_CLI_SESSION_DIR", self.dir.path());
-        // If it cannot be stopped, it is not there.
-        let _ = stop.output();
+        // If it has ended, the test has failed for that reason.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
