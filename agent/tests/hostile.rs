@@ -57,7 +57,7 @@ fn nothing_of_a_recording_reaches_the_terminal_but_visible_characters() {
         assert_eq!(hidden(text), None, "{text}");
         assert!(!text.contains("\nforged"), "{text}");
     }
-    for format in ["folded", "svg", "speedscope", "html"] {
+    for format in ["folded", "svg", "speedscope", "firefox", "html"] {
         let (output, text) = report(&["-o", "-", "--format", format]);
         assert!(output.status.success(), "{format}: {text}");
         assert_eq!(hidden(&text), None, "{format}");

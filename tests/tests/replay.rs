@@ -58,6 +58,13 @@ fn speedscope() {
 }
 
 #[test]
+fn firefox() {
+    let json = drawn("firefox", &profile(&Selection::default()));
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    insta::assert_snapshot!(format!("{json:#}"));
+}
+
+#[test]
 fn a_selection_without_samples_is_an_error_where_there_is_nothing_to_draw() {
     let selection = Selection { comms: vec!["nobody".to_owned()], ..Selection::default() };
     let svg = report::by_name("svg").expect("a known format");

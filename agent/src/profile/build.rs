@@ -10,7 +10,7 @@ use super::kernel_frames::{Part, is_interrupt_entry, part};
 use super::names::Names;
 use super::select::Selection;
 use super::span::{self, Span};
-use super::view::{Profile, WakeLink, Weighted};
+use super::view::{COUNTED_ONLY, Profile, WakeLink, Weighted};
 use super::window::Window;
 use crate::recording::{
     Frame, MetricId, MetricKind, Recording, Sample, SampleIdx, StackId, StackTable, ThreadIdx, Unit, Wake,
@@ -156,6 +156,12 @@ fn node_facts(recording: &Recording) -> Vec<NodeFacts> {
     nodes
 }
 
+/// When the thread of a wait was woken, from the start of the capture: it was runnable for the rest of the wait.
+fn woken(wait: &Sample) -> Nanos {
+    let end = wait.time.0.saturating_add(wait.value);
+    Nanos(end.saturating_sub(wait.runqueue.map_or(0, |time| time.0)))
+}
+
 struct Builder<'a> {
     recording: &'a Recording,
     selection: &'a Selection,
@@ -203,15 +209,16 @@ impl Builder<'_> {
             variance,
             group,
             runnable: duration.0 > 0 && sample.runqueue.is_some_and(|time| time >= duration),
-            wake: sample.wake.map(|wake| self.wake(&wake, rows)),
+            wake: sample.wake.map(|wake| self.wake(&wake, woken(sample), rows)),
         }
     }
 
-    fn wake(&mut self, wake: &Wake, rows: &[Option<SampleIdx>]) -> WakeLink {
+    fn wake(&mut self, wake: &Wake, time: Nanos, rows: &[Option<SampleIdx>]) -> WakeLink {
         let root = self.root(wake.waker);
         let interrupt = wake.stack.is_some_and(|stack| self.nodes[stack.index()].interrupt);
         let stack = wake.stack.and_then(|stack| self.nodes[stack.index()].before_probe);
         WakeLink {
+            time,
             waker: wake.waker,
             stack: stack.map(|stack| self.remap(root, stack)),
             interrupt,
@@ -282,7 +289,7 @@ impl Builder<'_> {
     /// A sample for such a value, so that sums are equal to the counted totals. Its time is unknown, so it covers the whole capture.
     fn untimed(&mut self, Unsampled { thread, metric, value }: Unsampled) -> Weighted {
         let root = self.root(thread);
-        let label = self.names.label("[no stack: counted only]");
+        let label = self.names.label(COUNTED_ONLY);
         Weighted {
             time: Nanos(0),
             duration: self.recording.meta.duration,

@@ -51,9 +51,14 @@ pub struct Group {
     pub samples: u32,
 }
 
+/// The innermost frame of a sample whose value was counted in the kernel and is in no other sample.
+pub(super) const COUNTED_ONLY: &str = "[no stack: counted only]";
+
 /// The wakeup that ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WakeLink {
+    /// When the wakeup was sent, from the start of the capture. The wait ends later, when the thread gets a CPU.
+    pub time: Nanos,
     /// The thread that ran on the CPU that sent the wakeup; see `interrupt`.
     pub waker: ThreadIdx,
     /// The stack of the waker, in [`Profile::stacks`].
@@ -136,6 +141,13 @@ impl Profile {
     /// The functions of a stack, innermost first.
     pub fn functions(&self, stack: StackId) -> impl Iterator<Item = &NamedFrame> + '_ {
         self.stacks.frames(stack).map(|id| self.frame(id))
+    }
+
+    /// Whether the value of a sample was only counted: its time and stack are unknown, and it covers the whole capture.
+    #[must_use]
+    pub fn is_counted_only(&self, sample: &Weighted) -> bool {
+        let innermost = sample.stack.map(|stack| self.frame(self.stacks.get(stack).frame));
+        innermost.is_some_and(|frame| frame.kind == FrameKind::Label && frame.name == COUNTED_ONLY)
     }
 
     /// A thread of [`Profile::samples`].

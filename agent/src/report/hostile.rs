@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 
-use super::{FORMATS, pprof, summary};
+use super::{FORMATS, perfetto, pprof, summary};
 use crate::profile::{Selection, build};
 use crate::recording::FrameTable;
 use crate::recording::{
@@ -226,8 +226,9 @@ fn text(bytes: Vec<u8>) -> String {
 /// The texts that a format contains: the characters that are shown in a terminal, a viewer or a page.
 fn texts(format: &str, bytes: Vec<u8>) -> Vec<String> {
     match format {
-        "folded" | "speedscope" | "svg" => text(bytes).lines().map(str::to_owned).collect(),
+        "folded" | "firefox" | "speedscope" | "svg" => text(bytes).lines().map(str::to_owned).collect(),
         "pprof" => pprof::texts(&bytes),
+        "perfetto" => perfetto::tests::texts(&bytes),
         "html" => {
             let page = text(bytes);
             let (_, data) = page.split_once(r#"id="data">"#).expect("data");
@@ -310,6 +311,24 @@ fn every_format_shows_the_names_that_it_has_room_for() {
         ),
         ("speedscope", [&functions[..], &about, &["module", "probelabel2", "metriclabel1"]].concat()),
         (
+            "firefox",
+            [
+                &functions[..],
+                &about,
+                &["version", "kernel", "arch", "argv0", "module", "probelabel2", "metricname2", "metriclabel1"],
+            ]
+            .concat(),
+        ),
+        (
+            "perfetto",
+            [
+                &functions[..],
+                &about,
+                &["version", "kernel", "arch", "argv0", "module", "probelabel2", "metricname2", "metriclabel1"],
+            ]
+            .concat(),
+        ),
+        (
             "html",
             [
                 &functions[..],
@@ -381,6 +400,16 @@ fn each_folded_line_is_a_stack_and_one_number() {
 }
 
 #[test]
+fn a_processed_profile_has_a_name_for_each_row() {
+    let file: serde_json::Value =
+        serde_json::from_slice(&drawn("firefox", Target::All, &Selection::default())).expect("JSON");
+    let strings = file["shared"]["stringArray"].as_array().expect("strings");
+    let names = file["shared"]["funcTable"]["name"].as_array().expect("names");
+    let name = |row: &serde_json::Value| strings[row.as_u64().expect("a row") as usize].as_str().expect("a string");
+    assert!(names.iter().any(|row| name(row).contains("function2")), "{strings:?}");
+}
+
+#[test]
 fn json_is_json() {
     let file = drawn("speedscope", Target::All, &Selection::default());
     let file: serde_json::Value = serde_json::from_slice(&file).expect("JSON");
@@ -428,11 +457,13 @@ fn stacks_that_are_short_in_a_recording_and_endless_in_a_report_are_refused_with
         recording.samples.push(Sample { stack, ..sample });
     }
     let profile = build(&recording, &Selection { probes: vec![hostile("probename0")], ..Selection::default() });
-    for format in ["folded", "svg", "speedscope", "pprof"] {
+    for format in ["folded", "svg", "speedscope", "pprof", "perfetto"] {
         let sink = super::by_name(format).expect("a format").sink;
         let error = sink.write(&profile, &mut std::io::sink()).expect_err(format).to_string();
         assert!(error.contains("\nhint: "), "{error}");
     }
-    super::by_name("html").expect("a format").sink.write(&profile, &mut std::io::sink()).expect("a tree");
+    for format in ["html", "firefox"] {
+        super::by_name(format).expect("a format").sink.write(&profile, &mut std::io::sink()).expect("a tree");
+    }
     summary(&profile, &mut std::io::sink()).expect("memory");
 }

@@ -2,17 +2,21 @@
 
 #[cfg(test)]
 mod any_probe;
+mod columns;
 mod distribution;
+mod firefox;
 mod folded;
 #[cfg(test)]
 mod hostile;
 pub mod html;
+mod perfetto;
 mod pprof;
 mod series;
 mod speedscope;
 mod summary;
 mod sums;
 mod svg;
+mod tracks;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -95,6 +99,18 @@ pub static FORMATS: &[Format] = &[
         endings: &["speedscope.json"],
         doc: "JSON for https://www.speedscope.app",
         sink: &speedscope::Speedscope,
+    },
+    Format {
+        name: "firefox",
+        endings: &["firefox.json"],
+        doc: "JSON for https://profiler.firefox.com: threads on a time axis, with CPU samples, sampled intervals and wakeups",
+        sink: &firefox::Firefox,
+    },
+    Format {
+        name: "perfetto",
+        endings: &["perfetto-trace"],
+        doc: "a trace for https://ui.perfetto.dev: the same, with call stacks, and flows from wakers to the threads that they woke",
+        sink: &perfetto::Perfetto,
     },
 ];
 
