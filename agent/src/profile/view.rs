@@ -51,7 +51,7 @@ pub struct Group {
     pub samples: u32,
 }
 
-/// The innermost frame of a sample whose value was counted in the kernel and is in no other sample.
+/// The innermost frame of a sample whose value was counted in the kernel and is in no other sample: its time is unknown.
 pub(super) const COUNTED_ONLY: &str = "[no stack: counted only]";
 
 /// The wakeup that ended a wait.
@@ -141,13 +141,6 @@ impl Profile {
     /// The functions of a stack, innermost first.
     pub fn functions(&self, stack: StackId) -> impl Iterator<Item = &NamedFrame> + '_ {
         self.stacks.frames(stack).map(|id| self.frame(id))
-    }
-
-    /// Whether the value of a sample was only counted: its time and stack are unknown, and it covers the whole capture.
-    #[must_use]
-    pub fn is_counted_only(&self, sample: &Weighted) -> bool {
-        let innermost = sample.stack.map(|stack| self.frame(self.stacks.get(stack).frame));
-        innermost.is_some_and(|frame| frame.kind == FrameKind::Label && frame.name == COUNTED_ONLY)
     }
 
     /// A thread of [`Profile::samples`].

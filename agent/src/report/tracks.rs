@@ -63,7 +63,7 @@ impl Tracks {
             track.events.push(event);
         };
         for (row, sample) in (0..).map(SampleIdx::new).zip(&profile.samples) {
-            if is_drawn(profile, sample) {
+            if is_drawn(sample) {
                 add(sample.thread, Event::Sample(row));
                 if let Some(wake) = sent_by_a_thread(sample) {
                     add(wake.waker, Event::Wakeup(row));
@@ -96,8 +96,8 @@ impl Tracks {
 }
 
 /// Whether a sample has a place on a timeline: its time is known, and it is selected.
-pub(super) fn is_drawn(profile: &Profile, sample: &Weighted) -> bool {
-    sample.value > 0.0 && !profile.is_counted_only(sample)
+pub(super) fn is_drawn(sample: &Weighted) -> bool {
+    sample.value > 0.0 && sample.is_timed
 }
 
 /// The wakeup that ended a wait, if the waker caused it.
@@ -122,7 +122,7 @@ pub(super) fn sampled_time(profile: &Profile) -> Option<MetricId> {
         let metric = profile.metric(*id);
         metric.unit == Unit::Nanoseconds && metric.kind == MetricKind::Instant
     };
-    let drawn = profile.samples.iter().filter(|sample| is_drawn(profile, sample));
+    let drawn = profile.samples.iter().filter(|sample| is_drawn(sample));
     drawn.map(|sample| sample.metric).filter(stands_for_time).min()
 }
 
@@ -157,7 +157,7 @@ pub(super) fn not_drawn(profile: &Profile) -> Vec<String> {
     for sample in &profile.samples {
         let (drawn, total): &mut (f64, f64) = &mut sums[sample.metric.index()];
         *total += sample.value;
-        if is_drawn(profile, sample) {
+        if is_drawn(sample) {
             *drawn += sample.duration.0 as f64;
         }
     }

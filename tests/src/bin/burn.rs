@@ -111,16 +111,17 @@ extern "C" fn quell_burn_in_kernel(turns: u64) -> u64 {
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    if args.without_first_thread {
-        thread::spawn(move || {
-            let code = i32::from(run(&args).is_err());
-            // SAFETY: a system call without pointers, which does not return.
-            unsafe { syscall!(libc::SYS_exit_group, code as usize, 0usize, 0usize, 0usize) }
-        });
-        // SAFETY: as above. It ends this thread and not the process.
-        unsafe { syscall!(libc::SYS_exit, 0usize, 0usize, 0usize, 0usize) };
+    if !args.without_first_thread {
+        return run(&args);
     }
-    run(&args)
+    thread::spawn(move || {
+        let code = usize::from(run(&args).is_err());
+        // SAFETY: a system call without pointers, which does not return.
+        unsafe { syscall!(libc::SYS_exit_group, code, 0usize, 0usize, 0usize) }
+    });
+    // SAFETY: as above. It ends this thread and not the process.
+    unsafe { syscall!(libc::SYS_exit, 0usize, 0usize, 0usize, 0usize) };
+    Ok(())
 }
 
 fn run(args: &Args) -> Result<()> {

@@ -59,7 +59,7 @@ impl Sink for Perfetto {
 
 /// The call stacks in the trace, each of which is written once.
 fn call_stacks(profile: &Profile) -> HashSet<StackId> {
-    let drawn = profile.samples.iter().filter(|sample| is_drawn(profile, sample));
+    let drawn = profile.samples.iter().filter(|sample| is_drawn(sample));
     drawn.flat_map(|sample| [sample.stack, sample.wake.and_then(|wake| wake.stack)]).flatten().collect()
 }
 
