@@ -7,6 +7,7 @@ use super::exact;
 use super::kernel_frames::{is_interrupt_entry, is_tracing};
 use super::names::Names;
 use super::select::{Selection, Window};
+use super::totals::Totals;
 use super::view::{Profile, WakeLink, Weighted};
 use crate::recording::{Frame, MetricKind, Recording, Sample, SampleIdx, StackId, StackTable, ThreadIdx, Wake};
 use crate::units::{CpuId, Nanos};
@@ -47,7 +48,7 @@ pub(super) fn build_within(recording: &Recording, selection: &Selection, most_no
         new_row[row.index()] = Some(SampleIdx::from_index(samples.len()));
         samples.push(weighted);
     }
-    if selection.window == Window::default() {
+    if selection.window == Window::default() && selection.stacks.takes_without_stack() {
         samples.extend(builder.unsampled(&calibration));
     }
     let mut meta = recording.meta.clone();
@@ -64,6 +65,7 @@ pub(super) fn build_within(recording: &Recording, selection: &Selection, most_no
         stacks: builder.stacks,
         threads: recording.threads.rows().to_vec(),
         samples,
+        totals: Totals::of(recording),
         groups: calibration.groups,
         counters: exact::counters(recording, selection),
         histograms: exact::histograms(recording, selection),

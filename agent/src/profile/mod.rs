@@ -10,12 +10,16 @@ mod exact;
 mod kernel_frames;
 mod names;
 mod select;
+mod stack_filter;
 #[cfg(test)]
 mod tests;
+mod totals;
 mod view;
 
 pub use build::build;
 pub use estimate::Estimate;
 pub(crate) use kernel_frames::begins_interrupt;
 pub use select::{Selection, Window};
+pub use stack_filter::{FunctionPattern, StackFilter};
+pub use totals::Totals;
 pub use view::{FrameKind, Group, GroupIdx, NamedFrame, Profile, WakeLink, Weighted};

@@ -29,7 +29,7 @@ impl<'a> Names<'a> {
 
     /// A frame for a label.
     pub(super) fn label(&mut self, text: &str) -> FrameId {
-        self.intern(NamedFrame { name: text.to_owned(), module: String::new(), kind: FrameKind::Label })
+        self.intern(NamedFrame { name: text.to_owned(), module: String::new(), kind: FrameKind::Label, has_symbol: true })
     }
 
     /// The function of a frame. [`Self::inlined`] returns the functions that were inlined into it.
@@ -50,12 +50,14 @@ impl<'a> Names<'a> {
             (Some(symbol), _) => symbol.name.clone(),
             (None, _) => format!("[{}]", module.trim_matches(['[', ']'])),
         };
-        let named = self.intern(NamedFrame { name, module: module.to_owned(), kind });
+        let has_symbol = symbol.is_some() || kind == FrameKind::Label;
+        let named = self.intern(NamedFrame { name, module: module.to_owned(), kind, has_symbol });
         self.of[id.index()] = Some(named);
         if !frame.inlined().is_empty() {
             let outermost_first = frame.inlined().iter().rev();
             let functions = outermost_first
-                .map(|function| NamedFrame { name: function.name.clone(), module: module.to_owned(), kind })
+                .map(|function| (function.name.clone(), module.to_owned()))
+                .map(|(name, module)| NamedFrame { name, module, kind, has_symbol: true })
                 .map(|function| self.intern(function))
                 .collect();
             self.inlined.insert(id, functions);

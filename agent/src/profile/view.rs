@@ -1,6 +1,7 @@
 //! The data of a profile: functions and weighted samples.
 
 use super::select::Window;
+use super::totals::Totals;
 use crate::recording::{
     Counter, FrameId, Histogram, Meta, Metric, MetricId, SampleIdx, StackId, StackTable, Thread, ThreadIdx, row_number,
 };
@@ -26,6 +27,8 @@ pub struct NamedFrame {
     pub module: String,
     /// The kind of the frame.
     pub kind: FrameKind,
+    /// Whether `name` is that of a function or a label; otherwise it only says where the code is.
+    pub has_symbol: bool,
 }
 
 row_number! {
@@ -106,6 +109,8 @@ pub struct Profile {
     pub threads: Vec<Thread>,
     /// The weighted samples.
     pub samples: Vec<Weighted>,
+    /// The totals of the capture that its losses are a part of.
+    pub totals: Totals,
     /// The groups of samples with a counted total.
     pub groups: Vec<Group>,
     /// Counted totals of the whole capture, regardless of the window: of the selected threads, and of other scopes if all threads are

@@ -33,4 +33,4 @@ pub use maps::MappedRange;
 pub(crate) use naming::serve as serve_namer;
 pub use naming::{Namers, symbolize};
 pub use spaces::AddressSpaces;
-pub use truncated::truncated_user_stacks;
+pub use truncated::{IncompleteStacks, incomplete_user_stacks};

@@ -1,8 +1,6 @@
 //! Totals that were counted in the kernel.
 
-use std::io::Write;
-
-use super::{LABEL, clean, counted, fit, line};
+use super::{Page, counted, label};
 use crate::profile::{Profile, Window};
 use crate::recording::{Counter, MetricId, MetricKind, ScopeKind};
 use crate::report::ReportError;
@@ -12,7 +10,7 @@ use crate::report::series::{Series, quantity};
 const KINDS: [ScopeKind; 4] = [ScopeKind::Thread, ScopeKind::Cpu, ScopeKind::Host, ScopeKind::Cgroup];
 
 /// Writes the totals of a series; nothing if it has no counters.
-pub(super) fn totals(profile: &Profile, series: &Series, out: &mut dyn Write) -> Result<(), ReportError> {
+pub(super) fn totals(profile: &Profile, series: &Series, page: &mut Page<'_>) -> Result<(), ReportError> {
     let totals: Vec<(MetricId, Total)> =
         series.metrics.iter().filter_map(|metric| Some((*metric, Total::of(profile, *metric)?))).collect();
     let Some((_, first)) = totals.first() else { return Ok(()) };
@@ -29,10 +27,10 @@ pub(super) fn totals(profile: &Profile, series: &Series, out: &mut dyn Write) ->
             MetricKind::Interval => "interval",
             MetricKind::Instant => "event",
         };
-        let (label, sum) = (fit(&clean(&metric.label), LABEL), quantity(total.sum as f64, metric.unit));
+        let (label, sum) = (label(&metric.label), quantity(total.sum as f64, metric.unit));
         parts.push(format!("{label} {sum} in {}", counted(total.count, event)));
     }
-    line("counted", &format!("{} (in the whole capture{part}; {events}, {of})", parts.join(", ")), out)
+    Ok(page.item("counted", &format!("{} (in the whole capture{part}; {events}, {of})", parts.join(", ")))?)
 }
 
 /// The counted total of a metric.

@@ -10,7 +10,7 @@ const MILLIS: u64 = 1_000_000;
 
 fn drawn(profile: &Profile) -> String {
     let mut out = Vec::new();
-    summary(profile, &mut out).expect("memory takes everything");
+    summary(profile, Width::Columns(100), Style::Plain, &mut out).expect("memory takes everything");
     String::from_utf8(out).expect("text")
 }
 
