@@ -40,7 +40,7 @@ pub enum CaptureError {
         /// The name of a probe.
         probe: &'static str,
         /// The error of this probe.
-        source: ProbeError,
+        r#source: ProbeError,
     },
     /// The eBPF object, or a program that every probe needs, could not be loaded.
     #[error(transparent)]

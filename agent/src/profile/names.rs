@@ -48,7 +48,9 @@ impl<'a> Names<'a> {
             (_, Location::Label(label)) => (*label).to_owned(),
             (_, Location::NamedLabel(label)) => label.clone(),
             (Some(symbol), _) => symbol.name.clone(),
-            (None, _) => format!("[{}]", module.trim_matches(['[', ']'])),
+            (None, Location::Unmapped { .. }) => "[unknown]".to_owned(),
+            // One function for each module: there may be thousands of addresses.
+            (None, _) => format!("[unknown in {}]", module.trim_matches(['[', ']'])),
         };
         let has_symbol = symbol.is_some() || kind == FrameKind::Label;
         let named = self.intern(NamedFrame { name, module: module.to_owned(), kind, has_symbol });

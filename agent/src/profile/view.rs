@@ -21,7 +21,8 @@ pub enum FrameKind {
 /// A function: all frames with the same name in the same module.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NamedFrame {
-    /// The name of the function; `0x7f01 in libfoo.so` if it has none.
+    /// The name of the function; `[unknown in libfoo.so]` for all code of a module without a symbol, `[unknown]` for code in no
+    /// known module.
     pub name: String,
     /// The file name of the module (`libc.so.6`, `[kernel]`); empty for a label.
     pub module: String,

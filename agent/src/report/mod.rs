@@ -18,7 +18,7 @@ mod svg;
 use std::io::{self, Write};
 use std::path::Path;
 
-pub use summary::{Style, Width, summary};
+pub use summary::{Style, Width, summary, summary_json};
 
 use crate::profile::Profile;
 

@@ -28,17 +28,8 @@ pub(super) fn unnamed_in_words(profile: &Profile) -> Option<String> {
     if meta.symbols.unnamed_in_all() == 0 {
         return None;
     }
-    let unnamed = unnamed_stacks(profile);
-    let is_unnamed = |stack: Option<StackId>| stack.is_some_and(|stack| unnamed[stack.index()]);
-    let mut shares = Vec::new();
-    for series in series(meta) {
-        let samples = || profile.samples.iter().filter(|sample| series.metrics.contains(&sample.metric));
-        let all: f64 = samples().map(|sample| sample.value).sum();
-        let part: f64 = samples().filter(|sample| is_unnamed(sample.stack)).map(|sample| sample.value).sum();
-        if all > 0.0 {
-            shares.push(format!("{} of {}", percent(part / all), text::shown(&series.label)));
-        }
-    }
+    let share = |(label, share): (String, f64)| format!("{} of {}", percent(share), text::shown(&label));
+    let shares: Vec<String> = unnamed_shares(profile).into_iter().map(share).collect();
     if shares.is_empty() {
         return None;
     }
@@ -46,6 +37,22 @@ pub(super) fn unnamed_in_words(profile: &Profile) -> Option<String> {
     reasons.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     let reasons: Vec<_> = reasons.into_iter().take(REASONS).map(|(reason, _)| text::shown(reason)).collect();
     Some(format!("no function name for {} (reasons: {})", shares.join(" and "), reasons.join("; ")))
+}
+
+/// The label of each series with values, and the share of them that has no function name, from 0 to 1.
+pub(super) fn unnamed_shares(profile: &Profile) -> Vec<(String, f64)> {
+    let unnamed = unnamed_stacks(profile);
+    let is_unnamed = |stack: Option<StackId>| stack.is_some_and(|stack| unnamed[stack.index()]);
+    let mut shares = Vec::new();
+    for series in series(&profile.meta) {
+        let samples = || profile.samples.iter().filter(|sample| series.metrics.contains(&sample.metric));
+        let all: f64 = samples().map(|sample| sample.value).sum();
+        let part: f64 = samples().filter(|sample| is_unnamed(sample.stack)).map(|sample| sample.value).sum();
+        if all > 0.0 {
+            shares.push((series.label, part / all));
+        }
+    }
+    shares
 }
 
 /// For each node, whether the innermost user function or the innermost kernel function of the stack has no name.

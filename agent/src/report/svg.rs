@@ -230,7 +230,7 @@ mod tests {
             let symbol = Some(Symbol { name: name.to_owned(), offset: 0 });
             let frame =
                 example.recording.frames.push(Frame { symbol, ..Frame::new(Location::Kernel(Addr(4096 + u64::from(number)))) });
-            let stack = example.recording.stacks.intern_all([frame]);
+            let stack = example.recording.stacks.intern_all([frame]).expect("a frame");
             example.sample(CPU, thread, stack, 1_000_000);
         }
         let picture = picture(&example);

@@ -34,14 +34,15 @@ pub(super) fn totals(profile: &Profile, series: &Series, page: &mut Page<'_>) ->
 }
 
 /// The counted total of a metric.
-struct Total {
-    kind: ScopeKind,
-    count: u64,
-    sum: u64,
+pub(super) struct Total {
+    pub(super) kind: ScopeKind,
+    pub(super) count: u64,
+    pub(super) sum: u64,
 }
 
 impl Total {
-    fn of(profile: &Profile, metric: MetricId) -> Option<Self> {
+    /// The total; `None` if the metric has no counters.
+    pub(super) fn of(profile: &Profile, metric: MetricId) -> Option<Self> {
         let counters = || profile.counters.iter().filter(|row| row.metric == metric && row.count > 0);
         let kind = KINDS.into_iter().find(|kind| counters().any(|row| row.scope.kind() == *kind))?;
         let add = |value: fn(&Counter) -> u64| {

@@ -17,33 +17,49 @@ const MODULE: usize = 24;
 
 /// The values of a function: self, and total.
 #[derive(Default)]
-struct Values {
-    own: f64,
-    total: f64,
+pub(super) struct Values {
+    pub(super) own: f64,
+    pub(super) total: f64,
+}
+
+/// The functions of a series.
+pub(super) struct Functions {
+    pub(super) sum: Estimate,
+    pub(super) samples: u64,
+    pub(super) threads: u64,
+    /// Each function with its values, in descending order of the value of the function itself.
+    pub(super) rows: Vec<(FrameId, Values)>,
+}
+
+impl Functions {
+    /// The functions of a series; `None` if it has no samples.
+    pub(super) fn of(profile: &Profile, series: &Series) -> Option<Self> {
+        let is_of_series = |metric| series.metrics.contains(&metric);
+        let samples = || profile.samples.iter().filter(|sample| sample.value > 0.0 && is_of_series(sample.metric));
+        let mut sum = Estimate::default();
+        samples().for_each(|sample| sum.add(sample));
+        if sum.value() == 0.0 {
+            return None;
+        }
+        let mut rows = function_values(profile, samples().filter_map(|sample| Some((sample.stack?, sample.value))));
+        rows.sort_by(|(a, x), (b, y)| {
+            y.own
+                .total_cmp(&x.own)
+                .then(y.total.total_cmp(&x.total))
+                .then_with(|| profile.frame(*a).name.cmp(&profile.frame(*b).name))
+        });
+        let threads = samples().map(|sample| sample.thread).collect::<HashSet<_>>().len() as u64;
+        Some(Self { sum, samples: samples().count() as u64, threads, rows })
+    }
 }
 
 /// Writes the functions of a series, and returns whether it has samples; nothing without samples.
 pub(super) fn table(profile: &Profile, series: &Series, page: &mut Page<'_>) -> Result<bool, ReportError> {
-    let is_of_series = |metric| series.metrics.contains(&metric);
-    let samples = || profile.samples.iter().filter(|sample| sample.value > 0.0 && is_of_series(sample.metric));
-    let mut sum = Estimate::default();
-    samples().for_each(|sample| sum.add(sample));
-    let total = sum.value();
-    if total == 0.0 {
-        return Ok(false);
-    }
-    let mut rows = function_values(profile, samples().filter_map(|sample| Some((sample.stack?, sample.value))));
-    rows.sort_by(|(a, x), (b, y)| {
-        y.own
-            .total_cmp(&x.own)
-            .then(y.total.total_cmp(&x.total))
-            .then_with(|| profile.frame(*a).name.cmp(&profile.frame(*b).name))
-    });
+    let Some(Functions { sum, samples, threads, mut rows }) = Functions::of(profile, series) else { return Ok(false) };
+    let all = sum.value();
     let sum = with_error(&sum, profile, series.unit);
-    let threads = samples().map(|sample| sample.thread).collect::<HashSet<_>>().len() as u64;
-    let count = samples().count() as u64;
     page.gap()?;
-    let beside = format!(": {sum} in {} of {}", counted(count, "sample"), counted(threads, "thread"));
+    let beside = format!(": {sum} in {} of {}", counted(samples, "sample"), counted(threads, "thread"));
     page.heading(&label(&series.label), &beside)?;
     page.line(&format!("{:>9}{:>9}  function", "self", "total"))?;
     rows.truncate(ROWS);
@@ -54,7 +70,7 @@ pub(super) fn table(profile: &Profile, series: &Series, page: &mut Page<'_>) -> 
     let most = room.map(|room| room.saturating_sub(module_width + 2));
     let (names, width) = column(rows.iter().map(|(id, _)| frame(*id).name.as_str()), most);
     for ((name, module), (_, values)) in names.into_iter().zip(modules).zip(rows) {
-        let [own, total] = [values.own, values.total].map(|value| 100.0 * value / total);
+        let [own, total] = [values.own, values.total].map(|value| 100.0 * value / all);
         page.line(&format!("{own:>7.1} %{total:>7.1} %  {name:<width$}  {module}"))?;
     }
     Ok(true)

@@ -4,6 +4,7 @@ mod capture;
 mod exact;
 mod functions;
 mod histograms;
+mod json;
 mod losses;
 mod page;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod waits;
 
 use std::io::Write;
 
+pub use json::summary_json;
 use page::Page;
 pub use page::{Style, Width};
 

@@ -17,39 +17,51 @@ const METRIC: usize = 16;
 
 /// The key of a line: a thread, a metric and a place.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Wait {
-    thread: String,
-    metric: MetricId,
-    place: String,
+pub(super) struct Wait {
+    pub(super) thread: String,
+    pub(super) metric: MetricId,
+    pub(super) place: String,
 }
 
 /// The values of a line.
 #[derive(Default)]
-struct Waited {
-    sum: Estimate,
+pub(super) struct Waited {
+    pub(super) sum: Estimate,
     /// The threads with this name: the time is the sum of theirs.
-    threads: HashSet<ThreadIdx>,
+    pub(super) threads: HashSet<ThreadIdx>,
+}
+
+/// The waits of a series.
+pub(super) struct Waits {
+    pub(super) all: Waited,
+    /// In descending order of the time.
+    pub(super) rows: Vec<(Wait, Waited)>,
+}
+
+impl Waits {
+    /// The waits of a series; `None` if it has no samples.
+    pub(super) fn of(profile: &Profile, series: &Series) -> Option<Self> {
+        let mut waits: HashMap<Wait, Waited> = HashMap::new();
+        let mut all = Waited::default();
+        let places = Places::of(profile);
+        let is_of_series = |metric| series.metrics.contains(&metric);
+        for sample in profile.samples.iter().filter(|sample| sample.value > 0.0 && is_of_series(sample.metric)) {
+            let (thread, place) = places.of_sample(profile, sample);
+            let wait = waits.entry(Wait { thread, metric: sample.metric, place }).or_default();
+            for waited in [wait, &mut all] {
+                waited.sum.add(sample);
+                waited.threads.insert(sample.thread);
+            }
+        }
+        let mut rows: Vec<(Wait, Waited)> = waits.into_iter().collect();
+        rows.sort_by(|(a, x), (b, y)| y.sum.value().total_cmp(&x.sum.value()).then_with(|| a.cmp(b)));
+        (!rows.is_empty()).then_some(Self { all, rows })
+    }
 }
 
 /// Writes the waits of a series, and returns whether it has samples; nothing without samples.
 pub(super) fn table(profile: &Profile, series: &Series, page: &mut Page<'_>) -> Result<bool, ReportError> {
-    let mut waits: HashMap<Wait, Waited> = HashMap::new();
-    let mut all = Waited::default();
-    let places = Places::of(profile);
-    for sample in profile.samples.iter().filter(|sample| sample.value > 0.0 && series.metrics.contains(&sample.metric))
-    {
-        let (thread, place) = places.of_sample(profile, sample);
-        let wait = waits.entry(Wait { thread, metric: sample.metric, place }).or_default();
-        for waited in [wait, &mut all] {
-            waited.sum.add(sample);
-            waited.threads.insert(sample.thread);
-        }
-    }
-    if waits.is_empty() {
-        return Ok(false);
-    }
-    let mut rows: Vec<(Wait, Waited)> = waits.into_iter().collect();
-    rows.sort_by(|(a, x), (b, y)| y.sum.value().total_cmp(&x.sum.value()).then_with(|| a.cmp(b)));
+    let Some(Waits { all, mut rows }) = Waits::of(profile, series) else { return Ok(false) };
     rows.truncate(ROWS);
     let unit = series.unit;
     let total = with_error(&all.sum, profile, unit);

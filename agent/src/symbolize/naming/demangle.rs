@@ -9,8 +9,9 @@ use super::MAX_NAME;
 /// The maximum length of a name that is demangled, in bytes.
 const MAX_MANGLED: usize = 16_384;
 
-/// The maximum nesting depth of a name, which also limits the stack usage of the demangler.
-const MAX_DEPTH: u32 = 96;
+/// The maximum recursion of the demangler, which limits its stack usage. A level of nesting in a name, such as a template argument
+/// of a template argument, takes five: so names may have 200 levels.
+const MAX_DEPTH: u32 = 1_000;
 
 /// Demangles a name: Rust names without the hash, C++ names without parameters and return type. Other names are unchanged.
 pub(super) fn demangle(name: &str) -> String {
@@ -86,6 +87,19 @@ mod tests {
         let bomb = format!("_Z1f{repeats}");
         assert!(demangle(&bomb).len() <= MAX_NAME);
         assert_eq!(demangle(&"x".repeat(100_000)).len(), MAX_NAME);
+    }
+
+    #[test]
+    fn names_of_real_templates_are_demangled_however_deep_they_are() {
+        // `A<A<...<int> > >::f()`
+        let nested = |levels: usize| format!("_ZN{}i{}1fEv", "1AI".repeat(levels), "E".repeat(levels));
+        for levels in [1, 20, 21, 100, 200] {
+            let expected = format!("{}int{}::f", "A<".repeat(levels), [">", " "].concat().repeat(levels).trim_end());
+            assert_eq!(demangle(&nested(levels)), expected, "{levels}");
+        }
+        // Deeper names remain mangled, and do not exhaust the stack.
+        let endless = nested(4_000);
+        assert_eq!(demangle(&endless), shortened(&endless));
     }
 
     fn base36(number: u32) -> String {
