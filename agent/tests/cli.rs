@@ -228,10 +228,12 @@ fn a_summary_is_as_wide_as_columns_says_and_else_whole_if_it_is_not_on_a_termina
         assert!(text.lines().all(|line| line.chars().count() <= columns.parse().expect("a number")), "{text}");
     }
     for columns in [None, Some("wide"), Some("0")] {
-        let text = report(&|command| drop(columns.map_or_else(
-            || command.env_remove("COLUMNS").env_remove("X"),
-            |columns| command.env("COLUMNS", columns).env_remove("X"),
-        )));
+        let text = report(&|command| {
+            drop(columns.map_or_else(
+                || command.env_remove("COLUMNS").env_remove("X"),
+                |columns| command.env("COLUMNS", columns).env_remove("X"),
+            ))
+        });
         assert!(text.contains(&function), "{columns:?}: {text}");
     }
 }
@@ -242,7 +244,12 @@ fn colors_are_used_if_they_are_asked_for_and_not_in_a_pipe() {
     let name = folder.path().join("capture.quell").to_str().expect("text").to_owned();
     quell::recording::write(&recording(), Path::new(&name)).expect("a recording");
     let absent = format!("{name}.absent");
-    for (color, is_colored) in [(&[][..], false), (&["--color", "auto"], false), (&["--color", "never"], false), (&["--color", "always"], true)] {
+    for (color, is_colored) in [
+        (&[][..], false),
+        (&["--color", "auto"], false),
+        (&["--color", "never"], false),
+        (&["--color", "always"], true),
+    ] {
         let output = quell(&[&["report", name.as_str()][..], color].concat());
         assert_eq!(stdout(&output).contains("\x1b[1mOn-CPU\x1b[0m"), is_colored, "{color:?}");
         assert_eq!(stdout(&output).contains('\x1b'), is_colored, "{color:?}");
@@ -273,7 +280,8 @@ fn the_tables_and_the_summary_are_available_as_json() {
 /// Each key of the JSON is in the docs.
 #[test]
 fn the_keys_of_the_json_are_documented() {
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/json.md")).expect("the page");
+    let page =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/json.md")).expect("the page");
     let folder = tempfile::tempdir().expect("a folder");
     let name = folder.path().join("capture.quell").to_str().expect("text").to_owned();
     let mut example = Example { recording: recording() };
@@ -282,7 +290,12 @@ fn the_keys_of_the_json_are_documented() {
     meta.losses.ring_full = 3;
     meta.symbols.unnamed = [("x".to_owned(), 1)].into();
     quell::recording::write(&example.recording, Path::new(&name)).expect("a recording");
-    for arguments in [&["report", &name, "--json"][..], &["list", "probes", "--json"], &["list", "formats", "--json"], &["list", "knobs", "--json"]] {
+    for arguments in [
+        &["report", &name, "--json"][..],
+        &["list", "probes", "--json"],
+        &["list", "formats", "--json"],
+        &["list", "knobs", "--json"],
+    ] {
         let json: serde_json::Value = serde_json::from_slice(&quell(arguments).stdout).expect("JSON");
         for key in keys(&json) {
             // A reason and a target are values.

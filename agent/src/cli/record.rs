@@ -144,6 +144,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: Terminal, out: &mut dyn Write
     recording.meta.losses.truncated_user_stacks = incomplete.truncated;
     recording.meta.losses.limited_stacks = incomplete.limited;
     recording.meta.remarks.extend(max_stack_remark(recording.meta.max_stack));
+    recording.meta.remarks.extend(mangled_remark(symbolize::mangled_functions(&recording)));
     drop(spaces);
     let written = results.write(&recording, &closing, terminal, out);
     closing.outputs_are_written();
@@ -250,6 +251,16 @@ fn after(mut running: Running, ending: Ending, command: &[String], out: &mut dyn
     Ok(())
 }
 
+/// What to say about names that are too deep for the demangler.
+fn mangled_remark(functions: u64) -> Option<String> {
+    let s = if functions == 1 { "" } else { "s" };
+    (functions > 0).then(|| {
+        format!(
+            "{functions} code location{s} with a mangled name: C++ names are demangled up to 20 levels of templates"
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,7 +277,17 @@ mod tests {
         }
         assert!(check_frequency(99, Some(99)).is_ok() && check_frequency(99, None).is_ok());
         let error = check_frequency(999, Some(250)).expect_err("above the limit").to_string();
-        assert!(error.contains("-F 999 is above the limit of this kernel, 250") && error.contains("\nhint: "), "{error}");
+        assert!(
+            error.contains("-F 999 is above the limit of this kernel, 250") && error.contains("\nhint: "),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn mangled_names_are_counted_in_a_remark() {
+        assert_eq!(mangled_remark(0), None);
+        let remarks = [1, 2].map(|count| mangled_remark(count).expect("a remark"));
+        assert!(remarks[0].starts_with("1 code location with") && remarks[1].starts_with("2 code locations with"));
     }
 
     #[test]

@@ -46,7 +46,13 @@ enum Place<'a> {
 impl<'a> Results<'a> {
     /// Call this before the capture begins: other users may change directories during the capture.
     pub(super) fn prepare(outputs: &'a [Output]) -> Self {
-        Self { outputs, private: Some(PrivateDirectories::open()), unnamed: None, without_names: None, is_kept_elsewhere: false }
+        Self {
+            outputs,
+            private: Some(PrivateDirectories::open()),
+            unnamed: None,
+            without_names: None,
+            is_kept_elsewhere: false,
+        }
     }
 
     /// Writes the recording before symbolization. If no output is a recording, the first regular file is written instead. If

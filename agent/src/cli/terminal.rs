@@ -41,7 +41,8 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// The terminal of stdout. `COLUMNS` is its width if it is set, even if stdout is not a terminal.
     pub(crate) fn of_stdout(color: Color) -> Self {
-        let from_variable = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0);
+        let from_variable =
+            env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0);
         // None if stdout is not a terminal.
         let of_terminal = || terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
         let width = from_variable.or_else(of_terminal).map_or(Width::Whole, Width::Columns);

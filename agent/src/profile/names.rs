@@ -29,7 +29,12 @@ impl<'a> Names<'a> {
 
     /// A frame for a label.
     pub(super) fn label(&mut self, text: &str) -> FrameId {
-        self.intern(NamedFrame { name: text.to_owned(), module: String::new(), kind: FrameKind::Label, has_symbol: true })
+        self.intern(NamedFrame {
+            name: text.to_owned(),
+            module: String::new(),
+            kind: FrameKind::Label,
+            has_symbol: true,
+        })
     }
 
     /// The function of a frame. [`Self::inlined`] returns the functions that were inlined into it.

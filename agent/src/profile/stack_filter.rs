@@ -120,7 +120,9 @@ mod tests {
     #[test]
     fn a_pattern_matches_whole_names() {
         let matches = |pattern: &str, name: &str| FunctionPattern::new(pattern).matches(name);
-        for (pattern, name) in [("main", "main"), ("*", ""), ("*lock*", "mutex_lock"), ("a*b*c", "aXbbYc"), ("?é", "xé")] {
+        for (pattern, name) in
+            [("main", "main"), ("*", ""), ("*lock*", "mutex_lock"), ("a*b*c", "aXbbYc"), ("?é", "xé")]
+        {
             assert!(matches(pattern, name), "{pattern} {name}");
         }
         for (pattern, name) in [("main", "domain"), ("main", "main2"), ("?", ""), ("a*b", "abc"), ("", "a")] {

@@ -122,7 +122,9 @@ mod tests {
 
     #[test]
     fn a_name_cannot_break_its_line() {
-        let name = |text: &str, kind| folded_name(&NamedFrame { name: text.to_owned(), module: String::new(), kind, has_symbol: true });
+        let name = |text: &str, kind| {
+            folded_name(&NamedFrame { name: text.to_owned(), module: String::new(), kind, has_symbol: true })
+        };
         assert_eq!(name("<[u8; 4] as Read>::read", FrameKind::User), "<[u8: 4] as Read>::read");
         assert_eq!(name("two\nlines", FrameKind::Label), r"two\u000alines");
         assert_eq!(name(" z", FrameKind::Label), "_z");

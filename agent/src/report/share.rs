@@ -45,9 +45,12 @@ pub(super) fn unnamed_shares(profile: &Profile) -> Vec<(String, f64)> {
     let is_unnamed = |stack: Option<StackId>| stack.is_some_and(|stack| unnamed[stack.index()]);
     let mut shares = Vec::new();
     for series in series(&profile.meta) {
-        let samples = || profile.samples.iter().filter(|sample| series.metrics.contains(&sample.metric));
-        let all: f64 = samples().map(|sample| sample.value).sum();
-        let part: f64 = samples().filter(|sample| is_unnamed(sample.stack)).map(|sample| sample.value).sum();
+        let samples = profile.samples.iter().filter(|sample| series.metrics.contains(&sample.metric));
+        let (mut all, mut part) = (0.0, 0.0);
+        for sample in samples {
+            all += sample.value;
+            part += if is_unnamed(sample.stack) { sample.value } else { 0.0 };
+        }
         if all > 0.0 {
             shares.push((series.label, part / all));
         }

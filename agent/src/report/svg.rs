@@ -149,7 +149,8 @@ fn restored(picture: &str) -> String {
 
 /// The colour of a frame: by its kind, in a shade by its name, as `shade` in `html/flame.js` chooses it.
 fn frame_color(name: &str, kind: FrameKind) -> Color {
-    let hash = text::shown(name).encode_utf16().fold(0_u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
+    let hash =
+        text::shown(name).encode_utf16().fold(0_u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
     let shades = match kind {
         FrameKind::Kernel => KERNEL,
         FrameKind::User => USER,
@@ -221,15 +222,29 @@ mod tests {
     #[test]
     fn names_are_drawn_as_they_are_and_none_is_read_as_a_count_or_a_separator() {
         let names = [
-            " blank", "blank ", "core 5", "two 5 7", "a;b", "# comment", "-", "--", "foo_[k]", "x_[i]", "\u{80}\u{81}\u{82}", "é 1.5",
-            "operator new", "\u{1}",
+            " blank",
+            "blank ",
+            "core 5",
+            "two 5 7",
+            "a;b",
+            "# comment",
+            "-",
+            "--",
+            "foo_[k]",
+            "x_[i]",
+            "\u{80}\u{81}\u{82}",
+            "é 1.5",
+            "operator new",
+            "\u{1}",
         ];
         let mut example = Example::new();
         for (number, name) in (0..).zip(names) {
             let thread = example.thread(1, number, name);
             let symbol = Some(Symbol { name: name.to_owned(), offset: 0 });
-            let frame =
-                example.recording.frames.push(Frame { symbol, ..Frame::new(Location::Kernel(Addr(4096 + u64::from(number)))) });
+            let frame = example
+                .recording
+                .frames
+                .push(Frame { symbol, ..Frame::new(Location::Kernel(Addr(4096 + u64::from(number)))) });
             let stack = example.recording.stacks.intern_all([frame]).expect("a frame");
             example.sample(CPU, thread, stack, 1_000_000);
         }
@@ -271,9 +286,7 @@ mod tests {
         let stack = example.stack("app user_[k] kernel:inner");
         example.sample(CPU, thread, stack, 1_000_000);
         let drawn = drawn(&picture(&example));
-        for (name, kind) in
-            [("t", FrameKind::Label), ("user_[k]", FrameKind::User), ("inner", FrameKind::Kernel)]
-        {
+        for (name, kind) in [("t", FrameKind::Label), ("user_[k]", FrameKind::User), ("inner", FrameKind::Kernel)] {
             let Color { r, g, b } = frame_color(name, kind);
             let expected = (name.to_owned(), format!("rgb({r},{g},{b})"));
             assert!(drawn.contains(&expected), "{expected:?}: {drawn:?}");

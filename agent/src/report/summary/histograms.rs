@@ -7,6 +7,7 @@ use crate::recording::{ProbeFacts, Unit};
 use crate::report::ReportError;
 use crate::report::distribution::{Distribution, distributions};
 use crate::report::series::quantity;
+use crate::text;
 
 /// The number of scopes of each kind in the table: those with the highest 99th percentile.
 const WORST: usize = 3;
@@ -16,6 +17,9 @@ const NUMBERS: usize = 60;
 
 /// The width of the names, unless one of them is wider.
 const NAME: usize = 40;
+
+/// The minimum width of the names.
+const NARROWEST: usize = 12;
 
 /// Writes the distributions of the metrics of a probe; nothing if it has none.
 pub(super) fn table(profile: &Profile, probe: &ProbeFacts, page: &mut Page<'_>) -> Result<(), ReportError> {
@@ -36,9 +40,12 @@ pub(super) fn table(profile: &Profile, probe: &ProbeFacts, page: &mut Page<'_>) 
             }
         }
     }
-    let (names, width) = column(rows.iter().map(|(name, _)| name.as_str()), page.room(NUMBERS).map(|room| room.max(NAME / 2)));
-    let width = page.room(NUMBERS).map_or(NAME.max(width), |room| NAME.min(room).max(width));
+    let numbers = rows.iter().map(|(_, cells)| cells.chars().count()).max().unwrap_or(0).max(NUMBERS);
+    let room = page.room(numbers).map(|room| room.max(NARROWEST));
+    let (names, width) = column(rows.iter().map(|(name, _)| name.as_str()), room);
+    let width = room.map_or(NAME, |room| room.min(NAME)).max(width);
     let title = format!("{}, distribution", label(&probe.label));
+    let title = if room.is_some() { text::shortened(&title, width).into_owned() } else { title };
     let titles: String =
         ["count", "p50", "p90", "p99", "p99.9", "max"].iter().map(|title| format!("{title:>10}")).collect();
     page.gap()?;

@@ -129,7 +129,8 @@ fn one_of_a_kind_is_in_the_singular() {
     example.counter(BLOCKED, Scope::Thread(thread), 1, 5);
     example.recording.meta.losses = Losses { deep_stacks: 1, ring_full: 2, ..Losses::default() };
     let text = text(&example);
-    for said in ["in 1 sample\n", "1 stack cut at 127 frames\n", "2 samples lost", "in 1 interval (in the"] {
+    for said in ["in 1 sample of 1 thread\n", "1 stack cut at 127 frames (", "2 samples lost", "in 1 interval (in the"]
+    {
         assert!(text.contains(said), "no `{said}` in {text}");
     }
 }
@@ -181,7 +182,8 @@ fn json_has_the_data_of_the_summary() {
 #[test]
 fn losses_are_beside_the_figures_that_they_affect_with_what_they_are_a_part_of() {
     let mut example = busy_server();
-    example.recording.meta.losses = Losses { truncated_user_stacks: 6, deep_stacks: 1, evicted: 2, ..Losses::default() };
+    example.recording.meta.losses =
+        Losses { truncated_user_stacks: 6, deep_stacks: 1, evicted: 2, ..Losses::default() };
     let shown = text(&example);
     let truncated = "6 user stacks that look truncated (100 % of 6)";
     assert!(shown.contains(&format!("\nlost      {truncated}\n          1 stack cut at 127 frames (")), "{shown}");

@@ -9,9 +9,10 @@ use super::MAX_NAME;
 /// The maximum length of a name that is demangled, in bytes.
 const MAX_MANGLED: usize = 16_384;
 
-/// The maximum recursion of the demangler, which limits its stack usage. A level of nesting in a name, such as a template argument
-/// of a template argument, takes five: so names may have 200 levels.
-const MAX_DEPTH: u32 = 1_000;
+/// The maximum recursion of the demangler: about 20 levels of template arguments in template arguments. cpp_demangle takes a time and
+/// memory that are exponential in the levels of a name that is not valid at the innermost one: 0.3 s with this limit, and endless
+/// with a much higher one. Deeper names remain mangled, and are counted (`mangled_functions`).
+const MAX_DEPTH: u32 = 96;
 
 /// Demangles a name: Rust names without the hash, C++ names without parameters and return type. Other names are unchanged.
 pub(super) fn demangle(name: &str) -> String {
@@ -90,16 +91,11 @@ mod tests {
     }
 
     #[test]
-    fn names_of_real_templates_are_demangled_however_deep_they_are() {
+    fn a_name_that_is_nested_too_deep_remains_mangled() {
         // `A<A<...<int> > >::f()`
         let nested = |levels: usize| format!("_ZN{}i{}1fEv", "1AI".repeat(levels), "E".repeat(levels));
-        for levels in [1, 20, 21, 100, 200] {
-            let expected = format!("{}int{}::f", "A<".repeat(levels), [">", " "].concat().repeat(levels).trim_end());
-            assert_eq!(demangle(&nested(levels)), expected, "{levels}");
-        }
-        // Deeper names remain mangled, and do not exhaust the stack.
-        let endless = nested(4_000);
-        assert_eq!(demangle(&endless), shortened(&endless));
+        assert_eq!(demangle(&nested(3)), "A<A<A<int> > >::f");
+        assert_eq!(demangle(&nested(200)), nested(200));
     }
 
     fn base36(number: u32) -> String {
