@@ -195,7 +195,7 @@ fn each_output_that_a_full_disk_refused_is_named_even_if_stdout_is_on_it() -> Re
     needs!(Bpf);
     let _alone = turns::alone();
     let dir = Workdir::new()?;
-    let Some(tmpfs) = Tmpfs::mount(dir.path("full"), "size=1m")? else { skip!(TO_MOUNT) };
+    let Some(tmpfs) = Tmpfs::mount(dir.path("full"), "size=512k")? else { skip!(TO_MOUNT) };
     let waiting = Fixture::start("burn", &[])?;
     let pid = waiting.pid().to_string();
     let quell = dir.command()?.get_program().to_owned();
