@@ -166,12 +166,12 @@ fn a_selection_that_matches_nothing_is_an_error_and_writes_nothing() {
     let (name, out) = (path("capture.quell"), path("out.html"));
     quell::recording::write(&recording(), Path::new(&name)).expect("a recording");
     for (arguments, option, contents) in [
-        (&["--comm", "nobody"][..], "--comm matches nothing", "threads named busy, idle"),
-        (&["--pid", "7"], "--pid matches nothing", "the processes 10, 20"),
-        (&["--tid", "7"], "--tid matches nothing", "the threads 10, 20"),
-        (&["--probe", "runqueue"], "--probe matches nothing", "the probes cpu, offcpu"),
-        (&["--since", "5s"], "--since and --until matches nothing", "a length of 2.00 s"),
-        (&["--function", "comp"], "--function and --exclude matches nothing", "`*NAME*`"),
+        (&["--comm", "nobody"][..], "nothing in this recording matches --comm", "threads named busy, idle"),
+        (&["--pid", "7"], "nothing in this recording matches --pid", "the processes 10, 20"),
+        (&["--tid", "7"], "nothing in this recording matches --tid", "the threads 10, 20"),
+        (&["--probe", "runqueue"], "nothing in this recording matches --probe", "the probes cpu, offcpu"),
+        (&["--since", "5s"], "nothing in this recording matches --since and --until", "a length of 2.00 s"),
+        (&["--function", "comp"], "nothing in this recording matches --function and --exclude", "`*NAME*`"),
         (&["--comm", "busy", "--since", "500ms"], "nothing matches all of them", "leave out one of the options"),
     ] {
         let output = quell(&[&["report", name.as_str(), "-o", &out][..], arguments].concat());

@@ -48,7 +48,7 @@ pub(crate) struct Cli {
     /// Print more messages to stderr; -vv prints details
     #[arg(short, long, global = true, display_order = 900, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// When to print in colours
+    /// When to print in colours; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, display_order = 901, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Color,
     #[command(subcommand)]

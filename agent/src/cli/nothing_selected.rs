@@ -36,7 +36,7 @@ pub(crate) fn check(recording: &Recording, selection: &Selection, profile: &Prof
     let leaves_nothing = |filter: &&Filter| is_empty(recording, &filter.alone, &build(recording, &filter.alone));
     Err(match filters.iter().find(leaves_nothing) {
         Some(filter) => NothingSelected {
-            why: format!("{} matches nothing in this recording", filter.options),
+            why: format!("nothing in this recording matches {}", filter.options),
             contents: filter.contents.clone(),
         },
         None => NothingSelected {

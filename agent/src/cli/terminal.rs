@@ -8,12 +8,10 @@ use quell::report::{Style, Width};
 /// When to print in colours.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Color {
-    /// On a terminal, unless `NO_COLOR` is set
+    // With a doc comment, all help would have the long form.
     #[default]
     Auto,
-    /// Also into files and pipes
     Always,
-    /// No colours
     Never,
 }
 

@@ -136,8 +136,12 @@ fn frame_name(text: &str, kind: FrameKind) -> String {
     text::xml(text).chars().map(in_line).chain([end]).collect()
 }
 
-/// The picture with its names as they were.
+/// The picture with its names as they were. inferno truncates texts by their bytes: if only the end of a name is cut off, nothing is.
 fn restored(picture: &str) -> String {
+    let mut picture = picture.to_owned();
+    for end in [KERNEL_END, USER_END, LABEL_END] {
+        picture = picture.replace(&format!("{end}.."), "");
+    }
     let letter = |letter| match letter {
         BLANK => Some(' '),
         SEMICOLON => Some(';'),
@@ -257,6 +261,14 @@ mod tests {
             assert_eq!(drawn.iter().filter(|drawn| **drawn == shown).count(), 2, "{name:?}: {drawn:#?}");
         }
         assert_eq!(drawn.len(), 1 + 2 * names.len());
+    }
+
+    #[test]
+    fn a_name_that_has_room_is_not_truncated() {
+        let cut = format!(
+            "<text>web{BLANK}serve{USER_END}..</text><text>web{BLANK}ser..</text><title>a{USER_END} (5 us)</title>"
+        );
+        assert_eq!(restored(&cut), "<text>web serve</text><text>web ser..</text><title>a (5 us)</title>");
     }
 
     #[test]
