@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use anyhow::Context as _;
 use quell::file::PrivateDirectories;
 use quell::output::{Form, Output, OutputError, Unnamed};
 use quell::profile::{Profile, Selection, build};
@@ -34,7 +35,9 @@ fn print_summary(
 ) -> anyhow::Result<()> {
     report::summary(profile, terminal.width, terminal.style, out)?;
     writeln!(out)?;
-    Ok(say_written(written, &mut Shown::new(out))?)
+    say_written(written, &mut Shown::new(&mut *out))?;
+    // Here, so that a full disk is reported as that of stdout.
+    Ok(out.flush()?)
 }
 
 /// The kind of output that was written first.
@@ -121,7 +124,7 @@ impl<'a> Results<'a> {
         }
         self.keep_recording(recording, &profile, &failed);
         let printed = match self.outputs.iter().all(|output| output.path().is_some()) {
-            true => print_summary(&profile, terminal, written, out),
+            true => print_summary(&profile, terminal, written, out).context("could not print the summary"),
             false => Ok(()),
         };
         if !failed.is_empty() {
@@ -132,7 +135,7 @@ impl<'a> Results<'a> {
             tracing::error!("{:#}", anyhow::Error::from(error));
         }
         if let Err(error) = printed {
-            tracing::error!("could not print the summary: {error:#}");
+            tracing::error!("{error:#}");
         }
         Err(last.into())
     }
