@@ -145,7 +145,7 @@ impl Places {
 }
 
 /// Libraries whose functions show how a thread waits, but not for what.
-fn is_c_library(module: &str) -> bool {
+pub(in crate::report) fn is_c_library(module: &str) -> bool {
     ["libc.so", "libc-", "libpthread", "ld-linux", "ld-musl", "[vdso]"].iter().any(|start| module.starts_with(start))
 }
 
