@@ -36,7 +36,7 @@ fn folded() {
 }
 
 #[test]
-fn folded_of_one_metric_does_not_name_it() {
+fn folded_of_one_metric_has_the_same_form() {
     let selection = Selection { probes: vec!["cpu".to_owned()], ..Selection::default() };
     insta::assert_snapshot!(drawn("folded", &profile(&selection)));
 }

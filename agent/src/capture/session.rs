@@ -42,7 +42,7 @@ pub enum CaptureError {
         /// The name of a probe.
         probe: &'static str,
         /// The error of this probe.
-        source: ProbeError,
+        r#source: ProbeError,
     },
     /// The eBPF object, or a program that every probe needs, could not be loaded.
     #[error(transparent)]
@@ -405,6 +405,7 @@ impl Session {
             duration,
             frequency: self.config.frequency.0,
             every_event: self.config.every_event,
+            max_stack: host::max_stack(),
             remarks: [self.remarks, builder.remarks].concat(),
             exit_code: None,
             cost,
@@ -468,6 +469,7 @@ impl Session {
             no_kernel_stack: lost.kernel_stacks,
             no_user_stack: lost.user_stacks,
             truncated_user_stacks: 0,
+            limited_stacks: 0,
             deep_stacks: self.builder.stacks.deep,
             cut_stacks: self.builder.stacks.cut,
             unmatched_sleeps: self.builder.unmatched,

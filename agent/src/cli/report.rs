@@ -1,25 +1,25 @@
 //! `quell report`: reports on a recording.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::bail;
 use quell::output::{Form, Output};
 use quell::probe::PROBES;
-use quell::profile::{Selection, Window, build};
-use quell::recording::{self, Recording};
+use quell::profile::{FunctionPattern, Selection, StackFilter, Window, build};
+use quell::recording;
 use quell::report;
-use quell::text::{self, Shown};
-use quell::units::{Nanos, Pid};
+use quell::text::Shown;
+use quell::units::{Nanos, Pid, Tid};
 
-use super::Outcome;
 use super::duration::{duration, time};
 use super::target::pid;
+use super::terminal::Terminal;
+use super::{Outcome, nothing_selected};
 
 /// Reports on a recording, or on a part of it
 ///
-/// Without -o, a summary is printed. The recording is not modified.
+/// Without -o, a summary is printed. The recording is not modified. If nothing matches the selection, nothing is written.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -31,9 +31,18 @@ pub(crate) struct Arguments {
     /// Only this process (may be repeated)
     #[arg(long, value_name = "PID", value_parser = pid)]
     pid: Vec<u32>,
+    /// Only this thread, by its thread ID (may be repeated)
+    #[arg(long, value_name = "TID", value_parser = tid)]
+    tid: Vec<u32>,
     /// Only threads with this name (may be repeated)
     #[arg(long, value_name = "NAME")]
     comm: Vec<String>,
+    /// Only samples with this function in their stack; `*` and `?` are wildcards (may be repeated)
+    #[arg(long, value_name = "GLOB")]
+    function: Vec<String>,
+    /// No samples with this function in their stack (may be repeated)
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
     /// Separate threads with the same name
     #[arg(long)]
     thread: bool,
@@ -43,6 +52,9 @@ pub(crate) struct Arguments {
     /// Only before this time from the start of the capture
     #[arg(long, value_name = "TIME", value_parser = duration, allow_negative_numbers = true)]
     until: Option<Nanos>,
+    /// Print the data of the summary as JSON; docs/json.md describes it
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
     /// Use this format for every -o, regardless of the file extension; `quell list formats` lists the formats
     #[arg(long, value_name = "FORMAT", requires = "output")]
     format: Option<String>,
@@ -56,7 +68,16 @@ Examples:
   quell report quell.quell
   quell report quell.quell --probe offcpu --comm worker
   quell report quell.quell --since 2s --until 4s -o part.html
+  quell report quell.quell --function '*::handle_request' --exclude 'futex_*'
   quell report quell.quell --format folded -o - | flamegraph.pl > out.svg";
+
+fn tid(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a thread ID; `ps -eT` lists them"))
+}
+
+fn patterns(texts: &[String]) -> Vec<FunctionPattern> {
+    texts.iter().map(|text| FunctionPattern::new(text)).collect()
+}
 
 /// The values of `--probe`.
 pub(crate) fn probe_names() -> clap::builder::PossibleValuesParser {
@@ -73,7 +94,9 @@ impl Arguments {
         Ok(Selection {
             probes: self.probe.clone(),
             pids: self.pid.iter().copied().map(Pid).collect(),
+            tids: self.tid.iter().copied().map(Tid).collect(),
             comms: self.comm.clone(),
+            stacks: StackFilter { with: patterns(&self.function), without: patterns(&self.exclude) },
             window: Window { since: self.since, until: self.until },
             by_thread: self.thread,
         })
@@ -99,34 +122,16 @@ pub(crate) fn say_written<'a>(outputs: impl IntoIterator<Item = &'a Output>, out
     }
 }
 
-/// What a selection can choose from: the length of the capture and its thread names, the most frequent first.
-fn contents(recording: &Recording) -> String {
-    const SHOWN: usize = 10;
-    let mut samples: BTreeMap<&str, usize> = BTreeMap::new();
-    for sample in &recording.samples {
-        *samples.entry(&recording.threads.get(sample.thread).comm).or_default() += 1;
-    }
-    let mut names: Vec<(&str, usize)> = samples.into_iter().collect();
-    names.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
-    let names: Vec<_> = names.into_iter().take(SHOWN).map(|(name, _)| text::shown(name)).collect();
-    format!(
-        "the capture has a length of {} and contains threads named {}{more}",
-        recording.meta.duration,
-        names.join(", ")
-    )
-}
-
-pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+pub(crate) fn run(arguments: &Arguments, terminal: Terminal, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let selection = arguments.selection()?;
     let outputs = arguments.outputs()?;
     let recording = recording::read(&arguments.recording)?;
     let profile = build(&recording, &selection);
-    if profile.samples.is_empty() && !recording.samples.is_empty() {
-        tracing::warn!("no sample matches the selection\nhint: {}", contents(&recording));
-    }
-    if outputs.is_empty() {
-        report::summary(&profile, out)?;
+    nothing_selected::check(&recording, &selection, &profile)?;
+    if arguments.json {
+        report::summary_json(&profile, out)?;
+    } else if outputs.is_empty() {
+        report::summary(&profile, terminal.width, terminal.style, out)?;
     }
     for output in &outputs {
         output.write(&recording, &profile, out)?;

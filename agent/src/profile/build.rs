@@ -10,6 +10,7 @@ use super::kernel_frames::{Part, is_interrupt_entry, part};
 use super::names::Names;
 use super::select::Selection;
 use super::span::{self, Span};
+use super::totals::Totals;
 use super::view::{COUNTED_ONLY, Profile, WakeLink, Weighted};
 use super::window::Window;
 use crate::recording::{
@@ -56,7 +57,7 @@ pub(super) fn build_within(recording: &Recording, selection: &Selection, most_no
         samples.push(weighted);
     }
     let mut meta = recording.meta.clone();
-    let unsampled = builder.unsampled(&calibration);
+    let unsampled = if selection.stacks.takes_without_stack() { builder.unsampled(&calibration) } else { Vec::new() };
     if selection.window == Window::default() {
         samples.extend(unsampled.into_iter().map(|one| builder.untimed(one)));
     } else {
@@ -72,9 +73,11 @@ pub(super) fn build_within(recording: &Recording, selection: &Selection, most_no
         meta,
         window: selection.window,
         frames: builder.names.rows,
+        modules: builder.names.modules.rows,
         stacks: builder.stacks,
         threads: recording.threads.rows().to_vec(),
         samples,
+        totals: Totals::of(recording),
         groups: calibration.groups,
         counters: exact::counters(recording, selection),
         histograms: exact::histograms(recording, selection),

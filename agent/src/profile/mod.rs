@@ -12,15 +12,20 @@ mod modules;
 mod names;
 mod select;
 mod span;
+mod stack_filter;
 #[cfg(test)]
 mod tests;
+mod totals;
 mod view;
 mod window;
 
 pub use build::build;
 pub use estimate::Estimate;
 pub(crate) use kernel_frames::begins_interrupt;
+pub use modules::NamedModule;
 pub use select::Selection;
 pub use span::Span;
+pub use stack_filter::{FunctionPattern, StackFilter};
+pub use totals::Totals;
 pub use view::{FrameKind, Group, GroupIdx, NamedFrame, Profile, WakeLink, Weighted};
 pub use window::Window;

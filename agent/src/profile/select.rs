@@ -1,9 +1,10 @@
 //! Selects a part of a recording.
 
 use super::span::Span;
+use super::stack_filter::StackFilter;
 use super::window::Window;
 use crate::recording::{Meta, Recording, Sample, SampleIdx, ThreadIdx};
-use crate::units::Pid;
+use crate::units::{Pid, Tid};
 
 /// A part of a recording. The default is the whole recording.
 #[derive(Clone, Debug, Default)]
@@ -12,8 +13,12 @@ pub struct Selection {
     pub probes: Vec<String>,
     /// Only these processes; empty for all.
     pub pids: Vec<Pid>,
+    /// Only these threads, by TID; empty for all.
+    pub tids: Vec<Tid>,
     /// Only threads with these names; empty for all.
     pub comms: Vec<String>,
+    /// Only samples with these stacks.
+    pub stacks: StackFilter,
     /// Only this window: the instants in it, and the parts of intervals that lie within it.
     pub window: Window,
     /// Whether stacks begin with a separate root for each thread; otherwise threads of the same name share a root.
@@ -31,20 +36,23 @@ impl Selection {
     pub(super) fn takes_thread(&self, recording: &Recording, thread: ThreadIdx) -> bool {
         let thread = recording.threads.get(thread);
         (self.pids.is_empty() || self.pids.contains(&thread.pid))
+            && (self.tids.is_empty() || self.tids.contains(&thread.tid))
             && (self.comms.is_empty() || self.comms.contains(&thread.comm))
     }
 
     /// Whether all threads are selected.
     pub(super) fn takes_all_threads(&self) -> bool {
-        self.pids.is_empty() && self.comms.is_empty()
+        self.pids.is_empty() && self.tids.is_empty() && self.comms.is_empty()
     }
 
     /// The selected rows, and those that only continue the wake chain of a selected row, in order: each row, and whether it is
     /// selected. The wakeup of an interval belongs to the window that contains its end.
     pub(super) fn rows(&self, recording: &Recording) -> Vec<(SampleIdx, bool)> {
         let metrics = self.metrics(&recording.meta);
+        let stacks = self.stacks.of(recording);
         let takes = |sample: &Sample| {
-            metrics[sample.metric.index()]
+            stacks.take(sample.stack)
+                && metrics[sample.metric.index()]
                 && self.takes_thread(recording, sample.thread)
                 && Span::of_sample(recording, sample).within(self.window).is_some()
         };

@@ -490,15 +490,19 @@ fn a_bpf_program_that_waits_is_part_of_the_wait() {
 }
 
 #[test]
-fn one_function_at_two_addresses_is_one_frame() {
-    let (mut example, thread, ..) = worker();
-    let twice = ["/bin/one/app write", "/bin/other/app write"].map(|path| example.stack(path));
-    assert_ne!(twice[0], twice[1]);
-    for stack in twice {
-        example.sample(BLOCKED, thread, stack, 10);
+fn a_function_of_one_build_in_two_files_is_one_frame_and_one_of_two_builds_is_not() {
+    for (builds, is_one) in [([Some("12"), Some("12")], true), ([Some("12"), Some("34")], false), ([None, None], false)]
+    {
+        let (mut example, thread, ..) = worker();
+        for (path, build) in ["/bin/one/app", "/bin/other/app"].into_iter().zip(builds) {
+            let stack = example.stack(&format!("{path} write"));
+            let module = example.module(path);
+            example.recording.modules.get_mut(module).build_id = build.map(str::to_owned);
+            example.sample(BLOCKED, thread, stack, 10);
+        }
+        let profile = all(&example);
+        assert_eq!(profile.samples[0].stack == profile.samples[1].stack, is_one, "{builds:?}");
     }
-    let profile = all(&example);
-    assert_eq!(profile.samples[0].stack, profile.samples[1].stack);
 }
 
 #[test]

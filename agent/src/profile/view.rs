@@ -1,5 +1,7 @@
 //! The data of a profile: functions and weighted samples.
 
+use super::modules::NamedModule;
+use super::totals::Totals;
 use super::window::Window;
 use crate::recording::{
     Counter, FrameId, Histogram, Meta, Metric, MetricId, SampleIdx, StackId, StackTable, Thread, ThreadIdx, row_number,
@@ -20,12 +22,15 @@ pub enum FrameKind {
 /// A function: all frames with the same name in the same module.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NamedFrame {
-    /// The name of the function; `0x7f01 in libfoo.so` if it has none.
+    /// The name of the function; `[unknown in libfoo.so]` for all code of a module without a symbol, `[unknown]` for code in no
+    /// known module.
     pub name: String,
-    /// The file name of the module (`libc.so.6`, `[kernel]`); empty for a label.
+    /// The name of the module (`libc.so.6`, `[kernel]`), see [`NamedModule::name`]; empty for a label.
     pub module: String,
     /// The kind of the frame.
     pub kind: FrameKind,
+    /// Whether `name` is that of a function or a label; otherwise it only says where the code is.
+    pub has_symbol: bool,
 }
 
 row_number! {
@@ -110,12 +115,16 @@ pub struct Profile {
     pub window: Window,
     /// Functions; [`StackTable`] rows refer to them by index ([`FrameId`]).
     pub frames: Vec<NamedFrame>,
+    /// The files of user functions, by [`NamedFrame::module`].
+    pub modules: Vec<NamedModule>,
     /// Call stacks of `frames`.
     pub stacks: StackTable,
     /// The threads of the samples and counters.
     pub threads: Vec<Thread>,
     /// The weighted samples.
     pub samples: Vec<Weighted>,
+    /// The totals of the capture that its losses are a part of.
+    pub totals: Totals,
     /// The groups of samples with a counted total.
     pub groups: Vec<Group>,
     /// Counted totals of the whole capture, regardless of the window: of the selected threads, and of other scopes if all threads are

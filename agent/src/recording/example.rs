@@ -187,6 +187,7 @@ pub fn meta() -> Meta {
         duration: Nanos::SECOND,
         frequency: 99,
         every_event: false,
+        max_stack: None,
         remarks: Vec::new(),
         exit_code: None,
         idle: BTreeMap::new(),

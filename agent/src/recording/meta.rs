@@ -133,6 +133,10 @@ pub struct Meta {
     pub frequency: u32,
     /// Whether all events were sampled, regardless of the cost.
     pub every_event: bool,
+    /// The kernel's limit for the frames of a stack, `sysctl kernel.perf_event_max_stack`, when the capture ended; `None` if it
+    /// was not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_stack: Option<u32>,
     /// Remarks for the reader, such as a probe that works only partly, with the reason.
     pub remarks: Vec<String>,
     /// The exit code of the command that quell started, or 128 + the number of the signal that killed it.

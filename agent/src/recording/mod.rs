@@ -32,7 +32,7 @@ pub use frame::{Frame, FrameId, FrameSource, FrameTable, InlinedFunction, Locati
 pub use hash::{ContentHash, Hashes};
 pub use histogram::{Histogram, MOST_SIGNIFICANT_DIGITS, empty_counts};
 pub use label::{Label, LabelSetId, LabelTable};
-pub use losses::{Loss, Losses};
+pub use losses::{Loss, Losses, Whole};
 pub use meta::{Cost, Governing, Meta, ProbeCost, SCHEMA_VERSION, ScaleChange, SymbolizeStats, Target};
 pub use metric::{Declared, Metric, MetricId, MetricKind, MetricSpec, ProbeFacts, Unit};
 pub use module::{FileNumbers, Module, ModuleId, ModuleTable};

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 
-use super::{FORMATS, perfetto, pprof, summary};
+use super::{FORMATS, Style, Width, perfetto, pprof, summary};
 use crate::profile::{Selection, build};
 use crate::recording::FrameTable;
 use crate::recording::{
@@ -72,6 +72,7 @@ fn meta(target: Target) -> Meta {
         duration: Nanos(i64::MAX as u64),
         frequency: u32::MAX,
         every_event: false,
+        max_stack: Some(u32::MAX),
         remarks: vec![hostile("remark0"), hostile("remark1")],
         exit_code: Some(i32::MIN),
         idle: BTreeMap::from([(CpuId(u32::MAX), -f64::MAX)]),
@@ -90,6 +91,7 @@ fn meta(target: Target) -> Meta {
             no_kernel_stack: u64::MAX,
             no_user_stack: u64::MAX,
             truncated_user_stacks: u64::MAX,
+            limited_stacks: u64::MAX,
             deep_stacks: u64::MAX,
             cut_stacks: u64::MAX,
             unmatched_sleeps: u64::MAX,
@@ -363,7 +365,7 @@ fn the_summary_is_visible_characters_in_lines() {
     for target in targets() {
         let profile = build(&recording(target.clone()), &Selection::default());
         let mut out = Vec::new();
-        summary(&profile, &mut out).expect("memory");
+        summary(&profile, Width::Whole, Style::Plain, &mut out).expect("memory");
         let out = text(out);
         assert_eq!(hidden(&out.replace('\n', "")), None, "{out}");
         let names =
@@ -383,7 +385,7 @@ fn the_picture_is_valid_xml_whose_texts_are_the_names() {
     let document = roxmltree::Document::parse_with_options(&picture, options).expect("XML");
     let titles: Vec<&str> =
         document.descendants().filter(|node| node.has_tag_name("title")).filter_map(|node| node.text()).collect();
-    for part in [r"#_function2\u001b]0:title\u0007", r"\ufffe\uffff", r#"</script><!--<b a='b'>&amp:]]>"\:_7"#] {
+    for part in [r"# function2\u001b]0;title\u0007", r"\ufffe\uffff", r#"</script><!--<b a='b'>&amp;]]>"\; 7"#] {
         assert!(titles.iter().any(|title| title.contains("function2") && title.contains(part)), "{part}: {titles:#?}");
     }
     assert!(document.descendants().all(|node| node.tag_name().name() != "b"), "no markup of a name's");
@@ -465,5 +467,5 @@ fn stacks_that_are_short_in_a_recording_and_endless_in_a_report_are_refused_with
     for format in ["html", "firefox"] {
         super::by_name(format).expect("a format").sink.write(&profile, &mut std::io::sink()).expect("a tree");
     }
-    summary(&profile, &mut std::io::sink()).expect("memory");
+    summary(&profile, Width::Whole, Style::Plain, &mut std::io::sink()).expect("memory");
 }

@@ -12,6 +12,7 @@ pub mod html;
 mod perfetto;
 mod pprof;
 mod series;
+mod share;
 mod speedscope;
 mod summary;
 mod sums;
@@ -21,7 +22,7 @@ mod tracks;
 use std::io::{self, Write};
 use std::path::Path;
 
-pub use summary::summary;
+pub use summary::{Style, Width, summary, summary_json};
 
 use crate::profile::Profile;
 
@@ -84,7 +85,7 @@ pub static FORMATS: &[Format] = &[
     Format {
         name: "folded",
         endings: &["folded", "folded.txt"],
-        doc: "a line for each stack with its nanoseconds, for flamegraph.pl, inferno and scripts",
+        doc: "a line `METRIC;THREAD;FRAME;... VALUE` for each metric and stack, times in nanoseconds; for flamegraph.pl, inferno and scripts",
         sink: &folded::Folded,
     },
     Format { name: "svg", endings: &["svg"], doc: "a flame graph, drawn by inferno", sink: &svg::Svg },

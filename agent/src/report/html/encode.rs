@@ -15,7 +15,7 @@ use super::chains::Chains;
 use super::histograms;
 use super::rows::{Key, Row, rows};
 use crate::profile::{FrameKind, Profile};
-use crate::recording::{Counter, Meta, Scope, StackTable};
+use crate::recording::{Counter, Losses, Meta, Scope, StackTable};
 use crate::text;
 use crate::units::Nanos;
 
@@ -26,7 +26,7 @@ struct Head<'a> {
     /// The selected part of the capture as text; `None` for the whole capture.
     part: Option<String>,
     /// The name, the count, and the name for this count.
-    losses: [(&'static str, u64, &'static str); 13],
+    losses: [(&'static str, u64, &'static str); Losses::COUNTERS],
     buckets: u16,
     bucket_nanos: u64,
     light_chains: usize,

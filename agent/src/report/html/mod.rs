@@ -76,7 +76,8 @@ mod tests {
         let mut profile = fixture::chain_of_three();
         let plain = page(&profile);
         let hostile = "</script><!--<script>\u{2028}alert(1)//hostile";
-        profile.frames[0] = NamedFrame { name: hostile.into(), module: hostile.into(), kind: FrameKind::User };
+        profile.frames[0] =
+            NamedFrame { name: hostile.into(), module: hostile.into(), kind: FrameKind::User, has_symbol: true };
         profile.threads[0].comm = hostile.into();
         profile.meta.host.hostname = hostile.into();
         profile.meta.remarks.push(hostile.into());
