@@ -7,7 +7,7 @@ use quell::profile::{Profile, Selection, Window, build};
 use quell::recording::example::{self, BLOCKED, CPU, Example, PREEMPTED};
 use quell::recording::{Losses, Meta, ProbeCost, SampleIdx, Scope, Wake};
 use quell::report::html::Html;
-use quell::report::{Sink, summary};
+use quell::report::{Sink, Style, Width, summary};
 use quell::units::{Bytes, CpuId, Nanos};
 use quell_tests::{memory, needs};
 
@@ -228,7 +228,7 @@ fn a_window_of_the_page_has_the_sums_of_the_report() {
         let window = Window { since: Some(Nanos(since * millis)), until: Some(Nanos(until * millis)) };
         let profile = build(&example.recording, &Selection { window, ..Selection::default() });
         let mut text = Vec::new();
-        summary(&profile, &mut text).expect("a vector takes all");
+        summary(&profile, Width::Whole, Style::Plain, &mut text).expect("a vector takes all");
         let text = String::from_utf8(text).expect("UTF-8");
         let part = Browser::new(&profile);
         for (probe, label) in [("cpu", "On-CPU"), ("offcpu", "Off-CPU")] {
