@@ -96,7 +96,7 @@ fn draw(recording: &Recording) -> BTreeMap<&'static str, Vec<u8>> {
     let mut drawn = BTreeMap::new();
     let mut summary = Vec::new();
     // A report that cannot be drawn returns an error, which the fuzzer ignores.
-    if report::summary(&profile, &mut summary).is_ok() {
+    if report::summary(&profile, report::Width::Whole, report::Style::Plain, &mut summary).is_ok() {
         drawn.insert("summary", summary);
     }
     for format in FORMATS {

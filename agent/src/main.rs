@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use cli::{Cli, Outcome};
+use quell::report::Style;
 use quell::text;
 use tracing::field::Field;
 use tracing_subscriber::field::MakeExt as _;
@@ -32,7 +33,8 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse_usage(&cli::with_hint(error)),
     };
-    log_to_stderr(cli.verbose);
+    let style = cli.color.style(&io::stderr());
+    log_to_stderr(cli.verbose, style);
     let mut out = BufWriter::new(Stdout { lock: io::stdout().lock(), closed: false });
     let result = cli::run(&cli, &mut out).and_then(|outcome| Ok(out.flush().map(|()| outcome)?));
     // Flushing the remaining buffer after an error would only fail again.
@@ -41,9 +43,9 @@ fn main() -> ExitCode {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Found) => ExitCode::from(1),
         // The reader closed the pipe because it needs no more output.
-        Err(_) if out.closed => ExitCode::SUCCESS,
+        Err(error) if out.closed && is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            print_error(&format!("quell: {}", described(&error)));
+            print_styled(&format!("quell: {}", described(&error)), style);
             ExitCode::from(error.downcast_ref().map_or(2, cli::not_started))
         }
     }
@@ -53,6 +55,30 @@ fn main() -> ExitCode {
 fn print_error(message: &str) {
     // The exit code must be returned even if stderr is closed.
     let _ = writeln!(io::stderr(), "{}", text::shown_lines(message));
+}
+
+/// Prints an error like [`print_error`]. In colours, the part before the message is red and `hint:` is bold.
+fn print_styled(message: &str, style: Style) {
+    if style == Style::Plain {
+        return print_error(message);
+    }
+    let mut colored = String::new();
+    for line in message.lines().map(text::shown) {
+        let (code, label) = match line.split_once(": ") {
+            Some(("quell", _)) => ("\x1b[1;31m", "quell:"),
+            Some(("hint", _)) => ("\x1b[1m", "hint:"),
+            _ => ("", ""),
+        };
+        let end = if code.is_empty() { "" } else { "\x1b[0m" };
+        colored.push_str(&format!("{code}{label}{end}{}\n", &line[label.len()..]));
+    }
+    let _ = io::stderr().write_all(colored.as_bytes());
+}
+
+/// Whether an error is that of a closed pipe, and not that of another output.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let kind = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<io::Error>().map(io::Error::kind);
+    error.chain().any(|cause| kind(cause) == Some(io::ErrorKind::BrokenPipe))
 }
 
 /// Prints a usage error and returns exit code 2; for `--help` and `--version`, prints the text and returns 0.
@@ -89,7 +115,7 @@ fn described(error: &anyhow::Error) -> String {
     text
 }
 
-fn log_to_stderr(verbose: u8) {
+fn log_to_stderr(verbose: u8, style: Style) {
     let level = match verbose {
         0 => "warn",
         1 => "info",
@@ -99,10 +125,9 @@ fn log_to_stderr(verbose: u8) {
     // QUELL_LOG accepts the filter directives of tracing; -v is the simple alternative.
     let filter = tracing_subscriber::EnvFilter::try_from_env("QUELL_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("quell={level}")));
-    let terminal = io::IsTerminal::is_terminal(&io::stderr());
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
-        .with_ansi(terminal)
+        .with_ansi(style == Style::Colored)
         .with_env_filter(filter)
         .fmt_fields(debug_fn(clean_field).delimited(" "))
         .with_target(verbose > 0)

@@ -261,6 +261,17 @@ pub enum Unnamed {
 }
 
 impl OutputError {
+    /// The kind of the system call's error; `Other` for all other errors.
+    #[must_use]
+    pub fn kind(&self) -> io::ErrorKind {
+        match self {
+            Self::File(error) => error.kind(),
+            Self::Recording(error) => error.kind(),
+            Self::Failed { source, .. } => source.kind(),
+            _ => io::ErrorKind::Other,
+        }
+    }
+
     /// Whether the result was written under another name.
     #[must_use]
     pub fn is_kept(&self) -> bool {

@@ -64,7 +64,7 @@ pub enum ProgramError {
         /// The path of the program.
         path: PathBuf,
         /// The error of the kernel.
-        source: io::Error,
+        r#source: io::Error,
     },
 }
 

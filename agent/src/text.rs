@@ -43,6 +43,20 @@ pub fn wrapped(text: &str, indent: usize, columns: usize) -> String {
     lines
 }
 
+/// Shortens a name to `width` characters, in the middle: the end of a function name says more than its beginning, and names with
+/// the same beginning or end remain different. `text` is [`shown`] before.
+#[must_use]
+pub fn shortened(text: &str, width: usize) -> Cow<'_, str> {
+    let length = text.chars().count();
+    if length <= width {
+        return Cow::Borrowed(text);
+    }
+    let kept = width.saturating_sub(1);
+    let begin = kept / 3;
+    let end = text.chars().skip(length - (kept - begin));
+    Cow::Owned(text.chars().take(begin).chain(['…']).chain(end).take(width).collect())
+}
+
 /// Whether a character is visible: letters, signs and marks of all scripts are; control and format characters, separators other than the
 /// space, private and unassigned code points are not.
 fn is_visible(letter: char) -> bool {
@@ -250,6 +264,15 @@ pub(crate) mod tests {
         {
             assert!(matches!(shown(plain), Cow::Borrowed(_)), "{plain}");
         }
+    }
+
+    #[test]
+    fn a_name_is_shortened_in_the_middle_so_that_its_end_is_left() {
+        let names = ["std::vector<int>::push_back", "std::vector<int>::pop_back"].map(|name| shortened(name, 16));
+        assert_eq!(names, ["std::…:push_back", "std::…::pop_back"]);
+        assert_eq!(shortened("Zürich", 6), "Zürich");
+        assert_eq!(shortened("Zürich", 5), "Z…ich");
+        assert_eq!([2, 1, 0].map(|width| shortened("Zürich", width)), ["…h", "…", ""]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ fn quell(arguments: &[&str]) -> Output {
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quell"));
     // The width of help must not depend on the terminal that the tests run in.
-    command.args(arguments).env("COLUMNS", "100").env_remove("QUELL_LOG");
+    command.args(arguments).env("COLUMNS", "100").env_remove("QUELL_LOG").env_remove("NO_COLOR");
     command
 }
 
@@ -59,6 +59,8 @@ fn wrong_usage_exits_with_2_and_says_so_on_stderr() {
         &["report", "x.quell", "--until", "0s"],
         &["report", "x.quell", "--format", "svg"],
         &["list", "wishes"],
+        &["record", "-F", "100000"],
+        &["report", "x.quell", "--json", "-o", "x.svg"],
         &["record", "ls"],
     ] {
         let output = quell(arguments);
@@ -140,7 +142,11 @@ fn idle_threads_are_listed_only_if_asked_for() {
     quell::recording::write(&example.recording, &name).expect("a recording");
     let name = name.to_str().expect("text");
     let (folded, listed) = (quell(&["report", name]), quell(&["report", name, "--idle"]));
-    assert!(stdout(&folded).contains("1 idle thread,") && !stdout(&folded).contains("ep_poll"), "{}", stdout(&folded));
+    assert!(
+        stdout(&folded).contains(" 1  idle thread (") && !stdout(&folded).contains("ep_poll"),
+        "{}",
+        stdout(&folded)
+    );
     assert!(stdout(&listed).contains("ep_poll"), "{}", stdout(&listed));
 }
 
@@ -174,7 +180,6 @@ fn a_recording_is_summed_up_and_drawn_as_far_as_it_is_selected() {
         (&["--comm", "b*y"], true, false),
         (&["--user", "alice"], true, false),
         (&["--user", "1000", "--exe", "app*", "--cgroup", "/sys/fs/cgroup/user.slice"], true, false),
-        (&["--cgroup", "system.slice/*"], false, false),
         (&["--since", "500ms"], false, true),
         (&["--until", "1s"], true, false),
     ] {
@@ -188,6 +193,168 @@ fn a_recording_is_summed_up_and_drawn_as_far_as_it_is_selected() {
         let file = std::fs::read(&by_ending).expect(format.name);
         let output = quell(&["report", &name, "--format", format.name, "-o", "-"]);
         assert!(!file.is_empty() && output.stdout == file, "{}", format.name);
+    }
+}
+
+#[test]
+fn a_selection_that_matches_nothing_is_an_error_and_writes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    let (name, out) = (path("capture.quell"), path("out.html"));
+    quell::recording::write(&recording(), Path::new(&name)).expect("a recording");
+    for (arguments, option, contents) in [
+        (&["--comm", "nobody"][..], "nothing in this recording matches --comm", "threads named busy, idle"),
+        (&["--pid", "7"], "nothing in this recording matches --pid", "the processes 10, 20"),
+        (&["--tid", "7"], "nothing in this recording matches --tid", "the threads 10, 20"),
+        (&["--probe", "runqueue"], "nothing in this recording matches --probe", "the probes cpu, offcpu"),
+        (&["--since", "5s"], "nothing in this recording matches --since and --until", "a length of 2.00 s"),
+        (&["--exe", "ap"], "nothing in this recording matches --exe", "the executables (unknown), /usr/bin/app1"),
+        (&["--cgroup", "system.slice"], "nothing in this recording matches --cgroup", "/user.slice/user-1000.slice"),
+        (&["--user", "bob"], "nothing in this recording matches --user", "the users (unknown), alice"),
+        (&["--function", "comp"], "nothing in this recording matches --function and --exclude", "`*NAME*`"),
+        (&["--comm", "busy", "--since", "500ms"], "nothing matches all of them", "leave out one of the options"),
+    ] {
+        let output = quell(&[&["report", name.as_str(), "-o", &out][..], arguments].concat());
+        let error = stderr(&output);
+        assert_eq!((output.status.code(), stdout(&output)), (Some(2), ""), "{arguments:?}: {error}");
+        assert!(error.starts_with("quell: the selection is empty: ") && error.contains(option), "{error}");
+        assert!(error.contains("\nhint: ") && error.contains(contents), "{error}");
+        assert!(!Path::new(&out).exists(), "{arguments:?}");
+    }
+    // A recording without anything in it is reported.
+    let empty = path("empty.quell");
+    quell::recording::write(&Example::new().recording, Path::new(&empty)).expect("a recording");
+    assert_eq!(quell(&["report", &empty]).status.code(), Some(0));
+}
+
+#[test]
+fn samples_are_selected_by_thread_and_by_function() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = folder.path().join("capture.quell").to_str().expect("text").to_owned();
+    quell::recording::write(&recording(), Path::new(&name)).expect("a recording");
+    for (arguments, computes, waits) in [
+        (&["--tid", "10"][..], true, false),
+        (&["--tid", "10", "--tid", "20"], true, true),
+        (&["--function", "comp*"], true, false),
+        (&["--function", "compute", "--function", "do_?ock"], true, true),
+        (&["--exclude", "do_*"], true, false),
+        (&["--exclude", "main"], true, true),
+    ] {
+        let output = quell(&[&["report", name.as_str()][..], arguments].concat());
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
+        let text = stdout(&output);
+        assert_eq!((text.contains("compute"), text.contains("do_lock")), (computes, waits), "{arguments:?}:\n{text}");
+    }
+}
+
+#[test]
+fn a_summary_is_as_wide_as_columns_says_and_else_whole_if_it_is_not_on_a_terminal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = folder.path().join("capture.quell").to_str().expect("text").to_owned();
+    let mut example = Example::new();
+    let thread = example.thread(10, 10, "busy");
+    let function = format!("{}::last", "very_long_namespace::".repeat(20));
+    let stack = example.stack(&format!("app {function}"));
+    example.sample(CPU, thread, stack, 1_000_000);
+    quell::recording::write(&example.recording, Path::new(&name)).expect("a recording");
+    let report = |change: &dyn Fn(&mut Command)| {
+        let mut command = command(&["report", &name]);
+        change(&mut command);
+        stdout(&command.output().expect("the binary runs")).to_owned()
+    };
+    for columns in ["80", "200"] {
+        let text = report(&|command| {
+            command.env("COLUMNS", columns);
+        });
+        assert!(text.contains("::last") && !text.contains(&function), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= columns.parse().expect("a number")), "{text}");
+    }
+    for columns in [None, Some("wide"), Some("0")] {
+        let text = report(&|command| match columns {
+            None => {
+                command.env_remove("COLUMNS");
+            }
+            Some(columns) => {
+                command.env("COLUMNS", columns);
+            }
+        });
+        assert!(text.contains(&function), "{columns:?}: {text}");
+    }
+}
+
+#[test]
+fn colors_are_used_if_they_are_asked_for_and_not_in_a_pipe() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = folder.path().join("capture.quell").to_str().expect("text").to_owned();
+    quell::recording::write(&recording(), Path::new(&name)).expect("a recording");
+    let absent = format!("{name}.absent");
+    for (color, is_colored) in [
+        (&[][..], false),
+        (&["--color", "auto"], false),
+        (&["--color", "never"], false),
+        (&["--color", "always"], true),
+    ] {
+        let output = quell(&[&["report", name.as_str()][..], color].concat());
+        assert_eq!(stdout(&output).contains("\x1b[1mOn-CPU\x1b[0m"), is_colored, "{color:?}");
+        assert_eq!(stdout(&output).contains('\x1b'), is_colored, "{color:?}");
+        let error = quell(&[&["report", absent.as_str()][..], color].concat());
+        assert_eq!(stderr(&error).contains("\x1b[1;31mquell:\x1b[0m "), is_colored, "{color:?}");
+        assert_eq!(stderr(&error).contains("\x1b[1mhint:\x1b[0m "), is_colored, "{color:?}");
+    }
+}
+
+#[test]
+fn the_tables_and_the_summary_are_available_as_json() {
+    for what in ["probes", "formats"] {
+        let output = quell(&["list", what, "--json"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert!(json.as_array().is_some_and(|entries| entries.len() >= 3), "{json}");
+        insta::assert_snapshot!(format!("list_{what}_json"), stdout(&output));
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = folder.path().join("capture.quell").to_str().expect("text").to_owned();
+    quell::recording::write(&recording(), Path::new(&name)).expect("a recording");
+    let output = quell(&["report", &name, "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    insta::assert_snapshot!("report_json", serde_json::to_string_pretty(&json).expect("JSON"));
+}
+
+/// Each key of the JSON is in the docs.
+#[test]
+fn the_keys_of_the_json_are_documented() {
+    let page =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/json.md")).expect("the page");
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = folder.path().join("capture.quell").to_str().expect("text").to_owned();
+    let mut example = Example { recording: recording() };
+    example.add_locks();
+    let meta = &mut example.recording.meta;
+    meta.losses.ring_full = 3;
+    meta.symbols.unnamed = [("x".to_owned(), 1)].into();
+    quell::recording::write(&example.recording, Path::new(&name)).expect("a recording");
+    for arguments in [
+        &["report", &name, "--json"][..],
+        &["list", "probes", "--json"],
+        &["list", "formats", "--json"],
+        &["list", "knobs", "--json"],
+    ] {
+        let json: serde_json::Value = serde_json::from_slice(&quell(arguments).stdout).expect("JSON");
+        for key in keys(&json) {
+            // A reason and a target are values.
+            assert!(key == "x" || page.contains(&format!("`{key}`")), "{arguments:?}: {key}");
+        }
+    }
+}
+
+fn keys(json: &serde_json::Value) -> Vec<String> {
+    match json {
+        serde_json::Value::Array(values) => values.iter().flat_map(keys).collect(),
+        serde_json::Value::Object(fields) => {
+            fields.iter().flat_map(|(name, value)| [vec![name.clone()], keys(value)].concat()).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -52,12 +52,12 @@ fn nothing_of_a_recording_reaches_the_terminal_but_visible_characters() {
     let (_, summary) = report(&[]);
     assert!(summary.contains(r"\u001b]0;owned\u0007"), "{summary}");
     let (_, warned) = report(&["--comm", "nobody"]);
-    assert!(warned.contains("no sample matches the selection") && warned.contains(r"\u202e"), "{warned}");
+    assert!(warned.contains("the selection is empty") && warned.contains(r"\u202e"), "{warned}");
     for text in [&summary, &warned] {
         assert_eq!(hidden(text), None, "{text}");
         assert!(!text.contains("\nforged"), "{text}");
     }
-    for format in ["folded", "svg", "speedscope", "html"] {
+    for format in ["folded", "svg", "speedscope", "firefox", "html"] {
         let (output, text) = report(&["-o", "-", "--format", format]);
         assert!(output.status.success(), "{format}: {text}");
         assert_eq!(hidden(&text), None, "{format}");

@@ -12,7 +12,7 @@ metrics AS (
 -- A function, and behind it those that were inlined into it. The innermost has depth 0.
 functions AS (
     SELECT frame_id, kind, 64 AS depth,
-           coalesce(name, '[' || coalesce(parse_filename(module), if(kind = 'kernel', 'kernel', 'unknown')) || ']') AS name
+           coalesce(name, '[unknown in ' || coalesce(parse_filename(module), if(kind = 'kernel', 'kernel', NULL)) || ']', '[unknown]') AS name
     FROM 'frames.parquet'
     UNION ALL
     SELECT frame_id, kind, depth, inlined.name FROM 'inlined.parquet' AS inlined JOIN 'frames.parquet' USING (frame_id)

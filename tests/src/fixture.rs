@@ -184,6 +184,15 @@ pub struct ChainedThread {
     pub off_cpu_ns: u64,
 }
 
+/// The report of `reload`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// The PID.
+    pub pid: i32,
+    /// The CPU time in the code of each file, in nanoseconds, by the name of the file.
+    pub cpu_ns: BTreeMap<String, u64>,
+}
+
 /// A running fixture.
 #[derive(Debug)]
 pub struct Fixture {

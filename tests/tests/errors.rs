@@ -191,6 +191,32 @@ fn a_full_disk_is_told_and_nothing_half_written_stays() -> Result<()> {
 }
 
 #[test]
+fn each_output_that_a_full_disk_refused_is_named_even_if_stdout_is_on_it() -> Result<()> {
+    needs!(Bpf);
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    let Some(tmpfs) = Tmpfs::mount(dir.path("full"), "size=512k")? else { skip!(TO_MOUNT) };
+    let waiting = Fixture::start("burn", &[])?;
+    let pid = waiting.pid().to_string();
+    let quell = dir.command()?.get_program().to_owned();
+    let script = "exec \"$0\" record -p \"$1\" -o full/x.html -o full/y.svg >full/out";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).arg(quell).arg(&pid).current_dir(dir.path("")).stdin(Stdio::null());
+    let running = Running::spawn(&mut shell)?;
+    running.captures()?;
+    tmpfs.fill()?;
+    drop(waiting);
+    let ended = running.wait()?.expect_code(2)?;
+    for said in ["full/x.html", "full/y.svg", "could not print the summary", "the recording was written to quell."] {
+        assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
+    }
+    for line in ended.stderr.lines() {
+        assert!(line.matches("No space left on device").count() <= 1, "{line}");
+    }
+    Ok(())
+}
+
+#[test]
 fn what_the_command_returned_is_told() -> Result<()> {
     needs!(Bpf);
     let _alone = turns::alone();

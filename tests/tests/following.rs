@@ -11,9 +11,11 @@ use anyhow::{Context as _, Result};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, gettid};
+use quell::profile::Weighted;
 use quell::recording::Target;
+use quell::recording::example::CPU;
 use quell_tests::agent::{self, Workdir};
-use quell_tests::fixture::{self, Burned, Fixture};
+use quell_tests::fixture::{self, Burned, Fixture, Reloaded};
 use quell_tests::recorded::Recorded;
 use quell_tests::{kernel, needs, skip, turns};
 
@@ -164,6 +166,51 @@ fn children_that_run_already_are_captured_with_their_process() -> Result<()> {
     quell.signal(Signal::SIGINT)?;
     quell.wait()?.expect_code(0)?;
     Recorded::read(&dir.path("x.quell"))?.burning(burned.pid).is_cpu_time(burned.burning())?;
+    Ok(())
+}
+
+#[test]
+fn a_process_is_captured_until_its_last_thread_exits() -> Result<()> {
+    needs!(Bpf);
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    let mut burn = Fixture::start("burn", &["--seconds", "1", "--without-first-thread"])?;
+    let stat = format!("/proc/{}/stat", burn.pid());
+    turns::until("its first thread has exited", || Ok(fs::read_to_string(&stat)?.contains(") Z ").then_some(())))?;
+    let quell = dir.spawn([&["record", "-p", &burn.pid().to_string()][..], &FLAGS].concat())?;
+    quell.captures()?;
+    burn.go()?;
+    let burned: Burned = burn.finish()?;
+    quell.wait()?.expect_code(0)?;
+    Recorded::read(&dir.path("x.quell"))?.burning(burned.pid).is_cpu_time(burned.burning())?;
+    Ok(())
+}
+
+#[test]
+fn code_that_is_mapped_where_other_code_was_has_its_own_time() -> Result<()> {
+    needs!(Bpf);
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    let code = dir.path("code");
+    fs::create_dir(&code)?;
+    let names = ["first.so", "second.so", "third.so"];
+    let directory = code.to_str().context("a path of text")?;
+    let mut reload = Fixture::start("reload", &[&[directory][..], &names].concat())?;
+    let quell = dir.spawn([&["record", "-p", &reload.pid().to_string()][..], &FLAGS].concat())?;
+    quell.captures()?;
+    reload.go()?;
+    let reloaded: Reloaded = reload.finish()?;
+    quell.wait()?.expect_code(0)?;
+    let recorded = Recorded::read(&dir.path("x.quell"))?;
+    for name in names {
+        let of_file = |sample: &Weighted| {
+            recorded.is_of(sample, CPU)
+                && sample.stack.is_some_and(|stack| recorded.profile.functions(stack).any(|frame| frame.module == name))
+        };
+        let (found, truth) = (recorded.estimate(of_file), reloaded.cpu_ns[name] as f64);
+        let allowed = 0.1 * truth + 2.0 * found.squares.sqrt();
+        assert!((found.nanos - truth).abs() < allowed, "{found:?} in {name}, by its own clock {truth}");
+    }
     Ok(())
 }
 

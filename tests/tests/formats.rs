@@ -1,7 +1,7 @@
 //! The formats as their own readers see them. A test whose reader is not installed is skipped.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use quell::profile::{Selection, build};
 use quell::recording::Hashes;
@@ -94,6 +94,116 @@ fn speedscope_imports_both_profiles() {
     for shown in ["On-CPU", "50.51ms", "Off-CPU", "149.30ms", "samples lost (ring buffer full): 3"] {
         assert!(dom.contains(shown), "no {shown} in:\n{dom}");
     }
+}
+
+const FIREFOX_PROFILER: Need = Need::Success(
+    "the Firefox Profiler's reader (`npm install -g @firefox-devtools/profiler-cli`)",
+    &[
+        "node",
+        "-e",
+        "require('child_process').execFileSync('node', [require.resolve('@firefox-devtools/profiler-cli'), '--version'])",
+    ],
+);
+
+/// A profile that the Firefox Profiler has loaded, in a process of its own that ends with this.
+struct FirefoxProfiler {
+    program: String,
+    process: Child,
+    dir: TempDir,
+}
+
+impl FirefoxProfiler {
+    fn load(format: &str, file: &str) -> Self {
+        let (dir, path) = draw(format, file);
+        let mut node = Command::new("node");
+        node.args(["-p", "require.resolve('@firefox-devtools/profiler-cli')"]);
+        let program = text(run(&mut node)).trim().to_owned();
+        // Its own `load` waits half a second for the process, which is not enough on a busy host.
+        let mut process = Command::new("node");
+        process.arg(&program).arg("--daemon").arg(path).args(["--session", "test"]);
+        process.env("PROFILER_CLI_SESSION_DIR", dir.path()).env("PROFILER_CLI_NO_SYMBOLICATE", "1");
+        process.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = process.spawn().expect("node has just run");
+        let mut reader = Self { program, process, dir };
+        while !reader.ask(&["profile", "info"]).status.success() {
+            let ended = reader.process.try_wait().expect("a child");
+            assert!(ended.is_none(), "the profile cannot be loaded: {ended:?}");
+        }
+        reader
+    }
+
+    fn ask(&self, words: &[&str]) -> Output {
+        let mut command = Command::new("node");
+        command.arg(&self.program).args(words).args(["--session", "test"]);
+        command.env("PROFILER_CLI_SESSION_DIR", self.dir.path()).output().expect("node has just run")
+    }
+
+    fn query(&self, words: &[&str]) -> String {
+        let output = self.ask(words);
+        assert!(output.status.success(), "{words:?}\n{}", String::from_utf8_lossy(&output.stderr));
+        text(output)
+    }
+}
+
+impl Drop for FirefoxProfiler {
+    fn drop(&mut self) {
+        // If it has ended, the test has failed for that reason.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn the_firefox_profiler_shows_times_intervals_wakers_and_losses() {
+    needs!(FIREFOX_PROFILER);
+    let reader = FirefoxProfiler::load("firefox", "small.firefox.json");
+    let threads = reader.query(&["profile", "info", "--all"]);
+    for line in ["4 threads across 3 processes", "t-1: web [tid 101] - 20.202ms", "t-2: database [tid 200] - 10.101ms"]
+    {
+        assert!(threads.contains(line), "no `{line}` in\n{threads}");
+    }
+    let samples = reader.query(&["thread", "samples", "--thread", "t-0"]);
+    assert!(samples.contains("web!web::encode - self: 20.202ms (100.0%)"), "{samples}");
+    let samples = reader.query(&["thread", "samples", "--thread", "t-1"]);
+    assert!(samples.contains("[kernel]!copy_to_user - self: 10.101ms (50.0%)"), "{samples}");
+    let markers = reader.query(&["thread", "markers", "--thread", "t-1", "--list"]);
+    assert!(markers.contains("Off-CPU blocked") && markers.contains("wakeup"), "{markers}");
+    let marker = reader.query(&["marker", "info", "m-1"]);
+    for line in
+        ["Time: 52ms - 55ms (3ms)", "Stands for: 6.600ms", "Woken by: database (200)", "[kernel]!futex_wait_queue"]
+    {
+        assert!(marker.contains(line), "no `{line}` in\n{marker}");
+    }
+    let meta = reader.query(&["profile", "meta"]);
+    assert!(meta.contains("117 ms of 144 ms are drawn") && meta.contains("ring buffer full): 3"), "{meta}");
+}
+
+/// Perfetto's own trace processor is not in a package, but the definition of its messages is.
+const PERFETTO: Need = Need::Success(
+    "Perfetto's messages for Python (`pip install perfetto protobuf`)",
+    &["python3", "-c", "import perfetto.protos.perfetto.trace.perfetto_trace_pb2"],
+);
+
+#[test]
+fn perfetto_decodes_threads_samples_slices_and_flows() {
+    needs!(PERFETTO);
+    let (_dir, path) = draw("perfetto", "small.perfetto-trace");
+    let script = small::path().with_file_name("decode_perfetto.py");
+    let decoded = text(run(Command::new("python3").arg(script).arg(path)));
+    for line in [
+        "process 100 web",
+        "thread 101 of 100 web",
+        "track Off-CPU (sampled) of thread 101",
+        "sample 100 at 5010000000 MODE_USER web;web::main;web::serve::<[u8; 64]>;web::encode",
+        "slice 200 Off-CPU io-wait 4000000 4000000.0 an interrupt database;web::main;io_schedule",
+        "flow to 101 at 5055000000",
+    ] {
+        assert!(decoded.lines().any(|decoded| decoded == line), "no `{line}` in\n{decoded}");
+    }
+    // All samples, but not the time that was only counted.
+    let count = |word: &str| decoded.lines().filter(|line| line.starts_with(word)).count();
+    let drawn = small::recording().samples.len();
+    assert_eq!(count("sample ") + count("slice "), drawn, "{decoded}");
 }
 
 /// The rows of a query that runs inside of a recording.

@@ -37,7 +37,7 @@ fn folded() {
 }
 
 #[test]
-fn folded_of_one_metric_does_not_name_it() {
+fn folded_of_one_metric_has_the_same_form() {
     let selection = Selection { probes: vec!["cpu".to_owned()], ..Selection::default() };
     insta::assert_snapshot!(drawn("folded", &profile(&selection)));
 }
@@ -54,6 +54,13 @@ fn svg() {
 #[test]
 fn speedscope() {
     let json = drawn("speedscope", &profile(&Selection::default()));
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    insta::assert_snapshot!(format!("{json:#}"));
+}
+
+#[test]
+fn firefox() {
+    let json = drawn("firefox", &profile(&Selection::default()));
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     insta::assert_snapshot!(format!("{json:#}"));
 }

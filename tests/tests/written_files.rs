@@ -111,7 +111,7 @@ fn what_is_written_is_for_its_owner_alone_whatever_the_umask() -> Result<()> {
         command.args(["-c", &line]).arg(agent::binary()?).current_dir(dir.path(""));
         Running::spawn(&mut command)?.wait()
     };
-    for ending in ["html", "svg", "folded", "pb.gz", "speedscope.json"] {
+    for ending in ["html", "svg", "folded", "pb.gz", "speedscope.json", "firefox.json", "perfetto-trace"] {
         script(&format!("-o x.{ending}"))?.expect_code(0)?;
         assert_eq!(mode(&dir.path(&format!("x.{ending}")))?, 0o600, "{ending}");
     }

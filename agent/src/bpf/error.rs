@@ -50,7 +50,7 @@ pub enum ProbeError {
         /// The CPU of the event.
         cpu: crate::units::CpuId,
         /// The error of `perf_event_open`.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// The task iterator failed.
     #[error("could not run the task iterator")]

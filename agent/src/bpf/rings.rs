@@ -15,9 +15,12 @@ const MOST: u64 = 8 << 20;
 
 /// The ring buffers of the online CPUs, and the one of the task iterators.
 pub struct Rings {
-    // The outer map. The programs hold it too, but while it is open, other tools can list the ring buffers.
-    _outer: ArrayOfMaps<MapData, RingBuf<MapData>>,
+    outer: ArrayOfMaps<MapData, RingBuf<MapData>>,
     rings: Vec<RingBuf<MapData>>,
+    /// The CPUs with a ring buffer.
+    cpus: CpuSet,
+    /// The size of each in bytes.
+    size: u32,
     /// Kernel memory of all ring buffers.
     pub memory: Bytes,
 }
@@ -28,22 +31,40 @@ impl Rings {
     /// # Errors
     /// The kernel's error, if memory or a capability is missing.
     pub fn create(outer: Map, cpus: &CpuSet, walk: u32) -> Result<Self, MapError> {
-        let mut outer = ArrayOfMaps::<_, RingBuf<MapData>>::try_from(outer)?;
+        let outer = ArrayOfMaps::<_, RingBuf<MapData>>::try_from(outer)?;
         let size = ring_size(cpus.len() as u64);
-        let mut rings = Vec::with_capacity(cpus.len() + 1);
-        let mut memory = 0;
-        // An iterator writes all its records before any is read: room for about ten thousand threads.
-        let rings_of_cpus = cpus.iter().map(|CpuId(cpu)| (cpu, size));
-        for (index, size) in rings_of_cpus.chain([(walk, MOST as u32)]) {
-            let map = aya_obj::Map::new_from_params(BPF_MAP_TYPE_RINGBUF as u32, 0, 0, size, 0);
-            let data = MapData::create(map, "quell_ring", None)?;
-            // From 5.11 to 6.3 the kernel reports 0 for a ring buffer (`bpf_map_memory_footprint`, kernel/bpf/syscall.c).
-            memory += memory_of(&data).unwrap_or(0).max(u64::from(size));
-            let ring = RingBuf::try_from(Map::RingBuf(data))?;
-            outer.set(index, &ring, 0)?;
-            rings.push(ring);
+        let mut rings =
+            Self { outer, rings: Vec::with_capacity(cpus.len() + 1), cpus: cpus.clone(), size, memory: Bytes(0) };
+        for CpuId(cpu) in cpus.iter() {
+            rings.insert(cpu, size)?;
         }
-        Ok(Self { _outer: outer, rings, memory: Bytes(memory) })
+        // An iterator writes all its records before any is read: room for about ten thousand threads.
+        rings.insert(walk, MOST as u32)?;
+        Ok(rings)
+    }
+
+    /// Creates the ring buffer of a CPU that came online, unless it has one.
+    ///
+    /// # Errors
+    /// The errors of [`create`](Self::create).
+    pub fn add(&mut self, cpu: CpuId) -> Result<(), MapError> {
+        if self.cpus.contains(cpu) {
+            return Ok(());
+        }
+        self.insert(cpu.0, self.size)?;
+        self.cpus = self.cpus.union(&CpuSet::from_iter([cpu]));
+        Ok(())
+    }
+
+    fn insert(&mut self, index: u32, size: u32) -> Result<(), MapError> {
+        let map = aya_obj::Map::new_from_params(BPF_MAP_TYPE_RINGBUF as u32, 0, 0, size, 0);
+        let data = MapData::create(map, "quell_ring", None)?;
+        // From 5.11 to 6.3 the kernel reports 0 for a ring buffer (`bpf_map_memory_footprint`, kernel/bpf/syscall.c).
+        self.memory.0 += memory_of(&data).unwrap_or(0).max(u64::from(size));
+        let ring = RingBuf::try_from(Map::RingBuf(data))?;
+        self.outer.set(index, &ring, 0)?;
+        self.rings.push(ring);
+        Ok(())
     }
 
     /// Reads all records that are in the ring buffers now.

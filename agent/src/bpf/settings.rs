@@ -79,5 +79,6 @@ pub fn settings(scope: &Scope, offsets: &TaskOffsets, helpers: &Helpers, walk_ri
         walk_ring,
         task_cpu: offsets.cpu,
         task_switches: offsets.switches,
+        throttled: offsets.throttled.unwrap_or_default(),
     }
 }

@@ -53,6 +53,16 @@ impl CostMeter {
         Ok(meter)
     }
 
+    /// Includes a CPU that came online. The next interval begins now.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn add(&mut self, object: &BpfObject, cpu: CpuId, now: Nanos) -> Result<(), ProbeError> {
+        self.cpus = self.cpus.union(&CpuSet::from_iter([cpu]));
+        self.last = self.totals(object, now)?;
+        Ok(())
+    }
+
     /// The cost of the programs since the last call.
     ///
     /// # Errors

@@ -6,11 +6,13 @@
 mod command;
 mod config;
 pub mod cost;
+mod hotplug;
 mod matching;
 pub mod order;
 mod process_facts;
 pub mod rate;
 mod session;
+mod steal;
 
 use std::time::Duration;
 

@@ -106,11 +106,12 @@ impl ProcessFacts {
     }
 
     fn fill_in(&mut self, processes: &mut ProcessTable, id: ProcessIdx, look: &mut dyn FnMut(Pid) -> Process) {
-        let row = processes.get_mut(id);
-        // The idle threads have no process.
-        if row.pid == Pid(0) || self.bytes >= MAX_BYTES {
+        let pid = processes.get(id).pid;
+        // The idle threads have no process. A process that is gone may have left its PID to another.
+        if pid == Pid(0) || processes.find(pid) != Some(id) || self.bytes >= MAX_BYTES {
             return;
         }
+        let row = processes.get_mut(id);
         self.permits -= 1;
         let found = look(row.pid);
         // If the process has exited in the meantime, the known data is kept.

@@ -1,26 +1,28 @@
 //! A capture from attach to recording.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use quell_ebpf_common::{Lost, PROBES};
+use quell_ebpf_common::{Lost, PROBES, process};
 
 use super::config::{CaptureConfig, CaptureTarget, thread_ids, thread_table_size};
 use super::cost::{CostMeter, agent_usage, mean};
+use super::hotplug::OnlineCpus;
 use super::matching::{Executed, Matching, name_of};
 use super::order::{SLACK, Sorter};
 use super::process_facts::{self, ProcessFacts};
 use super::rate::{self, Allowance, divide, divide_at_start, limited_probes};
+use super::steal::StealMeter;
 use crate::bpf::{BpfObject, Helpers, Maps, ProbeError, Record, Rings, settings};
 use crate::host::{self, Btf};
 use crate::inspect::Children;
 use crate::probe::{Availability, Probe, ProbeConfig, RunningProbe, declarations};
 use crate::recording::{
     Cost, Governing, HostFacts, LabelTable, Losses, Meta, ProbeCost, Process, Recording, RecordingBuilder,
-    SCHEMA_VERSION, ScaleChange, SymbolizeStats, Target,
+    SCHEMA_VERSION, ScaleChange, StealTime, SymbolizeStats, Target,
 };
-use crate::symbolize::{AddressSpaces, MappingEvent, MappingEvents};
+use crate::symbolize::{AddressSpaces, Lives, MappingEvent, MappingEvents};
 use crate::units::{Bytes, CpuId, CpuSet, Nanos, Pid};
 
 /// How often the budget is divided among probes and CPUs.
@@ -41,7 +43,7 @@ pub enum CaptureError {
         /// The name of a probe.
         probe: &'static str,
         /// The error of this probe.
-        source: ProbeError,
+        r#source: ProbeError,
     },
     /// The eBPF object, or a program that every probe needs, could not be loaded.
     #[error(transparent)]
@@ -67,6 +69,8 @@ pub struct Session {
     running: Vec<Running>,
     mappings: Option<MappingEvents>,
     pending: Vec<(Nanos, MappingEvent)>,
+    /// Lost records and mapping events so far.
+    lost: u64,
     spaces: AddressSpaces,
     sorter: Sorter,
     /// A buffer for a record that had to be completed.
@@ -79,11 +83,13 @@ pub struct Session {
     /// The number of records that could not be decoded.
     unknown: u64,
     meter: CostMeter,
+    steal: StealMeter,
     governing: Governing,
     last_division: Nanos,
     begin_realtime: Nanos,
     usage_before: Nanos,
     cpus: CpuSet,
+    online: OnlineCpus,
     host: HostFacts,
     remarks: Vec<String>,
 }
@@ -98,11 +104,11 @@ impl Session {
         let host = host::facts()?;
         let cpus = captured_cpus(&config, &host)?;
         let mut remarks = Vec::new();
-        let possible = host.cpus.iter().last().map_or(1, |cpu| cpu.0 + 1);
+        let possible = host::cpus_present()?.union(&host.cpus).iter().last().map_or(1, |cpu| cpu.0 + 1);
         let mut object = load(&config, possible)?;
         let rings = Rings::create(object.take_rings()?, &host.cpus, possible).map_err(ProbeError::Map)?;
-        follow_targets(&mut object, &config.target)?;
-        let mappings = match MappingEvents::open(&host.cpus) {
+        let lives = follow_processes(&mut object, &config.target, &mut remarks)?;
+        let mappings = match MappingEvents::open(&host.cpus, lives) {
             Ok(mappings) => Some(mappings),
             Err(error) => {
                 remarks.push(format!("functions of short-lived processes may have no names: {error}"));
@@ -112,6 +118,7 @@ impl Session {
         let usage_before = agent_usage().0;
         let probe_config = ProbeConfig {
             cpus: cpus.clone(),
+            isolated: isolated_cpus(&config, &cpus, &mut remarks),
             frequency: config.frequency,
             every_event: config.every_event,
             cgroup: match &config.target {
@@ -156,6 +163,7 @@ impl Session {
             running,
             mappings,
             pending: Vec::new(),
+            lost: 0,
             spaces,
             sorter: Sorter::default(),
             completed: Vec::new(),
@@ -165,11 +173,13 @@ impl Session {
             executed: Executed::default(),
             unknown: 0,
             meter,
+            steal: StealMeter::new(begin),
             governing,
             last_division: begin,
             begin_realtime,
             usage_before,
             cpus,
+            online: OnlineCpus::new(host.cpus.clone()),
             host,
             remarks,
         };
@@ -196,12 +206,16 @@ impl Session {
     /// A map cannot be read or written.
     pub fn poll(&mut self) -> Result<(), CaptureError> {
         let before = now();
+        self.follow_cpus(before)?;
         self.drain();
+        self.note_losses()?;
         self.add_executed()?;
         self.release(Nanos(before.0.saturating_sub(SLACK.0)));
         self.spaces.poll(Duration::ZERO);
         let Self { process_facts, builder, spaces, .. } = self;
         process_facts.update(&mut builder.processes, before, &mut |pid| process_facts::look(pid, spaces));
+        let begin = builder.begin();
+        self.steal.update(before, begin, &mut builder.stolen);
         if before.since(self.last_division) >= DIVISION {
             self.last_division = before;
             self.govern(before)?;
@@ -243,6 +257,42 @@ impl Session {
         }
     }
 
+    /// Starts capturing on CPUs that came online.
+    fn follow_cpus(&mut self, now: Nanos) -> Result<(), CaptureError> {
+        for cpu in self.online.update(host::cpus_online()?) {
+            if self.config.cpus.as_ref().is_some_and(|captured| !captured.contains(cpu)) {
+                continue;
+            }
+            if let Err(error) = self.start_on(cpu, now) {
+                self.remarks.push(format!("CPU {cpu} came online and is not captured: {error}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn start_on(&mut self, cpu: CpuId, now: Nanos) -> Result<(), ProbeError> {
+        self.rings.add(cpu)?;
+        if let Some(mappings) = &mut self.mappings
+            && let Err(error) = mappings.add(cpu)
+        {
+            self.remarks.push(format!("functions of processes that start on CPU {cpu} may have no names: {error}"));
+        }
+        self.meter.add(&self.object, cpu, now)?;
+        self.cpus = self.cpus.union(&CpuSet::from_iter([cpu]));
+        let Self { running, object, .. } = self;
+        running.iter_mut().try_for_each(|running| running.at_work.cpu_online(object, cpu))
+    }
+
+    /// What was lost may have been about the mappings of any process.
+    fn note_losses(&mut self) -> Result<(), CaptureError> {
+        let lost = self.object.lost()?.records + self.mappings.as_ref().map_or(0, MappingEvents::lost);
+        if lost != self.lost {
+            self.lost = lost;
+            self.spaces.distrust();
+        }
+        Ok(())
+    }
+
     /// Adds processes to the targets that match since they executed a program.
     fn add_executed(&mut self) -> Result<(), CaptureError> {
         let CaptureTarget::Matching(matching) = &self.config.target else { return Ok(()) };
@@ -267,6 +317,13 @@ impl Session {
             let Some(record) = Record::new(bytes) else { return };
             while let Some((_, event)) = mappings.next_if(|(at, _)| at.0 <= record.header.time) {
                 map(builder, spaces, process_facts, &event);
+            }
+            if record.header.probe == process::PROBE {
+                match process_event(&record) {
+                    Some(event) => map(builder, spaces, process_facts, &event),
+                    None => *unknown += 1,
+                }
+                return;
             }
             let decoded = running_of(running, record.header.probe)
                 .map(|running| running.at_work.decode(&record, builder, spaces));
@@ -344,6 +401,8 @@ impl Session {
         let duration = end.since(self.builder.begin());
         let cost = self.cost(duration)?;
         let own = self.own_processes();
+        let begin = self.builder.begin();
+        self.steal.finish(end, begin, &mut self.builder.stolen);
         for running in std::mem::take(&mut self.running) {
             let probe = running.probe.spec().name;
             running
@@ -355,6 +414,7 @@ impl Session {
         process_facts.finish(&mut builder.processes, end, &mut |pid| process_facts::look(pid, spaces));
         process_facts::name_users(&mut builder.processes, |user| users.known_name(user));
         let losses = self.losses(&self.object.lost()?);
+        self.remarks.extend(self.online.remark());
         let builder = self.builder;
         let meta = Meta {
             schema: SCHEMA_VERSION,
@@ -369,6 +429,7 @@ impl Session {
             },
             start_monotonic: builder.begin(),
             idle: builder.idle,
+            steal: steal_shares(&builder.stolen, &self.cpus, duration),
             cpus: self.cpus,
             probes: builder.declared.probes,
             metrics: builder.declared.metrics,
@@ -377,6 +438,7 @@ impl Session {
             duration,
             frequency: self.config.frequency.0,
             every_event: self.config.every_event,
+            max_stack: host::max_stack(),
             remarks: [self.remarks, builder.remarks].concat(),
             exit_code: None,
             cost,
@@ -440,6 +502,7 @@ impl Session {
             no_kernel_stack: lost.kernel_stacks,
             no_user_stack: lost.user_stacks,
             truncated_user_stacks: 0,
+            limited_stacks: 0,
             deep_stacks: self.builder.stacks.deep,
             cut_stacks: self.builder.stacks.cut,
             unmatched_sleeps: self.builder.unmatched,
@@ -449,6 +512,32 @@ impl Session {
             unanswered: self.spaces.unanswered(),
         }
     }
+}
+
+/// The share of the capture that was stolen from each captured CPU.
+fn steal_shares(stolen: &[StealTime], cpus: &CpuSet, duration: Nanos) -> BTreeMap<CpuId, f64> {
+    let mut shares = BTreeMap::new();
+    for time in stolen.iter().filter(|time| cpus.contains(time.cpu)) {
+        *shares.entry(time.cpu).or_insert(0.0) += time.time.0 as f64 / duration.0.max(1) as f64;
+    }
+    shares
+}
+
+/// The CPUs on which no timer may be started: isolated CPUs, unless the user names the CPUs or the processes to capture.
+fn isolated_cpus(config: &CaptureConfig, cpus: &CpuSet, remarks: &mut Vec<String>) -> CpuSet {
+    if config.cpus.is_some() || !matches!(config.target, CaptureTarget::All) {
+        return CpuSet::default();
+    }
+    let isolated = host::cpus_isolated().intersection(cpus);
+    if isolated.len() == cpus.len() {
+        return CpuSet::default();
+    }
+    if !isolated.is_empty() {
+        remarks.push(format!(
+            "CPU time is not sampled on the isolated CPUs {isolated}, since a timer would disturb them; --cpu {isolated} samples them"
+        ));
+    }
+    isolated
 }
 
 /// The CPUs to capture.
@@ -469,19 +558,37 @@ fn load(config: &CaptureConfig, possible: u32) -> Result<BpfObject, CaptureError
     Ok(BpfObject::load(&btf, settings, maps, &declarations)?)
 }
 
-/// Loads the programs that maintain the table of target processes.
-fn follow_targets(object: &mut BpfObject, target: &CaptureTarget) -> Result<(), ProbeError> {
-    if matches!(target, CaptureTarget::All | CaptureTarget::Cgroup { .. }) {
-        return Ok(());
-    }
-    object.follow("quell_free", "sched_process_free")?;
-    object.follow("quell_fork", "sched_process_fork")?;
+/// Loads the programs that report which processes there are, and maintain the table of target processes. Returns who reports it: a
+/// capture of target processes is not possible without these programs.
+fn follow_processes(
+    object: &mut BpfObject,
+    target: &CaptureTarget,
+    remarks: &mut Vec<String>,
+) -> Result<Lives, ProbeError> {
+    let mut follow = || {
+        object.follow("quell_free", "sched_process_free")?;
+        object.follow("quell_fork", "sched_process_fork")?;
+        object.follow("quell_exec", "sched_process_exec")
+    };
+    let followed = follow();
     match target {
-        CaptureTarget::Processes(pids) => add_families(object, pids),
-        // They are added once their data can be read.
-        CaptureTarget::Matching(_) => Ok(()),
-        _ => object.follow("quell_exec", "sched_process_exec"),
+        CaptureTarget::All | CaptureTarget::Cgroup { .. } => {
+            if let Err(why) = followed {
+                remarks.push(format!(
+                    "processes are followed by perf events, which other processes can cause to be lost: {}",
+                    why.brief()
+                ));
+                return Ok(Lives::Perf);
+            }
+        }
+        CaptureTarget::Processes(pids) => {
+            followed?;
+            add_families(object, pids)?;
+        }
+        // Processes that match are added once their data can be read.
+        CaptureTarget::Matching(_) | CaptureTarget::Command { .. } => followed?,
     }
+    Ok(Lives::Programs)
 }
 
 fn set_allowances(object: &mut BpfObject, allowances: &[Allowance]) -> Result<(), ProbeError> {
@@ -540,11 +647,23 @@ fn map(
     process_facts: &mut ProcessFacts,
     event: &MappingEvent,
 ) {
-    if let MappingEvent::Exec { pid } = event {
-        builder.stacks.exec(*pid);
-        process_facts.exec(&builder.processes, *pid);
+    match event {
+        MappingEvent::Fork { pid, .. } => builder.new_process(*pid),
+        MappingEvent::Exec { pid } | MappingEvent::Executed { pid } => process_facts.exec(&builder.processes, *pid),
+        MappingEvent::Mapped { .. } | MappingEvent::Exit { .. } | MappingEvent::KernelCode { .. } => {}
     }
     spaces.apply(event);
+}
+
+fn process_event(record: &Record<'_>) -> Option<MappingEvent> {
+    let event: &process::ProcessEvent = record.plain()?;
+    let pid = Pid(record.header.tgid);
+    match record.header.kind {
+        process::NEW => Some(MappingEvent::Fork { pid, parent: Pid(event.parent) }),
+        process::EXEC => Some(MappingEvent::Executed { pid }),
+        process::END => Some(MappingEvent::Exit { pid }),
+        _ => None,
+    }
 }
 
 /// A probe whose programs run.

@@ -24,7 +24,12 @@ const NAMER_DESCRIPTORS: u64 = 32;
 /// The directory where distributions install the symbols that they strip from files: the only files that a namer may open.
 pub(crate) const DEBUG_FILES: &str = "/usr/lib/debug/.build-id";
 
-const READER: &[Allowed] = &[Allowed::Any(libc::SYS_process_vm_readv), Allowed::Any(libc::SYS_readlinkat)];
+const READER: &[Allowed] = &[
+    Allowed::Any(libc::SYS_process_vm_readv),
+    Allowed::Any(libc::SYS_readlinkat),
+    // The threads of a process.
+    Allowed::Any(libc::SYS_getdents64),
+];
 
 /// Additional system calls of a starter: to fork a copy, and to install the stricter filter of the copy.
 const STARTER: &[Allowed] = &[

@@ -138,7 +138,7 @@ pub enum ChildError {
         /// The operation.
         what: &'static str,
         /// The error of the system call.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// Its privileges could not be reduced.
     #[error(transparent)]

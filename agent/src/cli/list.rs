@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use anyhow::bail;
-use quell::probe::PROBES;
-use quell::report::FORMATS;
+use quell::probe::{PROBES, ProbeSpec};
+use quell::recording::{MetricKind, MetricSpec, Unit};
+use quell::report::{FORMATS, Format};
 use quell::tune::knob::{Knob, KnobSpec, Lifetime, knobs};
 
 use super::Outcome;
@@ -16,7 +16,7 @@ use super::text::wrapped;
 pub(crate) struct Arguments {
     /// What to list
     what: What,
-    /// Print JSON (knobs only)
+    /// Print JSON; docs/json.md describes it
     #[arg(long)]
     json: bool,
 }
@@ -36,6 +36,67 @@ Examples:
   quell list probes
   quell list formats
   quell list knobs --json";
+
+/// A probe as `--json` prints it.
+#[derive(serde::Serialize)]
+struct ProbeEntry {
+    name: &'static str,
+    doc: &'static str,
+    events: &'static [&'static str],
+    kernel: String,
+    cost: &'static str,
+    metrics: Vec<MetricEntry>,
+}
+
+#[derive(serde::Serialize)]
+struct MetricEntry {
+    name: &'static str,
+    label: &'static str,
+    unit: Unit,
+    kind: MetricKind,
+}
+
+impl ProbeEntry {
+    fn of(probe: &ProbeSpec) -> Self {
+        let metric = |metric: &MetricSpec| {
+            let MetricSpec { name, label, unit, kind } = *metric;
+            MetricEntry { name, label, unit, kind }
+        };
+        Self {
+            name: probe.name,
+            doc: probe.doc,
+            events: probe.events,
+            kernel: probe.kernel.to_string(),
+            cost: probe.cost,
+            metrics: probe.metrics.iter().map(metric).collect(),
+        }
+    }
+}
+
+/// A format as `--json` prints it.
+#[derive(serde::Serialize)]
+struct FormatEntry {
+    name: &'static str,
+    extensions: Vec<String>,
+    doc: &'static str,
+}
+
+/// All formats, and the recording.
+fn format_entries() -> Vec<FormatEntry> {
+    let entry = |format: &Format| FormatEntry {
+        name: format.name,
+        extensions: format.endings.iter().map(|ending| format!(".{ending}")).collect(),
+        doc: format.doc,
+    };
+    let doc = "the recording: a directory of Parquet tables, which `quell record` writes and `quell report` reads";
+    let recording = FormatEntry { name: "recording", extensions: vec![".quell".to_owned()], doc };
+    FORMATS.iter().map(entry).chain([recording]).collect()
+}
+
+fn print_json(entries: &impl serde::Serialize, out: &mut dyn Write) -> anyhow::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, entries)?;
+    Ok(writeln!(out)?)
+}
 
 /// A knob as `--json` prints it.
 #[derive(serde::Serialize)]
@@ -60,9 +121,10 @@ impl KnobFacts {
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     match arguments.what {
-        What::Probes | What::Formats if arguments.json => {
-            bail!("--json is only available for knobs\nhint: quell list knobs --json")
+        What::Probes if arguments.json => {
+            print_json(&PROBES.iter().map(|probe| ProbeEntry::of(probe.spec())).collect::<Vec<_>>(), out)?;
         }
+        What::Formats if arguments.json => print_json(&format_entries(), out)?,
         What::Probes => {
             for probe in PROBES.iter().map(|probe| probe.spec()) {
                 writeln!(out, "{:<10}{}", probe.name, wrapped(probe.doc, 10))?;
@@ -77,8 +139,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
             }
         }
         What::Knobs if arguments.json => {
-            serde_json::to_writer_pretty(&mut *out, &knobs().into_iter().map(KnobFacts::of).collect::<Vec<_>>())?;
-            writeln!(out)?;
+            print_json(&knobs().into_iter().map(KnobFacts::of).collect::<Vec<_>>(), out)?;
         }
         What::Knobs => {
             for spec in knobs().into_iter().map(|knob| knob.spec()) {
@@ -86,13 +147,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
             }
         }
         What::Formats => {
-            for format in FORMATS {
-                let endings: Vec<String> = format.endings.iter().map(|ending| format!(".{ending}")).collect();
-                writeln!(out, "{:<12}{:<24}{}", format.name, endings.join(" "), wrapped(format.doc, 36))?;
+            for format in format_entries() {
+                writeln!(out, "{:<12}{:<24}{}", format.name, format.extensions.join(" "), wrapped(format.doc, 36))?;
             }
-            let doc =
-                "the recording: a directory of Parquet tables, which `quell record` writes and `quell report` reads";
-            writeln!(out, "{:<12}{:<24}{}", "recording", ".quell", wrapped(doc, 36))?;
         }
     }
     Ok(Outcome::Done)

@@ -5,23 +5,29 @@ mod doctor;
 mod duration;
 mod ending;
 mod list;
+mod nothing_selected;
 mod record;
 mod record_privileges;
 mod report;
 mod results;
 mod run;
 mod target;
+mod terminal;
 mod text;
 mod tune;
 
 use std::io::{self, Write};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use quell::file::FileError;
 use quell::host::{Capabilities, Capability};
 use quell::launch::LaunchError;
+use quell::output::OutputError;
 use quell::privileges::table::of_verb;
 use quell::privileges::{self, Keeps};
+use quell::recording::RecordingError;
 use quell::text::Shown;
+use terminal::{Color, Terminal};
 
 /// A profiler and tuning tool for Linux hosts
 #[derive(clap::Parser, Debug)]
@@ -42,6 +48,9 @@ pub(crate) struct Cli {
     /// Print more messages to stderr; -vv prints details
     #[arg(short, long, global = true, display_order = 900, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+    /// When to print in colours; auto: on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, display_order = 901, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Color,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -110,13 +119,13 @@ pub(crate) fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let started_with = Capabilities::permitted();
     // The command that a capture starts does so with what its caller has, hence before anything is dropped.
     if let Verb::Record(arguments) = &cli.verb {
-        return record::run(arguments, out);
+        return record::run(arguments, Terminal::of_stdout(cli.color), out);
     }
     let keeps = of_verb(cli.verb.name());
     privileges::enter(&keeps)?;
     let result = match &cli.verb {
-        Verb::Record(arguments) => record::run(arguments, out),
-        Verb::Report(arguments) => report::run(arguments, out),
+        Verb::Record(arguments) => record::run(arguments, Terminal::of_stdout(cli.color), out),
+        Verb::Report(arguments) => report::run(arguments, Terminal::of_stdout(cli.color), out),
         Verb::Doctor(arguments) => cleaned(out, |out| doctor::run(arguments, started_with, out)),
         Verb::Run(arguments) => run::run(arguments),
         Verb::Tune(arguments) => cleaned(out, |out| tune::run(arguments, out)),
@@ -127,16 +136,22 @@ pub(crate) fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<Outcome> {
 
 /// Adds a hint if a file could not be opened because root's capabilities were dropped.
 fn hint_at_dropped(error: anyhow::Error, keeps: &Keeps, started_with: Capabilities) -> anyhow::Error {
-    let refused = error.chain().any(|cause| {
-        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
-        kind == Some(io::ErrorKind::PermissionDenied)
-    });
+    let refused = error.chain().any(|cause| error_kind(cause) == Some(io::ErrorKind::PermissionDenied));
     if refused && matches!(keeps, Keeps::Nothing) && started_with.has(Capability::DacOverride) {
         return anyhow::anyhow!(
             "{error:#}\nhint: this command drops the capabilities of root before it opens files; run it as the owner of the files"
         );
     }
     error
+}
+
+/// The kind of the system call's error, for errors that open files of the caller.
+fn error_kind(error: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
+    let of_io = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    let of_file = || error.downcast_ref::<FileError>().map(FileError::kind);
+    let of_recording = || error.downcast_ref::<RecordingError>().map(RecordingError::kind);
+    let of_output = || error.downcast_ref::<OutputError>().map(OutputError::kind);
+    of_io.or_else(of_file).or_else(of_recording).or_else(of_output)
 }
 
 /// Has a verb print through [`Shown`].

@@ -1,6 +1,5 @@
 //! `quell record`: captures, symbolizes and writes a recording and reports.
 
-use std::fs;
 use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 
@@ -23,6 +22,7 @@ use super::record_privileges;
 use super::report::probe_names;
 use super::results::Results;
 use super::target::{Options, Running, Target, cgroup_pattern, pid};
+use super::terminal::Terminal;
 
 /// Records on-CPU and off-CPU time of threads, with stacks and wakeups
 ///
@@ -63,7 +63,7 @@ pub(crate) struct Arguments {
     /// The probes to use
     #[arg(long, value_delimiter = ',', value_name = "PROBE", value_parser = probe_names(), default_value = "cpu,offcpu")]
     probe: Vec<String>,
-    /// CPU samples per second on each CPU
+    /// CPU samples per second on each CPU, from 1 to 10000
     #[arg(short = 'F', long, value_name = "HZ", default_value_t = 99, value_parser = frequency)]
     frequency: u32,
     /// The length of the capture, such as 500ms, 10s or 1m30s; a number without a unit is in seconds [default: until the
@@ -89,10 +89,18 @@ pub(crate) struct Arguments {
     command: Vec<String>,
 }
 
+/// The maximum sampling frequency, in samples per second on each CPU. A sample with its stacks takes a few microseconds. At this
+/// frequency, one is taken every 100 microseconds, so that a larger part of the CPU time would be the profiler's own. The kernel's
+/// timer has a limit of 100,000 (kernel/events/core.c, `perf_swevent_start_hrtimer`: at least 10 microseconds).
+const MOST_FREQUENT: u32 = 10_000;
+
 fn frequency(text: &str) -> Result<u32, String> {
-    match text.parse() {
+    match text.parse::<u64>() {
         Ok(0) | Err(_) => Err(format!("`{text}` is not a sampling frequency; expected samples per second, such as 99")),
-        Ok(rate) => Ok(rate),
+        Ok(rate) if rate > MOST_FREQUENT.into() => Err(format!(
+            "{rate} samples per second are too many, the limit is {MOST_FREQUENT}\nhint: for short functions, record longer instead; 99 to 999 are usual"
+        )),
+        Ok(rate) => Ok(u32::try_from(rate).unwrap_or(MOST_FREQUENT)),
     }
 }
 
@@ -103,10 +111,13 @@ fn percent(text: &str) -> Result<f64, String> {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+pub(crate) fn run(arguments: &Arguments, terminal: Terminal, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let outputs = outputs(arguments)?;
     let mut results = Results::prepare(&outputs);
-    check_frequency(arguments.frequency)?;
+    check_frequency(arguments.frequency, host::max_sample_rate())?;
+    if let Some(remark) = max_stack_remark(host::max_stack()) {
+        tracing::warn!("{remark}");
+    }
     let signals = Signals::hold()?;
     let target = Target::resolve(&Options {
         pids: &arguments.pid,
@@ -149,16 +160,21 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         closing.captured_is_safe();
     }
     recording.meta.symbols = prepared.name(&mut recording, &mut spaces, &mut || closing.skips_naming());
-    recording.meta.losses.truncated_user_stacks = symbolize::truncated_user_stacks(&recording);
+    let incomplete = symbolize::incomplete_user_stacks(&recording, recording.meta.max_stack);
+    recording.meta.losses.truncated_user_stacks = incomplete.truncated;
+    recording.meta.losses.limited_stacks = incomplete.limited;
+    recording.meta.remarks.extend(max_stack_remark(recording.meta.max_stack));
+    recording.meta.remarks.extend(mangled_remark(symbolize::mangled_functions(&recording)));
     drop(spaces);
-    let written = results.write(&recording, &closing, out);
+    let written = results.write(&recording, &closing, terminal, out);
     closing.outputs_are_written();
-    after(running, ending, &arguments.command, &mut Shown::new(&mut *out))?;
-    if written.is_err() {
-        // The summary too: an error leaves behind what is buffered.
-        out.flush()?;
-    }
-    written.map(|()| Outcome::Done)
+    let said = after(running, ending, &arguments.command, &mut Shown::new(&mut *out));
+    // The summary too: an error leaves behind what is buffered. If stdout fails as well, an output that was lost matters more.
+    let flushed = if written.is_err() { out.flush() } else { Ok(()) };
+    written?;
+    said?;
+    flushed?;
+    Ok(Outcome::Done)
 }
 
 fn outputs(arguments: &Arguments) -> anyhow::Result<Vec<Output>> {
@@ -168,17 +184,26 @@ fn outputs(arguments: &Arguments) -> anyhow::Result<Vec<Output>> {
     Ok(outputs.collect::<Result<_, _>>()?)
 }
 
-fn check_frequency(asked: u32) -> anyhow::Result<()> {
-    const LIMIT: &str = "/proc/sys/kernel/perf_event_max_sample_rate";
-    let limit = fs::read_to_string(LIMIT).ok().and_then(|text| text.trim().parse::<u32>().ok());
+/// Checks the sampling frequency against the limit of the kernel, if it is known.
+fn check_frequency(asked: u32, limit: Option<u32>) -> anyhow::Result<()> {
     match limit {
         Some(limit) if asked > limit => {
             bail!(
-                "-F {asked} is above the limit of this kernel, {limit} samples per second\nhint: use a lower -F, or raise {LIMIT}"
+                "-F {asked} is above the limit of this kernel, {limit} samples per second\nhint: use a lower -F, or raise {}",
+                host::MAX_SAMPLE_RATE
             )
         }
         _ => Ok(()),
     }
+}
+
+/// What to say about a kernel that walks fewer frames of a stack than quell asks for.
+fn max_stack_remark(limit: Option<u32>) -> Option<String> {
+    let limit = limit.filter(|limit| (*limit as usize) < quell_ebpf_common::MAX_FRAMES)?;
+    Some(format!(
+        "deeper stacks are cut at kernel.perf_event_max_stack = {limit} frames; for whole stacks: sysctl kernel.perf_event_max_stack={}",
+        quell_ebpf_common::MAX_FRAMES
+    ))
 }
 
 /// Moves the threads of quell off the recorded CPUs, if there are other CPUs.
@@ -244,4 +269,52 @@ fn after(mut running: Running, ending: Ending, command: &[String], out: &mut dyn
         _ => {}
     }
     Ok(())
+}
+
+/// What to say about names that are too deep for the demangler.
+fn mangled_remark(functions: u64) -> Option<String> {
+    let s = if functions == 1 { "" } else { "s" };
+    (functions > 0).then(|| {
+        format!(
+            "{functions} code location{s} with a mangled name: C++ names are demangled up to 20 levels of templates"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frequency_has_a_limit_that_the_error_names() {
+        assert_eq!(["1", "99", "10000"].map(frequency), [Ok(1), Ok(99), Ok(10_000)]);
+        for text in ["10001", "100000", "4294967296"] {
+            let error = frequency(text).expect_err(text);
+            assert!(error.contains("the limit is 10000\nhint: "), "{error}");
+        }
+        for text in ["0", "-1", "many", "99.5", ""] {
+            assert!(frequency(text).expect_err(text).contains("not a sampling frequency"), "{text}");
+        }
+        assert!(check_frequency(99, Some(99)).is_ok() && check_frequency(99, None).is_ok());
+        let error = check_frequency(999, Some(250)).expect_err("above the limit").to_string();
+        assert!(
+            error.contains("-F 999 is above the limit of this kernel, 250") && error.contains("\nhint: "),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn mangled_names_are_counted_in_a_remark() {
+        assert_eq!(mangled_remark(0), None);
+        let remarks = [1, 2].map(|count| mangled_remark(count).expect("a remark"));
+        assert!(remarks[0].starts_with("1 code location with") && remarks[1].starts_with("2 code locations with"));
+    }
+
+    #[test]
+    fn a_lowered_limit_of_stacks_is_said_with_its_remedy() {
+        assert_eq!([None, Some(127), Some(1_000)].map(max_stack_remark), [None, None, None]);
+        let remark = max_stack_remark(Some(20)).expect("a remark");
+        assert!(remark.contains("cut at kernel.perf_event_max_stack = 20"), "{remark}");
+        assert!(remark.contains("sysctl kernel.perf_event_max_stack=127"), "{remark}");
+    }
 }

@@ -1,6 +1,5 @@
 //! `quell report`: reports on a recording.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -8,19 +7,20 @@ use anyhow::bail;
 use quell::output::{Form, Output};
 use quell::pattern::Pattern;
 use quell::probe::PROBES;
-use quell::profile::{IdleThreads, Roots, Selection, Window, build};
-use quell::recording::{self, ProcessFilter, Recording};
+use quell::profile::{FunctionPattern, IdleThreads, Roots, Selection, StackFilter, Window, build};
+use quell::recording::{self, ProcessFilter};
 use quell::report;
-use quell::text::{self, Shown};
-use quell::units::{Nanos, Pid};
+use quell::text::Shown;
+use quell::units::{Nanos, Pid, Tid};
 
-use super::Outcome;
 use super::duration::{duration, time};
 use super::target::{cgroup_pattern, pid};
+use super::terminal::Terminal;
+use super::{Outcome, nothing_selected};
 
 /// Reports on a recording, or on a part of it
 ///
-/// Without -o, a summary is printed. The recording is not modified.
+/// Without -o, a summary is printed. The recording is not modified. If nothing matches the selection, nothing is written.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -32,6 +32,9 @@ pub(crate) struct Arguments {
     /// Only this process (may be repeated)
     #[arg(long, value_name = "PID", value_parser = pid)]
     pid: Vec<u32>,
+    /// Only this thread, by its thread ID (may be repeated)
+    #[arg(long, value_name = "TID", value_parser = tid)]
+    tid: Vec<u32>,
     /// Only threads with this name, such as worker or 'worker-*' (may be repeated, like the following)
     #[arg(long, value_name = "GLOB", value_parser = Pattern::new)]
     comm: Vec<Pattern>,
@@ -44,6 +47,12 @@ pub(crate) struct Arguments {
     /// Only processes of this user: a name, or a UID
     #[arg(long, value_name = "GLOB", value_parser = Pattern::new)]
     user: Vec<Pattern>,
+    /// Only samples with this function in their stack; `*` and `?` are wildcards
+    #[arg(long, value_name = "GLOB")]
+    function: Vec<String>,
+    /// No samples with this function in their stack
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
     /// The roots of stacks, and the rows of the summary: pools are threads whose names differ only in a number
     #[arg(long, value_enum, value_name = "ROOT", default_value_t)]
     by: By,
@@ -59,6 +68,9 @@ pub(crate) struct Arguments {
     /// Only before this time from the start of the capture
     #[arg(long, value_name = "TIME", value_parser = duration, allow_negative_numbers = true)]
     until: Option<Nanos>,
+    /// Print the data of the summary as JSON; docs/json.md describes it
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
     /// Use this format for every -o, regardless of the file extension; `quell list formats` lists the formats
     #[arg(long, value_name = "FORMAT", requires = "output")]
     format: Option<String>,
@@ -73,6 +85,7 @@ Examples:
   quell report quell.quell --probe offcpu --comm 'worker-*'
   quell report quell.quell --user postgres --by process
   quell report quell.quell --since 2s --until 4s -o part.html
+  quell report quell.quell --function '*::handle_request' --exclude 'futex_*'
   quell report quell.quell --format folded -o - | flamegraph.pl > out.svg";
 
 /// The values of `--by`.
@@ -87,6 +100,14 @@ enum By {
     Thread,
     /// Processes, with their pools below
     Process,
+}
+
+fn tid(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a thread ID; `ps -eT` lists them"))
+}
+
+fn patterns(texts: &[String]) -> Vec<FunctionPattern> {
+    texts.iter().map(|text| FunctionPattern::new(text)).collect()
 }
 
 /// The values of `--probe`.
@@ -104,12 +125,14 @@ impl Arguments {
         Ok(Selection {
             probes: self.probe.clone(),
             pids: self.pid.iter().copied().map(Pid).collect(),
+            tids: self.tid.iter().copied().map(Tid).collect(),
             comms: self.comm.clone(),
             processes: ProcessFilter {
                 executables: self.exe.clone(),
                 cgroups: self.cgroup.clone(),
                 users: self.user.clone(),
             },
+            stacks: StackFilter { with: patterns(&self.function), without: patterns(&self.exclude) },
             window: Window { since: self.since, until: self.until },
             roots: match self.by {
                 _ if self.thread => Roots::Threads,
@@ -142,34 +165,16 @@ pub(crate) fn say_written<'a>(outputs: impl IntoIterator<Item = &'a Output>, out
     }
 }
 
-/// What a selection can choose from: the length of the capture and its thread names, the most frequent first.
-fn contents(recording: &Recording) -> String {
-    const SHOWN: usize = 10;
-    let mut samples: BTreeMap<&str, usize> = BTreeMap::new();
-    for sample in &recording.samples {
-        *samples.entry(&recording.threads.get(sample.thread).comm).or_default() += 1;
-    }
-    let mut names: Vec<(&str, usize)> = samples.into_iter().collect();
-    names.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
-    let names: Vec<_> = names.into_iter().take(SHOWN).map(|(name, _)| text::shown(name)).collect();
-    format!(
-        "the capture has a length of {} and contains threads named {}{more}",
-        recording.meta.duration,
-        names.join(", ")
-    )
-}
-
-pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+pub(crate) fn run(arguments: &Arguments, terminal: Terminal, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let selection = arguments.selection()?;
     let outputs = arguments.outputs()?;
     let recording = recording::read(&arguments.recording)?;
     let profile = build(&recording, &selection);
-    if profile.samples.is_empty() && !recording.samples.is_empty() {
-        tracing::warn!("no sample matches the selection\nhint: {}", contents(&recording));
-    }
-    if outputs.is_empty() {
-        report::summary(&profile, out)?;
+    nothing_selected::check(&recording, &selection, &profile)?;
+    if arguments.json {
+        report::summary_json(&profile, out)?;
+    } else if outputs.is_empty() {
+        report::summary(&profile, terminal.width, terminal.style, out)?;
     }
     for output in &outputs {
         output.write(&recording, &profile, out)?;

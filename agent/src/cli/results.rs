@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use anyhow::Context as _;
 use quell::file::PrivateDirectories;
 use quell::output::{Form, Output, OutputError, Unnamed};
 use quell::profile::{Profile, Selection, build};
@@ -11,6 +12,7 @@ use quell::text::Shown;
 
 use super::closing::Closing;
 use super::report::say_written;
+use super::terminal::Terminal;
 
 /// The outputs of a capture.
 pub(super) struct Results<'a> {
@@ -19,6 +21,23 @@ pub(super) struct Results<'a> {
     private: Option<PrivateDirectories>,
     /// The output that was written before symbolization.
     unnamed: Option<(Place<'a>, Unnamed)>,
+    /// The output that still is as it was written before symbolization, because it could not be overwritten.
+    without_names: Option<&'a Output>,
+    /// Whether the recording was written to a private directory.
+    is_kept_elsewhere: bool,
+}
+
+fn print_summary(
+    profile: &Profile,
+    terminal: Terminal,
+    written: Vec<&Output>,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    report::summary(profile, terminal.width, terminal.style, out)?;
+    writeln!(out)?;
+    say_written(written, &mut Shown::new(&mut *out))?;
+    // Here, so that a full disk is reported as that of stdout.
+    Ok(out.flush()?)
 }
 
 /// The kind of output that was written first.
@@ -30,7 +49,13 @@ enum Place<'a> {
 impl<'a> Results<'a> {
     /// Call this before the capture begins: other users may change directories during the capture.
     pub(super) fn prepare(outputs: &'a [Output]) -> Self {
-        Self { outputs, private: Some(PrivateDirectories::open()), unnamed: None }
+        Self {
+            outputs,
+            private: Some(PrivateDirectories::open()),
+            unnamed: None,
+            without_names: None,
+            is_kept_elsewhere: false,
+        }
     }
 
     /// Writes the recording before symbolization. If no output is a recording, the first regular file is written instead. If
@@ -56,8 +81,14 @@ impl<'a> Results<'a> {
     /// Writes all outputs and the summary. Pipes come last, since a slow reader can block them.
     ///
     /// # Errors
-    /// The last error; the others are logged. The remaining outputs are written nevertheless.
-    pub(super) fn write(mut self, recording: &Recording, closing: &Closing, out: &mut dyn Write) -> anyhow::Result<()> {
+    /// The last output that failed; the others are logged, and so is stdout. The remaining outputs are written nevertheless.
+    pub(super) fn write(
+        mut self,
+        recording: &Recording,
+        closing: &Closing,
+        terminal: Terminal,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<()> {
         let profile = build(recording, &Selection::default());
         let (files, streams): (Vec<_>, Vec<_>) = self.outputs.iter().partition(|output| output.is_replaceable());
         let mut written = Vec::new();
@@ -71,7 +102,10 @@ impl<'a> Results<'a> {
         };
         for output in files {
             let result = match first.take_if(|(first, _)| std::ptr::eq(*first, output)) {
-                Some((_, unnamed)) => output.write_named(unnamed, recording, &profile),
+                Some((_, unnamed)) => output.write_named(unnamed, recording, &profile).inspect_err(|error| {
+                    // What was written before symbolization is still there.
+                    self.without_names = (!error.is_kept()).then_some(output);
+                }),
                 None => output.write(recording, &profile, out),
             };
             match result {
@@ -89,16 +123,30 @@ impl<'a> Results<'a> {
             }
         }
         self.keep_recording(recording, &profile, &failed);
-        if self.outputs.iter().all(|output| output.path().is_some()) {
-            report::summary(&profile, out)?;
-            writeln!(out)?;
-            say_written(written, &mut Shown::new(out))?;
+        let printed = match self.outputs.iter().all(|output| output.path().is_some()) {
+            true => print_summary(&profile, terminal, written, out).context("could not print the summary"),
+            false => Ok(()),
+        };
+        if !failed.is_empty() {
+            self.say_what_is_kept();
         }
-        let Some((_, last)) = failed.pop() else { return Ok(()) };
+        let Some((_, last)) = failed.pop() else { return printed };
         for (_, error) in failed {
             tracing::error!("{:#}", anyhow::Error::from(error));
         }
+        if let Err(error) = printed {
+            tracing::error!("{error:#}");
+        }
         Err(last.into())
+    }
+
+    /// Says where the capture is, if an output could not be overwritten after symbolization and there is no other recording.
+    fn say_what_is_kept(&self) {
+        let Some(path) = self.without_names.filter(|_| !self.is_kept_elsewhere).and_then(Output::path) else { return };
+        tracing::warn!(
+            "{} has the capture, but without the names of functions, which could not be added\nhint: free disk space before the next capture",
+            path.display()
+        );
     }
 
     /// Writes the recording to a private directory if an output was lost and no recording was written.
@@ -118,6 +166,7 @@ impl<'a> Results<'a> {
             if let Err(error) = output.write_named(unnamed, recording, profile) {
                 tracing::warn!("{:#}", anyhow::Error::from(error));
             }
+            self.is_kept_elsewhere = true;
             let path = output.path().unwrap_or(std::path::Path::new("")).display().to_string();
             tracing::warn!(
                 "the recording was written to {path}\nhint: `quell report {path} -o FILE` writes the other outputs"

@@ -93,7 +93,7 @@ impl Watched {
         }
     }
 
-    /// Whether the process has exited. A zombie has.
+    /// Whether the process has exited: its first thread has, and there is no other. A zombie has exited too.
     pub(crate) fn has_ended(&mut self) -> bool {
         use std::io::Seek as _;
         let mut stat = Vec::new();
@@ -102,8 +102,12 @@ impl Watched {
         }
         // The state follows the name, which is in parentheses, may hold some itself, and is bytes: proc_pid_stat(5).
         let end = stat.iter().rposition(|&byte| byte == b')');
-        let state = end.and_then(|end| stat.get(end + 2));
-        matches!(state, None | Some(b'Z' | b'X'))
+        let rest = end.and_then(|end| std::str::from_utf8(stat.get(end + 1..)?).ok()).unwrap_or_default();
+        let mut fields = rest.split_ascii_whitespace();
+        let state = fields.next();
+        // Field 20. An exited first thread counts until all others have exited and the process is reaped.
+        let threads: u64 = fields.nth(20 - 4).and_then(|field| field.parse().ok()).unwrap_or(0);
+        matches!(state, None | Some("Z" | "X")) && threads <= 1
     }
 }
 
@@ -199,6 +203,18 @@ mod tests {
         child.kill().expect("it can be killed");
         child.wait().expect("it ends");
         assert!(watched.has_ended());
+    }
+
+    #[test]
+    fn a_process_whose_first_thread_has_exited_runs_on() {
+        let status = |threads: u32| format!("7 (a) Z (b) Z 1 {} {threads} 0 99\n", vec!["0"; 15].join(" "));
+        for (threads, ended) in [(2, false), (1, true)] {
+            let path = std::env::temp_dir().join(format!("quell-stat-{}-{threads}", std::process::id()));
+            fs::write(&path, status(threads)).expect("writable");
+            let mut watched = Watched { pid: Pid(7), stat: File::open(&path).expect("written") };
+            assert_eq!(watched.has_ended(), ended, "{threads} threads");
+            fs::remove_file(&path).expect("removable");
+        }
     }
 
     #[test]

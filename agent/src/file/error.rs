@@ -16,7 +16,7 @@ pub enum FileError {
         /// The path of the operation.
         path: PathBuf,
         /// The error of the system call.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// The path does not end in a file name.
     #[error("{} does not end in a file name\nhint: use a name such as app.html", path.display())]
@@ -69,7 +69,7 @@ pub enum FileError {
         /// The intended path.
         path: PathBuf,
         /// The reason why the intended path was not available.
-        source: Box<FileError>,
+        r#source: Box<FileError>,
     },
     /// The path has more symbolic links than are followed.
     #[error("could not open {}: more than {limit} symbolic links", path.display())]
@@ -109,7 +109,7 @@ pub enum FileError {
         /// The directory, FIFO or device.
         path: PathBuf,
         /// The error of access(2).
-        source: io::Error,
+        r#source: io::Error,
     },
     /// A FIFO has no reader.
     #[error("no process reads from the FIFO {}\nhint: start its reader first", path.display())]

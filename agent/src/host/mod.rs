@@ -9,6 +9,7 @@ pub(crate) mod lockdown;
 mod mounts;
 mod nics;
 mod offsets;
+mod perf_limits;
 mod processes;
 mod root;
 mod this;
@@ -31,6 +32,7 @@ pub use kernel_version::{KernelVersion, KernelVersionError};
 pub(crate) use mounts::{Mount, mounts};
 pub use nics::{Nic, nics};
 pub use offsets::{MissingField, TaskOffsets, offset_of, offsets};
+pub use perf_limits::{MAX_SAMPLE_RATE, max_sample_rate, max_stack};
 pub use processes::{family, processes, processes_in};
 pub(crate) use processes::{identity, user_of};
 pub use root::Root;
@@ -90,6 +92,14 @@ pub fn facts() -> Result<HostFacts, HostError> {
     })
 }
 
+/// Whether this is a virtual machine. A hypervisor sets bit 31 of CPUID leaf 1, ECX, hardware never does.
+#[must_use]
+pub fn is_virtual_machine() -> bool {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let flags = text.lines().find_map(|line| line.strip_prefix("flags")).unwrap_or_default();
+    flags.split_ascii_whitespace().any(|flag| flag == "hypervisor")
+}
+
 /// The version of the running kernel.
 ///
 /// # Errors
@@ -106,7 +116,27 @@ pub fn kernel_version() -> Result<KernelVersion, HostError> {
 /// # Errors
 /// `/sys` cannot be read or parsed.
 pub fn cpus_online() -> Result<CpuSet, HostError> {
-    let path = "/sys/devices/system/cpu/online";
+    cpu_list("/sys/devices/system/cpu/online")
+}
+
+/// The CPUs that are online or can be brought online, from `/sys/devices/system/cpu/present`.
+///
+/// # Errors
+/// The file cannot be read or parsed.
+pub fn cpus_present() -> Result<CpuSet, HostError> {
+    cpu_list("/sys/devices/system/cpu/present")
+}
+
+/// The CPUs that the kernel keeps its work away from: `isolcpus`, isolated cpuset partitions (6.12) and `nohz_full`. Empty if the
+/// kernel does not tell.
+#[must_use]
+pub fn cpus_isolated() -> CpuSet {
+    // The files are empty if there are none; `nohz_full` is ` (null)` in some kernels.
+    let list = |path| cpu_list(path).unwrap_or_default();
+    list("/sys/devices/system/cpu/isolated").union(&list("/sys/devices/system/cpu/nohz_full"))
+}
+
+fn cpu_list(path: &'static str) -> Result<CpuSet, HostError> {
     read(path)?
         .parse()
         .map_err(|why: crate::units::CpuListError| HostError::Understand { path: path.into(), why: why.to_string() })

@@ -40,6 +40,9 @@ pub struct TaskOffsets {
     /// The offsets of `task_struct::nvcsw` and `nivcsw`. `__schedule` (kernel/sched/core.c) increments one of them at each
     /// context switch.
     pub switches: [u32; 2],
+    /// The offset of `task_struct::throttled` (6.18, see `throttle_cfs_rq_work`, kernel/sched/fair.c) and 0, or the offsets of `task_struct::se.cfs_rq` and
+    /// `cfs_rq::throttle_count` (3.2); `None` if the kernel is built without `CONFIG_CFS_BANDWIDTH`.
+    pub throttled: Option<[u32; 2]>,
 }
 
 /// A struct member that the kernel's BTF does not contain.
@@ -79,6 +82,7 @@ pub fn offsets(btf: &Btf) -> Result<TaskOffsets, MissingField> {
         cgroup_ids: cgroup_ids(btf, &of),
         stack_regs: stack_regs(&of, &registers_of),
         switches: [task("nvcsw")?.byte(), task("nivcsw")?.byte()],
+        throttled: throttled(btf, &of),
     })
 }
 
@@ -123,6 +127,14 @@ fn cgroup_ids(btf: &Btf, task: &Named<'_>) -> Option<[u32; 4]> {
     let set = Named::find(btf, "css_set");
     let way = [task.member("cgroups").ok()?, set.member("dfl_cgrp").ok()?, cgroup.member("level").ok()?, ids];
     Some(way.map(|member| member.byte()))
+}
+
+fn throttled(btf: &Btf, task: &Named<'_>) -> Option<[u32; 2]> {
+    if let Ok(throttled) = task.member("throttled") {
+        return Some([throttled.byte(), 0]);
+    }
+    let queue = task.structure?.member_at(&["se", "cfs_rq"])?;
+    Some([queue.byte(), Named::find(btf, "cfs_rq").member("throttle_count").ok()?.byte()])
 }
 
 /// `pt_regs` is at the end of the kernel stack (`task_pt_regs`, arch/x86/include/asm/processor.h), whose size is 16 KiB without

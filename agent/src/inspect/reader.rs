@@ -74,13 +74,30 @@ fn hand_over(
 /// The first [`MAX_MAPS`] bytes of `/proc/PID/maps`.
 pub(super) fn maps(pid: u32) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    File::open(format!("/proc/{pid}/maps"))?.take(MAX_MAPS).read_to_end(&mut text)?;
+    File::open(format!("/proc/{}/maps", living(pid)))?.take(MAX_MAPS).read_to_end(&mut text)?;
     Ok(text)
+}
+
+/// A thread of a process through which its memory and files are found. The first thread may have exited while others run on: it stays
+/// as a zombie, but gives up its memory and root directory (`exit_mm`, `exit_fs`, kernel/exit.c). Also `/proc/TID` of another
+/// thread exists.
+fn living(pid: u32) -> u32 {
+    /// The number of threads that are tried: those that have exited are zombies only for a moment.
+    const MOST: usize = 16;
+    let has_memory = |tid: u32| readlinkat(AT_FDCWD, format!("/proc/{tid}/exe").as_str()).is_ok();
+    if has_memory(pid) {
+        return pid;
+    }
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().take(MOST);
+    let ids = threads.filter_map(|thread| thread.ok()?.file_name().to_str()?.parse().ok());
+    // A kernel thread has no memory, and neither has a process that has exited.
+    ids.into_iter().find(|tid| has_memory(*tid)).unwrap_or(pid)
 }
 
 /// The path of the executable of a process, a zero byte, and the first bytes of its arguments. Both may be empty: a kernel
 /// thread has neither, and arguments that are not resident are not read.
 pub(super) fn program(pid: u32) -> io::Result<Vec<u8>> {
+    let pid = living(pid);
     let stat = stat(pid)?;
     // The kernel generates the path without accessing a file system.
     let path = readlinkat(AT_FDCWD, format!("/proc/{pid}/exe").as_str()).unwrap_or_default();
@@ -116,7 +133,7 @@ fn arguments(stat: &[u8]) -> Option<(u64, u64)> {
 /// userfaultfd(2) handler may never answer, and this child could not be killed meanwhile. A page may still be evicted between
 /// the check and the copy; [`strikes`](super::strikes) limits the effect.
 pub(super) fn memory(pid: u32, address: u64, length: u32) -> io::Result<Vec<u8>> {
-    let page = page_size();
+    let (pid, page) = (living(pid), page_size());
     let mut bytes = vec![0; resident(pid, address, length.min(MAX_MEMORY), page)? as usize];
     let end = address + bytes.len() as u64;
     // A partial transfer ends between two elements (process_vm_readv(2)), so each page is an element.
@@ -173,7 +190,8 @@ fn page_size() -> u64 {
 /// the root directory of the process, which is not available after the process has exited. In each case the file may have
 /// been replaced since it was mapped, so its identity is checked.
 pub(super) fn open_mapped(mapped: &Mapped, path: &[u8]) -> io::Result<File> {
-    let Mapped { pid, start, end, .. } = *mapped;
+    let Mapped { start, end, .. } = *mapped;
+    let pid = living(mapped.pid);
     let the_same = |file: File| if is_same(mapped, &file) { Ok(file) } else { Err(gone()) };
     open_regular(&PathBuf::from(format!("/proc/{pid}/map_files/{start:x}-{end:x}")))
         .and_then(the_same)
@@ -206,7 +224,7 @@ fn gone() -> io::Error {
 /// Opens the perf map of a process if it belongs to the user of the process. Every user can create files in `/tmp`, and mount
 /// other files there that the user can see.
 pub(super) fn open_perf_map(pid: u32, inner: u32, owner: u32) -> io::Result<File> {
-    let found = Place::below(&format!("/proc/{pid}/root"), format!("tmp/perf-{inner}.map").as_bytes())?;
+    let found = Place::below(&format!("/proc/{}/root", living(pid)), format!("tmp/perf-{inner}.map").as_bytes())?;
     if found.0.metadata()?.uid() == owner { found.open() } else { Err(io::Error::from_raw_os_error(libc::EACCES)) }
 }
 

@@ -14,7 +14,7 @@ pub enum LaunchError {
         /// The operation: `run on CPUs 2-3`.
         operation: String,
         /// The error of the kernel.
-        source: io::Error,
+        r#source: io::Error,
         /// What the user can do.
         hint: Option<String>,
     },
@@ -51,7 +51,7 @@ pub enum LaunchError {
         /// The program.
         program: OsString,
         /// The error of the kernel.
-        source: io::Error,
+        r#source: io::Error,
     },
 }
 

@@ -29,7 +29,7 @@ pub enum PrivilegeError {
         /// The operation, with the name of the system call.
         what: &'static str,
         /// The error of the system call.
-        source: CapsError,
+        r#source: CapsError,
     },
     /// `no_new_privs` could not be set.
     #[error("could not set no_new_privs with prctl: {0}")]

@@ -16,7 +16,7 @@ use crate::bpf::{BpfObject, Declarations, Features, Hook, ProbeMap, Record};
 use crate::host::{Btf, MissingField, offset_of};
 use crate::inspect::ProcessMemory;
 use crate::recording::{CodeLocator, MetricId, MetricSpec, RecordingBuilder};
-use crate::units::{CpuSet, Hertz, Nanos, Pid};
+use crate::units::{CpuId, CpuSet, Hertz, Nanos, Pid};
 
 macro_rules! declare {
     ($($probe:ident = $number:literal,)+) => {
@@ -66,6 +66,8 @@ pub struct ProbeSpec {
 pub struct ProbeConfig {
     /// The CPUs to capture.
     pub cpus: CpuSet,
+    /// The CPUs of `cpus` on which no timer may be started.
+    pub isolated: CpuSet,
     /// CPU samples per second on each CPU.
     pub frequency: Hertz,
     /// Whether to sample every event, regardless of the cost.
@@ -111,6 +113,14 @@ pub trait RunningProbe {
 
     /// Passes the ID of the first metric of the probe in the recording. The others follow it.
     fn declared(&mut self, first: MetricId);
+
+    /// Starts what the probe does on a CPU that came online during the capture.
+    ///
+    /// # Errors
+    /// Any [`ProbeError`].
+    fn cpu_online(&mut self, _object: &mut BpfObject, _cpu: CpuId) -> Result<(), ProbeError> {
+        Ok(())
+    }
 
     /// Completes a record as soon as it is read, such as with the user stack of a thread that is still asleep. Returns `true` if the
     /// completed record is in `words`, and `false` if the record is complete already.

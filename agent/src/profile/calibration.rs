@@ -8,17 +8,18 @@
 //! If values differ a lot, the largest may not be sampled, and the variance of the samples does not show this. The counted total
 //! does: its difference from the estimate is an observed error. If that is larger than three standard errors, the variance of the group
 //! is its square. It is unknown which stack was missed, so the part that the variances of the samples do not explain is distributed
-//! in proportion to their values. If all values of a group were measured, what they lack of the total is shown as such, and they have no
-//! error. The error of a sum of calibrated values: [`estimate`](super::estimate).
+//! in proportion to their values, and each place that was given a share of the difference may have none of it. If all values of a
+//! group were measured, what they lack of the total is shown as such, and they have no error. The error of a sum of calibrated
+//! values: [`estimate`](super::estimate).
 
 use hashbrown::HashMap;
 
 use super::view::{Group, GroupIdx};
-use crate::recording::{MetricId, Recording, Sample, Scope, ThreadIdx};
-use crate::units::{Pid, Tid};
+use crate::recording::{MetricId, ProcessIdx, Recording, Sample, Scope, ThreadIdx};
+use crate::units::Tid;
 
-/// A thread, regardless of its names, and a metric.
-pub(super) type Key = (Pid, Tid, MetricId);
+/// A thread, regardless of its names, and a metric. Not by PID: another process may have had it before.
+pub(super) type Key = (ProcessIdx, Tid, MetricId);
 
 /// Counted and estimated values, for each thread and metric with counters.
 pub(super) struct Calibration {
@@ -66,7 +67,7 @@ impl Calibration {
         for row in &recording.counters {
             let Scope::Thread(id) = row.scope else { continue };
             let thread = recording.threads.get(id);
-            let (sum, _) = exact.entry((thread.pid, thread.tid, row.metric)).or_insert((0, id));
+            let (sum, _) = exact.entry((thread.process, thread.tid, row.metric)).or_insert((0, id));
             // Several rows of 292 years may be read from a file.
             *sum = sum.saturating_add(row.sum);
             is_counted[row.metric.index()] = true;
@@ -74,7 +75,7 @@ impl Calibration {
         let mut estimated: HashMap<Key, Estimated> = HashMap::new();
         for sample in recording.samples.iter().filter(|sample| !sample.ongoing && is_counted[sample.metric.index()]) {
             let thread = recording.threads.get(sample.thread);
-            let group = estimated.entry((thread.pid, thread.tid, sample.metric)).or_default();
+            let group = estimated.entry((thread.process, thread.tid, sample.metric)).or_default();
             group.seen += sample.value as f64;
             group.unseen += unseen(sample);
             group.variance += variance(sample);
@@ -90,6 +91,7 @@ impl Calibration {
                 metric: key.2,
                 estimated: factor * sums.unseen,
                 variance: factor * factor * sums.variance + unexplained,
+                unexplained,
                 samples: sums.samples,
             });
         }
@@ -117,7 +119,7 @@ impl Calibration {
             return None;
         }
         let thread = recording.threads.get(sample.thread);
-        let key = (thread.pid, thread.tid, sample.metric);
+        let key = (thread.process, thread.tid, sample.metric);
         Some((self.exact.get(&key)?.0, self.estimated.get(&key)?))
     }
 

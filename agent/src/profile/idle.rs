@@ -26,8 +26,10 @@
 
 use hashbrown::HashMap;
 
-use crate::recording::{Frame, Location, MetricId, Recording, Sample, Wake};
-use crate::units::{Nanos, Pid, Tid};
+use super::calibration::Key;
+use super::kernel_frames::{Part, part};
+use crate::recording::{Frame, Location, MetricId, ProcessIdx, Recording, Sample, Wake};
+use crate::units::{Nanos, Tid};
 
 /// The metric of sleeps that do not wait for block I/O.
 const SLEEPS: &str = "offcpu.blocked";
@@ -147,7 +149,7 @@ const LOCKS: &[&str] =
 pub(super) struct IdleSleeps {
     rows: Vec<bool>,
     /// The sleeps of each thread.
-    threads: HashMap<(Pid, Tid), Sleeps>,
+    threads: HashMap<(ProcessIdx, Tid), Sleeps>,
     metric: Option<MetricId>,
 }
 
@@ -182,7 +184,7 @@ impl IdleSleeps {
     pub(super) fn of(
         recording: &Recording,
         value: impl Fn(&Sample) -> f64,
-        unsampled: impl Iterator<Item = (Pid, Tid, MetricId, u64)>,
+        unsampled: impl Iterator<Item = (Key, u64)>,
     ) -> Self {
         let rows = vec![false; recording.samples.len()];
         let metric = recording.meta.metric_named(SLEEPS);
@@ -205,8 +207,8 @@ impl IdleSleeps {
                 (_, None) => {}
             }
         }
-        for (pid, tid, _, time) in unsampled.filter(|(_, _, metric, _)| *metric == sleeps) {
-            found.threads.entry((pid, tid)).or_default().all += time as f64;
+        for ((process, tid, _), time) in unsampled.filter(|((_, _, metric), _)| *metric == sleeps) {
+            found.threads.entry((process, tid)).or_default().all += time as f64;
         }
         for (row, sample) in recording.samples.iter().enumerate().filter(|(_, sample)| is_sleep(sample, sleeps)) {
             let thread = found.threads.entry(thread(recording, sample)).or_default();
@@ -229,15 +231,14 @@ impl IdleSleeps {
     }
 
     /// Whether sleeps of a thread that were counted and not sampled are taken to be idle: if those that were sampled are.
-    pub(super) fn contains_unsampled(&self, pid: Pid, tid: Tid, metric: MetricId) -> bool {
-        let sleeps = self.threads.get(&(pid, tid)).filter(|_| self.metric == Some(metric));
+    pub(super) fn contains_unsampled(&self, thread: (ProcessIdx, Tid), metric: MetricId) -> bool {
+        let sleeps = self.threads.get(&thread).filter(|_| self.metric == Some(metric));
         sleeps.is_some_and(|sleeps| sleeps.idle > 0.0 && sleeps.idle >= IDLE_SHARE * sleeps.sampled)
     }
 }
 
-fn thread(recording: &Recording, sample: &Sample) -> (Pid, Tid) {
-    let thread = recording.threads.get(sample.thread);
-    (thread.pid, thread.tid)
+fn thread(recording: &Recording, sample: &Sample) -> (ProcessIdx, Tid) {
+    recording.threads.get(sample.thread).key()
 }
 
 /// Whether a sample is a sleep, and not only a wait for a CPU.
@@ -364,7 +365,7 @@ fn classify(frame: &Frame) -> FrameClass {
         (TIMERS, FrameClass::Timer),
     ];
     let known = classes.into_iter().find(|(names, _)| names.contains(&name)).map(|(_, class)| class);
-    known.unwrap_or(if super::kernel_frames::is_tracing(frame) { FrameClass::Scheduler } else { FrameClass::Kernel })
+    known.unwrap_or(if part(frame) == Part::Tracing { FrameClass::Scheduler } else { FrameClass::Kernel })
 }
 
 /// The facts of each stack. Callers precede their callees in the table.
@@ -535,14 +536,15 @@ mod tests {
         }
         sleep(&mut example, never, "app kernel:do_nanosleep", 0, 200);
         let sleeps = example.metric(BLOCKED);
-        let rest = |id, time| (Pid(id), Tid(id), sleeps, time * MILLIS);
-        let rests = [rest(1, 645), rest(2, 645), rest(3, 800)];
+        let [cron, client, never] = [cron, client, never].map(|thread| example.recording.threads.get(thread).key());
+        let rest = |(process, tid), time| ((process, tid, sleeps), time * MILLIS);
+        let rests = [rest(cron, 645), rest(client, 645), rest(never, 800)];
         let value = |sample: &Sample| sample.value as f64;
         let found = IdleSleeps::of(&example.recording, value, rests.into_iter());
         assert_eq!(found.rows, [true, true, false, false, false]);
-        let unsampled = [1, 2, 3].map(|id| found.contains_unsampled(Pid(id), Tid(id), sleeps));
+        let unsampled = [cron, client, never].map(|thread| found.contains_unsampled(thread, sleeps));
         assert_eq!(unsampled, [true, false, false]);
-        assert!(!found.contains_unsampled(Pid(1), Tid(1), example.metric(IO_WAIT)));
+        assert!(!found.contains_unsampled(cron, example.metric(IO_WAIT)));
         let value = |sample: &Sample| sample.value as f64;
         assert_eq!(IdleSleeps::of(&example.recording, value, std::iter::empty()).rows, [false; 5], "they slept less");
     }

@@ -2,16 +2,32 @@
 
 use crate::recording::{Frame, Location};
 
-/// Kernel functions between the code of a thread and the BPF program (kernel/trace/bpf_trace.c,
-/// include/linux/tracepoint.h, kernel/sched/core.c).
-pub(super) fn is_tracing(frame: &Frame) -> bool {
-    const PREFIXES: [&str; 4] = ["bpf_prog_", "bpf_trace_run", "__bpf_trace_", "__traceiter_"];
-    // Every switch goes through these. The task iterator leaves them out, so that with them the same wait would be two.
+/// The part that a kernel function has in the event of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The BPF program, or what calls it at a tracepoint (kernel/trace/bpf_trace.c, include/linux/tracepoint.h).
+    Tracing,
+    /// A context switch (kernel/sched/core.c). Every wait has these functions. The task iterator leaves them out, so that with them
+    /// the same wait would be two.
+    Switch,
+    /// Code of a thread.
+    Code,
+}
+
+/// The part of a frame.
+pub(super) fn part(frame: &Frame) -> Part {
+    const TRACING: [&str; 4] = ["bpf_prog_", "bpf_trace_run", "__bpf_trace_", "__traceiter_"];
     const SWITCH: [&str; 2] = ["__schedule", "schedule"];
-    matches!(frame.location, Location::Kernel(_))
-        && frame.symbol.as_ref().is_some_and(|symbol| {
-            SWITCH.contains(&symbol.name.as_str()) || PREFIXES.iter().any(|prefix| symbol.name.starts_with(prefix))
-        })
+    let Some(symbol) = frame.symbol.as_ref().filter(|_| matches!(frame.location, Location::Kernel(_))) else {
+        return Part::Code;
+    };
+    if SWITCH.contains(&symbol.name.as_str()) {
+        Part::Switch
+    } else if TRACING.iter().any(|prefix| symbol.name.starts_with(prefix)) {
+        Part::Tracing
+    } else {
+        Part::Code
+    }
 }
 
 /// Whether a frame is the entry of an interrupt.

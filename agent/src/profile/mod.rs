@@ -9,16 +9,26 @@ mod estimate;
 mod exact;
 mod idle;
 mod kernel_frames;
+mod modules;
 mod names;
 mod process_names;
 mod select;
+mod span;
+mod stack_filter;
 #[cfg(test)]
 mod tests;
 mod thread_pools;
+mod totals;
 mod view;
+mod window;
 
 pub use build::build;
 pub use estimate::Estimate;
 pub(crate) use kernel_frames::begins_interrupt;
-pub use select::{IdleThreads, Roots, Selection, Window};
+pub use modules::NamedModule;
+pub use select::{IdleThreads, Roots, Selection};
+pub use span::Span;
+pub use stack_filter::{FunctionPattern, StackFilter};
+pub use totals::Totals;
 pub use view::{FrameKind, Group, GroupIdx, NamedFrame, Profile, WakeLink, Weighted};
+pub use window::Window;

@@ -2,12 +2,14 @@
 
 use hashbrown::HashMap;
 
+use super::modules::Modules;
 use super::view::{FrameKind, NamedFrame};
 use crate::recording::{Frame, FrameId, Location, Recording};
 
 /// The functions of a profile, and the function of each frame of a recording.
 pub(super) struct Names<'a> {
     recording: &'a Recording,
+    pub(super) modules: Modules,
     /// The functions. A [`FrameId`] of a profile is a row of this.
     pub(super) rows: Vec<NamedFrame>,
     index: HashMap<NamedFrame, FrameId>,
@@ -20,6 +22,7 @@ impl<'a> Names<'a> {
     pub(super) fn new(recording: &'a Recording) -> Self {
         Self {
             recording,
+            modules: Modules::of(&recording.modules),
             rows: Vec::new(),
             index: HashMap::new(),
             of: vec![None; recording.frames.rows().len()],
@@ -29,7 +32,12 @@ impl<'a> Names<'a> {
 
     /// A frame for a label.
     pub(super) fn label(&mut self, text: &str) -> FrameId {
-        self.intern(NamedFrame { name: text.to_owned(), module: String::new(), kind: FrameKind::Label })
+        self.intern(NamedFrame {
+            name: text.to_owned(),
+            module: String::new(),
+            kind: FrameKind::Label,
+            has_symbol: true,
+        })
     }
 
     /// The function of a frame. [`Self::inlined`] returns the functions that were inlined into it.
@@ -39,23 +47,27 @@ impl<'a> Names<'a> {
         }
         let frame @ Frame { location, symbol, .. } = self.recording.frames.get(id);
         let (module, kind) = match location {
-            Location::Kernel(_) => ("[kernel]", FrameKind::Kernel),
-            Location::Module { module, .. } => (self.recording.modules.get(*module).name(), FrameKind::User),
-            Location::Unmapped { .. } => ("[unknown]", FrameKind::User),
-            Location::Label(_) | Location::NamedLabel(_) => ("", FrameKind::Label),
+            Location::Kernel(_) => ("[kernel]".to_owned(), FrameKind::Kernel),
+            Location::Module { module, .. } => (self.modules.name(*module).to_owned(), FrameKind::User),
+            Location::Unmapped { .. } => ("[unknown]".to_owned(), FrameKind::User),
+            Location::Label(_) | Location::NamedLabel(_) => (String::new(), FrameKind::Label),
         };
         let name = match (symbol, location) {
             (_, Location::Label(label)) => (*label).to_owned(),
             (_, Location::NamedLabel(label)) => label.clone(),
             (Some(symbol), _) => symbol.name.clone(),
-            (None, _) => format!("[{}]", module.trim_matches(['[', ']'])),
+            (None, Location::Unmapped { .. }) => "[unknown]".to_owned(),
+            // One function for each module: there may be thousands of addresses.
+            (None, _) => format!("[unknown in {}]", module.trim_matches(['[', ']'])),
         };
-        let named = self.intern(NamedFrame { name, module: module.to_owned(), kind });
+        let has_symbol = symbol.is_some() || kind == FrameKind::Label;
+        let named = self.intern(NamedFrame { name, module: module.clone(), kind, has_symbol });
         self.of[id.index()] = Some(named);
         if !frame.inlined().is_empty() {
             let outermost_first = frame.inlined().iter().rev();
             let functions = outermost_first
-                .map(|function| NamedFrame { name: function.name.clone(), module: module.to_owned(), kind })
+                .map(|function| (function.name.clone(), module.clone()))
+                .map(|(name, module)| NamedFrame { name, module, kind, has_symbol: true })
                 .map(|function| self.intern(function))
                 .collect();
             self.inlined.insert(id, functions);

@@ -1,6 +1,9 @@
 //! The data of a profile: functions and weighted samples.
 
-use super::select::{IdleThreads, Roots, Window};
+use super::modules::NamedModule;
+use super::select::{IdleThreads, Roots};
+use super::totals::Totals;
+use super::window::Window;
 use crate::recording::{
     Counter, FrameId, Histogram, Meta, Metric, MetricId, Process, ProcessIdx, SampleIdx, StackId, StackTable, Thread,
     ThreadIdx, row_number,
@@ -21,12 +24,15 @@ pub enum FrameKind {
 /// A function: all frames with the same name in the same module.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NamedFrame {
-    /// The name of the function; `0x7f01 in libfoo.so` if it has none.
+    /// The name of the function; `[unknown in libfoo.so]` for all code of a module without a symbol, `[unknown]` for code in no
+    /// known module.
     pub name: String,
-    /// The file name of the module (`libc.so.6`, `[kernel]`); empty for a label.
+    /// The name of the module (`libc.so.6`, `[kernel]`), see [`NamedModule::name`]; empty for a label.
     pub module: String,
     /// The kind of the frame.
     pub kind: FrameKind,
+    /// Whether `name` is that of a function or a label; otherwise it only says where the code is.
+    pub has_symbol: bool,
 }
 
 row_number! {
@@ -45,13 +51,21 @@ pub struct Group {
     pub estimated: f64,
     /// The sum of the variances of their values before calibration, in the square of the unit.
     pub variance: f64,
+    /// The part of `variance` that is observed: the square of the difference between the counted total and the estimate, as far as
+    /// chance does not explain it. An interval was missed, and its value was given to other places.
+    pub unexplained: f64,
     /// The number of samples whose values are estimated in part.
     pub samples: u32,
 }
 
+/// The innermost frame of a sample whose value was counted in the kernel and is in no other sample: its time is unknown.
+pub(super) const COUNTED_ONLY: &str = "[no stack: counted only]";
+
 /// The wakeup that ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WakeLink {
+    /// When the wakeup was sent, from the start of the capture. The wait ends later, when the thread gets a CPU.
+    pub time: Nanos,
     /// The thread that ran on the CPU that sent the wakeup; see `interrupt`.
     pub waker: ThreadIdx,
     /// The stack of the waker, in [`Profile::stacks`].
@@ -65,10 +79,12 @@ pub struct WakeLink {
 /// A sample with its weight.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Weighted {
-    /// The start of the sample, from the start of the capture.
+    /// The start of the sample, from the start of the capture. If the window has a part of an interval, this is the start of the part.
     pub time: Nanos,
-    /// The length of the interval, unweighted; zero for an instant.
+    /// The length of the interval in the window, unweighted; zero for an instant.
     pub duration: Nanos,
+    /// Whether the time is known. Otherwise, `time` and `duration` are those of the capture, and no window contains the sample.
+    pub is_timed: bool,
     /// The CPU of the sample.
     pub cpu: CpuId,
     /// The thread of the sample.
@@ -86,11 +102,11 @@ pub struct Weighted {
     pub variance: f64,
     /// The group to whose counted total `value` is calibrated.
     pub group: Option<GroupIdx>,
-    /// Whether the thread was runnable all the time, so that there was no wakeup.
+    /// Whether the thread was runnable for the whole interval, so that there was no wakeup.
     pub runnable: bool,
     /// Whether it is a sleep of a thread that has nothing to do. `profile/idle.rs` has the definition.
     pub idle: bool,
-    /// The wakeup that ended the wait.
+    /// The wakeup that ended the wait; `None` if the window does not contain the end.
     pub wake: Option<WakeLink>,
 }
 
@@ -103,6 +119,8 @@ pub struct Profile {
     pub window: Window,
     /// Functions; [`StackTable`] rows refer to them by index ([`FrameId`]).
     pub frames: Vec<NamedFrame>,
+    /// The files of user functions, by [`NamedFrame::module`].
+    pub modules: Vec<NamedModule>,
     /// Call stacks of `frames`.
     pub stacks: StackTable,
     /// The threads of the samples and counters.
@@ -119,6 +137,8 @@ pub struct Profile {
     pub idle: IdleThreads,
     /// The weighted samples.
     pub samples: Vec<Weighted>,
+    /// The totals of the capture that its losses are a part of.
+    pub totals: Totals,
     /// The groups of samples with a counted total.
     pub groups: Vec<Group>,
     /// Counted totals of the whole capture, regardless of the window: of the selected threads, and of other scopes if all threads are

@@ -15,7 +15,7 @@ pub enum RecordingError {
         /// The file or recording. For a file under a temporary name, this is its final path.
         path: PathBuf,
         /// The error of the system call.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// A read failed.
     #[error("could not read {path}: {source}")]
@@ -23,7 +23,7 @@ pub enum RecordingError {
         /// The file or recording.
         path: PathBuf,
         /// The error of the system call.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// A table or `meta.json` could not be encoded.
     #[error("could not encode {path}: {why}")]
@@ -57,7 +57,7 @@ pub enum RecordingError {
         /// The intended path.
         path: PathBuf,
         /// The reason why the intended path was not available.
-        source: Box<RecordingError>,
+        r#source: Box<RecordingError>,
     },
     /// The name is not one of a directory: it is empty, or ends in `..`.
     #[error("`{path}` is not a valid name of a recording\nhint: use a name such as app.quell")]
@@ -118,4 +118,16 @@ pub enum RecordingError {
         /// A description of the damage.
         why: String,
     },
+}
+
+impl RecordingError {
+    /// The kind of the system call's error; `Other` for all other errors.
+    #[must_use]
+    pub fn kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Write { source, .. } | Self::Read { source, .. } => source.kind(),
+            Self::File(error) => error.kind(),
+            _ => io::ErrorKind::Other,
+        }
+    }
 }

@@ -17,6 +17,9 @@ pub struct Losses {
     pub no_user_stack: u64,
     /// User stacks whose outermost frame is not a known start function of a thread: probably compiled without frame pointers.
     pub truncated_user_stacks: u64,
+    /// Samples whose user stack has as many frames as the kernel's limit, [`Meta::max_stack`](super::Meta::max_stack), which was lower than 127.
+    #[serde(default)]
+    pub limited_stacks: u64,
     /// Stacks at the limit of 127 frames.
     pub deep_stacks: u64,
     /// Stacks of which only the innermost frame was kept, because of the memory limit for stacks.
@@ -38,26 +41,93 @@ pub struct Losses {
 }
 
 impl Losses {
+    /// The number of counters.
+    pub const COUNTERS: usize = 14;
+
     /// Each counter with the name that reports show.
     #[must_use]
-    pub fn named(&self) -> [Loss; 13] {
+    pub fn named(&self) -> [Loss; Self::COUNTERS] {
+        use Whole::{IntervalsAndLost, Samples, SamplesAndLost, Stacks, UserStacks, UserStacksAndLost};
+        let loss = |count, whole, name, of_one| Loss { count, name, of_one, whole };
         [
-            (self.ring_full, "samples lost (ring buffer full)", "sample lost (ring buffer full)"),
-            (self.thread_table_full, "threads lost (thread table full)", "thread lost (thread table full)"),
-            (self.targets_full, "child processes not followed", "child process not followed"),
-            (self.no_kernel_stack, "samples without a kernel stack", "sample without a kernel stack"),
-            (self.no_user_stack, "samples without a user stack", "sample without a user stack"),
-            (self.truncated_user_stacks, "user stacks that look truncated", "user stack that looks truncated"),
-            (self.deep_stacks, "stacks cut at 127 frames", "stack cut at 127 frames"),
-            (self.cut_stacks, "stacks cut to one frame (memory limit)", "stack cut to one frame (memory limit)"),
-            (self.unmatched_sleeps, "off-CPU intervals without start or end", "off-CPU interval without start or end"),
-            (self.unknown_records, "unknown records", "unknown record"),
-            (self.lost_mappings, "code mappings lost", "code mapping lost"),
-            (self.evicted, "processes and files dropped (memory limit)", "process or file dropped (memory limit)"),
-            (self.unanswered, "reads from processes timed out or failed", "read from a process timed out or failed"),
+            loss(
+                self.ring_full,
+                Some(SamplesAndLost),
+                "samples lost (ring buffer full)",
+                "sample lost (ring buffer full)",
+            ),
+            loss(self.thread_table_full, None, "threads lost (thread table full)", "thread lost (thread table full)"),
+            loss(self.targets_full, None, "child processes not followed", "child process not followed"),
+            loss(
+                self.no_kernel_stack,
+                Some(Samples),
+                "samples without a kernel stack",
+                "sample without a kernel stack",
+            ),
+            loss(
+                self.no_user_stack,
+                Some(UserStacksAndLost),
+                "samples without a user stack",
+                "sample without a user stack",
+            ),
+            loss(
+                self.truncated_user_stacks,
+                Some(UserStacks),
+                "user stacks that look truncated",
+                "user stack that looks truncated",
+            ),
+            loss(
+                self.limited_stacks,
+                Some(UserStacks),
+                "user stacks cut at kernel.perf_event_max_stack",
+                "user stack cut at kernel.perf_event_max_stack",
+            ),
+            loss(self.deep_stacks, Some(Stacks), "stacks cut at 127 frames", "stack cut at 127 frames"),
+            loss(
+                self.cut_stacks,
+                Some(Stacks),
+                "stacks cut to one frame (memory limit)",
+                "stack cut to one frame (memory limit)",
+            ),
+            loss(
+                self.unmatched_sleeps,
+                Some(IntervalsAndLost),
+                "off-CPU intervals without start or end",
+                "off-CPU interval without start or end",
+            ),
+            loss(self.unknown_records, None, "unknown records", "unknown record"),
+            loss(self.lost_mappings, None, "code mappings lost", "code mapping lost"),
+            loss(
+                self.evicted,
+                None,
+                "processes and files dropped (memory limit)",
+                "process or file dropped (memory limit)",
+            ),
+            loss(
+                self.unanswered,
+                None,
+                "reads from processes timed out or failed",
+                "read from a process timed out or failed",
+            ),
         ]
-        .map(|(count, name, of_one)| Loss { count, name, of_one })
     }
+}
+
+/// What a loss is a part of, so that reports can show its share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whole {
+    /// All samples.
+    Samples,
+    /// All samples, and the lost ones.
+    SamplesAndLost,
+    /// All samples with a stack.
+    Stacks,
+    /// All samples with a user stack.
+    UserStacks,
+    /// All samples with a user stack, and those without it.
+    UserStacksAndLost,
+    /// All off-CPU intervals, and the lost ones.
+    IntervalsAndLost,
 }
 
 /// One of [`Losses`], as reports show it.
@@ -69,6 +139,8 @@ pub struct Loss {
     pub name: &'static str,
     /// The name in the singular.
     of_one: &'static str,
+    /// What the count is a part of; `None` if that is not known.
+    pub whole: Option<Whole>,
 }
 
 impl Loss {

@@ -135,6 +135,10 @@ pub struct Meta {
     pub frequency: u32,
     /// Whether all events were sampled, regardless of the cost.
     pub every_event: bool,
+    /// The kernel's limit for the frames of a stack, `sysctl kernel.perf_event_max_stack`, when the capture ended; `None` if it
+    /// was not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_stack: Option<u32>,
     /// Remarks for the reader, such as a probe that works only partly, with the reason.
     pub remarks: Vec<String>,
     /// The exit code of the command that quell started, or 128 + the number of the signal that killed it.
@@ -142,6 +146,10 @@ pub struct Meta {
     /// The share of the capture in which each captured CPU was idle, from 0 to 1, derived from the sampling interrupts of the
     /// CPU probe; empty without this probe.
     pub idle: BTreeMap<CpuId, f64>,
+    /// The share of the capture that a hypervisor gave to other guests while the CPU had work (steal time), from 0 to 1, for
+    /// each captured CPU; empty if it was not measured. CPU time does not include it.
+    #[serde(default)]
+    pub steal: BTreeMap<CpuId, f64>,
     /// The cost of the capture.
     pub cost: Cost,
     /// The data that was not captured.

@@ -25,7 +25,7 @@ mod stack;
 mod thread;
 
 pub use crate::host::HostFacts;
-pub use builder::{CodeLocator, RawStacks, RecordingBuilder, StackInterner};
+pub use builder::{CodeLocator, RawStacks, RecordingBuilder, StackInterner, StealTime};
 pub use counter::{Counter, Scope, ScopeKind};
 pub use error::RecordingError;
 pub use files::{Destination, Written, read, write, write_to};
@@ -33,7 +33,7 @@ pub use frame::{Frame, FrameId, FrameSource, FrameTable, InlinedFunction, Locati
 pub use hash::{ContentHash, Hashes};
 pub use histogram::{Histogram, MOST_SIGNIFICANT_DIGITS, empty_counts};
 pub use label::{Label, LabelSetId, LabelTable};
-pub use losses::{Loss, Losses};
+pub use losses::{Loss, Losses, Whole};
 pub use meta::{Cost, Governing, Meta, ProbeCost, SCHEMA_VERSION, ScaleChange, SymbolizeStats, Target};
 pub use metric::{Declared, Metric, MetricId, MetricKind, MetricSpec, ProbeFacts, Unit};
 pub use module::{FileNumbers, Module, ModuleId, ModuleTable};

@@ -39,7 +39,7 @@ impl Process {
     }
 }
 
-/// Processes by PID. A reused PID has the same row.
+/// Processes by PID.
 #[derive(Clone, Debug, Default)]
 pub struct ProcessTable {
     rows: Vec<Process>,
@@ -55,6 +55,11 @@ impl ProcessTable {
             self.rows.push(Process::new(pid));
         }
         id
+    }
+
+    /// The process that had this PID is gone: the next one gets a row of its own.
+    pub fn release(&mut self, pid: Pid) {
+        self.index.remove(&pid);
     }
 
     /// Appends a process without interning it: for readers of recordings. [`Self::intern`] finds the first one with its PID.

@@ -24,22 +24,31 @@ pub struct Thread {
     pub comm: String,
 }
 
+impl Thread {
+    /// What identifies a thread, whatever its name, and although TIDs and PIDs are used again: its process and its TID.
+    #[must_use]
+    pub fn key(&self) -> (ProcessIdx, Tid) {
+        (self.process, self.tid)
+    }
+}
+
 /// Interned threads.
 #[derive(Clone, Debug, Default)]
 pub struct ThreadTable {
     rows: Vec<Thread>,
-    index: HashMap<(Tid, Pid, [u8; 16]), ThreadIdx>,
+    index: HashMap<(Tid, ProcessIdx, [u8; 16]), ThreadIdx>,
 }
 
 impl ThreadTable {
     /// The row of a thread with its NUL-terminated name. The thread and its process are added if they are new.
     pub fn intern(&mut self, processes: &mut ProcessTable, pid: Pid, tid: Tid, comm: [u8; 16]) -> ThreadIdx {
         let next = ThreadIdx::from_index(self.rows.len());
-        let id = *self.index.entry((tid, pid, comm)).or_insert(next);
+        let process = processes.intern(pid);
+        let id = *self.index.entry((tid, process, comm)).or_insert(next);
         if id == next {
             let text = comm.split(|byte| *byte == 0).next().unwrap_or_default();
             let comm = String::from_utf8_lossy(text).into_owned();
-            self.rows.push(Thread { process: processes.intern(pid), pid, tid, comm });
+            self.rows.push(Thread { process, pid, tid, comm });
         }
         id
     }

@@ -1,6 +1,6 @@
 //! Tests that reports do not depend on the names of probes: a probe that exists only in tests is shown in all formats.
 
-use super::{by_name, pprof};
+use super::{by_name, perfetto, pprof};
 use crate::profile::{Profile, Selection, build};
 use crate::recording::example::Example;
 use crate::recording::{read, write};
@@ -75,6 +75,33 @@ fn speedscope_has_a_profile_for_each_unit() {
 }
 
 #[test]
+fn timelines_have_an_event_for_each_sample() {
+    let file: serde_json::Value = serde_json::from_slice(&drawn("firefox", &profile(&[]))).expect("JSON");
+    let (strings, markers) = (&file["shared"]["stringArray"], &file["threads"][0]["markers"]);
+    let rows = markers["name"].as_array().expect("names").iter().zip(markers["data"].as_array().expect("data"));
+    let events: Vec<_> = rows
+        .map(|(name, data)| serde_json::json!([strings[name.as_u64().expect("a row") as usize], data["estimate"]]))
+        .collect();
+    // Times are in milliseconds. What was only counted has no place on a timeline.
+    assert_eq!(
+        serde_json::json!(events),
+        serde_json::json!([
+            ["Locks wait", 1500.0],
+            ["Locks memory", 3_145_728.0],
+            ["Locks spins", 12_345.0],
+            ["Locks held", 500.0]
+        ])
+    );
+    let trace = perfetto::tests::text(&drawn("perfetto", &profile(&[])));
+    for event in [
+        "begin on 4 `Locks wait` [test.locks.wait] CPU=0 stands for nanoseconds=1500000000 stands for intervals=1",
+        "instant on 5 `Locks memory` [test.locks.memory] CPU=0 stands for bytes=3145728 weight 3145728",
+    ] {
+        assert!(trace.contains(event), "no `{event}` in {trace}");
+    }
+}
+
+#[test]
 fn the_picture_is_of_one_unit_and_names_those_that_it_leaves_out() {
     let picture = text("svg", &profile(&[]));
     assert!(picture.contains("example: Locks (nanoseconds), 1.00 s"), "{picture}");
@@ -89,7 +116,7 @@ fn a_recording_keeps_it() {
     let dir = folder.path().join("x.quell");
     write(&locks().recording, &dir).expect("written");
     let again = build(&read(&dir).expect("a whole recording"), &Selection::default());
-    for format in ["folded", "speedscope", "html"] {
+    for format in ["folded", "speedscope", "firefox", "perfetto", "html"] {
         assert!(drawn(format, &again) == drawn(format, &profile(&[])), "{format}");
     }
     assert_eq!(again.histograms.len(), 3);

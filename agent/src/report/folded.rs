@@ -1,16 +1,20 @@
-//! Folded stacks: a line for each stack, outermost frame first, with its value in whole nanoseconds, unless the first frame
-//! contains another unit.
+//! Folded stacks: a line for each metric and stack, `METRIC;THREAD;FRAME;...;FRAME VALUE`.
 //!
 //! The format of Brendan Gregg's `stackcollapse` scripts, which `flamegraph.pl`, inferno and speedscope read:
-//! `worker;main;read;vfs_read_[k] 1234`. For these tools, use `--countname ns`.
-//! Kernel functions end in `_[k]`. If a profile has several metrics, the first frame is the metric: the label of the probe,
-//! followed by the label of the metric if the probe has several, such as `On-CPU` and `Off-CPU blocked`. The format cannot
-//! contain losses.
+//! `On-CPU;worker;main;read;vfs_read_[k] 1234`. All lines have this form, whatever the profile contains:
+//!
+//! - The first frame is the metric: the label of the probe, followed by the label of the metric if the probe has several, such as
+//!   `On-CPU` and `Off-CPU blocked`. A metric that is not a time has its unit: `Heap allocated [bytes]`.
+//! - The second frame is the thread: its name, with its TID if threads are separate.
+//! - The other frames are functions, outermost first, or a label such as `[no stack]`. Kernel functions end in `_[k]`.
+//! - The value is a whole number, in the unit of the metric: nanoseconds for times.
+//!
+//! The format cannot contain losses.
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 
-use super::sums::{StackSum, by_stack, metric_label, mixes_metrics, stacks, sum_of_stacks, whole};
+use super::sums::{by_stack, metric_label, stacks, sum_of_stacks, whole};
 use super::{ReportError, Sink};
 use crate::profile::{FrameKind, NamedFrame, Profile};
 use crate::recording::MetricId;
@@ -26,51 +30,40 @@ pub(super) struct Folded;
 impl Sink for Folded {
     fn write(&self, profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
         let mut out = BufWriter::new(out);
-        for line in lines(profile, &by_stack(profile), "folded", MOST)? {
-            writeln!(out, "{line}")?;
+        for (stack, value) in lines(profile)? {
+            writeln!(out, "{stack} {value}")?;
         }
         Ok(out.flush()?)
     }
 }
 
-/// The lines, sorted by text, each text once; an error if they exceed `most`.
-pub(super) fn lines(
-    profile: &Profile,
-    sums: &[StackSum],
-    format: &'static str,
-    most: Bytes,
-) -> Result<Vec<String>, ReportError> {
-    let mixed = mixes_metrics(sums);
+/// The stacks with their values, sorted by text, each text once; an error if they exceed [`MOST`].
+fn lines(profile: &Profile) -> Result<impl Iterator<Item = (String, u64)>, ReportError> {
+    let sums = by_stack(profile);
     let metrics: Vec<String> = (0..profile.meta.metrics.len())
         .map(|metric| folded_text(&metric_label(profile, MetricId::from_index(metric))))
         .collect();
     let names: Vec<String> = profile.frames.iter().map(folded_name).collect();
-    if sum_of_stacks(profile, stacks(sums), |frame| names[frame.index()].len() as u64 + 1) > most.0 {
-        return Err(ReportError::TooLarge { format, most: most.to_string() });
+    if sum_of_stacks(profile, stacks(&sums), |frame| names[frame.index()].len() as u64 + 1) > MOST.0 {
+        return Err(ReportError::TooLarge { format: "folded", most: MOST.to_string() });
     }
     let mut texts: BTreeMap<String, f64> = BTreeMap::new();
     let mut frames = Vec::new();
-    for sum in sums {
+    for sum in &sums {
         frames.clear();
         match sum.stack {
             Some(stack) => frames.extend(profile.stacks.frames(stack).map(|id| names[id.index()].as_str())),
             None => frames.push("[no stack]"),
         }
-        if mixed {
-            frames.push(&metrics[sum.metric.index()]);
-        }
+        frames.push(&metrics[sum.metric.index()]);
         frames.reverse();
         // Two stacks may have the same text, such as functions with the same name in two modules.
         *texts.entry(frames.join(";")).or_default() += sum.value;
     }
     // Readers add up the values of the lines in 64 bits.
     let most_each = (1 << 62) / (texts.len() as u64).max(1);
-    let lines = texts
-        .into_iter()
-        .map(|(text, value)| (text, whole(value).min(most_each)))
-        .filter(|(_, value)| *value > 0)
-        .map(|(text, value)| format!("{text} {value}"));
-    Ok(lines.collect())
+    let whole = move |(text, value)| (text, whole(value).min(most_each));
+    Ok(texts.into_iter().map(whole).filter(|(_, value)| *value > 0))
 }
 
 /// A name without separators, and without text that has a meaning at the start or end of a line: readers trim lines, skip lines
@@ -103,10 +96,35 @@ fn folded_text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::{Selection, build};
+    use crate::recording::Sample;
+    use crate::recording::example::{BLOCKED, CPU, Example};
+    use crate::units::Nanos;
+
+    fn folded(example: &Example) -> String {
+        let mut out = Vec::new();
+        Folded.write(&build(&example.recording, &Selection::default()), &mut out).expect("memory");
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    /// A reader of the lines need not know which metrics there are.
+    #[test]
+    fn a_line_begins_with_its_metric_and_thread_whatever_other_lines_there_are() {
+        let mut example = Example::new();
+        let thread = example.thread(7, 7, "server");
+        let stack = example.stack("app main");
+        example.sample(CPU, thread, stack, 5);
+        assert_eq!(folded(&example), "On-CPU;server;main 5\n");
+        let without_stack = Sample::new(example.metric(BLOCKED), thread, Nanos(0), 7);
+        example.recording.samples.push(without_stack);
+        assert_eq!(folded(&example), "Off-CPU blocked;server;[no stack] 7\nOn-CPU;server;main 5\n");
+    }
 
     #[test]
     fn a_name_cannot_break_its_line() {
-        let name = |text: &str, kind| folded_name(&NamedFrame { name: text.to_owned(), module: String::new(), kind });
+        let name = |text: &str, kind| {
+            folded_name(&NamedFrame { name: text.to_owned(), module: String::new(), kind, has_symbol: true })
+        };
         assert_eq!(name("<[u8; 4] as Read>::read", FrameKind::User), "<[u8: 4] as Read>::read");
         assert_eq!(name("two\nlines", FrameKind::Label), r"two\u000alines");
         assert_eq!(name(" z", FrameKind::Label), "_z");

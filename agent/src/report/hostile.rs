@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 
-use super::{FORMATS, pprof, summary};
+use super::{FORMATS, Style, Width, perfetto, pprof, summary};
 use crate::profile::{Roots, Selection, build};
 use crate::recording::FrameTable;
 use crate::recording::{
@@ -72,9 +72,11 @@ fn meta(target: Target) -> Meta {
         duration: Nanos(i64::MAX as u64),
         frequency: u32::MAX,
         every_event: false,
+        max_stack: Some(u32::MAX),
         remarks: vec![hostile("remark0"), hostile("remark1")],
         exit_code: Some(i32::MIN),
         idle: BTreeMap::from([(CpuId(u32::MAX), -f64::MAX)]),
+        steal: BTreeMap::from([(CpuId(u32::MAX), f64::MAX)]),
         cost: Cost {
             probes: vec![probe(0), probe(1)],
             agent_cpu: Nanos(u64::MAX),
@@ -89,6 +91,7 @@ fn meta(target: Target) -> Meta {
             no_kernel_stack: u64::MAX,
             no_user_stack: u64::MAX,
             truncated_user_stacks: u64::MAX,
+            limited_stacks: u64::MAX,
             deep_stacks: u64::MAX,
             cut_stacks: u64::MAX,
             unmatched_sleeps: u64::MAX,
@@ -227,8 +230,9 @@ fn text(bytes: Vec<u8>) -> String {
 /// The texts that a format contains: the characters that are shown in a terminal, a viewer or a page.
 fn texts(format: &str, bytes: Vec<u8>) -> Vec<String> {
     match format {
-        "folded" | "speedscope" | "svg" => text(bytes).lines().map(str::to_owned).collect(),
+        "folded" | "firefox" | "speedscope" | "svg" => text(bytes).lines().map(str::to_owned).collect(),
         "pprof" => pprof::texts(&bytes),
+        "perfetto" => perfetto::tests::texts(&bytes),
         "html" => {
             let page = text(bytes);
             let (_, data) = page.split_once(r#"id="data">"#).expect("data");
@@ -311,6 +315,24 @@ fn every_format_shows_the_names_that_it_has_room_for() {
         ),
         ("speedscope", [&functions[..], &about, &["module", "probelabel2", "metriclabel1"]].concat()),
         (
+            "firefox",
+            [
+                &functions[..],
+                &about,
+                &["version", "kernel", "arch", "argv0", "module", "probelabel2", "metricname2", "metriclabel1"],
+            ]
+            .concat(),
+        ),
+        (
+            "perfetto",
+            [
+                &functions[..],
+                &about,
+                &["version", "kernel", "arch", "argv0", "module", "probelabel2", "metricname2", "metriclabel1"],
+            ]
+            .concat(),
+        ),
+        (
             "html",
             [
                 &functions[..],
@@ -345,7 +367,7 @@ fn the_summary_is_visible_characters_in_lines() {
     for target in targets() {
         let profile = build(&recording(target.clone()), &Selection::default());
         let mut out = Vec::new();
-        summary(&profile, &mut out).expect("memory");
+        summary(&profile, Width::Whole, Style::Plain, &mut out).expect("memory");
         let out = text(out);
         assert_eq!(hidden(&out.replace('\n', "")), None, "{out}");
         let names =
@@ -365,7 +387,7 @@ fn the_picture_is_valid_xml_whose_texts_are_the_names() {
     let document = roxmltree::Document::parse_with_options(&picture, options).expect("XML");
     let titles: Vec<&str> =
         document.descendants().filter(|node| node.has_tag_name("title")).filter_map(|node| node.text()).collect();
-    for part in [r"#_function2\u001b]0:title\u0007", r"\ufffe\uffff", r#"</script><!--<b a='b'>&amp:]]>"\:_7"#] {
+    for part in [r"# function2\u001b]0;title\u0007", r"\ufffe\uffff", r#"</script><!--<b a='b'>&amp;]]>"\; 7"#] {
         assert!(titles.iter().any(|title| title.contains("function2") && title.contains(part)), "{part}: {titles:#?}");
     }
     assert!(document.descendants().all(|node| node.tag_name().name() != "b"), "no markup of a name's");
@@ -379,6 +401,16 @@ fn each_folded_line_is_a_stack_and_one_number() {
         assert!(stack.rsplit_once(' ').is_none_or(|(_, word)| word.parse::<f64>().is_err()), "{line}");
         assert!(!line.starts_with("# ") && line.trim() == line, "{line}");
     }
+}
+
+#[test]
+fn a_processed_profile_has_a_name_for_each_row() {
+    let file: serde_json::Value =
+        serde_json::from_slice(&drawn("firefox", Target::All, &Selection::default())).expect("JSON");
+    let strings = file["shared"]["stringArray"].as_array().expect("strings");
+    let names = file["shared"]["funcTable"]["name"].as_array().expect("names");
+    let name = |row: &serde_json::Value| strings[row.as_u64().expect("a row") as usize].as_str().expect("a string");
+    assert!(names.iter().any(|row| name(row).contains("function2")), "{strings:?}");
 }
 
 #[test]
@@ -429,11 +461,13 @@ fn stacks_that_are_short_in_a_recording_and_endless_in_a_report_are_refused_with
         recording.samples.push(Sample { stack, ..sample });
     }
     let profile = build(&recording, &Selection { probes: vec![hostile("probename0")], ..Selection::default() });
-    for format in ["folded", "svg", "speedscope", "pprof"] {
+    for format in ["folded", "svg", "speedscope", "pprof", "perfetto"] {
         let sink = super::by_name(format).expect("a format").sink;
         let error = sink.write(&profile, &mut std::io::sink()).expect_err(format).to_string();
         assert!(error.contains("\nhint: "), "{error}");
     }
-    super::by_name("html").expect("a format").sink.write(&profile, &mut std::io::sink()).expect("a tree");
-    summary(&profile, &mut std::io::sink()).expect("memory");
+    for format in ["html", "firefox"] {
+        super::by_name(format).expect("a format").sink.write(&profile, &mut std::io::sink()).expect("a tree");
+    }
+    summary(&profile, Width::Whole, Style::Plain, &mut std::io::sink()).expect("memory");
 }

@@ -2,22 +2,27 @@
 
 #[cfg(test)]
 mod any_probe;
+mod columns;
 mod distribution;
+mod firefox;
 mod folded;
 #[cfg(test)]
 mod hostile;
 pub mod html;
+mod perfetto;
 mod pprof;
 mod series;
+mod share;
 mod speedscope;
 mod summary;
 mod sums;
 mod svg;
+mod tracks;
 
 use std::io::{self, Write};
 use std::path::Path;
 
-pub use summary::summary;
+pub use summary::{Style, Width, summary, summary_json};
 
 use crate::profile::Profile;
 
@@ -80,7 +85,7 @@ pub static FORMATS: &[Format] = &[
     Format {
         name: "folded",
         endings: &["folded", "folded.txt"],
-        doc: "a line for each stack with its nanoseconds, for flamegraph.pl, inferno and scripts",
+        doc: "a line `METRIC;THREAD;FRAME;... VALUE` for each metric and stack, times in nanoseconds; for flamegraph.pl, inferno and scripts",
         sink: &folded::Folded,
     },
     Format { name: "svg", endings: &["svg"], doc: "a flame graph, drawn by inferno", sink: &svg::Svg },
@@ -95,6 +100,18 @@ pub static FORMATS: &[Format] = &[
         endings: &["speedscope.json"],
         doc: "JSON for https://www.speedscope.app",
         sink: &speedscope::Speedscope,
+    },
+    Format {
+        name: "firefox",
+        endings: &["firefox.json"],
+        doc: "JSON for https://profiler.firefox.com: threads on a time axis, with CPU samples, sampled intervals and wakeups",
+        sink: &firefox::Firefox,
+    },
+    Format {
+        name: "perfetto",
+        endings: &["perfetto-trace"],
+        doc: "a trace for https://ui.perfetto.dev: the same, with call stacks, and flows from wakers to the threads that they woke",
+        sink: &perfetto::Perfetto,
     },
 ];
 

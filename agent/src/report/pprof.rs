@@ -17,7 +17,7 @@ use super::series::{Series, series, series_of_metrics};
 use super::speedscope::MOST_FRAMES;
 use super::sums::{caveats, sum_of_stacks, whole};
 use super::{ReportError, Sink};
-use crate::profile::{FrameKind, Profile};
+use crate::profile::{FrameKind, NamedModule, Profile};
 use crate::recording::{MetricId, MetricKind, StackId, ThreadIdx, Unit};
 use crate::text;
 use crate::units::Hertz;
@@ -99,6 +99,8 @@ mod proto {
         pub(super) id: u64,
         #[prost(int64, tag = "5")]
         pub(super) filename: i64,
+        #[prost(int64, tag = "6")]
+        pub(super) build_id: i64,
         #[prost(bool, tag = "7")]
         pub(super) has_functions: bool,
     }
@@ -186,10 +188,15 @@ fn code(profile: &Profile, strings: &mut Strings) -> (Vec<proto::Mapping>, Vec<p
         .iter()
         .filter(|frame| !frame.module.is_empty())
         .partition(|frame| frame.kind == FrameKind::Kernel);
+    let files: HashMap<&str, &NamedModule> = profile.modules.iter().map(|file| (file.name.as_str(), file)).collect();
     for frame in user.into_iter().chain(kernel) {
         mapping_ids.entry(frame.module.as_str()).or_insert_with(|| {
             let id = mappings.len() as u64 + 1;
-            mappings.push(proto::Mapping { id, filename: strings.id(&frame.module), has_functions: true });
+            let file = files.get(frame.module.as_str());
+            let filename = file.map_or(frame.module.as_str().into(), |file| file.path.to_string_lossy());
+            let build_id = file.and_then(|file| file.build_id.as_deref()).unwrap_or_default();
+            let (filename, build_id) = (strings.id(&filename), strings.id(build_id));
+            mappings.push(proto::Mapping { id, filename, build_id, has_functions: true });
             id
         });
     }

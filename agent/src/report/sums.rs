@@ -2,6 +2,7 @@
 
 use hashbrown::HashMap;
 
+use super::share::unnamed_in_words;
 use crate::profile::Profile;
 use crate::recording::{FrameId, MetricId, StackId, Unit};
 
@@ -73,10 +74,7 @@ pub(super) fn caveats(profile: &Profile) -> Vec<String> {
     let meta = &profile.meta;
     let losses = meta.losses.named().into_iter().filter(|loss| loss.count > 0);
     let mut caveats: Vec<String> = losses.map(|loss| format!("{}: {}", loss.name, loss.count)).collect();
-    let unnamed = meta.symbols.unnamed_in_all();
-    if unnamed > 0 {
-        caveats.push(format!("{unnamed} of {} frames without a name", unnamed.saturating_add(meta.symbols.named)));
-    }
+    caveats.extend(unnamed_in_words(profile));
     caveats.extend(meta.remarks.iter().cloned());
     caveats
 }

@@ -31,8 +31,14 @@ pub enum MappingEvent {
         /// The mapping.
         range: MappedRange,
     },
-    /// The process executed another program, which removes all mappings.
+    /// The process executes another program, which removes all mappings. The new program is mapped next.
     Exec {
+        /// The PID of the process.
+        pid: Pid,
+    },
+    /// The process has executed another program, which is mapped. The programs of quell report this, and perf events the
+    /// [`Exec`](Self::Exec) before it, unless it was lost.
+    Executed {
         /// The PID of the process.
         pid: Pid,
     },
@@ -43,11 +49,30 @@ pub enum MappingEvent {
         /// Its parent.
         parent: Pid,
     },
-    /// The main thread of the process exited.
+    /// The process exited.
     Exit {
         /// The PID of the process.
         pid: Pid,
     },
+    /// The kernel generated code, or is about to remove it: a BPF program, a trampoline (`PERF_RECORD_KSYMBOL`, 5.1).
+    KernelCode {
+        /// The address of the code.
+        start: Addr,
+        /// Its length in bytes.
+        length: u32,
+        /// Its name.
+        name: Vec<u8>,
+    },
+}
+
+/// Who reports that processes are created and exit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lives {
+    /// The programs of quell, in ring buffers that no process can flood.
+    Programs,
+    /// Perf events, if the kernel rejects these programs. If a process floods their ring buffers, samples of others may get
+    /// names of older processes with the same PID.
+    Perf,
 }
 
 /// The reason why these events are not available.
@@ -87,26 +112,38 @@ pub enum MappingEventsError {
 /// # Ordering
 /// The ring buffers are merged: over all calls of [`drain`](Self::drain), dependent events (of the same process, or of a parent
 /// before its fork) are in the order in which they happened. An event is in its ring buffer before the system call returns to user
-/// space. So a caller that first reads samples, then these events, then applies the events, and only then resolves the samples, has
-/// all mappings of these samples. It may have applied events that are newer than a sample: [`AddressSpaces::locate`] tolerates one
-/// exec. For exact results, apply events and resolve samples in order of time.
-///
-/// [`AddressSpaces::locate`]: super::AddressSpaces::locate
+/// space. So a caller that reads samples first, then these events, and applies events and resolves samples in order of time, has the
+/// mappings of each sample.
 pub struct MappingEvents {
-    rings: Vec<Sampler>,
+    rings: Vec<(CpuId, Sampler)>,
+    lives: Lives,
     pending: Vec<(Nanos, MappingEvent)>,
     lost: u64,
 }
 
 impl MappingEvents {
-    /// Opens the ring buffers and starts the events. PIDs are those of the PID namespace of quell.
+    /// Opens the ring buffers and starts the events. PIDs are those of the PID namespace of quell. `lives` tells who reports
+    /// [`Fork`](MappingEvent::Fork) and [`Exit`](MappingEvent::Exit).
     ///
     /// # Errors
     /// It is not permitted or not supported. A capture works without it: see
     /// [`AddressSpaces`](super::AddressSpaces).
-    pub fn open(cpus: &CpuSet) -> Result<Self, MappingEventsError> {
-        let rings = cpus.iter().map(|cpu| open_ring(cpu).map_err(|source| explain(cpu, source)));
-        Ok(Self { rings: rings.collect::<Result<_, _>>()?, pending: Vec::new(), lost: 0 })
+    pub fn open(cpus: &CpuSet, lives: Lives) -> Result<Self, MappingEventsError> {
+        let mut events = Self { rings: Vec::new(), lives, pending: Vec::new(), lost: 0 };
+        cpus.iter().try_for_each(|cpu| events.add(cpu))?;
+        Ok(events)
+    }
+
+    /// Opens the ring buffer of a CPU that came online.
+    ///
+    /// # Errors
+    /// The errors of [`open`](Self::open).
+    pub fn add(&mut self, cpu: CpuId) -> Result<(), MappingEventsError> {
+        let ring = open_ring(cpu, self.lives).map_err(|source| explain(cpu, source))?;
+        // The events of the old ring buffer ended when the CPU went offline.
+        self.rings.retain(|(of, _)| *of != cpu);
+        self.rings.push((cpu, ring));
+        Ok(())
     }
 
     /// Passes the events since the last call to a callback, in order, with their times (`CLOCK_MONOTONIC`).
@@ -116,7 +153,7 @@ impl MappingEvents {
         let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Nanos(u64::MAX), |now| {
             Nanos(u64::try_from(now.tv_sec()).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec()).unwrap_or(0))
         });
-        for ring in &mut self.rings {
+        for (_, ring) in &mut self.rings {
             while let Some(record) = ring.next_record() {
                 // With `sample_id_all` and only the time requested, the time is the last 8 bytes of each record.
                 let time = record.to_contiguous().last_chunk().map(|time| Nanos(u64::from_ne_bytes(*time)));
@@ -142,7 +179,7 @@ impl MappingEvents {
     }
 }
 
-fn open_ring(cpu: CpuId) -> io::Result<Sampler> {
+fn open_ring(cpu: CpuId, lives: Lives) -> io::Result<Sampler> {
     let counter = Builder::new(Software::DUMMY)
         .any_pid()
         .one_cpu(cpu.0 as usize)
@@ -153,7 +190,8 @@ fn open_ring(cpu: CpuId) -> io::Result<Sampler> {
         .mmap2(true)
         .comm(true)
         .comm_exec(true)
-        .task(true)
+        .task(lives == Lives::Perf)
+        .ksymbol(true)
         .build()?;
     let page = usize::try_from(procfs::page_size()).unwrap_or(4_096);
     let mut ring = counter.sampled(RING_PAGES * page)?;
@@ -191,6 +229,9 @@ fn event(record: &Record<'_>, misc: u16) -> Option<MappingEvent> {
         Record::Comm(comm) if misc & MISC_COMM_EXEC != 0 => Some(MappingEvent::Exec { pid: Pid(comm.pid) }),
         Record::Fork(fork) if fork.pid != fork.ppid => {
             Some(MappingEvent::Fork { pid: Pid(fork.pid), parent: Pid(fork.ppid) })
+        }
+        Record::KSymbol(symbol) => {
+            Some(MappingEvent::KernelCode { start: Addr(symbol.addr), length: symbol.len, name: symbol.name.to_vec() })
         }
         Record::Exit(exit) if exit.pid == exit.tid => Some(MappingEvent::Exit { pid: Pid(exit.pid) }),
         _ => None,

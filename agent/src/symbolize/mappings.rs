@@ -30,6 +30,15 @@ impl PartialEq for Mapping {
     }
 }
 
+impl Mapping {
+    /// Whether each address in both mappings is the same place in the same file. Memory without a file may have changed in any case.
+    fn is_same_code(&self, other: &Self) -> bool {
+        let identity = |mapping: &Self| mapping.file.as_ref().map(|file| file.identity.clone());
+        let first = |mapping: &Self| mapping.start.wrapping_sub(mapping.offset);
+        identity(self) == identity(other) && (self.file.is_none() || first(self) == first(other))
+    }
+}
+
 /// Mappings in ascending order that do not overlap.
 #[derive(Clone, Debug)]
 pub(super) struct Mappings {
@@ -52,7 +61,9 @@ impl Mappings {
     /// Several mappings, which may overlap: later ones replace earlier ones.
     pub(super) fn of(mappings: impl IntoIterator<Item = Mapping>, budget: &Budget) -> Self {
         let mut all = Self::new(budget);
-        mappings.into_iter().for_each(|mapping| all.insert(mapping));
+        for mapping in mappings {
+            all.insert(mapping);
+        }
         all.rows.shrink_to_fit();
         all.recount();
         all
@@ -65,14 +76,16 @@ impl Mappings {
     }
 
     /// Adds a mapping and removes others in its range, like mmap(2) with `MAP_FIXED`: the kernel does not report munmap(2).
-    pub(super) fn insert(&mut self, new: Mapping) {
+    /// Returns whether an address that was mapped is now another place in a file, or in another.
+    pub(super) fn insert(&mut self, new: Mapping) -> bool {
         if new.start >= new.end || self.rows.len() >= MAX_MAPPINGS {
             // For such a process, the list is read again when an address is not found.
-            return;
+            return false;
         }
         let first = self.rows.partition_point(|old| old.end <= new.start);
         let last = self.rows.partition_point(|old| old.start < new.end);
         let covered = &self.rows[first..last];
+        let replaced = covered.iter().any(|old| !old.is_same_code(&new));
         let before =
             covered.first().filter(|old| old.start < new.start).map(|old| Mapping { end: new.start, ..old.clone() });
         let after = covered.last().filter(|old| old.end > new.end).map(|old| Mapping {
@@ -82,6 +95,7 @@ impl Mappings {
         });
         self.rows.splice(first..last, before.into_iter().chain([new]).chain(after));
         self.recount();
+        replaced
     }
 
     /// Whether there are no mappings.
@@ -118,7 +132,10 @@ mod tests {
     #[test]
     fn a_new_mapping_replaces_what_it_covers_and_leaves_the_rest_where_it_was_in_the_file() {
         let mut mappings = Mappings::of([mapping(10, 40, 100, 0), mapping(40, 50, 0, 1)], &Budget::default());
-        mappings.insert(mapping(20, 30, 0, 2));
+        assert!(mappings.insert(mapping(20, 30, 0, 2)));
+        assert!(!mappings.insert(mapping(20, 30, 0, 2)), "as before");
+        assert!(!mappings.insert(mapping(60, 70, 0, 2)), "nothing was there");
+        mappings.rows.pop();
         assert_eq!(
             mappings.rows,
             [mapping(10, 20, 100, 0), mapping(20, 30, 0, 2), mapping(30, 40, 120, 0), mapping(40, 50, 0, 1)]

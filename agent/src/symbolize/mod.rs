@@ -15,8 +15,10 @@ mod file_identity;
 mod files;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+mod kernel_code;
 mod kernel_symbols;
 mod known_files;
+mod mangled;
 mod mappings;
 mod maps;
 mod naming;
@@ -26,11 +28,12 @@ mod tests;
 mod truncated;
 mod unnamed;
 
-pub use events::{MappingEvent, MappingEvents, MappingEventsError};
+pub use events::{Lives, MappingEvent, MappingEvents, MappingEventsError};
 pub use file_identity::FileIdentity;
 pub use kernel_symbols::KernelSymbols;
+pub use mangled::mangled_functions;
 pub use maps::MappedRange;
 pub(crate) use naming::serve as serve_namer;
 pub use naming::{Namers, symbolize};
 pub use spaces::AddressSpaces;
-pub use truncated::truncated_user_stacks;
+pub use truncated::{IncompleteStacks, incomplete_user_stacks};

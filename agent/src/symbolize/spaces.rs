@@ -12,12 +12,13 @@ use hashbrown::{HashMap, HashSet};
 use super::budget::{AFTER, Budget, MOST};
 use super::events::MappingEvent;
 use super::files::{Holding, ModuleFiles};
+use super::kernel_code::KernelCode;
 use super::known_files::KnownFiles;
 use super::mappings::{Mapping, Mappings};
 use super::maps::{self, MappedRange};
 use super::unnamed::Unnamed;
 use crate::inspect::{FileNumber, Owner, ProcessAccess, ProcessMemory, Program, ToOpen};
-use crate::recording::{CodeLocator, Location, ModuleId, ModuleTable};
+use crate::recording::{CodeLocator, Location, ModuleId, ModuleTable, Symbol};
 use crate::units::{Addr, Pid};
 
 /// The number of exited processes that are remembered, since samples of them may arrive later.
@@ -26,10 +27,19 @@ const MAX_ENDED: usize = 4_096;
 /// The number of processes from which on exited ones are searched for that were not reported.
 const SWEEP_FROM: usize = 8_192;
 
+/// The number of polls between two readings of a process because of lost events: a second.
+const REREAD_AFTER: u64 = 20;
+
+/// The number of such readings per poll, which take about 150 us each: below 1 % of a CPU.
+const REREADS: u32 = 2;
+
 /// The executable mappings of all known processes.
 ///
 /// There are two sources: [`apply`](Self::apply) takes events from the kernel, and [`locate_code`](Self::locate_code) reads
 /// `/proc/PID/maps` of a new process. Without events it works too, but misses processes that exit before they are read.
+///
+/// Any process can make so many mappings that events are lost, also those of others. After a loss, processes with samples are read
+/// again ([`distrust`](Self::distrust)), at a limited rate. Which program a process executes does not depend on such events.
 ///
 /// Mappings, files and descriptors of all processes take at most 64 MiB. At this limit, the processes and files with the oldest
 /// samples are dropped, and counted. They are looked up again for new samples.
@@ -41,12 +51,19 @@ pub struct AddressSpaces {
     files: ModuleFiles,
     /// The process of each perf map.
     opening: HashMap<FileNumber, (Pid, u64)>,
+    kernel_code: KernelCode,
     access: Box<dyn ProcessAccess>,
     budget: Budget,
     /// Counts lookups, for the age of the last sample.
     now: u64,
-    /// Distinguishes processes that had the same PID.
+    /// Distinguishes processes that had the same PID, and versions of a process.
     next_serial: u64,
+    /// The number of times that events were lost.
+    losses: u64,
+    /// The number of calls of [`poll`](Self::poll).
+    polls: u64,
+    /// The number of readings because of lost events that are left until the next poll.
+    rereads: u32,
     sweep_at: usize,
     evicted: u64,
 }
@@ -55,10 +72,20 @@ struct Space {
     serial: u64,
     /// Shared with the parent until one of them changes.
     mappings: Arc<Mappings>,
-    /// The mappings before the last exec or the last reading, for older samples.
+    /// The mappings before the last reading, for older samples.
     previous: Option<Arc<Mappings>>,
     /// Whether `mappings` has been complete.
     known: bool,
+    /// See [`CodeLocator::version`].
+    version: u64,
+    /// Whether [`MappingEvent::Exec`] of the program that is executed was seen, and [`MappingEvent::Executed`] not yet.
+    is_executing: bool,
+    /// [`AddressSpaces::losses`] when the mappings were last read, or began.
+    losses: u64,
+    /// [`AddressSpaces::polls`] when they were last read because of a loss.
+    reread_at: u64,
+    /// `misses` when `version` last changed.
+    misses_before: u32,
     ended: bool,
     last_used: u64,
     /// The number of addresses without a mapping.
@@ -86,10 +113,14 @@ impl AddressSpaces {
             known: KnownFiles::default(),
             files: ModuleFiles::new(),
             opening: HashMap::new(),
+            kernel_code: KernelCode::default(),
             access,
             budget: Budget::default(),
             now: 0,
             next_serial: 0,
+            losses: 0,
+            polls: 0,
+            rereads: REREADS,
             sweep_at: SWEEP_FROM,
             evicted: 0,
         }
@@ -110,17 +141,31 @@ impl AddressSpaces {
                 // The first read of an unknown process will include this mapping.
                 if self.spaces.contains_key(pid) {
                     let mapping = self.mapping(range);
+                    let version = self.serial();
                     if let Some(space) = self.spaces.get_mut(pid) {
-                        Arc::make_mut(&mut space.mappings).insert(mapping);
+                        // An address without a mapping may have one now.
+                        if Arc::make_mut(&mut space.mappings).insert(mapping) || space.misses != space.misses_before {
+                            space.version = version;
+                            space.misses_before = space.misses;
+                        }
                     }
                 }
             }
             MappingEvent::Exec { pid } => {
                 let none = Arc::new(Mappings::new(&self.budget));
-                let space = self.space(none.clone(), true);
-                let previous = self.spaces.get_mut(pid).map(|space| std::mem::replace(&mut space.mappings, none));
-                self.insert(*pid, Space { previous, ..space });
+                let space = self.space(none, true);
+                self.insert(*pid, Space { is_executing: true, ..space });
             }
+            MappingEvent::Executed { pid } => match self.spaces.get_mut(pid) {
+                Some(space) if space.is_executing => space.is_executing = false,
+                // The events of its mappings may be lost too.
+                Some(_) => {
+                    let none = Arc::new(Mappings::new(&self.budget));
+                    let space = self.space(none, false);
+                    self.insert(*pid, space);
+                }
+                None => {}
+            },
             MappingEvent::Fork { pid, parent } => {
                 self.preload(*parent);
                 if let Some(Space { mappings, previous, known, .. }) = self.spaces.get(parent) {
@@ -130,12 +175,20 @@ impl AddressSpaces {
                 }
             }
             MappingEvent::Exit { pid } => self.end(*pid),
+            MappingEvent::KernelCode { start, length, name } => self.kernel_code.add(*start, *length, name),
         }
         self.keep_budget();
     }
 
+    /// Events were lost: known mappings may be out of date.
+    pub fn distrust(&mut self) {
+        self.losses += 1;
+    }
+
     /// Processes files that were opened in the meantime. Call this regularly. It waits at most for `patience` if files are being opened.
     pub fn poll(&mut self, patience: Duration) {
+        self.polls += 1;
+        self.rereads = REREADS;
         for (number, result) in self.access.opened(patience) {
             if self.files.opened(number, &result, &self.budget, &mut *self.access) {
                 continue;
@@ -200,6 +253,11 @@ impl AddressSpaces {
         self.access.cpu()
     }
 
+    /// The symbol of code that the kernel generated or removed during the capture.
+    pub(super) fn kernel_code(&self, addr: u64) -> Option<Symbol> {
+        self.kernel_code.find(addr)
+    }
+
     /// Whether the file of a module can be read.
     pub(super) fn holding(&self, module: ModuleId) -> Holding {
         self.files.holding(module)
@@ -228,10 +286,20 @@ impl AddressSpaces {
         }
     }
 
-    fn space(&mut self, mappings: Arc<Mappings>, known: bool) -> Space {
+    fn serial(&mut self) -> u64 {
         self.next_serial += 1;
+        self.next_serial
+    }
+
+    fn space(&mut self, mappings: Arc<Mappings>, known: bool) -> Space {
+        let serial = self.serial();
         Space {
-            serial: self.next_serial,
+            serial,
+            version: serial,
+            is_executing: false,
+            losses: self.losses,
+            reread_at: 0,
+            misses_before: 0,
             mappings,
             previous: None,
             known,
@@ -265,7 +333,11 @@ impl AddressSpaces {
             let space = self.space(none, false);
             self.spaces.insert(pid, space);
         }
+        let (version, losses) = (self.serial(), self.losses);
         // An exited process has no list. The known mappings are kept.
+        if let Some(space) = self.spaces.get_mut(&pid) {
+            space.losses = losses;
+        }
         if let Some(space) = self.spaces.get_mut(&pid)
             && !read.is_empty()
             && *space.mappings != read
@@ -275,8 +347,25 @@ impl AddressSpaces {
                 space.previous = Some(old);
             }
             space.known = true;
+            space.version = version;
+            space.misses_before = space.misses;
         }
         self.keep_budget();
+    }
+
+    /// Reads a process again whose events may have been lost.
+    fn reread(&mut self, pid: Pid) {
+        let (losses, polls, rereads) = (self.losses, self.polls, self.rereads);
+        if let Some(space) = self.spaces.get_mut(&pid)
+            && space.losses != losses
+            && !space.ended
+            && rereads > 0
+            && polls >= space.reread_at
+        {
+            space.reread_at = polls + REREAD_AFTER;
+            self.rereads -= 1;
+            self.read(pid);
+        }
     }
 
     fn mapping(&mut self, range: &MappedRange) -> Mapping {
@@ -369,13 +458,24 @@ impl Space {
 }
 
 impl CodeLocator for AddressSpaces {
+    /// The mappings of a new process are read from `/proc`.
+    fn version(&mut self, pid: Pid) -> u64 {
+        if self.spaces.contains_key(&pid) {
+            self.reread(pid);
+        } else {
+            self.sweep();
+            self.read(pid);
+        }
+        self.spaces.get(&pid).map_or(0, |space| space.version)
+    }
+
     /// For a frame that is not the innermost of its stack, pass the [`call_site`](Addr::call_site) of its return address.
     ///
     /// A known process costs two hash lookups and one binary search. The mappings of a new one are read from `/proc`. An address without
     /// a mapping causes another read, but only for the 1st, 2nd, 4th, 8th, ... such address of a process, so that invalid addresses do
     /// not cause a read for each sample.
     ///
-    /// An address without a current mapping is looked up in the mappings before the last exec or the last read.
+    /// An address without a current mapping is looked up in the mappings before the last read.
     fn locate_code(&mut self, pid: Pid, addr: Addr, modules: &mut ModuleTable) -> Option<Location> {
         self.now += 1;
         match self.spaces.get_mut(&pid) {
@@ -453,17 +553,70 @@ mod tests {
     }
 
     #[test]
-    fn a_program_replaces_the_one_before_it_but_older_samples_still_find_theirs() {
+    fn a_program_replaces_the_one_before_it() {
         let exec = MappingEvent::Exec { pid: PARENT };
         let mut test = Test::new(&[exec.clone(), mapped(PARENT, 0x1000, "/a/sh"), mapped(PARENT, 0x8000, "/a/libc")]);
         assert_eq!(test.locate(PARENT, 0x1010), at("sh", 0x210));
 
         test.apply(&[exec.clone(), mapped(PARENT, 0x1000, "/a/compiler")]);
         assert_eq!(test.locate(PARENT, 0x1010), at("compiler", 0x210));
-        assert_eq!(test.locate(PARENT, 0x8010), at("libc", 0x210));
-
-        test.apply(&[exec]);
         assert_eq!(test.locate(PARENT, 0x8010), None);
+    }
+
+    #[test]
+    fn a_program_replaces_the_one_before_it_although_all_perf_events_of_it_are_lost() {
+        let executed = MappingEvent::Executed { pid: PARENT };
+        let mut test = Test::new(&[MappingEvent::Exec { pid: PARENT }, mapped(PARENT, 0x1000, "/a/sh")]);
+        test.apply(&[executed.clone()]);
+        assert_eq!(test.locate(PARENT, 0x1010), at("sh", 0x210));
+        let before = test.spaces.version(PARENT);
+        test.apply(&[executed]);
+        assert_eq!(test.locate(PARENT, 0x1010), None);
+        assert_ne!(test.spaces.version(PARENT), before);
+    }
+
+    #[test]
+    fn a_version_ends_when_an_address_gets_another_meaning() {
+        let mut test = Test::new(&[MappingEvent::Exec { pid: PARENT }, mapped(PARENT, 0x1000, "/a/plugin")]);
+        let mut changes = |events: &[MappingEvent]| {
+            let before = test.spaces.version(PARENT);
+            test.apply(events);
+            test.spaces.version(PARENT) != before
+        };
+        assert!(!changes(&[mapped(PARENT, 0x1000, "/a/plugin")]), "the same, such as after mprotect");
+        assert!(!changes(&[mapped(PARENT, 0x8000, "/a/other")]), "where nothing was");
+        assert!(changes(&[mapped(PARENT, 0x1000, "/a/second plugin")]), "unloaded, and another loaded there");
+        assert!(changes(&[MappingEvent::Fork { pid: PARENT, parent: CHILD }]), "the PID of another process");
+        assert_eq!(test.locate(PARENT, 0x4010), None);
+        let mut test = Test::new(&[MappingEvent::Exec { pid: PARENT }]);
+        let before = test.spaces.version(PARENT);
+        assert_eq!(test.locate(PARENT, 0x4010), None);
+        test.apply(&[mapped(PARENT, 0x4000, "/a/late")]);
+        assert_ne!(test.spaces.version(PARENT), before, "where an address was looked for in vain");
+    }
+
+    #[test]
+    fn after_a_loss_a_process_is_read_again_once_a_second_and_few_at_a_time() {
+        let own = Pid(std::process::id());
+        let mut test = Test::new(&[]);
+        test.spaces.version(own);
+        let mut readings = 0;
+        for _ in 0..2 * REREAD_AFTER {
+            test.spaces.distrust();
+            let broken = Arc::new(Mappings::new(&test.spaces.budget));
+            test.spaces.spaces.get_mut(&own).expect("known").mappings = broken;
+            for _ in 0..10 {
+                test.spaces.version(own);
+            }
+            readings += u32::from(!test.spaces.spaces[&own].mappings.is_empty());
+            test.spaces.poll(Duration::ZERO);
+        }
+        assert_eq!(readings, 2);
+        test.spaces.rereads = 0;
+        test.spaces.polls += REREAD_AFTER;
+        let reread_at = test.spaces.spaces[&own].reread_at;
+        test.spaces.version(own);
+        assert_eq!(test.spaces.spaces[&own].reread_at, reread_at, "no more until the next poll");
     }
 
     #[test]

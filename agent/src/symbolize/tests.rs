@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::process::Command;
 
 use super::files::Holding;
-use super::{AddressSpaces, MappingEvent, MappingEvents, MappingEventsError};
+use super::{AddressSpaces, Lives, MappingEvent, MappingEvents, MappingEventsError};
 use crate::recording::{CodeLocator as _, Location, ModuleTable};
 use crate::units::{CpuSet, Nanos, Pid};
 
@@ -14,7 +14,7 @@ fn every_short_lived_process_is_reported_in_order_and_its_code_located_when_it_i
     let status = std::fs::read_to_string("/proc/self/status").expect("readable");
     let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).expect("listed");
     let cpus: CpuSet = allowed.parse().expect("a CPU list");
-    let mut events = match MappingEvents::open(&cpus) {
+    let mut events = match MappingEvents::open(&cpus, Lives::Perf) {
         Ok(events) => events,
         Err(error @ MappingEventsError::Failed { .. }) => panic!("{error}"),
         Err(error) => crate::skip!(&format!("perf events ({error})")),
@@ -44,6 +44,8 @@ fn every_short_lived_process_is_reported_in_order_and_its_code_located_when_it_i
                 (pid, if is_program { "program" } else { "library" })
             }
             MappingEvent::Exec { pid } => (pid, "exec"),
+            MappingEvent::KernelCode { .. } => return,
+            MappingEvent::Executed { pid } => panic!("process {pid}: only programs report this"),
             MappingEvent::Fork { pid, .. } => (pid, "fork"),
             MappingEvent::Exit { pid } => (pid, "exit"),
         };

@@ -1,5 +1,7 @@
 //! User stacks that do not reach the start function of their thread.
 
+use quell_ebpf_common::MAX_FRAMES;
+
 use crate::recording::{Frame, FrameId, Location, Recording};
 
 /// Start functions of threads.
@@ -37,22 +39,52 @@ const BEGINNINGS: [&str; 25] = [
 /// (`runtime.goexit.abi0`), and compilers' clones of a function (`start_thread.cold`).
 const VARIANT_MARKS: [char; 2] = ['@', '.'];
 
-/// The number of samples whose user stack does not begin with a known start function of a thread, so that callers are probably
-/// missing, mostly because code was compiled without frame pointers. Outermost frames without a name are included.
+/// The numbers of samples whose user stack is not complete.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IncompleteStacks {
+    /// Stacks that do not begin with a known start function of a thread, so that callers are probably missing, mostly because
+    /// code was compiled without frame pointers. Outermost frames without a name are included.
+    pub truncated: u64,
+    /// Such stacks with as many frames as the kernel walks: the limit cut them.
+    pub limited: u64,
+}
+
+/// The frames up to the outermost user frame of a stack.
+#[derive(Clone, Copy, Default)]
+struct UserPart {
+    outermost: Option<FrameId>,
+    frames: usize,
+}
+
+/// Counts the samples whose user stack is not complete. `limit` is the kernel's limit for the frames of a stack. A limit of
+/// [`MAX_FRAMES`] or more is not the reason, because quell asks for no more than these, and counts them as
+/// [`Losses::deep_stacks`](crate::recording::Losses::deep_stacks).
 ///
 /// Call this after [`symbolize`](super::symbolize), since it requires names. Stacks of wakers are not counted.
 #[must_use]
-pub fn truncated_user_stacks(recording: &Recording) -> u64 {
+pub fn incomplete_user_stacks(recording: &Recording, limit: Option<u32>) -> IncompleteStacks {
+    let limit = limit.map(|limit| limit as usize).filter(|limit| *limit < MAX_FRAMES);
     // Callers come first in the table, so the outermost user frame of each stack is known before it is needed.
-    let mut outermost: Vec<Option<FrameId>> = Vec::with_capacity(recording.stacks.rows().len());
+    let mut parts: Vec<UserPart> = Vec::with_capacity(recording.stacks.rows().len());
     for node in recording.stacks.rows() {
-        let of_caller = node.parent.and_then(|parent| outermost[parent.index()]);
-        outermost.push(of_caller.or_else(|| is_user(recording.frames.get(node.frame)).then_some(node.frame)));
+        let mut part = node.parent.map_or_else(UserPart::default, |parent| parts[parent.index()]);
+        if is_user(recording.frames.get(node.frame)) {
+            part.outermost = part.outermost.or(Some(node.frame));
+            part.frames += 1;
+        }
+        parts.push(part);
     }
-    let truncated = |stack: &Option<FrameId>| stack.is_some_and(|frame| !is_beginning(recording.frames.get(frame)));
-    let truncated: Vec<bool> = outermost.iter().map(truncated).collect();
-    let stacks = recording.samples.iter().filter_map(|sample| sample.stack);
-    stacks.filter(|stack| truncated[stack.index()]).count() as u64
+    let mut incomplete = IncompleteStacks::default();
+    for part in recording.samples.iter().filter_map(|sample| Some(parts[sample.stack?.index()])) {
+        if part.outermost.is_none_or(|frame| is_beginning(recording.frames.get(frame))) {
+            continue;
+        }
+        match limit {
+            Some(limit) if part.frames >= limit => incomplete.limited += 1,
+            _ => incomplete.truncated += 1,
+        }
+    }
+    incomplete
 }
 
 fn is_user(frame: &Frame) -> bool {
@@ -73,7 +105,7 @@ fn is_beginning(frame: &Frame) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recording::example::Example;
+    use crate::recording::example::{CPU, Example};
     use crate::recording::{MetricId, ModuleId, Sample, Symbol};
     use crate::units::{Addr, Nanos, Pid};
 
@@ -110,6 +142,28 @@ mod tests {
         sample(&[label, whole[0], kernel]);
         cut.iter().for_each(|frame| sample(&[*frame, whole[0], kernel]));
         sample(&[label, unmapped]);
-        assert_eq!(truncated_user_stacks(&recording), cut.len() as u64 + 1);
+        let truncated = cut.len() as u64 + 1;
+        assert_eq!(incomplete_user_stacks(&recording, None), IncompleteStacks { truncated, limited: 0 });
+    }
+
+    #[test]
+    fn a_stack_with_as_many_frames_as_the_limit_was_cut_by_it() {
+        let mut example = Example::new();
+        let thread = example.thread(1, 1, "thread");
+        let mut sample = |path: &str| {
+            let stack = example.stack(path);
+            example.sample(CPU, thread, stack, 1);
+        };
+        sample("app a b c");
+        sample("app a b c kernel:d");
+        // Not at the limit: the code has no frame pointers. Complete with as many frames as the limit.
+        sample("app a b kernel:d kernel:e");
+        sample("app main b c");
+        let incomplete = |limit| incomplete_user_stacks(&example.recording, limit);
+        assert_eq!(incomplete(Some(3)), IncompleteStacks { truncated: 1, limited: 2 });
+        assert_eq!(incomplete(Some(4)), IncompleteStacks { truncated: 3, limited: 0 });
+        for default in [None, Some(127), Some(1_000)] {
+            assert_eq!(incomplete(default), IncompleteStacks { truncated: 3, limited: 0 }, "{default:?}");
+        }
     }
 }

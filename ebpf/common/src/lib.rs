@@ -30,10 +30,15 @@ pub mod reason {
     pub const BLOCKED: u32 = 0;
     /// It could run, but another thread does: preempted, or it yielded.
     pub const PREEMPTED: u32 = 1;
-    /// It waits for block I/O (`task_struct::in_iowait`).
+    /// It waits for block I/O: `task_struct::in_iowait` in an uninterruptible sleep. A wait of io_uring sets the bit too
+    /// (`io_cqring_wait`, io_uring/io_uring.c, 6.5), whatever it waits for, but is interruptible.
     pub const IO_WAIT: u32 = 2;
+    /// It could run, but its cgroup has used up its CPU quota (`cpu.max`).
+    pub const THROTTLED: u32 = 3;
+    /// It was stopped by a signal or a debugger.
+    pub const STOPPED: u32 = 4;
     /// How many reasons there are.
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = 5;
 }
 
 /// Which threads are captured: [`Settings::target`].
@@ -44,6 +49,33 @@ pub mod target {
     pub const PROCESSES: u32 = 1;
     /// Threads below one cgroup (v2).
     pub const CGROUP: u32 = 2;
+}
+
+/// What happens to processes: records of no probe ([`Header::probe`] is [`PROBE`](process::PROBE)). They tell who has an id,
+/// whatever else is lost.
+pub mod process {
+    use crate::Header;
+
+    /// The number of no probe.
+    pub const PROBE: u16 = 0;
+    /// [`Header::kind`]: a process was created.
+    pub const NEW: u16 = 1;
+    /// [`Header::kind`]: a process executes another program, which is mapped already.
+    pub const EXEC: u16 = 2;
+    /// [`Header::kind`]: a process and all its threads are gone, and its id may be used again.
+    pub const END: u16 = 3;
+
+    crate::abi! {
+        /// One of these events.
+        pub struct ProcessEvent {
+            /// The process.
+            pub header: Header,
+            /// For [`NEW`]: the process that created it; else 0.
+            pub parent: u32,
+            /// Always 0.
+            pub pad: u32,
+        } size 32
+    }
 }
 
 /// The events that programs run on, by their element of the per-CPU array `HOOKS`.
@@ -94,8 +126,8 @@ abi! {
         pub cpu: u16,
         /// Probability of the sleep that goes on, in units of 2^-32; 0 where it is not sampled.
         pub odds: u32,
-        /// Expected length of the next sleep by [`reason`], in nanoseconds: a maximum of the past ones
-        /// that decays.
+        /// Expected length of the next sleep in nanoseconds, a maximum of the past ones that decays: of those that are
+        /// blocked, of those that are preempted, and of all others.
         pub predicted: [u32; 3],
         /// State of its random numbers (xorshift32), never 0: cheaper than a helper call for each sleep.
         pub random: u32,
@@ -106,7 +138,7 @@ abi! {
         /// Sleeps that are not in `totals` yet, in nanoseconds.
         pub recent_nanos: u64,
         /// Exact totals of its ended sleeps by [`reason`], but for the recent ones.
-        pub totals: [Total; 3],
+        pub totals: [Total; reason::COUNT],
         /// When it was last woken from a sleep whose wake-up was awaited.
         pub woken_at: u64,
         /// What walking its waker's stack has added to the sleep that goes on, in nanoseconds.
@@ -118,7 +150,7 @@ abi! {
         /// Always 0.
         pub pad: u32,
         /// Has every thread begin at a cache line.
-        pub unused: [u64; 5],
+        pub unused: u64,
     } size 192
 
     /// What sampling costs one probe on one CPU: element `cpu * PROBES + probe` of the array `PACES`. What it may cost in a
@@ -234,7 +266,10 @@ abi! {
         pub task_cpu: u32,
         /// Offsets of `task_struct::nvcsw` and `nivcsw`: how often a thread has left the CPU, by its own will and not.
         pub task_switches: [u32; 2],
-    } size 256
+        /// The way to whether a thread is throttled: the offset of `task_struct::throttled` (6.18), and 0; before, those of
+        /// `task_struct::se.cfs_rq` and `cfs_rq::throttle_count`. Both 0 where the kernel has no CPU quotas.
+        pub throttled: [u32; 2],
+    } size 264
 }
 
 impl ThreadState {

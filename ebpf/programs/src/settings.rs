@@ -31,6 +31,7 @@ pub static SETTINGS: Settings = Settings {
     walk_ring: 0,
     task_cpu: 0,
     task_switches: [0; 2],
+    throttled: [0; 2],
 };
 
 /// Reads a field of [`SETTINGS`] as it was set at load time; the compiler must not take the zeros above for it.

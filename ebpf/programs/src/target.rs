@@ -1,16 +1,11 @@
 //! Who is captured.
 
-use aya_ebpf::{
-    helpers::{bpf_get_current_task, bpf_probe_read_kernel, generated::bpf_get_current_ancestor_cgroup_id},
-    macros::btf_tracepoint,
-    programs::BtfTracePointContext,
-};
+use aya_ebpf::helpers::{bpf_get_current_task, bpf_probe_read_kernel, generated::bpf_get_current_ancestor_cgroup_id};
 use quell_ebpf_common::target;
 
 use crate::{
     maps::{TARGETS, losses, mark_target, may_be_target},
     settings::{SETTINGS, setting},
-    task::Task,
     value::count,
 };
 
@@ -92,9 +87,10 @@ pub fn captures_cpu(cpu: u32) -> bool {
     let bits = unsafe { core::ptr::read_volatile((&raw const SETTINGS.cpus).cast::<u64>().add(word)) };
     bits >> (cpu & 63) & 1 == 1
 }
+
 /// Makes a target of a process.
 #[inline(always)]
-fn add(tgid: u32) {
+pub fn add(tgid: u32) {
     mark_target(tgid);
     if TARGETS.insert(tgid, 1, 0).is_err()
         && let Some(lost) = losses()
@@ -103,43 +99,18 @@ fn add(tgid: u32) {
     }
 }
 
-/// `sched_process_fork(struct task_struct *parent, struct task_struct *child)`: children of targets are targets.
-#[btf_tracepoint(function = "sched_process_fork")]
-pub fn quell_fork(ctx: BtfTracePointContext) -> i32 {
-    // SAFETY: both are tasks; the child does not run yet.
-    let (parent, child) = unsafe { (Task::new(ctx.arg(0)), Task::new(ctx.arg(1))) };
-    if is_target(parent.tgid()) {
-        add(child.tgid());
+/// Makes a process that is gone no target; whether its events are recorded.
+#[inline(always)]
+pub fn remove(tgid: u32) -> bool {
+    if setting!(target) != target::PROCESSES {
+        return true;
     }
-    0
+    may_be_target(tgid) && TARGETS.remove(tgid).is_ok()
 }
 
-/// `sched_process_free(struct task_struct *p)`: a target is one no longer, or a stranger would be that is given its id.
-///
-/// Not at `sched_process_exit`, after which the threads of a process go on running and waiting. A task is freed a grace
-/// period of RCU after it was reaped and has left the CPU for good (`put_task_struct_rcu_user`, kernel/exit.c, 5.4), and
-/// a process's first thread is reaped after all others (`wait_consider_task`, `release_task`). Its id may be given out
-/// anew within that grace period, should all others be given out in it.
-#[btf_tracepoint(function = "sched_process_free")]
-pub fn quell_free(ctx: BtfTracePointContext) -> i32 {
-    // SAFETY: a task whose memory is given back after this.
-    let task = unsafe { Task::new(ctx.arg(0)) };
-    let tgid = task.tgid();
-    if task.tid() == tgid {
-        // Most processes are no targets.
-        let _ = TARGETS.remove(tgid);
-    }
-    0
-}
-
-/// `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`: the command that quell
-/// started is a target from its exec on; before, it is still a copy of the agent.
-#[btf_tracepoint(function = "sched_process_exec")]
-pub fn quell_exec(ctx: BtfTracePointContext) -> i32 {
-    // SAFETY: the task that executes.
-    let tgid = unsafe { Task::new(ctx.arg(0)) }.tgid();
-    if tgid == setting!(command_tgid) {
-        add(tgid);
-    }
-    0
+/// Whether what happens to process `tgid` itself is recorded. Of a thread that does not run, or is not one of its cgroup yet, nobody
+/// can tell whether its cgroup will be captured: so that of all processes is.
+#[inline(always)]
+pub fn follows(tgid: u32) -> bool {
+    setting!(target) != target::PROCESSES || is_target(tgid)
 }

@@ -15,6 +15,12 @@ pub struct Task(*const u8);
 /// `TASK_DEAD` of include/linux/sched.h: the thread's last switch, from which it does not come back.
 const TASK_DEAD: u64 = 0x80;
 
+/// `TASK_UNINTERRUPTIBLE`, also where a fatal signal ends the sleep (`TASK_KILLABLE`).
+const TASK_UNINTERRUPTIBLE: u64 = 0x02;
+
+/// `__TASK_STOPPED` and `__TASK_TRACED`.
+const STOPPED: u64 = 0x04 | 0x08;
+
 /// Why a thread leaves the CPU.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Leaving {
@@ -104,11 +110,30 @@ impl Task {
         if state & TASK_DEAD != 0 {
             Leaving::Dead
         } else if preempted || state == 0 {
-            Leaving::For(reason::PREEMPTED)
-        } else if u32::from(self.load::<u8>(setting!(task_in_iowait))) & setting!(in_iowait_mask) != 0 {
+            Leaving::For(if self.is_throttled() { reason::THROTTLED } else { reason::PREEMPTED })
+        } else if state & STOPPED != 0 {
+            Leaving::For(reason::STOPPED)
+        } else if state & TASK_UNINTERRUPTIBLE != 0
+            && u32::from(self.load::<u8>(setting!(task_in_iowait))) & setting!(in_iowait_mask) != 0
+        {
             Leaving::For(reason::IO_WAIT)
         } else {
             Leaving::For(reason::BLOCKED)
+        }
+    }
+
+    /// Whether its cgroup, or one above it, has used up its CPU quota. From 6.18 on the kernel throttles each thread as it
+    /// returns to user space (`throttle_cfs_rq_work`, kernel/sched/fair.c), before it throttles their run queue.
+    #[inline(always)]
+    fn is_throttled(self) -> bool {
+        let [first, second] = setting!(throttled);
+        if first == 0 {
+            false
+        } else if second == 0 {
+            self.load::<u8>(first) != 0
+        } else {
+            // The verifier follows the pointer, whose target the kernel lets a program read; a fault gives 0.
+            Self(self.load::<*const u8>(first)).load::<u32>(second) != 0
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What is kept of each captured thread.
 
 use aya_ebpf::helpers::{bpf_get_current_comm, generated::bpf_get_prandom_u32};
-use quell_ebpf_common::{INDEXED, ThreadState, Total};
+use quell_ebpf_common::{INDEXED, ThreadState, Total, reason};
 
 use crate::{
     maps::{FREE_THREADS, INDEX, THREADS, losses},
@@ -88,13 +88,26 @@ pub fn never_seen(tid: u32, tgid: u32, comm: [u8; 16]) -> ThreadState {
         recent_reason: 0,
         recent_count: 0,
         recent_nanos: 0,
-        totals: [Total { count: 0, nanos: 0 }; 3],
+        totals: [Total { count: 0, nanos: 0 }; reason::COUNT],
         woken_at: 0,
         delayed: 0,
         comm,
         number: 0,
         pad: 0,
-        unused: [0; 5],
+        unused: 0,
+    }
+}
+
+/// The totals of a reason.
+#[inline(always)]
+pub fn total(thread: Value<ThreadState>, reason: u32) -> Value<Total> {
+    const TOTALS: usize = core::mem::offset_of!(ThreadState, totals);
+    const MASK: u32 = reason::COUNT.next_power_of_two() as u32 - 1;
+    const { assert!(TOTALS + (MASK as usize + 1) * size_of::<Total>() <= size_of::<ThreadState>()) };
+    // The mask shows the verifier that the access is within the element. No reason is above `COUNT`.
+    // SAFETY: within the element, as asserted.
+    unsafe {
+        Value::new(thread.as_ptr().cast::<u8>().add(TOTALS + (reason & MASK) as usize * size_of::<Total>()).cast())
     }
 }
 

@@ -150,6 +150,7 @@ pub(crate) mod tests {
                     cgroup_ids: None,
                     stack_regs: None,
                     switches: [32, 40],
+                    throttled: None,
                 }),
                 mechanisms: Mechanisms {
                     tp_btf: Support::Yes,

@@ -3,6 +3,8 @@
 #[path = "../../../../ebpf/programs/src/cpu/abi.rs"]
 #[allow(unreachable_pub, reason = "the programs include this file too")]
 mod abi;
+mod period;
+mod stolen;
 
 use std::io;
 
@@ -16,6 +18,7 @@ use super::{Availability, BadRecord, ProbeConfig, ProbeError, ProbeSpec, Running
 use crate::bpf::{BpfObject, Features, Hook, Record, is_permission};
 use crate::recording::{CodeLocator, MetricId, MetricKind, MetricSpec, RecordingBuilder, Sample, Unit};
 use crate::units::{CpuId, CpuSet, Hertz, Nanos, Pid, Tid};
+use period::PeriodTime;
 
 /// The number of the probe in records.
 pub(super) const NUMBER: u16 = abi::PROBE;
@@ -57,49 +60,52 @@ impl super::Probe for Probe {
 
     fn start(&self, object: &mut BpfObject, config: &ProbeConfig) -> Result<Box<dyn RunningProbe>, ProbeError> {
         let program = object.interrupt_program()?;
-        let (clock, mut events) = match open(Clock::Cycles, config.frequency, &config.cpus) {
+        let cpus = config.cpus.difference(&config.isolated);
+        let (clock, mut events) = match open(Clock::Cycles, config.frequency, &cpus) {
             Ok(events) => (Clock::Cycles, events),
             Err(ProbeError::PerfEvent { source, .. }) if !is_permission(&source) => {
-                (Clock::CpuClock, open(Clock::CpuClock, config.frequency, &config.cpus)?)
+                (Clock::CpuClock, open(Clock::CpuClock, config.frequency, &cpus)?)
             }
             Err(error) => return Err(error),
         };
         for (cpu, event) in &mut events {
             event.set_bpf(program).map_err(|source| perf_error(*cpu, source))?;
         }
-        let interval = config.frequency.interval();
-        Ok(Box::new(Sampling { clock, events, interval, metric: None }))
+        let (frequency, isolated) = (config.frequency, config.isolated.clone());
+        let period = PeriodTime::new(frequency.interval());
+        Ok(Box::new(Sampling { clock, events, frequency, isolated, period, metric: None }))
     }
 }
 
 /// The event that causes the sampling interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Clock {
-    /// The cycle counter of the PMU. Its interrupt is an NMI, so it also samples code with interrupts disabled.
+    /// The cycle counter of the PMU, with a fixed [period]. Its interrupt is an NMI, so it also samples code with interrupts disabled.
     Cycles,
     /// A timer. Code with interrupts disabled is attributed to the code after it.
     CpuClock,
 }
 
 fn open(clock: Clock, frequency: Hertz, cpus: &CpuSet) -> Result<Vec<(CpuId, Counter)>, ProbeError> {
-    cpus.iter()
-        .map(|cpu| {
-            let mut builder = match clock {
-                Clock::Cycles => {
-                    let mut builder = Builder::new(Hardware::CPU_CYCLES);
-                    builder.sample_frequency(u64::from(frequency.0));
-                    builder
-                }
-                Clock::CpuClock => {
-                    let mut builder = Builder::new(Software::CPU_CLOCK);
-                    builder.sample_period(frequency.interval().0);
-                    builder
-                }
-            };
-            builder.any_pid().one_cpu(cpu.0 as usize).include_kernel().exclude_hv(false).enabled(false);
-            Ok((cpu, builder.build().map_err(|source| perf_error(cpu, source))?))
-        })
-        .collect()
+    cpus.iter().map(|cpu| Ok((cpu, open_on(clock, frequency, cpu)?))).collect()
+}
+
+/// Opens the event of a CPU, disabled.
+fn open_on(clock: Clock, frequency: Hertz, cpu: CpuId) -> Result<Counter, ProbeError> {
+    let mut builder = match clock {
+        Clock::Cycles => {
+            let mut builder = Builder::new(Hardware::CPU_CYCLES);
+            builder.sample_period(period::cycles(cpu, frequency));
+            builder
+        }
+        Clock::CpuClock => {
+            let mut builder = Builder::new(Software::CPU_CLOCK);
+            builder.sample_period(frequency.interval().0);
+            builder
+        }
+    };
+    builder.any_pid().one_cpu(cpu.0 as usize).include_kernel().exclude_hv(false).enabled(false);
+    builder.build().map_err(|source| perf_error(cpu, source))
 }
 
 fn perf_error(cpu: CpuId, source: io::Error) -> ProbeError {
@@ -112,8 +118,11 @@ fn perf_error(cpu: CpuId, source: io::Error) -> ProbeError {
 struct Sampling {
     clock: Clock,
     events: Vec<(CpuId, Counter)>,
-    /// The sampling interval.
-    interval: Nanos,
+    frequency: Hertz,
+    /// The CPUs that are not sampled.
+    isolated: CpuSet,
+    /// The time of a period of the event.
+    period: PeriodTime,
     metric: Option<MetricId>,
 }
 
@@ -132,6 +141,19 @@ impl RunningProbe for Sampling {
         Ok(())
     }
 
+    fn cpu_online(&mut self, object: &mut BpfObject, cpu: CpuId) -> Result<(), ProbeError> {
+        if self.isolated.contains(cpu) {
+            return Ok(());
+        }
+        // The event of the CPU ended when it went offline.
+        self.events.retain(|(of, _)| *of != cpu);
+        let mut event = open_on(self.clock, self.frequency, cpu)?;
+        let program = object.interrupt_program()?;
+        event.set_bpf(program).and_then(|()| event.enable()).map_err(|source| perf_error(cpu, source))?;
+        self.events.push((cpu, event));
+        Ok(())
+    }
+
     fn declared(&mut self, first: MetricId) {
         self.metric = Some(first);
     }
@@ -147,12 +169,17 @@ impl RunningProbe for Sampling {
         }
         let (sample, raw) = record.with_stacks(|sample: &abi::CpuSample| sample.stacks).ok_or(BadRecord)?;
         let pid = Pid(sample.header.tgid);
-        let ran = if sample.ran == 0 { self.interval } else { Nanos(sample.ran) };
+        let cpu = CpuId(sample.header.cpu);
+        // A period of the timer is a fixed time. Its interrupts may be late.
+        if self.clock == Clock::Cycles && sample.ran != 0 {
+            self.period.measure(cpu, Nanos(sample.ran));
+        }
+        let ran = if sample.ran == 0 { self.period.get(cpu) } else { Nanos(sample.ran) };
         let metric = self.metric.ok_or(BadRecord)?;
         let time = out.since_begin(Nanos(sample.header.time));
         let thread = out.thread(pid, Tid(sample.header.tid), sample.comm);
         let sample = Sample {
-            cpu: CpuId(sample.header.cpu),
+            cpu,
             stack: out.stack(pid, raw, code),
             probability: probability(sample.odds),
             ..Sample::new(metric, thread, time, ran.0)
@@ -177,12 +204,14 @@ impl RunningProbe for Sampling {
     ) -> Result<(), ProbeError> {
         let runs = object.runs_by_cpu(Hook::Interrupt)?;
         let last = object.per_cpu::<LastInterrupt>("LAST_INTERRUPT", 0)?;
-        // The interrupts of a CPU that was never idle. An idle CPU may have no interrupts at all.
-        let when_busy = (out.since_begin(end).0 as f64 / self.interval.0.max(1) as f64).max(1.0);
         for (cpu, _) in &self.events {
             let (Some(runs), Some(last)) = (runs.get(cpu.0 as usize), last.get(cpu.0 as usize)) else { continue };
-            let busy = runs.runs.saturating_sub(last.idle) as f64;
-            out.idle.insert(*cpu, (1.0 - busy / when_busy).clamp(0.0, 1.0));
+            // An idle CPU may have no interrupts at all.
+            let busy = runs.runs.saturating_sub(last.idle) as f64 * self.period.get(*cpu).0 as f64;
+            out.idle.insert(*cpu, (1.0 - busy / out.since_begin(end).0.max(1) as f64).clamp(0.0, 1.0));
+        }
+        if let Some(metric) = self.metric {
+            stolen::take_out(&mut out.samples, metric, self.frequency.interval(), &out.stolen);
         }
         Ok(())
     }

@@ -44,6 +44,8 @@ static SPEC: ProbeSpec = ProbeSpec {
         interval("offcpu.blocked", "blocked"),
         interval("offcpu.preempted", "preempted"),
         interval("offcpu.io-wait", "io-wait"),
+        interval("offcpu.throttled", "throttled"),
+        interval("offcpu.stopped", "stopped"),
     ],
 };
 
@@ -103,6 +105,9 @@ impl super::Probe for Probe {
     fn start(&self, object: &mut BpfObject, config: &ProbeConfig) -> Result<Box<dyn RunningProbe>, ProbeError> {
         object.set("OFFCPU_RATES", 0, rates(config.every_event))?;
         SPEC.hooks.iter().try_for_each(|hook| object.attach_hook(*hook))?;
+        if let Err(why) = object.follow("quell_rename", "task_rename") {
+            tracing::info!("the off-CPU totals of a thread are shown under its last name: {}", why.brief());
+        }
         // If one was rejected, `load` has reported it.
         let walks = WALKS.into_iter().all(|walk| object.has_loaded(walk));
         Ok(Box::new(Waiting { walks, cgroup: config.cgroup.clone(), sleeps: Sleeps::new(walks) }))
@@ -179,6 +184,10 @@ impl RunningProbe for Waiting {
             }
             abi::THREAD_EXIT => {
                 self.sleeps.thread_exit(record.plain().ok_or(BadRecord)?, out);
+                Ok(())
+            }
+            abi::THREAD_RENAMED => {
+                self.sleeps.thread_renamed(record.plain().ok_or(BadRecord)?, out);
                 Ok(())
             }
             _ => Err(BadRecord),

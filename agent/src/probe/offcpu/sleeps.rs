@@ -10,6 +10,9 @@ use crate::recording::{
 };
 use crate::units::{CpuId, Nanos, Pid, Tid};
 
+/// The maximum number of names of a thread that have totals of their own. Those of further names are added to the last.
+const MOST_NAMES: u32 = 64;
+
 /// A sampled interval that has not ended.
 struct Sleeping {
     seq: u32,
@@ -31,6 +34,8 @@ pub(super) struct Sleeps {
     sleeping: HashMap<Tid, Sleeping>,
     /// For each thread, the last sampled interval that ended: its number and its row.
     last: HashMap<Tid, (u32, SampleIdx)>,
+    /// The number of names of each thread with totals under a name that is not its last, and the row of the last of these.
+    renamed: HashMap<Tid, (u32, ThreadIdx)>,
     /// The metrics by [`reason`]; `None` before they are declared.
     metrics: [Option<MetricId>; reason::COUNT],
     /// Whether intervals that have not ended at the end are recorded only if they were sampled, because tasks cannot be walked.
@@ -117,14 +122,29 @@ impl Sleeps {
         self.add_totals(thread, &exit.totals, out);
         self.sleeping.remove(&tid);
         self.last.remove(&tid);
+        self.renamed.remove(&tid);
+    }
+
+    /// A thread got another name: these are its totals under the one before.
+    pub(super) fn thread_renamed(&mut self, renamed: &ThreadExit, out: &mut RecordingBuilder) {
+        let tid = Tid(renamed.header.tid);
+        let thread = match self.renamed.get(&tid) {
+            Some((MOST_NAMES.., last)) => *last,
+            before => {
+                let names = before.map_or(0, |(names, _)| *names) + 1;
+                let thread = out.thread(Pid(renamed.header.tgid), tid, renamed.comm);
+                self.renamed.insert(tid, (names, thread));
+                thread
+            }
+        };
+        self.add_totals(thread, &renamed.totals, out);
     }
 
     /// Adds the counted totals of a thread, by [`reason`].
     pub(super) fn add_totals(&self, thread: ThreadIdx, totals: &[Total; reason::COUNT], out: &mut RecordingBuilder) {
         for (metric, total) in self.metrics.into_iter().zip(totals) {
             if let Some(metric) = metric.filter(|_| total.count > 0) {
-                let scope = Scope::Thread(thread);
-                out.counters.push(Counter { metric, scope, count: total.count, sum: total.nanos });
+                out.count(Counter { metric, scope: Scope::Thread(thread), count: total.count, sum: total.nanos });
             }
         }
     }
@@ -219,6 +239,30 @@ mod tests {
         fn locate_code(&mut self, _: Pid, _: Addr, _: &mut ModuleTable) -> Option<Location> {
             None
         }
+
+        fn version(&mut self, _: Pid) -> u64 {
+            0
+        }
+    }
+
+    #[test]
+    fn a_thread_has_totals_under_each_of_its_names_but_not_under_any_number() {
+        let (mut sleeps, mut out) = joined(&[]);
+        let totals = |count| [Total { count, nanos: 10 * count }; reason::COUNT];
+        let named = |name: u8, count| ThreadExit {
+            header: header(0, 2_000, 7),
+            comm: std::array::from_fn(|byte| if byte == 0 { name } else { 0 }),
+            totals: totals(count),
+        };
+        for name in 1..=200 {
+            sleeps.thread_renamed(&named(name, 1), &mut out);
+        }
+        sleeps.thread_renamed(&named(1, 5), &mut out);
+        sleeps.thread_exit(&named(250, 3), &mut out);
+        let of_metric = |metric| out.counters.iter().filter(move |row| row.metric == MetricId::from_index(metric));
+        assert_eq!(of_metric(0).count(), MOST_NAMES as usize + 1);
+        assert_eq!(of_metric(0).map(|row| row.count).sum::<u64>(), 208);
+        assert_eq!(of_metric(1).map(|row| row.sum).sum::<u64>(), 2_080);
     }
 
     enum Event {

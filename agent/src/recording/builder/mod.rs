@@ -5,10 +5,13 @@ mod stacks;
 
 use std::collections::BTreeMap;
 
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+
 pub use stacks::{RawStacks, StackInterner};
 
 use crate::recording::{
-    Counter, Declared, Histogram, Location, MetricId, MetricSpec, ModuleTable, ProcessTable, Sample, SampleIdx,
+    Counter, Declared, Histogram, Location, MetricId, MetricSpec, ModuleTable, ProcessTable, Sample, SampleIdx, Scope,
     StackId, ThreadIdx, ThreadTable,
 };
 use crate::units::{Addr, CpuId, Nanos, Pid, Tid};
@@ -17,6 +20,22 @@ use crate::units::{Addr, CpuId, Nanos, Pid, Tid};
 pub trait CodeLocator {
     /// The file and offset of an address in `pid`; `None` if no mapping is known. New files are added to `modules`.
     fn locate_code(&mut self, pid: Pid, addr: Addr, modules: &mut ModuleTable) -> Option<Location>;
+
+    /// A number that changes with the process that has the PID, and when addresses of it get another meaning.
+    fn version(&mut self, pid: Pid) -> u64;
+}
+
+/// The time of a CPU in a part of a capture that a hypervisor gave to other guests (steal time).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StealTime {
+    /// The CPU.
+    pub cpu: CpuId,
+    /// The start of the part, from the start of the capture.
+    pub from: Nanos,
+    /// The end of the part; not included.
+    pub until: Nanos,
+    /// The steal time.
+    pub time: Nanos,
 }
 
 /// A recording that is being built.
@@ -35,12 +54,16 @@ pub struct RecordingBuilder {
     pub samples: Vec<Sample>,
     /// Totals that were counted in the kernel.
     pub counters: Vec<Counter>,
+    /// The row of `counters` for each metric and scope.
+    counted: HashMap<(MetricId, Scope), usize>,
     /// Distributions that were counted in the kernel.
     pub histograms: Vec<Histogram>,
     /// Records whose matching record is missing, such as an end without a start.
     pub unmatched: u64,
     /// The share of the capture in which each CPU was idle, from 0 to 1.
     pub idle: BTreeMap<CpuId, f64>,
+    /// The steal time of CPUs, in order of time.
+    pub stolen: Vec<StealTime>,
     /// Remarks for the reader of the recording.
     pub remarks: Vec<String>,
     /// The start of the capture, in CLOCK_MONOTONIC.
@@ -59,9 +82,11 @@ impl RecordingBuilder {
             threads: ThreadTable::default(),
             samples: Vec::new(),
             counters: Vec::new(),
+            counted: HashMap::new(),
             histograms: Vec::new(),
             unmatched: 0,
             idle: BTreeMap::new(),
+            stolen: Vec::new(),
             remarks: Vec::new(),
             begin,
         }
@@ -89,9 +114,29 @@ impl RecordingBuilder {
         self.threads.intern(&mut self.processes, pid, tid, comm)
     }
 
+    /// A process was created: threads and samples with its PID are no longer those of the process that had it before.
+    pub fn new_process(&mut self, pid: Pid) {
+        self.processes.release(pid);
+    }
+
     /// The stack of a record of process `pid`; `None` if it has no frames.
     pub fn stack(&mut self, pid: Pid, raw: RawStacks<'_>, code: &mut dyn CodeLocator) -> Option<StackId> {
         self.stacks.intern(pid, raw, code, &mut self.modules)
+    }
+
+    /// Adds a counted total to those of its metric and scope.
+    pub fn count(&mut self, total: Counter) {
+        match self.counted.entry((total.metric, total.scope.clone())) {
+            Entry::Occupied(row) => {
+                let before = &mut self.counters[*row.get()];
+                before.count = before.count.saturating_add(total.count);
+                before.sum = before.sum.saturating_add(total.sum);
+            }
+            Entry::Vacant(row) => {
+                row.insert(self.counters.len());
+                self.counters.push(total);
+            }
+        }
     }
 
     /// Adds a sample and returns its row.

@@ -5,7 +5,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashTable;
 use quell_ebpf_common::MAX_FRAMES;
 
 use super::CodeLocator;
@@ -39,8 +39,6 @@ pub struct StackInterner {
     pub deep: u64,
     /// The number of samples whose stack was reduced to its innermost frame because of the memory limit.
     pub cut: u64,
-    /// The number of exec calls of each process: exec changes the meaning of its addresses.
-    generations: HashMap<Pid, u32>,
     shares: Shares,
     seen: HashTable<Seen>,
     raw: Vec<u64>,
@@ -51,7 +49,8 @@ pub struct StackInterner {
 /// A raw stack in `raw`: kernel frames, then user frames.
 struct Seen {
     hash: u64,
-    space: (Pid, u32),
+    /// The process, and [`CodeLocator::version`].
+    space: (Pid, u64),
     start: usize,
     kernel: u32,
     user: u32,
@@ -59,11 +58,6 @@ struct Seen {
 }
 
 impl StackInterner {
-    /// Forgets the raw stacks of `pid`.
-    pub fn exec(&mut self, pid: Pid) {
-        *self.generations.entry(pid).or_default() += 1;
-    }
-
     /// The stack of a sample of process `pid`; `None` if it has no frames.
     pub fn intern(
         &mut self,
@@ -76,8 +70,8 @@ impl StackInterner {
             self.deep += 1;
         }
         // Kernel threads have no user frames and share one space.
-        let pid = if raw.user.is_empty() { Pid(0) } else { pid };
-        let space = (pid, self.generations.get(&pid).copied().unwrap_or(0));
+        let space = if raw.user.is_empty() { (Pid(0), 0) } else { (pid, code.version(pid)) };
+        let pid = space.0;
         let hash = self.hasher.hash_one((space, raw.kernel, raw.user));
         let known = self.seen.find(hash, |seen| {
             let kernel_end = seen.start + seen.kernel as usize;
@@ -152,6 +146,10 @@ mod tests {
     impl CodeLocator for NoCode {
         fn locate_code(&mut self, _: Pid, _: Addr, _: &mut ModuleTable) -> Option<Location> {
             None
+        }
+
+        fn version(&mut self, _: Pid) -> u64 {
+            0
         }
     }
 

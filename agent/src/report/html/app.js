@@ -117,10 +117,12 @@ function start(profile) {
   function summary(probe, metrics, weights, window, selection) {
     const parts = [];
     if (weights) {
-      const title = 'the time is the part within the window; the number counts only samples that began in the window';
+      const title = 'the part within the window; the number includes samples that are only partly in it';
       const some = metrics.length < probe.metrics.length ? ` (${metrics.map(({ label }) => label).join(', ')})` : '';
       parts.push(element('span', { id: 'sum', title }, `${probe.label}${some} ${estimate(weights.sum, weights.unit)}, ${counted(weights.sum.samples, 'sample')}`));
     }
+    const untimed = probe && window ? untimedValue(profile, selection) : 0;
+    if (untimed > 0) parts.push(element('span', { className: 'quiet', title: 'counted in the kernel, but not sampled, so that the time is unknown' }, `without ${amount(untimed, metrics[0].unit)} that is only counted`));
     const chip = (text, clear, what) => element('span', { className: 'chip' }, text,
       element('button', { 'aria-label': `Clear ${what}`, onclick: clear }, '×'));
     const [from, to] = window ?? [0, profile.buckets];
@@ -166,7 +168,7 @@ function start(profile) {
       // Time that passes is of threads that wait, or else of CPUs that work.
       what: metrics[0].kind === 'interval' ? 'threads' : 'CPUs',
       color: `--lane-${index % 4}`,
-      values: remembered(`lane ${name}`, part, () => overTime(profile, part)),
+      values: remembered(`lane ${name}`, part, () => overTime(profile, part.metrics, threads, idle)),
     };
   }
 

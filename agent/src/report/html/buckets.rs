@@ -1,5 +1,6 @@
 //! The time axis: divides a capture into buckets of the same width.
 
+use crate::profile::Span;
 use crate::recording::Meta;
 use crate::units::{Hertz, Nanos};
 
@@ -15,47 +16,39 @@ pub(super) struct Buckets {
     pub(super) width: Nanos,
 }
 
-/// Adjacent buckets over which a value is spread evenly, and the share of the value in them.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Piece {
-    pub(super) first: u16,
-    pub(super) length: u16,
-    pub(super) part: f64,
-}
-
 impl Buckets {
-    /// At most 500 buckets, each at least as long as the CPU sampling interval: shorter ones would show aliasing.
+    /// At most 500 buckets, each at least as long as the CPU sampling interval: shorter ones would show aliasing. Their width is
+    /// round, so that a window of whole seconds, or of tenths in a short capture, begins and ends with a bucket.
     pub(super) fn of(meta: &Meta) -> Self {
         let duration = meta.duration.0.max(1);
         let shortest = if meta.frequency == 0 { 1 } else { Hertz(meta.frequency).interval().0 };
-        let width = duration.div_ceil(MOST).max(shortest).min(duration).max(1);
+        let width = round_up(duration.div_ceil(MOST).max(shortest)).min(duration);
         let count = u16::try_from(duration.div_ceil(width)).expect("at most 500");
         Self { count, width: Nanos(width) }
     }
 
-    /// The bucket of a time; the first or last one for a time outside the capture.
-    pub(super) fn at(self, time: Nanos) -> Piece {
-        let last = u64::from(self.count) - 1;
-        let first = u16::try_from((time.0 / self.width.0).min(last)).expect("at most 500");
-        Piece { first, length: 1, part: 1.0 }
+    /// The bucket of a time in the capture.
+    pub(super) fn at(self, time: Nanos) -> u16 {
+        u16::try_from(time.0 / self.width.0).map_or(self.count - 1, |bucket| bucket.min(self.count - 1))
     }
 
-    /// The buckets of an interval: the first one, those that it covers completely, and the last one. The shares add up to 1.
-    /// The part after the end of the capture is spread over the part before it.
-    pub(super) fn spread(self, start: Nanos, length: Nanos) -> impl Iterator<Item = Piece> {
-        let limit = u64::from(self.count) * self.width.0;
-        let start = start.0.min(limit - 1);
-        let end = start.saturating_add(length.0).clamp(start + 1, limit);
-        let (first, last) = (self.at(Nanos(start)).first, self.at(Nanos(end - 1)).first);
-        let whole = (end - start) as f64;
-        let head = (u64::from(first + 1) * self.width.0).min(end) - start;
-        let tail = end.saturating_sub((u64::from(last) * self.width.0).max(start + head));
-        let middle = end - start - head - tail;
-        [(first, 1, head), (first + 1, (last - first).saturating_sub(1), middle), (last, 1, tail)]
-            .into_iter()
-            .filter(|(.., nanos)| *nanos > 0)
-            .map(move |(first, length, nanos)| Piece { first, length, part: nanos as f64 / whole })
+    /// A span that lies within one bucket takes the whole bucket, so that a sum of such spans is one row. Windows consist of whole
+    /// buckets, so this changes no sum of a window.
+    pub(super) fn simplified(self, span: Span) -> Span {
+        let bucket = self.at(span.start);
+        if bucket != self.at(Nanos(span.end.0 - 1)) {
+            return span;
+        }
+        let start = u64::from(bucket) * self.width.0;
+        Span { start: Nanos(start), end: Nanos(start + self.width.0) }
     }
+}
+
+/// The next of 1, 2, 2.5 and 5 times a power of ten.
+fn round_up(nanos: u64) -> u64 {
+    let power = 10_u64.pow(nanos.max(1).ilog10());
+    let steps = [10, 20, 25, 50, 100].map(|tenths| u64::try_from(u128::from(power) * tenths / 10).unwrap_or(u64::MAX));
+    steps.into_iter().find(|step| *step >= nanos).unwrap_or(nanos)
 }
 
 #[cfg(test)]
@@ -64,38 +57,40 @@ mod tests {
 
     const TEN: Buckets = Buckets { count: 10, width: Nanos(100) };
 
-    #[test]
-    fn a_stretch_is_spread_over_the_buckets_that_it_covers() {
-        let pieces: Vec<_> = TEN.spread(Nanos(150), Nanos(400)).collect();
-        assert_eq!(
-            pieces,
-            [
-                Piece { first: 1, length: 1, part: 0.125 },
-                Piece { first: 2, length: 3, part: 0.75 },
-                Piece { first: 5, length: 1, part: 0.125 },
-            ]
-        );
-        let within: Vec<_> = TEN.spread(Nanos(150), Nanos(50)).collect();
-        assert_eq!(within, [Piece { first: 1, length: 1, part: 1.0 }]);
+    fn simplified(start: u64, end: u64) -> (u64, u64) {
+        let span = TEN.simplified(Span { start: Nanos(start), end: Nanos(end) });
+        (span.start.0, span.end.0)
     }
 
     #[test]
-    fn nothing_of_a_stretch_is_lost_wherever_it_lies() {
-        for (start, length) in [(0, 0), (0, 1_000), (990, 5_000), (5_000, 10), (99, 2), (100, 100), (0, u64::MAX)] {
-            let pieces: Vec<_> = TEN.spread(Nanos(start), Nanos(length)).collect();
-            let sum: f64 = pieces.iter().map(|piece| piece.part).sum();
-            assert!((sum - 1.0).abs() < 1e-12, "{start}+{length}: {pieces:?}");
-            assert!(pieces.iter().all(|piece| piece.first + piece.length <= 10), "{start}+{length}: {pieces:?}");
-        }
+    fn a_span_within_a_bucket_takes_it_and_a_longer_one_keeps_its_ends() {
+        assert_eq!(simplified(150, 151), (100, 200));
+        assert_eq!(simplified(100, 200), (100, 200));
+        assert_eq!(simplified(199, 201), (199, 201));
+        assert_eq!(simplified(950, 1_000), (900, 1_000));
+        assert_eq!(simplified(0, 1_000), (0, 1_000));
     }
 
     #[test]
-    fn buckets_are_not_shorter_than_the_sampling_interval() {
+    fn buckets_are_not_shorter_than_the_sampling_interval_and_have_a_round_width() {
         let mut meta = crate::recording::example::meta();
-        assert_eq!(Buckets::of(&meta).count, 100);
-        meta.duration = Nanos(3_600 * Nanos::SECOND.0);
-        assert_eq!(Buckets::of(&meta).count, 500);
-        meta.duration = Nanos(0);
-        assert_eq!(Buckets::of(&meta), Buckets { count: 1, width: Nanos(1) });
+        let mut of = |duration| {
+            meta.duration = Nanos(duration);
+            let buckets = Buckets::of(&meta);
+            (buckets.count, buckets.width.0)
+        };
+        let second = Nanos::SECOND.0;
+        assert_eq!(of(second), (50, 20_000_000));
+        assert_eq!(of(10 * second + 100_000_000), (404, 25_000_000));
+        assert_eq!(of(3_600 * second), (360, 10 * second));
+        assert_eq!(of(7), (1, 7));
+        assert_eq!(of(0), (1, 1));
+        let (count, width) = of(u64::MAX);
+        assert!(count <= 500 && u128::from(width) * u128::from(count) >= u128::from(u64::MAX));
+    }
+
+    #[test]
+    fn a_time_outside_of_the_capture_is_in_the_last_bucket() {
+        assert_eq!([0, 99, 100, 999, 1_000, u64::MAX].map(|time| TEN.at(Nanos(time))), [0, 0, 1, 9, 9, 9]);
     }
 }

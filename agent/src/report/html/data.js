@@ -56,7 +56,8 @@ function readStacks(reader, parents, frames) {
   }
 }
 
-function readRows(reader) {
+// The time of a row is [start, end), in nanoseconds: a whole bucket, or that of an interval in several. Both are 0 if it is unknown.
+function readRows(reader, width) {
   const rows = reader.number();
   const groups = reader.number();
   const group = {
@@ -70,8 +71,8 @@ function readRows(reader) {
     end: new Uint32Array(groups),
   };
   const row = {
-    first: new Uint16Array(rows),
-    length: new Uint16Array(rows),
+    start: new Float64Array(rows),
+    end: new Float64Array(rows),
     value: new Float64Array(rows),
     estimated: new Float64Array(rows),
     variance: new Float64Array(rows),
@@ -90,8 +91,12 @@ function readRows(reader) {
     group.end[g] = at + reader.number();
     let first = 0;
     for (; at < group.end[g]; at++) {
-      row.first[at] = first += reader.number();
-      row.length[at] = reader.number();
+      first += reader.number();
+      const length = reader.number();
+      if (length) {
+        row.start[at] = first * width + (length > 1 ? reader.number() : 0);
+        row.end[at] = (first + length) * width - (length > 1 ? reader.number() : 0);
+      }
       row.value[at] = reader.number();
       row.estimated[at] = reader.number();
       row.variance[at] = reader.number() ** 2;
@@ -121,7 +126,7 @@ async function readProfile(base64) {
     return { waker, stack: reader.number() - 1 };
   });
   profile.chains = Array.from({ length: reader.number() }, () => Array.from({ length: reader.number() }, () => reader.number()));
-  Object.assign(profile, readRows(reader));
+  Object.assign(profile, readRows(reader, profile.bucket_nanos));
   addTotals(profile);
   describeMetrics(profile);
   return profile;
@@ -171,30 +176,33 @@ function addLabel(profile, name) {
   return profile.labels.get(name);
 }
 
-// Calls visit({ g, value, estimated, variance, samples }) for each group of rows that has something in the selection:
+// Calls visit({ g, value, estimated, variance, samples, isPart, isEnded }) for each group of rows that has something in the selection:
 // { metrics: a 0 or 1 for each metric, window: [first bucket, end) or null, threads: a 0 or 1 for each thread, or null,
 // idle: which sleeps of threads that have nothing to do: 'all', 'none' or 'only' these }.
+// A window has the part of each interval that lies within it, as in agent/src/profile/span.rs, and nothing whose time is unknown.
+// The intervals of a group that end after the window are a sum of their own, since the wakeup is not in the window.
 function eachGroup(profile, { metrics, window, threads, idle }, visit) {
   const { group, row } = profile;
-  const [from, to] = window ?? [0, profile.buckets];
+  const [from, to] = window ? window.map((bucket) => bucket * profile.bucket_nanos) : [0, Infinity];
+  const isPart = Boolean(window || profile.part);
   let at = 0;
   for (let g = 0; g < group.length; g++) {
     const begin = at;
     at = group.end[g];
     if (!metrics[group.metric[g]] || (threads && !threads[group.thread[g]]) || !takesIdle(idle, group.idle[g])) continue;
-    const sum = { g, value: 0, estimated: 0, variance: 0, samples: 0 };
+    const [ended, open] = [true, false].map((isEnded) => ({ g, value: 0, estimated: 0, variance: 0, samples: 0, isPart, isEnded }));
     for (let r = begin; r < at; r++) {
-      const first = row.first[r];
-      const length = row.length[r];
-      const shared = Math.min(to, first + length) - Math.max(from, first);
-      if (shared <= 0) continue;
-      const part = shared / length;
+      const [start, end] = [row.start[r], row.end[r]];
+      const part = end > start ? (Math.min(to, end) - Math.max(from, start)) / (end - start) : window ? 0 : 1;
+      if (part <= 0) continue;
+      const sum = end > to ? open : ended;
       sum.value += row.value[r] * part;
       sum.estimated += row.estimated[r] * part;
-      sum.variance += row.variance[r] * part;
-      if (first >= from) sum.samples += row.samples[r];
+      sum.variance += row.variance[r] * part ** 2;
+      sum.samples += row.samples[r];
     }
-    if (sum.value > 0) visit(sum);
+    if (ended.value > 0) visit(ended);
+    if (open.value > 0) visit(open);
   }
 }
 
@@ -207,10 +215,27 @@ function idleThreads(profile, selection) {
   const threads = new Set();
   const sum = new Estimate(profile);
   eachGroup(profile, { ...selection, idle: 'only' }, (part) => {
-    threads.add(profile.threads[profile.group.thread[part.g]].slice(0, 2).join());
+    threads.add(threadKey(profile, profile.group.thread[part.g]));
     sum.add(part);
   });
   return { count: threads.size, sum };
+}
+
+// The value of the selected metrics and threads whose time is unknown: it is in no window.
+function untimedValue(profile, { metrics, threads, idle }) {
+  const { group, row } = profile;
+  let [value, at] = [0, 0];
+  for (let g = 0; g < group.length; g++) {
+    const isSelected = metrics[group.metric[g]] && !(threads && !threads[group.thread[g]]) && takesIdle(idle, group.idle[g]);
+    for (; at < group.end[g]; at++) if (isSelected && row.end[at] === row.start[at]) value += row.value[at];
+  }
+  return value;
+}
+
+// A thread regardless of its names: its process, since PIDs are used again, and its TID.
+function threadKey(profile, thread) {
+  const [, tid, , process] = profile.threads[thread];
+  return process * 2 ** 22 + tid;
 }
 
 // The weight of each stack in the selection, and their sum. `parts` has the sums of its groups.
@@ -231,25 +256,6 @@ function weigh(profile, selection) {
     weights.sum.add(sum);
   });
   return weights;
-}
-
-// The value in each bucket, whatever window is selected.
-function overTime(profile, { metrics, threads, idle }) {
-  const { group, row } = profile;
-  const steps = new Float64Array(profile.buckets + 1);
-  let at = 0;
-  for (let g = 0; g < group.length; g++) {
-    const begin = at;
-    at = group.end[g];
-    if (!metrics[group.metric[g]] || (threads && !threads[group.thread[g]]) || !takesIdle(idle, group.idle[g])) continue;
-    for (let r = begin; r < at; r++) {
-      const each = row.value[r] / row.length[r];
-      steps[row.first[r]] += each;
-      steps[row.first[r] + row.length[r]] -= each;
-    }
-  }
-  let level = 0;
-  return Float64Array.from(steps.subarray(0, profile.buckets), (step) => Math.max(0, level += step));
 }
 
 // For each frame whether `text` (a regular expression, or else a part of the name) matches it; null for no text.

@@ -21,13 +21,14 @@ const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
 
 /// The scripts, each after the scripts that it uses.
-const SCRIPTS: [&str; 15] = [
+const SCRIPTS: [&str; 16] = [
     include_str!("format.js"),
     include_str!("data.js"),
     include_str!("estimate.js"),
     include_str!("capture.js"),
     include_str!("tree.js"),
     include_str!("state.js"),
+    include_str!("lanes.js"),
     include_str!("flame.js"),
     include_str!("timeline.js"),
     include_str!("table.js"),
@@ -77,7 +78,8 @@ mod tests {
         let mut profile = fixture::chain_of_three();
         let plain = page(&profile);
         let hostile = "</script><!--<script>\u{2028}alert(1)//hostile";
-        profile.frames[0] = NamedFrame { name: hostile.into(), module: hostile.into(), kind: FrameKind::User };
+        profile.frames[0] =
+            NamedFrame { name: hostile.into(), module: hostile.into(), kind: FrameKind::User, has_symbol: true };
         profile.threads[0].comm = hostile.into();
         profile.pools[0] = hostile.into();
         profile.process_names[0] = hostile.into();

@@ -3,7 +3,7 @@
 
 function threadsView(profile, selection, shownFirst, state, change) {
   const keyOf = state.byThread
-    ? (index) => `${profile.threads[index][0]}:${profile.threads[index][1]}`
+    ? (index) => threadKey(profile, index)
     : state.apart ? (index) => profile.threads[index][2] : (index) => profile.pools[profile.threads[index][POOL]];
   const rows = new Map();
   const rowOf = (index) => {

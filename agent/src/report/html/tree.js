@@ -5,6 +5,8 @@ class Tree {
   // The root stands for `frame`, or for everything.
   constructor(profile, frame = -1) {
     this.profile = profile;
+    // Nodes up to this depth are all of something, not places: everything, and all of a process or thread in a call tree.
+    this.wholeDepth = 0;
     this.frame = [frame];
     this.parent = [-1];
     this.depth = [0];
@@ -87,7 +89,7 @@ class Tree {
 
   // The estimate of a node and all below it.
   sum(node) {
-    const sum = new Estimate(this.profile, node > 0 || this.frame[0] >= 0);
+    const sum = new Estimate(this.profile, this.depth[node] > this.wholeDepth || this.frame[0] >= 0);
     const open = [node];
     while (open.length) {
       const at = open.pop();
@@ -140,6 +142,7 @@ function eachWeight(profile, weights, visit) {
 // The root first. `heading(thread)` is a frame above the stacks of a thread, if there is to be one.
 function callTree(profile, weights, heading = null) {
   const tree = new Tree(profile);
+  tree.wholeDepth = heading ? 2 : 1;
   const nodes = new Map();
   // The node of a stack below the node `top`.
   const nodeOf = (top, stack) => {

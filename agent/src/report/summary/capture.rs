@@ -1,14 +1,16 @@
 //! The capture: its target, host, losses and cost.
 
-use std::io::Write;
+use std::io;
 
-use super::{clean, counted, line};
+use super::{Page, clean, counted, losses};
+use crate::profile::Profile;
 use crate::recording::{Meta, Target, Unit};
 use crate::report::ReportError;
 use crate::report::series::quantity;
+use crate::report::share::unnamed_in_words;
 
 /// Writes the target, the host and the length of the capture.
-pub(super) fn header(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
+pub(super) fn header(meta: &Meta, page: &mut Page<'_>) -> io::Result<()> {
     let what = match &meta.target {
         Target::All => "all threads".to_owned(),
         Target::Processes(pids) => {
@@ -20,28 +22,29 @@ pub(super) fn header(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError
         Target::Command(words) => words.join(" "),
     };
     let host = &meta.host;
-    line("captured", &format!("{} of {}", meta.duration, clean(&what)), out)?;
-    line("host", &format!("{}, Linux {} {}, CPUs {}", host.hostname, host.kernel, host.arch, meta.cpus), out)?;
+    page.item("captured", &format!("{} of {}", meta.duration, clean(&what)))?;
+    page.item("host", &format!("{}, Linux {} {}, CPUs {}", host.hostname, host.kernel, host.arch, meta.cpus))?;
     if let Some(code) = meta.exit_code.filter(|code| *code != 0) {
-        line("exit code", &format!("{code} of the command"), out)?;
+        page.item("exit code", &format!("{code} of the command"))?;
     }
     Ok(())
 }
 
 /// Writes what a reader must know to trust the figures: losses, cost, budget and remarks.
-pub(super) fn footer(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
-    idle(meta, out)?;
-    losses(meta, out)?;
-    symbols(meta, out)?;
-    cost(meta, out)?;
-    budget(meta, out)?;
+pub(super) fn footer(profile: &Profile, page: &mut Page<'_>) -> Result<(), ReportError> {
+    let meta = &profile.meta;
+    idle(meta, page)?;
+    losses::all(profile, page)?;
+    symbols(profile, page)?;
+    cost(meta, page)?;
+    budget(meta, page)?;
     for (row, remark) in meta.remarks.iter().enumerate() {
-        line(if row == 0 { "remarks" } else { "" }, remark, out)?;
+        page.item(if row == 0 { "remarks" } else { "" }, remark)?;
     }
     Ok(())
 }
 
-fn idle(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
+fn idle(meta: &Meta, page: &mut Page<'_>) -> io::Result<()> {
     if meta.idle.is_empty() {
         return Ok(());
     }
@@ -51,32 +54,17 @@ fn idle(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
         1..=8 => each.join(", "),
         count => format!("{:.1} % over {count} CPUs", 100.0 * mean),
     };
-    line("idle", &text, out)
+    page.item("idle", &text)
 }
 
-fn losses(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
-    let lost: Vec<_> = meta.losses.named().into_iter().filter(|loss| loss.count > 0).collect();
-    if lost.is_empty() {
-        return line("lost", "nothing", out);
+fn symbols(profile: &Profile, page: &mut Page<'_>) -> io::Result<()> {
+    match unnamed_in_words(profile) {
+        Some(unnamed) => page.item("unnamed", &unnamed),
+        None => Ok(()),
     }
-    for (row, loss) in lost.into_iter().enumerate() {
-        line(if row == 0 { "lost" } else { "" }, &format!("{} {}", loss.count, loss.counted()), out)?;
-    }
-    Ok(())
 }
 
-fn symbols(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
-    let unnamed = meta.symbols.unnamed_in_all();
-    if unnamed == 0 {
-        return Ok(());
-    }
-    let reasons: Vec<String> =
-        meta.symbols.unnamed.iter().map(|(reason, count)| format!("{count} {}", clean(reason))).collect();
-    let all = unnamed.saturating_add(meta.symbols.named);
-    line("unnamed", &format!("{unnamed} of {all} code locations: {}", reasons.join(", ")), out)
-}
-
-fn cost(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
+fn cost(meta: &Meta, page: &mut Page<'_>) -> io::Result<()> {
     let cost = &meta.cost;
     let all = format!(
         "{:.2} % of one CPU, including {} of CPU time in quell itself; memory: {} of BPF maps, {} resident",
@@ -85,32 +73,32 @@ fn cost(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
         cost.map_memory,
         cost.agent_memory
     );
-    line("cost", &all, out)?;
+    page.item("cost", &all)?;
     for probe in &cost.probes {
         let each = match probe.nanos_per_event {
             Some(mean) => format!("{} each", quantity(mean, Unit::Nanoseconds)),
             None => "time not measured".to_owned(),
         };
-        line("", &format!("{}, {}: {}, {each}", probe.probe, probe.mechanism, counted(probe.events, "event")), out)?;
+        page.item("", &format!("{}, {}: {}, {each}", probe.probe, probe.mechanism, counted(probe.events, "event")))?;
     }
     Ok(())
 }
 
-fn budget(meta: &Meta, out: &mut dyn Write) -> Result<(), ReportError> {
+fn budget(meta: &Meta, page: &mut Page<'_>) -> io::Result<()> {
     /// The number of changes that are printed; the recording contains all of them.
     const SHOWN: usize = 5;
     let governing = &meta.governing;
     let Some(budget) = governing.budget else { return Ok(()) };
     let result = budget_result(budget, governing.over_budget, meta.cost.of_programs(meta.duration));
     let text = format!("{:.2} % of one CPU for the probes{result}", 100.0 * budget);
-    line("budget", &text, out)?;
+    page.item("budget", &text)?;
     for change in governing.changes.iter().take(SHOWN) {
         let text = format!("from {}: {} samples at {}", change.time, clean(&change.probe), rate(change.scale));
-        line("", &text, out)?;
+        page.item("", &text)?;
     }
     let changes = governing.changes.len();
     if changes > SHOWN {
-        line("", &format!("and {} more changes", changes - SHOWN), out)?;
+        page.item("", &format!("and {} more changes", changes - SHOWN))?;
     }
     Ok(())
 }

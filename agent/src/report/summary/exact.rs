@@ -1,8 +1,6 @@
 //! Totals that were counted in the kernel.
 
-use std::io::Write;
-
-use super::{LABEL, clean, counted, fit, line};
+use super::{Page, counted, label};
 use crate::profile::{Profile, Window};
 use crate::recording::{Counter, MetricId, MetricKind, ScopeKind};
 use crate::report::ReportError;
@@ -12,7 +10,7 @@ use crate::report::series::{Series, quantity};
 const KINDS: [ScopeKind; 4] = [ScopeKind::Thread, ScopeKind::Cpu, ScopeKind::Host, ScopeKind::Cgroup];
 
 /// Writes the totals of a series; nothing if it has no counters.
-pub(super) fn totals(profile: &Profile, series: &Series, out: &mut dyn Write) -> Result<(), ReportError> {
+pub(super) fn totals(profile: &Profile, series: &Series, page: &mut Page<'_>) -> Result<(), ReportError> {
     let totals: Vec<(MetricId, Total)> =
         series.metrics.iter().filter_map(|metric| Some((*metric, Total::of(profile, *metric)?))).collect();
     let Some((_, first)) = totals.first() else { return Ok(()) };
@@ -29,21 +27,22 @@ pub(super) fn totals(profile: &Profile, series: &Series, out: &mut dyn Write) ->
             MetricKind::Interval => "interval",
             MetricKind::Instant => "event",
         };
-        let (label, sum) = (fit(&clean(&metric.label), LABEL), quantity(total.sum as f64, metric.unit));
+        let (label, sum) = (label(&metric.label), quantity(total.sum as f64, metric.unit));
         parts.push(format!("{label} {sum} in {}", counted(total.count, event)));
     }
-    line("counted", &format!("{} (in the whole capture{part}; {events}, {of})", parts.join(", ")), out)
+    Ok(page.item("counted", &format!("{} (in the whole capture{part}; {events}, {of})", parts.join(", ")))?)
 }
 
 /// The counted total of a metric.
-struct Total {
-    kind: ScopeKind,
-    count: u64,
-    sum: u64,
+pub(super) struct Total {
+    pub(super) kind: ScopeKind,
+    pub(super) count: u64,
+    pub(super) sum: u64,
 }
 
 impl Total {
-    fn of(profile: &Profile, metric: MetricId) -> Option<Self> {
+    /// The total; `None` if the metric has no counters.
+    pub(super) fn of(profile: &Profile, metric: MetricId) -> Option<Self> {
         let counters = || profile.counters.iter().filter(|row| row.metric == metric && row.count > 0);
         let kind = KINDS.into_iter().find(|kind| counters().any(|row| row.scope.kind() == *kind))?;
         let add = |value: fn(&Counter) -> u64| {

@@ -1,58 +1,79 @@
 //! The functions with the largest values of instants, such as CPU time.
 
-use std::io::Write;
+use hashbrown::{HashMap, HashSet};
 
-use hashbrown::HashMap;
-
-use super::{COLUMNS, LABEL, ROWS, clean, counted, fit, with_error};
+use super::page::column;
+use super::{Page, ROWS, counted, label, with_error};
 use crate::profile::{Estimate, FrameKind, Profile};
 use crate::recording::{FrameId, StackId};
 use crate::report::ReportError;
 use crate::report::series::Series;
 
-/// The maximum width of a function name.
-const NAME: usize = 58;
+/// The width of the columns before the name of a function.
+const NUMBERS: usize = 20;
+
+/// The most characters of the name of a module, if names must be shortened.
+const MODULE: usize = 24;
 
 /// The values of a function: self, and total.
 #[derive(Default)]
-struct Values {
-    own: f64,
-    total: f64,
+pub(super) struct Values {
+    pub(super) own: f64,
+    pub(super) total: f64,
 }
 
-/// Writes the functions of a series; nothing if it has no samples.
-pub(super) fn table(profile: &Profile, series: &Series, out: &mut dyn Write) -> Result<(), ReportError> {
-    let is_of_series = |metric| series.metrics.contains(&metric);
-    let samples = || profile.samples.iter().filter(|sample| sample.value > 0.0 && is_of_series(sample.metric));
-    let mut sum = Estimate::default();
-    samples().for_each(|sample| sum.add(sample));
-    let total = sum.value();
-    if total == 0.0 {
-        return Ok(());
+/// The functions of a series.
+pub(super) struct Functions {
+    pub(super) sum: Estimate,
+    pub(super) samples: u64,
+    pub(super) threads: u64,
+    /// Each function with its values, in descending order of the value of the function itself.
+    pub(super) rows: Vec<(FrameId, Values)>,
+}
+
+impl Functions {
+    /// The functions of a series; `None` if it has no samples.
+    pub(super) fn of(profile: &Profile, series: &Series) -> Option<Self> {
+        let is_of_series = |metric| series.metrics.contains(&metric);
+        let samples = || profile.samples.iter().filter(|sample| sample.value > 0.0 && is_of_series(sample.metric));
+        let mut sum = Estimate::default();
+        samples().for_each(|sample| sum.add(sample));
+        if sum.value() == 0.0 {
+            return None;
+        }
+        let mut rows = function_values(profile, samples().filter_map(|sample| Some((sample.stack?, sample.value))));
+        rows.sort_by(|(a, x), (b, y)| {
+            y.own
+                .total_cmp(&x.own)
+                .then(y.total.total_cmp(&x.total))
+                .then_with(|| profile.frame(*a).name.cmp(&profile.frame(*b).name))
+        });
+        let threads = samples().map(|sample| profile.thread(sample.thread).key()).collect::<HashSet<_>>().len() as u64;
+        Some(Self { sum, samples: samples().count() as u64, threads, rows })
     }
-    let mut rows = function_values(profile, samples().filter_map(|sample| Some((sample.stack?, sample.value))));
-    rows.sort_by(|(a, x), (b, y)| {
-        y.own
-            .total_cmp(&x.own)
-            .then(y.total.total_cmp(&x.total))
-            .then_with(|| profile.frame(*a).name.cmp(&profile.frame(*b).name))
-    });
+}
+
+/// Writes the functions of a series, and returns whether it has samples; nothing without samples.
+pub(super) fn table(profile: &Profile, series: &Series, page: &mut Page<'_>) -> Result<bool, ReportError> {
+    let Some(Functions { sum, samples, threads, mut rows }) = Functions::of(profile, series) else { return Ok(false) };
+    let all = sum.value();
     let sum = with_error(&sum, profile, series.unit);
-    writeln!(out, "\n{}: {sum} in {}", fit(&clean(&series.label), LABEL), counted(samples().count() as u64, "sample"))?;
-    writeln!(out, "{:>9}{:>9}  function", "self", "total")?;
+    page.gap()?;
+    let beside = format!(": {sum} in {} of {}", counted(samples, "sample"), counted(threads, "thread"));
+    page.heading(&label(&series.label), &beside)?;
+    page.line(&format!("{:>9}{:>9}  function", "self", "total"))?;
     rows.truncate(ROWS);
-    let shown: Vec<String> = rows.iter().map(|(id, _)| fit(&clean(&profile.frame(*id).name), NAME)).collect();
-    let width = shown.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    for (name, (id, values)) in shown.into_iter().zip(rows) {
-        let module = fit(&clean(&profile.frame(id).module), COLUMNS - 20 - 2 - NAME);
-        let row = format!(
-            "{:>7.1} %{:>7.1} %  {name:<width$}  {module}",
-            100.0 * values.own / total,
-            100.0 * values.total / total
-        );
-        writeln!(out, "{}", row.trim_end())?;
+    let frame = |id: FrameId| profile.frame(id);
+    let room = page.room(NUMBERS);
+    let most = room.map(|_| MODULE);
+    let (modules, module_width) = column(rows.iter().map(|(id, _)| frame(*id).module.as_str()), most);
+    let most = room.map(|room| room.saturating_sub(module_width + 2));
+    let (names, width) = column(rows.iter().map(|(id, _)| frame(*id).name.as_str()), most);
+    for ((name, module), (_, values)) in names.into_iter().zip(modules).zip(rows) {
+        let [own, total] = [values.own, values.total].map(|value| 100.0 * value / all);
+        page.line(&format!("{own:>7.1} %{total:>7.1} %  {name:<width$}  {module}"))?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The values of each function with a value. The outermost frames are labels of the process and the thread, which count as a

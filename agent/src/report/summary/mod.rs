@@ -4,6 +4,9 @@ mod capture;
 mod exact;
 mod functions;
 mod histograms;
+mod json;
+mod losses;
+mod page;
 mod processes;
 #[cfg(test)]
 mod tests;
@@ -11,17 +14,19 @@ mod waits;
 
 use std::io::Write;
 
+pub use json::summary_json;
+use page::Page;
+pub use page::{Style, Width};
+pub(super) use waits::is_c_library;
+
 use super::ReportError;
 use super::series::{quantity, series};
 use crate::profile::{Estimate, Profile};
 use crate::recording::Unit;
-use crate::text::{self, Shown};
+use crate::text;
 
 /// The maximum number of lines of a table.
 const ROWS: usize = 10;
-
-/// The maximum width of a line.
-const COLUMNS: usize = 100;
 
 /// The maximum width of the label of a probe or metric.
 const LABEL: usize = 40;
@@ -29,42 +34,39 @@ const LABEL: usize = 40;
 /// The column where the text after a title begins.
 const TITLE: usize = 10;
 
-/// Writes a summary of `profile`: at most 100 columns wide, without colours.
+/// Writes a summary of `profile`.
 ///
 /// # Errors
 /// `out` cannot be written.
-pub fn summary(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
-    // Each name is escaped where it is printed, so that it cannot break its line. This writer is a safeguard.
-    let out = &mut Shown::new(out);
-    capture::header(&profile.meta, out)?;
+pub fn summary(profile: &Profile, width: Width, style: Style, out: &mut dyn Write) -> Result<(), ReportError> {
+    let page = &mut Page::new(out, width, style);
+    capture::header(&profile.meta, page)?;
     if let Some(part) = profile.window.in_words() {
-        line("part", &format!("{part} after the start of the capture (samples are selected by their start)"), out)?;
+        page.item("part", &format!("{part} after the start of the capture (intervals are divided at its ends)"))?;
     }
     let all = series(&profile.meta);
-    processes::table(profile, &all, out)?;
+    processes::table(profile, &all, page)?;
     for probe in &profile.meta.probes {
         let of_probe = |metric| profile.metric(metric).probe == probe.name;
         for series in all.iter().filter(|series| series.metrics.iter().any(|metric| of_probe(*metric))) {
-            match series.has_intervals(&profile.meta) {
-                true => waits::table(profile, series, out)?,
-                false => functions::table(profile, series, out)?,
+            let has_samples = match series.has_intervals(&profile.meta) {
+                true => waits::table(profile, series, page)?,
+                false => functions::table(profile, series, page)?,
+            };
+            exact::totals(profile, series, page)?;
+            if has_samples {
+                losses::beside_figures(profile, page)?;
             }
-            exact::totals(profile, series, out)?;
         }
-        histograms::table(profile, probe, out)?;
+        histograms::table(profile, probe, page)?;
     }
     let is_empty = profile.samples.iter().all(|sample| sample.value == 0.0);
     if is_empty && profile.counters.is_empty() && profile.histograms.is_empty() {
-        writeln!(out, "\nno samples: this capture has none for the selected threads, probes and times")?;
+        page.gap()?;
+        page.line("no samples: this capture has none for the selected threads, probes and times")?;
     }
-    writeln!(out)?;
-    capture::footer(&profile.meta, out)
-}
-
-/// Writes a wrapped text with a title on the left.
-fn line(title: &str, text: &str, out: &mut dyn Write) -> Result<(), ReportError> {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    Ok(writeln!(out, "{title:<TITLE$}{}", text::wrapped(&words.join(" "), TITLE, COLUMNS))?)
+    page.gap()?;
+    capture::footer(profile, page)
 }
 
 /// A count with its noun: `1 sample`, `2 samples`.
@@ -83,7 +85,11 @@ fn error_of_place(sum: &Estimate, profile: &Profile, unit: Unit) -> String {
 /// A sum, with its standard error if it has one.
 fn with_error(sum: &Estimate, profile: &Profile, unit: Unit) -> String {
     let value = quantity(sum.value(), unit);
-    match sum.error(&profile.groups) {
+    let error = match profile.window.in_words() {
+        None => sum.error(&profile.groups),
+        Some(_) => sum.error_of_place(&profile.groups),
+    };
+    match error {
         0.0 => value,
         error => format!("{value} ± {}", quantity(error, unit)),
     }
@@ -94,10 +100,7 @@ fn clean(text: &str) -> String {
     text::shown(text).into_owned()
 }
 
-/// Truncates `text` to `width` characters.
-fn fit(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    text.chars().take(width - 1).chain(['…']).collect()
+/// The label of a probe or metric.
+fn label(text: &str) -> String {
+    text::shortened(&text::shown(text), LABEL).into_owned()
 }

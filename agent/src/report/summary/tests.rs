@@ -10,7 +10,7 @@ const MILLIS: u64 = 1_000_000;
 
 fn drawn(profile: &Profile) -> String {
     let mut out = Vec::new();
-    summary(profile, &mut out).expect("memory takes everything");
+    summary(profile, Width::Columns(100), Style::Plain, &mut out).expect("memory takes everything");
     String::from_utf8(out).expect("text")
 }
 
@@ -109,7 +109,7 @@ fn a_part_of_the_time_does_not_call_itself_the_whole_capture() {
     let text = drawn(&build(&example.recording, &Selection { window, ..Selection::default() }));
     assert!(
         text.contains(
-            "\npart      from 200 ms to 500 ms after the start of the capture (samples are selected by their start)\n"
+            "\npart      from 200 ms to 500 ms after the start of the capture (intervals are divided at its ends)\n"
         ),
         "{text}"
     );
@@ -129,7 +129,8 @@ fn one_of_a_kind_is_in_the_singular() {
     example.counter(BLOCKED, Scope::Thread(thread), 1, 5);
     example.recording.meta.losses = Losses { deep_stacks: 1, ring_full: 2, ..Losses::default() };
     let text = text(&example);
-    for said in ["in 1 sample\n", "1 stack cut at 127 frames\n", "2 samples lost", "in 1 interval (in the"] {
+    for said in ["in 1 sample of 1 thread\n", "1 stack cut at 127 frames (", "2 samples lost", "in 1 interval (in the"]
+    {
         assert!(text.contains(said), "no `{said}` in {text}");
     }
 }
@@ -188,16 +189,15 @@ fn idle_threads_are_in_one_line_and_are_listed_if_asked_for() {
     let example = mostly_idle();
     let folded = text(&example);
     let lines: Vec<&str> = folded.lines().collect();
-    let first = lines.iter().position(|line| *line == "Off-CPU: 4.30 s").expect("all time");
+    let first = lines.iter().position(|line| *line == "Off-CPU: 4.30 s of 5 threads").expect("all time");
     assert!(lines[first + 2].contains("folio_wait_bit_common") && lines[first + 3].contains("futex_wait"), "{folded}");
-    assert_eq!(
-        lines[first + 4],
-        "   3.00 s  counted    3 idle threads, waiting for work (report --idle lists them)",
-        "{folded}"
-    );
+    assert_eq!(lines[first + 4], "   3.00 s  counted          3  idle threads (report --idle lists them)", "{folded}");
     let selection = Selection { idle: IdleThreads::Listed, ..Selection::default() };
     let listed = drawn(&build(&example.recording, &selection));
-    assert!(listed.contains("Off-CPU: 4.30 s") && listed.contains("ep_poll") && !listed.contains("idle"), "{listed}");
+    assert!(
+        listed.contains("Off-CPU: 4.30 s of 5 threads") && listed.contains("ep_poll") && !listed.contains("idle"),
+        "{listed}"
+    );
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn threads_of_a_pool_are_one_row_with_their_number() {
         sample(&mut example, BLOCKED, thread, "app main lock kernel:futex_wait", 10);
     }
     let pools = text(&example);
-    assert!(pools.contains("   120 ms  counted    a-worker-* x12      blocked    lock > futex_wait\n"), "{pools}");
+    assert!(pools.contains("   120 ms  counted         12  a-worker-*  blocked  lock > futex_wait\n"), "{pools}");
     let apart = drawn(&build(&example.recording, &Selection { roots: Roots::Names, ..Selection::default() }));
     assert!(apart.contains("a-worker-1 "), "{apart}");
     assert!(!apart.contains("a-worker-*"), "{apart}");
@@ -229,6 +229,103 @@ fn the_processes_of_a_capture_are_listed_if_there_are_several() {
     let server = processes.find(Pid(7)).expect("a process");
     processes.get_mut(server).user = Some(1_000);
     let text = text(&example);
-    let (_, table) = text.split_once("process ").expect("a table");
-    insta::assert_snapshot!(format!("process {}", table.split_once("\n\n").expect("an end").0));
+    let (_, table) = text.split_once("Processes").expect("a table");
+    insta::assert_snapshot!(format!("Processes{}", table.split_once("\n\n").expect("an end").0));
+}
+
+#[test]
+fn json_has_the_data_of_the_summary() {
+    let mut example = busy_server();
+    example.add_locks();
+    example.recording.meta.losses = Losses { ring_full: 3, truncated_user_stacks: 7, ..Losses::default() };
+    example.recording.meta.symbols.unnamed = [("no symbols in the file".to_owned(), 12)].into();
+    let mut out = Vec::new();
+    summary_json(&build(&example.recording, &Selection::default()), &mut out).expect("memory");
+    let json: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&json).expect("JSON"));
+}
+
+#[test]
+fn losses_are_beside_the_figures_that_they_affect_with_what_they_are_a_part_of() {
+    let mut example = busy_server();
+    example.recording.meta.losses =
+        Losses { truncated_user_stacks: 6, deep_stacks: 1, evicted: 2, ..Losses::default() };
+    let shown = text(&example);
+    let truncated = "6 user stacks that look truncated (100 % of 6)";
+    assert!(shown.contains(&format!("\nlost      {truncated}\n          1 stack cut at 127 frames (")), "{shown}");
+    assert_eq!(shown.matches(&format!("\nnote      {truncated}\n")).count(), 2, "{shown}");
+    assert!(shown.contains("\n          2 processes and files dropped (memory limit)\n"), "{shown}");
+    example.recording.meta.losses = Losses { evicted: 2, ..Losses::default() };
+    assert!(!text(&example).contains("\nnote "));
+}
+
+/// A name in the page: shortened so that it fits, or whole.
+fn with_width(example: &Example, selection: &Selection, width: Width) -> String {
+    let mut out = Vec::new();
+    summary(&build(&example.recording, selection), width, Style::Plain, &mut out).expect("memory");
+    String::from_utf8(out).expect("text")
+}
+
+#[test]
+fn rows_of_long_names_differ_and_are_whole_where_there_is_room() {
+    let mut example = Example::new();
+    let thread = example.thread(7, 7, "server");
+    let long = "std::vector<std::basic_string<char,std::char_traits<char>,std::allocator<char>>>";
+    let names = ["push_back", "pop_back"].map(|end| format!("{long}::{end}"));
+    for name in &names {
+        sample(&mut example, CPU, thread, &format!("app {name}"), 10);
+        sample(&mut example, BLOCKED, thread, &format!("app {name} kernel:do_wait"), 10);
+    }
+    let all = Selection::default();
+    for columns in [72, 80, 100, 120] {
+        let text = with_width(&example, &all, Width::Columns(columns));
+        assert!(text.lines().all(|line| line.chars().count() <= columns), "{columns}: {text}");
+        for end in ["::push_back", "::pop_back"] {
+            assert!(text.contains(end), "{columns}: {text}");
+        }
+    }
+    for width in [Width::Whole, Width::Columns(250)] {
+        let text = with_width(&example, &all, width);
+        assert!(names.iter().all(|name| text.matches(name.as_str()).count() == 2), "{text}");
+    }
+}
+
+#[test]
+fn thread_ids_are_not_cut_off() {
+    let mut example = Example::new();
+    for tid in [4_194_303, 4_194_304] {
+        let thread = example.thread(7, tid, "fifteen-letters");
+        sample(&mut example, BLOCKED, thread, "app main kernel:do_wait", 10);
+    }
+    let selection = Selection { roots: Roots::Threads, ..Selection::default() };
+    for width in [Width::Whole, Width::Columns(72), Width::Columns(100)] {
+        let text = with_width(&example, &selection, width);
+        for tid in [4_194_303, 4_194_304] {
+            assert!(text.contains(&format!("fifteen-letters ({tid})  blocked")), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_time_that_is_the_sum_of_several_threads_says_so() {
+    let mut example = Example::new();
+    for tid in 1..=4 {
+        let thread = example.thread(tid, tid, "bash");
+        sample(&mut example, BLOCKED, thread, "app main kernel:rwsem_down_read_slowpath", 990);
+    }
+    let text = text(&example);
+    assert!(text.contains("\nOff-CPU: 3.96 s of 4 threads\n"), "{text}");
+    assert!(text.contains("   3.96 s  counted          4  bash    blocked"), "{text}");
+}
+
+#[test]
+fn only_a_colored_summary_has_escape_sequences() {
+    let profile = build(&busy_server().recording, &Selection::default());
+    let mut out = Vec::new();
+    summary(&profile, Width::Whole, Style::Colored, &mut out).expect("memory");
+    let colored = String::from_utf8(out).expect("text");
+    assert!(colored.contains("\x1b[1mOn-CPU\x1b[0m: ") && colored.contains("\x1b[1mlost      \x1b[0m"), "{colored}");
+    let mut out = Vec::new();
+    summary(&profile, Width::Whole, Style::Plain, &mut out).expect("memory");
+    assert_eq!(colored.replace("\x1b[1m", "").replace("\x1b[0m", ""), String::from_utf8(out).expect("text"));
 }

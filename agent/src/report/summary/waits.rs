@@ -1,89 +1,106 @@
 //! The threads, metrics and places with the largest intervals, such as waits.
 
-use std::io::Write;
-
 use hashbrown::{HashMap, HashSet};
 
-use super::{COLUMNS, LABEL, ROWS, clean, counted, error_of_place, fit, with_error};
+use super::page::column;
+use super::{Page, ROWS, clean, counted, error_of_place, label, with_error};
 use crate::profile::{Estimate, FrameKind, Profile, Weighted};
-use crate::recording::{FrameId, MetricId};
+use crate::recording::{FrameId, MetricId, ProcessIdx};
 use crate::report::ReportError;
 use crate::report::series::{Series, quantity};
-use crate::units::{Pid, Tid};
+use crate::units::Tid;
 
-/// The width of the name of a thread with the number of threads.
-const THREAD: usize = 19;
+/// The most characters of the name of a thread, if names must be shortened: enough for the longest name with its TID.
+const THREAD: usize = 25;
+
+/// The most characters of the label of a metric.
+const METRIC: usize = 16;
 
 /// The key of a line: a thread, a metric and a place.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Wait {
-    thread: String,
-    metric: MetricId,
-    place: String,
+pub(super) struct Wait {
+    pub(super) thread: String,
+    pub(super) metric: MetricId,
+    pub(super) place: String,
 }
 
-/// The value of a line, and its threads.
+/// The values of a line.
 #[derive(Default)]
-struct Row {
-    estimate: Estimate,
-    threads: HashSet<(Pid, Tid)>,
+pub(super) struct Waited {
+    pub(super) sum: Estimate,
+    /// The threads: the time is the sum of theirs.
+    pub(super) threads: HashSet<(ProcessIdx, Tid)>,
 }
 
-impl Row {
-    fn add(&mut self, profile: &Profile, sample: &Weighted) {
-        let thread = profile.thread(sample.thread);
-        self.threads.insert((thread.pid, thread.tid));
-        self.estimate.add(sample);
-    }
+/// The waits of a series.
+pub(super) struct Waits {
+    pub(super) all: Waited,
+    /// In descending order of the time.
+    pub(super) rows: Vec<(Wait, Waited)>,
+    /// The sleeps of all idle threads, which have no rows.
+    pub(super) idle: Waited,
 }
 
-/// Writes the waits of a series, with those of all idle threads in one line; nothing if it has no samples.
-pub(super) fn table(profile: &Profile, series: &Series, out: &mut dyn Write) -> Result<(), ReportError> {
-    let mut waits: HashMap<Wait, Row> = HashMap::new();
-    let mut idle = Row::default();
-    let mut sum = Estimate::default();
-    let places = Places::of(profile);
-    for sample in profile.samples.iter().filter(|sample| sample.value > 0.0 && series.metrics.contains(&sample.metric))
-    {
-        sum.add(sample);
-        if profile.folds(sample) {
-            idle.add(profile, sample);
-            continue;
+impl Waits {
+    /// The waits of a series; `None` if it has no samples.
+    pub(super) fn of(profile: &Profile, series: &Series) -> Option<Self> {
+        let mut waits: HashMap<Wait, Waited> = HashMap::new();
+        let (mut all, mut idle) = (Waited::default(), Waited::default());
+        let places = Places::of(profile);
+        let is_of_series = |metric| series.metrics.contains(&metric);
+        for sample in profile.samples.iter().filter(|sample| sample.value > 0.0 && is_of_series(sample.metric)) {
+            let waited = if profile.folds(sample) {
+                &mut idle
+            } else {
+                let (thread, place) = places.of_sample(profile, sample);
+                waits.entry(Wait { thread, metric: sample.metric, place }).or_default()
+            };
+            for waited in [waited, &mut all] {
+                waited.sum.add(sample);
+                waited.threads.insert(profile.thread(sample.thread).key());
+            }
         }
-        let (thread, place) = places.of_sample(profile, sample);
-        waits.entry(Wait { thread, metric: sample.metric, place }).or_default().add(profile, sample);
+        let mut rows: Vec<(Wait, Waited)> = waits.into_iter().collect();
+        rows.sort_by(|(a, x), (b, y)| y.sum.value().total_cmp(&x.sum.value()).then_with(|| a.cmp(b)));
+        (!all.threads.is_empty()).then_some(Self { all, rows, idle })
     }
-    if waits.is_empty() && idle.threads.is_empty() {
-        return Ok(());
-    }
-    let mut rows: Vec<(Wait, Row)> = waits.into_iter().collect();
-    rows.sort_by(|(a, x), (b, y)| y.estimate.value().total_cmp(&x.estimate.value()).then_with(|| a.cmp(b)));
+}
+
+/// Writes the waits of a series, with those of all idle threads in one line, and returns whether it has samples; nothing without
+/// samples.
+pub(super) fn table(profile: &Profile, series: &Series, page: &mut Page<'_>) -> Result<bool, ReportError> {
+    let Some(Waits { all, mut rows, idle }) = Waits::of(profile, series) else { return Ok(false) };
+    rows.truncate(ROWS);
     let unit = series.unit;
-    let total = with_error(&sum, profile, unit);
-    writeln!(out, "\n{}: {total}", fit(&clean(&series.label), LABEL))?;
-    if !rows.is_empty() {
-        writeln!(out, "{:>9}  {:<11}{:<THREAD$} {:<11}where", "time", "std. error", "thread", "metric")?;
-    }
-    for (Wait { thread, metric, place }, row) in rows.into_iter().take(ROWS) {
-        let (value, error) = (quantity(row.estimate.value(), unit), error_of_place(&row.estimate, profile, unit));
-        let thread = with_count(&thread, row.threads.len());
-        let metric = fit(&clean(&profile.metric(metric).label), 10);
-        let place = fit(&place, COLUMNS - 33 - THREAD - 1);
-        writeln!(out, "{value:>9}  {error:<11}{thread:<THREAD$} {metric:<11}{place}")?;
+    let total = with_error(&all.sum, profile, unit);
+    page.gap()?;
+    let beside = format!(": {total} of {}", counted(all.threads.len() as u64, "thread"));
+    page.heading(&label(&series.label), &beside)?;
+    let cells = |title: &'static str, cell: &dyn Fn(&(Wait, Waited)) -> String, most: Option<usize>| {
+        let texts: Vec<String> = [title.to_owned()].into_iter().chain(rows.iter().map(cell)).collect();
+        column(texts.iter().map(String::as_str), most)
+    };
+    let shortens = page.room(0).is_some();
+    let (threads, thread_width) = cells("thread", &|(wait, _)| wait.thread.clone(), shortens.then_some(THREAD));
+    let metric_label = |wait: &Wait| clean(&profile.metric(wait.metric).label);
+    let (metrics, metric_width) = cells("metric", &|(wait, _)| metric_label(wait), shortens.then_some(METRIC));
+    let room = page.room(9 + 2 + 11 + 7 + 2 + thread_width + 2 + metric_width + 2);
+    let (places, _) = cells("where", &|(wait, _)| wait.place.clone(), room);
+    let numbers = |Waited { sum, threads }: &Waited| {
+        let time = quantity(sum.value(), unit);
+        format!("{time:>9}  {:<11}{:>7}", error_of_place(sum, profile, unit), threads.len())
+    };
+    let titles = format!("{:>9}  {:<11}{:>7}", "time", "std. error", "threads");
+    let rows = rows.iter().map(|(_, waited)| numbers(waited));
+    let names = threads.iter().zip(&metrics).zip(&places);
+    for (numbers, ((thread, metric), place)) in [titles].into_iter().chain(rows).zip(names) {
+        page.line(&format!("{numbers}  {thread:<thread_width$}  {metric:<metric_width$}  {place}"))?;
     }
     if !idle.threads.is_empty() {
-        let value = quantity(idle.estimate.value(), unit);
-        let error = error_of_place(&idle.estimate, profile, unit);
-        let threads = counted(idle.threads.len() as u64, "idle thread");
-        writeln!(out, "{value:>9}  {error:<11}{threads}, waiting for work (report --idle lists them)")?;
+        let threads = if idle.threads.len() == 1 { "idle thread" } else { "idle threads" };
+        page.line(&format!("{}  {threads} (report --idle lists them)", numbers(&idle)))?;
     }
-    Ok(())
-}
-
-/// The name of several threads, with their number.
-fn with_count(thread: &str, count: usize) -> String {
-    let count = if count > 1 { format!(" x{count}") } else { String::new() };
-    format!("{}{count}", fit(thread, THREAD.saturating_sub(count.len()).max(2)))
+    Ok(true)
 }
 
 /// The place where a thread waits, for each node of the tree of stacks, computed from its caller.
@@ -141,7 +158,7 @@ impl Places {
 }
 
 /// Libraries whose functions show how a thread waits, but not for what.
-fn is_c_library(module: &str) -> bool {
+pub(in crate::report) fn is_c_library(module: &str) -> bool {
     ["libc.so", "libc-", "libpthread", "ld-linux", "ld-musl", "[vdso]"].iter().any(|start| module.starts_with(start))
 }
 

@@ -32,7 +32,7 @@ use crate::units::{Addr, Pid};
 use confined::ConfinedNamer;
 pub use confined::Namers;
 pub(crate) use namer::serve;
-use places::Places;
+use places::{Frames, Places};
 pub(crate) use protocol::{Names, Naming};
 pub(crate) use schedule::Effort;
 use schedule::{Job, Schedule, Turn};
@@ -90,13 +90,18 @@ fn name(
     spaces.settle(places.unmapped.keys().copied(), &mut || cancelled() || begin.elapsed() >= DEADLINE / 2);
     let mut cancelled = || cancelled() || begin.elapsed() >= DEADLINE;
     let mut results = Results { recording, stats: places.stats, blamed: Vec::new() };
+    let (generated, kernel): (Frames, Frames) =
+        places.kernel.into_iter().partition(|(_, addr)| spaces.kernel_code(*addr).is_some());
+    let names = generated.iter().map(|(_, addr)| spaces.kernel_code(*addr).ok_or(Unnamed::KernelUnknown)).collect();
+    results.take(&generated, names);
     results.take(
-        &places.kernel,
+        &kernel,
         match kallsyms {
-            Some(kallsyms) if !places.kernel.is_empty() => {
-                plain(namer.kernel(kallsyms, &numbers(&places.kernel), &mut cancelled))
-            }
-            _ => vec![Err(Unnamed::KernelUnreadable); places.kernel.len()],
+            Some(kallsyms) if !kernel.is_empty() => plain(namer.kernel(kallsyms, &numbers(&kernel), &mut cancelled))
+                .into_iter()
+                .map(within_function)
+                .collect(),
+            _ => vec![Err(Unnamed::KernelUnreadable); kernel.len()],
         },
     );
     let mut schedule = Schedule::default();
@@ -175,6 +180,14 @@ fn ask(
 }
 
 type Named = Result<Symbol, Unnamed>;
+
+/// `/proc/kallsyms` has no sizes: an address between the last function of the kernel or of a module and whatever comes next has the name of
+/// the former.
+fn within_function(name: Named) -> Named {
+    /// More than the length of any kernel function, in bytes.
+    const LONGEST: u64 = 256 << 10;
+    name.and_then(|symbol| if symbol.offset < LONGEST { Ok(symbol) } else { Err(Unnamed::KernelUnknown) })
+}
 
 struct Results<'a> {
     recording: &'a mut Recording,

@@ -18,7 +18,7 @@ pub enum KnobError {
         /// The file that could not be read or written.
         path: PathBuf,
         /// The error from the kernel.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// Root lacks the permission.
     #[error("could not change {} even as root: {source}{cause}", shown_path(path))]
@@ -26,7 +26,7 @@ pub enum KnobError {
         /// The file that could not be read or written.
         path: PathBuf,
         /// The error from the kernel.
-        source: io::Error,
+        r#source: io::Error,
         /// The likely cause, as the end of the message.
         cause: &'static str,
     },
@@ -54,7 +54,7 @@ pub enum KnobError {
         /// The value.
         value: String,
         /// The error from the kernel.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// The value cannot be read.
     #[error("could not read {}: {source}", shown_path(path))]
@@ -62,7 +62,7 @@ pub enum KnobError {
         /// The file.
         path: PathBuf,
         /// The error from the kernel.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// The content does not match the documented format.
     #[error("could not parse {}: {}", shown_path(path), excerpt::message(reason))]

@@ -82,7 +82,7 @@ pub enum ProfileError {
         /// The position of the value.
         at: Place,
         /// What the knob accepts.
-        source: ValueError,
+        r#source: ValueError,
     },
     /// Any other problem with a key.
     #[error("{at}: {reason}")]

@@ -22,10 +22,10 @@ pub enum ApplyError {
     Precondition(#[from] PreconditionError),
     /// The journal cannot be written. Nothing was changed.
     #[error("nothing was changed: {0}")]
-    Unwritten(#[source] JournalError),
+    Unwritten(JournalError),
     /// Signals that could interrupt the transaction cannot be blocked. Nothing was changed.
     #[error("nothing was changed: could not block signals: {0}")]
-    Signals(#[source] io::Error),
+    Signals(io::Error),
     /// A step failed. The transaction was rolled back.
     #[error("{}", rolled_back(*id, failed, report))]
     RolledBack {
@@ -74,7 +74,7 @@ fn rolled_back(id: TransactionId, failed: &StepError, report: &RollbackReport) -
 /// A step that is not optional was refused, or the value that was read back differs; or the journal could not be written. The
 /// transaction was rolled back.
 pub fn apply(host: &Host, store: &Store, plan: &Plan, options: &ApplyOptions<'_>) -> Result<Applied, ApplyError> {
-    check_preconditions(store.transactions().map_err(PreconditionError::from)?)?;
+    check_preconditions(store.transactions().map_err(PreconditionError::Unreadable)?)?;
     let signals = BlockedSignals::block().map_err(ApplyError::Signals)?;
     let steps = plan.steps.iter().map(|step| with_current_value(host, step)).collect();
     let begin = Begin {

@@ -42,7 +42,7 @@ pub enum LockError {
         /// The lock file.
         path: PathBuf,
         /// The error.
-        source: FileError,
+        r#source: FileError,
     },
 }
 

@@ -7,7 +7,7 @@ use super::journal::{JournalError, TransactionId, Transactions};
 pub enum PreconditionError {
     /// A journal cannot be read, so the changes of its transaction are unknown.
     #[error("nothing was changed because an earlier transaction cannot be read: {0}")]
-    Unreadable(#[from] JournalError),
+    Unreadable(JournalError),
     /// A transaction was interrupted.
     #[error("transaction {0} was interrupted\nhint: `quell tune recover` rolls it back")]
     Unfinished(TransactionId),

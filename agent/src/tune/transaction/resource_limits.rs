@@ -60,7 +60,7 @@ pub struct LimitError {
     name: &'static str,
     option: &'static str,
     limit: Shown,
-    source: io::Error,
+    r#source: io::Error,
 }
 
 #[derive(Debug)]

@@ -22,7 +22,7 @@ pub enum StepError {
         /// The target.
         target: KnobTarget,
         /// The error of the knob.
-        source: KnobError,
+        r#source: KnobError,
     },
     /// The values of a knob were written, but could not be activated.
     #[error("{}: {source}", shown(knob))]
@@ -30,7 +30,7 @@ pub enum StepError {
         /// The id of the knob.
         knob: String,
         /// The error of the knob.
-        source: KnobError,
+        r#source: KnobError,
     },
     /// The write succeeded, but another value was read back.
     #[error(
@@ -85,7 +85,13 @@ pub enum StepError {
     Interrupted(Signal),
     /// The journal could not be written.
     #[error("could not write the journal: {0}")]
-    Journal(#[from] JournalError),
+    Journal(JournalError),
+}
+
+impl From<JournalError> for StepError {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
 }
 
 impl StepError {

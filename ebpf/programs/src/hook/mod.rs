@@ -1,6 +1,7 @@
 //! The events that programs run on, and what a probe does at each.
 
 mod interrupt;
+mod process;
 mod sched;
 mod walk;
 
@@ -51,6 +52,10 @@ pub trait Callbacks {
     fn thread_end(_event: &ThreadEnd) -> bool {
         true
     }
+
+    /// A captured thread gives itself another name; `comm` is the one before.
+    #[inline(always)]
+    fn renamed(_event: &ThreadEnd) {}
 
     /// A thread sleeps when the capture begins.
     #[inline(always)]
@@ -103,6 +108,11 @@ macro_rules! dispatch {
             let mut sent = true;
             $(if is_on($number) { sent &= <crate::$probe::Probe as Callbacks>::thread_end(event); })+
             sent
+        }
+
+        #[inline(always)]
+        fn renamed(event: &ThreadEnd) {
+            $(if is_on($number) { <crate::$probe::Probe as Callbacks>::renamed(event); })+
         }
 
         #[inline(always)]

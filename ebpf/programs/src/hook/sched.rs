@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use quell_ebpf_common::{ThreadState, hook, reason, target};
 
-use super::{SamplingTime, begin, end, switch_in, switch_out, thread_end, waking};
+use super::{SamplingTime, begin, end, renamed, switch_in, switch_out, thread_end, waking};
 use crate::{
     filter, record,
     settings::setting,
@@ -70,7 +70,7 @@ pub struct Waking<'a> {
     pub waker_tgid: u32,
 }
 
-/// A captured thread has ended, or its id was given to another.
+/// A captured thread has ended, its id was given to another, or it gets another name.
 pub struct ThreadEnd {
     /// The time of the event: `CLOCK_MONOTONIC`, in nanoseconds.
     pub now: u64,
@@ -292,4 +292,19 @@ fn wake(ctx: &BtfTracePointContext, task: Task, now: u64) -> Option<SamplingTime
         store!(woken.delayed, end - now);
     }
     Some(walk)
+}
+
+/// `task_rename(struct task_struct *task, const char *comm)`, include/trace/events/task.h: before the name changes. Only of the thread
+/// that runs here: the switches of another might change its state at the same time.
+#[btf_tracepoint(function = "task_rename")]
+pub fn quell_rename(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the task that is renamed.
+    let task = unsafe { Task::new(ctx.arg(0)) };
+    let tid = task.tid();
+    if bpf_get_current_pid_tgid() as u32 == tid
+        && let Some(thread) = known(tid, task.tgid())
+    {
+        renamed(&ThreadEnd { now: record::now(), task: Some(task), tid, comm: task.comm(), thread });
+    }
+    0
 }

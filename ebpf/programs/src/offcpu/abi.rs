@@ -1,6 +1,6 @@
 //! What the off-CPU probe's programs and their user side agree on.
 
-use quell_ebpf_common::{Header, Stacks, Total, abi};
+use quell_ebpf_common::{Header, Stacks, Total, abi, reason};
 
 /// The number of this probe.
 pub const PROBE: u16 = 2;
@@ -13,6 +13,8 @@ pub const WAKE: u16 = 2;
 pub const SLEEP_END: u16 = 3;
 /// [`Header::kind`] of a [`ThreadExit`].
 pub const THREAD_EXIT: u16 = 4;
+/// [`Header::kind`] of a [`ThreadExit`] of a thread that does not end, but gets another name.
+pub const THREAD_RENAMED: u16 = 5;
 
 /// [`SleepStart::odds`] of a sleep that is sampled for certain.
 pub const CERTAIN: u32 = u32::MAX;
@@ -80,13 +82,13 @@ abi! {
         pub reason: u32,
     } size 48
 
-    /// A thread has ended; its exact totals.
+    /// A thread has ended, or gets another name; its exact totals under its last name.
     pub struct ThreadExit {
         /// The thread.
         pub header: Header,
         /// Its last name.
         pub comm: [u8; 16],
         /// Its sleeps, by [`reason`](quell_ebpf_common::reason).
-        pub totals: [Total; 3],
-    } size 88
+        pub totals: [Total; reason::COUNT],
+    } size 120
 }

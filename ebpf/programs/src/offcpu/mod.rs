@@ -16,10 +16,10 @@ use crate::{
     pace,
     random::next_random,
     record::{self, NO_STACKS, OwnFrames, Slot, with_stacks},
-    thread::{NO_PREDICTION, known},
+    thread::{self, NO_PREDICTION, known},
     value::{Value, load, store},
 };
-use abi::{CERTAIN, PROBE, Rates, SLEEP_END, SLEEP_START, SleepEnd, SleepStart, THREAD_EXIT, ThreadExit, WAKE, Wake};
+use abi::{CERTAIN, PROBE, Rates, SLEEP_END, SLEEP_START, SleepEnd, SleepStart, THREAD_EXIT, THREAD_RENAMED, ThreadExit, WAKE, Wake};
 
 with_stacks!(SleepStart, Wake);
 
@@ -29,6 +29,9 @@ pub static OFFCPU_RATES: Array<Rates, 1> = Array::new();
 
 /// How many sleeps of a thread are sampled as long ones: the first ones are often short and say little of what follows.
 const FIRST_SLEEPS: u32 = 8;
+
+/// How long a thread must have been off the CPU under a name to have totals of its own for it, in nanoseconds.
+const LEAST_OF_NAME: u64 = 10_000_000;
 
 /// Its number in records.
 pub const NUMBER: u32 = PROBE as u32;
@@ -58,6 +61,29 @@ impl Callbacks for Probe {
         fold(thread);
         let header = record::header((PROBE, THREAD_EXIT), now, tid, load!(thread.tgid));
         record::send_plain(&ThreadExit { header, comm, totals: load!(thread.totals) })
+    }
+
+    #[inline(always)]
+    fn renamed(event: &ThreadEnd) {
+        let ThreadEnd { now, tid, comm, thread, .. } = *event;
+        fold(thread);
+        let mut nanos = 0;
+        for reason in 0..reason::COUNT as u32 {
+            let total = thread::total(thread, reason);
+            nanos += load!(total.nanos);
+        }
+        // A thread may do nothing but rename itself: a little goes to its next name.
+        if nanos < LEAST_OF_NAME {
+            return;
+        }
+        let header = record::header((PROBE, THREAD_RENAMED), now, tid, load!(thread.tgid));
+        if record::send_plain(&ThreadExit { header, comm, totals: load!(thread.totals) }) {
+            for reason in 0..reason::COUNT as u32 {
+                let total = thread::total(thread, reason);
+                store!(total.count, 0);
+                store!(total.nanos, 0);
+            }
+        }
     }
 
     #[inline(always)]
@@ -196,26 +222,12 @@ fn count_recent(thread: Value<ThreadState>, reason: u32, duration: u64) {
 /// Moves the recent sleeps of a thread into its totals.
 #[inline(always)]
 fn fold(thread: Value<ThreadState>) {
-    match load!(thread.recent_reason) {
-        reason::BLOCKED => add!(thread, 0),
-        reason::PREEMPTED => add!(thread, 1),
-        _ => add!(thread, 2),
-    }
+    let total = thread::total(thread, load!(thread.recent_reason));
+    store!(total.count, load!(total.count) + u64::from(load!(thread.recent_count)));
+    store!(total.nanos, load!(total.nanos) + load!(thread.recent_nanos));
     store!(thread.recent_count, 0);
     store!(thread.recent_nanos, 0);
 }
-
-/// Adds the recent sleeps to the totals of a reason, which is a literal as in `predict`.
-macro_rules! add {
-    ($thread:ident, $reason:literal) => {{
-        store!(
-            $thread.totals[$reason].count,
-            load!($thread.totals[$reason].count) + u64::from(load!($thread.recent_count))
-        );
-        store!($thread.totals[$reason].nanos, load!($thread.totals[$reason].nanos) + load!($thread.recent_nanos));
-    }};
-}
-use add;
 
 /// How long the next sleep is expected to be: as long as this one, or as `predicted` before, which decays.
 #[inline(always)]

@@ -84,7 +84,8 @@ fn count_wait(task: Task, thread: Value<ThreadState>, tid: u32, reason: u32) -> 
     store!(last.runs, runs);
     store!(last.waited, waited);
     let wait = waited.saturating_sub(before?);
-    let metric = if reason == reason::PREEMPTED { PREEMPTED } else { WOKEN };
+    // Up to 6.17 what a thread waits for while its cgroup is throttled is in the sum too.
+    let metric = if matches!(reason, reason::PREEMPTED | reason::THROTTLED) { PREEMPTED } else { WOKEN };
     // SAFETY: a per-CPU array's element.
     unsafe { distribution::count(RUNQUEUE_CPUS.get_ptr_mut(metric)?, wait) };
     let counts = of_current_cgroup(metric)?;

@@ -22,7 +22,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 pub enum StopError {
     /// The process cannot be determined.
     #[error("could not determine which process holds it open: {0}")]
-    Unknown(#[from] io::Error),
+    Unknown(io::Error),
     /// The process in the PID file runs another task.
     #[error("process {0} is in the PID file, but runs another command")]
     OtherProcess(Pid),
@@ -45,6 +45,12 @@ pub enum StopError {
 /// The process may still be running.
 pub fn stop_holder(root: &Root, id: TransactionId) -> Result<(), StopError> {
     stop(root, &BackgroundTask::Hold(id))
+}
+
+impl From<io::Error> for StopError {
+    fn from(error: io::Error) -> Self {
+        Self::Unknown(error)
+    }
 }
 
 pub(super) fn stop(root: &Root, task: &BackgroundTask) -> Result<(), StopError> {

@@ -17,7 +17,7 @@ pub enum JournalError {
         /// The file or directory.
         path: PathBuf,
         /// The error from the kernel.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// A file or directory was not created by quell, or belongs to another user.
     #[error(transparent)]

@@ -1,0 +1,56 @@
+//! CPUs that come online during a capture.
+//!
+//! The kernel detaches the perf events of a CPU that goes offline, and does not attach them again when it comes back
+//! (`perf_event_exit_cpu_context`, kernel/events/core.c).
+
+use crate::units::{CpuId, CpuSet};
+
+/// Watches which CPUs are online.
+#[derive(Debug)]
+pub(super) struct OnlineCpus {
+    online: CpuSet,
+    /// The CPUs that were offline for a part of the capture.
+    changed: CpuSet,
+}
+
+impl OnlineCpus {
+    /// With the CPUs that are online at the start.
+    pub(super) fn new(online: CpuSet) -> Self {
+        Self { online, changed: CpuSet::default() }
+    }
+
+    /// The CPUs that came online since the last call, by the CPUs that are online now.
+    pub(super) fn update(&mut self, online: CpuSet) -> Vec<CpuId> {
+        if online == self.online {
+            return Vec::new();
+        }
+        let new = online.difference(&self.online);
+        self.changed = self.changed.union(&new).union(&self.online.difference(&online));
+        self.online = online;
+        new.iter().collect()
+    }
+
+    /// A remark on the CPUs that were offline for a part of the capture.
+    pub(super) fn remark(&self) -> Option<String> {
+        (!self.changed.is_empty())
+            .then(|| format!("CPUs that were offline for a part of the capture: {}", self.changed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cpu_that_comes_back_is_new_each_time() {
+        let cpus = |list: &str| list.parse::<CpuSet>().expect("a CPU list");
+        let mut online = OnlineCpus::new(cpus("0-3"));
+        assert_eq!(online.update(cpus("0-3")), []);
+        assert_eq!(online.remark(), None);
+        assert_eq!(online.update(cpus("0,2")), []);
+        assert_eq!(online.update(cpus("0-2,7")), [CpuId(1), CpuId(7)]);
+        assert_eq!(online.update(cpus("0,2,7")), []);
+        assert_eq!(online.update(cpus("0-2,7")), [CpuId(1)]);
+        assert_eq!(online.remark().as_deref(), Some("CPUs that were offline for a part of the capture: 1,3,7"));
+    }
+}

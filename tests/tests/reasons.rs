@@ -1,0 +1,70 @@
+//! Why a thread does not run, said by what the kernel and the test count themselves.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use quell_tests::agent::Workdir;
+use quell_tests::cgroup::CpuQuota;
+use quell_tests::fixture::{Burned, Fixture};
+use quell_tests::recorded::Recorded;
+use quell_tests::{needs, skip, turns};
+
+const FLAGS: [&str; 4] = ["--probe", "offcpu", "-o", "x.quell"];
+
+/// Fails unless both times agree within a tenth and `slack`.
+fn is_about(found: u64, truth: Duration, slack: Duration) -> Result<()> {
+    let allowed = truth / 10 + slack;
+    ensure!(Duration::from_nanos(found).abs_diff(truth) < allowed, "{found} ns, and {truth:?} by the other count");
+    Ok(())
+}
+
+#[test]
+fn time_beyond_a_cpu_quota_is_throttled_and_not_preempted() -> Result<()> {
+    needs!(Bpf);
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    let quota = match CpuQuota::create(20_000, 100_000) {
+        Ok(quota) => quota,
+        Err(why) => skip!(&why),
+    };
+    let mut burn = Fixture::start("burn", &["--seconds", "1.5"])?;
+    quota.take(burn.pid())?;
+    let quell = dir.spawn([&["record", "-p", &burn.pid().to_string()][..], &FLAGS].concat())?;
+    quell.captures()?;
+    let before = quota.throttled()?;
+    burn.go()?;
+    let burned: Burned = burn.finish()?;
+    let truth = Duration::from_nanos(quota.throttled()? - before);
+    quell.wait()?.expect_code(0)?;
+    let recorded = Recorded::read(&dir.path("x.quell"))?;
+    ensure!(truth > Duration::from_millis(500), "the quota took only {truth:?}");
+    let tid = burned.threads[0].tid;
+    is_about(recorded.total_for(tid, "offcpu.throttled"), truth, Duration::from_millis(50))
+}
+
+#[test]
+fn a_process_that_a_signal_stops_is_stopped_and_not_blocked() -> Result<()> {
+    needs!(Bpf);
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    let mut burn = Fixture::start("burn", &["--seconds", "1"])?;
+    let pid = Pid::from_raw(burn.pid().cast_signed());
+    let quell = dir.spawn([&["record", "-p", &burn.pid().to_string()][..], &FLAGS].concat())?;
+    quell.captures()?;
+    burn.go()?;
+    let is = |state: &str| fs::read_to_string(format!("/proc/{pid}/task/{pid}/stat")).map(|stat| stat.contains(state));
+    kill(pid, Signal::SIGSTOP)?;
+    turns::until("the process stops", || Ok(is(") T ")?.then_some(())))?;
+    let begin = Instant::now();
+    // What is measured, not what is waited for.
+    std::thread::sleep(Duration::from_millis(400));
+    let stopped = begin.elapsed();
+    kill(pid, Signal::SIGCONT)?;
+    let burned: Burned = burn.finish()?;
+    quell.wait()?.expect_code(0)?;
+    let recorded = Recorded::read(&dir.path("x.quell"))?;
+    is_about(recorded.total_for(burned.pid, "offcpu.stopped"), stopped, Duration::from_millis(50))
+}
