@@ -7,6 +7,7 @@ use super::{Page, ROWS, clean, counted, error_of_place, label, with_error};
 use crate::profile::{Estimate, FrameKind, Profile, Weighted};
 use crate::recording::{FrameId, MetricId, ThreadIdx};
 use crate::report::ReportError;
+use crate::report::libraries::is_c_library;
 use crate::report::series::{Series, quantity};
 
 /// The most characters of the name of a thread, if names must be shortened: enough for the longest name with its TID.
@@ -142,11 +143,6 @@ impl Places {
         };
         (place.root.map_or_else(thread, name), place_name)
     }
-}
-
-/// Libraries whose functions show how a thread waits, but not for what.
-pub(in crate::report) fn is_c_library(module: &str) -> bool {
-    ["libc.so", "libc-", "libpthread", "ld-linux", "ld-musl", "[vdso]"].iter().any(|start| module.starts_with(start))
 }
 
 /// Functions of kernel/sched and kernel/time that are in the stack of every sleep.
