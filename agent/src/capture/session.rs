@@ -23,6 +23,7 @@ use crate::recording::{
     SCHEMA_VERSION, ScaleChange, StealTime, SymbolizeStats, Target,
 };
 use crate::symbolize::{AddressSpaces, Lives, MappingEvent, MappingEvents};
+use crate::sys;
 use crate::units::{Bytes, CpuId, CpuSet, Nanos, Pid};
 
 /// How often the budget is divided among probes and CPUs.
@@ -101,6 +102,7 @@ impl Session {
     /// # Errors
     /// Any [`CaptureError`]; nothing stays attached.
     pub fn start(config: CaptureConfig, processes: Children) -> Result<Self, CaptureError> {
+        sys::keep_freed_memory();
         let host = host::facts()?;
         let cpus = captured_cpus(&config, &host)?;
         let mut remarks = Vec::new();

@@ -193,6 +193,9 @@ fn prepare(role: Role) -> Result<UnixStream, ChildError> {
         // is not dumpable.
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     }
+    if matches!(role, Role::Readers | Role::Keeper) {
+        sys::keep_freed_memory();
+    }
     // Before the privileges are dropped, which until then prevent the caller from tracing this process: it will hold files
     // that the caller may not open. Copies inherit this setting.
     prctl::set_dumpable(false).map_err(system("forbid tracing"))?;

@@ -9,6 +9,7 @@ mod folded;
 #[cfg(test)]
 mod hostile;
 pub mod html;
+mod libraries;
 mod perfetto;
 mod pprof;
 mod series;

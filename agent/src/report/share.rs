@@ -1,7 +1,7 @@
 //! Shares of a whole, and the share of time in functions without a name.
 
+use super::libraries::is_c_library;
 use super::series::series;
-use super::summary::is_c_library;
 use crate::profile::{FrameKind, Profile, Weighted};
 use crate::recording::MetricKind;
 use crate::text;

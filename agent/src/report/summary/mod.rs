@@ -17,7 +17,6 @@ use std::io::Write;
 pub use json::summary_json;
 use page::Page;
 pub use page::{Style, Width};
-pub(super) use waits::is_c_library;
 
 use super::ReportError;
 use super::series::{quantity, series};

@@ -7,6 +7,7 @@ use super::{Page, ROWS, clean, counted, error_of_place, label, with_error};
 use crate::profile::{Estimate, FrameKind, Profile, Weighted};
 use crate::recording::{FrameId, MetricId, ProcessIdx};
 use crate::report::ReportError;
+use crate::report::libraries::is_c_library;
 use crate::report::series::{Series, quantity};
 use crate::units::Tid;
 
@@ -155,11 +156,6 @@ impl Places {
         };
         (place.root.map_or_else(thread, name), place_name)
     }
-}
-
-/// Libraries whose functions show how a thread waits, but not for what.
-pub(in crate::report) fn is_c_library(module: &str) -> bool {
-    ["libc.so", "libc-", "libpthread", "ld-linux", "ld-musl", "[vdso]"].iter().any(|start| module.starts_with(start))
 }
 
 /// Functions of kernel/sched and kernel/time that are in the stack of every sleep.
