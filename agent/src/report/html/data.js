@@ -173,7 +173,8 @@ function addLabel(profile, name) {
 // { metrics: a 0 or 1 for each metric, window: [first bucket, end) or null, threads: a 0 or 1 for each thread, or null }.
 function eachGroup(profile, { metrics, window, threads }, visit) {
   const { group, row } = profile;
-  const [from, to] = window ?? [0, profile.buckets];
+  // After the last bucket of the axis is the time of intervals that end later.
+  const [from, to] = window ?? [0, profile.buckets + 1];
   let at = 0;
   for (let g = 0; g < group.length; g++) {
     const begin = at;
@@ -215,10 +216,15 @@ function weigh(profile, selection) {
   return weights;
 }
 
+// The time at the start of a bucket, in nanoseconds from the start of the capture.
+function timeOf(profile, bucket) {
+  return Math.min(profile.axis_start + bucket * profile.bucket_nanos, profile.axis_end);
+}
+
 // The value in each bucket, whatever window is selected.
 function overTime(profile, metrics, threads) {
   const { group, row } = profile;
-  const steps = new Float64Array(profile.buckets + 1);
+  const steps = new Float64Array(profile.buckets + 2);
   let at = 0;
   for (let g = 0; g < group.length; g++) {
     const begin = at;
@@ -232,30 +238,6 @@ function overTime(profile, metrics, threads) {
   }
   let level = 0;
   return Float64Array.from(steps.subarray(0, profile.buckets), (step) => Math.max(0, level += step));
-}
-
-// For each frame whether `text` (a regular expression, or else a part of the name) matches it; null for no text.
-function matchFrames(profile, text) {
-  if (!text) return null;
-  let test;
-  try {
-    const expression = new RegExp(text, 'i');
-    test = (name) => expression.test(name);
-  } catch {
-    const lower = text.toLowerCase();
-    test = (name) => name.toLowerCase().includes(lower);
-  }
-  return Uint8Array.from(profile.names, (name) => test(name));
-}
-
-// For each stack whether any of its frames matches.
-function matchStacks(profile, frames) {
-  const hit = new Uint8Array(profile.parents.length);
-  for (let i = 0; i < hit.length; i++) {
-    const parent = profile.parents[i];
-    hit[i] = frames[profile.stackFrames[i]] || (parent >= 0 && hit[parent]);
-  }
-  return hit;
 }
 
 // The frames of a stack, innermost first.

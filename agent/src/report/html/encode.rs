@@ -28,6 +28,9 @@ struct Head<'a> {
     losses: [(&'static str, u64, &'static str); 13],
     buckets: u16,
     bucket_nanos: u64,
+    /// The start and the end of the time axis, in nanoseconds from the start of the capture.
+    axis_start: u64,
+    axis_end: u64,
     light_chains: usize,
     /// PID, TID and name.
     threads: Vec<(u32, u32, &'a str)>,
@@ -43,7 +46,7 @@ struct Head<'a> {
 
 /// Writes the data of `profile`.
 pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
-    let buckets = Buckets::of(&profile.meta);
+    let buckets = Buckets::of(&profile.meta, profile.window);
     let chains = Chains::of(profile);
     let rows = rows(profile, buckets, &chains);
 
@@ -65,6 +68,8 @@ pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         losses: profile.meta.losses.named().map(|loss| (loss.name, loss.count, loss.counted())),
         buckets: buckets.count,
         bucket_nanos: buckets.width.0,
+        axis_start: buckets.start.0,
+        axis_end: buckets.start.0.saturating_add(buckets.length.0),
         light_chains: chains.light,
         threads: profile.threads.iter().map(|thread| (thread.pid.0, thread.tid.0, thread.comm.as_str())).collect(),
         counters: thread_counters(profile),
