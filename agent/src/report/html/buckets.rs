@@ -61,10 +61,15 @@ impl Buckets {
         let head = (u64::from(first) + 1).saturating_mul(self.width.0).min(end).saturating_sub(start);
         let tail = end.saturating_sub((u64::from(last) * self.width.0).max(start + head));
         let middle = end - start - head - tail;
-        [(first, 1, head), (first + 1, (last - first).saturating_sub(1), middle), (last, 1, tail), (self.count, 1, after)]
-            .into_iter()
-            .filter(|(.., nanos)| *nanos > 0)
-            .map(move |(first, length, nanos)| Piece { first, length, part: nanos as f64 / whole })
+        [
+            (first, 1, head),
+            (first + 1, (last - first).saturating_sub(1), middle),
+            (last, 1, tail),
+            (self.count, 1, after),
+        ]
+        .into_iter()
+        .filter(|(.., nanos)| *nanos > 0)
+        .map(move |(first, length, nanos)| Piece { first, length, part: nanos as f64 / whole })
     }
 }
 
