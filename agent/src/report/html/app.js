@@ -322,6 +322,7 @@ function start(profile) {
   function escape() {
     if (state.search || by('search').value) {
       by('search').value = '';
+      isTyping = false;
       showInvalid('');
       change({ search: '' });
     } else if (graphs.some((graph) => graph.reset())) {

@@ -15,7 +15,7 @@ function trackMetrics(profile, probe) {
   return { runs, waits: waiting ? times(waiting) : [] };
 }
 
-// The threads of the selection, the busiest first: { pid, tid, name, rows of threads, run, wait: measured time }.
+// The threads of the selection, the busiest first: { pid, tid, name, key, run and wait: measured time }.
 function rankTracks(profile, selection, { runs, waits }, test) {
   const tracks = new Map();
   const isRun = maskOf(profile, runs);
@@ -95,7 +95,7 @@ function tracksView(profile, selection, probe, axis, { state, test, change }) {
   const append = () => {
     const next = tracks.slice(drawn.length, drawn.length + MOST_TRACKS);
     measureTracks(profile, next, metrics);
-    const made = next.map((track) => new Track(profile, track, parts, metrics, axis, state, change));
+    const made = next.map((track) => new Track(profile, track, parts, metrics, axis, selection.window, state, change));
     drawn.push(...made);
     const rest = tracks.length - drawn.length;
     const more = element('li', {}, element('button', { id: 'more-tracks', onclick: () => {
@@ -114,9 +114,9 @@ function tracksView(profile, selection, probe, axis, { state, test, change }) {
 }
 
 class Track {
-  constructor(profile, track, parts, { runs }, axis, state, change) {
+  constructor(profile, track, parts, { runs }, axis, window, state, change) {
     // Without a metric of running, its empty level is not drawn.
-    Object.assign(this, { profile, track, parts, axis, levels: runs.length ? track.levels : track.levels.slice(1) });
+    Object.assign(this, { profile, track, parts, axis, window, levels: runs.length ? track.levels : track.levels.slice(1) });
     const token = `tid:${track.tid}`;
     const isChosen = state.threads.length === 1 && state.threads[0] === token;
     this.canvas = element('canvas', { role: 'img', 'aria-label': this.inWords() });
@@ -173,16 +173,22 @@ class Track {
     const [from, to] = this.axis;
     const scale = width / this.span();
     const colors = this.parts.map(({ color }) => themeColor(color));
+    const page = themeColor('--page');
     for (let bucket = from; bucket < to; bucket++) {
+      const isOutside = this.window && (bucket < this.window[0] || bucket >= this.window[1]);
       const length = timeOf(profile, bucket + 1) - timeOf(profile, bucket);
       let base = TRACK_HEIGHT;
       this.levels.forEach((levels, index) => {
         const tall = levels[bucket] / length * TRACK_HEIGHT;
         if (!(tall > 0)) return;
         base -= tall;
-        pen.fillStyle = colors[index];
         const [left, right] = [bucket - from, bucket - from + 1].map((place) => Math.round(place * scale * ratio) / ratio);
-        pen.fillRect(left, base, Math.max(right - left, 1 / ratio), tall);
+        // What is outside of the window is paler, but nothing shows through.
+        for (const [color, alpha] of [[page, 1], [colors[index], isOutside ? 0.35 : 1]]) {
+          pen.globalAlpha = alpha;
+          pen.fillStyle = color;
+          pen.fillRect(left, base, Math.max(right - left, 1 / ratio), tall);
+        }
       });
     }
   }
