@@ -6,8 +6,8 @@ use std::process::Command;
 use quell::profile::{Profile, Selection, Window, build};
 use quell::recording::example::{self, BLOCKED, CPU, Example, IO_WAIT, PREEMPTED};
 use quell::recording::{Losses, Meta, ProbeCost, SampleIdx, Scope, Wake};
-use quell::report::Sink;
 use quell::report::html::Html;
+use quell::report::{Sink, summary};
 use quell::units::{Bytes, CpuId, Nanos};
 use quell_tests::{memory, needs};
 
@@ -230,6 +230,168 @@ fn the_page_shows_what_the_profile_holds() {
     assert_eq!(nothing.text("view"), "No On-CPU samples in the selected window.");
 }
 
+/// What the summary and the page say of the same windows: of a recording, and of a page that has only the window.
+#[test]
+fn a_window_of_the_page_has_the_sums_of_the_report() {
+    needs!(Program("chromium"));
+    let mut example = Example::new();
+    example.recording.meta = meta();
+    let [worker, other] = [(71, "worker"), (72, "other")].map(|(tid, name)| example.thread(7, tid, name));
+    let [read, poll] = ["app serve read", "app serve poll"].map(|path| example.stack(path));
+    let millis = SECOND / 1_000;
+    for (metric, thread, stack, time, value, probability) in [
+        (BLOCKED, worker, read, 300, 1_400, 0.5),
+        (BLOCKED, worker, poll, 1_900, 500, 0.25),
+        (BLOCKED, worker, read, 2_500, 1_400, 1.0),
+        (BLOCKED, worker, poll, 1_800, 1, 0.01),
+        (PREEMPTED, worker, poll, 1_990, 20, 0.5),
+        (BLOCKED, other, poll, 0, 4_000, 1.0),
+        (CPU, worker, poll, 999, 100, 1.0),
+        (CPU, worker, poll, 1_000, 200, 0.5),
+        (CPU, worker, poll, 1_999, 300, 0.5),
+    ] {
+        let sample = example.sample(metric, thread, stack, value * millis);
+        (sample.time, sample.probability) = (Nanos(time * millis), probability);
+    }
+    example.counter(BLOCKED, Scope::Thread(worker), 400, 5 * SECOND);
+    // 200 ms that no sample represents.
+    example.counter(BLOCKED, Scope::Thread(other), 2, 4_200 * millis);
+    let whole = Browser::new(&build(&example.recording, &Selection::default()));
+    for (since, until) in [(1_000, 2_000), (1_500, 3_500)] {
+        let window = Window { since: Some(Nanos(since * millis)), until: Some(Nanos(until * millis)) };
+        let profile = build(&example.recording, &Selection { window, ..Selection::default() });
+        let mut text = Vec::new();
+        summary(&profile, &mut text).expect("a vector takes all");
+        let text = String::from_utf8(text).expect("UTF-8");
+        let part = Browser::new(&profile);
+        for (probe, label) in [("cpu", "On-CPU"), ("offcpu", "Off-CPU")] {
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix(&format!("{label}: ")))
+                .unwrap_or_else(|| panic!("{text}"));
+            let sum = line.split(" in ").next().expect("a first part");
+            let (from, to) = (since as f64 / 1e3, until as f64 / 1e3);
+            let selected = whole.open(&format!("probe={probe}&from={from}&to={to}"));
+            assert!(
+                selected.text("sum").starts_with(&format!("{label} {sum}, ")),
+                "{}, not {line}",
+                selected.text("sum")
+            );
+            assert_eq!(part.open(&format!("probe={probe}")).text("sum"), selected.text("sum"));
+            let untimed = selected.text("selection").contains("without 200 ms that is only counted");
+            assert_eq!(untimed, probe == "offcpu", "{}", selected.text("selection"));
+        }
+        assert!(text.contains("200 ms were counted in the whole capture, but not sampled"), "{text}");
+    }
+}
+
+#[test]
+fn the_chains_of_a_window_are_those_of_the_wakeups_in_it() {
+    needs!(Program("chromium"));
+    let browser = Browser::new(&profile());
+    let ended = browser.open("view=wakes&from=2&to=4").text("chain-sums");
+    assert!(ended.starts_with("2.50 s in chains"), "{ended}");
+    let later = browser.open("view=wakes&from=2&to=3").text("chain-sums");
+    assert!(later.starts_with("500 ms in chains; 1.00 s with an unknown waker"), "{later}");
+}
+
+/// Random samples, of which each represents others that were not sampled: nothing on the time axis is more than possible, and no time
+/// is lost as long as there is room.
+#[test]
+fn no_bucket_of_the_time_axis_has_more_than_there_was() {
+    needs!(Program("chromium"));
+    let check = "
+        let seed = 1;
+        const random = () => {
+          seed ^= seed << 13;
+          seed ^= seed >>> 17;
+          seed ^= seed << 5;
+          return (seed >>> 0) / 2 ** 32;
+        };
+        const [width, duration, cpus] = [100, 1930, 2];
+        const room = (bucket) => Math.min(width, duration - bucket * width);
+        const near = (a, b) => Math.abs(a - b) <= 1e-6 * Math.max(1, b);
+        const fail = (...facts) => { document.getElementById('problems').textContent += `${JSON.stringify(facts)}; `; };
+        for (let round = 0; round < 300; round++) {
+          const kind = round % 2 ? 'interval' : 'instant';
+          const axis = round % 3 * 950;
+          const count = 1 + Math.floor(random() * 6);
+          const rows = [];
+          const totals = [];
+          const ends = [];
+          for (let thread = 0; thread < count; thread++) {
+            totals.push(0);
+            let at = random() * duration / 2;
+            for (;;) {
+              const length = kind === 'interval' ? 1 + random() ** 4 * 600 : 0;
+              if (at + length > duration) break;
+              const measured = kind === 'interval' ? length : 10 * random();
+              const value = measured / (0.05 + random());
+              const start = kind === 'interval' ? at : Math.floor(at / width) * width;
+              const end = kind === 'interval' ? at + length : start + room(Math.floor(at / width));
+              rows.push({ start: axis + start, end: axis + end, value, estimated: value - measured });
+              totals[thread] += value;
+              at += length + random() ** 4 * 200;
+            }
+            if (random() < 0.3) {
+              rows.push({ start: 0, end: 0, value: 50, estimated: 0 });
+              totals[thread] += 50;
+            }
+            ends.push(rows.length);
+          }
+          const column = (name) => rows.map((row) => row[name]);
+          const numbers = totals.map((_, thread) => thread);
+          const profile = {
+            buckets: 20, bucket_nanos: width, axis_start: axis, axis_end: axis + duration, meta: { cpus: '0,3' }, metrics: [{ index: 0, unit: 'nanoseconds', kind }],
+            threads: numbers.map((thread) => [1, thread, 'a']),
+            group: { length: count, thread: numbers, metric: numbers.map(() => 0), end: ends },
+            row: { start: column('start'), end: column('end'), value: column('value'), estimated: column('estimated') },
+          };
+          const lanes = (threads) => [...overTime(profile, [1], threads)];
+          const sum = (values) => values.reduce((a, b) => a + b, 0);
+          for (const thread of numbers) {
+            const values = lanes(numbers.map((other) => other === thread ? 1 : 0));
+            values.forEach((value, bucket) => { if (value > room(bucket) * (1 + 1e-9)) fail(kind, thread, bucket, value); });
+            const most = Math.min(totals[thread], duration);
+            if (!near(sum(values), most)) fail(kind, thread, sum(values), most);
+          }
+          const most = kind === 'interval' ? Infinity : cpus;
+          const values = lanes(null);
+          values.forEach((value, bucket) => { if (value > room(bucket) * Math.min(count, most) * (1 + 1e-9)) fail(kind, bucket, value); });
+          const whole = Math.min(sum(totals.map((total) => Math.min(total, duration))), most * duration);
+          if (!near(sum(values), whole)) fail(kind, sum(values), whole);
+        }
+        document.getElementById('losses').textContent = `${seed}`;";
+    let checked = Browser::new(&profile()).open_and("", check);
+    assert!(checked.text("losses").parse::<i64>().is_ok(), "the check has run: {}", checked.text("losses"));
+}
+
+#[test]
+fn what_a_sample_represents_is_spread_over_the_time_around_it() {
+    needs!(Program("chromium"));
+    let mut example = Example::new();
+    example.recording.meta = meta();
+    let thread = example.thread(7, 71, "worker");
+    let stack = example.stack("app main");
+    // It represents 400 ms.
+    let sample = example.sample(CPU, thread, stack, SECOND / 50);
+    (sample.time, sample.probability) = (Nanos(SECOND), 0.05);
+    let browser = Browser::new(&build(&example.recording, &Selection::default()));
+    // The axis begins 128 pixels from the left.
+    let at = |part: f64| {
+        let hover = format!(
+            "const line = document.getElementById('timeline');
+            mouse(line, 'pointermove', 128 + {part} * (line.clientWidth - 128), 20);"
+        );
+        browser.open_and("", &hover).text("tooltip")
+    };
+    for (part, told) in
+        [(0.26, "about 1.00 CPUs"), (0.29, "about 1.00 CPUs"), (0.21, "about 1.00 CPUs"), (0.4, "about 0.00 CPUs")]
+    {
+        assert!(at(part).contains(told), "{part}: {}", at(part));
+    }
+}
+
 #[test]
 fn a_window_is_dragged_on_the_time_axis_moved_by_keys_and_cleared() {
     needs!(Program("chromium"));
@@ -354,8 +516,35 @@ fn the_total_of_a_thread_is_exact_and_its_division_is_not() {
     // A page of a part knows what the rest of the thread has.
     let part = Selection { window: Window { since: Some(Nanos(SECOND)), until: None }, ..Selection::default() };
     example.recording.samples[0].time = Nanos(2 * SECOND);
+    example.recording.meta.duration = Nanos(4 * SECOND);
     let browser = Browser::new(&build(&example.recording, &part));
     assert_eq!(browser.open("probe=offcpu").text("sum"), "Off-CPU 2.00 s ± 667 ms, 1 sample");
+}
+
+#[test]
+fn a_place_that_was_given_a_missed_interval_may_have_none_of_it() {
+    needs!(Program("chromium"));
+    let mut example = Example::new();
+    let thread = example.thread(1, 1, "worker");
+    let read = example.stack("app serve read");
+    for _ in 0..20 {
+        example.sample(BLOCKED, thread, read, SECOND / 1_000).probability = 0.1;
+    }
+    // A sleep of 10 s was not sampled.
+    example.counter(BLOCKED, Scope::Thread(thread), 201, 10_200_000_000);
+    let profile = build(&example.recording, &Selection::default());
+    let browser = Browser::new(&profile);
+    let functions = browser.open("probe=offcpu&view=functions");
+    assert_eq!(functions.text("sum"), "Off-CPU 10.2 s, 20 samples");
+    let table = functions.text("view");
+    assert!(table.contains("read app 10.2 s 10.0 s 100 % 10.2 s 10.0 s 100 % 20"), "{table}");
+
+    // All of a thread is no place, and all of a part of the time is one.
+    let worker = profile.frames.iter().position(|frame| frame.name == "worker").expect("a frame");
+    let zoomed = browser.open(&format!("probe=offcpu&zoom={worker}")).text("view");
+    assert!(zoomed.contains("worker 10.2 s, 100 % of 10.2 s"), "{zoomed}");
+    let window = browser.open("probe=offcpu&from=0&to=0.5");
+    assert_eq!(window.text("sum"), "Off-CPU 10.2 s ± 10.0 s, 20 samples");
 }
 
 #[test]
@@ -633,10 +822,10 @@ fn back_undoes_each_step_and_a_link_restores_all_of_them() {
         after(() => { key(document.querySelector('main canvas'), 'ArrowDown'); key(document.querySelector('main canvas'), 'Enter'); });
         after(() => click('[data-name=offcpu]'));
         after(() => {
-          mouse(line, 'pointerdown', 128, 20);
+          mouse(line, 'pointerdown', 200, 20);
           mouse(line, 'pointermove', 400, 20);
-          mouse(line, 'pointermove', 700, 20);
-          mouse(line, 'pointerup', 700, 20);
+          mouse(line, 'pointermove', 900, 20);
+          mouse(line, 'pointerup', 900, 20);
         });
         after(() => click('#zoom-axis'));
         after(() => click('[data-view=threads]'));
@@ -752,20 +941,82 @@ fn the_time_axis_zooms_into_the_window_and_back_out() {
         ),
     );
     assert!(page.told("zoomed").contains("time axis 2.00 s to 3.00 s"), "{}", page.told("zoomed"));
-    assert!(page.told("within").contains("window 2.49 s to 2.76 s (263 ms)"), "{}", page.told("within"));
-    assert!(!page.told("out").contains("axis") && page.told("out").contains("window 2.49 s"), "{}", page.told("out"));
+    assert!(page.told("within").contains("window 2.50 s to 2.76 s (260 ms)"), "{}", page.told("within"));
+    assert!(!page.told("out").contains("axis") && page.told("out").contains("window 2.50 s"), "{}", page.told("out"));
     assert!(page.told("all").contains("whole capture"), "{}", page.told("all"));
 
-    // A page of a part has only this part on its axis, and all of the intervals that began there.
+    // A page of a part has only this part on its axis, and only this part of the intervals.
     let window = Window { since: Some(Nanos(SECOND)), until: Some(Nanos(3 * SECOND)) };
     let part = Selection { window, ..Selection::default() };
     let browser = Browser::new(&build(&recorded().recording, &part));
     let page = browser.open_and(
         "probe=offcpu",
-        &format!("{drag} tell('sum', selection()); drag(0.5, 0.75); tell('half', selection());"),
+        &format!(
+            "{drag} tell('sum', selection());
+            const bucket = (part) => {{
+              mouse(line, 'pointermove', 128 + part * (line.clientWidth - 128), 20);
+              return document.getElementById('tooltip').textContent;
+            }};
+            tell('first', bucket(0.001));
+            tell('last', bucket(0.999));
+            click('[data-view=timeline]');
+            tell('tracks', all('.tracks canvas').map((one) => one.ariaLabel).join('; '));
+            drag(0.5, 0.75);
+            tell('half', selection());"
+        ),
     );
-    assert!(page.told("sum").starts_with("Off-CPU 3.50 s"), "{}", page.told("sum"));
+    assert!(page.told("sum").starts_with("Off-CPU 2.50 s"), "{}", page.told("sum"));
+    for (name, times) in [("first", "1.00 s to 1.02 s"), ("last", "2.98 s to 3.00 s")] {
+        let told = page.told(name);
+        assert!(told.starts_with(times) && told.contains("about 1.00 threads"), "{told}");
+    }
+    let of = |blocked: &str, rest: &str| {
+        format!("on CPU 0 ns, blocked {blocked}, preempted 0 ns, io-wait 0 ns, not observed {rest}")
+    };
+    assert_eq!(page.told("tracks"), format!("{}; {}", of("2.00 s", "0 ns"), of("500 ms", "1.50 s")));
     assert!(page.told("half").contains("window 2.00 s to 2.5"), "{}", page.told("half"));
+}
+
+/// Buckets of 20 ms: the last one of this capture is only 5 ms long.
+#[test]
+fn a_window_that_reaches_the_end_of_the_axis_has_all_that_is_there() {
+    needs!(Program("chromium"));
+    let mut example = recorded();
+    let end = 4 * SECOND + SECOND / 200;
+    example.recording.meta.duration = Nanos(end);
+    let late = example.thread(7, 74, "late");
+    let stack = example.stack("app main wait");
+    example.sample(CPU, late, stack, SECOND / 1_000).time = Nanos(end - SECOND / 500);
+    example.sample(BLOCKED, late, stack, SECOND / 10).time = Nanos(end - SECOND / 10);
+    let drag = "const line = document.getElementById('timeline');
+        for (const [type, part] of [['pointerdown', 0.9], ['pointermove', 0.95], ['pointermove', 1.1], ['pointerup', 1.1]]) {
+          mouse(line, type, 128 + part * (line.clientWidth - 128), 20);
+        }
+        const sum = () => document.getElementById('sum').textContent;
+        tell('cpu', sum());
+        click('[data-name=offcpu]');
+        click('[data-view=timeline]');
+        tell('tracks', all('.tracks canvas').at(-1).ariaLabel);
+        click('[data-view=functions]');
+        tell('offcpu', sum());
+        tell('address', location.hash);";
+    // Of all, and of a part that begins within a millisecond.
+    for since in [0, SECOND + SECOND / 900] {
+        let window = Window { since: Some(Nanos(since)), until: None };
+        let profile = build(&example.recording, &Selection { window, ..Selection::default() });
+        let browser = Browser::new(&profile);
+        let page = browser.open_and("thread=tid%3A74", drag);
+        assert_eq!(page.told("cpu"), "On-CPU 1.00 ms, 1 sample", "{since}");
+        assert_eq!(page.told("offcpu"), "Off-CPU 100 ms, 1 sample", "{since}");
+        assert!(
+            page.told("tracks").starts_with("on CPU 1.00 ms, blocked 100 ms, "),
+            "{since}: {}",
+            page.told("tracks")
+        );
+        assert!(page.told("address").contains("to=4.005"), "{since}: {}", page.told("address"));
+        let linked = browser.open(page.told("address").trim_start_matches('#'));
+        assert_eq!(linked.text("sum"), page.told("offcpu"), "{since}");
+    }
 }
 
 #[test]
@@ -889,6 +1140,6 @@ fn each_thread_has_a_track_and_what_was_not_observed_is_no_idle_time() {
     assert!(page.told("key").starts_with("on CPUblockedpreemptedio-waitnot observed: "), "{}", page.told("key"));
     assert_eq!(page.told("chosen"), "#view=timeline&thread=tid%3A72 relay 72");
     assert_eq!(page.told("again"), "40");
-    let worker = "on CPU 255 ms, blocked 3.00 s, preempted 250 ms, io-wait 0 ns, not observed 495 ms";
+    let worker = "on CPU 270 ms, blocked 3.00 s, preempted 250 ms, io-wait 0 ns, not observed 480 ms";
     assert_eq!(page.told("worker"), worker);
 }

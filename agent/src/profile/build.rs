@@ -1,15 +1,19 @@
 //! Builds a [`Profile`] from a [`Recording`]: selects, weights, and merges frames by name.
 
+use std::collections::BTreeMap;
+
 use hashbrown::HashMap;
 
 use super::calibration::{Calibration, Weight};
 use super::exact;
 use super::kernel_frames::{is_interrupt_entry, is_tracing};
 use super::names::Names;
-use super::select::{Selection, Window};
+use super::select::Selection;
+use super::span::{self, Span};
 use super::view::{Profile, WakeLink, Weighted};
-use crate::recording::{Frame, MetricKind, Recording, Sample, SampleIdx, StackId, StackTable, ThreadIdx, Wake};
-use crate::units::{CpuId, Nanos};
+use super::window::Window;
+use crate::recording::{Frame, MetricId, Recording, Sample, SampleIdx, StackId, StackTable, ThreadIdx, Unit, Wake};
+use crate::units::{Bytes, CpuId, Nanos};
 
 /// The maximum number of nodes in the tree of stacks of a profile, about 80 bytes each. A recording has one tree, a profile one for
 /// each thread name: a million names with one deep stack would make half a billion nodes.
@@ -40,17 +44,22 @@ pub(super) fn build_within(recording: &Recording, selection: &Selection, most_no
     for (row, selected) in kept {
         let sample = &recording.samples[row.index()];
         let mut weighted = builder.weigh(sample, &calibration, &new_row);
-        if !selected {
+        if selected {
+            keep_part(&mut weighted, Span::of_sample(recording, sample), selection.window);
+        } else {
             // Only here as a hop of another sample's wake chain.
             (weighted.value, weighted.estimated, weighted.variance) = (0.0, 0.0, 0.0);
         }
         new_row[row.index()] = Some(SampleIdx::from_index(samples.len()));
         samples.push(weighted);
     }
-    if selection.window == Window::default() {
-        samples.extend(builder.unsampled(&calibration));
-    }
     let mut meta = recording.meta.clone();
+    let unsampled = builder.unsampled(&calibration);
+    if selection.window == Window::default() {
+        samples.extend(unsampled.into_iter().map(|one| builder.untimed(one)));
+    } else {
+        meta.remarks.extend(in_no_window(recording, &unsampled));
+    }
     if builder.left_out > 0 {
         meta.remarks.push(format!(
             "{} samples are shown without stacks: the profile has more than {most_nodes} call tree nodes; report on a part of the recording",
@@ -68,6 +77,49 @@ pub(super) fn build_within(recording: &Recording, selection: &Selection, most_no
         counters: exact::counters(recording, selection),
         histograms: exact::histograms(recording, selection),
     }
+}
+
+/// Reduces a sample to its part in a window. Calibration comes before: counted totals are those of the whole capture.
+fn keep_part(sample: &mut Weighted, whole: Span, window: Window) {
+    let Some(part) = whole.within(window).filter(|part| *part != whole) else { return };
+    let share = part.length().0 as f64 / whole.length().0 as f64;
+    sample.value *= share;
+    sample.estimated *= share;
+    sample.variance *= share * share;
+    (sample.time, sample.duration) = (part.start, part.length());
+    if part.end != whole.end {
+        sample.wake = None;
+    }
+}
+
+/// The value of a thread and metric that was counted, but that no sample represents.
+#[derive(Clone, Copy)]
+struct Unsampled {
+    thread: ThreadIdx,
+    metric: MetricId,
+    /// In the unit of the metric.
+    value: u64,
+}
+
+/// Remarks about values whose time is unknown, one for each metric.
+fn in_no_window(recording: &Recording, unsampled: &[Unsampled]) -> Vec<String> {
+    let mut sums: BTreeMap<MetricId, u64> = BTreeMap::new();
+    for one in unsampled {
+        let sum = sums.entry(one.metric).or_default();
+        *sum = sum.saturating_add(one.value);
+    }
+    let remark = |(metric, sum): (MetricId, u64)| {
+        let sum = match recording.meta.metric(metric).unit {
+            Unit::Nanoseconds => Nanos(sum).to_string(),
+            Unit::Bytes => Bytes(sum).to_string(),
+            Unit::Count => sum.to_string(),
+        };
+        format!(
+            "{}: {sum} were counted in the whole capture, but not sampled; their time is unknown, so no time window includes them",
+            recording.meta.full_label(metric)
+        )
+    };
+    sums.into_iter().map(remark).collect()
 }
 
 /// Properties of a node of [`Recording::stacks`], computed once from its caller, so that samples need not walk their stacks.
@@ -123,13 +175,11 @@ impl Builder<'_> {
             }
         };
         let Weight { value, estimated, variance, group } = calibration.weight(self.recording, sample);
-        let duration = match self.recording.meta.metric(sample.metric).kind {
-            MetricKind::Interval => Nanos(sample.value),
-            MetricKind::Instant => Nanos(0),
-        };
+        let duration = span::length(self.recording, sample);
         Weighted {
             time: sample.time,
             duration,
+            is_timed: true,
             cpu: sample.cpu,
             thread: sample.thread,
             stack: Some(stack),
@@ -200,40 +250,39 @@ impl Builder<'_> {
         parent
     }
 
-    /// Samples for values that were counted, but are represented by no sample, so that sums are equal to the counted totals. Their time
-    /// is unknown, so they cover the whole capture.
-    fn unsampled(&mut self, calibration: &Calibration) -> Vec<Weighted> {
+    /// The selected values that were counted, but that no sample represents, by thread and metric.
+    fn unsampled(&self, calibration: &Calibration) -> Vec<Unsampled> {
         let metrics = self.selection.metrics(&self.recording.meta);
-        let mut groups: Vec<_> = calibration
+        let mut rests: Vec<Unsampled> = calibration
             .exact
             .iter()
-            .map(|(group, (_, thread))| (*thread, group.2, calibration.rest(group)))
-            .filter(|(thread, metric, rest)| {
-                *rest > 0 && metrics[metric.index()] && self.selection.takes_thread(self.recording, *thread)
+            .map(|(group, (_, thread))| Unsampled { thread: *thread, metric: group.2, value: calibration.rest(group) })
+            .filter(|Unsampled { thread, metric, value }| {
+                *value > 0 && metrics[metric.index()] && self.selection.takes_thread(self.recording, *thread)
             })
             .collect();
-        groups.sort_unstable_by_key(|(thread, metric, _)| (*thread, *metric));
-        let duration = self.recording.meta.duration;
-        groups
-            .into_iter()
-            .map(|(thread, metric, rest)| {
-                let root = self.root(thread);
-                let label = self.names.label("[no stack: counted only]");
-                Weighted {
-                    time: Nanos(0),
-                    duration,
-                    cpu: CpuId(0),
-                    thread,
-                    stack: Some(self.stacks.intern(Some(root), label)),
-                    metric,
-                    value: rest as f64,
-                    estimated: 0.0,
-                    variance: 0.0,
-                    group: None,
-                    runnable: false,
-                    wake: None,
-                }
-            })
-            .collect()
+        rests.sort_unstable_by_key(|rest| (rest.thread, rest.metric));
+        rests
+    }
+
+    /// A sample for such a value, so that sums are equal to the counted totals. Its time is unknown, so it covers the whole capture.
+    fn untimed(&mut self, Unsampled { thread, metric, value }: Unsampled) -> Weighted {
+        let root = self.root(thread);
+        let label = self.names.label("[no stack: counted only]");
+        Weighted {
+            time: Nanos(0),
+            duration: self.recording.meta.duration,
+            is_timed: false,
+            cpu: CpuId(0),
+            thread,
+            stack: Some(self.stacks.intern(Some(root), label)),
+            metric,
+            value: value as f64,
+            estimated: 0.0,
+            variance: 0.0,
+            group: None,
+            runnable: false,
+            wake: None,
+        }
     }
 }

@@ -8,8 +8,9 @@
 //! If values differ a lot, the largest may not be sampled, and the variance of the samples does not show this. The counted total
 //! does: its difference from the estimate is an observed error. If that is larger than three standard errors, the variance of the group
 //! is its square. It is unknown which stack was missed, so the part that the variances of the samples do not explain is distributed
-//! in proportion to their values. If all values of a group were measured, what they lack of the total is shown as such, and they have no
-//! error. The error of a sum of calibrated values: [`estimate`](super::estimate).
+//! in proportion to their values, and each place that was given a share of the difference may have none of it. If all values of a
+//! group were measured, what they lack of the total is shown as such, and they have no error. The error of a sum of calibrated
+//! values: [`estimate`](super::estimate).
 
 use hashbrown::HashMap;
 
@@ -90,6 +91,7 @@ impl Calibration {
                 metric: key.2,
                 estimated: factor * sums.unseen,
                 variance: factor * factor * sums.variance + unexplained,
+                unexplained,
                 samples: sums.samples,
             });
         }

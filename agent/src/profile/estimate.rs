@@ -10,6 +10,11 @@
 //! A few samples that were all taken at one place do not show that the intervals that were not sampled were there too. So with fewer
 //! than [`FEW`] samples, the share of a place is estimated with two more samples there and two elsewhere (Agresti and Coull, The
 //! American Statistician 52, 1998), and its error is at least that of this share.
+//!
+//! If the counted total shows that a long interval was missed, calibration gives its value to the places that were sampled. The
+//! variances above hold if the interval was at one of them, in proportion. It may have been at none of them. Then a place with the
+//! share u has u times the missed value too much, so the error of a place is at least this, however many samples it has. A part of
+//! the time is such a place too: the missed interval may have been at another time.
 
 use hashbrown::HashMap;
 
@@ -54,13 +59,13 @@ impl Estimate {
         self.value
     }
 
-    /// The standard error of the sum if it was selected by thread, metric or time, in the unit of the metric; 0 if it is exact.
+    /// The standard error of the sum if it was selected by thread or metric only, in the unit of the metric; 0 if it is exact.
     #[must_use]
     pub fn error(&self, groups: &[Group]) -> f64 {
         self.error_by(groups, Part::variance_within)
     }
 
-    /// The same if the sum was selected by stack.
+    /// The same if the sum was selected by stack or time.
     #[must_use]
     pub fn error_of_place(&self, groups: &[Group]) -> f64 {
         self.error_by(groups, Part::variance_of_place)
@@ -85,12 +90,13 @@ impl Part {
     }
 
     fn variance_of_place(&self, group: &Group) -> f64 {
-        let variance = self.variance_within(group);
+        let share = self.share(group);
+        let variance = self.variance_within(group).max(share * share * group.unexplained);
         if group.samples >= FEW || self.estimated == 0.0 {
             return variance;
         }
         let samples = f64::from(group.samples);
-        let share = (samples * self.share(group) + 2.0) / (samples + 4.0);
-        variance.max(group.estimated * group.estimated * share * (1.0 - share) / (samples + 4.0))
+        let likely = (samples * share + 2.0) / (samples + 4.0);
+        variance.max(group.estimated * group.estimated * likely * (1.0 - likely) / (samples + 4.0))
     }
 }

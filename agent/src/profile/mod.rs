@@ -10,12 +10,16 @@ mod exact;
 mod kernel_frames;
 mod names;
 mod select;
+mod span;
 #[cfg(test)]
 mod tests;
 mod view;
+mod window;
 
 pub use build::build;
 pub use estimate::Estimate;
 pub(crate) use kernel_frames::begins_interrupt;
-pub use select::{Selection, Window};
+pub use select::Selection;
+pub use span::Span;
 pub use view::{FrameKind, Group, GroupIdx, NamedFrame, Profile, WakeLink, Weighted};
+pub use window::Window;

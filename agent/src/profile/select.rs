@@ -1,7 +1,9 @@
 //! Selects a part of a recording.
 
+use super::span::Span;
+use super::window::Window;
 use crate::recording::{Meta, Recording, Sample, SampleIdx, ThreadIdx};
-use crate::units::{Nanos, Pid};
+use crate::units::Pid;
 
 /// A part of a recording. The default is the whole recording.
 #[derive(Clone, Debug, Default)]
@@ -12,7 +14,7 @@ pub struct Selection {
     pub pids: Vec<Pid>,
     /// Only threads with these names; empty for all.
     pub comms: Vec<String>,
-    /// Only samples that began in this window.
+    /// Only this window: the instants in it, and the parts of intervals that lie within it.
     pub window: Window,
     /// Whether stacks begin with a separate root for each thread; otherwise threads of the same name share a root.
     pub by_thread: bool,
@@ -38,50 +40,24 @@ impl Selection {
     }
 
     /// The selected rows, and those that only continue the wake chain of a selected row, in order: each row, and whether it is
-    /// selected.
+    /// selected. The wakeup of an interval belongs to the window that contains its end.
     pub(super) fn rows(&self, recording: &Recording) -> Vec<(SampleIdx, bool)> {
         let metrics = self.metrics(&recording.meta);
         let takes = |sample: &Sample| {
             metrics[sample.metric.index()]
                 && self.takes_thread(recording, sample.thread)
-                && self.window.takes(sample.time)
+                && Span::of_sample(recording, sample).within(self.window).is_some()
         };
         let selected: Vec<bool> = recording.samples.iter().map(takes).collect();
         let mut kept = selected.clone();
         for row in (0..recording.samples.len()).rev() {
-            if let Some(earlier) = recording.samples[row].wake.filter(|_| kept[row]).and_then(|wake| wake.waker_sleep) {
+            let sample = &recording.samples[row];
+            let is_followed = kept[row] && (!selected[row] || Span::of_sample(recording, sample).ends_in(self.window));
+            if let Some(earlier) = sample.wake.filter(|_| is_followed).and_then(|wake| wake.waker_sleep) {
                 kept[earlier.index()] = true;
             }
         }
         let rows = kept.into_iter().zip(selected).enumerate().filter(|(_, (kept, _))| *kept);
         rows.map(|(row, (_, selected))| (SampleIdx::from_index(row), selected)).collect()
-    }
-}
-
-/// A time window of a capture. The default is the whole capture.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Window {
-    /// The start of the window, from the start of the capture; included.
-    pub since: Option<Nanos>,
-    /// The end of the window; not included.
-    pub until: Option<Nanos>,
-}
-
-impl Window {
-    /// Whether the window contains a sample that began at `time`.
-    #[must_use]
-    pub fn takes(&self, time: Nanos) -> bool {
-        self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time < until)
-    }
-
-    /// A description, such as `from 2.00 s to 5.00 s`; `None` for the whole capture.
-    #[must_use]
-    pub fn in_words(&self) -> Option<String> {
-        match (self.since, self.until) {
-            (None, None) => None,
-            (Some(since), None) => Some(format!("from {since} on")),
-            (None, Some(until)) => Some(format!("up to {until}")),
-            (Some(since), Some(until)) => Some(format!("from {since} to {until}")),
-        }
     }
 }

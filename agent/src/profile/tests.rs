@@ -2,7 +2,7 @@
 
 use super::build::build_within;
 use super::*;
-use crate::recording::example::{BLOCKED, Example, IO_WAIT, PREEMPTED};
+use crate::recording::example::{BLOCKED, CPU, Example, IO_WAIT, PREEMPTED};
 use crate::recording::{InlinedFunction, MetricKind, MetricSpec, SampleIdx, Scope, StackId, ThreadIdx, Unit, Wake};
 use crate::units::{CpuId, Nanos, Pid};
 
@@ -101,6 +101,111 @@ fn what_no_sample_stands_for_is_shown_as_such() {
     let window = Window { since: Some(Nanos(0)), until: None };
     let part = build(&example.recording, &Selection { window, ..Selection::default() });
     assert_eq!(values(&part), [300.0], "nobody knows when it was");
+    assert_eq!(
+        part.meta.remarks,
+        [
+            "Off-CPU blocked: 100 ns were counted in the whole capture, but not sampled; their time is unknown, so no time window includes them"
+        ]
+    );
+    assert!(all(&example).meta.remarks.is_empty());
+    let cpu = Selection { window, ..cpu };
+    assert!(build(&example.recording, &cpu).meta.remarks.is_empty(), "of another probe");
+}
+
+fn window_of(since: u64, until: u64) -> Selection {
+    Selection { window: Window { since: Some(Nanos(since)), until: Some(Nanos(until)) }, ..Selection::default() }
+}
+
+#[test]
+fn a_thread_that_sleeps_throughout_sleeps_in_each_window() {
+    let (mut example, thread, read, poll) = worker();
+    for (stack, time, value) in [(read, 0, 350), (poll, 350, 50)] {
+        example.sample(BLOCKED, thread, stack, value * 1_000_000).time = Nanos(time * 1_000_000);
+    }
+    let sums = [0, 100, 200, 300].map(|millis| {
+        let part = build(&example.recording, &window_of(millis * 1_000_000, (millis + 100) * 1_000_000));
+        values(&part).iter().sum::<f64>()
+    });
+    assert_eq!(sums, [100e6; 4]);
+}
+
+#[test]
+fn the_windows_of_a_partition_add_up_to_the_whole() {
+    let (mut example, thread, read, poll) = worker();
+    for (metric, stack, time, value, probability) in [
+        (BLOCKED, read, 0, 300_000_000, 1.0),
+        (BLOCKED, poll, 310_000_000, 1_000, 0.01),
+        (BLOCKED, read, 499_000_000, 2_000_000, 0.5),
+        (BLOCKED, poll, 600_000_000, 390_000_000, 0.25),
+        // What a file says of a time after the capture.
+        (IO_WAIT, poll, 990_000_000, 500_000_000, 0.5),
+        (IO_WAIT, poll, 2_000_000_000, 500_000_000, 0.5),
+        (CPU, read, 500_000_000, 10_000_000, 1.0),
+        (CPU, read, 1_000_000_000, 10_000_000, 0.5),
+    ] {
+        let sample = example.sample(metric, thread, stack, value);
+        (sample.time, sample.probability) = (Nanos(time), probability);
+    }
+    example.counter(BLOCKED, Scope::Thread(thread), 500, 900_000_000);
+    // The values and the estimated parts of each metric.
+    let sums = |selection: &Selection| {
+        let mut sums = [0.0; 8];
+        for sample in &build(&example.recording, selection).samples {
+            sums[2 * sample.metric.index()] += sample.value;
+            sums[2 * sample.metric.index() + 1] += sample.estimated;
+        }
+        sums
+    };
+    let whole = sums(&Selection::default());
+    for edges in [[0, 500_000_000, 1_000_000_000], [0, 1, 999_999_999], [0, 123_456_789, 600_000_001]] {
+        let mut parts: Vec<Selection> = edges.windows(2).map(|pair| window_of(pair[0], pair[1])).collect();
+        parts.push(Selection { window: Window { since: Some(Nanos(edges[2])), until: None }, ..Selection::default() });
+        let mut added = [0.0; 8];
+        for part in &parts {
+            added.iter_mut().zip(sums(part)).for_each(|(sum, value)| *sum += value);
+        }
+        for (sum, all) in added.iter().zip(&whole) {
+            assert!((sum - all).abs() <= all * 1e-9, "{edges:?}: {sum} of {all}");
+        }
+    }
+}
+
+#[test]
+fn the_part_of_an_interval_has_the_square_of_its_share_of_the_variance() {
+    let (mut example, thread, read, _) = worker();
+    let sample = example.sample(BLOCKED, thread, read, 400);
+    (sample.time, sample.probability) = (Nanos(1_000), 0.5);
+    let part = build(&example.recording, &window_of(900, 1_100));
+    let sample = &part.samples[0];
+    assert_eq!((sample.time, sample.duration), (Nanos(1_000), Nanos(100)));
+    assert_eq!((sample.value, sample.estimated), (200.0, 100.0));
+    assert_eq!(sample.variance, all(&example).samples[0].variance / 16.0);
+}
+
+#[test]
+fn a_wakeup_belongs_to_the_window_with_the_end_of_its_interval() {
+    let (mut example, thread, read, poll) = worker();
+    let other = example.thread(2, 2, "waker");
+    example.sample(BLOCKED, other, read, 100);
+    let wake = Wake { waker: other, stack: Some(read), waker_sleep: Some(SampleIdx::new(0)) };
+    let sample = example.sample(BLOCKED, thread, poll, 400);
+    (sample.time, sample.wake) = (Nanos(200), Some(wake));
+    let wakes = |since, until| {
+        let part = build(&example.recording, &window_of(since, until));
+        (values(&part), part.samples.last().and_then(|sample| sample.wake).map(|wake| wake.waker_sleep))
+    };
+    assert_eq!(wakes(200, 500), (vec![300.0], None), "without the hop, which no chain reaches");
+    assert_eq!(wakes(500, 600), (vec![0.0, 100.0], Some(Some(SampleIdx::new(0)))));
+    assert_eq!(wakes(600, 700), (vec![], None));
+}
+
+#[test]
+fn a_window_with_all_samples_of_a_thread_may_not_have_a_missed_interval() {
+    let (example, _) = missed_ten_seconds();
+    let part = build(&example.recording, &window_of(0, 500_000_000));
+    let mut sum = Estimate::default();
+    part.samples.iter().for_each(|sample| sum.add(sample));
+    assert!(sum.error_of_place(&part.groups) > 9.9e9);
 }
 
 #[test]
@@ -166,7 +271,8 @@ fn a_place_with_all_samples_of_a_thread_is_exact_unless_they_are_few() {
         for _ in 0..samples {
             example.sample(BLOCKED, thread, read, 10).probability = 0.01;
         }
-        example.counter(BLOCKED, Scope::Thread(thread), 1_000, 10_000);
+        // As many as were estimated: nothing was missed.
+        example.counter(BLOCKED, Scope::Thread(thread), 100 * samples as u64, 1_000 * samples as u64);
         let profile = all(&example);
         let mut sum = Estimate::default();
         profile.samples.iter().for_each(|sample| sum.add(sample));
@@ -174,9 +280,54 @@ fn a_place_with_all_samples_of_a_thread_is_exact_unless_they_are_few() {
         sum.error_of_place(&profile.groups)
     };
     assert_eq!(error_of(8), 0.0);
-    // The variance of 3 of 5, and of 6 of 8, with 9,990 and 9,960 estimated.
-    assert!((error_of(1) - 9_990.0 * (0.6_f64 * 0.4 / 5.0).sqrt()).abs() < 1e-6);
-    assert!((error_of(4) - 9_960.0 * (0.75_f64 * 0.25 / 8.0).sqrt()).abs() < 1e-6);
+    // The variance of 3 of 5, and of 6 of 8, with 990 and 3,960 estimated.
+    assert!((error_of(1) - 990.0 * (0.6_f64 * 0.4 / 5.0).sqrt()).abs() < 1e-6);
+    assert!((error_of(4) - 3_960.0 * (0.75_f64 * 0.25 / 8.0).sqrt()).abs() < 1e-6);
+}
+
+/// A thread with 1 ms sleeps at one place, and one sleep of 10 s that was not sampled, wherever it was.
+fn missed_ten_seconds() -> (Example, ThreadIdx) {
+    let (mut example, thread, read, _) = worker();
+    for row in 0..20 {
+        let sample = example.sample(BLOCKED, thread, read, 1_000_000);
+        (sample.time, sample.probability) = (Nanos(row * 20_000_000), 0.1);
+    }
+    example.counter(BLOCKED, Scope::Thread(thread), 201, 10_200_000_000);
+    (example, thread)
+}
+
+#[test]
+fn a_place_that_was_given_a_missed_interval_may_have_none_of_it() {
+    let (example, _) = missed_ten_seconds();
+    let profile = all(&example);
+    let mut sum = Estimate::default();
+    profile.samples.iter().for_each(|sample| sum.add(sample));
+    assert!((sum.value() - 10.2e9).abs() < 1.0, "{}", sum.value());
+    assert_eq!(sum.error(&profile.groups), 0.0, "the thread is exact");
+    let error = sum.error_of_place(&profile.groups) / 1e9;
+    assert!((9.9..10.1).contains(&error), "{error} s");
+
+    // Of two places with the same samples, each may have all of it or none.
+    let half = Estimate::default();
+    let half = profile.samples[..10].iter().fold(half, |mut half, sample| {
+        half.add(sample);
+        half
+    });
+    let error = half.error_of_place(&profile.groups) / 1e9;
+    assert!((4.9..5.2).contains(&error), "{error} s");
+}
+
+#[test]
+fn a_difference_that_chance_explains_adds_nothing_to_the_error_of_a_place() {
+    let (mut example, thread) = missed_ten_seconds();
+    // Estimated 200 ms, with a standard error of 42 ms.
+    example.recording.counters.clear();
+    example.counter(BLOCKED, Scope::Thread(thread), 201, 320_000_000);
+    let profile = all(&example);
+    assert_eq!(profile.groups[0].unexplained, 0.0);
+    let mut sum = Estimate::default();
+    profile.samples.iter().for_each(|sample| sum.add(sample));
+    assert_eq!(sum.error_of_place(&profile.groups), 0.0);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The data of a profile: functions and weighted samples.
 
-use super::select::Window;
+use super::window::Window;
 use crate::recording::{
     Counter, FrameId, Histogram, Meta, Metric, MetricId, SampleIdx, StackId, StackTable, Thread, ThreadIdx, row_number,
 };
@@ -44,6 +44,9 @@ pub struct Group {
     pub estimated: f64,
     /// The sum of the variances of their values before calibration, in the square of the unit.
     pub variance: f64,
+    /// The part of `variance` that is observed: the square of the difference between the counted total and the estimate, as far as
+    /// chance does not explain it. An interval was missed, and its value was given to other places.
+    pub unexplained: f64,
     /// The number of samples whose values are estimated in part.
     pub samples: u32,
 }
@@ -64,10 +67,12 @@ pub struct WakeLink {
 /// A sample with its weight.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Weighted {
-    /// The start of the sample, from the start of the capture.
+    /// The start of the sample, from the start of the capture. If the window has a part of an interval, this is the start of the part.
     pub time: Nanos,
-    /// The length of the interval, unweighted; zero for an instant.
+    /// The length of the interval in the window, unweighted; zero for an instant.
     pub duration: Nanos,
+    /// Whether the time is known. Otherwise, `time` and `duration` are those of the capture, and no window contains the sample.
+    pub is_timed: bool,
     /// The CPU of the sample.
     pub cpu: CpuId,
     /// The thread of the sample.
@@ -85,9 +90,9 @@ pub struct Weighted {
     pub variance: f64,
     /// The group to whose counted total `value` is calibrated.
     pub group: Option<GroupIdx>,
-    /// Whether the thread was runnable all the time, so that there was no wakeup.
+    /// Whether the thread was runnable for the whole interval, so that there was no wakeup.
     pub runnable: bool,
-    /// The wakeup that ended the wait.
+    /// The wakeup that ended the wait; `None` if the window does not contain the end.
     pub wake: Option<WakeLink>,
 }
 

@@ -36,11 +36,10 @@ function start(profile) {
     const asked = probe.metrics.filter(({ name }) => state.metrics?.includes(name));
     return asked.length ? asked.filter(({ unit }) => unit === asked[0].unit) : defaultMetrics(probe);
   };
-  // A time in seconds as a place on the axis, in buckets.
-  const placeOf = (time) => Math.round((time * 1e9 - profile.axis_start) / width);
+  // The buckets that are nearest to two times in seconds.
   const bucketsOf = (since, until) => {
-    const from = Math.max(0, Math.min(profile.buckets - 1, placeOf(since)));
-    return [from, Math.max(from + 1, Math.min(profile.buckets, placeOf(until)))];
+    const from = Math.min(profile.buckets - 1, edgeNear(profile, since * 1e9));
+    return [from, Math.max(from + 1, edgeNear(profile, until * 1e9))];
   };
   const windowOf = () => state.from === null ? null : bucketsOf(state.from, state.to);
   const axisOf = () => state.axisFrom === null ? [0, profile.buckets] : bucketsOf(state.axisFrom, state.axisTo);
@@ -162,9 +161,16 @@ function start(profile) {
   function summary(probe, metrics, weights, window, axis) {
     const parts = [];
     if (weights) {
-      const title = 'the time is the part within the window; the number counts only samples that began in the window';
+      const title = 'the part within the window; the number includes samples that are only partly in it';
       const some = metrics.length < probe.metrics.length ? ` (${metrics.map(({ label }) => label).join(', ')})` : '';
       parts.push(element('span', { id: 'sum', title }, `${probe.label}${some} ${estimate(weights.sum, weights.unit)}, ${counted(weights.sum.samples, 'sample')}`));
+    }
+    // Time that was only counted is in no window.
+    const selection = { metrics: maskOf(profile, metrics), threads: chosenThreads(profile, state.threads) };
+    const untimed = probe && window ? untimedValue(profile, selection) : 0;
+    if (untimed > 0) {
+      const title = 'counted in the kernel, but not sampled, so that the time is unknown';
+      parts.push(element('span', { className: 'quiet', title }, `without ${amount(untimed, metrics[0].unit)} that is only counted`));
     }
     const clearing = (clear, what) => element('button', { 'aria-label': `Clear ${what}`, title: `Clear ${what}`, onclick: clear }, '×');
     const chip = (text, ...actions) => element('span', { className: 'chip' }, text, actions);

@@ -1,18 +1,18 @@
 //! The time axis: divides a capture, or the selected window of it, into buckets of the same width.
 
-use crate::profile::Window;
+use crate::profile::{Span, Window};
 use crate::recording::Meta;
 use crate::units::{Hertz, Nanos};
 
 /// The maximum number of buckets: a screen shows about two pixels for each.
 const MOST: u64 = 500;
 
-/// Equal intervals of a capture, numbered from 0. What lies after the last one has the number `count`.
+/// Equal intervals of a capture, numbered from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Buckets {
     /// The number of buckets, at least 1.
     pub(super) count: u16,
-    /// The length of each bucket, at least 1 ns. The last one may extend beyond the end of the axis.
+    /// The length of each bucket, at least 1 ns. The last one is shorter if the axis ends within it.
     pub(super) width: Nanos,
     /// The start of the axis, from the start of the capture.
     pub(super) start: Nanos,
@@ -20,57 +20,47 @@ pub(super) struct Buckets {
     pub(super) length: Nanos,
 }
 
-/// Adjacent buckets over which a value is spread evenly, and the share of the value in them.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Piece {
-    pub(super) first: u16,
-    pub(super) length: u16,
-    pub(super) part: f64,
-}
-
 impl Buckets {
-    /// At most 500 buckets, each at least as long as the CPU sampling interval: shorter ones would show aliasing.
+    /// At most 500 buckets, each at least as long as the CPU sampling interval: shorter ones would show aliasing. Their width is
+    /// round, so that a window of whole seconds, or of tenths in a short capture, begins and ends with a bucket.
     pub(super) fn of(meta: &Meta, window: Window) -> Self {
         let end = window.until.map_or(meta.duration, |until| until.min(meta.duration));
         let start = window.since.unwrap_or_default().min(end);
-        let duration = (end.0 - start.0).max(1);
+        let length = end.since(start).0.max(1);
         let shortest = if meta.frequency == 0 { 1 } else { Hertz(meta.frequency).interval().0 };
-        let width = duration.div_ceil(MOST).max(shortest).min(duration).max(1);
-        let count = u16::try_from(duration.div_ceil(width)).expect("at most 500");
-        Self { count, width: Nanos(width), start, length: Nanos(duration) }
+        let width = round_up(length.div_ceil(MOST).max(shortest)).min(length);
+        let count = u16::try_from(length.div_ceil(width)).expect("at most 500");
+        Self { count, width: Nanos(width), start, length: Nanos(length) }
     }
 
     /// The bucket of a time; the first or last one for a time outside the axis.
-    pub(super) fn at(self, time: Nanos) -> Piece {
-        let last = u64::from(self.count) - 1;
-        let first = u16::try_from((time.0.saturating_sub(self.start.0) / self.width.0).min(last)).expect("at most 500");
-        Piece { first, length: 1, part: 1.0 }
+    pub(super) fn at(self, time: Nanos) -> u16 {
+        u16::try_from(time.since(self.start).0 / self.width.0)
+            .map_or(self.count - 1, |bucket| bucket.min(self.count - 1))
     }
 
-    /// The buckets of an interval: the first one, those that it covers completely, the last one, and `count` for what lies after the
-    /// axis. The shares add up to 1.
-    pub(super) fn spread(self, start: Nanos, length: Nanos) -> impl Iterator<Item = Piece> {
-        let limit = self.length.0;
-        let start = start.0.saturating_sub(self.start.0).min(u64::MAX - 1);
-        let end = start.saturating_add(length.0).max(start + 1);
-        let whole = (end - start) as f64;
-        let after = end.saturating_sub(start.max(limit));
-        let end = end - after;
-        let bucket = |place: u64| u16::try_from(place / self.width.0).unwrap_or(u16::MAX).min(self.count);
-        let (first, last) = (bucket(start), bucket(end.max(start + 1) - 1));
-        let head = (u64::from(first) + 1).saturating_mul(self.width.0).min(end).saturating_sub(start);
-        let tail = end.saturating_sub((u64::from(last) * self.width.0).max(start + head));
-        let middle = end - start - head - tail;
-        [
-            (first, 1, head),
-            (first + 1, (last - first).saturating_sub(1), middle),
-            (last, 1, tail),
-            (self.count, 1, after),
-        ]
-        .into_iter()
-        .filter(|(.., nanos)| *nanos > 0)
-        .map(move |(first, length, nanos)| Piece { first, length, part: nanos as f64 / whole })
+    /// The time at the start of a bucket; the end of the axis for the number after the last one. As `timeOf` in `data.js`.
+    pub(super) fn edge(self, bucket: u16) -> Nanos {
+        let place = u64::from(bucket).saturating_mul(self.width.0).min(self.length.0);
+        Nanos(self.start.0.saturating_add(place))
     }
+
+    /// A span that lies within one bucket takes the whole bucket, so that a sum of such spans is one row. Windows consist of whole
+    /// buckets, so this changes no sum of a window.
+    pub(super) fn simplified(self, span: Span) -> Span {
+        let bucket = self.at(span.start);
+        if bucket != self.at(Nanos(span.end.0 - 1)) {
+            return span;
+        }
+        Span { start: self.edge(bucket), end: self.edge(bucket + 1) }
+    }
+}
+
+/// The next of 1, 2, 2.5 and 5 times a power of ten.
+fn round_up(nanos: u64) -> u64 {
+    let power = 10_u64.pow(nanos.max(1).ilog10());
+    let steps = [10, 20, 25, 50, 100].map(|tenths| u64::try_from(u128::from(power) * tenths / 10).unwrap_or(u64::MAX));
+    steps.into_iter().find(|step| *step >= nanos).unwrap_or(nanos)
 }
 
 #[cfg(test)]
@@ -79,61 +69,66 @@ mod tests {
 
     const TEN: Buckets = Buckets { count: 10, width: Nanos(100), start: Nanos(0), length: Nanos(1_000) };
 
-    #[test]
-    fn a_stretch_is_spread_over_the_buckets_that_it_covers() {
-        let pieces: Vec<_> = TEN.spread(Nanos(150), Nanos(400)).collect();
-        assert_eq!(
-            pieces,
-            [
-                Piece { first: 1, length: 1, part: 0.125 },
-                Piece { first: 2, length: 3, part: 0.75 },
-                Piece { first: 5, length: 1, part: 0.125 },
-            ]
-        );
-        let within: Vec<_> = TEN.spread(Nanos(150), Nanos(50)).collect();
-        assert_eq!(within, [Piece { first: 1, length: 1, part: 1.0 }]);
+    fn simplified(start: u64, end: u64) -> (u64, u64) {
+        let span = TEN.simplified(Span { start: Nanos(start), end: Nanos(end) });
+        (span.start.0, span.end.0)
     }
 
     #[test]
-    fn nothing_of_a_stretch_is_lost_wherever_it_lies() {
-        for (start, length) in [(0, 0), (0, 1_000), (990, 5_000), (5_000, 10), (99, 2), (100, 100), (0, u64::MAX)] {
-            let pieces: Vec<_> = TEN.spread(Nanos(start), Nanos(length)).collect();
-            let sum: f64 = pieces.iter().map(|piece| piece.part).sum();
-            assert!((sum - 1.0).abs() < 1e-12, "{start}+{length}: {pieces:?}");
-            assert!(pieces.iter().all(|piece| piece.first + piece.length <= 11), "{start}+{length}: {pieces:?}");
-        }
+    fn a_span_within_a_bucket_takes_it_and_a_longer_one_keeps_its_ends() {
+        assert_eq!(simplified(150, 151), (100, 200));
+        assert_eq!(simplified(100, 200), (100, 200));
+        assert_eq!(simplified(199, 201), (199, 201));
+        assert_eq!(simplified(950, 1_000), (900, 1_000));
+        assert_eq!(simplified(0, 1_000), (0, 1_000));
     }
 
     #[test]
-    fn what_lies_after_the_axis_is_apart() {
-        let pieces: Vec<_> = TEN.spread(Nanos(950), Nanos(100)).collect();
-        let [last, after] = [9, 10].map(|first| Piece { first, length: 1, part: 0.5 });
-        assert_eq!(pieces, [last, after]);
-        assert_eq!(TEN.spread(Nanos(1_000), Nanos(10)).collect::<Vec<_>>(), [Piece { part: 1.0, ..after }]);
+    fn buckets_are_those_of_the_axis_and_the_last_one_ends_with_it() {
+        let late = Buckets { start: Nanos(30), length: Nanos(950), ..TEN };
+        assert_eq!([29, 30, 129, 130, 979, 980].map(|time| late.at(Nanos(time))), [0, 0, 0, 1, 9, 9]);
+        assert_eq!([0, 1, 9, 10].map(|bucket| late.edge(bucket).0), [30, 130, 930, 980]);
+        let simplified = |start, end| late.simplified(Span { start: Nanos(start), end: Nanos(end) });
+        assert_eq!(simplified(99, 101), Span { start: Nanos(30), end: Nanos(130) });
+        assert_eq!(simplified(129, 131), Span { start: Nanos(129), end: Nanos(131) });
+        assert_eq!(simplified(940, 941), Span { start: Nanos(930), end: Nanos(980) });
+    }
+
+    #[test]
+    fn buckets_are_not_shorter_than_the_sampling_interval_and_have_a_round_width() {
+        let mut meta = crate::recording::example::meta();
+        let mut of = |duration| {
+            meta.duration = Nanos(duration);
+            let buckets = Buckets::of(&meta, Window::default());
+            assert_eq!((buckets.start, buckets.edge(buckets.count)), (Nanos(0), Nanos(duration.max(1))));
+            (buckets.count, buckets.width.0)
+        };
+        let second = Nanos::SECOND.0;
+        assert_eq!(of(second), (50, 20_000_000));
+        assert_eq!(of(10 * second + 100_000_000), (404, 25_000_000));
+        assert_eq!(of(3_600 * second), (360, 10 * second));
+        assert_eq!(of(7), (1, 7));
+        assert_eq!(of(0), (1, 1));
+        let (count, width) = of(u64::MAX);
+        assert!(count <= 500 && u128::from(width) * u128::from(count) >= u128::from(u64::MAX));
     }
 
     #[test]
     fn a_window_has_all_buckets() {
         let mut meta = crate::recording::example::meta();
-        meta.duration = Nanos(3_600 * Nanos::SECOND.0);
-        let window = Window { since: Some(Nanos(10 * Nanos::SECOND.0)), until: Some(Nanos(60 * Nanos::SECOND.0)) };
-        let buckets = Buckets::of(&meta, window);
-        assert_eq!((buckets.count, buckets.width, buckets.start), (500, Nanos(100_000_000), Nanos(10_000_000_000)));
-        assert_eq!(buckets.at(Nanos(10_150_000_000)).first, 1);
-        assert_eq!(buckets.spread(Nanos(59_950_000_000), Nanos(25_000_000)).next().map(|piece| piece.first), Some(499));
+        let second = Nanos::SECOND.0;
+        meta.duration = Nanos(3_600 * second);
+        let window = |since, until| Window { since: Some(Nanos(since)), until: Some(Nanos(until)) };
+        let buckets = Buckets::of(&meta, window(10 * second, 60 * second));
+        assert_eq!((buckets.count, buckets.width, buckets.start), (500, Nanos(second / 10), Nanos(10 * second)));
+        assert_eq!(buckets.edge(500), Nanos(60 * second));
+        assert_eq!(Buckets::of(&meta, window(3_599 * second, u64::MAX)).edge(50), meta.duration);
         // Beyond the capture there is nothing to draw.
-        let late = Window { since: Some(Nanos(u64::MAX)), until: None };
-        assert_eq!(Buckets::of(&meta, late).count, 1);
+        assert_eq!(Buckets::of(&meta, window(u64::MAX, u64::MAX)).count, 1);
     }
 
     #[test]
-    fn buckets_are_not_shorter_than_the_sampling_interval() {
-        let mut meta = crate::recording::example::meta();
-        assert_eq!(Buckets::of(&meta, Window::default()).count, 100);
-        meta.duration = Nanos(3_600 * Nanos::SECOND.0);
-        assert_eq!(Buckets::of(&meta, Window::default()).count, 500);
-        meta.duration = Nanos(0);
-        let nothing = Buckets { count: 1, width: Nanos(1), start: Nanos(0), length: Nanos(1) };
-        assert_eq!(Buckets::of(&meta, Window::default()), nothing);
+    fn a_time_outside_of_the_capture_is_in_the_last_bucket() {
+        assert_eq!([0, 99, 100, 999, 1_000, u64::MAX].map(|time| TEN.at(Nanos(time))), [0, 0, 1, 9, 9, 9]);
     }
 }

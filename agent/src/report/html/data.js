@@ -56,7 +56,9 @@ function readStacks(reader, parents, frames) {
   }
 }
 
-function readRows(reader) {
+// The time of a row is [start, end), in nanoseconds from the start of the capture: a whole bucket, or that of an interval in several.
+// Both are 0 if it is unknown.
+function readRows(reader, axis) {
   const rows = reader.number();
   const groups = reader.number();
   const group = {
@@ -69,8 +71,8 @@ function readRows(reader) {
     end: new Uint32Array(groups),
   };
   const row = {
-    first: new Uint16Array(rows),
-    length: new Uint16Array(rows),
+    start: new Float64Array(rows),
+    end: new Float64Array(rows),
     value: new Float64Array(rows),
     estimated: new Float64Array(rows),
     variance: new Float64Array(rows),
@@ -88,8 +90,12 @@ function readRows(reader) {
     group.end[g] = at + reader.number();
     let first = 0;
     for (; at < group.end[g]; at++) {
-      row.first[at] = first += reader.number();
-      row.length[at] = reader.number();
+      first += reader.number();
+      const length = reader.number();
+      if (length) {
+        row.start[at] = timeOf(axis, first) + (length > 1 ? reader.number() : 0);
+        row.end[at] = timeOf(axis, first + length) - (length > 1 ? reader.number() : 0);
+      }
       row.value[at] = reader.number();
       row.estimated[at] = reader.number();
       row.variance[at] = reader.number() ** 2;
@@ -119,7 +125,7 @@ async function readProfile(base64) {
     return { waker, stack: reader.number() - 1 };
   });
   profile.chains = Array.from({ length: reader.number() }, () => Array.from({ length: reader.number() }, () => reader.number()));
-  Object.assign(profile, readRows(reader));
+  Object.assign(profile, readRows(reader, profile));
   addTotals(profile);
   describeMetrics(profile);
   return profile;
@@ -169,31 +175,44 @@ function addLabel(profile, name) {
   return profile.labels.get(name);
 }
 
-// Calls visit({ g, value, estimated, variance, samples }) for each group of rows that has something in the selection:
+// Calls visit({ g, value, estimated, variance, samples, isPart, isEnded }) for each group of rows that has something in the selection:
 // { metrics: a 0 or 1 for each metric, window: [first bucket, end) or null, threads: a 0 or 1 for each thread, or null }.
+// A window has the part of each interval that lies within it, as in agent/src/profile/span.rs, and nothing whose time is unknown.
+// The intervals of a group that end after the window are a sum of their own, since the wakeup is not in the window.
 function eachGroup(profile, { metrics, window, threads }, visit) {
   const { group, row } = profile;
-  // After the last bucket of the axis is the time of intervals that end later.
-  const [from, to] = window ?? [0, profile.buckets + 1];
+  const [from, to] = window ? window.map((bucket) => timeOf(profile, bucket)) : [0, Infinity];
+  const isPart = Boolean(window || profile.part);
   let at = 0;
   for (let g = 0; g < group.length; g++) {
     const begin = at;
     at = group.end[g];
     if (!metrics[group.metric[g]] || (threads && !threads[group.thread[g]])) continue;
-    const sum = { g, value: 0, estimated: 0, variance: 0, samples: 0 };
+    const [ended, open] = [true, false].map((isEnded) => ({ g, value: 0, estimated: 0, variance: 0, samples: 0, isPart, isEnded }));
     for (let r = begin; r < at; r++) {
-      const first = row.first[r];
-      const length = row.length[r];
-      const shared = Math.min(to, first + length) - Math.max(from, first);
-      if (shared <= 0) continue;
-      const part = shared / length;
+      const [start, end] = [row.start[r], row.end[r]];
+      const part = end > start ? (Math.min(to, end) - Math.max(from, start)) / (end - start) : window ? 0 : 1;
+      if (part <= 0) continue;
+      const sum = end > to ? open : ended;
       sum.value += row.value[r] * part;
       sum.estimated += row.estimated[r] * part;
-      sum.variance += row.variance[r] * part;
-      if (first >= from) sum.samples += row.samples[r];
+      sum.variance += row.variance[r] * part ** 2;
+      sum.samples += row.samples[r];
     }
-    if (sum.value > 0) visit(sum);
+    if (ended.value > 0) visit(ended);
+    if (open.value > 0) visit(open);
   }
+}
+
+// The value of the selected metrics and threads whose time is unknown: it is in no window.
+function untimedValue(profile, { metrics, threads }) {
+  const { group, row } = profile;
+  let [value, at] = [0, 0];
+  for (let g = 0; g < group.length; g++) {
+    const isSelected = metrics[group.metric[g]] && !(threads && !threads[group.thread[g]]);
+    for (; at < group.end[g]; at++) if (isSelected && row.end[at] === row.start[at]) value += row.value[at];
+  }
+  return value;
 }
 
 // The weight of each stack in the selection, and their sum. `parts` has the sums of its groups.
@@ -216,28 +235,22 @@ function weigh(profile, selection) {
   return weights;
 }
 
-// The time at the start of a bucket, in nanoseconds from the start of the capture.
-function timeOf(profile, bucket) {
-  return Math.min(profile.axis_start + bucket * profile.bucket_nanos, profile.axis_end);
+// The time at the start of a bucket, in nanoseconds from the start of the capture; the end of the axis for the number after the last.
+function timeOf({ axis_start: start, axis_end: end, bucket_nanos: width }, bucket) {
+  return Math.min(start + bucket * width, end);
 }
 
-// The value in each bucket, whatever window is selected.
-function overTime(profile, metrics, threads) {
-  const { group, row } = profile;
-  const steps = new Float64Array(profile.buckets + 2);
-  let at = 0;
-  for (let g = 0; g < group.length; g++) {
-    const begin = at;
-    at = group.end[g];
-    if (!metrics[group.metric[g]] || (threads && !threads[group.thread[g]])) continue;
-    for (let r = begin; r < at; r++) {
-      const each = row.value[r] / row.length[r];
-      steps[row.first[r]] += each;
-      steps[row.first[r] + row.length[r]] -= each;
-    }
-  }
-  let level = 0;
-  return Float64Array.from(steps.subarray(0, profile.buckets), (step) => Math.max(0, level += step));
+// The length of a bucket in nanoseconds: the last one is shorter if the axis ends within it.
+function lengthOf(profile, bucket) {
+  return timeOf(profile, bucket + 1) - timeOf(profile, bucket);
+}
+
+// The number of the bucket whose start is nearest to a time in nanoseconds, from 0 to the number of buckets.
+function edgeNear(profile, time) {
+  const bucket = Math.floor((time - profile.axis_start) / profile.bucket_nanos);
+  if (bucket < 0) return 0;
+  if (bucket >= profile.buckets) return profile.buckets;
+  return time - timeOf(profile, bucket) < timeOf(profile, bucket + 1) - time ? bucket : bucket + 1;
 }
 
 // The frames of a stack, innermost first.

@@ -13,10 +13,11 @@ use serde::Serialize;
 use super::buckets::Buckets;
 use super::chains::Chains;
 use super::histograms;
-use super::rows::{Row, rows};
+use super::rows::{Key, Row, rows};
 use crate::profile::{FrameKind, Profile};
 use crate::recording::{Counter, Meta, Scope, StackTable};
 use crate::text;
+use crate::units::Nanos;
 
 /// The small data and all texts.
 #[derive(Serialize)]
@@ -36,9 +37,9 @@ struct Head<'a> {
     threads: Vec<(u32, u32, &'a str)>,
     /// Exact totals of threads: metric, thread, count, sum.
     counters: Vec<(u16, u32, u64, u64)>,
-    /// The groups of samples with a counted total: thread, metric, number of samples, and the part that is not in the rows: the
-    /// estimated part of the values, and the variance. The page adds the parts in its rows.
-    calibrated: Vec<(u32, u16, u32, f64, f64)>,
+    /// The groups of samples with a counted total: thread, metric, number of samples, the unexplained part of the variance, and what is
+    /// not in the rows: the estimated part of the values, and the variance. The page adds the parts in its rows.
+    calibrated: Vec<(u32, u16, u32, f64, f64, f64)>,
     histograms: Vec<histograms::MetricBars>,
     modules: Vec<&'a str>,
     frames: Vec<&'a str>,
@@ -69,7 +70,7 @@ pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         buckets: buckets.count,
         bucket_nanos: buckets.width.0,
         axis_start: buckets.start.0,
-        axis_end: buckets.start.0.saturating_add(buckets.length.0),
+        axis_end: buckets.edge(buckets.count).0,
         light_chains: chains.light,
         threads: profile.threads.iter().map(|thread| (thread.pid.0, thread.tid.0, thread.comm.as_str())).collect(),
         counters: thread_counters(profile),
@@ -97,7 +98,7 @@ pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     out.stacks(&profile.stacks)?;
     out.stacks(&chains.interrupts)?;
     out.chains(&chains)?;
-    out.rows(&rows)?;
+    out.rows(&rows, buckets)?;
     let deflated = out.0.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
     deflated.finish()
 }
@@ -111,7 +112,7 @@ fn thread_counters(profile: &Profile) -> Vec<(u16, u32, u64, u64)> {
 }
 
 /// The groups of the profile, without the parts that are in `rows`.
-fn calibrated(profile: &Profile, rows: &[Row]) -> Vec<(u32, u16, u32, f64, f64)> {
+fn calibrated(profile: &Profile, rows: &[Row]) -> Vec<(u32, u16, u32, f64, f64, f64)> {
     let mut rest = profile.groups.clone();
     for row in rows {
         if let Some(group) = row.key.group {
@@ -127,7 +128,7 @@ fn calibrated(profile: &Profile, rows: &[Row]) -> Vec<(u32, u16, u32, f64, f64)>
         .map(|(rest, whole)| {
             let (estimated, variance) =
                 (or_nothing(rest.estimated, whole.estimated), or_nothing(rest.variance, whole.variance));
-            (whole.thread.row(), whole.metric.0, whole.samples, estimated, variance)
+            (whole.thread.row(), whole.metric.0, whole.samples, whole.unexplained, estimated, variance)
         })
         .collect();
     groups.sort_unstable_by_key(|(thread, metric, ..)| (*thread, *metric));
@@ -184,7 +185,10 @@ impl<W: Write> Varints<W> {
     /// Groups of rows that differ only in time: their common key, including whether the metric is calibrated, their number, and
     /// then each row. Increasing numbers are written as differences. Sums are rounded to integers, and so is the standard
     /// error, which is written in place of the variance.
-    fn rows(&mut self, rows: &[Row]) -> io::Result<()> {
+    ///
+    /// The time of a row is its first bucket and the number of buckets, which is 0 if the time is unknown. If there are several, the
+    /// nanoseconds follow by which it begins after the start of the first one, and ends before the end of the last one.
+    fn rows(&mut self, rows: &[Row], buckets: Buckets) -> io::Result<()> {
         let groups = || rows.chunk_by(|a, b| a.key.same_group(&b.key));
         self.count(rows.len())?;
         self.count(groups().count())?;
@@ -199,9 +203,16 @@ impl<W: Write> Varints<W> {
             self.count(group.len())?;
             let mut first = 0;
             for row in group {
-                self.number((row.key.first - first).into())?;
-                first = row.key.first;
-                self.number(row.key.length.into())?;
+                let Key { start, end, .. } = row.key;
+                let from = buckets.at(start);
+                self.number((from - first).into())?;
+                first = from;
+                let to = if end > start { buckets.at(Nanos(end.0 - 1)) + 1 } else { from };
+                self.number((to - from).into())?;
+                if to > from + 1 {
+                    self.number(start.since(buckets.edge(from)).0)?;
+                    self.number(buckets.edge(to).since(end).0)?;
+                }
                 self.number(row.value.round() as u64)?;
                 self.number(row.estimated.round() as u64)?;
                 self.number(row.variance.sqrt().round() as u64)?;

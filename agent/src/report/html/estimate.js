@@ -6,7 +6,7 @@
 const FEW = 8;
 
 class Estimate {
-  // `isPlace`: whether the rows are selected by stack, not only by thread, metric or time.
+  // `isPlace`: whether the rows are selected by stack, not only by thread or metric. A part of the time is a place too.
   constructor(profile, isPlace = false) {
     this.profile = profile;
     this.isPlace = isPlace;
@@ -16,8 +16,9 @@ class Estimate {
     this.parts = new Map();
   }
 
-  // Adds rows of a group: { g, value, estimated, variance, samples }.
+  // Adds rows of a group: { g, value, estimated, variance, samples, isPart }.
   add(sum) {
+    this.isPlace ||= sum.isPart;
     this.value += sum.value;
     this.samples += sum.samples;
     if (!sum.variance && !sum.estimated) return this;
@@ -45,16 +46,18 @@ class Estimate {
       const own = (1 - 2 * share) * part.variance + share ** 2 * whole.variance;
       // What rounding leaves of a whole.
       const within = own > whole.variance * 1e-9 ? own : 0;
-      variance += this.isPlace && whole.samples < FEW && share > 0 ? Math.max(within, ofFew(share, whole)) : within;
+      variance += this.isPlace ? Math.max(within, ofPlace(share, whole)) : within;
     }
     return Math.sqrt(variance);
   }
 }
 
-// The variance of a place with this share of a few samples.
-function ofFew(share, { estimated, samples }) {
+// The least variance of a place with this share: what it was given of a missed interval, and what a few samples tell.
+function ofPlace(share, { estimated, samples, unexplained }) {
+  const given = share ** 2 * unexplained;
+  if (samples >= FEW || !(share > 0)) return given;
   const likely = (samples * share + 2) / (samples + 4);
-  return estimated ** 2 * likely * (1 - likely) / (samples + 4);
+  return Math.max(given, estimated ** 2 * likely * (1 - likely) / (samples + 4));
 }
 
 // Gives each group of rows the number of its total, or -1, and each total what all its samples have, here and elsewhere.
@@ -65,7 +68,7 @@ function addTotals(profile) {
   const totalOf = (thread, metric) => {
     const [pid, tid] = threads[thread];
     const key = `${pid}:${tid}:${metric}`;
-    if (!known.has(key)) known.set(key, profile.totals.push({ estimated: 0, variance: 0, samples: 0 }) - 1);
+    if (!known.has(key)) known.set(key, profile.totals.push({ estimated: 0, variance: 0, unexplained: 0, samples: 0 }) - 1);
     return known.get(key);
   };
   group.total = new Int32Array(group.length);
@@ -78,9 +81,9 @@ function addTotals(profile) {
       profile.totals[group.total[g]].variance += row.variance[at];
     }
   }
-  for (const [thread, metric, samples, estimated, variance] of profile.calibrated) {
+  for (const [thread, metric, samples, unexplained, estimated, variance] of profile.calibrated) {
     const total = profile.totals[totalOf(thread, metric)];
-    total.samples = samples;
+    Object.assign(total, { samples, unexplained });
     total.estimated += estimated;
     total.variance += variance;
   }

@@ -20,7 +20,7 @@ const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
 
 /// The scripts, each after the scripts that it uses.
-const SCRIPTS: [&str; 18] = [
+const SCRIPTS: [&str; 19] = [
     include_str!("format.js"),
     include_str!("names.js"),
     include_str!("data.js"),
@@ -29,6 +29,7 @@ const SCRIPTS: [&str; 18] = [
     include_str!("capture.js"),
     include_str!("tree.js"),
     include_str!("state.js"),
+    include_str!("lanes.js"),
     include_str!("flame.js"),
     include_str!("timeline.js"),
     include_str!("table.js"),

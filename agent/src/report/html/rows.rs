@@ -1,8 +1,8 @@
 //! Sums of samples with the same time, thread, metric, stack and wake chain.
 
-use super::buckets::{Buckets, Piece};
+use super::buckets::Buckets;
 use super::chains::Chains;
-use crate::profile::{GroupIdx, Profile};
+use crate::profile::{GroupIdx, Profile, Span, Weighted};
 use crate::units::Nanos;
 
 /// The key of a row. Rows are sorted by the order of its fields.
@@ -18,16 +18,17 @@ pub(super) struct Key {
     pub(super) stack: u32,
     /// See [`Chains::of_sample`].
     pub(super) chain: u32,
-    /// The first of the buckets over which the value is spread evenly.
-    pub(super) first: u16,
-    /// The number of these buckets.
-    pub(super) length: u16,
+    /// The start and the end of the time over which the value is spread evenly: one bucket, or the time of an interval that is in
+    /// more than one. Both are 0 if the time is unknown.
+    pub(super) start: Nanos,
+    pub(super) end: Nanos,
 }
 
 impl Key {
     /// Whether two keys differ only in time.
     pub(super) fn same_group(&self, other: &Self) -> bool {
-        Self { first: 0, length: 0, ..*self } == Self { first: 0, length: 0, ..*other }
+        let untimed = |key: &Self| Self { start: Nanos(0), end: Nanos(0), ..*key };
+        untimed(self) == untimed(other)
     }
 }
 
@@ -39,14 +40,13 @@ pub(super) struct Row {
     pub(super) value: f64,
     /// The part of the value that was not measured.
     pub(super) estimated: f64,
-    /// The variance of the value before calibration, in the square of its unit. If a sample is spread over several rows, each
-    /// has its share of the variance: the sum is correct for the whole sample, and is an upper bound for a part of it.
+    /// The variance of the value before calibration, in the square of its unit.
     pub(super) variance: f64,
-    /// The number of samples that began here.
+    /// The number of samples.
     pub(super) samples: u32,
 }
 
-/// All rows, sorted by key, with distinct keys. An interval is spread over its time; an instant is in one bucket.
+/// All rows, sorted by key, with distinct keys.
 pub(super) fn rows(profile: &Profile, buckets: Buckets, chains: &Chains) -> Vec<Row> {
     let mut rows = Vec::with_capacity(profile.samples.len());
     for (sample, chain) in profile.samples.iter().zip(&chains.of_sample) {
@@ -54,30 +54,23 @@ pub(super) fn rows(profile: &Profile, buckets: Buckets, chains: &Chains) -> Vec<
         if sample.value <= 0.0 {
             continue;
         }
-        let (metric, stack) = (sample.metric.0, sample.stack.map_or(0, |stack| stack.row() + 1));
-        let mut samples = 1;
-        let mut add = |Piece { first, length, part }: Piece| {
-            rows.push(Row {
-                key: Key {
-                    thread: sample.thread.row(),
-                    metric,
-                    group: sample.group,
-                    stack,
-                    chain: *chain,
-                    first,
-                    length,
-                },
-                value: sample.value * part,
-                estimated: sample.estimated * part,
-                variance: sample.variance * part,
-                samples: std::mem::take(&mut samples),
-            });
-        };
-        if sample.duration == Nanos(0) {
-            add(buckets.at(sample.time));
+        let (start, end) = if sample.is_timed {
+            let span = buckets.simplified(Span::of(sample.time, sample.duration, profile.meta.duration));
+            (span.start, span.end)
         } else {
-            buckets.spread(sample.time, sample.duration).for_each(&mut add);
-        }
+            (Nanos(0), Nanos(0))
+        };
+        let key = Key {
+            thread: sample.thread.row(),
+            metric: sample.metric.0,
+            group: sample.group,
+            stack: sample.stack.map_or(0, |stack| stack.row() + 1),
+            chain: *chain,
+            start,
+            end,
+        };
+        let Weighted { value, estimated, variance, .. } = *sample;
+        rows.push(Row { key, value, estimated, variance, samples: 1 });
     }
     rows.sort_unstable_by_key(|row| row.key);
     rows.dedup_by(|later, kept| {

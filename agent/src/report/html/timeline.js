@@ -1,6 +1,5 @@
 'use strict';
-// The time axis: CPUs in use and threads waiting, estimated from samples; a window can be selected. A sample counts in the bucket
-// in which it began, so the CPUs of a short bucket can exceed those of the host.
+// The time axis: CPUs in use and threads waiting, estimated from samples (see lanes.js); a window can be selected.
 
 class Timeline {
   // onWindow([first bucket, end) or null): a new window; onMove: the same window elsewhere; onZoom(): the axis shall cover only the window

@@ -4,8 +4,6 @@
 
 const MOST_TRACKS = 40;
 const TRACK_HEIGHT = 16;
-// Values that were counted, but that no sample represents: their time is unknown.
-const COUNTED_ONLY = '[no stack: counted only]';
 
 // The metrics of a track: running, and the waits of one probe, since those of several could overlap.
 function trackMetrics(profile, probe) {
@@ -20,8 +18,9 @@ function rankTracks(profile, selection, { runs, waits }, test) {
   const tracks = new Map();
   const isRun = maskOf(profile, runs);
   const metrics = maskOf(profile, [...runs, ...waits]);
-  eachGroup(profile, { ...selection, metrics }, (sum) => {
-    if (isCountedOnly(profile, profile.group.stack[sum.g])) return;
+  // What was only counted is in no window, not even in that of the whole axis.
+  const window = selection.window ?? [0, profile.buckets];
+  eachGroup(profile, { ...selection, metrics, window }, (sum) => {
     const [pid, tid, name] = profile.threads[profile.group.thread[sum.g]];
     if (test && !test(name)) return;
     const key = `${pid}:${tid}`;
@@ -32,31 +31,27 @@ function rankTracks(profile, selection, { runs, waits }, test) {
   return [...tracks.values()].sort((a, b) => b.run - a.run || b.wait - a.wait || a.name.localeCompare(b.name) || a.tid - b.tid);
 }
 
-function isCountedOnly(profile, stack) {
-  return stack >= 0 && profile.names[profile.stackFrames[stack]] === COUNTED_ONLY;
-}
-
 // Gives each track its `levels`: for each metric of `runs`, added up, and then for each of `waits`, the measured time in each bucket.
 function measureTracks(profile, tracks, { runs, waits }) {
-  const { group, row, buckets } = profile;
+  const { group, row } = profile;
   const trackOf = new Map(tracks.map((track) => [track.key, track]));
   const ofThread = profile.threads.map(([pid, tid]) => trackOf.get(`${pid}:${tid}`));
   const place = new Map([...runs.map(({ index }) => [index, 0]), ...waits.map(({ index }, at) => [index, at + 1])]);
-  for (const track of tracks) track.levels = Array.from({ length: waits.length + 1 }, () => new Float64Array(buckets + 2));
+  for (const track of tracks) track.steps = Array.from({ length: waits.length + 1 }, () => new Steps(profile));
   let at = 0;
   for (let g = 0; g < group.length; g++) {
     const begin = at;
     at = group.end[g];
-    const steps = ofThread[group.thread[g]]?.levels[place.get(group.metric[g])];
-    if (!steps || isCountedOnly(profile, group.stack[g])) continue;
+    const steps = ofThread[group.thread[g]]?.steps[place.get(group.metric[g])];
+    if (!steps) continue;
     for (let r = begin; r < at; r++) {
-      const each = Math.max(0, row.value[r] - row.estimated[r]) / row.length[r];
-      steps[row.first[r]] += each;
-      steps[row.first[r] + row.length[r]] -= each;
+      const [start, end] = [row.start[r], row.end[r]];
+      if (end > start) steps.add(start, end, Math.max(0, row.value[r] - row.estimated[r]));
     }
   }
   for (const track of tracks) {
-    for (const steps of track.levels) for (let bucket = 1; bucket < steps.length; bucket++) steps[bucket] += steps[bucket - 1];
+    track.levels = track.steps.map((steps) => steps.finish());
+    delete track.steps;
     fitTrack(profile, track.levels);
   }
 }
@@ -66,7 +61,7 @@ function measureTracks(profile, tracks, { runs, waits }) {
 function fitTrack(profile, [run, ...waits]) {
   let before = 0;
   for (let bucket = profile.buckets - 1; bucket >= 0; bucket--) {
-    const length = timeOf(profile, bucket + 1) - timeOf(profile, bucket);
+    const length = lengthOf(profile, bucket);
     const waited = waits.reduce((sum, levels) => sum + levels[bucket], 0);
     if (waited > length) for (const levels of waits) levels[bucket] *= length / waited;
     const room = Math.max(0, length - waited);
@@ -176,7 +171,7 @@ class Track {
     const page = themeColor('--page');
     for (let bucket = from; bucket < to; bucket++) {
       const isOutside = this.window && (bucket < this.window[0] || bucket >= this.window[1]);
-      const length = timeOf(profile, bucket + 1) - timeOf(profile, bucket);
+      const length = lengthOf(profile, bucket);
       let base = TRACK_HEIGHT;
       this.levels.forEach((levels, index) => {
         const tall = levels[bucket] / length * TRACK_HEIGHT;

@@ -5,6 +5,8 @@ class Tree {
   // The root stands for `frame`, or for everything.
   constructor(profile, frame = -1) {
     this.profile = profile;
+    // Nodes up to this depth are all of something, not places: everything, and all of a thread in a call tree.
+    this.wholeDepth = 0;
     this.frame = [frame];
     this.parent = [-1];
     this.depth = [0];
@@ -87,7 +89,7 @@ class Tree {
 
   // The estimate of a node and all below it.
   sum(node) {
-    const sum = new Estimate(this.profile, node > 0 || this.frame[0] >= 0);
+    const sum = new Estimate(this.profile, this.depth[node] > this.wholeDepth || this.frame[0] >= 0);
     const open = [node];
     while (open.length) {
       const at = open.pop();
@@ -139,6 +141,7 @@ function eachWeight(profile, weights, visit) {
 
 function callTree(profile, weights) {
   const tree = new Tree(profile);
+  tree.wholeDepth = 1;
   const nodes = new Int32Array(profile.ownStacks).fill(-1);
   const nodeOf = (stack) => {
     const missing = [];

@@ -17,8 +17,8 @@ const PLUMBING = new Set([
 function eachChain(profile, selection, hit, visit) {
   const sums = { chains: 0, unseen: 0, light: 0, unwoken: new Map() };
   eachGroup(profile, selection, (sum) => {
-    const { g, value } = sum;
-    const chain = profile.group.chain[g];
+    const { g, value, isEnded } = sum;
+    const chain = isEnded ? profile.group.chain[g] : NO_CHAIN;
     const metric = profile.metrics[profile.group.metric[g]];
     if (chain === NO_CHAIN) {
       if (metric.chained) sums.unseen += value;

@@ -37,7 +37,7 @@ pub fn summary(profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError
     let out = &mut Shown::new(out);
     capture::header(&profile.meta, out)?;
     if let Some(part) = profile.window.in_words() {
-        line("part", &format!("{part} after the start of the capture (samples are selected by their start)"), out)?;
+        line("part", &format!("{part} after the start of the capture (intervals are divided at its ends)"), out)?;
     }
     let all = series(&profile.meta);
     for probe in &profile.meta.probes {
@@ -81,7 +81,11 @@ fn error_of_place(sum: &Estimate, profile: &Profile, unit: Unit) -> String {
 /// A sum, with its standard error if it has one.
 fn with_error(sum: &Estimate, profile: &Profile, unit: Unit) -> String {
     let value = quantity(sum.value(), unit);
-    match sum.error(&profile.groups) {
+    let error = match profile.window.in_words() {
+        None => sum.error(&profile.groups),
+        Some(_) => sum.error_of_place(&profile.groups),
+    };
+    match error {
         0.0 => value,
         error => format!("{value} ± {}", quantity(error, unit)),
     }

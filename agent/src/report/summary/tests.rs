@@ -109,7 +109,7 @@ fn a_part_of_the_time_does_not_call_itself_the_whole_capture() {
     let text = drawn(&build(&example.recording, &Selection { window, ..Selection::default() }));
     assert!(
         text.contains(
-            "\npart      from 200 ms to 500 ms after the start of the capture (samples are selected by their start)\n"
+            "\npart      from 200 ms to 500 ms after the start of the capture (intervals are divided at its ends)\n"
         ),
         "{text}"
     );
