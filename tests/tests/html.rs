@@ -993,6 +993,8 @@ fn a_window_that_reaches_the_end_of_the_axis_has_all_that_is_there() {
           mouse(line, type, 128 + part * (line.clientWidth - 128), 20);
         }
         const sum = () => document.getElementById('sum').textContent;
+        mouse(line, 'pointermove', line.clientWidth - 0.3, 20);
+        tell('last', document.getElementById('tooltip').textContent);
         tell('cpu', sum());
         click('[data-name=offcpu]');
         click('[data-view=timeline]');
@@ -1001,13 +1003,15 @@ fn a_window_that_reaches_the_end_of_the_axis_has_all_that_is_there() {
         tell('offcpu', sum());
         tell('address', location.hash);";
     // Of all, and of a part that begins within a millisecond.
-    for since in [0, SECOND + SECOND / 900] {
+    for (since, cpus) in [(0, "0.20 CPUs"), (SECOND + SECOND / 900, "0.26 CPUs")] {
         let window = Window { since: Some(Nanos(since)), until: None };
         let profile = build(&example.recording, &Selection { window, ..Selection::default() });
         let browser = Browser::new(&profile);
         let page = browser.open_and("thread=tid%3A74", drag);
         assert_eq!(page.told("cpu"), "On-CPU 1.00 ms, 1 sample", "{since}");
         assert_eq!(page.told("offcpu"), "Off-CPU 100 ms, 1 sample", "{since}");
+        let last = page.told("last");
+        assert!(last.contains(cpus) && last.contains("about 1.00 threads"), "{since}: {last}");
         assert!(
             page.told("tracks").starts_with("on CPU 1.00 ms, blocked 100 ms, "),
             "{since}: {}",

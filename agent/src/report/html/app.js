@@ -165,9 +165,9 @@ function start(profile) {
       const some = metrics.length < probe.metrics.length ? ` (${metrics.map(({ label }) => label).join(', ')})` : '';
       parts.push(element('span', { id: 'sum', title }, `${probe.label}${some} ${estimate(weights.sum, weights.unit)}, ${counted(weights.sum.samples, 'sample')}`));
     }
-    // Time that was only counted is in no window.
+    // What was only counted is in no window, and so not in the sum.
     const selection = { metrics: maskOf(profile, metrics), threads: chosenThreads(profile, state.threads) };
-    const untimed = probe && window ? untimedValue(profile, selection) : 0;
+    const untimed = weights && window ? untimedValue(profile, selection) : 0;
     if (untimed > 0) {
       const title = 'counted in the kernel, but not sampled, so that the time is unknown';
       parts.push(element('span', { className: 'quiet', title }, `without ${amount(untimed, metrics[0].unit)} that is only counted`));

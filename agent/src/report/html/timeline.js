@@ -11,7 +11,8 @@ class Timeline {
 
   // lanes: [{ name, unit, what: what time is of, values: in each bucket, color }]; axis: the buckets to draw, [first, end)
   show(lanes, window, axis) {
-    Object.assign(this, { lanes, window, axis });
+    const rated = lanes.map((lane) => ({ ...lane, rates: ratesOf(this.profile, lane) }));
+    Object.assign(this, { lanes: rated, window, axis });
     this.draw();
   }
 
@@ -78,10 +79,10 @@ class Timeline {
 
   hover(at, event) {
     const bucket = Math.min(this.axis[1] - 1, Math.floor(at));
-    const width = this.profile.bucket_nanos;
+    const step = this.profile.bucket_nanos;
     tooltip.show(event, [
-      element('b', {}, `${seconds(timeOf(this.profile, bucket), width)} to ${seconds(timeOf(this.profile, bucket + 1), width)}`),
-      ...this.lanes.map(({ name, unit, what, values }) => element('div', {}, `${name}: ${amount(values[bucket], unit)}, about ${rate(values[bucket] / width, unit, what)} (estimated)`)),
+      element('b', {}, `${seconds(timeOf(this.profile, bucket), step)} to ${seconds(timeOf(this.profile, bucket + 1), step)}`),
+      ...this.lanes.map(({ name, unit, what, values, rates }) => element('div', {}, `${name}: ${amount(values[bucket], unit)}, about ${rate(rates[bucket], unit, what)} (estimated)`)),
       this.rateChanges().some((at) => Math.floor(at) === bucket) ? element('div', {}, 'the sampling rate changed here') : null,
     ]);
   }
@@ -113,16 +114,16 @@ class Timeline {
     // In buckets; the last one may reach past the end of the capture.
     this.span = Math.max((timeOf(profile, end) - timeOf(profile, first)) / profile.bucket_nanos, 1e-9);
     const x = (bucket) => this.left + Math.max(0, Math.min(1, (bucket - first) / this.span)) * (width - this.left);
-    this.lanes.forEach(({ name, unit, what, values, color }, index) => {
+    this.lanes.forEach(({ name, unit, what, rates, color }, index) => {
       const base = (index + 1) * (lane + 4) - 2;
-      const peak = values.reduce((most, value) => Math.max(most, value), 0);
+      const peak = rates.reduce((most, value) => Math.max(most, value), 0);
       pen.fillStyle = ink;
       pen.fillText(name, 0, base - lane + 11);
       pen.fillStyle = quiet;
-      if (lane >= 28) pen.fillText(peak > 0 ? `max ~${rate(peak / profile.bucket_nanos, unit, what)}` : 'no samples', 0, base - lane + 26);
+      if (lane >= 28) pen.fillText(peak > 0 ? `max ~${rate(peak, unit, what)}` : 'no samples', 0, base - lane + 26);
       pen.fillStyle = themeColor(color);
       for (let bucket = first; bucket < end && peak > 0; bucket++) {
-        const tall = values[bucket] / peak * lane;
+        const tall = rates[bucket] / peak * lane;
         pen.globalAlpha = this.window && (bucket < this.window[0] || bucket >= this.window[1]) ? 0.35 : 1;
         pen.fillRect(x(bucket), base - tall, x(bucket + 1) - x(bucket) + 0.3, tall);
       }
@@ -160,6 +161,12 @@ class Timeline {
       pen.fillText(label, Math.min(at + 3, this.width - pen.measureText(label).width), height - 3);
     }
   }
+}
+
+// The values of a lane for each nanosecond of their bucket. A short last bucket has no room for more time than there was, but a single
+// value of another unit would be a peak there, so these are as if it were as long as the others.
+function ratesOf(profile, { unit, values }) {
+  return values.map((value, bucket) => value / (unit === 'nanoseconds' ? lengthOf(profile, bucket) : profile.bucket_nanos));
 }
 
 // Where an axis begins that is as wide as this, in pixels: before it are the names.
