@@ -10,7 +10,8 @@ function processLabel(profile, thread) {
   return `${name} (${pid})`;
 }
 
-function processesView(profile, selection, state, change) {
+// `page`: see `draw` in app.js.
+function processesView(profile, selection, { state, test: match, change, onSort }) {
   const probes = profile.sampled.filter(({ recorded }) => recorded);
   const columnOf = new Map(probes.flatMap((probe, column) => defaultMetrics(probe).map(({ index }) => [index, column])));
   const rows = new Map();
@@ -27,31 +28,33 @@ function processesView(profile, selection, state, change) {
     const thread = profile.group.thread[sum.g];
     rowOf(profile.threads[thread][PROCESS]).sums[columnOf.get(profile.group.metric[sum.g])].add(sum);
   });
-  const match = state.search ? nameTest(state.search) : null;
   const texts = (row) => [row.name, row.command, row.executable, row.cgroup, row.container, row.user];
   const shown = [...rows.values()].filter((row) => !match || texts(row).some(match));
-  const text = (name, of, doc) => ({ name, text: true, doc, key: of, cell: of });
+  const text = (name, of, more) => ({ name, text: true, key: of, cell: of, ...more });
   const columns = [
     text('Process', ({ name }) => name),
     { name: 'PID', key: ({ pid }) => pid, cell: ({ pid }) => String(pid) },
     text('User', ({ user, uid }) => user || (uid === null ? '' : String(uid))),
-    text('Container', ({ container }) => container.slice(0, 12), 'the first digits of the container ID'),
+    text('Container', ({ container }) => container.slice(0, 12), { doc: 'the first digits of the container ID' }),
     ...probes.map((probe, column) => ({
       name: probe.label,
       doc: `${probe.label} in the selected window, estimated`,
       key: ({ sums }) => sums[column].value,
-      cell: ({ sums }) => sums[column].value > 0 ? estimate(sums[column], defaultMetrics(probe)[0].unit) : '',
+      cell: ({ sums }) => estimateCell(sums[column], defaultMetrics(probe)[0].unit),
     })),
     { name: 'Threads', key: ({ threads }) => threads.size, cell: ({ threads }) => count(threads.size) },
     text('Command line', ({ command }) => command),
-    text('Executable', ({ executable }) => executable),
-    text('Cgroup', ({ cgroup }) => cgroup),
-  ];
+    text('Executable', ({ executable }) => executable, { className: 'path' }),
+    text('Cgroup', ({ cgroup }) => cgroup, { className: 'path' }),
+  ].filter(({ text: isText, key }) => !isText || [...rows.values()].some(key));
   const token = ({ pid }) => `pid:${pid}`;
   const table = sortedTable(columns, shown, {
     id: 'processes',
-    sort: 4,
-    what: 'process',
+    sort: Math.max(0, columns.findIndex(({ name }) => name === probes[0]?.label)),
+    sorting: state.sorting.processes,
+    onSort: onSort('processes'),
+    ties: [0, 1],
+    what: 'row',
     caption: 'Select a row to show only its threads; select it again to show all.',
     selected: (row) => state.threads.includes(token(row)),
     onRow: (row) => {

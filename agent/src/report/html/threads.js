@@ -1,7 +1,8 @@
 'use strict';
 // The table of threads, with estimates and counted totals.
 
-function threadsView(profile, selection, shownFirst, state, change) {
+// `page`: see `draw` in app.js.
+function threadsView(profile, selection, shownFirst, { state, test: match, change, onSort }) {
   const keyOf = state.byThread
     ? (index) => threadKey(profile, index)
     : state.apart ? (index) => profile.threads[index][2] : (index) => profile.pools[profile.threads[index][POOL]];
@@ -35,7 +36,6 @@ function threadsView(profile, selection, shownFirst, state, change) {
     counted[metric] = 1;
   }
   const there = profile.metrics.filter(({ recorded, index }) => recorded || counted[index]);
-  const match = state.search ? nameTest(state.search) : null;
   const shown = [...rows.values()].filter((row) => !match || match(row.name) || [...row.names].some(match));
   const name = (row) => state.byThread ? [...row.names].join(', ') : row.name;
   const isPool = (row) => !row.names.has(row.name);
@@ -50,6 +50,9 @@ function threadsView(profile, selection, shownFirst, state, change) {
   const table = sortedTable(columns, shown, {
     id: 'threads',
     sort: Math.max(2, columns.findIndex((column) => column.group === shownFirst.name)),
+    sorting: state.sorting.threads,
+    onSort: onSort('threads'),
+    ties: [0, 1],
     what: state.byThread ? 'thread' : 'name',
     caption: [
       'Select a row to show only its threads; select it again to show all.',
@@ -64,9 +67,9 @@ function threadsView(profile, selection, shownFirst, state, change) {
     },
   });
   const choice = element('div', { className: 'choice', role: 'group', 'aria-label': 'Rows' },
-    element('button', { textContent: 'By pool', title: 'Threads whose names differ only in a number are one row', 'aria-pressed': String(!state.byThread && !state.apart), onclick: () => change({ byThread: false, apart: false }) }),
-    element('button', { textContent: 'By name', 'aria-pressed': String(!state.byThread && state.apart), onclick: () => change({ byThread: false, apart: true }) }),
-    element('button', { textContent: 'By thread', 'aria-pressed': String(state.byThread), onclick: () => change({ byThread: true }) }));
+    element('button', { textContent: 'One row per pool', title: 'Threads whose names differ only in a number are one row', 'aria-pressed': String(!state.byThread && !state.apart), onclick: () => change({ byThread: false, apart: false }) }),
+    element('button', { textContent: 'One row per name', 'aria-pressed': String(!state.byThread && state.apart), onclick: () => change({ byThread: false, apart: true }) }),
+    element('button', { textContent: 'One row per thread', 'aria-pressed': String(state.byThread), onclick: () => change({ byThread: true }) }));
   if (!rows.size) return empty('There is no thread in this selection.');
   return element('div', { className: 'threads' }, choice, shown.length ? table : empty('No thread matches the search.'));
 }
@@ -77,11 +80,16 @@ function fullLabel(profile, metric) {
   return probe.metrics.length === 1 ? probe.label : `${probe.label}: ${metric.label}`;
 }
 
+// An estimate in a cell: the error may stand below the value.
+function estimateCell(sum, unit) {
+  return sum.value > 0 ? estimate(sum, unit).split(/ (?=±)/).flatMap((part) => [element('span', { className: 'value' }, part), ' ']) : '';
+}
+
 // The columns of a metric: estimates, and counted totals if there are any.
 function metricColumns({ name: group, index, label, unit, kind }, isCounted) {
   const sum = (row) => row.sums[index];
   const exact = (row) => row.exact[index];
-  const shown = (row) => sum(row).value > 0 ? estimate(sum(row), unit) : '';
+  const shown = (row) => estimateCell(sum(row), unit);
   if (!isCounted) {
     const name = { nanoseconds: 'Time', bytes: 'Bytes', count: 'Count' }[unit];
     return [{ group, name, doc: label, key: (row) => sum(row).value, cell: shown }];
@@ -98,15 +106,6 @@ function metricColumns({ name: group, index, label, unit, kind }, isCounted) {
       key: (row) => exact(row).count, cell: (row) => exact(row).count ? count(exact(row).count) : '',
     },
   ];
-}
-
-function nameTest(text) {
-  try {
-    const expression = new RegExp(text, 'i');
-    return (name) => expression.test(name);
-  } catch {
-    return (name) => name.toLowerCase().includes(text.toLowerCase());
-  }
 }
 
 // A 0 or 1 for each thread; null for all threads.
