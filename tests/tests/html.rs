@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use quell::profile::{Profile, Selection, Window, build};
-use quell::recording::example::{self, BLOCKED, CPU, Example, PREEMPTED};
+use quell::recording::example::{self, BLOCKED, CPU, Example, IO_WAIT, PREEMPTED};
 use quell::recording::{Losses, Meta, ProbeCost, SampleIdx, Scope, Wake};
 use quell::report::html::Html;
 use quell::report::{Sink, Style, Width, summary};
@@ -102,13 +102,25 @@ impl Shown {
             text.push(' ');
             rest = after;
         }
-        let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
-        text.split_whitespace().collect::<Vec<_>>().join(" ")
+        visible(&text).split_whitespace().collect::<Vec<_>>().join(" ")
     }
+
+    /// What the script called `tell` with.
+    fn told(&self, name: &str) -> String {
+        let (_, rest) = self.0.split_once(&format!("data-{name}=\"")).unwrap_or_else(|| panic!("{name} was not told"));
+        visible(rest.split_once('"').expect("a whole attribute").0)
+    }
+}
+
+/// Text without escapes.
+fn visible(text: &str) -> String {
+    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&nbsp;", " ").replace("&amp;", "&")
 }
 
 struct Browser {
     dir: tempfile::TempDir,
+    /// Width and height of the window, in pixels.
+    size: (u32, u32),
 }
 
 impl Browser {
@@ -118,7 +130,12 @@ impl Browser {
         let mut page = Vec::new();
         Html.write(profile, &mut page).expect("a vector takes all");
         std::fs::write(dir.path().join("page.html"), page).expect("a file in a fresh folder");
-        Self { dir }
+        Self { dir, size: (800, 600) }
+    }
+
+    /// The same page in a window of this size.
+    fn sized(self, width: u32, height: u32) -> Self {
+        Self { size: (width, height), ..self }
     }
 
     /// Opens the page in the state that a fragment names.
@@ -138,7 +155,21 @@ impl Browser {
               const at = {{ clientX: box.left + x, clientY: box.top + y, button: 0, bubbles: true }};
               node.dispatchEvent(new (type.startsWith('pointer') ? PointerEvent : MouseEvent)(type, at));
             }};
-            const act = () => {{ {script} }};
+            const tell = (name, value) => document.body.setAttribute(`data-${{name}}`, String(value));
+            const all = (selector) => [...document.querySelectorAll(selector)];
+            const click = (selector) => document.querySelector(selector).click();
+            const type = (text) => {{
+              const field = document.getElementById('search');
+              field.focus();
+              field.value = text;
+              field.dispatchEvent(new Event('input', {{ bubbles: true }}));
+              return field;
+            }};
+            const back = () => new Promise((done) => {{
+              addEventListener('popstate', () => setTimeout(done, 10), {{ once: true }});
+              history.back();
+            }});
+            const act = async () => {{ {script} }};
             const wait = () => document.getElementById('selection').textContent ? act() : setTimeout(wait, 10);
             wait();
             </script>"
@@ -154,6 +185,7 @@ impl Browser {
             .args(["--disable-component-update", "--disable-sync", "--disable-quic", "--virtual-time-budget=5000"])
             .args(["--enable-logging=stderr"])
             .arg(format!("--user-data-dir={}", path.join("browser").display()))
+            .arg(format!("--window-size={},{}", self.size.0, self.size.1))
             .arg("--dump-dom")
             .arg(format!("file://{}#{fragment}", path.join(file).display()))
             .output()
@@ -173,6 +205,7 @@ fn the_page_shows_what_the_profile_holds() {
 
     let on = browser.open("");
     assert_eq!(on.text("capture"), "testhost Linux 6.18.0 x86_64 all threads 2023-11-14 22:13:20 UTC 4.00 s CPUs 0-1");
+    assert_eq!(on.text("brief"), "Cost 0.40 % of one CPU lost: 17 samples lost (ring buffer full) and 1 more 1 remark");
     let cost = "0.40 % of one CPU; cpu 3 events, 812 ns each; offcpu 9 events, time not measured; memory: 1.0 MiB";
     assert!(on.text("cost").contains(cost), "{}", on.text("cost"));
     assert_eq!(
@@ -281,6 +314,7 @@ fn no_bucket_of_the_time_axis_has_more_than_there_was() {
         const fail = (...facts) => { document.getElementById('problems').textContent += `${JSON.stringify(facts)}; `; };
         for (let round = 0; round < 300; round++) {
           const kind = round % 2 ? 'interval' : 'instant';
+          const axis = round % 3 * 950;
           const count = 1 + Math.floor(random() * 6);
           const rows = [];
           const totals = [];
@@ -294,7 +328,8 @@ fn no_bucket_of_the_time_axis_has_more_than_there_was() {
               const measured = kind === 'interval' ? length : 10 * random();
               const value = measured / (0.05 + random());
               const start = kind === 'interval' ? at : Math.floor(at / width) * width;
-              rows.push({ start, end: kind === 'interval' ? at + length : start + width, value, estimated: value - measured });
+              const end = kind === 'interval' ? at + length : start + room(Math.floor(at / width));
+              rows.push({ start: axis + start, end: axis + end, value, estimated: value - measured });
               totals[thread] += value;
               at += length + random() ** 4 * 200;
             }
@@ -307,7 +342,7 @@ fn no_bucket_of_the_time_axis_has_more_than_there_was() {
           const column = (name) => rows.map((row) => row[name]);
           const numbers = totals.map((_, thread) => thread);
           const profile = {
-            buckets: 20, bucket_nanos: width, meta: { duration, cpus: '0,3' }, metrics: [{ index: 0, unit: 'nanoseconds', kind }],
+            buckets: 20, bucket_nanos: width, axis_start: axis, axis_end: axis + duration, meta: { cpus: '0,3' }, metrics: [{ index: 0, unit: 'nanoseconds', kind }],
             threads: numbers.map((thread) => [1, thread, 'a']),
             group: { length: count, thread: numbers, metric: numbers.map(() => 0), end: ends },
             row: { start: column('start'), end: column('end'), value: column('value'), estimated: column('estimated') },
@@ -418,7 +453,6 @@ fn search_and_reverse_work_on_the_flame_graph() {
     needs!(Program("chromium"));
     let browser = Browser::new(&profile());
     assert_eq!(browser.open("search=^pa.se$").text("matched"), "66.7 % matched, 2.00 s");
-    assert_eq!(browser.open("search=tcp_%5B").text("matched"), "0 % matched, 0 ns", "half an expression is text");
 
     let frame = |name: &str| profile().frames.iter().position(|frame| frame.name == name).expect("a frame");
     let (parse, handle) = (frame("parse"), frame("handle"));
@@ -643,4 +677,473 @@ fn hostile_names_are_text_and_do_nothing() {
         assert!(page.text("view").contains(SHOWN), "{view}: {}", page.text("view"));
         assert!(!page.0.contains("<img") && !page.0.contains("<title>owned") && !page.0.contains('\u{202e}'), "{view}");
     }
+}
+
+#[test]
+fn tables_fit_and_the_graph_begins_near_the_top() {
+    needs!(Program("chromium"));
+    let mut example = recorded();
+    let worker = example.thread(7, 71, "worker");
+    let stack = example.stack("app main a_function_with_a_rather_long_name_in_it kernel:io_schedule");
+    example.sample(IO_WAIT, worker, stack, SECOND / 3).probability = 0.5;
+    example.counter(IO_WAIT, Scope::Thread(worker), 1_234, SECOND / 3);
+    let mut profile = build(&example.recording, &Selection::default());
+    profile.samples[4].variance = 1e16;
+    let mut browser = Browser::new(&profile);
+    let script = "const tooWide = [];
+        for (const view of ['flame', 'functions', 'threads', 'timeline', 'wakes']) {
+          click(`[data-view=${view}]`);
+          await new Promise((done) => setTimeout(done, 50));
+          for (const box of [document.documentElement, ...all('main, .tablebox, .tracks, .chains, .side, #controls')]) {
+            if (box.scrollWidth > box.clientWidth) tooWide.push(`${view}: ${box.id || box.className || box.tagName}`);
+          }
+        }
+        tell('wide', tooWide.join());
+        click('[data-view=flame]');
+        tell('top', document.querySelector('main canvas').getBoundingClientRect().top);";
+    for (width, height, top) in [(1280, 800, 200.0), (800, 600, 280.0), (800, 800, 280.0)] {
+        browser = browser.sized(width, height);
+        let page = browser.open_and("probe=offcpu&fn=main@app", script);
+        assert_eq!(page.told("wide"), "", "{width} x {height}");
+        let began: f64 = page.told("top").parse().expect("a number");
+        assert!(began <= top, "{width} x {height}: the graph begins at {began}");
+    }
+}
+
+#[test]
+fn off_cpu_functions_are_sorted_by_total_and_ties_by_name() {
+    needs!(Program("chromium"));
+    let browser = Browser::new(&profile());
+    let names = "const names = () => all('#view tbody tr').map((line) => line.cells[0].textContent).join(' ');";
+    let off = browser.open_and(
+        "probe=offcpu&view=functions",
+        &format!(
+            "{names} tell('first', names());
+            all('th button').find((one) => one.textContent === 'Self').click();
+            tell('self', names());
+            click('[data-name=cpu]');
+            tell('cpu', document.querySelector('th[aria-sort=descending]').textContent);"
+        ),
+    );
+    assert_eq!(off.told("first"), "main futex_wait recv epoll_wait loop handle parse");
+    assert_eq!(
+        off.told("self"),
+        "futex_wait epoll_wait parse main recv loop handle",
+        "of no time of their own, by total"
+    );
+    assert!(off.told("cpu").starts_with("Self"), "the chosen order stays: {}", off.told("cpu"));
+    let on = browser.open("view=functions").text("view");
+    let own = on.find("parse app").expect("a row");
+    assert!(own < on.find("main app").expect("a row"), "on CPU, by their own time: {on}");
+}
+
+#[test]
+fn the_wake_tree_shows_what_the_program_did() {
+    needs!(Program("chromium"));
+    let mut example = Example::new();
+    let [worker, other] = [(1, "worker"), (2, "other")].map(|(tid, name)| example.thread(1, tid, name));
+    let [sleep, post] = [
+        "app start_thread@libc.so.6 main serve handle check ask_warehouse std::this_thread::sleep_for nanosleep@libc.so.6 \
+         clock_nanosleep@libc.so.6 kernel:entry_SYSCALL_64 kernel:do_syscall_64 kernel:hrtimer_nanosleep \
+         kernel:do_nanosleep kernel:schedule",
+        "app main post kernel:futex_wake",
+    ]
+    .map(|path| example.stack(path));
+    let slept = example.sample(BLOCKED, worker, sleep, SECOND / 2);
+    slept.wake = Some(Wake { waker: other, stack: Some(post), waker_sleep: None });
+    let browser = Browser::new(&build(&example.recording, &Selection::default()));
+    let page = browser.open("view=wakes").text("view");
+    assert!(page.contains("in do_nanosleep ← … ← ask_warehouse ← check ← handle ← … ← main"), "{page}");
+    assert!(page.contains("woken by other in futex_wake ← post ← main"), "{page}");
+}
+
+#[test]
+fn an_invalid_expression_is_said_and_keeps_what_was_found() {
+    needs!(Program("chromium"));
+    let browser = Browser::new(&profile());
+    let page = browser.open_and("", "type('parse'); type('parse(');");
+    assert_eq!(page.text("invalid"), "invalid regular expression: unterminated group");
+    assert_eq!(page.text("matched"), "66.7 % matched, 2.00 s");
+    let mended = browser.open_and("", "type('parse('); type('parse'); tell('address', location.hash);");
+    assert_eq!((mended.text("invalid").as_str(), mended.told("address").as_str()), ("", "#search=parse"));
+    let linked = browser.open("search=tcp_%5B");
+    assert_eq!(linked.text("invalid"), "invalid regular expression: unterminated character class");
+    assert_eq!(linked.text("matched"), "");
+}
+
+#[test]
+fn a_search_steps_through_its_matches_and_moves_nothing_else() {
+    needs!(Program("chromium"));
+    let mut example = recorded();
+    let relay = example.thread(7, 72, "relay");
+    let tiny = example.stack("app loop tiny");
+    example.sample(CPU, relay, tiny, SECOND / 5_000);
+    let browser = Browser::new(&build(&example.recording, &Selection::default()));
+    let page = browser.open_and(
+        "",
+        "const graph = document.querySelector('main canvas');
+        const place = () => document.getElementById('place').textContent;
+        const seen = () => `${place()}: ${document.querySelector('.detail').textContent.split(',')[0]}`;
+        const top = graph.getBoundingClientRect().top;
+        const field = type('handle');
+        const places = [place()];
+        key(field, 'Enter'); places.push(seen());
+        key(field, 'Enter'); places.push(seen());
+        key(field, 'Enter'); places.push(place());
+        key(field, 'Enter', { shiftKey: true }); places.push(place());
+        key(document.body, 'n'); places.push(place());
+        key(document.body, 'N'); places.push(place());
+        click('#after'); places.push(place());
+        tell('places', places.join('; '));
+        tell('top', graph.getBoundingClientRect().top - top);
+        tell('same', graph === document.querySelector('main canvas') && !location.hash.includes('zoom'));
+        type('tiny'); key(field, 'Enter');
+        tell('tiny', document.querySelector('.crumbs').textContent);
+        type('nowhere'); tell('none', place());",
+    );
+    assert_eq!(
+        page.told("places"),
+        "2 matches; 1 of 2: handle app 2.00 s; 2 of 2: handle app 1.00 s; 1 of 2; 2 of 2; 1 of 2; 2 of 2; 1 of 2"
+    );
+    assert_eq!((page.told("same").as_str(), page.told("top").as_str()), ("true", "0"));
+    assert_eq!(page.told("tiny"), "allrelaylooptiny", "what is too narrow to be seen is zoomed into");
+    assert_eq!(page.told("none"), "no match");
+}
+
+#[test]
+fn back_undoes_each_step_and_a_link_restores_all_of_them() {
+    needs!(Program("chromium"));
+    let browser = Browser::new(&profile());
+    let script = "const steps = [location.hash];
+        const entries = history.length;
+        const after = (done) => { done(); steps.push(location.hash); };
+        const line = document.getElementById('timeline');
+        const row = (name) => all('tbody button').find((one) => one.textContent === name);
+        after(() => { key(document.querySelector('main canvas'), 'ArrowDown'); key(document.querySelector('main canvas'), 'Enter'); });
+        after(() => click('[data-name=offcpu]'));
+        after(() => {
+          mouse(line, 'pointerdown', 200, 20);
+          mouse(line, 'pointermove', 400, 20);
+          mouse(line, 'pointermove', 900, 20);
+          mouse(line, 'pointerup', 900, 20);
+        });
+        after(() => click('#zoom-axis'));
+        after(() => click('[data-view=threads]'));
+        after(() => all('th button').find((one) => one.textContent === 'Thread').click());
+        after(() => row('worker').click());
+        after(() => click('[data-view=functions]'));
+        after(() => row('recv').click());
+        after(() => all('th button').find((one) => one.textContent === 'Samples').click());
+        after(() => click('[data-view=wakes]'));
+        after(() => all('.told')[1].click());
+        after(() => { for (const text of ['f', 'fu', 'fut']) type(text); });
+        tell('view', document.getElementById('view').textContent);
+        tell('last', location.hash);
+        const undone = [];
+        // Not out of the page, should steps be missing.
+        for (let step = history.length - entries; step > 0; step--) {
+          undone.push(location.hash);
+          await back();
+        }
+        undone.push(location.hash);
+        tell('steps', steps.join(' '));
+        tell('undone', undone.reverse().join(' '));
+        tell('distinct', new Set(steps).size);
+        tell('shown', document.getElementById('sum').textContent);";
+    let page = browser.open_and("", script);
+    assert_eq!(page.told("distinct"), "14", "each step has its address: {}", page.told("steps"));
+    assert_eq!(page.told("undone"), page.told("steps"));
+    assert_eq!(page.told("shown"), "On-CPU 3.00 s, 3 samples", "what is shown follows the address");
+    let last = page.told("last");
+    for part in [
+        "axis=",
+        "from=",
+        "thread=",
+        "sort=threads%3Aup%3AThread",
+        "sort=functions%3Adown%3ASamples",
+        "chain=",
+        "search=fut",
+    ] {
+        assert!(last.contains(part), "no {part} in {last}");
+    }
+    let linked = browser.open_and(
+        last.trim_start_matches('#'),
+        "tell('view', document.getElementById('view').textContent);
+        type('');
+        click('[data-view=threads]');
+        tell('sorted', document.querySelector('th[aria-sort=ascending]').textContent);",
+    );
+    assert_eq!(linked.told("view"), page.told("view"));
+    assert!(linked.told("sorted").starts_with("Thread"), "{}", linked.told("sorted"));
+}
+
+#[test]
+fn callers_and_callees_say_what_they_have() {
+    needs!(Program("chromium"));
+    let browser = Browser::new(&profile());
+    let shown = browser.open("view=functions&fn=main@app&probe=offcpu").text("sandwich");
+    assert!(shown.contains("100 % of 3.25 s, with all callers, 2 samples"), "{shown}");
+    assert!(shown.contains("100 % of 3.25 s, in the function itself 0 ns, 2 samples"), "{shown}");
+    assert!(
+        shown.contains("Calls 3.00 s ± 100 ms") || shown.contains("Calls 3.00 s 92.3 % recv 250 ms 7.69 % handle"),
+        "{shown}"
+    );
+    // What is neither of a callee nor of a caller has a line, so that each list adds up.
+    let leaf = browser.open("view=functions&fn=parse@app").text("sandwich");
+    assert!(leaf.contains("Called by 2.00 s 100 % handle"), "{leaf}");
+    assert!(leaf.contains("Calls 1.00 s 50.0 % handle 1.00 s 50.0 % in the function itself"), "{leaf}");
+    let root = browser.open_and("view=functions&fn=parse@app", "tell('callers', all('.detail')[0].textContent);");
+    assert!(!root.told("callers").contains("self"), "a caller has no time of its own: {}", root.told("callers"));
+}
+
+#[test]
+fn no_two_buttons_have_one_name() {
+    needs!(Program("chromium"));
+    let browser = Browser::new(&profile());
+    let page = browser.open_and(
+        "",
+        "const names = new Map();
+        for (const view of ['flame', 'functions', 'threads', 'timeline', 'wakes']) {
+          click(`[data-view=${view}]`);
+          for (const button of all('#controls button, main .choice button')) {
+            names.set(button.textContent, (names.get(button.textContent) ?? new Set()).add(button.dataset.view ?? button.dataset.name ?? button.id + button.parentElement.ariaLabel));
+          }
+        }
+        tell('shared', [...names].filter(([, meanings]) => meanings.size > 1).map(([name]) => name).join());
+        tell('names', [...names.keys()].join());",
+    );
+    // Both are flame graphs.
+    assert_eq!(page.told("shared"), "Flame graph");
+    assert!(page.told("names").contains("A to Z") && page.told("names").contains("One row per name"));
+}
+
+#[test]
+fn the_time_axis_zooms_into_the_window_and_back_out() {
+    needs!(Program("chromium"));
+    let browser = Browser::new(&profile());
+    let drag = "const line = document.getElementById('timeline');
+        const drag = (from, to) => {
+          const place = (part) => 128 + part * (line.clientWidth - 128);
+          for (const [type, part] of [['pointerdown', from], ['pointermove', (from + to) / 2], ['pointermove', to], ['pointerup', to]]) mouse(line, type, place(part), 20);
+        };
+        const selection = () => document.getElementById('selection').textContent;";
+    let page = browser.open_and(
+        "probe=offcpu&from=2&to=3",
+        &format!(
+            "{drag} key(line, 'z');
+            tell('zoomed', selection());
+            drag(0.5, 0.75);
+            tell('within', selection());
+            click('#whole-axis');
+            tell('out', selection());
+            key(document.body, 'Escape');
+            tell('all', selection());"
+        ),
+    );
+    assert!(page.told("zoomed").contains("time axis 2.00 s to 3.00 s"), "{}", page.told("zoomed"));
+    assert!(page.told("within").contains("window 2.50 s to 2.76 s (260 ms)"), "{}", page.told("within"));
+    assert!(!page.told("out").contains("axis") && page.told("out").contains("window 2.50 s"), "{}", page.told("out"));
+    assert!(page.told("all").contains("whole capture"), "{}", page.told("all"));
+
+    // A page of a part has only this part on its axis, and only this part of the intervals.
+    let window = Window { since: Some(Nanos(SECOND)), until: Some(Nanos(3 * SECOND)) };
+    let part = Selection { window, ..Selection::default() };
+    let browser = Browser::new(&build(&recorded().recording, &part));
+    let page = browser.open_and(
+        "probe=offcpu",
+        &format!(
+            "{drag} tell('sum', selection());
+            const bucket = (part) => {{
+              mouse(line, 'pointermove', 128 + part * (line.clientWidth - 128), 20);
+              return document.getElementById('tooltip').textContent;
+            }};
+            tell('first', bucket(0.001));
+            tell('last', bucket(0.999));
+            click('[data-view=timeline]');
+            tell('tracks', all('.tracks canvas').map((one) => one.ariaLabel).join('; '));
+            drag(0.5, 0.75);
+            tell('half', selection());"
+        ),
+    );
+    assert!(page.told("sum").starts_with("Off-CPU 2.50 s"), "{}", page.told("sum"));
+    for (name, times) in [("first", "1.00 s to 1.02 s"), ("last", "2.98 s to 3.00 s")] {
+        let told = page.told(name);
+        assert!(told.starts_with(times) && told.contains("about 1.00 threads"), "{told}");
+    }
+    let of = |blocked: &str, rest: &str| {
+        format!("on CPU 0 ns, blocked {blocked}, preempted 0 ns, io-wait 0 ns, not observed {rest}")
+    };
+    assert_eq!(page.told("tracks"), format!("{}; {}", of("2.00 s", "0 ns"), of("500 ms", "1.50 s")));
+    assert!(page.told("half").contains("window 2.00 s to 2.5"), "{}", page.told("half"));
+}
+
+/// Buckets of 20 ms: the last one of this capture is only 5 ms long.
+#[test]
+fn a_window_that_reaches_the_end_of_the_axis_has_all_that_is_there() {
+    needs!(Program("chromium"));
+    let mut example = recorded();
+    let end = 4 * SECOND + SECOND / 200;
+    example.recording.meta.duration = Nanos(end);
+    let late = example.thread(7, 74, "late");
+    let stack = example.stack("app main wait");
+    example.sample(CPU, late, stack, SECOND / 1_000).time = Nanos(end - SECOND / 500);
+    example.sample(BLOCKED, late, stack, SECOND / 10).time = Nanos(end - SECOND / 10);
+    let drag = "const line = document.getElementById('timeline');
+        for (const [type, part] of [['pointerdown', 0.9], ['pointermove', 0.95], ['pointermove', 1.1], ['pointerup', 1.1]]) {
+          mouse(line, type, 128 + part * (line.clientWidth - 128), 20);
+        }
+        const sum = () => document.getElementById('sum').textContent;
+        mouse(line, 'pointermove', line.clientWidth - 0.3, 20);
+        tell('last', document.getElementById('tooltip').textContent);
+        tell('cpu', sum());
+        click('[data-name=offcpu]');
+        click('[data-view=timeline]');
+        tell('tracks', all('.tracks canvas').at(-1).ariaLabel);
+        click('[data-view=functions]');
+        tell('offcpu', sum());
+        tell('address', location.hash);";
+    // Of all, and of a part that begins within a millisecond.
+    for (since, cpus) in [(0, "0.20 CPUs"), (SECOND + SECOND / 900, "0.26 CPUs")] {
+        let window = Window { since: Some(Nanos(since)), until: None };
+        let profile = build(&example.recording, &Selection { window, ..Selection::default() });
+        let browser = Browser::new(&profile);
+        let page = browser.open_and("thread=tid%3A74", drag);
+        assert_eq!(page.told("cpu"), "On-CPU 1.00 ms, 1 sample", "{since}");
+        assert_eq!(page.told("offcpu"), "Off-CPU 100 ms, 1 sample", "{since}");
+        let last = page.told("last");
+        assert!(last.contains(cpus) && last.contains("about 1.00 threads"), "{since}: {last}");
+        assert!(
+            page.told("tracks").starts_with("on CPU 1.00 ms, blocked 100 ms, "),
+            "{since}: {}",
+            page.told("tracks")
+        );
+        assert!(page.told("address").contains("to=4.005"), "{since}: {}", page.told("address"));
+        let linked = browser.open(page.told("address").trim_start_matches('#'));
+        assert_eq!(linked.text("sum"), page.told("offcpu"), "{since}");
+    }
+}
+
+#[test]
+fn a_question_mark_shows_the_help_and_escape_only_closes_it() {
+    needs!(Program("chromium"));
+    let browser = Browser::new(&profile());
+    let page = browser.open_and(
+        "",
+        "const field = type('parse');
+        key(field, '?'); tell('typed', Boolean(document.getElementById('help')?.open));
+        key(document.body, '?'); tell('open', document.getElementById('help').open);
+        key(document.getElementById('help'), 'Escape'); tell('closed', document.getElementById('help').open);
+        tell('search', location.hash);
+        click('#ask'); tell('clicked', document.getElementById('help').open);",
+    );
+    let told = ["typed", "open", "closed", "search", "clicked"].map(|name| page.told(name));
+    assert_eq!(told, ["false", "true", "false", "#search=parse", "true"]);
+    for text in ["search for a name", "Double click clear the window", "Column heading sort by this column"] {
+        assert!(page.text("help").contains(text), "no {text} in {}", page.text("help"));
+    }
+}
+
+#[test]
+fn a_page_that_is_still_loading_says_so() {
+    needs!(Program("chromium"));
+    let browser = Browser::new(&profile());
+    let page = std::fs::read_to_string(browser.dir.path().join("page.html")).expect("written before");
+    // What a browser has of a large page before all of it is there.
+    let data = page.find("id=\"data\">").expect("data") + 100;
+    std::fs::write(browser.dir.path().join("half.html"), &page[..data]).expect("a file in the same folder");
+    assert_eq!(browser.load("half.html", "").text("view"), "Loading the profile …");
+    assert!(!browser.open("").0.contains("Loading the profile …<"));
+}
+
+#[test]
+fn long_names_are_shortened_where_they_differ_least() {
+    needs!(Program("chromium"));
+    let mut profile = profile();
+    let full = [
+        "store::Table<std::pair<long, std::vector<double>>, Hash>::insert(std::pair<long, double> const&, bool)",
+        "store::Table<std::pair<long, std::vector<float>>, Hash>::insert(std::pair<long, double> const&, bool)",
+    ];
+    for (name, long) in ["parse", "tcp_sendmsg"].into_iter().zip(full) {
+        let frame = profile.frames.iter_mut().find(|frame| frame.name == name).expect("a frame");
+        frame.name = long.to_owned();
+    }
+    let browser = Browser::new(&profile);
+    let page = browser.open_and(
+        "view=functions",
+        "await new Promise((done) => setTimeout(done, 50));
+        const cells = all('tbody td:first-child').filter((cell) => cell.title.startsWith('store::'));
+        tell('cells', cells.map((cell) => cell.textContent).join(' | '));
+        tell('titles', cells.map((cell) => cell.title.split('\\n')[0]).join(' | '));
+        tell('forms', [
+          ['app::read<int>(char const*, unsigned long)', 20], ['app::read<int>(char const*)', 16], ['operator<<(std::ostream&, X const&)', 14],
+          ['(anonymous namespace)::run(int)', 29], ['<alloc::vec::Vec<T> as Drop>::drop', 12], ['tcp_sendmsg_locked_and_more', 14], ['short', 3],
+        ].map(([name, room]) => shorten(name, room)).join(' | '));",
+    );
+    let cells = page.told("cells");
+    let (first, second) = cells.split_once(" | ").expect("two rows");
+    assert!(first != second && first.contains("double") && second.contains("float"), "{cells}");
+    assert!(first.starts_with("store::") && first.contains('…') && first.len() < full[0].len(), "{cells}");
+    assert_eq!(page.told("titles"), full.join(" | "));
+    assert_eq!(
+        page.told("forms"),
+        "app::read<int>(…) | app::read<…>(…) | operator<<(…) | (anonymous namespace)::run(…) | …::drop | tcp_sendm…more | sh…"
+    );
+}
+
+#[test]
+fn each_thread_has_a_track_and_what_was_not_observed_is_no_idle_time() {
+    needs!(Program("chromium"));
+    let mut example = recorded();
+    for tid in 100..150 {
+        let (thread, stack) = (example.thread(8, tid, "crowd"), example.stack("app main wait kernel:futex_wait"));
+        example.sample(BLOCKED, thread, stack, SECOND / 10);
+    }
+    // Counted, but represented by no sample: it is not known when.
+    let hidden = example.thread(8, 150, "hidden");
+    example.counter(BLOCKED, Scope::Thread(hidden), 1, SECOND);
+    let browser = Browser::new(&build(&example.recording, &Selection::default()));
+    let page = browser.open_and(
+        "view=timeline",
+        "await new Promise((done) => setTimeout(done, 50));
+        const label = (place) => all('.tracks li')[place].querySelector('canvas').ariaLabel;
+        const canvas = document.querySelector('.tracks canvas');
+        const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+        const colors = (share) => {
+          const found = new Set();
+          for (let line = 0; line < canvas.height; line++) {
+            const at = 4 * (line * canvas.width + Math.floor(share * canvas.width));
+            found.add([...pixels.slice(at, at + 4)].join('.'));
+          }
+          return found;
+        };
+        const isOf = (share, name) => {
+          const [red, green, blue] = themeColor(name).match(/[0-9a-f]{2}/g).map((part) => parseInt(part, 16));
+          return colors(share).has(`${red}.${green}.${blue}.255`);
+        };
+        tell('names', all('.tracks .link').slice(0, 3).map((one) => one.textContent).join());
+        tell('worker', label(0));
+        tell('waits', [0.6, 0.2, 0.1].map((share) => `${isOf(share, '--wait-0')} ${isOf(share, '--run')}`).join());
+        tell('number', all('.tracks canvas').length);
+        tell('more', document.getElementById('more-tracks').textContent);
+        click('#more-tracks');
+        tell('then', all('.tracks canvas').length);
+        tell('hidden', all('.tracks .link').some((one) => one.textContent.startsWith('hidden')));
+        tell('key', document.getElementById('tracks-key').textContent);
+        all('.tracks .link')[1].click();
+        tell('chosen', `${location.hash} ${all('.tracks .link').map((one) => one.textContent).join()}`);
+        all('.tracks .link')[0].click();
+        tell('again', all('.tracks canvas').length);",
+    );
+    assert_eq!(page.told("names"), "worker 71,relay 72,crowd 100");
+    assert_eq!(page.told("waits"), "true false,false false,false true", "waiting; not observed; running");
+    assert_eq!(
+        (page.told("number"), page.told("more"), page.told("then")),
+        ("40".into(), "12 more threads".into(), "52".into())
+    );
+    assert_eq!(page.told("hidden"), "false");
+    assert!(page.told("key").starts_with("on CPUblockedpreemptedio-waitnot observed: "), "{}", page.told("key"));
+    assert_eq!(page.told("chosen"), "#view=timeline&thread=tid%3A72 relay 72");
+    assert_eq!(page.told("again"), "40");
+    let worker = "on CPU 270 ms, blocked 3.00 s, preempted 250 ms, io-wait 0 ns, not observed 480 ms";
+    assert_eq!(page.told("worker"), worker);
 }

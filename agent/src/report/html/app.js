@@ -21,6 +21,8 @@ function start(profile) {
   const firstProbe = profile.sampled.find((probe) => probe.recorded) ?? profile.sampled[0];
   const defaults = { ...DEFAULTS, probe: firstProbe?.name ?? null };
   let state = parseState(location.hash, defaults);
+  // What the address says that is on the screen.
+  let address = location.hash;
   let graphs = [];
   const width = profile.bucket_nanos;
 
@@ -34,23 +36,47 @@ function start(profile) {
     const asked = probe.metrics.filter(({ name }) => state.metrics?.includes(name));
     return asked.length ? asked.filter(({ unit }) => unit === asked[0].unit) : defaultMetrics(probe);
   };
-  const windowOf = () => {
-    if (state.from === null) return null;
-    const from = Math.max(0, Math.min(profile.buckets - 1, Math.round(state.from * 1e9 / width)));
-    return [from, Math.max(from + 1, Math.min(profile.buckets, Math.round(state.to * 1e9 / width)))];
+  // The buckets that are nearest to two times in seconds.
+  const bucketsOf = (since, until) => {
+    const from = Math.min(profile.buckets - 1, edgeNear(profile, since * 1e9));
+    return [from, Math.max(from + 1, edgeNear(profile, until * 1e9))];
   };
+  const windowOf = () => state.from === null ? null : bucketsOf(state.from, state.to);
+  const axisOf = () => state.axisFrom === null ? [0, profile.buckets] : bucketsOf(state.axisFrom, state.axisTo);
+  const secondsOf = (buckets) => buckets.map((bucket) => timeOf(profile, bucket) / 1e9);
 
-  // A quiet change is already on the screen.
-  const change = (part, quiet = false) => {
+  const write = (part, into) => {
     state = { ...state, ...part };
     const fragment = writeState(state, defaults);
-    history.replaceState(null, '', fragment ? `#${fragment}` : location.pathname + location.search);
-    if (!quiet) render();
+    if (fragment === address.replace(/^#/, '')) return;
+    into.call(history, null, '', fragment ? `#${fragment}` : location.pathname + location.search);
+    address = location.hash;
   };
-  const select = (window) => change(window
-    ? { from: window[0] * width / 1e9, to: Math.min(window[1] * width, profile.meta.duration) / 1e9 }
-    : { from: null, to: null });
-  const timeline = new Timeline(profile, by('timeline'), select);
+  // A step that Back undoes; what it changes is already on the screen.
+  const remember = (part) => write(part, history.pushState);
+  const change = (part) => {
+    remember(part);
+    render();
+  };
+  // The same step once more, which Back does not undo alone; what it changes is already on the screen.
+  const adjust = (part) => write(part, history.replaceState);
+  const windowed = (window) => {
+    const [from, to] = window ? secondsOf(window) : [null, null];
+    return { from, to };
+  };
+  const select = (window) => change(windowed(window));
+  const zoomAxis = (window) => {
+    const [axisFrom, axisTo] = window ? secondsOf(window) : [null, null];
+    change({ axisFrom, axisTo });
+  };
+  const timeline = new Timeline(profile, by('timeline'), {
+    onWindow: select,
+    onMove: (window) => {
+      adjust(windowed(window));
+      render();
+    },
+    onZoom: () => zoomAxis(windowOf()),
+  });
 
   // The last result under each name: typing a search need not add everything up again.
   const kept = new Map();
@@ -80,13 +106,13 @@ function start(profile) {
     box.hidden = all.length < 2;
   }
 
-  function controls(probe, metrics, weights, match) {
+  function controls(probe, metrics) {
     for (const button of by('views').children) {
       button.setAttribute('aria-pressed', String(button.dataset.view === state.view));
       if (button.dataset.view === 'histograms') button.hidden = !profile.histograms.length;
       if (button.dataset.view === 'wakes') button.hidden = !profile.sampled.some(({ chained }) => chained);
     }
-    const shown = ['threads', 'histograms'].includes(state.view) ? [] : state.view === 'wakes' ? profile.sampled.filter(({ chained }) => chained) : profile.sampled;
+    const shown = ['threads', 'timeline', 'histograms'].includes(state.view) ? [] : state.view === 'wakes' ? profile.sampled.filter(({ chained }) => chained) : profile.sampled;
     buttons('probes', shown, (one) => one === probe);
     buttons('metrics', shown.length ? probe.metrics : [], (one) => metrics.includes(one));
     by('layout').hidden = state.view !== 'flame' && !(state.view === 'wakes' && state.wakes === 'flame');
@@ -94,7 +120,20 @@ function start(profile) {
     for (const [id, pressed] of [['reverse', state.reverse], ['shape', state.upward], ['order', state.byName]]) {
       by(id).setAttribute('aria-pressed', String(pressed));
     }
-    if (document.activeElement !== by('search')) by('search').value = state.search;
+    if (document.activeElement !== by('search')) {
+      by('search').value = state.search;
+      showInvalid(compileSearch(state.search).invalid);
+    }
+  }
+
+  function showInvalid(why) {
+    by('invalid').hidden = !why;
+    by('invalid').textContent = why;
+    by('search').setAttribute('aria-invalid', String(Boolean(why)));
+  }
+
+  // How much matches, and the place among the matches of a graph.
+  function showMatches(weights, match) {
     by('matched').textContent = '';
     if (match && weights) {
       const hit = matchStacks(profile, match);
@@ -102,48 +141,92 @@ function start(profile) {
       eachWeight(profile, weights, (stack) => { if (stack >= 0 && hit[stack]) value += weights.value[stack]; });
       by('matched').textContent = `${percent(value, weights.sum.value)} matched, ${amount(value, weights.unit)}`;
     }
+    showPlace();
   }
 
-  function summary(probe, metrics, weights, window) {
+  // The graph whose matches the reader can step through.
+  const searched = () => ['flame', 'wakes'].includes(state.view) && compileSearch(state.search).test ? graphs[0] : undefined;
+
+  function showPlace() {
+    const graph = searched();
+    by('steps').hidden = !graph;
+    by('place').textContent = graph?.placeInWords() ?? '';
+  }
+
+  function step(direction) {
+    searched()?.step(direction);
+    showPlace();
+  }
+
+  function summary(probe, metrics, weights, window, axis) {
     const parts = [];
     if (weights) {
       const title = 'the part within the window; the number includes samples that are only partly in it';
       const some = metrics.length < probe.metrics.length ? ` (${metrics.map(({ label }) => label).join(', ')})` : '';
       parts.push(element('span', { id: 'sum', title }, `${probe.label}${some} ${estimate(weights.sum, weights.unit)}, ${counted(weights.sum.samples, 'sample')}`));
     }
-    const untimed = probe && window ? untimedValue(profile, { metrics: maskOf(profile, metrics), threads: chosenThreads(profile, state.threads) }) : 0;
-    if (untimed > 0) parts.push(element('span', { className: 'quiet', title: 'counted in the kernel, but not sampled, so that the time is unknown' }, `without ${amount(untimed, metrics[0].unit)} that is only counted`));
-    const chip = (text, clear, what) => element('span', { className: 'chip' }, text,
-      element('button', { 'aria-label': `Clear ${what}`, onclick: clear }, '×'));
-    const [from, to] = window ?? [0, profile.buckets];
-    const end = Math.min(to * width, profile.meta.duration);
-    const span = `${seconds(from * width, width)} to ${seconds(end, width)}`;
-    parts.push(window ? chip(`window ${span} (${nanos(end - from * width)})`, () => select(null), 'the window') : element('span', { className: 'quiet' }, profile.part ? `of the capture ${profile.part}` : 'whole capture'));
+    // What was only counted is in no window, and so not in the sum.
+    const selection = { metrics: maskOf(profile, metrics), threads: chosenThreads(profile, state.threads) };
+    const untimed = weights && window ? untimedValue(profile, selection) : 0;
+    if (untimed > 0) {
+      const title = 'counted in the kernel, but not sampled, so that the time is unknown';
+      parts.push(element('span', { className: 'quiet', title }, `without ${amount(untimed, metrics[0].unit)} that is only counted`));
+    }
+    const clearing = (clear, what) => element('button', { 'aria-label': `Clear ${what}`, title: `Clear ${what}`, onclick: clear }, '×');
+    const chip = (text, ...actions) => element('span', { className: 'chip' }, text, actions);
+    const span = ([from, to]) => `${seconds(timeOf(profile, from), width)} to ${seconds(timeOf(profile, to), width)}`;
+    const isAxis = window && window[0] === axis[0] && window[1] === axis[1];
+    if (window) {
+      const length = timeOf(profile, window[1]) - timeOf(profile, window[0]);
+      parts.push(chip(`window ${span(window)} (${nanos(length)})`,
+        isAxis ? null : element('button', { id: 'zoom-axis', title: 'The time axis covers only the window ( z )', onclick: () => zoomAxis(window) }, 'Zoom in'),
+        clearing(() => select(null), 'the window')));
+    } else {
+      parts.push(element('span', { className: 'quiet' }, profile.part ? `of the capture ${profile.part}` : 'whole capture'));
+    }
+    if (state.axisFrom !== null) parts.push(chip(`time axis ${span(axis)}`, element('button', { id: 'whole-axis', onclick: () => zoomAxis(null) }, 'Zoom out')));
     for (const token of state.threads) {
       const text = token.startsWith('comm:') ? `threads ${token.slice(5)}` : `thread ${token.slice(4)}`;
       const rest = state.threads.filter((other) => other !== token);
-      parts.push(chip(text, () => change({ threads: rest }), 'the thread filter'));
+      parts.push(chip(text, clearing(() => change({ threads: rest }), 'the thread filter')));
     }
     by('selection').replaceChildren(...parts);
+  }
+
+  // Everything that is selected, and its sums.
+  function selected() {
+    const window = windowOf();
+    const threads = chosenThreads(profile, state.threads);
+    const probe = probeOf();
+    const metrics = probe ? metricsOf(probe) : [];
+    const selection = { metrics: maskOf(profile, metrics), window, threads };
+    const isWeighed = probe && !['threads', 'timeline', 'histograms'].includes(state.view);
+    const weights = isWeighed ? { ...remembered('weights', selection, () => weigh(profile, selection)), unit: metrics[0].unit } : null;
+    const { test } = compileSearch(state.search);
+    return { probe, metrics, selection, weights, test, match: matchFrames(profile, test) };
   }
 
   function render() {
     for (const graph of graphs) graph.resizing.disconnect();
     graphs = [];
     tooltip.hide();
-    const window = windowOf();
-    const threads = chosenThreads(profile, state.threads);
-    const probe = probeOf();
-    const metrics = probe ? metricsOf(probe) : [];
-    const selection = { metrics: maskOf(profile, metrics), window, threads };
-    const match = matchFrames(profile, state.search);
-    const isWeighed = probe && !['threads', 'histograms'].includes(state.view);
-    const weights = isWeighed ? { ...remembered('weights', selection, () => weigh(profile, selection)), unit: metrics[0].unit } : null;
-    controls(probe, metrics, weights, match);
-    summary(probe, metrics, weights, window);
-    timeline.show(profile.sampled.map((one, index) => lane(one, index, one === probe ? metrics : defaultMetrics(one), threads)), window);
-    by('view').replaceChildren(draw(probe, metrics, selection, weights, match, window));
+    const shown = selected();
+    const { probe, metrics, selection: { window, threads }, weights, match } = shown;
+    const axis = axisOf();
+    controls(probe, metrics);
+    summary(probe, metrics, weights, window, axis);
+    timeline.show(profile.sampled.map((one, index) => lane(one, index, one === probe ? metrics : defaultMetrics(one), threads)), window, axis);
+    by('view').replaceChildren(draw(shown, axis));
     for (const graph of graphs) graph.draw();
+    showMatches(weights, match);
+  }
+
+  // After a change of the search. A graph stays where it is.
+  function search() {
+    if (!graphs.length || !graphs.every((graph) => graph.search) || state.view === 'functions') return render();
+    const { weights, match, test } = selected();
+    for (const graph of graphs) graph.search(matchFrames(profile, test));
+    showMatches(weights, match);
   }
 
   function lane({ name, label }, index, metrics, threads) {
@@ -158,25 +241,26 @@ function start(profile) {
     };
   }
 
-  function draw(probe, metrics, selection, weights, match, window) {
-    if (state.view === 'histograms') {
-      const { node, graphs: charts } = histogramsView(profile, state, change);
-      graphs = charts;
-      return node;
-    }
+  // The view. Each is given a `page`: { state, test: of a name for the search, or null, match: for each frame whether it matches, or
+  // null, change(part of the state): draws the page anew, remember and adjust(part): the view shows it already, onSort(table) }.
+  function draw({ probe, metrics, selection, weights, test, match }, axis) {
+    const onSort = (table) => (sorting) => remember({ sorting: { ...state.sorting, [table]: sorting } });
+    const page = { state, test, match, change, remember, adjust, onSort };
+    if (state.view === 'histograms') return keep(histogramsView(profile, page));
     if (!probe) return empty('This capture has no samples.');
-    if (state.view === 'threads') return threadsView(profile, selection, metrics[0], state, change);
-    if (weights && !(weights.sum.value > 0)) return empty(whyEmpty(probe, metrics, selection.threads, window));
-    const shown = {
-      flame: flameView,
-      functions: () => functionsView(profile, weights, state, match, change),
-      wakes: () => wakesView(profile, selection, state, match, change),
-    }[state.view](weights, match);
+    if (state.view === 'threads') return threadsView(profile, selection, metrics[0], page);
+    if (state.view === 'timeline') return keep(tracksView(profile, selection, probe, axis, page));
+    if (weights && !(weights.sum.value > 0)) return empty(whyEmpty(probe, metrics, selection.threads, selection.window));
+    if (state.view === 'functions') return keep(functionsView(profile, weights, metrics[0].kind === 'interval', page));
+    return keep(state.view === 'wakes' ? wakesView(profile, selection, page) : flameView(weights, test));
+  }
+
+  function keep(shown) {
     graphs = shown.graphs;
     return shown.node;
   }
 
-  function flameView(weights, match) {
+  function flameView(weights, test) {
     const tree = remembered('tree', { weights: kept.get('weights').key, reverse: state.reverse, byName: state.byName }, () =>
       (state.reverse ? reverseTree : callTree)(profile, weights).finish(state.byName ? (frame) => profile.names[frame] : null));
     const graph = new FlameGraph(profile, tree, {
@@ -184,12 +268,14 @@ function start(profile) {
       unit: weights.unit,
       upward: state.upward,
       zoom: state.zoom,
-      onZoom: (zoom) => change({ zoom }, true),
+      onZoom: (zoom) => remember({ zoom }),
+      onStep: (zoom) => adjust({ zoom }),
       onSandwich: (frame) => change({ view: 'functions', fn: frameKey(profile, frame) }),
     });
-    graph.search(match && matchFrames(profile, state.search));
+    graph.search(matchFrames(profile, test));
     const key = Object.entries({ kernel: 'kernel', user: 'user', label: 'thread or label' }).map(([kind, text]) => element('span', { className: `key ${kind}` }, text));
-    return { node: element('div', {}, element('p', { className: 'keys' }, key), graph.node), graphs: [graph] };
+    graph.foot.append(element('p', { className: 'keys' }, key));
+    return { node: element('div', {}, graph.node), graphs: [graph] };
   }
 
   by('views').addEventListener('click', ({ target: { dataset: { view } } }) => {
@@ -204,36 +290,89 @@ function start(profile) {
   by('reverse').addEventListener('click', () => change({ reverse: !state.reverse, zoom: [] }));
   by('shape').addEventListener('click', () => change({ upward: !state.upward }));
   by('order').addEventListener('click', () => change({ byName: !state.byName }));
-  by('search').addEventListener('input', () => change({ search: by('search').value }));
-  addEventListener('hashchange', () => {
-    state = parseState(location.hash, defaults);
-    render();
+  by('ask').addEventListener('click', () => help.show());
+  by('before').addEventListener('click', () => step(-1));
+  by('after').addEventListener('click', () => step(1));
+  // All that is typed in one go is one step.
+  let isTyping = false;
+  by('search').addEventListener('blur', () => { isTyping = false; });
+  by('search').addEventListener('input', () => {
+    const { invalid } = compileSearch(by('search').value);
+    showInvalid(invalid);
+    // What was found before stays until the expression is whole.
+    if (invalid) return;
+    (isTyping ? adjust : remember)({ search: by('search').value });
+    isTyping = true;
+    search();
   });
+  by('search').addEventListener('keydown', (event) => {
+    if (event.key !== 'Enter') return;
+    event.preventDefault();
+    step(event.shiftKey ? -1 : 1);
+  });
+  // Back and forward, and an address that was typed.
+  for (const moved of ['popstate', 'hashchange']) {
+    addEventListener(moved, () => {
+      if (location.hash === address) return;
+      address = location.hash;
+      state = parseState(address, defaults);
+      isTyping = false;
+      by('search').value = state.search;
+      showInvalid(compileSearch(state.search).invalid);
+      render();
+    });
+  }
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', render);
+
+  // One step back at a time: the nearest first.
+  function escape() {
+    if (state.search || by('search').value) {
+      by('search').value = '';
+      isTyping = false;
+      showInvalid('');
+      change({ search: '' });
+    } else if (graphs.some((graph) => graph.reset())) {
+      return;
+    } else if (state.axisFrom !== null) {
+      zoomAxis(null);
+    } else if (state.from !== null) {
+      select(null);
+    } else if (state.threads.length) {
+      change({ threads: [] });
+    }
+  }
   addEventListener('keydown', (event) => {
     const typing = event.target.matches?.('input, textarea');
-    if (event.key === '/' && !typing && !event.ctrlKey && !event.metaKey) {
+    const plain = !typing && !event.ctrlKey && !event.metaKey && !event.altKey;
+    if (help.isOpen) {
+      if (event.key === 'Escape') help.hide();
+    } else if (event.key === 'Escape') {
+      escape();
+    } else if (!plain) {
+      return;
+    } else if (event.key === '/') {
       event.preventDefault();
       by('search').select();
-    } else if (event.key === 'Escape') {
-      // One step back at a time: the nearest first.
-      if (state.search) {
-        by('search').value = '';
-        change({ search: '' });
-      } else if (graphs.some((graph) => graph.reset())) {
-        return;
-      } else if (state.from !== null) {
-        select(null);
-      } else if (state.threads.length) {
-        change({ threads: [] });
-      }
+    } else if (event.key === '?') {
+      help.show();
+    } else if (event.key === 'n' || event.key === 'N') {
+      step(event.key === 'n' ? 1 : -1);
     }
   });
   render();
 }
 
-readProfile(by('data').textContent).then((profile) => {
+// Once the page shows that it is loading. A page in the background draws nothing, and does not wait for it.
+const drawn = new Promise((done) => {
+  requestAnimationFrame(() => setTimeout(done));
+  setTimeout(done, 200);
+});
+drawn.then(() => readProfile(by('data').textContent)).then((profile) => {
   by('data').remove();
+  document.body.removeAttribute('aria-busy');
   showCapture(profile);
   start(profile);
+}).catch((error) => {
+  by('loading')?.replaceChildren('The data of this page cannot be read: it may be incomplete.');
+  problem(String(error?.stack ?? error));
 });

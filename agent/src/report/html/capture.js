@@ -1,8 +1,6 @@
 'use strict';
 // The header of the page: target, host, time, cost and losses of the capture.
 
-const by = (id) => document.getElementById(id);
-
 // Whether the budget was met over the whole capture, in the words of the summary (`budget_result`).
 function budgetResult({ cost, governing, duration }) {
   const measured = cost.probes.filter((probe) => probe.nanos_per_event !== null);
@@ -14,7 +12,7 @@ function budgetResult({ cost, governing, duration }) {
   return `${result}: they cost ${percent(share, 1)}${exceeded}`;
 }
 
-// The most important facts in three lines; the others are in `About this capture`.
+// What was captured in one line, with its cost and losses in brief; the rest opens.
 function showCapture(profile) {
   const { meta } = profile;
   const { host, cost, governing } = meta;
@@ -51,6 +49,12 @@ function showCapture(profile) {
 
   const lost = profile.losses.filter(([, number]) => number > 0);
   const unnamed = Object.entries(meta.symbols.unnamed);
+  const brief = [
+    element('span', {}, `Cost ${percent(cost.cpu_share, 1)} of one CPU${budget.startsWith('exceeded') ? ', over budget' : ''}`),
+    lost.length ? element('span', { className: 'remark' }, `lost: ${count(lost[0][1])} ${lost[0][2]}${lost.length > 1 ? ` and ${count(lost.length - 1)} more` : ''}`) : element('span', {}, 'no losses'),
+    meta.remarks.length ? element('span', { className: 'remark' }, counted(meta.remarks.length, 'remark')) : null,
+  ];
+  by('brief').replaceChildren(...brief.filter(Boolean));
   by('losses').className = lost.length ? 'lost' : '';
   by('losses').textContent = lost.length ? `Lost: ${lost.map(([, number, name]) => `${count(number)} ${name}`).join('; ')}.` : 'No losses.';
   if (unnamed.length) by('losses').textContent += ` Frames without a name: ${unnamed.map(([why, number]) => `${count(number)} (${why})`).join(', ')}.`;
@@ -72,12 +76,6 @@ function showCapture(profile) {
     ['Symbolized frames', `${count(meta.symbols.named)}${unnamed.map(([why, number]) => `; ${count(number)} without a name: ${why}`).join('')}`],
     ...profile.losses.map(([name, number]) => [`Lost: ${name}`, count(number)]),
   ];
-  facts.push(['Keys', [
-    '/: search',
-    'Esc: reset search, zoom, window and threads, one at a time',
-    'in the flame graph: arrow keys move, Enter zooms, c copies the name',
-    'on the time axis: arrow keys move the window; with Shift, they move only its end',
-  ].join('; ')]);
   const listed = facts.flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, String(value))]);
   by('facts').replaceChildren(element('dl', {}, listed));
 }

@@ -56,8 +56,9 @@ function readStacks(reader, parents, frames) {
   }
 }
 
-// The time of a row is [start, end), in nanoseconds: a whole bucket, or that of an interval in several. Both are 0 if it is unknown.
-function readRows(reader, width) {
+// The time of a row is [start, end), in nanoseconds from the start of the capture: a whole bucket, or that of an interval in several.
+// Both are 0 if it is unknown.
+function readRows(reader, axis) {
   const rows = reader.number();
   const groups = reader.number();
   const group = {
@@ -92,8 +93,8 @@ function readRows(reader, width) {
       first += reader.number();
       const length = reader.number();
       if (length) {
-        row.start[at] = first * width + (length > 1 ? reader.number() : 0);
-        row.end[at] = (first + length) * width - (length > 1 ? reader.number() : 0);
+        row.start[at] = timeOf(axis, first) + (length > 1 ? reader.number() : 0);
+        row.end[at] = timeOf(axis, first + length) - (length > 1 ? reader.number() : 0);
       }
       row.value[at] = reader.number();
       row.estimated[at] = reader.number();
@@ -124,7 +125,7 @@ async function readProfile(base64) {
     return { waker, stack: reader.number() - 1 };
   });
   profile.chains = Array.from({ length: reader.number() }, () => Array.from({ length: reader.number() }, () => reader.number()));
-  Object.assign(profile, readRows(reader, profile.bucket_nanos));
+  Object.assign(profile, readRows(reader, profile));
   addTotals(profile);
   describeMetrics(profile);
   return profile;
@@ -180,7 +181,7 @@ function addLabel(profile, name) {
 // The intervals of a group that end after the window are a sum of their own, since the wakeup is not in the window.
 function eachGroup(profile, { metrics, window, threads }, visit) {
   const { group, row } = profile;
-  const [from, to] = window ? window.map((bucket) => bucket * profile.bucket_nanos) : [0, Infinity];
+  const [from, to] = window ? window.map((bucket) => timeOf(profile, bucket)) : [0, Infinity];
   const isPart = Boolean(window || profile.part);
   let at = 0;
   for (let g = 0; g < group.length; g++) {
@@ -234,28 +235,22 @@ function weigh(profile, selection) {
   return weights;
 }
 
-// For each frame whether `text` (a regular expression, or else a part of the name) matches it; null for no text.
-function matchFrames(profile, text) {
-  if (!text) return null;
-  let test;
-  try {
-    const expression = new RegExp(text, 'i');
-    test = (name) => expression.test(name);
-  } catch {
-    const lower = text.toLowerCase();
-    test = (name) => name.toLowerCase().includes(lower);
-  }
-  return Uint8Array.from(profile.names, (name) => test(name));
+// The time at the start of a bucket, in nanoseconds from the start of the capture; the end of the axis for the number after the last.
+function timeOf({ axis_start: start, axis_end: end, bucket_nanos: width }, bucket) {
+  return Math.min(start + bucket * width, end);
 }
 
-// For each stack whether any of its frames matches.
-function matchStacks(profile, frames) {
-  const hit = new Uint8Array(profile.parents.length);
-  for (let i = 0; i < hit.length; i++) {
-    const parent = profile.parents[i];
-    hit[i] = frames[profile.stackFrames[i]] || (parent >= 0 && hit[parent]);
-  }
-  return hit;
+// The length of a bucket in nanoseconds: the last one is shorter if the axis ends within it.
+function lengthOf(profile, bucket) {
+  return timeOf(profile, bucket + 1) - timeOf(profile, bucket);
+}
+
+// The number of the bucket whose start is nearest to a time in nanoseconds, from 0 to the number of buckets.
+function edgeNear(profile, time) {
+  const bucket = Math.floor((time - profile.axis_start) / profile.bucket_nanos);
+  if (bucket < 0) return 0;
+  if (bucket >= profile.buckets) return profile.buckets;
+  return time - timeOf(profile, bucket) < timeOf(profile, bucket + 1) - time ? bucket : bucket + 1;
 }
 
 // The frames of a stack, innermost first.

@@ -29,6 +29,9 @@ struct Head<'a> {
     losses: [(&'static str, u64, &'static str); Losses::COUNTERS],
     buckets: u16,
     bucket_nanos: u64,
+    /// The start and the end of the time axis, in nanoseconds from the start of the capture.
+    axis_start: u64,
+    axis_end: u64,
     light_chains: usize,
     /// PID, TID and name.
     threads: Vec<(u32, u32, &'a str)>,
@@ -44,7 +47,7 @@ struct Head<'a> {
 
 /// Writes the data of `profile`.
 pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
-    let buckets = Buckets::of(&profile.meta);
+    let buckets = Buckets::of(&profile.meta, profile.window);
     let chains = Chains::of(profile);
     let rows = rows(profile, buckets, &chains);
 
@@ -66,6 +69,8 @@ pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         losses: profile.meta.losses.named().map(|loss| (loss.name, loss.count, loss.counted())),
         buckets: buckets.count,
         bucket_nanos: buckets.width.0,
+        axis_start: buckets.start.0,
+        axis_end: buckets.edge(buckets.count).0,
         light_chains: chains.light,
         threads: profile.threads.iter().map(|thread| (thread.pid.0, thread.tid.0, thread.comm.as_str())).collect(),
         counters: thread_counters(profile),
@@ -199,14 +204,14 @@ impl<W: Write> Varints<W> {
             let mut first = 0;
             for row in group {
                 let Key { start, end, .. } = row.key;
-                let from = u64::from(buckets.at(start));
-                self.number(from - first)?;
+                let from = buckets.at(start);
+                self.number((from - first).into())?;
                 first = from;
-                let to = if end > start { u64::from(buckets.at(Nanos(end.0 - 1))) + 1 } else { from };
-                self.number(to - from)?;
+                let to = if end > start { buckets.at(Nanos(end.0 - 1)) + 1 } else { from };
+                self.number((to - from).into())?;
                 if to > from + 1 {
-                    self.number(start.0 - from * buckets.width.0)?;
-                    self.number(to * buckets.width.0 - end.0)?;
+                    self.number(start.since(buckets.edge(from)).0)?;
+                    self.number(buckets.edge(to).since(end).0)?;
                 }
                 self.number(row.value.round() as u64)?;
                 self.number(row.estimated.round() as u64)?;

@@ -3,6 +3,8 @@
 
 const ROW = 18;
 const NARROWEST = 0.5;
+// The narrowest match, in pixels, that is shown without a zoom.
+const SMALLEST_MATCH = 4;
 
 function themeColor(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -16,7 +18,8 @@ function shade(name) {
 }
 
 class FlameGraph {
-  // options: title, unit, upward, zoom: a path, onZoom(path), onSandwich(frame)
+  // options: title, unit, upward, zoom: a path, onZoom(path), onStep(path): a zoom that a step through the matches made,
+  // onSandwich(frame), selfInWords(node, self): what a node has itself
   constructor(profile, tree, options) {
     this.profile = profile;
     this.tree = tree;
@@ -24,6 +27,8 @@ class FlameGraph {
     this.zoomed = tree.walk(options.zoom ?? []);
     this.focused = this.zoomed;
     this.match = null;
+    this.matches = [];
+    this.place = -1;
     this.crumbs = element('nav', { className: 'crumbs', 'aria-label': 'Zoomed into' });
     this.canvas = element('canvas', {
       tabIndex: 0,
@@ -32,7 +37,8 @@ class FlameGraph {
     });
     this.detail = element('p', { className: 'detail', 'aria-live': 'polite' });
     this.scroller = element('div', { className: 'scroller' }, this.canvas);
-    this.node = element('div', { className: 'flame' }, this.crumbs, this.scroller, this.detail);
+    this.foot = element('div', { className: 'foot' }, this.detail);
+    this.node = element('div', { className: 'flame' }, this.crumbs, this.scroller, this.foot);
     this.listen();
     this.resizing = new ResizeObserver(() => this.draw());
     this.resizing.observe(this.scroller);
@@ -70,15 +76,56 @@ class FlameGraph {
     return true;
   }
 
+  // Marks what matches; nothing moves.
   search(match) {
     this.match = match;
+    this.matches = match ? this.matching(match) : [];
+    this.place = -1;
     this.draw();
+  }
+
+  // The nodes that match, from left to right.
+  matching(match) {
+    const { frame, start, depth } = this.tree;
+    const found = [];
+    for (let node = 1; node < frame.length; node++) if (match[frame[node]]) found.push(node);
+    return found.sort((a, b) => start[a] - start[b] || depth[a] - depth[b]);
+  }
+
+  // Goes to the next match, or with -1 to the one before.
+  step(direction) {
+    const most = this.matches.length;
+    if (!most) return;
+    this.place = this.place < 0 && direction < 0 ? most - 1 : (this.place + direction + most) % most;
+    const node = this.matches[this.place];
+    this.focused = node;
+    if (!this.inZoom(node) || this.span(node)[1] < SMALLEST_MATCH) {
+      this.zoomed = this.roomFor(node);
+      this.options.onStep?.(this.tree.path(this.zoomed));
+    }
+    this.show();
+    this.scrollTo(node);
+  }
+
+  // The outermost ancestor in which a node is wide enough to be seen; the zoomed one if it is.
+  roomFor(node) {
+    const { value } = this.tree;
+    let widest = node;
+    for (let at = node; at >= 0; at = this.tree.parent[at]) {
+      if (value[node] / value[at] * this.width >= SMALLEST_MATCH) widest = at;
+    }
+    return widest;
+  }
+
+  placeInWords() {
+    if (!this.matches.length) return 'no match';
+    return this.place < 0 ? counted(this.matches.length, 'match', 'matches') : `${count(this.place + 1)} of ${count(this.matches.length)}`;
   }
 
   show() {
     const parts = [];
     for (let at = this.zoomed; at > 0; at = this.tree.parent[at]) parts.unshift(at);
-    const crumb = (node) => element('button', { textContent: this.name(node), onclick: () => this.zoom(node) });
+    const crumb = (node) => element('button', { textContent: shorten(this.name(node), 36), title: this.name(node), onclick: () => this.zoom(node) });
     const hidden = Math.max(0, parts.length - 6);
     const shown = [crumb(0), hidden ? `${counted(hidden, 'frame')} …` : '', ...parts.slice(hidden).map(crumb)];
     this.crumbs.replaceChildren(...parts.length ? shown : []);
@@ -92,10 +139,10 @@ class FlameGraph {
     if (!(tree.value[0] > 0)) return this.detail.replaceChildren();
     const frame = tree.frame[node];
     const facts = [
-      element('b', {}, this.name(node)),
+      element('b', { title: this.name(node) }, shorten(this.name(node), 80)),
       frame >= 0 && profile.moduleOf[frame] ? ` ${profile.moduleOf[frame]} ` : ' ',
       `${estimate(tree.sum(node), this.options.unit)}, ${percent(tree.value[node], tree.value[0])} of ${amount(tree.value[0], this.options.unit)}, `,
-      `self ${amount(tree.self[node], this.options.unit)}, ${counted(tree.samples[node], 'sample')} `,
+      `${this.selfInWords(node)}, ${counted(tree.samples[node], 'sample')} `,
     ];
     if (frame >= 0) {
       facts.push(element('button', { textContent: 'Copy name', onclick: () => this.copy(node) }), ' ');
@@ -104,6 +151,11 @@ class FlameGraph {
       }
     }
     this.detail.replaceChildren(...facts);
+  }
+
+  selfInWords(node) {
+    const self = amount(this.tree.self[node], this.options.unit);
+    return this.options.selfInWords?.(node, self) ?? `self ${self}`;
   }
 
   copy(node) {
@@ -135,14 +187,20 @@ class FlameGraph {
     if (!this.inZoom(next)) this.zoom(next);
     this.describe(next);
     this.draw();
-    const top = this.row(tree.depth[next]) - this.scroller.clientHeight / 2;
+    this.scrollTo(next);
+  }
+
+  scrollTo(node) {
+    const top = this.row(this.tree.depth[node]) - this.scroller.clientHeight / 2;
     if (Math.abs(top - this.scroller.scrollTop) > this.scroller.clientHeight / 2 - ROW) this.scroller.scrollTop = top;
   }
 
+  // Whether a node is drawn, if it is wide enough: within the zoomed one, or on the way to it.
   inZoom(node) {
-    const { start, value } = this.tree;
-    const [from, to] = [start[this.zoomed], start[this.zoomed] + value[this.zoomed]];
-    return start[node] <= from || start[node] < to;
+    const { parent, depth } = this.tree;
+    let [inner, outer] = depth[node] < depth[this.zoomed] ? [this.zoomed, node] : [node, this.zoomed];
+    while (depth[inner] > depth[outer]) inner = parent[inner];
+    return inner === outer;
   }
 
   row(depth) {
@@ -182,8 +240,8 @@ class FlameGraph {
       element('b', {}, this.name(node)),
       frame >= 0 && profile.kinds[frame] !== LABEL ? element('div', {}, `${profile.moduleOf[frame]} (${profile.kinds[frame] === KERNEL ? 'kernel' : 'user'})`) : null,
       element('div', {}, `${estimate(sum, this.options.unit)}, ${percent(sum.value, tree.value[0])}`),
-      this.zoomed > 0 ? element('div', {}, `${percent(sum.value, tree.value[this.zoomed])} of ${this.name(this.zoomed)}`) : null,
-      element('div', {}, `self ${amount(tree.self[node], this.options.unit)}, ${counted(sum.samples, 'sample')}`),
+      this.zoomed > 0 ? element('div', {}, `${percent(sum.value, tree.value[this.zoomed])} of ${shorten(this.name(this.zoomed), 80)}`) : null,
+      element('div', {}, `${this.selfInWords(node)}, ${counted(sum.samples, 'sample')}`),
     ]);
   }
 
@@ -241,9 +299,9 @@ class FlameGraph {
       pen.globalAlpha = above;
       if (room >= 3) {
         pen.fillStyle = hit ? foundInk : ink;
-        pen.fillText(name.length <= room ? name : `${name.slice(0, room - 1)}…`, left + 4, top + ROW / 2);
+        pen.fillText(shorten(name, room), left + 4, top + ROW / 2);
       }
-      if (node === this.focused && document.activeElement === canvas) {
+      if (node === this.focused && (document.activeElement === canvas || node === this.matches[this.place])) {
         pen.globalAlpha = 1;
         pen.strokeStyle = themeColor('--ink');
         pen.lineWidth = 2;

@@ -50,6 +50,8 @@ function seconds(value, step) {
   return `${(value / 1e9).toFixed(digits)} s`;
 }
 
+const by = (id) => document.getElementById(id);
+
 // The element `tag` with properties and children; text is never read as HTML.
 function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);

@@ -15,7 +15,8 @@ function barPlace(value) {
   return 1 + 4 * power + 4 * (value / 2 ** power - 1);
 }
 
-function histogramsView(profile, state, change) {
+// `page`: see `draw` in app.js.
+function histogramsView(profile, { state, test: match, change, onSort }) {
   const { histograms } = profile;
   if (!histograms.length) return { node: empty('No histogram in this selection.'), graphs: [] };
   const metricOf = (histogram) => profile.metrics[histogram.metric];
@@ -29,7 +30,6 @@ function histogramsView(profile, state, change) {
     'aria-pressed': String(histogram === shown),
     onclick: () => change({ histogram: metricOf(histogram).name, scope: null }),
   })));
-  const match = state.search ? nameTest(state.search) : null;
   const quantile = (name, index) => ({ name, key: (row) => row.quantiles[index], cell: (row) => amount(row.quantiles[index], unit) });
   const columns = [
     { name: 'Scope', text: true, key: ({ name }) => name, cell: ({ name }) => name },
@@ -40,6 +40,9 @@ function histogramsView(profile, state, change) {
   const table = sortedTable(columns, rows.filter((row) => row.isAll || !match || match(row.name)), {
     id: 'histograms',
     sort: 4,
+    sorting: state.sorting.histograms,
+    onSort: onSort('histograms'),
+    ties: [1, 0],
     what: 'scope',
     caption: [
       'Counted in the kernel over the whole capture, regardless of the selected window.',

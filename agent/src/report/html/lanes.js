@@ -20,7 +20,7 @@ function overTime(profile, metrics, threads) {
     carry(all, most, from, to);
     carry(all, most, 0, all.length);
     if (isTime) pour(all, most, 0, all.length, pour(all, most, from, to, untimed));
-    else pour(all, room.map((width, bucket) => all[bucket] + width * untimed / profile.meta.duration), 0, all.length, untimed);
+    else pour(all, room.map((width, bucket) => all[bucket] + width * untimed / (profile.axis_end - profile.axis_start)), 0, all.length, untimed);
     for (let bucket = 0; bucket < sum.length; bucket++) sum[bucket] += Math.min(all[bucket], most[bucket]);
   }
   if (!isTime || !isMoved) return sum;
@@ -30,9 +30,9 @@ function overTime(profile, metrics, threads) {
   return sum.map((value, bucket) => Math.min(value, most[bucket]));
 }
 
-// The time of the capture in each bucket.
-function roomOf({ buckets, bucket_nanos: width, meta }) {
-  return Float64Array.from({ length: buckets }, (_, bucket) => Math.min(width, Math.max(meta.duration, 1) - bucket * width));
+// The time in each bucket.
+function roomOf(profile) {
+  return Float64Array.from({ length: profile.buckets }, (_, bucket) => lengthOf(profile, bucket));
 }
 
 // The number of CPUs in a list such as `0-3,8`.
@@ -61,15 +61,15 @@ function groupsByThread(profile) {
 // What a thread has in each bucket, at the times of its samples: all, and the part that was measured; the sum of values without a time;
 // and the buckets [from, to) in which it was seen, with any metric.
 function valuesOf(profile, groups, metrics) {
-  const { group, row, buckets, bucket_nanos: width } = profile;
-  const [all, measured] = [new Steps(buckets, width), new Steps(buckets, width)];
+  const { group, row, buckets, axis_start: axis, bucket_nanos: width } = profile;
+  const [all, measured] = [new Steps(profile), new Steps(profile)];
   let [untimed, from, to] = [0, buckets, 0];
   for (const g of groups) {
     for (let r = g ? group.end[g - 1] : 0; r < group.end[g]; r++) {
       const [start, end] = [row.start[r], row.end[r]];
       if (end > start) {
-        from = Math.min(from, Math.floor(start / width));
-        to = Math.max(to, Math.ceil(end / width));
+        from = Math.min(from, Math.floor((start - axis) / width));
+        to = Math.max(to, Math.ceil((end - axis) / width));
       }
       if (!metrics[group.metric[g]]) continue;
       if (end > start) {
@@ -83,26 +83,28 @@ function valuesOf(profile, groups, metrics) {
   return { all: all.finish(), measured: measured.finish(), untimed, from: Math.min(from, to), to: Math.min(to, buckets) };
 }
 
-// Values that are spread evenly over times, added up in buckets.
+// Values that are spread evenly over times of the axis, added up in buckets.
 class Steps {
-  constructor(buckets, width) {
-    this.width = width;
+  constructor({ buckets, axis_start: axis, bucket_nanos: width }) {
+    Object.assign(this, { axis, width });
     this.values = new Float64Array(buckets);
     // By how much the value in each bucket differs from that in the bucket before.
     this.changes = new Float64Array(buckets + 1);
   }
 
+  // `start` and `end` are within the axis, in nanoseconds from the start of the capture.
   add(start, end, value) {
-    const { width, values, changes } = this;
-    const first = Math.floor(start / width);
-    const last = Math.min(values.length, Math.ceil(end / width)) - 1;
+    const { axis, width, values, changes } = this;
+    const [from, to] = [start - axis, end - axis];
+    const first = Math.floor(from / width);
+    const last = Math.min(values.length, Math.ceil(to / width)) - 1;
     if (first >= last) {
       values[last] += value;
       return;
     }
-    const each = value / (end - start);
-    values[first] += each * ((first + 1) * width - start);
-    values[last] += each * (end - last * width);
+    const each = value / (to - from);
+    values[first] += each * ((first + 1) * width - from);
+    values[last] += each * (to - last * width);
     changes[first + 1] += each * width;
     changes[last] -= each * width;
   }

@@ -20,9 +20,11 @@ const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
 
 /// The scripts, each after the scripts that it uses.
-const SCRIPTS: [&str; 15] = [
+const SCRIPTS: [&str; 19] = [
     include_str!("format.js"),
+    include_str!("names.js"),
     include_str!("data.js"),
+    include_str!("search.js"),
     include_str!("estimate.js"),
     include_str!("capture.js"),
     include_str!("tree.js"),
@@ -33,8 +35,10 @@ const SCRIPTS: [&str; 15] = [
     include_str!("table.js"),
     include_str!("functions.js"),
     include_str!("threads.js"),
+    include_str!("tracks.js"),
     include_str!("wakes.js"),
     include_str!("histograms.js"),
+    include_str!("help.js"),
     include_str!("app.js"),
 ];
 

@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn adding_up_keeps_value_variance_and_number_of_each_metric() {
         let profile = fixture::chain_of_three();
-        let rows = rows(&profile, Buckets::of(&profile.meta), &Chains::of(&profile));
+        let rows = rows(&profile, Buckets::of(&profile.meta, profile.window), &Chains::of(&profile));
         for number in [0, 1] {
             let given = profile.samples.iter().filter(|sample| sample.metric.0 == number);
             let (value, variance, samples) = sums(given.map(|sample| (sample.value, sample.variance, 1)));
@@ -116,7 +116,7 @@ mod tests {
         let mut profile = fixture::chain_of_three();
         let twin = profile.samples[0];
         profile.samples.push(twin);
-        let rows = rows(&profile, Buckets::of(&profile.meta), &Chains::of(&profile));
+        let rows = rows(&profile, Buckets::of(&profile.meta, profile.window), &Chains::of(&profile));
         let on_cpu: Vec<_> = rows.iter().filter(|row| row.key.metric == 0).collect();
         assert_eq!((on_cpu.len(), on_cpu[0].samples), (1, 2));
         assert_eq!(on_cpu[0].value, 2.0 * twin.value);
@@ -128,7 +128,7 @@ mod tests {
         (profile.samples[1].value, profile.samples[1].variance) = (0.0, 0.0);
         profile.samples[2].time = Nanos(0);
         let chains = Chains::of(&profile);
-        let rows = rows(&profile, Buckets::of(&profile.meta), &chains);
+        let rows = rows(&profile, Buckets::of(&profile.meta, profile.window), &chains);
         assert!(rows.iter().all(|row| row.key.thread != 1), "the relay's sleep has no weight");
         assert_eq!(chains.rows[0].iter().filter(|hop| **hop != 0).count(), 2, "but is still a hop");
     }

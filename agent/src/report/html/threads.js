@@ -1,7 +1,8 @@
 'use strict';
 // The table of threads, with estimates and counted totals.
 
-function threadsView(profile, selection, shownFirst, state, change) {
+// `page`: see `draw` in app.js.
+function threadsView(profile, selection, shownFirst, { state, test: match, change, onSort }) {
   const keyOf = state.byThread
     ? (index) => `${profile.threads[index][0]}:${profile.threads[index][1]}`
     : (index) => profile.threads[index][2];
@@ -35,7 +36,6 @@ function threadsView(profile, selection, shownFirst, state, change) {
     counted[metric] = 1;
   }
   const there = profile.metrics.filter(({ recorded, index }) => recorded || counted[index]);
-  const match = state.search ? nameTest(state.search) : null;
   const shown = [...rows.values()].filter((row) => !match || [...row.names].some(match));
   const name = (row) => [...row.names].join(', ');
   const token = (row) => state.byThread ? `tid:${[...row.tids][0]}` : `comm:${[...row.names][0]}`;
@@ -49,6 +49,9 @@ function threadsView(profile, selection, shownFirst, state, change) {
   const table = sortedTable(columns, shown, {
     id: 'threads',
     sort: Math.max(2, columns.findIndex((column) => column.group === shownFirst.name)),
+    sorting: state.sorting.threads,
+    onSort: onSort('threads'),
+    ties: [0, 1],
     what: state.byThread ? 'thread' : 'name',
     caption: [
       'Select a row to show only its threads; select it again to show all.',
@@ -63,8 +66,8 @@ function threadsView(profile, selection, shownFirst, state, change) {
     },
   });
   const choice = element('div', { className: 'choice', role: 'group', 'aria-label': 'Rows' },
-    element('button', { textContent: 'By name', 'aria-pressed': String(!state.byThread), onclick: () => change({ byThread: false }) }),
-    element('button', { textContent: 'By thread', 'aria-pressed': String(state.byThread), onclick: () => change({ byThread: true }) }));
+    element('button', { textContent: 'One row per name', 'aria-pressed': String(!state.byThread), onclick: () => change({ byThread: false }) }),
+    element('button', { textContent: 'One row per thread', 'aria-pressed': String(state.byThread), onclick: () => change({ byThread: true }) }));
   if (!rows.size) return empty('There is no thread in this selection.');
   return element('div', { className: 'threads' }, choice, shown.length ? table : empty('No thread matches the search.'));
 }
@@ -79,7 +82,8 @@ function fullLabel(profile, metric) {
 function metricColumns({ name: group, index, label, unit, kind }, isCounted) {
   const sum = (row) => row.sums[index];
   const exact = (row) => row.exact[index];
-  const shown = (row) => sum(row).value > 0 ? estimate(sum(row), unit) : '';
+  // The error may stand below the value.
+  const shown = (row) => sum(row).value > 0 ? estimate(sum(row), unit).split(/ (?=±)/).flatMap((part) => [element('span', { className: 'value' }, part), ' ']) : '';
   if (!isCounted) {
     const name = { nanoseconds: 'Time', bytes: 'Bytes', count: 'Count' }[unit];
     return [{ group, name, doc: label, key: (row) => sum(row).value, cell: shown }];
@@ -96,15 +100,6 @@ function metricColumns({ name: group, index, label, unit, kind }, isCounted) {
       key: (row) => exact(row).count, cell: (row) => exact(row).count ? count(exact(row).count) : '',
     },
   ];
-}
-
-function nameTest(text) {
-  try {
-    const expression = new RegExp(text, 'i');
-    return (name) => expression.test(name);
-  } catch {
-    return (name) => name.toLowerCase().includes(text.toLowerCase());
-  }
 }
 
 // A 0 or 1 for each thread; null for all threads.

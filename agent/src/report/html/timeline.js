@@ -2,22 +2,23 @@
 // The time axis: CPUs in use and threads waiting, estimated from samples (see lanes.js); a window can be selected.
 
 class Timeline {
-  // onWindow([first bucket, end) or null)
-  constructor(profile, canvas, onWindow) {
-    Object.assign(this, { profile, canvas, onWindow, window: null, lanes: [], drag: null });
+  // onWindow([first bucket, end) or null): a new window; onMove: the same window elsewhere; onZoom(): the axis shall cover only the window
+  constructor(profile, canvas, { onWindow, onMove, onZoom }) {
+    Object.assign(this, { profile, canvas, onWindow, onMove, onZoom, window: null, axis: [0, profile.buckets], lanes: [], drag: null });
     this.listen();
     new ResizeObserver(() => this.draw()).observe(canvas.parentElement);
   }
 
-  // lanes: [{ name, unit, what: what time is of, values: in each bucket, color }]
-  show(lanes, window) {
-    Object.assign(this, { lanes, window });
+  // lanes: [{ name, unit, what: what time is of, values: in each bucket, color }]; axis: the buckets to draw, [first, end)
+  show(lanes, window, axis) {
+    const rated = lanes.map((lane) => ({ ...lane, rates: ratesOf(this.profile, lane) }));
+    Object.assign(this, { lanes: rated, window, axis });
     this.draw();
   }
 
   bucketAt(event) {
     const place = (event.clientX - this.canvas.getBoundingClientRect().left - this.left) / (this.width - this.left) * this.span;
-    return Math.max(0, Math.min(this.profile.buckets, place));
+    return Math.max(this.axis[0], Math.min(this.axis[1], this.axis[0] + place));
   }
 
   listen() {
@@ -59,43 +60,48 @@ class Timeline {
       event.stopPropagation();
       return this.onWindow(null);
     }
+    if (event.key === 'z' && this.window) return this.onZoom();
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!step) return;
     event.preventDefault();
-    const most = this.profile.buckets;
-    const stride = Math.max(1, Math.round(most / 100)) * step;
-    let [from, to] = this.window ?? (step > 0 ? [0, Math.ceil(most / 10)] : [most - Math.ceil(most / 10), most]);
+    const [least, most] = this.axis;
+    const stride = Math.max(1, Math.round((most - least) / 100)) * step;
+    const tenth = Math.ceil((most - least) / 10);
+    let [from, to] = this.window ?? (step > 0 ? [least, least + tenth] : [most - tenth, most]);
     if (event.shiftKey) to = Math.max(from + 1, Math.min(most, to + stride));
     else if (this.window) {
-      const moved = Math.max(-from, Math.min(most - to, stride));
+      const moved = step < 0 ? Math.min(0, Math.max(least - from, stride)) : Math.max(0, Math.min(most - to, stride));
       [from, to] = [from + moved, to + moved];
     }
-    this.onWindow([from, to]);
+    if (this.window) this.onMove([from, to]);
+    else this.onWindow([from, to]);
   }
 
   hover(at, event) {
-    const bucket = Math.min(this.profile.buckets - 1, Math.floor(at));
-    const width = this.profile.bucket_nanos;
+    const bucket = Math.min(this.axis[1] - 1, Math.floor(at));
+    const step = this.profile.bucket_nanos;
     tooltip.show(event, [
-      element('b', {}, `${seconds(bucket * width, width)} to ${seconds((bucket + 1) * width, width)}`),
-      ...this.lanes.map(({ name, unit, what, values }) => element('div', {}, `${name}: ${amount(values[bucket], unit)}, about ${rate(values[bucket] / width, unit, what)} (estimated)`)),
+      element('b', {}, `${seconds(timeOf(this.profile, bucket), step)} to ${seconds(timeOf(this.profile, bucket + 1), step)}`),
+      ...this.lanes.map(({ name, unit, what, values, rates }) => element('div', {}, `${name}: ${amount(values[bucket], unit)}, about ${rate(rates[bucket], unit, what)} (estimated)`)),
       this.rateChanges().some((at) => Math.floor(at) === bucket) ? element('div', {}, 'the sampling rate changed here') : null,
     ]);
   }
 
   // The changes of the sampling rates, in buckets.
   rateChanges() {
-    return this.profile.meta.governing.changes.map((change) => change.time / this.profile.bucket_nanos);
+    const { profile, axis: [from, to] } = this;
+    const places = profile.meta.governing.changes.map((change) => (change.time - profile.axis_start) / profile.bucket_nanos);
+    return places.filter((at) => at >= from && at <= to);
   }
 
   draw() {
     const { canvas, profile } = this;
     const width = this.width = canvas.clientWidth;
     if (!width) return;
-    const lane = Math.max(16, Math.min(40, Math.round(120 / Math.max(this.lanes.length, 1))));
+    const lane = Math.max(16, Math.min(34, Math.round(120 / Math.max(this.lanes.length, 1))));
     const axis = 16;
     const height = this.lanes.length * (lane + 4) + axis;
-    this.left = width < 600 ? 74 : 128;
+    this.left = axisLeft(width);
     const ratio = devicePixelRatio || 1;
     canvas.style.height = `${height}px`;
     canvas.width = Math.round(width * ratio);
@@ -104,19 +110,20 @@ class Timeline {
     pen.scale(ratio, ratio);
     pen.font = `11px ${themeColor('--sans')}`;
     const [ink, quiet, line, chosen] = ['--ink', '--quiet', '--line', '--chosen'].map(themeColor);
+    const [first, end] = this.axis;
     // In buckets; the last one may reach past the end of the capture.
-    this.span = Math.max(profile.meta.duration / profile.bucket_nanos, 1e-9);
-    const x = (bucket) => this.left + Math.min(1, bucket / this.span) * (width - this.left);
-    this.lanes.forEach(({ name, unit, what, values, color }, index) => {
+    this.span = Math.max((timeOf(profile, end) - timeOf(profile, first)) / profile.bucket_nanos, 1e-9);
+    const x = (bucket) => this.left + Math.max(0, Math.min(1, (bucket - first) / this.span)) * (width - this.left);
+    this.lanes.forEach(({ name, unit, what, rates, color }, index) => {
       const base = (index + 1) * (lane + 4) - 2;
-      const peak = values.reduce((most, value) => Math.max(most, value), 0);
+      const peak = rates.reduce((most, value) => Math.max(most, value), 0);
       pen.fillStyle = ink;
       pen.fillText(name, 0, base - lane + 11);
       pen.fillStyle = quiet;
-      if (lane >= 28) pen.fillText(peak > 0 ? `max ~${rate(peak / profile.bucket_nanos, unit, what)}` : 'no samples', 0, base - lane + 26);
+      if (lane >= 28) pen.fillText(peak > 0 ? `max ~${rate(peak, unit, what)}` : 'no samples', 0, base - lane + 26);
       pen.fillStyle = themeColor(color);
-      for (let bucket = 0; bucket < values.length && peak > 0; bucket++) {
-        const tall = values[bucket] / peak * lane;
+      for (let bucket = first; bucket < end && peak > 0; bucket++) {
+        const tall = rates[bucket] / peak * lane;
         pen.globalAlpha = this.window && (bucket < this.window[0] || bucket >= this.window[1]) ? 0.35 : 1;
         pen.fillRect(x(bucket), base - tall, x(bucket + 1) - x(bucket) + 0.3, tall);
       }
@@ -139,13 +146,14 @@ class Timeline {
   }
 
   ticks(pen, x, height, quiet, line) {
-    const { duration } = this.profile.meta;
+    const { profile, axis: [first, end] } = this;
+    const [from, to] = [timeOf(profile, first), timeOf(profile, end)];
     const room = Math.max(2, Math.floor((this.width - this.left) / 90));
-    const rough = Math.max(duration, 1) / 1e9 / room;
+    const rough = Math.max(to - from, 1) / 1e9 / room;
     const power = 10 ** Math.floor(Math.log10(rough));
     const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough * (1 - 1e-9));
-    for (let tick = 0; tick * step * 1e9 <= duration * (1 + 1e-9); tick++) {
-      const at = x(tick * step * 1e9 / this.profile.bucket_nanos);
+    for (let tick = Math.ceil(from / step / 1e9 - 1e-9); tick * step * 1e9 <= to * (1 + 1e-9); tick++) {
+      const at = x((tick * step * 1e9 - profile.axis_start) / profile.bucket_nanos);
       const label = seconds(tick * step * 1e9, step * 1e9);
       pen.fillStyle = line;
       pen.fillRect(at, 0, 1, height - 12);
@@ -153,4 +161,15 @@ class Timeline {
       pen.fillText(label, Math.min(at + 3, this.width - pen.measureText(label).width), height - 3);
     }
   }
+}
+
+// The values of a lane for each nanosecond of their bucket. A short last bucket has no room for more time than there was, but a single
+// value of another unit would be a peak there, so these are as if it were as long as the others.
+function ratesOf(profile, { unit, values }) {
+  return values.map((value, bucket) => value / (unit === 'nanoseconds' ? lengthOf(profile, bucket) : profile.bucket_nanos));
+}
+
+// Where an axis begins that is as wide as this, in pixels: before it are the names.
+function axisLeft(width) {
+  return width < 600 ? 74 : 128;
 }

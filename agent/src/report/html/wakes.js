@@ -40,24 +40,26 @@ function eachChain(profile, selection, hit, visit) {
 
 // A tree whose nodes are whole stacks: name, where it slept, then each waker. `units` says what a node's frame is.
 function chainTree(profile, selection, hit) {
+  const numberOf = new Map();
+  profile.threads.forEach(([, , name], index) => { if (!numberOf.has(name)) numberOf.set(name, index); });
   const tree = new Tree(profile);
   const units = [];
   const known = new Map();
   const unit = (key, made) => {
-    if (!known.has(key)) known.set(key, units.push(made) - 1);
+    if (!known.has(key)) known.set(key, units.push({ key, ...made }) - 1);
     return known.get(key);
   };
   const sums = eachChain(profile, selection, hit, (name, stack, hops, parts) => {
-    let node = tree.child(0, unit(`name ${name}`, { kind: 'name', name }));
-    node = tree.child(node, unit(`stack ${stack}`, { kind: 'sleep', stack }));
-    if (!hops) node = tree.child(node, unit('light', { kind: 'end', text: 'rarer chains, combined' }));
+    let node = tree.child(0, unit(`n${numberOf.get(name)}`, { kind: 'name', name }));
+    node = tree.child(node, unit(`s${stack}`, { kind: 'sleep', stack }));
+    if (!hops) node = tree.child(node, unit('rare', { kind: 'end', text: 'rarer chains, combined' }));
     for (const hop of hops ?? []) {
       if (hop < FIRST_HOP) {
-        node = tree.child(node, unit(`end ${hop}`, { kind: 'end', text: CHAIN_ENDS[hop] }));
+        node = tree.child(node, unit(`e${hop}`, { kind: 'end', text: CHAIN_ENDS[hop] }));
       } else {
         const { waker, stack: code } = profile.hops[hop - FIRST_HOP];
         const made = waker < 0 ? { kind: 'interrupt', stack: code } : { kind: 'waker', name: profile.threads[waker][2], stack: code };
-        node = tree.child(node, unit(`hop ${hop}`, made));
+        node = tree.child(node, unit(`h${hop}`, made));
       }
     }
     tree.add(node, parts);
@@ -66,11 +68,11 @@ function chainTree(profile, selection, hit) {
 }
 
 // The same as a flame graph: the stack of the sleeping thread, then that of each waker.
-function chainFlame(profile, selection, hit, state) {
+function chainFlame(profile, selection, state) {
   const tree = new Tree(profile);
   const climb = (from, stack) => stackOf(profile, stack).reverse().reduce((node, frame) => tree.child(node, frame), from);
   const label = (from, text) => tree.child(from, addLabel(profile, text));
-  const sums = eachChain(profile, selection, hit, (name, stack, hops, parts) => {
+  const sums = eachChain(profile, selection, null, (name, stack, hops, parts) => {
     let node = stack < 0 ? label(label(0, name), '[no stack]') : climb(0, stack);
     if (!hops) node = label(node, 'rarer chains, combined');
     for (const hop of hops ?? []) {
@@ -87,20 +89,43 @@ function chainFlame(profile, selection, hit, state) {
   return { tree: tree.finish(state.byName ? (frame) => profile.names[frame] : null), sums };
 }
 
-// A stack in one line, innermost first: the last kernel functions, then the user functions.
+// The maximum number of the program's own functions in the short form of a stack, from the leaf.
+const MOST_OWN = 3;
+const CODE_ROOM = 44;
+
+// Modules that only lead from a program to the kernel: the C and C++ libraries, the loader and the vDSO.
+const LIBRARIES = /^(lib(c|m|pthread|stdc\+\+|c\+\+|gcc_s|rt)|ld(-linux|-musl)?)[-.\d]|^\[vdso\]$/;
+// And the parts of standard libraries that are compiled into the program.
+const STANDARD = /^<?(std|core|alloc|__gnu_cxx)::|^_start$|^__libc_/;
+
+// A stack in one line, innermost first: the last kernel function, the functions of the program that waited, and where it began.
+// What is between them is left out.
 function code(profile, stack) {
   if (stack < 0) return '(no stack)';
   const frames = stackOf(profile, stack).filter((frame) => profile.kinds[frame] !== LABEL);
-  const names = (kind) => frames.filter((frame) => profile.kinds[frame] === kind).map((frame) => profile.names[frame]);
-  const [kernel, user] = [names(KERNEL), names(USER).slice(0, 8)];
-  const telling = kernel.filter((name) => !PLUMBING.has(name));
+  const kernel = frames.filter((frame) => profile.kinds[frame] === KERNEL);
+  const user = frames.filter((frame) => profile.kinds[frame] === USER);
+  const telling = kernel.filter((frame) => !PLUMBING.has(profile.names[frame]));
   const last = telling.length || user.length ? telling : kernel;
-  const short = last.length <= 3 ? last : user.length ? [...last.slice(0, 2), '…'] : [...last.slice(0, 3), '…', last.at(-1)];
-  return [...short, ...user].join(' ← ') || '(no frames)';
+  const line = [...last, ...user];
+  const ends = (places, most) => places.length <= most + 1 ? places : [...places.slice(0, most), places.at(-1)];
+  const kept = new Set(user.length ? [0] : ends([...line.keys()], 1));
+  const outside = [...line.keys()].filter((place) => place >= last.length && !LIBRARIES.test(profile.moduleOf[line[place]]));
+  const own = outside.filter((place) => !STANDARD.test(profile.names[line[place]]));
+  for (const place of ends(own.length ? own : outside, MOST_OWN)) kept.add(place);
+  // Without a function of the program, the call of the library is all that is known.
+  if (!own.length && user.length) kept.add(last.length);
+  const shown = [];
+  line.forEach((frame, place) => {
+    if (kept.has(place)) shown.push(shorten(profile.names[frame], CODE_ROOM));
+    else if (shown.at(-1) !== '…') shown.push('…');
+  });
+  if (shown.at(-1) === '…') shown.pop();
+  return shown.join(' ← ') || '(no frames)';
 }
 
-function wakesView(profile, selection, state, match, change) {
-  const hit = match && matchStacks(profile, match);
+// `page`: see `draw` in app.js.
+function wakesView(profile, selection, { state, test, match, change, remember, adjust }) {
   const choice = element('div', { className: 'choice', role: 'group', 'aria-label': 'Drawn as' },
     ...['tree', 'flame'].map((form) => element('button', {
       textContent: form === 'tree' ? 'Tree' : 'Flame graph',
@@ -108,26 +133,36 @@ function wakesView(profile, selection, state, match, change) {
       onclick: () => change({ wakes: form, zoom: [] }),
     })));
   const flame = state.wakes === 'flame';
-  const { tree, units, sums } = flame ? chainFlame(profile, selection, hit, state) : chainTree(profile, selection, hit);
+  // The search selects chains of the tree, and marks frames of the flame graph.
+  const hit = match && !flame ? matchStacks(profile, match) : null;
+  const { tree, units, sums } = flame ? chainFlame(profile, selection, state) : chainTree(profile, selection, hit);
   const about = element('p', { className: 'note', id: 'chain-sums' }, [
-    `${nanos(sums.chains)} in chains${match ? ' that match the search' : ''}`,
+    `${nanos(sums.chains)} in chains${hit ? ' that match the search' : ''}`,
     sums.unseen > 0 ? `${nanos(sums.unseen)} with an unknown waker` : '',
     ...[...sums.unwoken].map(([label, value]) => `${nanos(value)} ${label}, without a wakeup`),
     sums.light > 0 ? `${nanos(sums.light)} in rarer chains that are combined (${count(profile.light_chains)} in the whole capture)` : '',
   ].filter(Boolean).join('; '), '. A chain ends at a wakeup from an interrupt: the interrupted thread is not part of it.');
   if (!(tree.value[0] > 0)) {
-    const why = match ? 'No wake chain of this selection matches the search.' : 'No wake chain in this selection: no waker is known.';
+    const why = hit ? 'No wake chain of this selection matches the search.' : 'No wake chain in this selection: no waker is known.';
     return { node: element('div', {}, choice, about, empty(why)), graphs: [] };
   }
   if (flame) {
-    const graph = new FlameGraph(profile, tree, { title: 'Wake chains', unit: 'nanoseconds', upward: state.upward, zoom: state.zoom, onZoom: (zoom) => change({ zoom }, true) });
-    graph.search(match && matchFrames(profile, state.search));
+    const graph = new FlameGraph(profile, tree, {
+      title: 'Wake chains',
+      unit: 'nanoseconds',
+      upward: state.upward,
+      zoom: state.zoom,
+      onZoom: (zoom) => remember({ zoom }),
+      onStep: (zoom) => adjust({ zoom }),
+    });
+    graph.search(matchFrames(profile, test));
     return { node: element('div', { className: 'wakes' }, choice, about, graph.node), graphs: [graph] };
   }
-  return { node: element('div', { className: 'wakes' }, choice, about, chainList(profile, tree, units)), graphs: [] };
+  return { node: element('div', { className: 'wakes' }, choice, about, chainList(profile, tree, units, state.chain, (chain) => remember({ chain }))), graphs: [] };
 }
 
-function chainList(profile, tree, units) {
+// `chosen`: the keys of the units on the way to the line to select; onChoice(keys) when the reader selects another one.
+function chainList(profile, tree, units, chosen, onChoice) {
   const side = element('div', { className: 'side', id: 'chain-stack', 'aria-live': 'polite' });
   const told = (unit) => ({
     name: () => [element('b', {}, unit.name), ' slept'],
@@ -141,6 +176,19 @@ function chainList(profile, tree, units) {
   })[unit.kind]();
 
   const framed = (frame) => element('li', { className: ['kernel', 'user', 'label'][profile.kinds[frame]] }, profile.names[frame]);
+  const pathOf = (node) => {
+    const keys = [];
+    for (let at = node; at > 0; at = tree.parent[at]) keys.unshift(units[tree.frame[at]].key);
+    return keys;
+  };
+  // The nodes on the way that the keys name, as far as it exists.
+  const way = [];
+  for (const key of chosen) {
+    const next = tree.childrenOf(way.at(-1) ?? 0).find((node) => units[tree.frame[node]].key === key);
+    if (next === undefined) break;
+    way.push(next);
+  }
+  const lines = new Map();
   const choose = (line, node) => {
     for (const other of list.querySelectorAll('[aria-current]')) other.removeAttribute('aria-current');
     line.setAttribute('aria-current', 'true');
@@ -173,9 +221,13 @@ function chainList(profile, tree, units) {
       element('span', { className: 'number quiet' }, error > 0 ? `± ${nanos(error)}` : ''),
       element('span', { className: 'number' }, percent(tree.value[node], tree.value[0])),
       element('span', { className: 'indent' }), fold,
-      element('button', { className: 'link told', onclick: () => choose(line, node) }, told(units[tree.frame[node]])));
+      element('button', { className: 'link told', onclick: () => {
+        choose(line, node);
+        onChoice(pathOf(node));
+      } }, told(units[tree.frame[node]])));
+    lines.set(node, line);
     line.style.setProperty('--depth', depth);
-    unfold(open && children.length > 0);
+    unfold((open || way.slice(0, -1).includes(node)) && children.length > 0);
     return element('li', {}, line, below);
   };
   // Along the heaviest way everything is open, so that the chain that matters most is there to be read.
@@ -193,6 +245,8 @@ function chainList(profile, tree, units) {
   const list = element('ul', { className: 'chains' }, roots.length > MOST_CHILDREN ? items(roots, true) : roots.map((node, place) => item(node, place < 3)));
   let first = list.firstElementChild;
   while (first.lastElementChild.firstElementChild && !first.lastElementChild.hidden) first = first.lastElementChild.firstElementChild;
-  first.querySelector('.told').click();
+  const [node, line] = lines.has(way.at(-1)) ? [way.at(-1), lines.get(way.at(-1))]
+    : [...lines].find(([, one]) => one === first.firstElementChild);
+  choose(line, node);
   return element('div', { className: 'split' }, list, side);
 }
