@@ -567,7 +567,7 @@ mod tests {
     fn a_program_replaces_the_one_before_it_although_all_perf_events_of_it_are_lost() {
         let executed = MappingEvent::Executed { pid: PARENT };
         let mut test = Test::new(&[MappingEvent::Exec { pid: PARENT }, mapped(PARENT, 0x1000, "/a/sh")]);
-        test.apply(&[executed.clone()]);
+        test.apply(std::slice::from_ref(&executed));
         assert_eq!(test.locate(PARENT, 0x1010), at("sh", 0x210));
         let before = test.spaces.version(PARENT);
         test.apply(&[executed]);
