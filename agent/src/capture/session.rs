@@ -237,6 +237,9 @@ impl Session {
                 return;
             }
             let time = Nanos(record.header.time);
+            if (record.header.probe, record.header.kind) == (process::PROBE, process::EXEC) {
+                spaces.announce_exec(Pid(record.header.tgid));
+            }
             match running_of(running, record.header.probe) {
                 Some(running) if running.at_work.complete(&record, spaces, completed) => {
                     sorter.push(time, bytemuck::cast_slice(completed));

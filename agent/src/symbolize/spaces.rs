@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
 
 use super::budget::{AFTER, Budget, MOST};
@@ -58,6 +59,8 @@ pub struct AddressSpaces {
     now: u64,
     /// Distinguishes processes that had the same PID, and versions of a process.
     next_serial: u64,
+    /// The number of [`MappingEvent::Executed`] of each process that are to be applied: `/proc` shows a later program already.
+    to_execute: HashMap<Pid, u32>,
     /// The number of times that events were lost.
     losses: u64,
     /// The number of calls of [`poll`](Self::poll).
@@ -118,6 +121,7 @@ impl AddressSpaces {
             budget: Budget::default(),
             now: 0,
             next_serial: 0,
+            to_execute: HashMap::new(),
             losses: 0,
             polls: 0,
             rereads: REREADS,
@@ -156,16 +160,7 @@ impl AddressSpaces {
                 let space = self.space(none, true);
                 self.insert(*pid, Space { is_executing: true, ..space });
             }
-            MappingEvent::Executed { pid } => match self.spaces.get_mut(pid) {
-                Some(space) if space.is_executing => space.is_executing = false,
-                // The events of its mappings may be lost too.
-                Some(_) => {
-                    let none = Arc::new(Mappings::new(&self.budget));
-                    let space = self.space(none, false);
-                    self.insert(*pid, space);
-                }
-                None => {}
-            },
+            MappingEvent::Executed { pid } => self.executed(*pid),
             MappingEvent::Fork { pid, parent } => {
                 self.preload(*parent);
                 if let Some(Space { mappings, previous, known, .. }) = self.spaces.get(parent) {
@@ -178,6 +173,30 @@ impl AddressSpaces {
             MappingEvent::KernelCode { start, length, name } => self.kernel_code.add(*start, *length, name),
         }
         self.keep_budget();
+    }
+
+    /// A [`MappingEvent::Executed`] was read, and will be applied when all older samples are processed.
+    pub fn announce_exec(&mut self, pid: Pid) {
+        *self.to_execute.entry(pid).or_default() += 1;
+    }
+
+    fn executed(&mut self, pid: Pid) {
+        if let Entry::Occupied(mut left) = self.to_execute.entry(pid) {
+            *left.get_mut() -= 1;
+            if *left.get() == 0 {
+                left.remove();
+            }
+        }
+        match self.spaces.get_mut(&pid) {
+            Some(space) if space.is_executing => space.is_executing = false,
+            // The events of its mappings may be lost too.
+            Some(_) => {
+                let none = Arc::new(Mappings::new(&self.budget));
+                let space = self.space(none, false);
+                self.insert(pid, space);
+            }
+            None => {}
+        }
     }
 
     /// Events were lost: known mappings may be out of date.
@@ -325,7 +344,9 @@ impl AddressSpaces {
     }
 
     fn read(&mut self, pid: Pid) {
-        let text = self.access.maps(pid).unwrap_or_default();
+        // The program that a sample is of is gone.
+        let is_gone = self.to_execute.contains_key(&pid);
+        let text = if is_gone { Vec::new() } else { self.access.maps(pid).unwrap_or_default() };
         let mappings: Vec<Mapping> = maps::executable(&text).iter().map(|range| self.mapping(range)).collect();
         let read = Mappings::of(mappings, &self.budget);
         if !self.spaces.contains_key(&pid) {
@@ -573,6 +594,20 @@ mod tests {
         test.apply(&[executed]);
         assert_eq!(test.locate(PARENT, 0x1010), None);
         assert_ne!(test.spaces.version(PARENT), before);
+    }
+
+    #[test]
+    fn a_sample_of_a_program_that_is_gone_is_not_looked_up_in_the_next_program() {
+        let own = Pid(std::process::id());
+        let here = at as fn(&str, u64) -> Option<(String, u64)> as usize as u64;
+        let mut test = Test::new(&[]);
+        test.spaces.announce_exec(own);
+        test.spaces.announce_exec(own);
+        assert_eq!(test.locate(own, here), None);
+        test.apply(&[MappingEvent::Executed { pid: own }]);
+        assert_eq!(test.locate(own, here), None);
+        test.apply(&[MappingEvent::Executed { pid: own }]);
+        assert!(test.locate(own, here).is_some());
     }
 
     #[test]
