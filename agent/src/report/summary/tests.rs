@@ -201,6 +201,23 @@ fn idle_threads_are_in_one_line_and_are_listed_if_asked_for() {
 }
 
 #[test]
+fn json_has_idle_threads_apart_from_waits_unless_they_are_listed() {
+    let example = mostly_idle();
+    let off_cpu = |idle| {
+        let mut out = Vec::new();
+        let selection = Selection { idle, ..Selection::default() };
+        summary_json(&build(&example.recording, &selection), &mut out).expect("memory");
+        let mut json: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+        json["series"].as_array_mut().and_then(Vec::pop).expect("a series")
+    };
+    let folded = off_cpu(IdleThreads::Folded);
+    assert_eq!(folded["idle"], serde_json::json!({ "threads": 3, "value": 3e9, "std_error": 0.0 }), "{folded}");
+    assert_eq!(folded["waits"].as_array().map(Vec::len), Some(2), "{folded}");
+    let listed = off_cpu(IdleThreads::Listed);
+    assert!(listed["idle"].is_null() && listed["waits"].as_array().map(Vec::len) == Some(5), "{listed}");
+}
+
+#[test]
 fn threads_of_a_pool_are_one_row_with_their_number() {
     let mut example = Example::new();
     for tid in 1..=12 {
@@ -231,6 +248,25 @@ fn the_processes_of_a_capture_are_listed_if_there_are_several() {
     let text = text(&example);
     let (_, table) = text.split_once("Processes").expect("a table");
     insta::assert_snapshot!(format!("Processes{}", table.split_once("\n\n").expect("an end").0));
+}
+
+#[test]
+fn the_table_of_processes_fits_whatever_their_names() {
+    let mut example = Example::new();
+    for pid in [4_194_303, 4_194_304] {
+        let thread = example.thread(pid, pid, "fifteen-letters");
+        sample(&mut example, CPU, thread, "app main", 10);
+        sample(&mut example, BLOCKED, thread, "app main kernel:do_lock", 10);
+        let process = example.recording.processes.find(Pid(pid)).expect("a process");
+        let process = example.recording.processes.get_mut(process);
+        process.user_name = Some("a-user-with-a-long-name".to_owned());
+        process.container = Some("0123456789abcdef".repeat(4));
+    }
+    for columns in [72, 80, 100] {
+        let text = with_width(&example, &Selection::default(), Width::Columns(columns));
+        assert!(text.contains("  0123456789ab\n"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= columns), "{columns}: {text}");
+    }
 }
 
 #[test]
