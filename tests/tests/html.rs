@@ -733,7 +733,11 @@ fn idle_threads_are_left_out_until_they_are_asked_for() {
     let browser = Browser::new(&two_processes());
     let folded = browser.open("probe=offcpu");
     assert_eq!(folded.text("selection"), "Off-CPU 1.00 s, 4 samples whole capture without 1 idle thread: 1.00 s");
-    let shown = browser.open_and("probe=offcpu", "document.getElementById('show-idle').click();");
+    let shown = browser.open_and(
+        "probe=offcpu",
+        "document.getElementById('show-idle').click(); tell('width', document.getElementById('idle').offsetWidth);",
+    );
+    assert!(shown.told("width").parse::<u32>().expect("a number") < 150, "{}", shown.told("width"));
     assert_eq!(shown.text("selection"), "Off-CPU 2.00 s, 5 samples whole capture");
     let nothing = browser.open("probe=offcpu&thread=comm:idler").text("view");
     assert_eq!(nothing, "No Off-CPU samples in the selected threads. Idle threads are not shown.");

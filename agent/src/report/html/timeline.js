@@ -120,7 +120,7 @@ class Timeline {
       pen.fillStyle = ink;
       pen.fillText(name, 0, base - lane + 11);
       pen.fillStyle = quiet;
-      if (lane >= 28) pen.fillText(peak > 0 ? `max ~${rate(peak, unit, what)}` : 'no samples', 0, base - lane + 26);
+      if (lane >= 28) pen.fillText(peak > 0 ? `max ~${rate(peak, unit, what)}` : 'none', 0, base - lane + 26);
       pen.fillStyle = themeColor(color);
       for (let bucket = first; bucket < end && peak > 0; bucket++) {
         const tall = rates[bucket] / peak * lane;
