@@ -50,7 +50,7 @@ fn what_cannot_be_captured_is_refused_and_leaves_nothing() -> Result<()> {
         (&["-a", "-F", "0"], "`0` is not a sampling frequency"),
         (&["-a", "-F", "99hz"], "`99hz` is not a sampling frequency"),
         (&["-a", "-d", "-5"], "`-5` is not a duration"),
-        (&["-a", "-F", "4000000000"], "above the limit of this kernel"),
+        (&["-a", "-F", "4000000000"], "the limit is 10000"),
         (&["-a", "--probe", "cpu,wishes"], "wishes"),
         (&["-a", "-d", "0"], "longer than zero"),
         (&["-a", "-o", "x.xyz"], "the extension of x.xyz"),
