@@ -19,10 +19,15 @@ fn per_second(cpu: CpuId) -> u64 {
     /// If the kernel does not tell. The time of a sample does not depend on it.
     const USUAL: u64 = 3_000_000_000;
     let directory = format!("/sys/devices/system/cpu/cpu{cpu}/cpufreq");
-    let kilohertz =
-        fs::read_to_string(format!("{directory}/cpuinfo_max_freq")).ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let kilohertz = fs::read_to_string(format!("{directory}/cpuinfo_max_freq"))
+        .ok()
+        .and_then(|text| text.trim().parse::<u64>().ok());
     let shown = || fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| shown(&text));
-    kilohertz.map(|kilohertz| kilohertz.saturating_mul(1_000)).or_else(shown).filter(|hertz| *hertz > 0).unwrap_or(USUAL)
+    kilohertz
+        .map(|kilohertz| kilohertz.saturating_mul(1_000))
+        .or_else(shown)
+        .filter(|hertz| *hertz > 0)
+        .unwrap_or(USUAL)
 }
 
 /// The first `cpu MHz` of `/proc/cpuinfo`, in Hz.

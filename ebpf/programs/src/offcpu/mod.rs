@@ -19,7 +19,10 @@ use crate::{
     thread::{self, NO_PREDICTION, known},
     value::{Value, load, store},
 };
-use abi::{CERTAIN, PROBE, Rates, SLEEP_END, SLEEP_START, SleepEnd, SleepStart, THREAD_EXIT, THREAD_RENAMED, ThreadExit, WAKE, Wake};
+use abi::{
+    CERTAIN, PROBE, Rates, SLEEP_END, SLEEP_START, SleepEnd, SleepStart, THREAD_EXIT, THREAD_RENAMED, ThreadExit, WAKE,
+    Wake,
+};
 
 with_stacks!(SleepStart, Wake);
 
