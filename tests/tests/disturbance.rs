@@ -35,18 +35,17 @@ impl Traced {
         fs::write(self.directory.join("trace"), "").context("cannot clear the trace")
     }
 
-    /// The events of quell and its children, but those by which its own processes wake one another, and those of a page that a child
-    /// copies.
+    /// The events of quell and its children, but those by which its own processes wake one another, and those of pages that they
+    /// copy or give back.
     fn of_quell(&self) -> Result<Vec<String>> {
         let trace = fs::read_to_string(self.directory.join("trace")).context("cannot read the trace")?;
         let is_wakeup = |line: &str| line.contains("sched_ttwu_pending");
-        // A child that was forked copies a page when it first writes to it. If it ran on another CPU before, the kernel flushes that
-        // CPU's entry for the page. It happens once for each page, seldom more than twice in a capture.
-        let is_copied_page =
-            |line: &str| line.trim_start().starts_with("quell-reader-") && line.contains("flush_tlb_func");
+        // A child that was forked copies a page when it first writes to it. If the process ran on another CPU before, the kernel
+        // flushes that CPU's entry for the page: seldom more than twice in a capture, and never on a CPU that quell keeps off.
+        let is_page = |line: &str| line.contains("flush_tlb_func");
         let lines =
             trace.lines().filter(|line| line.trim_start().starts_with("quell-") && line.contains("csd_queue_cpu"));
-        Ok(lines.filter(|line| !is_wakeup(line) && !is_copied_page(line)).map(str::to_owned).collect())
+        Ok(lines.filter(|line| !is_wakeup(line) && !is_page(line)).map(str::to_owned).collect())
     }
 }
 
