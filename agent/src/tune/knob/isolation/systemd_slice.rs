@@ -1,5 +1,5 @@
 //! A systemd slice that keeps the cpuset controller enabled. At the next `daemon-reload`, systemd disables every controller of
-//! the root cgroup that none of its units uses, and thereby invalidates the partition (systemd#38547).
+//! the root cgroup that none of its units uses, which invalidates the partition (systemd#38547).
 
 use std::fs::Permissions;
 use std::io;
