@@ -80,5 +80,7 @@ pub fn settings(scope: &Scope, offsets: &TaskOffsets, helpers: &Helpers, walk_ri
         task_cpu: offsets.cpu,
         task_switches: offsets.switches,
         throttled: offsets.throttled.unwrap_or_default(),
+        task_sp: offsets.sp.unwrap_or_default(),
+        pad: 0,
     }
 }

@@ -43,6 +43,9 @@ pub struct TaskOffsets {
     /// The offset of `task_struct::throttled` (6.18, see `throttle_cfs_rq_work`, kernel/sched/fair.c) and 0, or the offsets of `task_struct::se.cfs_rq` and
     /// `cfs_rq::throttle_count` (3.2); `None` if the kernel is built without `CONFIG_CFS_BANDWIDTH`.
     pub throttled: Option<[u32; 2]>,
+    /// The offset of `task_struct::thread.sp`, the stack pointer of a thread that does not run (`inactive_task_frame`,
+    /// arch/x86/include/asm/switch_to.h); `None` on other architectures.
+    pub sp: Option<u32>,
 }
 
 /// A struct member that the kernel's BTF does not contain.
@@ -83,6 +86,7 @@ pub fn offsets(btf: &Btf) -> Result<TaskOffsets, MissingField> {
         stack_regs: stack_regs(&of, &registers_of),
         switches: [task("nvcsw")?.byte(), task("nivcsw")?.byte()],
         throttled: throttled(btf, &of),
+        sp: of.structure.and_then(|task| task.member_at(&["thread", "sp"])).map(|member| member.byte()),
     })
 }
 
@@ -187,6 +191,7 @@ mod tests {
         let long = blob.int(8);
         let registers = blob.array(long, 31);
         let flexible = blob.array(long, 0);
+        let thread = blob.structure("thread_struct", &[("sp", long, 64, 0)]);
         let thread_info = blob.structure("thread_info", &[("flags", long, 0, 0), ("cpu", int, 96, 0)]);
         let members: Vec<_> = [
             (state.0, state_type, 64, 0),
@@ -201,6 +206,7 @@ mod tests {
             ("cpu", int, 768, 0),
             ("nvcsw", long, 832, 0),
             ("nivcsw", long, 896, 0),
+            ("thread", thread, 960, 0),
         ]
         .into_iter()
         .filter(|member| member.0 != without && (member.0 != "cpu" || state.0 == "state"))
@@ -232,6 +238,7 @@ mod tests {
         assert_eq!((new.pid, new.tgid, new.on_cpu, new.comm), (40, 44, 16, 48));
         assert_eq!((new.in_iowait, new.in_iowait_mask), (33, 1 << 3));
         assert_eq!(new.switches, [104, 112]);
+        assert_eq!(new.sp, Some(128));
         assert_eq!(new.cpu, 80 + 12, "in the task's own thread_info");
         let old = offsets(&blob(("state", 8), "", 4)).expect("all members");
         assert_eq!((old.state, old.state_bytes, old.switch_has_prev_state), (8, 8, false));

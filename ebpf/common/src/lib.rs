@@ -269,7 +269,11 @@ abi! {
         /// The way to whether a thread is throttled: the offset of `task_struct::throttled` (6.18), and 0; before, those of
         /// `task_struct::se.cfs_rq` and `cfs_rq::throttle_count`. Both 0 where the kernel has no CPU quotas.
         pub throttled: [u32; 2],
-    } size 264
+        /// Offset of `task_struct::thread.sp`: where the kernel stack of a thread that does not run ends. 0 where it is not known.
+        pub task_sp: u32,
+        /// Always 0: the size is a multiple of the alignment.
+        pub pad: u32,
+    } size 272
 }
 
 impl ThreadState {

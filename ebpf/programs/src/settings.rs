@@ -32,6 +32,8 @@ pub static SETTINGS: Settings = Settings {
     task_cpu: 0,
     task_switches: [0; 2],
     throttled: [0; 2],
+    task_sp: 0,
+    pad: 0,
 };
 
 /// Reads a field of [`SETTINGS`] as it was set at load time; the compiler must not take the zeros above for it.

@@ -96,6 +96,12 @@ impl Task {
         self.load(setting!(stack_regs[0]))
     }
 
+    /// The end of its kernel stack while it does not run, only to be read by helpers.
+    #[inline(always)]
+    pub fn stack_pointer(self) -> *const u8 {
+        self.load(setting!(task_sp))
+    }
+
     /// Its name.
     #[inline(always)]
     pub fn comm(self) -> [u8; 16] {

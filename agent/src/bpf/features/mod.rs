@@ -151,6 +151,7 @@ pub(crate) mod tests {
                     stack_regs: None,
                     switches: [32, 40],
                     throttled: None,
+                    sp: None,
                 }),
                 mechanisms: Mechanisms {
                     tp_btf: Support::Yes,

@@ -3,6 +3,8 @@
 #[path = "../../../../ebpf/programs/src/offcpu/abi.rs"]
 #[allow(unreachable_pub, reason = "the programs include this file too")]
 mod abi;
+mod asleep;
+mod innermost;
 mod sleeps;
 mod user_walk;
 
@@ -159,7 +161,7 @@ impl RunningProbe for Waiting {
     }
 
     fn complete(&self, record: &Record<'_>, memory: &mut dyn ProcessMemory, words: &mut Vec<u64>) -> bool {
-        user_walk::complete(record, memory, words)
+        asleep::complete(record, memory, words)
     }
 
     fn decode(

@@ -3,49 +3,36 @@
 //! The task iterator provides only the registers. The stack is read as soon as the record is read from the ring buffer, because the
 //! thread may wake up at any time.
 
-use quell_ebpf_common::{MAX_FRAMES, Stacks};
+use quell_ebpf_common::MAX_FRAMES;
 
-use super::abi::{SLEEP_START, SleepStart};
-use crate::bpf::Record;
-use crate::inspect::ProcessMemory;
-use crate::units::{Addr, Pid};
+use crate::units::Addr;
 
 /// The size of a read from the stack, in bytes: most stacks are shorter.
-const PIECE: u32 = 16 << 10;
+pub(super) const PIECE: u32 = 16 << 10;
 
 /// The maximum number of reads for a stack. Frames that are far apart need several.
 const MAX_PIECES: usize = 16;
 
-/// Completes the record of a thread that the task iterator found asleep with its user stack, and stores it in `words`. Returns `false`
-/// for other records.
-pub(super) fn complete(record: &Record<'_>, memory: &mut dyn ProcessMemory, words: &mut Vec<u64>) -> bool {
-    if record.header.kind != SLEEP_START {
-        return false;
-    }
-    let Some((start, raw)) = record.with_stacks(|start: &SleepStart| start.stacks) else { return false };
-    if start.walked == 0 {
-        return false;
-    }
-    let mut user = Vec::new();
-    let pid = Pid(start.header.tgid);
-    walk(&mut Stack::new(|address| memory.read(pid, address, PIECE)), start.user_regs, &mut user);
-    let stacks = Stacks { user: (user.len() * 8) as i32, ..start.stacks };
-    *words = bytemuck::pod_collect_to_vec(bytemuck::bytes_of(&SleepStart { stacks, ..*start }));
-    words.extend_from_slice(raw.kernel);
-    words.extend_from_slice(&user);
-    true
-}
+/// The maximum number of stacks of a thread that lie one below the other: its own, and that of a signal handler.
+const MOST_STACKS: usize = 2;
 
-/// Appends the return addresses of a sleeping thread, innermost first. Stops where memory cannot be read or the chain of
-/// frames does not lead upwards, as the kernel does (`perf_callchain_user`, arch/x86/events/core.c).
-fn walk<R: FnMut(Addr) -> Option<Vec<u8>>>(stack: &mut Stack<R>, regs: [u64; 3], frames: &mut Vec<u64>) {
+/// Appends the return addresses of a sleeping thread, innermost first. Stops where memory cannot be read, or at a frame below the
+/// one before, except for once: a signal handler may run on a stack of its own (`sigaltstack`), above or below that of its thread.
+pub(super) fn walk<R: FnMut(Addr) -> Option<Vec<u8>>>(stack: &mut Stack<R>, regs: [u64; 3], frames: &mut Vec<u64>) {
     let [instruction, pointer, mut frame] = regs;
     if instruction == 0 {
         return;
     }
     frames.push(instruction);
-    let mut above = pointer;
-    while frames.len() < MAX_FRAMES && frame >= above && frame % 8 == 0 {
+    if frame < pointer {
+        return;
+    }
+    let (mut above, mut stacks) = (pointer, 1);
+    while frames.len() < MAX_FRAMES && frame % 8 == 0 {
+        stacks += usize::from(frame < above);
+        if stacks > MOST_STACKS {
+            return;
+        }
         let Some([next, return_address]) = stack.pair(frame) else { return };
         if return_address == 0 {
             return;
@@ -57,7 +44,7 @@ fn walk<R: FnMut(Addr) -> Option<Vec<u8>>>(stack: &mut Stack<R>, regs: [u64; 3],
 }
 
 /// A stack that is read in parts.
-struct Stack<R> {
+pub(super) struct Stack<R> {
     read: R,
     start: u64,
     piece: Vec<u8>,
@@ -65,7 +52,7 @@ struct Stack<R> {
 }
 
 impl<R: FnMut(Addr) -> Option<Vec<u8>>> Stack<R> {
-    fn new(read: R) -> Self {
+    pub(super) fn new(read: R) -> Self {
         Self { read, start: 0, piece: Vec::new(), pieces: 0 }
     }
 
@@ -92,57 +79,7 @@ impl<R: FnMut(Addr) -> Option<Vec<u8>>> Stack<R> {
 
 #[cfg(test)]
 mod tests {
-    use quell_ebpf_common::{Header, reason};
-
-    use super::super::abi::{CERTAIN, PROBE};
     use super::*;
-    use crate::inspect::Direct;
-    use crate::recording::RawStacks;
-    use crate::symbolize::AddressSpaces;
-
-    /// Three frames as set up by function prologues (the frame pointer of the caller, then the return address), and the
-    /// registers of a thread in the innermost function.
-    fn stack(memory: &mut [u64; 6]) -> [u64; 3] {
-        let base = memory.as_ptr() as u64;
-        *memory = [base + 16, 0x1111, base + 32, 0x2222, 0, 0];
-        [0xaaaa, base, std::hint::black_box(base)]
-    }
-
-    fn start(walked: u32, user_regs: [u64; 3]) -> SleepStart {
-        SleepStart {
-            header: Header { probe: PROBE, kind: SLEEP_START, cpu: 0, time: 1, tid: 2, tgid: std::process::id() },
-            comm: [b'a'; 16],
-            seq: 0,
-            reason: reason::BLOCKED,
-            odds: CERTAIN,
-            walked,
-            user_regs,
-            stacks: Stacks { kernel: 16, user: -14 },
-        }
-    }
-
-    #[test]
-    fn a_sleeper_s_record_is_completed_while_it_sleeps_and_no_other_is() {
-        let mut memory = [0; 6];
-        let regs = stack(&mut memory);
-        let record = |walked| {
-            let mut words: Vec<u64> = bytemuck::pod_collect_to_vec(bytemuck::bytes_of(&start(walked, regs)));
-            words.extend([0xb, 0xc]);
-            words
-        };
-        let mut words = Vec::new();
-        let mut spaces = AddressSpaces::new(Box::new(Direct::default()));
-        let mut completed = |record: &[u64], words: &mut Vec<u64>| {
-            complete(&Record::new(bytemuck::cast_slice(record)).expect("a header"), &mut spaces, words)
-        };
-        assert!(completed(&record(1), &mut words), "it lacks the user stack");
-        std::hint::black_box(&memory);
-        let whole = Record::new(bytemuck::cast_slice(&words)).expect("the same record");
-        let (start_again, stacks) = whole.with_stacks(|start: &SleepStart| start.stacks).expect("the same record");
-        assert_eq!((start_again.header, start_again.user_regs), (start(1, regs).header, regs));
-        assert_eq!(stacks, RawStacks { kernel: &[0xb, 0xc], user: &[0xaaaa, 0x1111, 0x2222] });
-        assert!(!completed(&record(0), &mut Vec::new()));
-    }
 
     /// Walks a stack in memory given by address. Returns the frames and the number of reads.
     fn walked(memory: &[(u64, Vec<u64>)], regs: [u64; 3]) -> (Vec<u64>, usize) {
@@ -169,6 +106,15 @@ mod tests {
     #[test]
     fn a_frame_pointer_that_leads_nowhere_ends_the_walk() {
         assert_eq!(walked(&[], [0xaaaa, 8, 16]), (vec![0xaaaa], 1));
+    }
+
+    #[test]
+    fn a_signal_handler_s_own_stack_may_be_above_that_of_its_thread_but_no_chain_goes_round() {
+        let handler = (0x9000, vec![0x9010, 0x1111, 0x1000, 0x2222]);
+        let memory = [handler, (0x1000, vec![0x1010, 0x3333, 0, 0])];
+        assert_eq!(walked(&memory, [0xaaaa, 0x9000, 0x9000]).0, [0xaaaa, 0x1111, 0x2222, 0x3333]);
+        let round = [(0x1000, vec![0x1010, 0x1111, 0x1000, 0x2222])];
+        assert_eq!(walked(&round, [0xaaaa, 0x1000, 0x1000]).0, [0xaaaa, 0x1111, 0x2222, 0x1111, 0x2222]);
     }
 
     #[test]

@@ -45,9 +45,18 @@ abi! {
         pub walked: u32,
         /// Instruction pointer, stack pointer and frame pointer in user mode, for a walked thread; else 0.
         pub user_regs: [u64; 3],
-        /// Where it stands.
+        /// Where it stands. For a walked thread, the user's stack is [`Call`]s instead, from the end of its kernel stack, the
+        /// innermost first, since the kernel leaves out its innermost frames.
         pub stacks: Stacks,
     } size 88
+
+    /// A word on the kernel stack of a thread that does not run: an address that a call returns to, as far as that can be told.
+    pub struct Call {
+        /// The address that the call returns to.
+        pub address: u64,
+        /// The function that is called; 0 where the call is indirect.
+        pub target: u64,
+    } size 16
 
     /// A thread in a sampled sleep is woken. The header names the waker: the thread that ran on this CPU, which is
     /// only a bystander where the wake-up came from an interrupt (its kernel stack shows it).

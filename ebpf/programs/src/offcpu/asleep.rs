@@ -3,10 +3,13 @@
 use aya_ebpf::helpers::generated::bpf_get_task_stack;
 use quell_ebpf_common::{Header, STACK_BYTES, ThreadState};
 
-use super::abi::{CERTAIN, PROBE, SLEEP_START, SleepStart};
+use super::{
+    abi::{CERTAIN, PROBE, SLEEP_START, SleepStart},
+    calls,
+};
 use crate::{
     hook::{Sleeper, await_wake},
-    record::{self, EFAULT, NO_STACKS, Slot},
+    record::{self, NO_STACKS, Slot},
     thread::{self, by_id, known, never_seen},
     value::load,
 };
@@ -67,7 +70,8 @@ fn send(sleeper: &Sleeper, since: u64, seq: u32, reason: u32) {
     record::send_walked(Slot::Walk, start, |frames, user_stack| {
         if user_stack {
             // Another process's memory is out of reach here; the user side walks it by `user_regs`.
-            return EFAULT;
+            // SAFETY: the second stack has room for `STACK_BYTES`.
+            return unsafe { calls::write(task, frames) };
         }
         // SAFETY: `frames` has room for `STACK_BYTES`; the task is the iterator's, which holds a reference.
         unsafe { bpf_get_task_stack(task.as_ptr().cast_mut().cast(), frames, STACK_BYTES as u32, 0) }

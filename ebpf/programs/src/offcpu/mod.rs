@@ -7,6 +7,7 @@
 
 mod abi;
 mod asleep;
+mod calls;
 
 use aya_ebpf::{EbpfContext, btf_maps::Array, helpers::bpf_get_current_comm, macros::btf_map};
 use quell_ebpf_common::{ThreadState, reason};
