@@ -39,6 +39,7 @@ const TESTS: &[KernelTest] = &[
     KernelTest { name: "offcpu::io_wait", machine: &PLAIN, run: offcpu::io_wait },
     KernelTest { name: "offcpu::wake_chain", machine: &PLAIN, run: offcpu::wake_chain },
     KernelTest { name: "offcpu::never_wakes", machine: &PLAIN, run: offcpu::never_wakes },
+    KernelTest { name: "offcpu::found_asleep", machine: &PLAIN, run: offcpu::found_asleep },
     KernelTest { name: "offcpu::command", machine: &PLAIN, run: offcpu::command },
     KernelTest { name: "offcpu::children", machine: &PLAIN, run: offcpu::children },
     KernelTest { name: "offcpu::cgroup", machine: &PLAIN, run: offcpu::cgroup },

@@ -1,10 +1,12 @@
 //! The probe `offcpu`, and whom it captures.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use quell::profile::{FrameKind, Weighted};
 use quell::recording::example::{BLOCKED, IO_WAIT, PREEMPTED};
+use quell::units::Nanos;
 use quell_tests::agent::{self, Workdir};
 use quell_tests::capture::Capture;
 use quell_tests::cgroup::Cgroup;
@@ -181,6 +183,30 @@ pub(crate) fn never_wakes() -> Result<Outcome> {
     let blocked = |sample: &Weighted| recorded.is_of(sample, BLOCKED);
     ensure!(recorded.profile.samples.iter().all(blocked), "it does nothing else");
     Ok(Outcome::Holds)
+}
+
+/// A sleep that the task iterator finds, and those after it, which the thread itself walks: one wait has one stack.
+pub(crate) fn found_asleep() -> Result<Outcome> {
+    let mut block = Fixture::start("block", &["--seconds", "3600", "--path", "quell_sleep_100ms"])?;
+    block.go()?;
+    // It may be awake just as a capture begins.
+    for _ in 0..10 {
+        let (recorded, _) = Capture::whole(&[&FLAGS[..], &["-p", &block.pid().to_string(), "-d", "0.5"]].concat())?;
+        let sleeps = || {
+            let of_path = |sample: &&Weighted| recorded.calls(sample, "quell_sleep_100ms");
+            recorded.profile.samples.iter().filter(of_path).filter(|sample| recorded.is_of(sample, BLOCKED))
+        };
+        let towers: BTreeSet<Vec<&str>> =
+            sleeps().map(|sample| recorded.functions(sample, FrameKind::Kernel).collect()).collect();
+        // No sleep is shorter than it was asked to be: the first one began before the capture.
+        let first = sleeps().min_by_key(|sample| sample.time);
+        if first.is_some_and(|first| first.duration < Nanos(100_000_000)) && sleeps().count() > 2 {
+            ensure!(towers.len() == 1, "one wait has several stacks: {towers:?}");
+            ensure!(towers.iter().flatten().any(|function| *function == "do_nanosleep"), "{towers:?}");
+            return Ok(Outcome::Holds);
+        }
+    }
+    bail!("it was never found asleep")
 }
 
 pub(crate) fn command() -> Result<Outcome> {
