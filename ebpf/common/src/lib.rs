@@ -170,8 +170,10 @@ abi! {
         pub pad: u32,
         /// Nanoseconds that samples have taken beyond what was allowed, and that later windows have not made up for.
         pub debt: u64,
+        /// Nanoseconds that the first sleeps of threads may still take, whatever the scale.
+        pub purse: u64,
         /// Keeps neighbours in cache lines of their own.
-        pub unused: [u64; 2],
+        pub unused: u64,
     } size 64
 
     /// How often the program of a hook ran on one CPU, and what that costs.

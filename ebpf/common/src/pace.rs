@@ -21,8 +21,7 @@ pub const LOWEST: u32 = 1 << 14;
 #[must_use]
 pub fn next_scale(scale: u32, spent: u64, elapsed: u64, allowance: u64) -> u32 {
     // A day: past it the product would overflow.
-    let elapsed = min(elapsed, 1 << 46);
-    let allowed = ((min(allowance, 1 << WINDOW_SHIFT) >> 3) * (elapsed >> 10)) >> (WINDOW_SHIFT - 13);
+    let allowed = allowed(min(elapsed, 1 << 46), allowance);
     let scale = u64::from(scale);
     let next = if spent > allowed {
         max(scale * (max(allowed, spent >> 4) >> 2) / max(spent >> 2, 1), scale >> 4)
@@ -39,10 +38,27 @@ pub fn next_scale(scale: u32, spent: u64, elapsed: u64, allowance: u64) -> u32 {
 #[inline(always)]
 #[must_use]
 pub fn next_debt(debt: u64, spent: u64, elapsed: u64, allowance: u64) -> u64 {
-    let allowance = min(allowance, 1 << WINDOW_SHIFT);
     // A second: more than any debt takes.
-    let allowed = ((allowance >> 3) * (min(elapsed, 1 << 30) >> 10)) >> (WINDOW_SHIFT - 13);
-    min((debt + spent).saturating_sub(allowed), allowance << 4)
+    min(
+        (debt + spent).saturating_sub(allowed(min(elapsed, 1 << 30), allowance)),
+        min(allowance, 1 << WINDOW_SHIFT) << 4,
+    )
+}
+
+/// What is in the purse for the first sleeps of threads after a window that lasted `elapsed` nanoseconds: an eighth of what may be spent
+/// goes there, at most the allowance of 8 windows. Nothing is known of a first sleep, and some threads have but one, as long as
+/// they live: at a slow pace nobody would see where.
+#[inline(always)]
+#[must_use]
+pub fn next_purse(purse: u64, elapsed: u64, allowance: u64) -> u64 {
+    // Two seconds fill it.
+    min(purse + (allowed(min(elapsed, 1 << 31), allowance) >> 3), min(allowance, 1 << WINDOW_SHIFT) << 3)
+}
+
+/// What sampling may take in `elapsed` nanoseconds, below 2^47, if it may take `allowance` per full window.
+#[inline(always)]
+fn allowed(elapsed: u64, allowance: u64) -> u64 {
+    ((min(allowance, 1 << WINDOW_SHIFT) >> 3) * (elapsed >> 10)) >> (WINDOW_SHIFT - 13)
 }
 
 #[cfg(test)]
@@ -81,6 +97,16 @@ mod tests {
         about(next_debt(99_000, 0, 2 * WINDOW, 80_000), 0);
         assert_eq!(next_debt(0, 1 << 40, 0, 80_000), 16 * 80_000);
         assert_eq!(next_debt(1 << 29, 0, u64::MAX, u64::MAX), 0, "a second makes up for any debt");
+    }
+
+    #[test]
+    fn the_purse_for_first_sleeps_fills_with_an_eighth_of_what_may_be_spent() {
+        let about = |value: u64, expected: u64| assert!(value.abs_diff(expected) < 1_000, "{value}, not {expected}");
+        about(next_purse(0, WINDOW, 80_000), 10_000);
+        about(next_purse(5_000, 4 * WINDOW, 80_000), 45_000);
+        assert_eq!(next_purse(0, u64::MAX, 80_000), 8 * 80_000, "it is full when a capture begins");
+        assert_eq!(next_purse(8 * 80_000, WINDOW, 8_000), 8 * 8_000);
+        assert_eq!(next_purse(1 << 28, u64::MAX, u64::MAX), WINDOW << 3);
     }
 
     #[test]

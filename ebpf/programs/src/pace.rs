@@ -2,7 +2,7 @@
 
 use quell_ebpf_common::{
     PROBES, Pace,
-    pace::{FULL, WINDOW_SHIFT, next_debt, next_scale},
+    pace::{FULL, WINDOW_SHIFT, next_debt, next_purse, next_scale},
 };
 
 use crate::{
@@ -23,7 +23,9 @@ pub fn scale(probe: u32, now: u64) -> u32 {
     }
     let index = record::cpu() * PROBES + probe;
     let (Some(pace), Some(allowance)) = (pace(index), ALLOWANCES.get(index)) else { return FULL };
-    let allowance = *allowance;
+    let whole = *allowance;
+    // The rest is for first sleeps.
+    let allowance = whole - (whole >> 3);
     let elapsed = now.wrapping_sub(load!(pace.window));
     let spent = load!(pace.spent);
     let scale = load!(pace.scale);
@@ -32,6 +34,7 @@ pub fn scale(probe: u32, now: u64) -> u32 {
     }
     let next = next_scale(scale, spent, elapsed, allowance);
     store!(pace.debt, next_debt(load!(pace.debt), spent, elapsed, allowance));
+    store!(pace.purse, next_purse(load!(pace.purse), elapsed, whole));
     store!(pace.window, now);
     store!(pace.spent, 0);
     store!(pace.scale, next);
@@ -51,6 +54,26 @@ pub fn is_in_debt(probe: u32, cpu: u32) -> bool {
     }
 }
 
+/// Whether there is something in the purse for first sleeps, on this CPU.
+#[inline(always)]
+pub fn has_purse(probe: u32) -> bool {
+    match pace(record::cpu() * PROBES + probe) {
+        Some(pace) => load!(pace.purse) != 0,
+        None => false,
+    }
+}
+
+/// Charges a sample of a first sleep, as [`charge`] does, to the purse for them on this CPU.
+#[inline(always)]
+pub fn charge_purse(probe: u32, start: u64) -> u64 {
+    let nanos = record::now().wrapping_sub(start);
+    if let Some(pace) = pace(record::cpu() * PROBES + probe) {
+        store!(pace.purse, load!(pace.purse).saturating_sub(nanos));
+        count_sample(pace, nanos);
+    }
+    nanos
+}
+
 /// Charges a sample that began at `start` and has just been taken to a probe on `cpu`: not always this one, since the
 /// walk of a waker's stack belongs to the sample that the sleeper's CPU chose. Returns the nanoseconds that it took.
 #[inline(always)]
@@ -60,10 +83,15 @@ pub fn charge(probe: u32, cpu: u32, start: u64) -> u64 {
         // What another CPU adds between the load and the store is lost: so little that an atomic addition is not worth its
         // price, and BPF programs before 5.12 have but one kind of it.
         store!(pace.spent, load!(pace.spent) + nanos);
-        store!(pace.nanos, load!(pace.nanos) + nanos);
-        store!(pace.samples, load!(pace.samples) + 1);
+        count_sample(pace, nanos);
     }
     nanos
+}
+
+#[inline(always)]
+fn count_sample(pace: Value<Pace>, nanos: u64) {
+    store!(pace.nanos, load!(pace.nanos) + nanos);
+    store!(pace.samples, load!(pace.samples) + 1);
 }
 
 #[inline(always)]

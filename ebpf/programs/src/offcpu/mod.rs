@@ -104,7 +104,7 @@ impl Callbacks for Probe {
 #[inline(always)]
 fn start_sleep(event: &SwitchOut<'_>) -> Option<SamplingTime> {
     let thread = event.thread;
-    let odds = odds(thread, event)?;
+    let (odds, fund) = odds(thread, event)?;
     let sampled = odds == CERTAIN || draw(thread) <= odds;
     store!(thread.odds, if sampled { odds } else { 0 });
     if !sampled {
@@ -124,24 +124,39 @@ fn start_sleep(event: &SwitchOut<'_>) -> Option<SamplingTime> {
     await_wake(thread, event.task);
     let before = record::now();
     record::send_with_stacks(Slot::Switch, OwnFrames::One, event.ctx.as_ptr(), start);
-    Some(pace::charge(NUMBER, record::cpu(), before))
+    Some(match fund {
+        Fund::Window => pace::charge(NUMBER, record::cpu(), before),
+        Fund::Purse => pace::charge_purse(NUMBER, before),
+    })
+}
+
+/// What pays for a sample.
+#[derive(Clone, Copy)]
+enum Fund {
+    /// What may be spent in a window.
+    Window,
+    /// What is put aside for the first sleeps of threads.
+    Purse,
 }
 
 /// The probability of sampling the sleep that begins, in units of 2^-32: what its expected length asks for, and what
 /// sampling may cost.
 #[inline(always)]
-fn odds(thread: Value<ThreadState>, event: &SwitchOut<'_>) -> Option<u32> {
+fn odds(thread: Value<ThreadState>, event: &SwitchOut<'_>) -> Option<(u32, Fund)> {
     // SAFETY: an array's element.
     let rates = OFFCPU_RATES.get_ptr_mut(0).map(|rates| unsafe { Value::<Rates>::new(rates) })?;
     let least = load!(rates.least_odds);
     if least == CERTAIN {
-        return Some(CERTAIN);
+        return Some((CERTAIN, Fund::Window));
     }
     let per_nano = load!(rates.odds_per_nano);
     let predicted = predicted(thread, event.reason);
     let scale = u64::from(pace::scale(NUMBER, event.now));
     // Of the first sleeps nothing is known: they count as just long enough to be certain, as far as the pace allows.
     let wanted = if load!(thread.seq) <= FIRST_SLEEPS || predicted == NO_PREDICTION {
+        if pace::has_purse(NUMBER) {
+            return Some((CERTAIN, Fund::Purse));
+        }
         1 << 32
     } else {
         u64::from(predicted) * u64::from(per_nano)
@@ -151,13 +166,14 @@ fn odds(thread: Value<ThreadState>, event: &SwitchOut<'_>) -> Option<u32> {
     let odds = (wanted >> 13) * scale >> 19;
     let floor = u64::from(least) * scale >> 32;
     let odds = if odds > floor { odds } else { floor };
-    Some(if odds >= u64::from(CERTAIN) {
+    let odds = if odds >= u64::from(CERTAIN) {
         CERTAIN
     } else if odds == 0 {
         1
     } else {
         odds as u32
-    })
+    };
+    Some((odds, Fund::Window))
 }
 
 /// The next of a thread's random numbers.
