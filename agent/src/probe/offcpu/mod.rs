@@ -4,6 +4,7 @@
 #[allow(unreachable_pub, reason = "the programs include this file too")]
 mod abi;
 mod sleeps;
+mod totals;
 mod user_walk;
 
 use std::collections::BTreeMap;
@@ -194,6 +195,13 @@ impl RunningProbe for Waiting {
         }
     }
 
+    fn snapshot(&mut self, object: &BpfObject, now: Nanos, begin: Nanos) -> Result<(), ProbeError> {
+        if self.sleeps.is_due() {
+            self.sleeps.read_totals(&object.threads()?, now, begin);
+        }
+        Ok(())
+    }
+
     fn stop(&mut self, object: &mut BpfObject) -> Result<(), ProbeError> {
         // `sched_switch` is still attached, so that a thread that is running and never left the CPU can be distinguished from
         // one that has just woken up.
@@ -210,15 +218,15 @@ impl RunningProbe for Waiting {
         let threads = object.threads()?;
         let asleep: BTreeMap<Tid, u32> =
             threads.iter().filter(|(_, state)| state.out_since != 0).map(|(tid, state)| (*tid, state.seq)).collect();
-        self.sleeps.finish(end, |tid| asleep.get(&tid).copied(), out);
         for (tid, state) in &threads {
             let (pid, totals) = (Pid(state.tgid), state.all_totals());
             if totals.iter().any(|total| total.count > 0) && !own.contains(&pid) {
                 let comm = current_comm(pid, *tid).unwrap_or(state.comm);
                 let thread = out.thread(pid, *tid, comm);
-                self.sleeps.add_totals(thread, &totals, out);
+                self.sleeps.still_there(thread, state, end, out.begin());
             }
         }
+        self.sleeps.finish(end, |tid| asleep.get(&tid).copied(), out);
         Ok(())
     }
 }
