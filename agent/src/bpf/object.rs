@@ -5,8 +5,8 @@ use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, Stack};
-use aya::sys::SyscallError;
 use aya::programs::{BtfTracePoint, Iter, PerfEvent, ProgramError, links::FdLink};
+use aya::sys::SyscallError;
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
 use bytemuck::Pod;
 use quell_ebpf_common::{HookRuns, INDEXED, Lost, PROBES, Pace, SEEN_IDS, Settings, ThreadState, pace::FULL};
