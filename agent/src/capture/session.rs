@@ -6,10 +6,10 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use quell_ebpf_common::{Lost, PROBES, process};
 
+use super::POLL;
 use super::config::{CaptureConfig, CaptureTarget, thread_ids, thread_table_size};
 use super::cost::{CostMeter, agent_usage, mean};
 use super::hotplug::OnlineCpus;
-use super::POLL;
 use super::matching::{Executed, Matching, name_of};
 use super::order::{SLACK, Sorter};
 use super::process_facts::{self, ProcessFacts};

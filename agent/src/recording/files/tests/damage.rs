@@ -13,8 +13,8 @@ use super::super::tables::threads::THREADS;
 use super::super::{META_FILE, read};
 use super::{TABLES, meta_json, smallest, vouch, without, written};
 use crate::recording::{
-    Histogram, LabelSetId, MetricId, Recording, RecordingError, Sample, SampleIdx, Scope, Slice, StackId, ThreadIdx, Wake,
-    empty_counts,
+    Histogram, LabelSetId, MetricId, Recording, RecordingError, Sample, SampleIdx, Scope, Slice, StackId, ThreadIdx,
+    Wake, empty_counts,
 };
 use crate::units::Nanos;
 

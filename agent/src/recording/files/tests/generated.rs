@@ -7,8 +7,8 @@ use proptest::sample::Index;
 
 use crate::recording::{
     Counter, FileNumbers, Frame, FrameId, FrameSource, Histogram, InlinedFunction, Label, LabelSetId, Location,
-    MetricId, Module, ModuleId, Process, ProcessIdx, Recording, Sample, SampleIdx, Scope, Slice, SourceLine, StackId, Symbol,
-    Thread, ThreadIdx, Wake, empty_counts, example,
+    MetricId, Module, ModuleId, Process, ProcessIdx, Recording, Sample, SampleIdx, Scope, Slice, SourceLine, StackId,
+    Symbol, Thread, ThreadIdx, Wake, empty_counts, example,
 };
 use crate::units::{Addr, CpuId, Nanos, Pid, Tid};
 
