@@ -20,6 +20,7 @@ use crate::inspect::ProcessMemory;
 use crate::recording::{CodeLocator, MetricId, MetricKind, MetricSpec, RecordingBuilder, Unit};
 use crate::units::{Nanos, Pid, Tid};
 use sleeps::Sleeps;
+use totals::Moment;
 
 /// The number of the probe in records.
 pub(super) const NUMBER: u16 = abi::PROBE;
@@ -197,7 +198,7 @@ impl RunningProbe for Waiting {
 
     fn snapshot(&mut self, object: &BpfObject, now: Nanos, begin: Nanos) -> Result<(), ProbeError> {
         if self.sleeps.is_due() {
-            self.sleeps.read_totals(&object.threads()?, now, begin);
+            self.sleeps.read_totals(&object.threads()?, Moment::new(now, begin));
         }
         Ok(())
     }
@@ -223,7 +224,7 @@ impl RunningProbe for Waiting {
             if totals.iter().any(|total| total.count > 0) && !own.contains(&pid) {
                 let comm = current_comm(pid, *tid).unwrap_or(state.comm);
                 let thread = out.thread(pid, *tid, comm);
-                self.sleeps.still_there(thread, state, end, out.begin());
+                self.sleeps.still_there(thread, state, Moment::new(end, out.begin()));
             }
         }
         self.sleeps.finish(end, |tid| asleep.get(&tid).copied(), out);

@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 use quell_ebpf_common::{ThreadState, reason};
 
 use super::abi::{CERTAIN, SleepEnd, SleepStart, ThreadExit, Wake as WakeRecord};
-use super::totals::{Ended, Metrics, ThreadTotals};
+use super::totals::{Ended, Metrics, Moment, ThreadTotals};
 use crate::probe::BadRecord;
 use crate::recording::{
     CodeLocator, MetricId, RawStacks, RecordingBuilder, Sample, SampleIdx, StackId, ThreadIdx, Wake,
@@ -147,14 +147,14 @@ impl Sleeps {
         self.totals.is_due()
     }
 
-    /// Reads the counted totals of the threads in the table, in CLOCK_MONOTONIC at `now`.
-    pub(super) fn read_totals(&mut self, threads: &[(Tid, ThreadState)], now: Nanos, begin: Nanos) {
-        self.totals.read(threads, now.since(begin), now);
+    /// Reads the counted totals of the threads in the table.
+    pub(super) fn read_totals(&mut self, threads: &[(Tid, ThreadState)], now: Moment) {
+        self.totals.read(threads, now);
     }
 
-    /// Takes the counted totals of a thread that is in the table at the end of the capture, in CLOCK_MONOTONIC at `now`.
-    pub(super) fn still_there(&mut self, thread: ThreadIdx, state: &ThreadState, now: Nanos, begin: Nanos) {
-        self.totals.still_there(thread, state, now.since(begin), now);
+    /// Takes the counted totals of a thread that is in the table at the end of the capture.
+    pub(super) fn still_there(&mut self, thread: ThreadIdx, state: &ThreadState, end: Moment) {
+        self.totals.still_there(thread, state, end);
     }
 
     /// Turns intervals that have not ended at `end` into samples, and adds the counted totals. `goes_on` returns the number of the current interval of a thread,
@@ -179,7 +179,7 @@ impl Sleeps {
 
 fn ended<'a>(record: &'a ThreadExit, out: &RecordingBuilder) -> Ended<'a> {
     let ThreadExit { header, generation, totals, .. } = record;
-    Ended { tid: Tid(header.tid), generation: *generation, at: out.since_begin(Nanos(header.time)), totals }
+    Ended { tid: Tid(header.tid), generation: *generation, end: Moment::new(Nanos(header.time), out.begin()), totals }
 }
 
 impl Sleeping {

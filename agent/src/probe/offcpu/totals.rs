@@ -22,26 +22,73 @@ const MOST_CHANGES: usize = 1 << 18;
 /// The totals of a thread, by [`reason`].
 type Sliced = [SlicedTotal; reason::COUNT];
 
+/// What the programs have counted of a thread.
+#[derive(Clone, Copy)]
+struct State {
+    totals: [Total; reason::COUNT],
+    /// The reason and the start, in `CLOCK_MONOTONIC`, of a sleep that has not ended.
+    asleep: Option<(u32, Nanos)>,
+}
+
+impl State {
+    /// Of a thread that was never seen to sleep.
+    const NONE: Self = Self { totals: [Total { count: 0, nanos: 0 }; reason::COUNT], asleep: None };
+
+    fn of(state: &ThreadState) -> Self {
+        let asleep = (state.out_since != 0).then_some((state.reason.into(), Nanos(state.out_since)));
+        Self { totals: state.all_totals(), asleep }
+    }
+
+    /// The total for a reason, and the start of a sleep for it that has not ended.
+    fn of_reason(&self, reason: usize) -> (Total, Option<Nanos>) {
+        let asleep = self.asleep.filter(|(asleep, _)| *asleep as usize == reason);
+        (self.totals[reason], asleep.map(|(_, since)| since))
+    }
+}
+
+/// A moment, from the start of the capture and in `CLOCK_MONOTONIC`.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) at: Nanos,
+    pub(super) clock: Nanos,
+}
+
+impl Moment {
+    pub(super) fn new(clock: Nanos, begin: Nanos) -> Self {
+        Self { at: clock.since(begin), clock }
+    }
+
+    /// The length so far of a sleep. It begins with the capture at the earliest.
+    fn length(self, since: Nanos) -> u64 {
+        self.clock.since(since).min(self.at).0
+    }
+}
+
 /// A thread in the table.
 struct Open {
     /// See [`ThreadState::generation`].
     generation: u32,
-    /// When it was read last.
+    /// When it was read last, from the start of the capture, and its state then.
     seen: Nanos,
+    last: State,
     totals: Sliced,
 }
 
 impl Open {
     fn new(generation: u32, seen: Nanos) -> Self {
-        Self { generation, seen, totals: Sliced::default() }
+        Self { generation, seen, last: State::NONE, totals: Sliced::default() }
     }
 
-    fn read(&mut self, at: Nanos, totals: &[Total; reason::COUNT], ongoing: Option<(u32, u64)>) {
-        for ((number, sliced), total) in (0..).zip(&mut self.totals).zip(totals) {
-            let ongoing = ongoing.filter(|(reason, _)| *reason == number).map_or(0, |(_, nanos)| nanos);
-            sliced.read(self.seen, Reading { at, count: total.count, ended: total.nanos, ongoing });
+    fn read(&mut self, now: Moment, state: &State) {
+        for (reason, sliced) in self.totals.iter_mut().enumerate() {
+            let (total, asleep) = state.of_reason(reason);
+            // Most totals do not change from one reading to the next, and their slices need not be touched.
+            if (total, asleep) != self.last.of_reason(reason) {
+                let ongoing = asleep.map_or(0, |since| now.length(since));
+                sliced.read(self.seen, Reading { at: now.at, count: total.count, ended: total.nanos, ongoing });
+            }
         }
-        self.seen = at;
+        (self.seen, self.last) = (now.at, *state);
     }
 }
 
@@ -49,8 +96,8 @@ impl Open {
 pub(super) struct Ended<'a> {
     pub(super) tid: Tid,
     pub(super) generation: u32,
-    /// When it ended, from the start of the capture.
-    pub(super) at: Nanos,
+    /// When it ended.
+    pub(super) end: Moment,
     pub(super) totals: &'a [Total; reason::COUNT],
 }
 
@@ -85,17 +132,17 @@ impl ThreadTotals {
         self.chances.is_multiple_of(self.every)
     }
 
-    /// Reads the threads in the table at the time `at` from the start of the capture, in `CLOCK_MONOTONIC` at `now`.
-    pub(super) fn read(&mut self, threads: &[(Tid, ThreadState)], at: Nanos, now: Nanos) {
+    /// Reads the threads in the table.
+    pub(super) fn read(&mut self, threads: &[(Tid, ThreadState)], now: Moment) {
         let before = self.edges.last().copied().unwrap_or_default();
         for (tid, state) in threads {
             let open = self.open.entry(*tid).or_insert_with(|| Open::new(state.generation, before));
             // Otherwise, the record about the end of the one before has not been decoded yet.
             if open.generation == state.generation {
-                open.read(at, &state.all_totals(), ongoing(state, at, now));
+                open.read(now, &State::of(state));
             }
         }
-        self.edges.push(at);
+        self.edges.push(now.at);
         if self.changes() > self.most_changes {
             self.lengthen();
         }
@@ -123,15 +170,16 @@ impl ThreadTotals {
         let mut open = match known {
             Some((generation, _)) if generation == ended.generation => self.open.remove(&ended.tid),
             // The record about the end of the one before was lost.
-            Some((_, seen)) if seen < ended.at => {
+            Some((_, seen)) if seen < ended.end.at => {
                 self.open.remove(&ended.tid);
                 None
             }
             // The table was read before this record was, and has the next one.
             Some(_) | None => None,
         }
-        .unwrap_or_else(|| Open::new(ended.generation, self.edge_before(ended.at)));
-        open.read(ended.at.max(open.seen), ended.totals, None);
+        .unwrap_or_else(|| Open::new(ended.generation, self.edge_before(ended.end.at)));
+        let at = ended.end.at.max(open.seen);
+        open.read(Moment { at, ..ended.end }, &State { totals: *ended.totals, asleep: None });
         open.totals
     }
 
@@ -162,14 +210,14 @@ impl ThreadTotals {
     pub(super) fn renamed(&mut self, thread: ThreadIdx, ended: &Ended<'_>, next_generation: u32) {
         let totals = self.close(ended);
         self.keep(thread, &totals);
-        self.open.entry(ended.tid).or_insert_with(|| Open::new(next_generation, ended.at));
+        self.open.entry(ended.tid).or_insert_with(|| Open::new(next_generation, ended.end.at));
     }
 
-    /// The totals of a thread that is in the table at the end of the capture, at the time `at`, in `CLOCK_MONOTONIC` at `now`.
-    pub(super) fn still_there(&mut self, thread: ThreadIdx, state: &ThreadState, at: Nanos, now: Nanos) {
+    /// The totals of a thread that is in the table at the end of the capture.
+    pub(super) fn still_there(&mut self, thread: ThreadIdx, state: &ThreadState, end: Moment) {
         let open = self.open.remove(&Tid(state.tid)).filter(|open| open.generation == state.generation);
-        let mut open = open.unwrap_or_else(|| Open::new(state.generation, self.edge_before(at)));
-        open.read(at.max(open.seen), &state.all_totals(), ongoing(state, at, now));
+        let mut open = open.unwrap_or_else(|| Open::new(state.generation, self.edge_before(end.at)));
+        open.read(end, &State::of(state));
         self.keep(thread, &open.totals);
     }
 
@@ -191,12 +239,6 @@ impl ThreadTotals {
 
 /// The metrics by [`reason`]; `None` before they are declared.
 pub(super) type Metrics = [Option<MetricId>; reason::COUNT];
-
-/// The reason and the length of the sleep of a thread that has not ended. It begins in the capture at the earliest.
-fn ongoing(state: &ThreadState, at: Nanos, now: Nanos) -> Option<(u32, u64)> {
-    let length = now.since(Nanos(state.out_since)).min(at);
-    (state.out_since != 0).then_some((state.reason.into(), length.0))
-}
 
 fn add_rows(thread: ThreadIdx, totals: &Sliced, metrics: &Metrics, out: &mut RecordingBuilder) {
     for (metric, total) in metrics.iter().zip(totals) {
@@ -232,13 +274,17 @@ mod tests {
         (Tid(7), ThreadState { tid: 7, tgid: 7, generation, totals, out_since, ..ThreadState::zeroed() })
     }
 
+    /// A time in a capture that begins at 1,000.
+    fn moment(at: u64) -> Moment {
+        Moment::new(Nanos(1_000 + at), Nanos(1_000))
+    }
+
     struct Captured {
         totals: ThreadTotals,
         out: RecordingBuilder,
     }
 
     impl Captured {
-        /// A capture that begins at 1,000.
         fn new() -> Self {
             Self { totals: ThreadTotals::default(), out: RecordingBuilder::new(Nanos(1_000)) }
         }
@@ -248,18 +294,18 @@ mod tests {
         }
 
         fn read(&mut self, at: u64, state: (Tid, ThreadState)) {
-            self.totals.read(&[state], Nanos(at), Nanos(1_000 + at));
+            self.totals.read(&[state], moment(at));
         }
 
         fn renamed(&mut self, name: u8, at: u64, generations: (u32, u32), counted: (u64, u64)) {
             let (thread, totals) = (self.thread(name), totals(counted.0, counted.1));
-            let ended = Ended { tid: Tid(7), generation: generations.0, at: Nanos(at), totals: &totals };
+            let ended = Ended { tid: Tid(7), generation: generations.0, end: moment(at), totals: &totals };
             self.totals.renamed(thread, &ended, generations.1);
         }
 
         fn exited(&mut self, name: u8, at: u64, generation: u32, counted: (u64, u64)) {
             let (thread, totals) = (self.thread(name), totals(counted.0, counted.1));
-            let ended = Ended { tid: Tid(7), generation, at: Nanos(at), totals: &totals };
+            let ended = Ended { tid: Tid(7), generation, end: moment(at), totals: &totals };
             self.totals.exited(thread, &ended, &METRICS, &mut self.out);
         }
 

@@ -20,27 +20,36 @@ pub(super) fn totals(profile: &Profile, series: &Series, page: &mut Page<'_>) ->
         ScopeKind::Thread => "of the selected threads",
         ScopeKind::Cpu | ScopeKind::Host | ScopeKind::Cgroup => "of all threads",
     };
-    let events = if series.has_intervals(&profile.meta) { "only intervals that ended" } else { "events" };
+    let is_of_window =
+        profile.window != Window::default() && totals.iter().all(|(_, total)| total.part == Part::Window);
     let part = match profile.window == Window::default() {
         true => "in the whole capture",
-        false if totals.iter().all(|(_, total)| total.part == Part::Window) => "in the selected part",
+        false if is_of_window => "in the selected part",
         false => "in the whole capture, not only in the selected part",
     };
-    let mut parts = Vec::new();
-    for (metric, total) in &totals {
+    let events = match series.has_intervals(&profile.meta) {
+        true if is_of_window => "only intervals that ended during the capture",
+        true => "only intervals that ended",
+        false => "events",
+    };
+    let in_words = |(metric, total): &(MetricId, Total)| {
         let metric = profile.metric(*metric);
-        let event = match metric.kind {
-            MetricKind::Interval => "interval",
-            MetricKind::Instant => "event",
-        };
         let (label, sum) = (label(&metric.label), quantity(total.sum as f64, metric.unit));
-        let within = match is_visible(total) {
-            true => format!(" (to within {})", quantity(total.uncertainty as f64, metric.unit)),
-            false => String::new(),
-        };
-        parts.push(format!("{label} {sum}{within} in {}", counted(total.count, event)));
-    }
-    Ok(page.item("counted", &format!("{} ({part}; {events}, {of})", parts.join(", ")))?)
+        let mut notes = Vec::new();
+        if is_visible(total) {
+            notes.push(format!("to within {}", quantity(total.uncertainty as f64, metric.unit)));
+        }
+        // A part may have time of intervals that end later.
+        match metric.kind {
+            MetricKind::Interval if is_of_window => notes.push(format!("{} ended", counted(total.count, "interval"))),
+            MetricKind::Interval => return format!("{label} {sum} in {}", counted(total.count, "interval")),
+            MetricKind::Instant if is_of_window => notes.push(counted(total.count, "event")),
+            MetricKind::Instant => return format!("{label} {sum} in {}", counted(total.count, "event")),
+        }
+        format!("{label} {sum} ({})", notes.join(", "))
+    };
+    let totals = totals.iter().map(in_words).collect::<Vec<_>>().join(", ");
+    Ok(page.item("counted", &format!("{totals} ({part}; {events}, {of})"))?)
 }
 
 /// Whether the error of a total may change the digits that are shown. As `countedCell` in `counted.js`.

@@ -133,12 +133,15 @@ fn counted_totals_of_a_part_are_those_of_its_slices_with_a_bound_of_their_error(
         let (_, exact) = text.split_once("\ncounted ").expect("counted totals");
         exact.split("\n\n").next().expect("text").split_whitespace().collect::<Vec<_>>().join(" ")
     };
-    let of = "(in the selected part; only intervals that ended, of the selected threads)";
-    assert_eq!(counted(0, 500), format!("blocked 200 ms in 4 intervals, preempted 400 ms in 1 interval {of}"));
-    assert_eq!(counted(500, 1_000), format!("blocked 300 ms in 6 intervals {of}"));
+    let of = "(in the selected part; only intervals that ended during the capture, of the selected threads)";
+    assert_eq!(
+        counted(0, 500),
+        format!("blocked 200 ms (4 intervals ended), preempted 400 ms (1 interval ended) {of}")
+    );
+    assert_eq!(counted(500, 1_000), format!("blocked 300 ms (6 intervals ended) {of}"));
     assert_eq!(
         counted(100, 500),
-        format!("blocked 160 ms (to within 60.0 ms) in 4 intervals, preempted 300 ms in 1 interval {of}")
+        format!("blocked 160 ms (to within 60.0 ms, 4 intervals ended), preempted 300 ms (1 interval ended) {of}")
     );
 }
 
