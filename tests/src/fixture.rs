@@ -118,6 +118,28 @@ pub struct BlockedThread {
     pub off_cpu_ns: u64,
 }
 
+/// The report of `phases`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Phased {
+    /// The PID.
+    pub pid: i32,
+    /// The sleeps of all threads.
+    pub sleeps: Vec<Sleep>,
+}
+
+/// A sleep of a thread, from just before to just after, in `CLOCK_MONOTONIC`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Sleep {
+    /// The TID.
+    pub tid: i32,
+    /// The name of the thread at that time.
+    pub name: String,
+    /// When it began, in nanoseconds.
+    pub begin_ns: u64,
+    /// When it ended, in nanoseconds.
+    pub end_ns: u64,
+}
+
 /// The report of `readdirect`: its reads as one way of blocking, whose sleeps are I/O waits.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ReadDirectly {

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use quell::profile::{FrameKind, Profile, Selection, Weighted, build};
+use quell::profile::{Counted, FrameKind, Profile, Selection, Weighted, build};
 use quell::recording::example::{BLOCKED, CPU};
-use quell::recording::{Counter, MetricId, Recording, Sample, Scope, ThreadIdx};
+use quell::recording::{MetricId, Recording, Sample, Scope, ThreadIdx};
 
 use crate::fixture::{BURNING, CpuTime};
 
@@ -106,8 +106,8 @@ impl Recorded {
     }
 
     /// The counted totals of a thread.
-    pub fn counters_of(&self, tid: i32) -> impl Iterator<Item = &Counter> {
-        let is_of_thread = move |row: &&Counter| match row.scope {
+    pub fn counters_of(&self, tid: i32) -> impl Iterator<Item = &Counted> {
+        let is_of_thread = move |row: &&Counted| match row.scope {
             Scope::Thread(thread) => self.profile.thread(thread).tid.0 == tid.cast_unsigned(),
             _ => false,
         };

@@ -1223,3 +1223,45 @@ fn each_thread_has_a_track_and_what_was_not_observed_is_no_idle_time() {
     let worker = "on CPU 270 ms, blocked 3.00 s, preempted 250 ms, io-wait 0 ns, not observed 480 ms";
     assert_eq!(page.told("worker"), worker);
 }
+
+/// What the table of threads says is counted in a window, and the summary of the same window.
+#[test]
+fn counted_totals_of_a_window_are_those_of_the_report() {
+    needs!(Program("chromium"));
+    let mut example = Example::new();
+    example.recording.meta = meta();
+    let worker = example.thread(7, 71, "worker");
+    let stack = example.stack("app serve poll");
+    example.sample(BLOCKED, worker, stack, 4 * SECOND);
+    let millis = SECOND / 1_000;
+    for (slice, count, sum) in [((0, 1_003), 3, 600), ((1_003, 3_001), 0, 1_998), ((3_001, 4_000), 40, 120)] {
+        example.sliced_counter(BLOCKED, Scope::Thread(worker), slice, (count, sum * millis));
+    }
+    let whole = Browser::new(&build(&example.recording, &Selection::default()));
+    for (since, until, row, line) in [
+        // 3 ms of it are in a slice of which the thread slept for 60 %.
+        (1_000, 1_500, "worker 1 500 ms 499 ms 1", "499 ms (1 interval ended) "),
+        (1_000, 2_000, "worker 1 1.00 s 999 ms 1", "999 ms (1 interval ended) "),
+        (0, 2_000, "worker 1 2.00 s 1.60 s 3", "1.60 s (3 intervals ended) "),
+        (
+            3_500,
+            4_000,
+            "worker 1 500 ms 60.1 ms to within 60.1 ms 21",
+            "60.1 ms (to within 60.1 ms, 21 intervals ended) ",
+        ),
+    ] {
+        let window = Window { since: Some(Nanos(since * millis)), until: Some(Nanos(until * millis)) };
+        let profile = build(&example.recording, &Selection { window, ..Selection::default() });
+        let mut text = Vec::new();
+        summary(&profile, Width::Whole, Style::Plain, &mut text).expect("a vector takes all");
+        let text = String::from_utf8(text).expect("UTF-8");
+        assert!(text.contains(&format!("counted   blocked {line}(in the selected part; ")), "{text}");
+        let (from, to) = (since as f64 / 1e3, until as f64 / 1e3);
+        let selected = whole.open(&format!("view=threads&from={from}&to={to}")).text("view");
+        let part = Browser::new(&profile).open("view=threads").text("view");
+        for shown in [selected, part] {
+            assert!(shown.contains(row), "{row} is not in {shown}");
+            assert!(shown.contains("Counted: in the selected window; "), "{shown}");
+        }
+    }
+}

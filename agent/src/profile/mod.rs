@@ -24,6 +24,7 @@ mod window;
 
 pub use build::build;
 pub use estimate::Estimate;
+pub use exact::Counted;
 pub(crate) use kernel_frames::begins_interrupt;
 pub use modules::NamedModule;
 pub use select::{IdleThreads, Roots, Selection};

@@ -1,12 +1,13 @@
 //! The data of a profile: functions and weighted samples.
 
+use super::exact::Counted;
 use super::modules::NamedModule;
 use super::select::{IdleThreads, Roots};
 use super::totals::Totals;
 use super::window::Window;
 use crate::recording::{
-    Counter, FrameId, Histogram, Meta, Metric, MetricId, Process, ProcessIdx, SampleIdx, StackId, StackTable, Thread,
-    ThreadIdx, row_number,
+    FrameId, Histogram, Meta, Metric, MetricId, Process, ProcessIdx, SampleIdx, StackId, StackTable, Thread, ThreadIdx,
+    row_number,
 };
 use crate::units::{CpuId, Nanos};
 
@@ -141,9 +142,9 @@ pub struct Profile {
     pub totals: Totals,
     /// The groups of samples with a counted total.
     pub groups: Vec<Group>,
-    /// Counted totals of the whole capture, regardless of the window: of the selected threads, and of other scopes if all threads are
-    /// selected.
-    pub counters: Vec<Counter>,
+    /// Counted totals of the window: of the selected threads, and of other scopes if all threads are selected. Several of one metric and
+    /// scope are to be added.
+    pub counters: Vec<Counted>,
     /// Counted distributions, with the same selection; one for each metric and scope.
     pub histograms: Vec<Histogram>,
 }

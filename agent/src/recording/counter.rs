@@ -1,7 +1,7 @@
 //! Totals that were counted in the kernel.
 
 use super::{MetricId, ThreadIdx};
-use crate::units::CpuId;
+use crate::units::{CpuId, Nanos};
 
 /// The scope of a counter or histogram.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,15 +59,28 @@ impl ScopeKind {
     }
 }
 
-/// A counted total over the whole capture. There may be several of one metric and scope, to be added: a thread ID may have been reused.
+/// A part of a capture, in which a total was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slice {
+    /// The start, from the start of the capture; not later than `end`.
+    pub begin: Nanos,
+    /// The end, from the start of the capture.
+    pub end: Nanos,
+}
+
+/// A counted total. There may be several of one metric and scope, to be added: those of several slices, and of threads that had the same
+/// ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counter {
     /// The metric that was counted.
     pub metric: MetricId,
     /// The scope in which it was counted.
     pub scope: Scope,
-    /// The number of events, sampled or not. Intervals that had not ended are not included.
+    /// The part of the capture in which it was counted; `None` if it is only known for the whole capture.
+    pub slice: Option<Slice>,
+    /// The number of events, sampled or not. An interval belongs to the slice in which it ended. Intervals that had not ended at the
+    /// end of the capture are not included.
     pub count: u64,
-    /// The sum of their values, in the unit of the metric.
+    /// The sum of their values, in the unit of the metric. An interval is divided among the slices that it lies in.
     pub sum: u64,
 }

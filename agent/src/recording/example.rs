@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Cost, Counter, Declared, Frame, FrameId, Governing, Histogram, HostFacts, Location, Losses, Meta, MetricId,
-    MetricKind, MetricSpec, Module, ModuleId, Recording, SCHEMA_VERSION, Sample, Scope, StackId, Symbol,
+    MetricKind, MetricSpec, Module, ModuleId, Recording, SCHEMA_VERSION, Sample, Scope, Slice, StackId, Symbol,
     SymbolizeStats, Target, ThreadIdx, Unit, empty_counts,
 };
 use crate::units::{Addr, CpuId, CpuSet, Nanos, Pid, Tid};
@@ -121,7 +121,14 @@ impl Example {
     /// Adds an exact total.
     pub fn counter(&mut self, metric: &str, scope: Scope, count: u64, sum: u64) {
         let metric = self.metric(metric);
-        self.recording.counters.push(Counter { metric, scope, count, sum });
+        self.recording.counters.push(Counter { metric, scope, slice: None, count, sum });
+    }
+
+    /// Adds an exact total of a part of the capture, in milliseconds from its start.
+    pub fn sliced_counter(&mut self, metric: &str, scope: Scope, millis: (u64, u64), (count, sum): (u64, u64)) {
+        let metric = self.metric(metric);
+        let [begin, end] = [millis.0, millis.1].map(|time| Nanos(time * 1_000_000));
+        self.recording.counters.push(Counter { metric, scope, slice: Some(Slice { begin, end }), count, sum });
     }
 
     /// Adds a distribution with two significant digits, from values and their numbers of occurrences.

@@ -25,8 +25,8 @@ mod stack;
 mod thread;
 
 pub use crate::host::HostFacts;
-pub use builder::{CodeLocator, RawStacks, RecordingBuilder, StackInterner, StealTime};
-pub use counter::{Counter, Scope, ScopeKind};
+pub use builder::{CodeLocator, RawStacks, Reading, RecordingBuilder, SlicedTotal, StackInterner, StealTime};
+pub use counter::{Counter, Scope, ScopeKind, Slice};
 pub use error::RecordingError;
 pub use files::{Destination, Written, read, write, write_to};
 pub use frame::{Frame, FrameId, FrameSource, FrameTable, InlinedFunction, Location, SourceLine, Symbol};

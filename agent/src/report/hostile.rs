@@ -201,7 +201,9 @@ fn recording(target: Target) -> Recording {
             sample(3, first, 1e-12, None),
             sample(4, second, 1e-12, None),
         ],
-        counters: exact().map(|(metric, scope)| Counter { metric, scope, count: u64::MAX, sum: most }).collect(),
+        counters: exact()
+            .map(|(metric, scope)| Counter { metric, scope, slice: None, count: u64::MAX, sum: most })
+            .collect(),
         histograms: exact().map(histogram).collect(),
     }
 }

@@ -1,6 +1,7 @@
 //! The only `unsafe` code of the agent: system calls that no crate wraps safely.
 #![allow(unsafe_code, reason = "this module exists to hold it, each use with its reason")]
 
+pub(crate) mod array_memory;
 pub(crate) mod bpf;
 mod close_from;
 pub(crate) mod descriptors;

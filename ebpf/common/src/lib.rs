@@ -147,8 +147,9 @@ abi! {
         pub comm: [u8; 16],
         /// The number of this element, by which probes find what they keep of the thread in arrays of their own.
         pub number: u32,
-        /// Always 0.
-        pub pad: u32,
+        /// Tells apart what is counted under one thread id: another for each thread that has the id, and for each name under which
+        /// `totals` begin at zero. Never 0.
+        pub generation: u32,
         /// Has every thread begin at a cache line.
         pub unused: u64,
     } size 192

@@ -73,6 +73,8 @@ pub fn remove(tid: u32, thread: Value<ThreadState>) -> Option<()> {
 /// A thread that was never seen to sleep.
 #[inline(always)]
 pub fn never_seen(tid: u32, tgid: u32, comm: [u8; 16]) -> ThreadState {
+    // SAFETY: a helper call without arguments. Zero is the one seed that the sequence of random numbers does not leave.
+    let random = unsafe { bpf_get_prandom_u32() } | 1;
     ThreadState {
         out_since: 0,
         tid,
@@ -83,8 +85,7 @@ pub fn never_seen(tid: u32, tgid: u32, comm: [u8; 16]) -> ThreadState {
         cpu: 0,
         odds: 0,
         predicted: [NO_PREDICTION; 3],
-        // SAFETY: a helper call without arguments. Zero is the one seed that the sequence does not leave.
-        random: unsafe { bpf_get_prandom_u32() } | 1,
+        random,
         recent_reason: 0,
         recent_count: 0,
         recent_nanos: 0,
@@ -93,7 +94,7 @@ pub fn never_seen(tid: u32, tgid: u32, comm: [u8; 16]) -> ThreadState {
         delayed: 0,
         comm,
         number: 0,
-        pad: 0,
+        generation: random,
         unused: 0,
     }
 }

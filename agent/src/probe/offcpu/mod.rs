@@ -6,6 +6,7 @@ mod abi;
 mod asleep;
 mod innermost;
 mod sleeps;
+mod totals;
 mod user_walk;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::inspect::ProcessMemory;
 use crate::recording::{CodeLocator, MetricId, MetricKind, MetricSpec, RecordingBuilder, Unit};
 use crate::units::{Nanos, Pid, Tid};
 use sleeps::Sleeps;
+use totals::Moment;
 
 /// The number of the probe in records.
 pub(super) const NUMBER: u16 = abi::PROBE;
@@ -196,6 +198,13 @@ impl RunningProbe for Waiting {
         }
     }
 
+    fn snapshot(&mut self, object: &BpfObject, now: Nanos, begin: Nanos) -> Result<(), ProbeError> {
+        if self.sleeps.is_due() {
+            self.sleeps.read_totals(&object.threads()?, Moment::new(now, begin));
+        }
+        Ok(())
+    }
+
     fn stop(&mut self, object: &mut BpfObject) -> Result<(), ProbeError> {
         // `sched_switch` is still attached, so that a thread that is running and never left the CPU can be distinguished from
         // one that has just woken up.
@@ -212,15 +221,15 @@ impl RunningProbe for Waiting {
         let threads = object.threads()?;
         let asleep: BTreeMap<Tid, u32> =
             threads.iter().filter(|(_, state)| state.out_since != 0).map(|(tid, state)| (*tid, state.seq)).collect();
-        self.sleeps.finish(end, |tid| asleep.get(&tid).copied(), out);
         for (tid, state) in &threads {
             let (pid, totals) = (Pid(state.tgid), state.all_totals());
             if totals.iter().any(|total| total.count > 0) && !own.contains(&pid) {
                 let comm = current_comm(pid, *tid).unwrap_or(state.comm);
                 let thread = out.thread(pid, *tid, comm);
-                self.sleeps.add_totals(thread, &totals, out);
+                self.sleeps.still_there(thread, state, Moment::new(end, out.begin()));
             }
         }
+        self.sleeps.finish(end, |tid| asleep.get(&tid).copied(), out);
         Ok(())
     }
 }

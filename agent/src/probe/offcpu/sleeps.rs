@@ -1,12 +1,13 @@
 //! Joins the start, wakeup and end of an off-CPU interval into a sample, by thread and number.
 
 use hashbrown::HashMap;
-use quell_ebpf_common::{Total, reason};
+use quell_ebpf_common::{ThreadState, reason};
 
 use super::abi::{CERTAIN, SleepEnd, SleepStart, ThreadExit, Wake as WakeRecord};
+use super::totals::{Ended, Metrics, Moment, ThreadTotals};
 use crate::probe::BadRecord;
 use crate::recording::{
-    CodeLocator, Counter, MetricId, RawStacks, RecordingBuilder, Sample, SampleIdx, Scope, StackId, ThreadIdx, Wake,
+    CodeLocator, MetricId, RawStacks, RecordingBuilder, Sample, SampleIdx, StackId, ThreadIdx, Wake,
 };
 use crate::units::{CpuId, Nanos, Pid, Tid};
 
@@ -36,8 +37,8 @@ pub(super) struct Sleeps {
     last: HashMap<Tid, (u32, SampleIdx)>,
     /// The number of names of each thread with totals under a name that is not its last, and the row of the last of these.
     renamed: HashMap<Tid, (u32, ThreadIdx)>,
-    /// The metrics by [`reason`]; `None` before they are declared.
-    metrics: [Option<MetricId>; reason::COUNT],
+    metrics: Metrics,
+    totals: ThreadTotals,
     /// Whether intervals that have not ended at the end are recorded only if they were sampled, because tasks cannot be walked.
     only_sampled: bool,
 }
@@ -119,7 +120,8 @@ impl Sleeps {
     pub(super) fn thread_exit(&mut self, exit: &ThreadExit, out: &mut RecordingBuilder) {
         let tid = Tid(exit.header.tid);
         let thread = out.thread(Pid(exit.header.tgid), tid, exit.comm);
-        self.add_totals(thread, &exit.totals, out);
+        let metrics = self.metrics;
+        self.totals.exited(thread, &ended(exit, out), &metrics, out);
         self.sleeping.remove(&tid);
         self.last.remove(&tid);
         self.renamed.remove(&tid);
@@ -137,19 +139,25 @@ impl Sleeps {
                 thread
             }
         };
-        self.add_totals(thread, &renamed.totals, out);
+        self.totals.renamed(thread, &ended(renamed, out), renamed.next_generation);
     }
 
-    /// Adds the counted totals of a thread, by [`reason`].
-    pub(super) fn add_totals(&self, thread: ThreadIdx, totals: &[Total; reason::COUNT], out: &mut RecordingBuilder) {
-        for (metric, total) in self.metrics.into_iter().zip(totals) {
-            if let Some(metric) = metric.filter(|_| total.count > 0) {
-                out.count(Counter { metric, scope: Scope::Thread(thread), count: total.count, sum: total.nanos });
-            }
-        }
+    /// Whether the table of threads is to be read now, where this is called at equal intervals.
+    pub(super) fn is_due(&mut self) -> bool {
+        self.totals.is_due()
     }
 
-    /// Turns intervals that have not ended at `end` into samples. `goes_on` returns the number of the current interval of a thread,
+    /// Reads the counted totals of the threads in the table.
+    pub(super) fn read_totals(&mut self, threads: &[(Tid, ThreadState)], now: Moment) {
+        self.totals.read(threads, now);
+    }
+
+    /// Takes the counted totals of a thread that is in the table at the end of the capture.
+    pub(super) fn still_there(&mut self, thread: ThreadIdx, state: &ThreadState, end: Moment) {
+        self.totals.still_there(thread, state, end);
+    }
+
+    /// Turns intervals that have not ended at `end` into samples, and adds the counted totals. `goes_on` returns the number of the current interval of a thread,
     /// from the thread table of the programs.
     pub(super) fn finish(&mut self, end: Nanos, goes_on: impl Fn(Tid) -> Option<u32>, out: &mut RecordingBuilder) {
         let mut rest: Vec<(Tid, Sleeping)> = self.sleeping.drain().collect();
@@ -165,7 +173,13 @@ impl Sleeps {
                 out.unmatched += 1;
             }
         }
+        self.totals.finish(&self.metrics, out);
     }
+}
+
+fn ended<'a>(record: &'a ThreadExit, out: &RecordingBuilder) -> Ended<'a> {
+    let ThreadExit { header, generation, totals, .. } = record;
+    Ended { tid: Tid(header.tid), generation: *generation, end: Moment::new(Nanos(header.time), out.begin()), totals }
 }
 
 impl Sleeping {
@@ -189,7 +203,7 @@ fn probability(odds: u32) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use quell_ebpf_common::{Header, Stacks};
+    use quell_ebpf_common::{Header, Stacks, Total};
 
     use super::super::abi::{PROBE, SLEEP_END, SLEEP_START, WAKE};
     use super::*;
@@ -253,12 +267,15 @@ mod tests {
             header: header(0, 2_000, 7),
             comm: std::array::from_fn(|byte| if byte == 0 { name } else { 0 }),
             totals: totals(count),
+            generation: name.into(),
+            next_generation: u32::from(name) + 1,
         };
         for name in 1..=200 {
             sleeps.thread_renamed(&named(name, 1), &mut out);
         }
         sleeps.thread_renamed(&named(1, 5), &mut out);
         sleeps.thread_exit(&named(250, 3), &mut out);
+        sleeps.finish(Nanos(3_000), |_| None, &mut out);
         let of_metric = |metric| out.counters.iter().filter(move |row| row.metric == MetricId::from_index(metric));
         assert_eq!(of_metric(0).count(), MOST_NAMES as usize + 1);
         assert_eq!(of_metric(0).map(|row| row.count).sum::<u64>(), 208);

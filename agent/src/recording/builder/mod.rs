@@ -1,17 +1,16 @@
 //! Builds a recording during a capture, from the data of all probes.
 
 mod shares;
+mod sliced;
 mod stacks;
 
 use std::collections::BTreeMap;
 
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
-
+pub use sliced::{Reading, SlicedTotal};
 pub use stacks::{RawStacks, StackInterner};
 
 use crate::recording::{
-    Counter, Declared, Histogram, Location, MetricId, MetricSpec, ModuleTable, ProcessTable, Sample, SampleIdx, Scope,
+    Counter, Declared, Histogram, Location, MetricId, MetricSpec, ModuleTable, ProcessTable, Sample, SampleIdx,
     StackId, ThreadIdx, ThreadTable,
 };
 use crate::units::{Addr, CpuId, Nanos, Pid, Tid};
@@ -54,8 +53,6 @@ pub struct RecordingBuilder {
     pub samples: Vec<Sample>,
     /// Totals that were counted in the kernel.
     pub counters: Vec<Counter>,
-    /// The row of `counters` for each metric and scope.
-    counted: HashMap<(MetricId, Scope), usize>,
     /// Distributions that were counted in the kernel.
     pub histograms: Vec<Histogram>,
     /// Records whose matching record is missing, such as an end without a start.
@@ -82,7 +79,6 @@ impl RecordingBuilder {
             threads: ThreadTable::default(),
             samples: Vec::new(),
             counters: Vec::new(),
-            counted: HashMap::new(),
             histograms: Vec::new(),
             unmatched: 0,
             idle: BTreeMap::new(),
@@ -122,21 +118,6 @@ impl RecordingBuilder {
     /// The stack of a record of process `pid`; `None` if it has no frames.
     pub fn stack(&mut self, pid: Pid, raw: RawStacks<'_>, code: &mut dyn CodeLocator) -> Option<StackId> {
         self.stacks.intern(pid, raw, code, &mut self.modules)
-    }
-
-    /// Adds a counted total to those of its metric and scope.
-    pub fn count(&mut self, total: Counter) {
-        match self.counted.entry((total.metric, total.scope.clone())) {
-            Entry::Occupied(row) => {
-                let before = &mut self.counters[*row.get()];
-                before.count = before.count.saturating_add(total.count);
-                before.sum = before.sum.saturating_add(total.sum);
-            }
-            Entry::Vacant(row) => {
-                row.insert(self.counters.len());
-                self.counters.push(total);
-            }
-        }
     }
 
     /// Adds a sample and returns its row.

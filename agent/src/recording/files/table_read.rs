@@ -151,8 +151,16 @@ impl Group<'_> {
 
     /// Reads text columns that older versions of quell did not write.
     pub(super) fn texts_if_present(&self, name: &str) -> Result<Option<Vec<Option<ByteArray>>>, Damage> {
-        let is_present = self.table.footer.columns.iter().any(|column| column.name == name);
-        is_present.then(|| self.optional_texts(name)).transpose()
+        self.has(name).then(|| self.optional_texts(name)).transpose()
+    }
+
+    /// Reads a column of amounts that older versions of quell did not write.
+    pub(super) fn amounts_if_present(&self, name: &str) -> Result<Option<Vec<Option<u64>>>, Damage> {
+        self.has(name).then(|| self.optional_amount(name)).transpose()
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.table.footer.columns.iter().any(|column| column.name == name)
     }
 
     /// A column of text whose values are one of a few words, parsed when it is read.

@@ -12,11 +12,12 @@ use serde::Serialize;
 
 use super::buckets::Buckets;
 use super::chains::Chains;
+use super::counters;
 use super::histograms;
 use super::processes::{ProcessRow, pools, processes};
 use super::rows::{Key, Row, rows};
 use crate::profile::{FrameKind, IdleThreads, Profile};
-use crate::recording::{Counter, Losses, Meta, Scope, StackTable};
+use crate::recording::{Losses, Meta, StackTable};
 use crate::text;
 use crate::units::Nanos;
 
@@ -40,8 +41,8 @@ struct Head<'a> {
     pools: Vec<&'a str>,
     /// PID, TID, name, process and pool.
     threads: Vec<(u32, u32, &'a str, usize, usize)>,
-    /// Exact totals of threads: metric, thread, count, sum.
-    counters: Vec<(u16, u32, u64, u64)>,
+    /// Counted totals of threads.
+    counters: Vec<counters::Row>,
     /// The groups of samples with a counted total: thread, metric, number of samples, the unexplained part of the variance, and what is
     /// not in the rows: the estimated part of the values, and the variance. The page adds the parts in its rows.
     calibrated: Vec<(u32, u16, u32, f64, f64, f64)>,
@@ -87,7 +88,7 @@ pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         processes: processes(profile),
         pools,
         threads: threads.collect(),
-        counters: thread_counters(profile),
+        counters: counters::counters(profile),
         calibrated: calibrated(profile, &rows),
         histograms: histograms::bars(profile),
         modules,
@@ -115,14 +116,6 @@ pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     out.rows(&rows, buckets)?;
     let deflated = out.0.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
     deflated.finish()
-}
-
-fn thread_counters(profile: &Profile) -> Vec<(u16, u32, u64, u64)> {
-    let of_thread = |row: &Counter| match row.scope {
-        Scope::Thread(thread) => Some((row.metric.0, thread.row(), row.count, row.sum)),
-        _ => None,
-    };
-    profile.counters.iter().filter_map(of_thread).collect()
 }
 
 /// The groups of the profile, without the parts that are in `rows`.

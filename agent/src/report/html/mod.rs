@@ -5,6 +5,7 @@
 
 mod buckets;
 mod chains;
+mod counters;
 mod encode;
 #[cfg(test)]
 mod fixture;
@@ -21,7 +22,7 @@ const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
 
 /// The scripts, each after the scripts that it uses.
-const SCRIPTS: [&str; 20] = [
+const SCRIPTS: [&str; 21] = [
     include_str!("format.js"),
     include_str!("names.js"),
     include_str!("data.js"),
@@ -34,6 +35,7 @@ const SCRIPTS: [&str; 20] = [
     include_str!("flame.js"),
     include_str!("timeline.js"),
     include_str!("table.js"),
+    include_str!("counted.js"),
     include_str!("functions.js"),
     include_str!("threads.js"),
     include_str!("processes.js"),

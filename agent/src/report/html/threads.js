@@ -13,7 +13,7 @@ function threadsView(profile, selection, shownFirst, { state, test: match, chang
       rows.set(key, {
         name: state.byThread ? profile.threads[index][2] : key, names: new Set(), tids: new Set(), pids: new Set(),
         sums: profile.metrics.map(() => new Estimate(profile)),
-        exact: profile.metrics.map(() => ({ count: 0, sum: 0 })),
+        exact: profile.metrics.map(() => ({ count: 0, sum: 0, uncertainty: 0 })),
       });
     }
     const row = rows.get(key);
@@ -29,12 +29,14 @@ function threadsView(profile, selection, shownFirst, { state, test: match, chang
     rowOf(profile.group.thread[sum.g]).sums[profile.group.metric[sum.g]].add(sum);
   });
   const counted = new Uint8Array(profile.metrics.length);
-  for (const [metric, index, events, sum] of profile.counters) {
-    const exact = rowOf(index).exact[metric];
+  for (const [metric] of profile.counters) counted[metric] = 1;
+  eachCounted(profile, selection.window, ({ metric, thread, count: events, sum, uncertainty }) => {
+    const exact = rowOf(thread).exact[metric];
     exact.count += events;
     exact.sum += sum;
-    counted[metric] = 1;
-  }
+    exact.uncertainty += uncertainty;
+  });
+  const ofPart = countedPart(profile, selection.window);
   const there = profile.metrics.filter(({ recorded, index }) => recorded || counted[index]);
   const shown = [...rows.values()].filter((row) => !match || match(row.name) || [...row.names].some(match));
   const name = (row) => state.byThread ? [...row.names].join(', ') : row.name;
@@ -45,7 +47,7 @@ function threadsView(profile, selection, shownFirst, { state, test: match, chang
     state.byThread
       ? { name: 'PID / TID', key: (row) => [...row.tids][0], cell: (row) => `${[...row.pids][0]} / ${[...row.tids][0]}` }
       : { name: 'Threads', key: (row) => row.tids.size, cell: (row) => count(row.tids.size) },
-    ...there.flatMap((metric) => metricColumns(metric, counted[metric.index])),
+    ...there.flatMap((metric) => metricColumns(metric, counted[metric.index] && ofPart)),
   ];
   const table = sortedTable(columns, shown, {
     id: 'threads',
@@ -56,7 +58,7 @@ function threadsView(profile, selection, shownFirst, { state, test: match, chang
     what: state.byThread ? 'thread' : 'name',
     caption: [
       'Select a row to show only its threads; select it again to show all.',
-      'Counted: in the whole capture; only intervals that ended.',
+      `Counted: ${ofPart}; only intervals that ended.`,
       'Estimated: the selected window, including intervals that had not ended.',
     ].join(' '),
     groups: [['', 2], ...there.map((metric) => [fullLabel(profile, metric), counted[metric.index] ? 3 : 1])],
@@ -85,12 +87,12 @@ function estimateCell(sum, unit) {
   return sum.value > 0 ? estimate(sum, unit).split(/ (?=±)/).flatMap((part) => [element('span', { className: 'value' }, part), ' ']) : '';
 }
 
-// The columns of a metric: estimates, and counted totals if there are any.
-function metricColumns({ name: group, index, label, unit, kind }, isCounted) {
+// The columns of a metric: estimates, and counted totals if there are any. `ofPart`: what these are of.
+function metricColumns({ name: group, index, label, unit, kind }, ofPart) {
   const sum = (row) => row.sums[index];
   const exact = (row) => row.exact[index];
   const shown = (row) => estimateCell(sum(row), unit);
-  if (!isCounted) {
+  if (!ofPart) {
     const name = { nanoseconds: 'Time', bytes: 'Bytes', count: 'Count' }[unit];
     return [{ group, name, doc: label, key: (row) => sum(row).value, cell: shown }];
   }
@@ -98,8 +100,8 @@ function metricColumns({ name: group, index, label, unit, kind }, isCounted) {
   return [
     { group, name: 'Estimated', doc: `${label}: estimated from samples, in the selected window`, key: (row) => sum(row).value, cell: shown },
     {
-      group, name: 'Counted', doc: `${label}: counted in the kernel, whole capture${only}`,
-      key: (row) => exact(row).sum, cell: (row) => exact(row).count ? amount(exact(row).sum, unit) : '',
+      group, name: 'Counted', doc: `${label}: counted in the kernel, ${ofPart}${only}`,
+      key: (row) => exact(row).sum, cell: (row) => countedCell(exact(row), unit),
     },
     {
       group, name: 'Events', doc: `${label}: number of events, counted in the kernel`,

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::exact::Total;
+use super::exact::{Part, Total};
 use super::functions::Functions;
 use super::processes::{Processes, Used};
 use super::waits::Waits;
@@ -115,8 +115,10 @@ struct Time {
 struct Counted<'a> {
     metric: &'a str,
     unit: Unit,
+    of: Part,
     count: u64,
     sum: u64,
+    uncertainty: u64,
 }
 
 #[derive(Serialize)]
@@ -158,9 +160,9 @@ pub fn summary_json(profile: &Profile, out: &mut dyn Write) -> Result<(), Report
     let meta = &profile.meta;
     let all = series(meta);
     let counted = (0..meta.metrics.len()).map(MetricId::from_index).filter_map(|metric| {
-        let Total { count, sum, .. } = Total::of(profile, metric)?;
+        let Total { part, count, sum, uncertainty, .. } = Total::of(profile, metric)?;
         let metric = profile.metric(metric);
-        Some(Counted { metric: &metric.name, unit: metric.unit, count, sum })
+        Some(Counted { metric: &metric.name, unit: metric.unit, of: part, count, sum, uncertainty })
     });
     let lost = meta.losses.named().into_iter().filter(|loss| loss.count > 0).map(|loss| Lost {
         what: loss.name,

@@ -121,6 +121,31 @@ fn a_part_of_the_time_does_not_call_itself_the_whole_capture() {
 }
 
 #[test]
+fn counted_totals_of_a_part_are_those_of_its_slices_with_a_bound_of_their_error() {
+    let mut example = Example::new();
+    let worker = Scope::Thread(example.thread(1, 1, "worker"));
+    example.sliced_counter(BLOCKED, worker.clone(), (0, 500), (4, 200 * MILLIS));
+    example.sliced_counter(BLOCKED, worker.clone(), (500, 1_000), (6, 300 * MILLIS));
+    example.sliced_counter(PREEMPTED, worker, (0, 400), (1, 400 * MILLIS));
+    let counted = |since, until| {
+        let window = Window { since: Some(Nanos(since * MILLIS)), until: Some(Nanos(until * MILLIS)) };
+        let text = drawn(&build(&example.recording, &Selection { window, ..Selection::default() }));
+        let (_, exact) = text.split_once("\ncounted ").expect("counted totals");
+        exact.split("\n\n").next().expect("text").split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let of = "(in the selected part; only intervals that ended during the capture, of the selected threads)";
+    assert_eq!(
+        counted(0, 500),
+        format!("blocked 200 ms (4 intervals ended), preempted 400 ms (1 interval ended) {of}")
+    );
+    assert_eq!(counted(500, 1_000), format!("blocked 300 ms (6 intervals ended) {of}"));
+    assert_eq!(
+        counted(100, 500),
+        format!("blocked 160 ms (to within 60.0 ms, 4 intervals ended), preempted 300 ms (1 interval ended) {of}")
+    );
+}
+
+#[test]
 fn one_of_a_kind_is_in_the_singular() {
     let mut example = Example::new();
     let thread = example.thread(7, 7, "server");

@@ -99,5 +99,9 @@ abi! {
         pub comm: [u8; 16],
         /// Its sleeps, by [`reason`](quell_ebpf_common::reason).
         pub totals: [Total; reason::COUNT],
-    } size 120
+        /// What they are counted under: [`ThreadState::generation`](quell_ebpf_common::ThreadState::generation).
+        pub generation: u32,
+        /// That of its next name, or 0 where the thread has ended.
+        pub next_generation: u32,
+    } size 128
 }

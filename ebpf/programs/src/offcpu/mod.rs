@@ -64,7 +64,8 @@ impl Callbacks for Probe {
         let ThreadEnd { now, tid, comm, thread, .. } = *event;
         fold(thread);
         let header = record::header((PROBE, THREAD_EXIT), now, tid, load!(thread.tgid));
-        record::send_plain(&ThreadExit { header, comm, totals: load!(thread.totals) })
+        let (totals, generation) = (load!(thread.totals), load!(thread.generation));
+        record::send_plain(&ThreadExit { header, comm, totals, generation, next_generation: 0 })
     }
 
     #[inline(always)]
@@ -81,7 +82,12 @@ impl Callbacks for Probe {
             return;
         }
         let header = record::header((PROBE, THREAD_RENAMED), now, tid, load!(thread.tgid));
-        if record::send_plain(&ThreadExit { header, comm, totals: load!(thread.totals) }) {
+        let (totals, generation) = (load!(thread.totals), load!(thread.generation));
+        // Two of the numbers of one thread id are equal only by chance, and zero is none.
+        let next_generation = next_random(generation);
+        if record::send_plain(&ThreadExit { header, comm, totals, generation, next_generation }) {
+            // Before the totals: who reads them under the old number would take them to go backwards.
+            store!(thread.generation, next_generation);
             for reason in 0..reason::COUNT as u32 {
                 let total = thread::total(thread, reason);
                 store!(total.count, 0);

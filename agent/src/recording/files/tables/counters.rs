@@ -1,4 +1,5 @@
-//! Exact totals: one or more rows for each metric and scope. Rows with the same metric and scope are added.
+//! Exact totals: one or more rows for each metric and scope, such as one for each time slice. Rows with the same metric and scope are
+//! added.
 
 use parquet::errors::ParquetError;
 
@@ -11,7 +12,8 @@ use super::super::table_write::write_table;
 use super::scope::{self, ScopeColumns};
 use super::{References, Texts};
 use crate::file::Directory;
-use crate::recording::{Counter, Recording};
+use crate::recording::{Counter, Recording, Slice};
+use crate::units::Nanos;
 
 pub(in crate::recording::files) const COUNTERS: Table = Table {
     file: "counters.parquet",
@@ -26,6 +28,8 @@ pub(in crate::recording::files) const COUNTERS: Table = Table {
         optional binary comm (STRING);
         required int64 count;
         required int64 sum;
+        optional int64 begin_ns;
+        optional int64 end_ns;
     }",
     rising: &[],
     unique: &[],
@@ -41,7 +45,9 @@ pub(in crate::recording::files) fn write(
         columns.text("metric", rows.iter().map(|row| texts.metric(row.metric)))?;
         scope::write(columns, recording, texts, rows.iter().map(|row| &row.scope))?;
         columns.amount("count", rows.iter().map(|row| row.count))?;
-        columns.amount("sum", rows.iter().map(|row| row.sum))
+        columns.amount("sum", rows.iter().map(|row| row.sum))?;
+        columns.optional_amount("begin_ns", rows.iter().map(|row| Some(row.slice?.begin.0)))?;
+        columns.optional_amount("end_ns", rows.iter().map(|row| Some(row.slice?.end.0)))
     })
 }
 
@@ -54,10 +60,26 @@ pub(in crate::recording::files) fn read(
         let metrics = group.words("metric", |name| references.metric(name))?;
         let (counts, sums) = (group.amount("count")?, group.amount("sum")?);
         let scopes = ScopeColumns::of(&group)?;
+        let (begins, ends) = (group.amounts_if_present("begin_ns")?, group.amounts_if_present("end_ns")?);
+        let time = |times: &Option<Vec<Option<u64>>>, row: usize| times.as_ref().and_then(|times| times[row]);
         for (row, metric) in metrics.into_iter().enumerate() {
             let scope = scopes.scope(file, references, row)?;
-            counters.push(Counter { metric, scope, count: counts[row], sum: sums[row] });
+            let slice = slice(time(&begins, row), time(&ends, row), references.meta.duration)?;
+            counters.push(Counter { metric, scope, slice, count: counts[row], sum: sums[row] });
         }
     }
     Ok(counters)
+}
+
+/// The slice of a row, which lies within the capture. A row of an older version, or of a total that is only known for the whole capture,
+/// has none.
+fn slice(begin: Option<u64>, end: Option<u64>, capture: Nanos) -> Result<Option<Slice>, Damage> {
+    match (begin, end) {
+        (None, None) => Ok(None),
+        (Some(begin), Some(end)) if begin <= end => {
+            Ok(Some(Slice { begin: Nanos(begin).min(capture), end: Nanos(end).min(capture) }))
+        }
+        (Some(begin), Some(end)) => Err(format!("a total ends at {end} ns, before it begins at {begin} ns").into()),
+        (None, Some(_)) | (Some(_), None) => Err("a row has only one of begin_ns and end_ns".into()),
+    }
 }

@@ -13,8 +13,10 @@ use super::super::tables::threads::THREADS;
 use super::super::{META_FILE, read};
 use super::{TABLES, meta_json, smallest, vouch, without, written};
 use crate::recording::{
-    Histogram, LabelSetId, MetricId, Recording, Sample, SampleIdx, Scope, StackId, ThreadIdx, Wake, empty_counts,
+    Histogram, LabelSetId, MetricId, Recording, RecordingError, Sample, SampleIdx, Scope, Slice, StackId, ThreadIdx,
+    Wake, empty_counts,
 };
+use crate::units::Nanos;
 
 #[test]
 fn garbage_with_a_right_checksum_never_panics() {
@@ -87,8 +89,14 @@ fn a_row_that_names_what_is_not_there_is_damage() {
         let error = read(&dir).expect_err(why).to_string();
         assert!(error.contains("samples.parquet is damaged") && error.contains(why), "{error}");
     }
-    let (_parent, dir) = written(&whole);
-    write_table(&without(&dir, &COUNTERS), &COUNTERS, &[9u32], |columns, _, rows| {
+    let error = of_total(9, (None, None)).expect_err("a counter of thread 9").to_string();
+    assert!(error.contains("counters.parquet is damaged: thread 9 does not exist"), "{error}");
+}
+
+/// [`smallest`] with one total of a thread that was counted between two times.
+fn of_total(thread: u32, (begin, end): (Option<u64>, Option<u64>)) -> Result<Recording, RecordingError> {
+    let (_parent, dir) = written(&smallest());
+    write_table(&without(&dir, &COUNTERS), &COUNTERS, &[thread], |columns, _, rows| {
         let text = |text: &'static str| rows.iter().map(move |_| ByteArray::from(text));
         columns.text("metric", text("offcpu.blocked"))?;
         columns.text("scope", text("thread"))?;
@@ -99,12 +107,30 @@ fn a_row_that_names_what_is_not_there_is_damage() {
         }
         columns.optional_text("comm", rows.iter().map(|_| None))?;
         columns.amount("count", rows.iter().map(|_| 1))?;
-        columns.amount("sum", rows.iter().map(|_| 1))
+        columns.amount("sum", rows.iter().map(|_| 1))?;
+        columns.optional_amount("begin_ns", rows.iter().map(|_| begin))?;
+        columns.optional_amount("end_ns", rows.iter().map(|_| end))
     })
     .expect("a table");
     vouch(&dir);
-    let error = read(&dir).expect_err("a counter of thread 9").to_string();
-    assert!(error.contains("counters.parquet is damaged: thread 9 does not exist"), "{error}");
+    read(&dir)
+}
+
+#[test]
+fn a_slice_has_two_ends_in_order_and_lies_within_the_capture() {
+    for (times, why) in [
+        ((Some(3), None), "only one of begin_ns and end_ns"),
+        ((None, Some(3)), "only one of begin_ns and end_ns"),
+        ((Some(4), Some(3)), "ends at 3 ns, before it begins at 4 ns"),
+    ] {
+        let error = of_total(0, times).expect_err(why).to_string();
+        assert!(error.contains("counters.parquet is damaged") && error.contains(why), "{error}");
+    }
+    let slice = |times| of_total(0, times).expect("a recording").counters[0].slice;
+    let second = Nanos::SECOND;
+    assert_eq!(slice((None, None)), None);
+    assert_eq!(slice((Some(7), Some(u64::MAX))), Some(Slice { begin: Nanos(7), end: second }));
+    assert_eq!(slice((Some(u64::MAX), Some(u64::MAX))), Some(Slice { begin: second, end: second }));
 }
 
 /// Metrics define the meaning of values, so tables may only refer to metrics in `meta.json`.

@@ -7,8 +7,8 @@ use proptest::sample::Index;
 
 use crate::recording::{
     Counter, FileNumbers, Frame, FrameId, FrameSource, Histogram, InlinedFunction, Label, LabelSetId, Location,
-    MetricId, Module, ModuleId, Process, ProcessIdx, Recording, Sample, SampleIdx, Scope, SourceLine, StackId, Symbol,
-    Thread, ThreadIdx, Wake, empty_counts, example,
+    MetricId, Module, ModuleId, Process, ProcessIdx, Recording, Sample, SampleIdx, Scope, Slice, SourceLine, StackId,
+    Symbol, Thread, ThreadIdx, Wake, empty_counts, example,
 };
 use crate::units::{Addr, CpuId, Nanos, Pid, Tid};
 
@@ -114,7 +114,7 @@ prop_compose! {
         stacks in prop::collection::vec(any::<(Option<Index>, Index)>(), 1..12),
         labels in prop::collection::vec(prop::collection::vec(("[a-z]{1,3}", "\\PC{0,9}"), 1..4), 0..4),
         samples in prop::collection::vec(raw_sample(), 0..20),
-        counters in prop::collection::vec((0u16..4, scope(), amount(), amount()), 0..4),
+        counters in prop::collection::vec((0u16..4, scope(), option((0..=1_000_000_000u64, 0..=1_000_000_000u64)), amount(), amount()), 0..4),
         histograms in prop::collection::vec(
             (0u16..4, scope(), 0u8..=3, prop::collection::vec((amount(), 1u64..1 << 40), 1..9)), 0..4),
     ) -> Recording {
@@ -171,8 +171,9 @@ prop_compose! {
             Scope::Thread(thread) => Scope::Thread(ThreadIdx::from_index(thread.index() % threads)),
             scope => scope,
         };
-        for (metric, of, count, sum) in counters {
-            recording.counters.push(Counter { metric: MetricId(metric), scope: scope(of), count, sum });
+        for (metric, of, times, count, sum) in counters {
+            let slice = times.map(|(one, other)| Slice { begin: Nanos(one.min(other)), end: Nanos(one.max(other)) });
+            recording.counters.push(Counter { metric: MetricId(metric), scope: scope(of), slice, count, sum });
         }
         for (metric, of, digits, values) in histograms {
             let mut counts = empty_counts(digits);
