@@ -68,6 +68,7 @@ fn meta() -> Meta {
     meta.duration = Nanos(4 * SECOND);
     meta.remarks = vec!["</script><b>no markup</b>".to_owned()];
     meta.idle = [(CpuId(0), 0.25)].into();
+    meta.steal = [(CpuId(0), 0.0004), (CpuId(1), 0.031)].into();
     meta.cost.probes =
         vec![cost("cpu", "perf_event cpu-clock", 3, Some(812.0)), cost("offcpu", "tp_btf sched_switch", 9, None)];
     (meta.cost.agent_cpu, meta.cost.cpu_share) = (Nanos(1_000_000), 0.004);
@@ -213,6 +214,8 @@ fn the_page_shows_what_the_profile_holds() {
         "Lost: 17 samples lost (ring buffer full); 2 off-CPU intervals without start or end. Remark: </script><b>no markup</b>"
     );
     assert!(on.text("facts").contains("Idle CPUs CPU 0 25.0 %"), "{}", on.text("facts"));
+    let steal = "Steal CPU 1 3.1 % (time in which the hypervisor ran other guests)";
+    assert!(on.text("facts").contains(steal), "{}", on.text("facts"));
     assert_eq!(on.text("sum"), "On-CPU 3.00 s, 3 samples");
 
     let off = browser.open("probe=offcpu");

@@ -15,6 +15,7 @@ mod pprof;
 mod series;
 mod share;
 mod speedscope;
+mod steal;
 mod summary;
 mod sums;
 mod svg;

@@ -45,6 +45,7 @@ function showCapture(profile) {
     `Cost: ${spent.join('; ')}.`,
     budget.startsWith('exceeded') ? `The budget of the probes, ${percent(governing.budget, 1)} of one CPU, was ${budget}.` : '',
     governing.changes.length ? `The sampling rate changed ${counted(governing.changes.length, 'time')}.` : '',
+    profile.steal ? `Steal: ${profile.steal}.` : '',
     idle.length ? `CPUs were idle ${percent(mean, 1)} of the time (${percent(Math.min(...idle), 1)} to ${percent(Math.max(...idle), 1)}).` : '',
   ].filter(Boolean).join(' ');
 
@@ -74,6 +75,7 @@ function showCapture(profile) {
     ...governing.changes.map((change) => [`Sampling rate from ${seconds(change.time, 1e6)}`,
       `${change.probe}: ${change.scale > 0.99 ? 'the full rate' : `1/${count(Math.round(1 / Math.max(change.scale, 1e-9)))} of the full rate`}`]),
     ['Idle CPUs', Object.entries(meta.idle).map(([cpu, share]) => `CPU ${cpu} ${percent(share, 1)}`).join(', ') || 'not measured'],
+    ...profile.steal ? [['Steal', profile.steal]] : [],
     ['Symbolized frames', `${count(meta.symbols.named)}${unnamed.map(([why, number]) => `; ${count(number)} without a name: ${why}`).join('')}`],
     ...profile.losses.map(([name, number]) => [`Lost: ${name}`, count(number)]),
   ];

@@ -1,5 +1,6 @@
 //! The data of the summary as JSON, for programs. `docs/json.md` describes the keys.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use serde::Serialize;
@@ -15,6 +16,7 @@ use crate::report::distribution::{Distribution, distributions};
 use crate::report::series::{Series, series};
 use crate::report::share::unnamed_shares;
 use crate::text;
+use crate::units::CpuId;
 
 /// The version of the keys. It is increased if a program that reads them would misread the new ones.
 const SCHEMA: u32 = 1;
@@ -40,9 +42,11 @@ struct Summary<'a> {
     processes: Vec<ProcessTimes<'a>>,
     counted: Vec<Counted<'a>>,
     distributions: Vec<MetricDistribution<'a>>,
+    idle: &'a BTreeMap<CpuId, f64>,
+    steal: &'a BTreeMap<CpuId, f64>,
     losses: Vec<Lost>,
     unnamed: Vec<Unnamed>,
-    unnamed_locations: &'a std::collections::BTreeMap<String, u64>,
+    unnamed_locations: &'a BTreeMap<String, u64>,
     cost: &'a Cost,
     remarks: &'a [String],
 }
@@ -181,6 +185,8 @@ pub fn summary_json(profile: &Profile, out: &mut dyn Write) -> Result<(), Report
         processes: processes(profile, &all),
         counted: counted.collect(),
         distributions: quantiles(profile),
+        idle: &meta.idle,
+        steal: &meta.steal,
         losses: lost.collect(),
         unnamed: unnamed_shares(profile).into_iter().map(|(series, share)| Unnamed { series, share }).collect(),
         unnamed_locations: &meta.symbols.unnamed,

@@ -49,6 +49,7 @@ fn a_busy_server() {
     let mut example = busy_server();
     let meta = &mut example.recording.meta;
     meta.idle = [(CpuId(0), 0.12), (CpuId(1), 0.4)].into();
+    meta.steal = [(CpuId(0), 0.0004), (CpuId(1), 0.031)].into();
     meta.cost.cpu_share = 0.0083;
     meta.cost.agent_cpu = Nanos(3_100_000);
     meta.cost.map_memory = Bytes(4 << 20);
@@ -275,6 +276,8 @@ fn json_has_the_data_of_the_summary() {
     example.add_locks();
     example.recording.meta.losses = Losses { ring_full: 3, truncated_user_stacks: 7, ..Losses::default() };
     example.recording.meta.symbols.unnamed = [("no symbols in the file".to_owned(), 12)].into();
+    example.recording.meta.idle = [(CpuId(0), 0.12)].into();
+    example.recording.meta.steal = [(CpuId(0), 0.031)].into();
     let mut out = Vec::new();
     summary_json(&build(&example.recording, &Selection::default()), &mut out).expect("memory");
     let json: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
