@@ -6,6 +6,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::exact::Total;
+use super::function_estimates::FunctionEstimate;
 use super::functions::Functions;
 use super::processes::{Processes, Used};
 use super::waits::Waits;
@@ -75,7 +76,9 @@ struct Function<'a> {
     kind: &'static str,
     #[serde(rename = "self")]
     own: f64,
+    self_std_error: f64,
     total: f64,
+    total_std_error: f64,
 }
 
 #[derive(Serialize)]
@@ -212,17 +215,25 @@ fn sums<'a>(profile: &'a Profile, series: &Series) -> Option<SeriesSums<'a>> {
         idle: None,
     };
     if !series.has_intervals(&profile.meta) {
-        let Functions { sum, samples, threads, rows } = Functions::of(profile, series)?;
-        let function = |(id, values): &(_, super::functions::Values)| {
+        let Functions { sum, samples, threads, rows } = Functions::of(profile, series, ROWS)?;
+        let function = |(id, FunctionEstimate { own, total }): &(_, FunctionEstimate)| {
             let frame = profile.frame(*id);
             let kind = match frame.kind {
                 FrameKind::Kernel => "kernel",
                 FrameKind::User => "user",
                 FrameKind::Label => "label",
             };
-            Function { name: &frame.name, module: &frame.module, kind, own: values.own, total: values.total }
+            Function {
+                name: &frame.name,
+                module: &frame.module,
+                kind,
+                own: own.value(),
+                self_std_error: own.error_of_place(&profile.groups),
+                total: total.value(),
+                total_std_error: total.error_of_place(&profile.groups),
+            }
         };
-        let functions = Some(rows.iter().take(ROWS).map(function).collect());
+        let functions = Some(rows.iter().map(function).collect());
         return Some(SeriesSums { functions, ..with(&sum, samples, threads) });
     }
     let Waits { all, rows, idle } = Waits::of(profile, series)?;
