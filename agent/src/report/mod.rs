@@ -6,6 +6,7 @@ mod columns;
 mod distribution;
 mod firefox;
 mod folded;
+mod folding;
 #[cfg(test)]
 mod hostile;
 pub mod html;
