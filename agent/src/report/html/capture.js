@@ -50,7 +50,6 @@ function showCapture(profile) {
   ].filter(Boolean).join(' ');
 
   const lost = profile.losses.filter(([, number]) => number > 0);
-  const unnamed = Object.entries(meta.symbols.unnamed);
   const brief = [
     element('span', {}, `Cost ${percent(cost.cpu_share, 1)} of one CPU${budget.startsWith('exceeded') ? ', over budget' : ''}`),
     lost.length ? element('span', { className: 'remark' }, `lost: ${count(lost[0][1])} ${lost[0][2]}${lost.length > 1 ? ` and ${count(lost.length - 1)} more` : ''}`) : element('span', {}, 'no losses'),
@@ -59,7 +58,7 @@ function showCapture(profile) {
   by('brief').replaceChildren(...brief.filter(Boolean));
   by('losses').className = lost.length ? 'lost' : '';
   by('losses').textContent = lost.length ? `Lost: ${lost.map(([, number, name]) => `${count(number)} ${name}`).join('; ')}.` : 'No losses.';
-  if (unnamed.length) by('losses').textContent += ` Frames without a name: ${unnamed.map(([why, number]) => `${count(number)} (${why})`).join(', ')}.`;
+  if (profile.unnamed) by('losses').textContent += ` Unnamed: ${profile.unnamed}.`;
   if (meta.remarks.length) by('losses').append(...meta.remarks.map((remark) => element('span', { className: 'remark' }, `Remark: ${remark}`)));
 
   const facts = [
@@ -76,7 +75,7 @@ function showCapture(profile) {
       `${change.probe}: ${change.scale > 0.99 ? 'the full rate' : `1/${count(Math.round(1 / Math.max(change.scale, 1e-9)))} of the full rate`}`]),
     ['Idle CPUs', Object.entries(meta.idle).map(([cpu, share]) => `CPU ${cpu} ${percent(share, 1)}`).join(', ') || 'not measured'],
     ...profile.steal ? [['Steal', profile.steal]] : [],
-    ['Symbolized frames', `${count(meta.symbols.named)}${unnamed.map(([why, number]) => `; ${count(number)} without a name: ${why}`).join('')}`],
+    ...profile.unnamed ? [['Unnamed', profile.unnamed]] : [],
     ...profile.losses.map(([name, number]) => [`Lost: ${name}`, count(number)]),
   ];
   const listed = facts.flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, String(value))]);

@@ -17,6 +17,7 @@ use super::processes::{ProcessRow, pools, processes};
 use super::rows::{Key, Row, rows};
 use crate::profile::{FrameKind, IdleThreads, Profile};
 use crate::recording::{Counter, Losses, Meta, Scope, StackTable};
+use crate::report::share::unnamed_in_words;
 use crate::report::steal::steal_in_words;
 use crate::text;
 use crate::units::Nanos;
@@ -29,6 +30,8 @@ struct Head<'a> {
     part: Option<String>,
     /// The steal time of the CPUs as text; `None` if there was none.
     steal: Option<String>,
+    /// The share of the time without a function name as text; `None` if all functions have names.
+    unnamed: Option<String>,
     /// The name, the count, and the name for this count.
     losses: [(&'static str, u64, &'static str); Losses::COUNTERS],
     buckets: u16,
@@ -81,6 +84,7 @@ pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         meta: &profile.meta,
         part: profile.window.in_words(),
         steal: steal_in_words(&profile.meta),
+        unnamed: unnamed_in_words(profile),
         losses: profile.meta.losses.named().map(|loss| (loss.name, loss.count, loss.counted())),
         buckets: buckets.count,
         bucket_nanos: buckets.width.0,

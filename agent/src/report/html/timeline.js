@@ -116,7 +116,8 @@ class Timeline {
     const x = (bucket) => this.left + Math.max(0, Math.min(1, (bucket - first) / this.span)) * (width - this.left);
     this.lanes.forEach(({ name, unit, what, rates, color }, index) => {
       const base = (index + 1) * (lane + 4) - 2;
-      const peak = rates.reduce((most, value) => Math.max(most, value), 0);
+      // Of what is shown.
+      const peak = rates.slice(first, end).reduce((most, value) => Math.max(most, value), 0);
       pen.fillStyle = ink;
       pen.fillText(name, 0, base - lane + 11);
       pen.fillStyle = quiet;
