@@ -1,6 +1,6 @@
 //! Errors, and counted totals beside estimates.
 
-use quell::profile::{Selection, Window, build};
+use quell::profile::{Roots, Selection, Window, build};
 use quell::recording::Scope;
 use quell::recording::example::{BLOCKED, Example};
 use quell::units::Nanos;
@@ -77,4 +77,25 @@ fn a_place_that_was_given_a_missed_interval_may_have_none_of_it() {
     assert!(zoomed.contains("worker 10.2 s, 100 % of 10.2 s"), "{zoomed}");
     let window = browser.open("probe=offcpu&from=0&to=0.5");
     assert_eq!(window.text("sum"), "Off-CPU 10.2 s ± 10.0 s, 20 samples");
+}
+
+#[test]
+fn all_of_a_thread_is_no_place_below_a_process_either() {
+    needs!(Program("chromium"));
+    let mut example = Example::new();
+    let thread = example.thread(1, 1, "worker");
+    let [read, poll] = ["app serve read", "app serve poll"].map(|path| example.stack(path));
+    for stack in [read, poll] {
+        example.sample(BLOCKED, thread, stack, SECOND).probability = 0.5;
+    }
+    example.counter(BLOCKED, Scope::Thread(thread), 4, 3 * SECOND);
+    let profile = build(&example.recording, &Selection { roots: Roots::Processes, ..Selection::default() });
+    let frame = |name: &str| profile.frames.iter().position(|frame| frame.name == name).expect("a frame");
+    let (process, worker, serve) = (frame("worker (1)"), frame("worker"), frame("serve"));
+    let browser = Browser::new(&profile);
+    let zoomed = |path: &str| browser.open(&format!("probe=offcpu&zoom={path}")).text("view");
+    let thread = zoomed(&format!("{process}.{worker}"));
+    assert!(thread.contains("worker 3.00 s, 100 % of 3.00 s"), "{thread}");
+    let place = zoomed(&format!("{process}.{worker}.{serve}"));
+    assert!(place.contains("serve app 3.00 s ± "), "{place}");
 }

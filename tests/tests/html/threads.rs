@@ -1,8 +1,8 @@
 //! Threads, pools, processes and tracks.
 
 use quell::profile::{Selection, build};
-use quell::recording::Scope;
 use quell::recording::example::BLOCKED;
+use quell::recording::{Metric, Scope};
 use quell_tests::needs;
 
 use crate::browser::Browser;
@@ -121,4 +121,25 @@ fn each_thread_has_a_track_and_what_was_not_observed_is_no_idle_time() {
     assert_eq!(page.told("again"), "40");
     let worker = "on CPU 270 ms, blocked 3.00 s, preempted 250 ms, io-wait 0 ns, not observed 480 ms";
     assert_eq!(page.told("worker"), worker);
+}
+
+#[test]
+fn no_two_waits_have_one_color() {
+    needs!(Program("chromium"));
+    let example = recorded();
+    let mut recording = example.recording;
+    let blocked = recording.meta.metric_named(BLOCKED).expect("a metric");
+    // As many as the probe of quell has.
+    for name in ["throttled", "stopped"] {
+        let metric =
+            Metric { name: format!("offcpu.{name}"), label: name.to_owned(), ..recording.meta.metric(blocked).clone() };
+        recording.meta.metrics.push(metric);
+    }
+    let browser = Browser::new(&build(&recording, &Selection::default()));
+    let page = browser.open_and(
+        "view=timeline",
+        "const colors = all('#tracks-key .key:not(.unobserved)').map((one) => getComputedStyle(one, '::before').backgroundColor);
+        tell('colors', `${colors.length} ${new Set(colors).size}`);",
+    );
+    assert_eq!(page.told("colors"), "6 6");
 }

@@ -6,7 +6,7 @@ use quell::recording::example::{BLOCKED, Example};
 use quell_tests::needs;
 
 use crate::browser::Browser;
-use crate::fixture::{SECOND, profile};
+use crate::fixture::{SECOND, meta, profile};
 
 #[test]
 fn the_chains_of_a_window_are_those_of_the_wakeups_in_it() {
@@ -62,4 +62,36 @@ fn the_wake_tree_shows_what_the_program_did() {
     let page = browser.open("view=wakes").text("view");
     assert!(page.contains("in do_nanosleep ← … ← ask_warehouse ← check ← handle ← … ← main"), "{page}");
     assert!(page.contains("woken by other in futex_wake ← post ← main"), "{page}");
+}
+
+/// Two threads of a pool, each woken once by one of two threads of another pool at the same place.
+#[test]
+fn threads_of_a_pool_are_one_in_wake_chains_until_they_are_shown_apart() {
+    needs!(Program("chromium"));
+    let mut example = Example::new();
+    example.recording.meta = meta();
+    let wait = example.stack("app main kernel:futex_wait");
+    let wakes = example.stack("app hand_over kernel:futex_wake");
+    for number in [1, 2] {
+        let worker = example.thread(7, number, &format!("worker-{number}"));
+        let feeder = example.thread(7, number + 10, &format!("feeder-{number}"));
+        let sample = example.sample(BLOCKED, worker, wait, SECOND / 2);
+        sample.wake = Some(Wake { waker: feeder, stack: Some(wakes), waker_sleep: None });
+    }
+    let browser = Browser::new(&build(&example.recording, &Selection::default()));
+    let told = |fragment: &str| {
+        let lines = "tell('lines', all('.chains .line .told').map((one) => one.textContent).join('; '));
+            tell('values', all('.chains .line .number:first-child').map((one) => one.textContent).join('; '));";
+        let page = browser.open_and(fragment, lines);
+        (page.told("lines"), page.told("values"))
+    };
+    let (lines, values) = told("view=wakes");
+    assert!(
+        lines.starts_with("worker-* slept; in futex_wait ← main; woken by feeder-* in futex_wake ← hand_over; "),
+        "{lines}"
+    );
+    assert_eq!((lines.matches("slept").count(), values.split(';').next()), (1, Some("1.00 s")), "{values}");
+    let (lines, _) = told("view=wakes&apart=1");
+    assert!(lines.contains("worker-1 slept") && lines.contains("worker-2 slept"), "{lines}");
+    assert!(lines.contains("woken by feeder-1") && !lines.contains('*'), "{lines}");
 }

@@ -15,7 +15,7 @@ use super::chains::Chains;
 use super::histograms;
 use super::processes::{ProcessRow, pools, processes};
 use super::rows::{Key, Row, rows};
-use crate::profile::{FrameKind, IdleThreads, Profile};
+use crate::profile::{FrameKind, IdleThreads, Profile, Roots};
 use crate::recording::{Counter, Losses, Meta, Scope, StackTable};
 use crate::report::share::unnamed_in_words;
 use crate::report::steal::steal_in_words;
@@ -40,6 +40,8 @@ struct Head<'a> {
     axis_start: u64,
     axis_end: u64,
     light_chains: usize,
+    /// The number of labels at the root of a stack: of the threads, and of the process above them.
+    root_labels: u8,
     /// Whether the page shows idle threads at first.
     lists_idle: bool,
     processes: Vec<ProcessRow<'a>>,
@@ -91,6 +93,7 @@ pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         axis_start: buckets.start.0,
         axis_end: buckets.edge(buckets.count).0,
         light_chains: chains.light,
+        root_labels: if profile.roots == Roots::Processes { 2 } else { 1 },
         lists_idle: profile.idle == IdleThreads::Listed,
         processes: processes(profile),
         pools,

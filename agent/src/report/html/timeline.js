@@ -170,7 +170,8 @@ function ratesOf(profile, { unit, values }) {
   return values.map((value, bucket) => value / (unit === 'nanoseconds' ? lengthOf(profile, bucket) : profile.bucket_nanos));
 }
 
-// Where an axis begins that is as wide as this, in pixels: before it are the names.
+// Where an axis begins that is as wide as this, in pixels: before it are the names. On a wide screen these are the longest names
+// of threads with their TIDs. As the columns of `.tracks` in style.css.
 function axisLeft(width) {
-  return width < 600 ? 74 : 128;
+  return width < 600 ? 74 : width < 1000 ? 128 : 176;
 }
