@@ -59,7 +59,8 @@ pub(crate) struct Arguments {
     /// Short for --by thread: separate threads with the same name
     #[arg(long, conflicts_with = "by")]
     thread: bool,
-    /// List threads that only waited for work like all others, not in one line
+    /// Show threads that only waited for work like all others. Without it, the summary has one line for them, the page hides them
+    /// at first, and SVG and speedscope leave them out
     #[arg(long)]
     idle: bool,
     /// Only after this time from the start of the capture, such as 500ms, 2s or 1m30s; a number without a unit is in seconds

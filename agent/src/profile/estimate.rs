@@ -15,6 +15,9 @@
 //! variances above hold if the interval was at one of them, in proportion. It may have been at none of them. Then a place with the
 //! share u has u times the missed value too much, so the error of a place is at least this, however many samples it has. A part of
 //! the time is such a place too: the missed interval may have been at another time.
+//!
+//! A share of a whole is a division of it, too. What samples without a counted total add to the error of the whole, they add to the
+//! error of its parts: with the share s of the values, the variance of the share is that of a calibrated sum, (1 - 2s) V(A) + s^2 V.
 
 use hashbrown::HashMap;
 
@@ -27,8 +30,10 @@ const FEW: u32 = 8;
 #[derive(Clone, Debug, Default)]
 pub struct Estimate {
     value: f64,
-    /// The variance of the samples without a counted total.
-    variance: f64,
+    /// What it has of samples without a counted total.
+    uncounted: Part,
+    /// The number of these whose values are estimated.
+    uncounted_samples: u32,
     parts: HashMap<GroupIdx, Part>,
 }
 
@@ -44,12 +49,11 @@ impl Estimate {
     pub fn add(&mut self, sample: &Weighted) {
         self.value += sample.value;
         match sample.group {
-            None => self.variance += sample.variance,
-            Some(group) => {
-                let part = self.parts.entry(group).or_default();
-                part.estimated += sample.estimated;
-                part.variance += sample.variance;
+            None => {
+                self.uncounted.add(sample);
+                self.uncounted_samples = self.uncounted_samples.saturating_add(u32::from(sample.estimated > 0.0));
             }
+            Some(group) => self.parts.entry(group).or_default().add(sample),
         }
     }
 
@@ -71,32 +75,63 @@ impl Estimate {
         self.error_by(groups, Part::variance_of_place)
     }
 
+    /// The standard error of the share that the sum has of `whole`, from 0 to 1, if it was selected from it by stack or time.
+    #[must_use]
+    pub fn error_of_share(&self, whole: &Estimate, groups: &[Group]) -> f64 {
+        if whole.value <= 0.0 {
+            return 0.0;
+        }
+        let all = &whole.uncounted;
+        let divided = divided(self.value / whole.value, self.uncounted.variance, all.variance);
+        let share = self.uncounted.estimated / all.estimated.max(f64::MIN_POSITIVE);
+        let uncounted = divided.max(few(share, all.estimated, whole.uncounted_samples));
+        (uncounted + self.calibrated(groups, Part::variance_of_place)).sqrt() / whole.value
+    }
+
     fn error_by(&self, groups: &[Group], variance: impl Fn(&Part, &Group) -> f64) -> f64 {
-        let calibrated: f64 = self.parts.iter().map(|(group, part)| variance(part, &groups[group.index()])).sum();
-        (self.variance + calibrated).sqrt()
+        (self.uncounted.variance + self.calibrated(groups, variance)).sqrt()
+    }
+
+    /// The variance of the samples with a counted total.
+    fn calibrated(&self, groups: &[Group], variance: impl Fn(&Part, &Group) -> f64) -> f64 {
+        self.parts.iter().map(|(group, part)| variance(part, &groups[group.index()])).sum()
     }
 }
 
+/// The variance of a part with this share of a whole, if the whole has no error. `part` and `whole` are the variances before the division.
+fn divided(share: f64, part: f64, whole: f64) -> f64 {
+    let variance = (1.0 - 2.0 * share) * part + share * share * whole;
+    // What rounding leaves of a whole.
+    if variance < whole * 1e-9 { 0.0 } else { variance }
+}
+
+/// The least variance of a place with this share of an estimated value, if the value has only a few samples.
+fn few(share: f64, estimated: f64, samples: u32) -> f64 {
+    if samples >= FEW || share <= 0.0 {
+        return 0.0;
+    }
+    let samples = f64::from(samples);
+    let likely = (samples * share + 2.0) / (samples + 4.0);
+    estimated * estimated * likely * (1.0 - likely) / (samples + 4.0)
+}
+
 impl Part {
+    fn add(&mut self, sample: &Weighted) {
+        self.estimated += sample.estimated;
+        self.variance += sample.variance;
+    }
+
     fn share(&self, group: &Group) -> f64 {
         self.estimated / group.estimated.max(f64::MIN_POSITIVE)
     }
 
     fn variance_within(&self, group: &Group) -> f64 {
-        let share = self.share(group);
-        let variance = (1.0 - 2.0 * share) * self.variance + share * share * group.variance;
-        // What rounding leaves of a whole group.
-        if variance < group.variance * 1e-9 { 0.0 } else { variance }
+        divided(self.share(group), self.variance, group.variance)
     }
 
     fn variance_of_place(&self, group: &Group) -> f64 {
         let share = self.share(group);
-        let variance = self.variance_within(group).max(share * share * group.unexplained);
-        if group.samples >= FEW || self.estimated == 0.0 {
-            return variance;
-        }
-        let samples = f64::from(group.samples);
-        let likely = (samples * share + 2.0) / (samples + 4.0);
-        variance.max(group.estimated * group.estimated * likely * (1.0 - likely) / (samples + 4.0))
+        let given = share * share * group.unexplained;
+        self.variance_within(group).max(given).max(few(share, group.estimated, group.samples))
     }
 }

@@ -645,3 +645,48 @@ fn idle_sleeps_are_those_of_the_whole_capture() {
     let listed = build(&example.recording, &listed);
     assert!(!listed.folds(&listed.samples[0]));
 }
+
+/// One sample stands for 140 ms of a second, and 43 samples of 20 ms for themselves.
+#[test]
+fn the_error_of_a_share_is_that_of_its_place_and_of_all_others() {
+    let mut example = Example::new();
+    let thread = example.thread(1, 1, "worker");
+    let [rare, usual] = ["rare", "usual"].map(|name| example.stack(&format!("app {name}")));
+    for _ in 0..43 {
+        example.sample(CPU, thread, usual, 20_000_000);
+    }
+    example.sample(CPU, thread, rare, 1_400_000).probability = 0.01;
+    let profile = all(&example);
+    let sum = |is_of: &dyn Fn(StackId) -> bool| {
+        let mut sum = Estimate::default();
+        profile.samples.iter().filter(|sample| sample.stack.is_some_and(is_of)).for_each(|sample| sum.add(sample));
+        sum
+    };
+    let rare_stack = profile.samples[43].stack.expect("a stack");
+    let [rare, usual, whole] = [sum(&|stack| stack == rare_stack), sum(&|stack| stack != rare_stack), sum(&|_| true)];
+    let error = |part: &Estimate| part.error_of_share(&whole, &profile.groups);
+    // If the sample had not been there, there would be neither it nor its part of the whole: 0.86 of its error of 139 ms.
+    assert!((error(&rare) - 0.1198).abs() < 1e-3, "{}", error(&rare));
+    assert!((error(&usual) - error(&rare)).abs() < 1e-3, "{}", error(&usual));
+    // It is not known whether all of what the sample represents was there.
+    assert!(error(&whole) < 0.04, "{}", error(&whole));
+    assert_eq!(Estimate::default().error_of_share(&Estimate::default(), &profile.groups), 0.0);
+}
+
+#[test]
+fn the_share_of_a_counted_total_has_the_error_of_its_division() {
+    let (mut example, thread, read, poll) = worker();
+    for (stack, value) in [(read, 600), (poll, 300)] {
+        for _ in 0..5 {
+            example.sample(BLOCKED, thread, stack, value).probability = 0.5;
+        }
+    }
+    example.counter(BLOCKED, Scope::Thread(thread), 20, 9_000);
+    let profile = all(&example);
+    let (mut part, mut whole) = (Estimate::default(), Estimate::default());
+    profile.samples.iter().for_each(|sample| whole.add(sample));
+    profile.samples[..5].iter().for_each(|sample| part.add(sample));
+    let error = part.error_of_share(&whole, &profile.groups);
+    assert!(error > 0.0 && (error - part.error_of_place(&profile.groups) / 9_000.0).abs() < 1e-12, "{error}");
+    assert_eq!(whole.error_of_share(&whole, &profile.groups), 0.0);
+}

@@ -105,7 +105,7 @@ pub struct Weighted {
     pub group: Option<GroupIdx>,
     /// Whether the thread was runnable for the whole interval, so that there was no wakeup.
     pub runnable: bool,
-    /// Whether it is a sleep of a thread that has nothing to do. `profile/idle.rs` has the definition.
+    /// Whether it is a sleep of a thread that has nothing to do. `profile/idle/mod.rs` has the definition.
     pub idle: bool,
     /// The wakeup that ended the wait; `None` if the window does not contain the end.
     pub wake: Option<WakeLink>,

@@ -6,6 +6,7 @@ mod columns;
 mod distribution;
 mod firefox;
 mod folded;
+mod folding;
 #[cfg(test)]
 mod hostile;
 pub mod html;
@@ -15,6 +16,7 @@ mod pprof;
 mod series;
 mod share;
 mod speedscope;
+mod steal;
 mod summary;
 mod sums;
 mod svg;

@@ -1,15 +1,17 @@
 //! The format of speedscope: a `sampled` profile for each probe and unit, with one table of frames.
 //!
 //! <https://www.speedscope.app/file-format-schema.json>. Each sample is a stack with its total time, since
-//! values are estimates without an order in time. If a profile has several metrics, the metric is the root.
+//! values are estimates without an order in time. If a profile has several metrics, the metric is the root. Idle threads are left out
+//! as in the page.
 
 use std::io::{BufWriter, Write};
 
 use hashbrown::HashMap;
 use serde::Serialize;
 
+use super::folding::FoldedIdle;
 use super::series::{Series, series, series_of_metrics};
-use super::sums::{StackSum, by_stack, caveats, mixes_metrics, stacks, sum_of_stacks, whole};
+use super::sums::{StackSum, caveats, drawn_by_stack, mixes_metrics, stacks, sum_of_stacks, whole};
 use super::{ReportError, Sink};
 use crate::profile::Profile;
 use crate::recording::Unit;
@@ -23,12 +25,16 @@ pub(super) struct Speedscope;
 
 impl Sink for Speedscope {
     fn write(&self, profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
-        let sums = by_stack(profile);
+        let sums = drawn_by_stack(profile);
         if sum_of_stacks(profile, stacks(&sums), |_| 1) > MOST_FRAMES {
             return Err(ReportError::TooLarge { format: "speedscope", most: format!("{MOST_FRAMES} frames") });
         }
         let series = series(&profile.meta);
         let series_of = series_of_metrics(&series, &profile.meta);
+        let idle_of = |series: &Series| FoldedIdle::of(profile, series.unit, |metric| series.metrics.contains(&metric));
+        let idle: Vec<Option<FoldedIdle>> = series.iter().map(idle_of).collect();
+        let idle_labels: Vec<String> =
+            idle.iter().map(|idle| idle.as_ref().map_or_else(String::new, FoldedIdle::label)).collect();
         let mut frames = Frames::new(profile);
         let mut profiles = Vec::new();
         for (index, series) in series.iter().enumerate() {
@@ -36,9 +42,17 @@ impl Sink for Speedscope {
                 sums.iter().filter(|sum| series_of[sum.metric.index()] == index).copied().collect();
             if !sums.is_empty() {
                 profiles.push(sampled(profile, series, &sums, &mut frames));
+            } else if let Some(idle) = &idle[index] {
+                // Nothing else is left, and a file without profiles cannot be opened.
+                profiles.push(of_samples(
+                    series,
+                    vec![vec![frames.label(&idle_labels[index])]],
+                    vec![whole(idle.value)],
+                ));
             }
         }
         let mut name = vec![profile.meta.host.hostname.clone(), profile.meta.duration.to_string()];
+        name.extend(idle.iter().flatten().map(FoldedIdle::caveat));
         name.extend(caveats(profile));
         let file = File {
             schema: "https://www.speedscope.app/file-format-schema.json",
@@ -106,6 +120,10 @@ fn sampled<'a>(profile: &'a Profile, series: &Series, sums: &[StackSum], frames:
         samples.push(stack);
         weights.push(whole(sum.value));
     }
+    of_samples(series, samples, weights)
+}
+
+fn of_samples(series: &Series, samples: Vec<Vec<usize>>, weights: Vec<u64>) -> Sampled {
     Sampled {
         name: series.label.clone(),
         unit: match series.unit {

@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 
 use super::share::unnamed_in_words;
-use crate::profile::Profile;
+use crate::profile::{Profile, Weighted};
 use crate::recording::{FrameId, MetricId, StackId, Unit};
 
 /// The sum of all samples of one metric with one stack.
@@ -18,8 +18,17 @@ pub(super) struct StackSum {
 
 /// The sums in the order of metrics and stacks, without samples that only continue wake chains.
 pub(super) fn by_stack(profile: &Profile) -> Vec<StackSum> {
+    sums_of(profile.samples.iter())
+}
+
+/// The same for a drawing: without idle threads, unless the report lists them.
+pub(super) fn drawn_by_stack(profile: &Profile) -> Vec<StackSum> {
+    sums_of(profile.samples.iter().filter(|sample| !profile.folds(sample)))
+}
+
+fn sums_of<'a>(samples: impl Iterator<Item = &'a Weighted>) -> Vec<StackSum> {
     let mut sums: HashMap<(MetricId, Option<StackId>), f64> = HashMap::new();
-    for sample in profile.samples.iter().filter(|sample| sample.value > 0.0) {
+    for sample in samples.filter(|sample| sample.value > 0.0) {
         *sums.entry((sample.metric, sample.stack)).or_default() += sample.value;
     }
     let mut sums: Vec<StackSum> =

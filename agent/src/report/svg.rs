@@ -1,4 +1,5 @@
-//! A flame graph as SVG, drawn by inferno. Widths are values of one unit. If a profile has several metrics, each is a root.
+//! A flame graph as SVG, drawn by inferno. Widths are values of one unit. If a profile has several metrics, each is a root. Idle threads
+//! are left out as in the page.
 //!
 //! inferno takes lines of folded stacks, in which blanks, semicolons and numbers have a meaning. So the characters of names that
 //! have one are replaced before, and put back in the picture: no name can be misread. [`Lines`] describes this.
@@ -9,10 +10,11 @@ use std::io::Write;
 use inferno::flamegraph::color::{BackgroundColor, Color, PaletteMap};
 use inferno::flamegraph::{Options, TextTruncateDirection, from_lines};
 
+use super::folding::FoldedIdle;
 use super::series::{Series, series};
-use super::sums::{StackSum, by_stack, caveats, metric_label, mixes_metrics, stacks, sum_of_stacks, whole};
+use super::sums::{StackSum, caveats, drawn_by_stack, metric_label, mixes_metrics, stacks, sum_of_stacks, whole};
 use super::{ReportError, Sink};
-use crate::profile::{FrameKind, Profile};
+use crate::profile::{FrameKind, Profile, Weighted};
 use crate::recording::{MetricId, Unit};
 use crate::text;
 use crate::units::Bytes;
@@ -31,11 +33,18 @@ pub(super) struct Svg;
 impl Sink for Svg {
     fn write(&self, profile: &Profile, out: &mut dyn Write) -> Result<(), ReportError> {
         let (unit, sums) = of_one_unit(profile);
-        let Lines { lines, mut colors } = Lines::of(profile, &sums)?;
+        let idle = FoldedIdle::of(profile, unit, |_| true);
+        let Lines { mut lines, mut colors } = Lines::of(profile, &sums)?;
+        if let Some(idle) = idle.as_ref().filter(|_| lines.is_empty()) {
+            let (label, kind) = (idle.label(), FrameKind::Label);
+            let name = frame_name(&label, kind);
+            colors.insert(&name, frame_color(&label, kind));
+            lines.push(format!("{name} {}", whole(idle.value)));
+        }
         if lines.is_empty() {
             return Err(encode("the selection has no samples".to_owned()));
         }
-        let mut options = options(profile, unit, &sums);
+        let mut options = options(profile, unit, &sums, idle.as_ref());
         options.palette_map = Some(&mut colors);
         // The result is first written to memory, so that an error of inferno can be distinguished from an error of `out`.
         let mut picture = Vec::new();
@@ -52,7 +61,7 @@ fn encode(why: String) -> ReportError {
 
 /// The sums to draw: those of the first unit that has any, since widths of different units are not comparable.
 fn of_one_unit(profile: &Profile) -> (Unit, Vec<StackSum>) {
-    let mut sums = by_stack(profile);
+    let mut sums = drawn_by_stack(profile);
     let unit_of = |sum: &StackSum| profile.metric(sum.metric).unit;
     let unit = sums.iter().map(unit_of).min().unwrap_or(Unit::Nanoseconds);
     sums.retain(|sum| unit_of(sum) == unit);
@@ -168,7 +177,7 @@ fn color(rgb: u32) -> Color {
     Color { r, g, b }
 }
 
-fn options(profile: &Profile, unit: Unit, sums: &[StackSum]) -> Options<'static> {
+fn options(profile: &Profile, unit: Unit, sums: &[StackSum], idle: Option<&FoldedIdle>) -> Options<'static> {
     let meta = &profile.meta;
     let is_drawn =
         |series: &&Series| series.unit == unit && sums.iter().any(|sum| series.metrics.contains(&sum.metric));
@@ -177,9 +186,11 @@ fn options(profile: &Profile, unit: Unit, sums: &[StackSum]) -> Options<'static>
     let mut options = Options::default();
     let title = format!("{}: {}, {}", meta.host.hostname, drawn.join(" and "), meta.duration);
     options.title = text::xml(&title).into_owned();
-    let mut caveats = caveats(profile);
+    let mut caveats: Vec<String> = idle.map(FoldedIdle::caveat).into_iter().chain(caveats(profile)).collect();
     for other in series.iter().filter(|series| series.unit != unit) {
-        if profile.samples.iter().any(|sample| sample.value > 0.0 && other.metrics.contains(&sample.metric)) {
+        let is_left_out =
+            |sample: &Weighted| sample.value > 0.0 && !profile.folds(sample) && other.metrics.contains(&sample.metric);
+        if profile.samples.iter().any(is_left_out) {
             caveats.push(format!("{} has another unit and is not included", other.label));
         }
     }

@@ -45,11 +45,11 @@ function showCapture(profile) {
     `Cost: ${spent.join('; ')}.`,
     budget.startsWith('exceeded') ? `The budget of the probes, ${percent(governing.budget, 1)} of one CPU, was ${budget}.` : '',
     governing.changes.length ? `The sampling rate changed ${counted(governing.changes.length, 'time')}.` : '',
+    profile.steal ? `Steal: ${profile.steal}.` : '',
     idle.length ? `CPUs were idle ${percent(mean, 1)} of the time (${percent(Math.min(...idle), 1)} to ${percent(Math.max(...idle), 1)}).` : '',
   ].filter(Boolean).join(' ');
 
   const lost = profile.losses.filter(([, number]) => number > 0);
-  const unnamed = Object.entries(meta.symbols.unnamed);
   const brief = [
     element('span', {}, `Cost ${percent(cost.cpu_share, 1)} of one CPU${budget.startsWith('exceeded') ? ', over budget' : ''}`),
     lost.length ? element('span', { className: 'remark' }, `lost: ${count(lost[0][1])} ${lost[0][2]}${lost.length > 1 ? ` and ${count(lost.length - 1)} more` : ''}`) : element('span', {}, 'no losses'),
@@ -58,7 +58,7 @@ function showCapture(profile) {
   by('brief').replaceChildren(...brief.filter(Boolean));
   by('losses').className = lost.length ? 'lost' : '';
   by('losses').textContent = lost.length ? `Lost: ${lost.map(([, number, name]) => `${count(number)} ${name}`).join('; ')}.` : 'No losses.';
-  if (unnamed.length) by('losses').textContent += ` Frames without a name: ${unnamed.map(([why, number]) => `${count(number)} (${why})`).join(', ')}.`;
+  if (profile.unnamed) by('losses').textContent += ` Unnamed: ${profile.unnamed}.`;
   if (meta.remarks.length) by('losses').append(...meta.remarks.map((remark) => element('span', { className: 'remark' }, `Remark: ${remark}`)));
 
   const facts = [
@@ -74,7 +74,8 @@ function showCapture(profile) {
     ...governing.changes.map((change) => [`Sampling rate from ${seconds(change.time, 1e6)}`,
       `${change.probe}: ${change.scale > 0.99 ? 'the full rate' : `1/${count(Math.round(1 / Math.max(change.scale, 1e-9)))} of the full rate`}`]),
     ['Idle CPUs', Object.entries(meta.idle).map(([cpu, share]) => `CPU ${cpu} ${percent(share, 1)}`).join(', ') || 'not measured'],
-    ['Symbolized frames', `${count(meta.symbols.named)}${unnamed.map(([why, number]) => `; ${count(number)} without a name: ${why}`).join('')}`],
+    ...profile.steal ? [['Steal', profile.steal]] : [],
+    ...profile.unnamed ? [['Unnamed', profile.unnamed]] : [],
     ...profile.losses.map(([name, number]) => [`Lost: ${name}`, count(number)]),
   ];
   const listed = facts.flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, String(value))]);

@@ -16,8 +16,10 @@ use super::counters;
 use super::histograms;
 use super::processes::{ProcessRow, pools, processes};
 use super::rows::{Key, Row, rows};
-use crate::profile::{FrameKind, IdleThreads, Profile};
+use crate::profile::{FrameKind, IdleThreads, Profile, Roots};
 use crate::recording::{Losses, Meta, StackTable};
+use crate::report::share::unnamed_in_words;
+use crate::report::steal::steal_in_words;
 use crate::text;
 use crate::units::Nanos;
 
@@ -27,6 +29,10 @@ struct Head<'a> {
     meta: &'a Meta,
     /// The selected part of the capture as text; `None` for the whole capture.
     part: Option<String>,
+    /// The steal time of the CPUs as text; `None` if there was none.
+    steal: Option<String>,
+    /// The share of the time without a function name as text; `None` if all functions have names.
+    unnamed: Option<String>,
     /// The name, the count, and the name for this count.
     losses: [(&'static str, u64, &'static str); Losses::COUNTERS],
     buckets: u16,
@@ -35,6 +41,8 @@ struct Head<'a> {
     axis_start: u64,
     axis_end: u64,
     light_chains: usize,
+    /// The number of labels at the root of a stack: of the threads, and of the process above them.
+    root_labels: u8,
     /// Whether the page shows idle threads at first.
     lists_idle: bool,
     processes: Vec<ProcessRow<'a>>,
@@ -78,12 +86,15 @@ pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     let head = Head {
         meta: &profile.meta,
         part: profile.window.in_words(),
+        steal: steal_in_words(&profile.meta),
+        unnamed: unnamed_in_words(profile),
         losses: profile.meta.losses.named().map(|loss| (loss.name, loss.count, loss.counted())),
         buckets: buckets.count,
         bucket_nanos: buckets.width.0,
         axis_start: buckets.start.0,
         axis_end: buckets.edge(buckets.count).0,
         light_chains: chains.light,
+        root_labels: if profile.roots == Roots::Processes { 2 } else { 1 },
         lists_idle: profile.idle == IdleThreads::Listed,
         processes: processes(profile),
         pools,

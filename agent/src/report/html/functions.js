@@ -10,7 +10,7 @@ function functionsView(profile, weights, isWait, { state, match, change, onSort 
   const uncertain = rows.some((row) => row.total.error > 0);
   const error = (group, pick) => ({
     group, name: '±', className: 'error', doc: 'standard error of the estimate', key: (row) => pick(row).error,
-    cell: (row) => pick(row).value > 0 ? shown(pick(row).error) : '',
+    cell: (row) => pick(row).error > 0 ? shown(pick(row).error) : '',
   });
   const sums = (name, pick, doc) => [
     { name, doc, key: (row) => pick(row).value, cell: (row) => pick(row).value > 0 ? shown(pick(row).value) : '' },
@@ -37,7 +37,7 @@ function functionsView(profile, weights, isWait, { state, match, change, onSort 
     onSort: onSort('functions'),
     ties: [total, 0, 1],
     what: 'function',
-    caption: `${counted(rows.length, 'function')}${match ? ' that match' : ''}; shares of ${shown(whole)}`,
+    caption: `${counted(rows.length, 'function')}${match ? ' that match' : ''}; shares of ${shown(whole)}. Select one to show its callers and callees.`,
     onRow: (row) => change({ fn: frameKey(profile, row.frame) }),
     selected: (row) => row.frame === chosen,
   });
@@ -46,9 +46,8 @@ function functionsView(profile, weights, isWait, { state, match, change, onSort 
     return { node: empty(why), graphs: [] };
   }
   const beside = (side, graphs = []) => ({ node: element('div', { className: 'split' }, table, side), graphs });
-  if (chosen < 0) {
-    return beside(element('div', { className: 'side' }, empty('Select a function to show its callers and callees.')));
-  }
+  // All of the width is for names.
+  if (chosen < 0) return { node: element('div', { className: 'alone' }, table), graphs: [] };
 
   const { callers, callees } = sandwich(profile, weights, chosen);
   const order = state.byName ? (frame) => profile.names[frame] : null;

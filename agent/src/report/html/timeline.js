@@ -116,7 +116,8 @@ class Timeline {
     const x = (bucket) => this.left + Math.max(0, Math.min(1, (bucket - first) / this.span)) * (width - this.left);
     this.lanes.forEach(({ name, unit, what, rates, color }, index) => {
       const base = (index + 1) * (lane + 4) - 2;
-      const peak = rates.reduce((most, value) => Math.max(most, value), 0);
+      // Of what is shown.
+      const peak = rates.slice(first, end).reduce((most, value) => Math.max(most, value), 0);
       pen.fillStyle = ink;
       pen.fillText(name, 0, base - lane + 11);
       pen.fillStyle = quiet;
@@ -169,7 +170,8 @@ function ratesOf(profile, { unit, values }) {
   return values.map((value, bucket) => value / (unit === 'nanoseconds' ? lengthOf(profile, bucket) : profile.bucket_nanos));
 }
 
-// Where an axis begins that is as wide as this, in pixels: before it are the names.
+// Where an axis begins that is as wide as this, in pixels: before it are the names. On a wide screen these are the longest names
+// of threads with their TIDs. As the columns of `.tracks` in style.css.
 function axisLeft(width) {
-  return width < 600 ? 74 : 128;
+  return width < 600 ? 74 : width < 1000 ? 128 : 176;
 }

@@ -77,7 +77,7 @@ function tracksView(profile, selection, probe, axis, { state, test, change }) {
   const metrics = trackMetrics(profile, probe);
   const tracks = rankTracks(profile, selection, metrics, test);
   if (!tracks.length) return { node: empty(test ? 'No thread of this selection matches the search.' : 'No thread in this selection was sampled.'), graphs: [] };
-  const parts = [{ label: 'on CPU', color: '--run' }, ...metrics.waits.map(({ label }, at) => ({ label, color: `--wait-${at % 4}` }))]
+  const parts = [{ label: 'on CPU', color: '--run' }, ...metrics.waits.map(({ label }, at) => ({ label, color: `--wait-${at % 5}` }))]
     .slice(metrics.runs.length ? 0 : 1);
   const swatch = (color, text) => {
     const key = element('span', { className: 'key' }, text);

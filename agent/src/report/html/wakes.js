@@ -33,15 +33,24 @@ function eachChain(profile, selection, hit, visit) {
     }
     sums.chains += value;
     if (chain === LIGHT_CHAINS) sums.light += value;
-    visit(profile.threads[profile.group.thread[g]][2], stack, chain === LIGHT_CHAINS ? null : hops, [sum]);
+    visit(profile.group.thread[g], stack, chain === LIGHT_CHAINS ? null : hops, [sum]);
   });
   return sums;
 }
 
+// Threads of a pool are one, unless the reader has set them apart.
+function chainName(profile, { apart, byThread }) {
+  return apart || byThread ? (thread) => profile.threads[thread][2] : (thread) => profile.pools[profile.threads[thread][POOL]];
+}
+
 // A tree whose nodes are whole stacks: name, where it slept, then each waker. `units` says what a node's frame is.
-function chainTree(profile, selection, hit) {
-  const numberOf = new Map();
-  profile.threads.forEach(([, , name], index) => { if (!numberOf.has(name)) numberOf.set(name, index); });
+function chainTree(profile, selection, hit, state) {
+  const nameOf = chainName(profile, state);
+  // For each name, and for each waker by its name and its stack, the first number that has it.
+  const firsts = new Map();
+  const first = (key, number) => { if (!firsts.has(key)) firsts.set(key, number); };
+  profile.threads.forEach((_, thread) => first(`n${nameOf(thread)}`, thread));
+  profile.hops.forEach(({ waker, stack }, hop) => first(waker < 0 ? `i${stack}` : `${stack} ${nameOf(waker)}`, hop));
   const tree = new Tree(profile);
   const units = [];
   const known = new Map();
@@ -49,8 +58,9 @@ function chainTree(profile, selection, hit) {
     if (!known.has(key)) known.set(key, units.push({ key, ...made }) - 1);
     return known.get(key);
   };
-  const sums = eachChain(profile, selection, hit, (name, stack, hops, parts) => {
-    let node = tree.child(0, unit(`n${numberOf.get(name)}`, { kind: 'name', name }));
+  const sums = eachChain(profile, selection, hit, (thread, stack, hops, parts) => {
+    const name = nameOf(thread);
+    let node = tree.child(0, unit(`n${firsts.get(`n${name}`)}`, { kind: 'name', name }));
     node = tree.child(node, unit(`s${stack}`, { kind: 'sleep', stack }));
     if (!hops) node = tree.child(node, unit('rare', { kind: 'end', text: 'rarer chains, combined' }));
     for (const hop of hops ?? []) {
@@ -58,8 +68,9 @@ function chainTree(profile, selection, hit) {
         node = tree.child(node, unit(`e${hop}`, { kind: 'end', text: CHAIN_ENDS[hop] }));
       } else {
         const { waker, stack: code } = profile.hops[hop - FIRST_HOP];
-        const made = waker < 0 ? { kind: 'interrupt', stack: code } : { kind: 'waker', name: profile.threads[waker][2], stack: code };
-        node = tree.child(node, unit(`h${hop}`, made));
+        const made = waker < 0 ? { kind: 'interrupt', stack: code } : { kind: 'waker', name: nameOf(waker), stack: code };
+        const same = firsts.get(waker < 0 ? `i${code}` : `${code} ${nameOf(waker)}`);
+        node = tree.child(node, unit(`h${same + FIRST_HOP}`, made));
       }
     }
     tree.add(node, parts);
@@ -69,11 +80,12 @@ function chainTree(profile, selection, hit) {
 
 // The same as a flame graph: the stack of the sleeping thread, then that of each waker.
 function chainFlame(profile, selection, state) {
+  const nameOf = chainName(profile, state);
   const tree = new Tree(profile);
   const climb = (from, stack) => stackOf(profile, stack).reverse().reduce((node, frame) => tree.child(node, frame), from);
   const label = (from, text) => tree.child(from, addLabel(profile, text));
-  const sums = eachChain(profile, selection, null, (name, stack, hops, parts) => {
-    let node = stack < 0 ? label(label(0, name), '[no stack]') : climb(0, stack);
+  const sums = eachChain(profile, selection, null, (thread, stack, hops, parts) => {
+    let node = stack < 0 ? label(label(0, nameOf(thread)), '[no stack]') : climb(0, stack);
     if (!hops) node = label(node, 'rarer chains, combined');
     for (const hop of hops ?? []) {
       if (hop < FIRST_HOP) {
@@ -81,7 +93,7 @@ function chainFlame(profile, selection, state) {
         continue;
       }
       const { waker, stack: code } = profile.hops[hop - FIRST_HOP];
-      node = label(node, waker < 0 ? 'woken by an interrupt' : `woken by ${profile.threads[waker][2]}`);
+      node = label(node, waker < 0 ? 'woken by an interrupt' : `woken by ${nameOf(waker)}`);
       if (code >= 0) node = climb(node, code);
     }
     tree.add(node, parts);
@@ -135,7 +147,7 @@ function wakesView(profile, selection, { state, test, match, change, remember, a
   const flame = state.wakes === 'flame';
   // The search selects chains of the tree, and marks frames of the flame graph.
   const hit = match && !flame ? matchStacks(profile, match) : null;
-  const { tree, units, sums } = flame ? chainFlame(profile, selection, state) : chainTree(profile, selection, hit);
+  const { tree, units, sums } = flame ? chainFlame(profile, selection, state) : chainTree(profile, selection, hit, state);
   const about = element('p', { className: 'note', id: 'chain-sums' }, [
     `${nanos(sums.chains)} in chains${hit ? ' that match the search' : ''}`,
     sums.unseen > 0 ? `${nanos(sums.unseen)} with an unknown waker` : '',

@@ -8,6 +8,7 @@ use crate::recording::{Meta, Target, Unit};
 use crate::report::ReportError;
 use crate::report::series::quantity;
 use crate::report::share::unnamed_in_words;
+use crate::report::steal::steal_in_words;
 
 /// Writes the target, the host and the length of the capture.
 pub(super) fn header(meta: &Meta, page: &mut Page<'_>) -> io::Result<()> {
@@ -34,6 +35,7 @@ pub(super) fn header(meta: &Meta, page: &mut Page<'_>) -> io::Result<()> {
 pub(super) fn footer(profile: &Profile, page: &mut Page<'_>) -> Result<(), ReportError> {
     let meta = &profile.meta;
     idle(meta, page)?;
+    steal(meta, page)?;
     losses::all(profile, page)?;
     symbols(profile, page)?;
     cost(meta, page)?;
@@ -55,6 +57,13 @@ fn idle(meta: &Meta, page: &mut Page<'_>) -> io::Result<()> {
         count => format!("{:.1} % over {count} CPUs", 100.0 * mean),
     };
     page.item("idle", &text)
+}
+
+fn steal(meta: &Meta, page: &mut Page<'_>) -> io::Result<()> {
+    match steal_in_words(meta) {
+        Some(steal) => page.item("steal", &steal),
+        None => Ok(()),
+    }
 }
 
 fn symbols(profile: &Profile, page: &mut Page<'_>) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use hashbrown::{HashMap, HashSet};
 
+use super::function_estimates::{FunctionEstimate, estimates};
 use super::page::column;
 use super::{Page, ROWS, counted, label, with_error};
 use crate::profile::{Estimate, FrameKind, Profile};
@@ -9,17 +10,17 @@ use crate::recording::{FrameId, StackId};
 use crate::report::ReportError;
 use crate::report::series::Series;
 
-/// The width of the columns before the name of a function.
-const NUMBERS: usize = 20;
-
 /// The most characters of the name of a module, if names must be shortened.
 const MODULE: usize = 24;
 
+/// The least error that is shown, in percent: smaller ones round to 0.0 %.
+const LEAST_ERROR: f64 = 0.05;
+
 /// The values of a function: self, and total.
 #[derive(Default)]
-pub(super) struct Values {
-    pub(super) own: f64,
-    pub(super) total: f64,
+struct Values {
+    own: f64,
+    total: f64,
 }
 
 /// The functions of a series.
@@ -27,13 +28,13 @@ pub(super) struct Functions {
     pub(super) sum: Estimate,
     pub(super) samples: u64,
     pub(super) threads: u64,
-    /// Each function with its values, in descending order of the value of the function itself.
-    pub(super) rows: Vec<(FrameId, Values)>,
+    /// The functions with the largest values, in descending order of the value of the function itself.
+    pub(super) rows: Vec<(FrameId, FunctionEstimate)>,
 }
 
 impl Functions {
-    /// The functions of a series; `None` if it has no samples.
-    pub(super) fn of(profile: &Profile, series: &Series) -> Option<Self> {
+    /// The functions of a series, at most `most` of them; `None` if it has no samples.
+    pub(super) fn of(profile: &Profile, series: &Series, most: usize) -> Option<Self> {
         let is_of_series = |metric| series.metrics.contains(&metric);
         let samples = || profile.samples.iter().filter(|sample| sample.value > 0.0 && is_of_series(sample.metric));
         let mut sum = Estimate::default();
@@ -41,39 +42,63 @@ impl Functions {
         if sum.value() == 0.0 {
             return None;
         }
-        let mut rows = function_values(profile, samples().filter_map(|sample| Some((sample.stack?, sample.value))));
-        rows.sort_by(|(a, x), (b, y)| {
+        let mut values = function_values(profile, samples().filter_map(|sample| Some((sample.stack?, sample.value))));
+        values.sort_by(|(a, x), (b, y)| {
             y.own
                 .total_cmp(&x.own)
                 .then(y.total.total_cmp(&x.total))
                 .then_with(|| profile.frame(*a).name.cmp(&profile.frame(*b).name))
         });
+        let functions: Vec<FrameId> = values.into_iter().take(most).map(|(function, _)| function).collect();
+        let estimates = estimates(profile, samples(), &functions);
         let threads = samples().map(|sample| profile.thread(sample.thread).key()).collect::<HashSet<_>>().len() as u64;
+        let rows = functions.into_iter().zip(estimates).collect();
         Some(Self { sum, samples: samples().count() as u64, threads, rows })
     }
 }
 
-/// Writes the functions of a series, and returns whether it has samples; nothing without samples.
+/// Writes the functions of a series, and returns whether it has samples; nothing without samples. Names are last, so that a long one
+/// moves no column.
 pub(super) fn table(profile: &Profile, series: &Series, page: &mut Page<'_>) -> Result<bool, ReportError> {
-    let Some(Functions { sum, samples, threads, mut rows }) = Functions::of(profile, series) else { return Ok(false) };
-    let all = sum.value();
-    let sum = with_error(&sum, profile, series.unit);
+    let Some(functions) = Functions::of(profile, series, ROWS) else { return Ok(false) };
+    let Functions { sum, samples, threads, rows } = &functions;
     page.gap()?;
-    let beside = format!(": {sum} in {} of {}", counted(samples, "sample"), counted(threads, "thread"));
-    page.heading(&label(&series.label), &beside)?;
-    page.line(&format!("{:>9}{:>9}  function", "self", "total"))?;
-    rows.truncate(ROWS);
+    let of = format!("in {} of {}", counted(*samples, "sample"), counted(*threads, "thread"));
+    page.heading(&label(&series.label), &format!(": {} {of}", with_error(sum, profile, series.unit)))?;
+    let numbers = numbers(profile, &functions);
     let frame = |id: FrameId| profile.frame(id);
-    let room = page.room(NUMBERS);
-    let most = room.map(|_| MODULE);
-    let (modules, module_width) = column(rows.iter().map(|(id, _)| frame(*id).module.as_str()), most);
-    let most = room.map(|room| room.saturating_sub(module_width + 2));
-    let (names, width) = column(rows.iter().map(|(id, _)| frame(*id).name.as_str()), most);
-    for ((name, module), (_, values)) in names.into_iter().zip(modules).zip(rows) {
-        let [own, total] = [values.own, values.total].map(|value| 100.0 * value / all);
-        page.line(&format!("{own:>7.1} %{total:>7.1} %  {name:<width$}  {module}"))?;
+    let most = page.room(0).map(|_| MODULE);
+    let modules = rows.iter().map(|(id, _)| frame(*id).module.as_str());
+    let (modules, module_width) = column(["module"].into_iter().chain(modules), most);
+    let before = numbers.first().map_or(0, |titles| titles.chars().count()) + 2 + module_width + 2;
+    let names = rows.iter().map(|(id, _)| frame(*id).name.as_str());
+    let (names, _) = column(["function"].into_iter().chain(names), page.room(before));
+    for (numbers, (module, name)) in numbers.iter().zip(modules.iter().zip(&names)) {
+        page.line(&format!("{numbers}  {module:<module_width$}  {name}"))?;
     }
     Ok(true)
+}
+
+/// The titles of the columns of numbers, and a line for each function. Shares of the sum, with their standard errors if one of them is not
+/// rounded to nothing.
+fn numbers(profile: &Profile, Functions { sum, rows, .. }: &Functions) -> Vec<String> {
+    let columns = |(_, FunctionEstimate { own, total }): &(FrameId, FunctionEstimate)| {
+        [own, total].map(|part| {
+            let error = 100.0 * part.error_of_share(sum, &profile.groups);
+            (100.0 * part.value() / sum.value(), Some(error).filter(|error| *error >= LEAST_ERROR))
+        })
+    };
+    let rows: Vec<[(f64, Option<f64>); 2]> = rows.iter().map(columns).collect();
+    if rows.iter().flatten().all(|(_, error)| error.is_none()) {
+        let line = |[(own, _), (total, _)]: &[(f64, _); 2]| format!("{own:>7.1} %{total:>7.1} %");
+        return [format!("{:>9}{:>9}", "self", "total")].into_iter().chain(rows.iter().map(line)).collect();
+    }
+    let cell = |(share, error): &(f64, Option<f64>)| {
+        let error = error.map(|error| format!("± {error:.1}")).unwrap_or_default();
+        format!("{share:>7.1} % {error:<6}")
+    };
+    let titles = ["self", "total"].map(|title| format!("{title:>9} {:<6}", "")).concat();
+    [titles].into_iter().chain(rows.iter().map(|row| row.each_ref().map(cell).concat())).collect()
 }
 
 /// The values of each function with a value. The outermost frames are labels of the process and the thread, which count as a

@@ -1,4 +1,4 @@
-//! Distributions: a line for each metric, and for each of its worst scopes.
+//! Distributions: a line for each metric, and for each of its worst scopes. Names are last, so that a long one moves no column.
 
 use super::page::column;
 use super::{Page, clean, label};
@@ -7,18 +7,14 @@ use crate::recording::{ProbeFacts, Unit};
 use crate::report::ReportError;
 use crate::report::distribution::{Distribution, distributions};
 use crate::report::series::quantity;
-use crate::text;
 
 /// The number of scopes of each kind in the table: those with the highest 99th percentile.
 const WORST: usize = 3;
 
-/// The width of the columns of numbers.
-const NUMBERS: usize = 60;
+/// The width of a column of numbers, without the blank before it.
+const CELL: usize = 9;
 
-/// The width of the names, unless one of them is wider.
-const NAME: usize = 40;
-
-/// The minimum width of the names.
+/// The minimum room for names, also beside numbers that are wider than their columns.
 const NARROWEST: usize = 12;
 
 /// Writes the distributions of the metrics of a probe; nothing if it has none.
@@ -40,23 +36,21 @@ pub(super) fn table(profile: &Profile, probe: &ProbeFacts, page: &mut Page<'_>) 
             }
         }
     }
-    let numbers = rows.iter().map(|(_, cells)| cells.chars().count()).max().unwrap_or(0).max(NUMBERS);
-    let room = page.room(numbers).map(|room| room.max(NARROWEST));
-    let (names, width) = column(rows.iter().map(|(name, _)| name.as_str()), room);
-    let width = room.map_or(NAME, |room| room.min(NAME)).max(width);
-    let title = format!("{}, distribution", label(&probe.label));
-    let title = if room.is_some() { text::shortened(&title, width).into_owned() } else { title };
-    let titles: String =
-        ["count", "p50", "p90", "p99", "p99.9", "max"].iter().map(|title| format!("{title:>10}")).collect();
     page.gap()?;
-    page.heading(&title, &format!("{:fill$}{titles}", "", fill = width.saturating_sub(title.chars().count())))?;
-    for (name, (_, cells)) in names.into_iter().zip(rows) {
-        page.line(&format!("{name:<width$}{cells}"))?;
+    page.heading(&format!("{}, distribution", label(&probe.label)), "")?;
+    let titles = ["count", "p50", "p90", "p99", "p99.9", "max"].map(|title| format!(" {title:>CELL$}")).concat();
+    let before = rows.iter().map(|(_, cells)| cells.chars().count()).max().unwrap_or(0) + 2;
+    let names = rows.iter().map(|(name, _)| name.as_str());
+    let room = page.room(before).map(|room| room.max(NARROWEST));
+    let (names, _) = column(["scope"].into_iter().chain(names), room);
+    let numbers = [titles.as_str()].into_iter().chain(rows.iter().map(|(_, cells)| cells.as_str()));
+    for (numbers, name) in numbers.zip(names) {
+        page.line(&format!("{numbers}  {name}"))?;
     }
     Ok(())
 }
 
 fn cells(distribution: &Distribution, unit: Unit) -> String {
     let values = distribution.quantiles.into_iter().chain([distribution.max]).map(|value| quantity(value as f64, unit));
-    [distribution.count.to_string()].into_iter().chain(values).map(|cell| format!(" {cell:>9}")).collect()
+    [distribution.count.to_string()].into_iter().chain(values).map(|cell| format!(" {cell:>CELL$}")).collect()
 }

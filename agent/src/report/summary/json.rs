@@ -1,10 +1,12 @@
 //! The data of the summary as JSON, for programs. `docs/json.md` describes the keys.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use serde::Serialize;
 
 use super::exact::{Part, Total};
+use super::function_estimates::FunctionEstimate;
 use super::functions::Functions;
 use super::processes::{Processes, Used};
 use super::waits::Waits;
@@ -15,6 +17,7 @@ use crate::report::distribution::{Distribution, distributions};
 use crate::report::series::{Series, series};
 use crate::report::share::unnamed_shares;
 use crate::text;
+use crate::units::CpuId;
 
 /// The version of the keys. It is increased if a program that reads them would misread the new ones.
 const SCHEMA: u32 = 1;
@@ -40,9 +43,11 @@ struct Summary<'a> {
     processes: Vec<ProcessTimes<'a>>,
     counted: Vec<Counted<'a>>,
     distributions: Vec<MetricDistribution<'a>>,
+    idle: &'a BTreeMap<CpuId, f64>,
+    steal: &'a BTreeMap<CpuId, f64>,
     losses: Vec<Lost>,
     unnamed: Vec<Unnamed>,
-    unnamed_locations: &'a std::collections::BTreeMap<String, u64>,
+    unnamed_locations: &'a BTreeMap<String, u64>,
     cost: &'a Cost,
     remarks: &'a [String],
 }
@@ -71,7 +76,9 @@ struct Function<'a> {
     kind: &'static str,
     #[serde(rename = "self")]
     own: f64,
+    self_std_error: f64,
     total: f64,
+    total_std_error: f64,
 }
 
 #[derive(Serialize)]
@@ -183,6 +190,8 @@ pub fn summary_json(profile: &Profile, out: &mut dyn Write) -> Result<(), Report
         processes: processes(profile, &all),
         counted: counted.collect(),
         distributions: quantiles(profile),
+        idle: &meta.idle,
+        steal: &meta.steal,
         losses: lost.collect(),
         unnamed: unnamed_shares(profile).into_iter().map(|(series, share)| Unnamed { series, share }).collect(),
         unnamed_locations: &meta.symbols.unnamed,
@@ -208,17 +217,25 @@ fn sums<'a>(profile: &'a Profile, series: &Series) -> Option<SeriesSums<'a>> {
         idle: None,
     };
     if !series.has_intervals(&profile.meta) {
-        let Functions { sum, samples, threads, rows } = Functions::of(profile, series)?;
-        let function = |(id, values): &(_, super::functions::Values)| {
+        let Functions { sum, samples, threads, rows } = Functions::of(profile, series, ROWS)?;
+        let function = |(id, FunctionEstimate { own, total }): &(_, FunctionEstimate)| {
             let frame = profile.frame(*id);
             let kind = match frame.kind {
                 FrameKind::Kernel => "kernel",
                 FrameKind::User => "user",
                 FrameKind::Label => "label",
             };
-            Function { name: &frame.name, module: &frame.module, kind, own: values.own, total: values.total }
+            Function {
+                name: &frame.name,
+                module: &frame.module,
+                kind,
+                own: own.value(),
+                self_std_error: own.error_of_place(&profile.groups),
+                total: total.value(),
+                total_std_error: total.error_of_place(&profile.groups),
+            }
         };
-        let functions = Some(rows.iter().take(ROWS).map(function).collect());
+        let functions = Some(rows.iter().map(function).collect());
         return Some(SeriesSums { functions, ..with(&sum, samples, threads) });
     }
     let Waits { all, rows, idle } = Waits::of(profile, series)?;

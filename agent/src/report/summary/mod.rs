@@ -2,6 +2,7 @@
 
 mod capture;
 mod exact;
+mod function_estimates;
 mod functions;
 mod histograms;
 mod json;

@@ -49,6 +49,7 @@ fn a_busy_server() {
     let mut example = busy_server();
     let meta = &mut example.recording.meta;
     meta.idle = [(CpuId(0), 0.12), (CpuId(1), 0.4)].into();
+    meta.steal = [(CpuId(0), 0.0004), (CpuId(1), 0.031)].into();
     meta.cost.cpu_share = 0.0083;
     meta.cost.agent_cpu = Nanos(3_100_000);
     meta.cost.map_memory = Bytes(4 << 20);
@@ -300,6 +301,8 @@ fn json_has_the_data_of_the_summary() {
     example.add_locks();
     example.recording.meta.losses = Losses { ring_full: 3, truncated_user_stacks: 7, ..Losses::default() };
     example.recording.meta.symbols.unnamed = [("no symbols in the file".to_owned(), 12)].into();
+    example.recording.meta.idle = [(CpuId(0), 0.12)].into();
+    example.recording.meta.steal = [(CpuId(0), 0.031)].into();
     let mut out = Vec::new();
     summary_json(&build(&example.recording, &Selection::default()), &mut out).expect("memory");
     let json: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
@@ -389,4 +392,71 @@ fn only_a_colored_summary_has_escape_sequences() {
     let mut out = Vec::new();
     summary(&profile, Width::Whole, Style::Plain, &mut out).expect("memory");
     assert_eq!(colored.replace("\x1b[1m", "").replace("\x1b[0m", ""), String::from_utf8(out).expect("text"));
+}
+
+/// 43 samples of 20 ms in `work`, and one in `rare` that represents 140 ms.
+fn one_rare_sample() -> Example {
+    let mut example = Example::new();
+    let thread = example.thread(7, 7, "server");
+    for _ in 0..43 {
+        sample(&mut example, CPU, thread, "app main work", 20);
+    }
+    let stack = example.stack("app main rare rare");
+    example.sample(CPU, thread, stack, 1_400_000).probability = 0.01;
+    example
+}
+
+/// Errors are in percentage points.
+#[test]
+fn a_share_that_depends_on_one_sample_has_an_error_beside_it() {
+    let mut example = one_rare_sample();
+    let shown = text(&example);
+    let table: Vec<&str> = shown.lines().skip_while(|line| !line.starts_with("On-CPU")).take(5).collect();
+    let expected = [
+        "On-CPU: 1.00 s ± 139 ms in 44 samples of 1 thread",
+        "     self           total         module  function",
+        "   86.0 % ± 12.0   86.0 % ± 12.0  app     work",
+        "   14.0 % ± 12.0   14.0 % ± 12.0  app     rare",
+        "    0.0 %         100.0 % ± 3.0   app     main",
+    ];
+    assert_eq!(table, expected, "{shown}");
+    // No column where no error would be more than 0.0.
+    example.recording.samples[43].probability = 1.0;
+    assert!(!text(&example).contains('±'), "{}", text(&example));
+}
+
+#[test]
+fn json_has_the_errors_of_functions_in_the_unit_of_their_values() {
+    let mut out = Vec::new();
+    summary_json(&build(&one_rare_sample().recording, &Selection::default()), &mut out).expect("memory");
+    let json: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+    let errors = |row: usize| {
+        ["self_std_error", "total_std_error"].map(|key| {
+            let error = json["series"][0]["functions"][row][key].as_f64().expect("a number");
+            (error / 1e6).round()
+        })
+    };
+    assert_eq!([errors(0), errors(1), errors(2)], [[0.0, 0.0], [139.0, 139.0], [0.0, 139.0]], "{json}");
+}
+
+#[test]
+fn a_long_name_moves_no_column() {
+    let mut example = one_rare_sample();
+    example.add_locks();
+    let thread = example.thread(7, 7, "server");
+    let long = "very::long::".repeat(30);
+    let place_of = |text: &str, word: &str| {
+        let line = text.lines().find(|line| line.ends_with(word)).unwrap_or_else(|| panic!("no {word} in {text}"));
+        line.len() - word.len()
+    };
+    let before = with_width(&example, &Selection::default(), Width::Whole);
+    sample(&mut example, CPU, thread, &format!("app main {long}"), 500);
+    sample(&mut example, BLOCKED, thread, &format!("app main {long} kernel:do_wait"), 500);
+    example.histogram("test.locks.wait", Scope::Cgroup(format!("/{long}")), &[(9, 9)]);
+    example.histogram("test.locks.wait", Scope::Cgroup("/".to_owned()), &[(9, 9)]);
+    let after = with_width(&example, &Selection::default(), Width::Whole);
+    assert!(after.matches(&long).count() == 3, "{after}");
+    for word in ["  work", "  rare", "  main", "  scope", "  CPU 0"] {
+        assert_eq!(place_of(&after, word), place_of(&before, word), "{word}: {after}");
+    }
 }
