@@ -25,6 +25,7 @@ mod stack;
 mod thread;
 
 pub use crate::host::HostFacts;
+pub(crate) use builder::Shares;
 pub use builder::{CodeLocator, RawStacks, RecordingBuilder, StackInterner, StealTime};
 pub use counter::{Counter, Scope, ScopeKind};
 pub use error::RecordingError;

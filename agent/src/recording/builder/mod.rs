@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
+pub(crate) use shares::Shares;
 pub use stacks::{RawStacks, StackInterner};
 
 use crate::recording::{
