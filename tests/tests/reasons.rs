@@ -8,9 +8,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use quell_tests::agent::Workdir;
 use quell_tests::cgroup::CpuQuota;
-use quell_tests::fixture::{Burned, Fixture};
+use quell_tests::fixture::{Blocked, Burned, Fixture};
 use quell_tests::recorded::Recorded;
-use quell_tests::{needs, skip, turns};
+use quell_tests::{needs, skip, turns, uring};
 
 const FLAGS: [&str; 4] = ["--probe", "offcpu", "-o", "x.quell"];
 
@@ -67,4 +67,28 @@ fn a_process_that_a_signal_stops_is_stopped_and_not_blocked() -> Result<()> {
     quell.wait()?.expect_code(0)?;
     let recorded = Recorded::read(&dir.path("x.quell"))?;
     is_about(recorded.total_for(burned.pid, "offcpu.stopped"), stopped, Duration::from_millis(50))
+}
+
+/// The kernel marks a thread that waits in io_uring_enter(2) as waiting for I/O (`in_iowait`), whatever it waits for
+/// (io_cqring_wait, io_uring/io_uring.c, 6.5): also one that waits for a client, or for a timeout.
+#[test]
+fn a_thread_that_waits_for_io_uring_is_blocked_and_not_waiting_for_io() -> Result<()> {
+    needs!(Bpf, Other("io_uring", uring::is_permitted));
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    let mut waiting = Fixture::start("uring", &[])?;
+    let quell = dir.spawn([&["record", "-p", &waiting.pid().to_string()][..], &FLAGS].concat())?;
+    quell.captures()?;
+    waiting.go()?;
+    let waited: Blocked = waiting.finish()?;
+    quell.wait()?.expect_code(0)?;
+    let recorded = Recorded::read(&dir.path("x.quell"))?;
+    for thread in &waited.threads {
+        let truth = Duration::from_nanos(thread.off_cpu_ns);
+        ensure!(truth > Duration::from_millis(200), "it waited only for {truth:?}");
+        is_about(recorded.total(thread.tid), truth, Duration::from_millis(50))?;
+        let of_io = recorded.total_for(thread.tid, "offcpu.io-wait");
+        ensure!(of_io < thread.off_cpu_ns / 20, "{of_io} ns are waits for I/O, of {truth:?}");
+    }
+    Ok(())
 }

@@ -255,9 +255,6 @@ impl Session {
                 return;
             }
             let time = Nanos(record.header.time);
-            if (record.header.probe, record.header.kind) == (process::PROBE, process::EXEC) {
-                spaces.announce_exec(Pid(record.header.tgid));
-            }
             match running_of(running, record.header.probe) {
                 Some(running) if running.at_work.complete(&record, spaces, completed) => {
                     sorter.push(time, bytemuck::cast_slice(completed));
@@ -349,9 +346,11 @@ impl Session {
         let mut mappings = pending.drain(..ready).peekable();
         sorter.release(until, |bytes| {
             let Some(record) = Record::new(bytes) else { return };
-            while let Some((_, event)) = mappings.next_if(|(at, _)| at.0 <= record.header.time) {
+            while let Some((at, event)) = mappings.next_if(|(at, _)| at.0 <= record.header.time) {
+                spaces.advance(at);
                 map(builder, spaces, process_facts, &event);
             }
+            spaces.advance(Nanos(record.header.time));
             if record.header.probe == process::PROBE {
                 match process_event(&record) {
                     Some(event) => map(builder, spaces, process_facts, &event),
@@ -363,7 +362,8 @@ impl Session {
                 .map(|running| running.at_work.decode(&record, builder, spaces));
             *unknown += u64::from(!matches!(decoded, Some(Ok(()))));
         });
-        for (_, event) in mappings {
+        for (at, event) in mappings {
+            spaces.advance(at);
             map(builder, spaces, process_facts, &event);
         }
     }

@@ -25,6 +25,7 @@ mod stack;
 mod thread;
 
 pub use crate::host::HostFacts;
+pub(crate) use builder::Shares;
 pub use builder::{CodeLocator, RawStacks, Reading, RecordingBuilder, SlicedTotal, StackInterner, StealTime};
 pub use counter::{Counter, Scope, ScopeKind, Slice};
 pub use error::RecordingError;

@@ -13,7 +13,7 @@ use super::file_identity::{FileIdentity, VDSO, VDSO_32};
 use super::mappings::Mapping;
 use super::unnamed::Unnamed;
 use crate::inspect::{FileNumber, Mapped, Owner, ProcessAccess, ToOpen};
-use crate::recording::{Module, ModuleId, ModuleTable};
+use crate::recording::{Module, ModuleId, ModuleTable, Shares};
 use crate::units::Pid;
 
 /// The maximum number of open files, regardless of the limit of descriptors.
@@ -42,16 +42,27 @@ pub(super) enum Holding {
 /// Modules by file.
 #[derive(Debug)]
 pub(super) struct ModuleFiles {
-    index: HashMap<FileIdentity, Option<ModuleId>>,
+    index: HashMap<FileIdentity, Known>,
     files: HashMap<ModuleId, File>,
     opening: HashMap<FileNumber, ModuleId>,
     held: usize,
     most_held: usize,
-    path_bytes: u64,
+    /// The memory for paths.
+    paths: Shares,
     /// The number of files that could not become modules because of the memory limit.
     pub(super) refused: u64,
     /// The number of files that were closed because of the limit of memory or descriptors.
     pub(super) evicted: u64,
+}
+
+/// A file that was mapped where a sample was.
+#[derive(Clone, Copy, Debug)]
+enum Known {
+    Module(ModuleId),
+    /// It contains no code.
+    NoCode,
+    /// The user of the process has used up the memory for paths.
+    Refused,
 }
 
 #[derive(Debug)]
@@ -72,7 +83,7 @@ impl ModuleFiles {
             opening: HashMap::new(),
             held: 0,
             most_held: usize::try_from(hard / 2).unwrap_or(MAX_HELD).min(MAX_HELD),
-            path_bytes: 0,
+            paths: Shares::new(MOST_MODULES),
             refused: 0,
             evicted: 0,
         }
@@ -99,32 +110,39 @@ impl ModuleFiles {
             device: identity.device,
             inode: identity.inode,
         };
-        match self.index.get(identity) {
-            Some(Some(id)) => {
-                let id = *id;
+        let known = self.index.get(identity).copied();
+        match known {
+            Some(Known::Module(id)) => {
                 self.use_again(id, ToOpen::Mapped(mapped(), identity.path()), now, access);
                 return Some(id);
             }
-            Some(None) => return None,
-            None => {}
+            Some(Known::NoCode) => return None,
+            Some(Known::Refused) | None => {}
         }
-        let is_code = !identity.is_memory() || access.is_elf(&mapped(), identity.path());
-        let fits = self.path_bytes + identity.bytes() <= MOST_MODULES;
-        self.refused += u64::from(is_code && !fits);
-        if !is_code || !fits {
-            if self.index.len().saturating_sub(self.files.len()) > MAX_REJECTED {
-                self.index.retain(|_, id| id.is_some());
-            }
-            self.index.insert(identity.clone(), None);
+        // Another user may still have room for the same path.
+        if !self.paths.permit(pid) {
+            self.refused += u64::from(known.is_none());
+            self.reject(identity, Known::Refused);
+            return None;
+        }
+        if identity.is_memory() && !access.is_elf(&mapped(), identity.path()) {
+            self.reject(identity, Known::NoCode);
             return None;
         }
         let id = modules.push(Module { path: identity.path().to_owned(), file: identity.numbers(), build_id: None });
-        self.path_bytes += identity.bytes();
-        self.index.insert(identity.clone(), Some(id));
+        self.paths.charge(pid, identity.bytes());
+        self.index.insert(identity.clone(), Known::Module(id));
         let refused = Holding::Refused(Unnamed::FileGone);
         self.files.insert(id, File { holding: refused, attempts: 0, last_used: now, charge: None });
         self.use_again(id, ToOpen::Mapped(mapped(), identity.path()), now, access);
         Some(id)
+    }
+
+    fn reject(&mut self, identity: &FileIdentity, why: Known) {
+        if self.index.len().saturating_sub(self.files.len()) > MAX_REJECTED {
+            self.index.retain(|_, known| matches!(known, Known::Module(_)));
+        }
+        self.index.insert(identity.clone(), why);
     }
 
     /// Whether the file of a module can be read.
@@ -199,11 +217,12 @@ impl ModuleFiles {
 
     fn vdso(&mut self, name: &str, modules: &mut ModuleTable) -> ModuleId {
         let identity = FileIdentity::new((0, 0), u64::MAX, OsStr::new(name));
-        let id = self
-            .index
-            .entry(identity)
-            .or_insert_with(|| Some(modules.push(Module { path: PathBuf::from(name), file: None, build_id: None })));
-        id.expect("the vDSO is a module")
+        if let Some(Known::Module(id)) = self.index.get(&identity) {
+            return *id;
+        }
+        let id = modules.push(Module { path: PathBuf::from(name), file: None, build_id: None });
+        self.index.insert(identity, Known::Module(id));
+        id
     }
 }
 
@@ -240,6 +259,10 @@ mod tests {
         }
 
         fn module(&mut self, path: &Path, inode: u64) -> Option<ModuleId> {
+            self.module_of(GONE, path, inode)
+        }
+
+        fn module_of(&mut self, pid: Pid, path: &Path, inode: u64) -> Option<ModuleId> {
             // The device is that of the directory, because the file may no longer exist.
             let folder = path.parent().and_then(|folder| std::fs::metadata(folder).ok());
             let device = folder.map_or((1, 1), |folder| {
@@ -249,7 +272,7 @@ mod tests {
             let file = (!identity.is_none()).then(|| Arc::new(KnownFile::new(identity, &self.budget)));
             let mapping = Mapping { start: 1 << 40, end: (1 << 40) + 4_096, offset: 0, file };
             self.now += 1;
-            let id = self.files.module(GONE, &mapping, self.now, &mut self.access, &mut self.modules);
+            let id = self.files.module(pid, &mapping, self.now, &mut self.access, &mut self.modules);
             for (number, result) in self.access.opened(std::time::Duration::ZERO) {
                 assert!(self.files.opened(number, &result, &self.budget, &mut self.access));
             }
@@ -311,5 +334,21 @@ mod tests {
             (0..10_000).filter(|number| test.module(Path::new(&format!("/{number}/{long}")), 7).is_some()).count();
         assert!(modules > 1_000 && modules as u64 * 4_000 < MOST_MODULES, "{modules}");
         assert_eq!(test.files.refused, 10_000 - modules as u64);
+    }
+
+    #[test]
+    fn long_paths_of_one_user_leave_others_room_also_for_the_same_files() {
+        let mut test = Test::new();
+        test.files.paths = Shares::of(MOST_MODULES);
+        let (hostile, other) = (Pid((1 << 23) + 1), Pid((1 << 23) + 101));
+        let long = "x".repeat(4_000);
+        let path = |number: u32| PathBuf::from(format!("/{number}/{long}"));
+        let refused = (0..10_000).find(|number| test.module_of(hostile, &path(*number), 7).is_none()).expect("a limit");
+        assert_eq!(test.module_of(hostile, Path::new("/lib/one.so"), 7), None);
+        assert!(test.module_of(other, &path(refused), 7).is_some(), "the first user had no room for it");
+        for number in 0..10_000 {
+            let library = format!("/lib/{number}.so");
+            assert!(test.module_of(other, Path::new(&library), 7).is_some(), "{library}");
+        }
     }
 }

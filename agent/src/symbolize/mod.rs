@@ -22,6 +22,7 @@ mod mangled;
 mod mappings;
 mod maps;
 mod naming;
+mod space;
 mod spaces;
 #[cfg(test)]
 mod tests;

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
+use nix::time::{ClockId, clock_gettime};
 
 use super::budget::{AFTER, Budget, MOST};
 use super::events::MappingEvent;
@@ -17,10 +17,11 @@ use super::kernel_code::KernelCode;
 use super::known_files::KnownFiles;
 use super::mappings::{Mapping, Mappings};
 use super::maps::{self, MappedRange};
+use super::space::{PerfMap, Reading, Space};
 use super::unnamed::Unnamed;
 use crate::inspect::{FileNumber, Owner, ProcessAccess, ProcessMemory, Program, ToOpen};
 use crate::recording::{CodeLocator, Location, ModuleId, ModuleTable, Symbol};
-use crate::units::{Addr, Pid};
+use crate::units::{Addr, Nanos, Pid};
 
 /// The number of exited processes that are remembered, since samples of them may arrive later.
 const MAX_ENDED: usize = 4_096;
@@ -40,7 +41,9 @@ const REREADS: u32 = 2;
 /// `/proc/PID/maps` of a new process. Without events it works too, but misses processes that exit before they are read.
 ///
 /// Any process can make so many mappings that events are lost, also those of others. After a loss, processes with samples are read
-/// again ([`distrust`](Self::distrust)), at a limited rate. Which program a process executes does not depend on such events.
+/// again ([`distrust`](Self::distrust)), at a limited rate. Which program a process executes does not depend on such events. What is
+/// read counts for later samples only ([`advance`](Self::advance)): a process may have executed another program since an earlier one.
+/// So an earlier sample of a program without events has no mapping, rather than that of another program.
 ///
 /// Mappings, files and descriptors of all processes take at most 64 MiB. At this limit, the processes and files with the oldest
 /// samples are dropped, and counted. They are looked up again for new samples.
@@ -59,8 +62,8 @@ pub struct AddressSpaces {
     now: u64,
     /// Distinguishes processes that had the same PID, and versions of a process.
     next_serial: u64,
-    /// The number of [`MappingEvent::Executed`] of each process that are to be applied: `/proc` shows a later program already.
-    to_execute: HashMap<Pid, u32>,
+    /// The time of the samples that are being looked up, and of the events that are being applied.
+    time: Nanos,
     /// The number of times that events were lost.
     losses: u64,
     /// The number of calls of [`poll`](Self::poll).
@@ -71,44 +74,8 @@ pub struct AddressSpaces {
     evicted: u64,
 }
 
-struct Space {
-    serial: u64,
-    /// Shared with the parent until one of them changes.
-    mappings: Arc<Mappings>,
-    /// The mappings before the last reading, for older samples.
-    previous: Option<Arc<Mappings>>,
-    /// Whether `mappings` has been complete.
-    known: bool,
-    /// See [`CodeLocator::version`].
-    version: u64,
-    /// Whether [`MappingEvent::Exec`] of the program that is executed was seen, and [`MappingEvent::Executed`] not yet.
-    is_executing: bool,
-    /// [`AddressSpaces::losses`] when the mappings were last read, or began.
-    losses: u64,
-    /// [`AddressSpaces::polls`] when they were last read because of a loss.
-    reread_at: u64,
-    /// `misses` when `version` last changed.
-    misses_before: u32,
-    ended: bool,
-    last_used: u64,
-    /// The number of addresses without a mapping.
-    misses: u32,
-    /// The number of addresses in memory without a file.
-    anonymous: u32,
-    /// Names of JIT-compiled code.
-    perf_map: PerfMap,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PerfMap {
-    None,
-    Opening,
-    Held(FileNumber, Owner),
-    TimedOut,
-}
-
 impl AddressSpaces {
-    /// Without processes.
+    /// Without processes. Until the first call of [`advance`](Self::advance), a process is looked up as it is at the time of the call.
     pub(crate) fn new(access: Box<dyn ProcessAccess>) -> Self {
         Self {
             spaces: HashMap::new(),
@@ -121,7 +88,7 @@ impl AddressSpaces {
             budget: Budget::default(),
             now: 0,
             next_serial: 0,
-            to_execute: HashMap::new(),
+            time: Nanos(u64::MAX),
             losses: 0,
             polls: 0,
             rereads: REREADS,
@@ -138,6 +105,11 @@ impl AddressSpaces {
         }
     }
 
+    /// Events and samples of this time (`CLOCK_MONOTONIC`) follow. They must be in order of time.
+    pub fn advance(&mut self, time: Nanos) {
+        self.time = time;
+    }
+
     /// Applies an event. Events must be in order of time.
     pub fn apply(&mut self, event: &MappingEvent) {
         match event {
@@ -145,13 +117,9 @@ impl AddressSpaces {
                 // The first read of an unknown process will include this mapping.
                 if self.spaces.contains_key(pid) {
                     let mapping = self.mapping(range);
-                    let version = self.serial();
+                    let (time, version) = (self.time, self.serial());
                     if let Some(space) = self.spaces.get_mut(pid) {
-                        // An address without a mapping may have one now.
-                        if Arc::make_mut(&mut space.mappings).insert(mapping) || space.misses != space.misses_before {
-                            space.version = version;
-                            space.misses_before = space.misses;
-                        }
+                        space.map(mapping, time, version);
                     }
                 }
             }
@@ -162,12 +130,13 @@ impl AddressSpaces {
             }
             MappingEvent::Executed { pid } => self.executed(*pid),
             MappingEvent::Fork { pid, parent } => {
-                self.preload(*parent);
-                if let Some(Space { mappings, previous, known, .. }) = self.spaces.get(parent) {
-                    let (mappings, previous, known) = (mappings.clone(), previous.clone(), *known);
-                    let space = self.space(mappings, known);
-                    self.insert(*pid, Space { previous, ..space });
-                }
+                self.adopt(*parent);
+                let (mappings, known) = match self.spaces.get(parent) {
+                    Some(Space { mappings, known, .. }) => (mappings.clone(), *known),
+                    None => (Arc::new(Mappings::new(&self.budget)), false),
+                };
+                let space = self.space(mappings, known);
+                self.insert(*pid, space);
             }
             MappingEvent::Exit { pid } => self.end(*pid),
             MappingEvent::KernelCode { start, length, name } => self.kernel_code.add(*start, *length, name),
@@ -175,20 +144,13 @@ impl AddressSpaces {
         self.keep_budget();
     }
 
-    /// A [`MappingEvent::Executed`] was read, and will be applied when all older samples are processed.
-    pub fn announce_exec(&mut self, pid: Pid) {
-        *self.to_execute.entry(pid).or_default() += 1;
-    }
-
     fn executed(&mut self, pid: Pid) {
-        if let Entry::Occupied(mut left) = self.to_execute.entry(pid) {
-            *left.get_mut() -= 1;
-            if *left.get() == 0 {
-                left.remove();
-            }
-        }
+        let time = self.time;
         match self.spaces.get_mut(&pid) {
-            Some(space) if space.is_executing => space.is_executing = false,
+            Some(space) if space.is_executing => {
+                space.is_executing = false;
+                space.discard(time);
+            }
             // The events of its mappings may be lost too.
             Some(_) => {
                 let none = Arc::new(Mappings::new(&self.budget));
@@ -312,27 +274,17 @@ impl AddressSpaces {
 
     fn space(&mut self, mappings: Arc<Mappings>, known: bool) -> Space {
         let serial = self.serial();
-        Space {
-            serial,
-            version: serial,
-            is_executing: false,
-            losses: self.losses,
-            reread_at: 0,
-            misses_before: 0,
-            mappings,
-            previous: None,
-            known,
-            ended: false,
-            last_used: self.now,
-            misses: 0,
-            anonymous: 0,
-            perf_map: PerfMap::None,
-        }
+        Space { losses: self.losses, last_used: self.now, ..Space::new(serial, mappings, known) }
     }
 
     /// Replaces a process by another with the same PID.
     fn insert(&mut self, pid: Pid, space: Space) {
-        if let Some(Space { perf_map: PerfMap::Held(number, _), .. }) = self.spaces.insert(pid, space) {
+        let Some(mut before) = self.spaces.insert(pid, space) else { return };
+        before.discard(self.time);
+        if let Some(space) = self.spaces.get_mut(&pid) {
+            space.reading = before.reading;
+        }
+        if let PerfMap::Held(number, _) = before.perf_map {
             self.access.close(number);
         }
     }
@@ -343,35 +295,37 @@ impl AddressSpaces {
         }
     }
 
+    /// Reads the mappings of a process, for samples from now on.
     fn read(&mut self, pid: Pid) {
-        // The program that a sample is of is gone.
-        let is_gone = self.to_execute.contains_key(&pid);
-        let text = if is_gone { Vec::new() } else { self.access.maps(pid).unwrap_or_default() };
+        if self.spaces.get(&pid).is_some_and(|space| space.reading.is_some()) {
+            return;
+        }
+        let begun = now();
+        let text = self.access.maps(pid).unwrap_or_default();
+        let ended = now();
         let mappings: Vec<Mapping> = maps::executable(&text).iter().map(|range| self.mapping(range)).collect();
-        let read = Mappings::of(mappings, &self.budget);
+        let mappings = Mappings::of(mappings, &self.budget);
         if !self.spaces.contains_key(&pid) {
             let none = Arc::new(Mappings::new(&self.budget));
             let space = self.space(none, false);
             self.spaces.insert(pid, space);
         }
-        let (version, losses) = (self.serial(), self.losses);
-        // An exited process has no list. The known mappings are kept.
+        let losses = self.losses;
         if let Some(space) = self.spaces.get_mut(&pid) {
             space.losses = losses;
+            // An exited process has no list. The known mappings are kept.
+            space.reading = (!mappings.is_empty()).then_some(Reading { begun, ended, mappings });
         }
-        if let Some(space) = self.spaces.get_mut(&pid)
-            && !read.is_empty()
-            && *space.mappings != read
-        {
-            let old = std::mem::replace(&mut space.mappings, Arc::new(read));
-            if !old.is_empty() {
-                space.previous = Some(old);
-            }
-            space.known = true;
-            space.version = version;
-            space.misses_before = space.misses;
-        }
+        self.adopt(pid);
         self.keep_budget();
+    }
+
+    /// Uses the list that was read, if it was read before the samples that are being looked up.
+    fn adopt(&mut self, pid: Pid) {
+        let version = self.next_serial + 1;
+        if self.spaces.get_mut(&pid).is_some_and(|space| space.adopt(self.time, version)) {
+            self.next_serial = version;
+        }
     }
 
     /// Reads a process again whose events may have been lost.
@@ -471,11 +425,11 @@ impl AddressSpaces {
     }
 }
 
-impl Space {
-    fn find(&self, addr: Addr) -> Option<&Mapping> {
-        let previous = || self.previous.as_ref().and_then(|previous| previous.find(addr.0));
-        self.mappings.find(addr.0).or_else(previous)
-    }
+/// The time (`CLOCK_MONOTONIC`).
+fn now() -> Nanos {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Nanos(u64::MAX), |time| {
+        Nanos(u64::try_from(time.tv_sec()).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec()).unwrap_or(0))
+    })
 }
 
 impl CodeLocator for AddressSpaces {
@@ -487,18 +441,18 @@ impl CodeLocator for AddressSpaces {
             self.sweep();
             self.read(pid);
         }
+        self.adopt(pid);
         self.spaces.get(&pid).map_or(0, |space| space.version)
     }
 
     /// For a frame that is not the innermost of its stack, pass the [`call_site`](Addr::call_site) of its return address.
     ///
-    /// A known process costs two hash lookups and one binary search. The mappings of a new one are read from `/proc`. An address without
-    /// a mapping causes another read, but only for the 1st, 2nd, 4th, 8th, ... such address of a process, so that invalid addresses do
-    /// not cause a read for each sample.
-    ///
-    /// An address without a current mapping is looked up in the mappings before the last read.
+    /// A known process costs three hash lookups and one binary search. The mappings of a new one are read from `/proc`, for later
+    /// samples. An address without a mapping causes another read, but only for the 1st, 2nd, 4th, 8th, ... such address of a process, so
+    /// that invalid addresses do not cause a read for each sample.
     fn locate_code(&mut self, pid: Pid, addr: Addr, modules: &mut ModuleTable) -> Option<Location> {
         self.now += 1;
+        self.adopt(pid);
         match self.spaces.get_mut(&pid) {
             Some(space) => {
                 space.last_used = self.now;
@@ -596,18 +550,41 @@ mod tests {
         assert_ne!(test.spaces.version(PARENT), before);
     }
 
+    /// The time of a sample or event before a reading that follows, and after it.
+    const BEFORE: Nanos = Nanos(0);
+    const AFTER: Nanos = Nanos(u64::MAX);
+
     #[test]
-    fn a_sample_of_a_program_that_is_gone_is_not_looked_up_in_the_next_program() {
+    fn what_is_read_counts_for_later_samples_only() {
         let own = Pid(std::process::id());
         let here = at as fn(&str, u64) -> Option<(String, u64)> as usize as u64;
         let mut test = Test::new(&[]);
-        test.spaces.announce_exec(own);
-        test.spaces.announce_exec(own);
-        assert_eq!(test.locate(own, here), None);
+        test.spaces.advance(BEFORE);
+        let before = test.spaces.version(own);
+        assert_eq!(test.locate(own, here), None, "it may be a sample of the program before");
+        // The reading was after this.
         test.apply(&[MappingEvent::Executed { pid: own }]);
         assert_eq!(test.locate(own, here), None);
-        test.apply(&[MappingEvent::Executed { pid: own }]);
+        test.spaces.advance(AFTER);
+        assert_ne!(test.spaces.version(own), before);
         assert!(test.locate(own, here).is_some());
+    }
+
+    #[test]
+    fn what_was_read_of_a_program_does_not_count_for_the_next_one() {
+        let here = at as fn(&str, u64) -> Option<(String, u64)> as usize as u64;
+        let own = Pid(std::process::id());
+        let (executed, exec) = (MappingEvent::Executed { pid: own }, MappingEvent::Exec { pid: own });
+        let fork = MappingEvent::Fork { pid: own, parent: PARENT };
+        for events in [&[executed.clone()][..], &[exec, executed], &[fork]] {
+            let mut test = Test::new(&[]);
+            test.spaces.advance(BEFORE);
+            test.spaces.version(own);
+            test.spaces.advance(AFTER);
+            test.apply(events);
+            let space = &test.spaces.spaces[&own];
+            assert!(space.reading.is_none() && space.find(Addr(here)).is_none(), "{events:?}");
+        }
     }
 
     #[test]
@@ -703,7 +680,6 @@ mod tests {
             let broken = Arc::new(Mappings::new(&test.spaces.budget));
             if let Some(space) = test.spaces.spaces.get_mut(&own) {
                 space.mappings = broken.clone();
-                space.previous = None;
             }
             assert_eq!(test.locate(own, 1), None);
             readings += u32::from(test.spaces.spaces.get(&own).is_some_and(|space| !space.mappings.is_empty()));

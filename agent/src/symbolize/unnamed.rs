@@ -48,7 +48,7 @@ pub(crate) enum Unnamed {
     TimedOut,
     /// The file had to be closed, since too many were open.
     Evicted,
-    /// The file was skipped because other files of the same owner took too long.
+    /// The file was skipped because other files of the same user took too long.
     OwnerRefused,
     /// Symbolization was ended early, or the time limit was reached before this file.
     Skipped,
@@ -111,7 +111,7 @@ impl fmt::Display for Unnamed {
             Self::NoNamer => "symbolizer process could not be started",
             Self::TimedOut => "reading the file timed out",
             Self::Evicted => "file closed, too many were open",
-            Self::OwnerRefused => "file skipped, other files of its owner took too long",
+            Self::OwnerRefused => "file skipped, other files of the same user took too long",
             Self::Skipped => "symbolization was ended early",
             Self::Failed => "symbolization failed",
         })

@@ -6,11 +6,14 @@ use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
 use std::ptr;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, fork};
+use nix::unistd::{ForkResult, Pid, fork};
 
 #[derive(Parser)]
 enum Mode {
@@ -22,6 +25,8 @@ enum Mode {
     Truncate { file: PathBuf, long: u64 },
     /// Makes so many executable mappings, and forks for ever children with mappings of their own
     Mappings { count: usize },
+    /// Maps the code of a file again and again on every CPU, for so many seconds
+    Flood { file: PathBuf, seconds: u64 },
     /// Sleeps for ever with a frame pointer into memory that is never there (userfaultfd)
     Stall,
 }
@@ -42,6 +47,7 @@ fn main() -> Result<()> {
             }
         },
         Mode::Mappings { count } => mappings(count),
+        Mode::Flood { file, seconds } => flood(&File::open(&file)?, Duration::from_secs(seconds)),
         Mode::Stall => stall(),
     }
 }
@@ -103,6 +109,34 @@ fn mappings(count: usize) -> Result<()> {
             }
         }
     }
+}
+
+/// The kernel reports each mapping with the path of the file, so that few reports of a file with a long path fill a buffer.
+fn flood(file: &File, time: Duration) -> Result<()> {
+    let end = Instant::now() + time;
+    let mut children = Vec::new();
+    for cpu in 0..thread::available_parallelism()?.get() {
+        // SAFETY: this program has one thread.
+        match unsafe { fork() }? {
+            ForkResult::Child => {
+                let mut only = CpuSet::new();
+                only.set(cpu)?;
+                sched_setaffinity(Pid::from_raw(0), &only)?;
+                while Instant::now() < end {
+                    let mapped = map(0, PAGE, RX, libc::MAP_PRIVATE, file.as_raw_fd())?;
+                    // SAFETY: nothing refers to it.
+                    unsafe { libc::munmap(mapped.cast(), PAGE) };
+                }
+                return Ok(());
+            }
+            ForkResult::Parent { child } => children.push(child),
+        }
+    }
+    ready()?;
+    for child in children {
+        waitpid(child, None)?;
+    }
+    Ok(())
 }
 
 /// `struct uffdio_api` (include/uapi/linux/userfaultfd.h).

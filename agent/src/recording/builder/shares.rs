@@ -1,17 +1,14 @@
-//! The memory limit for the stacks of a capture.
+//! A memory limit that is divided among users.
 
 use hashbrown::HashMap;
 
 use crate::host;
 use crate::units::Pid;
 
-/// The limit for all stacks together, in bytes.
-const MOST: u64 = 1 << 30;
-
-/// The memory for stacks, which is limited for each user when half of it is used. Without this limit, a user could forge a new stack
-/// for each sample until quell is killed by the OOM killer and the capture is lost.
+/// Memory for data whose amount processes control, and which is kept until the end of a capture. It is limited for each user when half
+/// of it is used: otherwise one user could use all of it.
 #[derive(Debug)]
-pub(super) struct Shares {
+pub(crate) struct Shares {
     most: u64,
     used: u64,
     /// The users of processes; `None` for processes that had exited.
@@ -20,16 +17,15 @@ pub(super) struct Shares {
     user_of: fn(Pid) -> Option<u32>,
 }
 
-impl Default for Shares {
-    fn default() -> Self {
-        Self { most: MOST, used: 0, users: HashMap::new(), by: HashMap::new(), user_of: host::user_of }
-    }
-}
-
 impl Shares {
+    /// A limit in bytes.
+    pub(crate) fn new(most: u64) -> Self {
+        Self { most, used: 0, users: HashMap::new(), by: HashMap::new(), user_of: host::user_of }
+    }
+
     /// Whether a process may use more memory. When half of the limit is used, a user may use at most as much as remains for the
     /// others.
-    pub(super) fn permit(&mut self, pid: Pid) -> bool {
+    pub(crate) fn permit(&mut self, pid: Pid) -> bool {
         self.used < self.most / 2 || {
             let user = self.user(pid);
             let own = self.by.get(&user).copied().unwrap_or_default();
@@ -38,7 +34,7 @@ impl Shares {
     }
 
     /// Adds to the memory that a process uses, in bytes.
-    pub(super) fn charge(&mut self, pid: Pid, bytes: u64) {
+    pub(crate) fn charge(&mut self, pid: Pid, bytes: u64) {
         self.used += bytes;
         if self.used >= self.most / 2 {
             let user = self.user(pid);
@@ -52,8 +48,8 @@ impl Shares {
 
     /// For tests: uses another limit, and one user per hundred processes.
     #[cfg(test)]
-    pub(super) fn of(most: u64) -> Self {
-        Self { most, user_of: |pid| Some(pid.0 / 100), ..Self::default() }
+    pub(crate) fn of(most: u64) -> Self {
+        Self { user_of: |pid| Some(pid.0 / 100), ..Self::new(most) }
     }
 }
 

@@ -29,7 +29,6 @@ const INDEXED: usize = 2;
 ///
 /// They use at most 1 GiB. When half of it is used, the memory of each user is limited. If a stack exceeds the limit, only its
 /// innermost frame is kept, and the stack is counted.
-#[derive(Default)]
 pub struct StackInterner {
     /// Code locations.
     pub frames: FrameTable,
@@ -55,6 +54,26 @@ struct Seen {
     kernel: u32,
     user: u32,
     stack: StackId,
+}
+
+/// The limit for all stacks together, in bytes. Without a limit for each user, a user could forge a new stack for each sample until
+/// quell is killed by the OOM killer and the capture is lost.
+const MOST: u64 = 1 << 30;
+
+impl Default for StackInterner {
+    fn default() -> Self {
+        Self {
+            frames: FrameTable::default(),
+            stacks: StackTable::default(),
+            deep: 0,
+            cut: 0,
+            shares: Shares::new(MOST),
+            seen: HashTable::new(),
+            raw: Vec::new(),
+            user: Vec::new(),
+            hasher: RandomState::new(),
+        }
+    }
 }
 
 impl StackInterner {

@@ -1,13 +1,14 @@
 //! Names for the locations of a recording, after the capture.
 //!
 //! If a file is deleted, damaged or hostile, only its own frames have no names, and they are counted with the reason. Untrusted
-//! files are read by a confined child, which is killed on a timeout ([`ConfinedNamer`]). The files of root come first, and then those
-//! of other users in turn, so that the files of one user do not use up the time of another.
+//! files are read by a confined child, which is killed on a timeout ([`ConfinedNamer`]). The files that root needs come first, and then
+//! those that other users need in turn, so that the files of one user do not use up the time of another ([`Payer`]).
 
 mod confined;
 mod demangle;
 mod elf;
 mod namer;
+mod payer;
 mod perf_map;
 mod places;
 mod protocol;
@@ -32,7 +33,8 @@ use crate::units::{Addr, Pid};
 use confined::ConfinedNamer;
 pub use confined::Namers;
 pub(crate) use namer::serve;
-use places::{Frames, Places};
+use payer::Payer;
+use places::{Frames, Part, Places};
 pub(crate) use protocol::{Names, Naming};
 pub(crate) use schedule::Effort;
 use schedule::{Job, Schedule, Turn};
@@ -42,9 +44,6 @@ pub(crate) const MAX_NAME: usize = 4_096;
 
 /// The time limit for symbolization.
 const DEADLINE: Duration = Duration::from_secs(10);
-
-/// The maximum number of locations of a file at a time. The others follow after all other files.
-const MAX_PLACES: usize = 16_384;
 
 /// The maximum number of files in remarks.
 const MAX_REMARKS: usize = 8;
@@ -105,35 +104,36 @@ fn name(
         },
     );
     let mut schedule = Schedule::default();
-    for (module, frames) in places.modules {
+    for (module, parts) in places.modules {
         let path = &results.recording.modules.get(module).path;
+        let frames = || parts.iter().flat_map(|part| part.frames.iter().copied()).collect::<Frames>();
         let immediate = if path.as_os_str() == VDSO {
-            Some(vdso_names(&numbers(&frames)))
+            Some(vdso_names(&numbers(&frames())))
         } else if path.as_os_str() == VDSO_32 {
-            Some(vec![Err(Unnamed::Vdso32); frames.len()])
+            Some(vec![Err(Unnamed::Vdso32); frames().len()])
         } else {
             match spaces.holding(module) {
                 Holding::Held { number, owner } => {
-                    for (part, frames) in (0..).zip(frames.chunks(MAX_PLACES)) {
-                        let (frames, path) = (frames.to_vec(), path.clone());
-                        let job = Job { naming: Naming::File, number, part, frames, module: Some(module), path };
-                        schedule.add(owner, job);
+                    for (part, Part { requester, frames }) in (0..).zip(parts.clone()) {
+                        let (naming, path) = (Naming::File, path.clone());
+                        let job = Job { naming, number, owner, part, frames, module: Some(module), path };
+                        schedule.add(Payer::of(requester, owner), job);
                     }
                     None
                 }
-                Holding::Refused(why) => Some(vec![Err(why); frames.len()]),
+                Holding::Refused(why) => Some(vec![Err(why); frames().len()]),
             }
         };
         if let Some(names) = immediate {
-            results.take(&frames, names);
+            results.take(&frames(), names);
         }
     }
-    for (pid, mut frames) in places.unmapped {
-        frames.sort_unstable_by_key(|(_, addr)| *addr);
+    for (pid, Part { requester, frames }) in places.unmapped {
         match spaces.perf_map(pid) {
             Some((number, owner)) => {
-                let path = PathBuf::from(format!("/tmp/perf-{pid}.map"));
-                schedule.add(owner, Job { naming: Naming::PerfMap, number, part: 0, frames, module: None, path });
+                let (naming, path) = (Naming::PerfMap, PathBuf::from(format!("/tmp/perf-{pid}.map")));
+                let job = Job { naming, number, owner, part: 0, frames, module: None, path };
+                schedule.add(Payer::of(requester, owner), job);
             }
             None => {
                 let why = |(_, addr): &(FrameId, u64)| Err(spaces.why_unmapped(pid, Addr(*addr)));
@@ -148,7 +148,7 @@ fn name(
             Turn::Read(job, _) if cancelled() => (job.without(Unnamed::Skipped), job),
             Turn::Read(job, effort) => {
                 let begin = Instant::now();
-                let names = ask(spaces, namer, schedule.owner(), &job, effort, &mut cancelled);
+                let names = ask(spaces, namer, &job, effort, &mut cancelled);
                 schedule.took(begin.elapsed());
                 if let Some(Err(why)) = names.names.first()
                     && schedule.failed(&job, effort, *why)
@@ -167,15 +167,14 @@ fn name(
 fn ask(
     spaces: &mut AddressSpaces,
     namer: &mut dyn Namer,
-    owner: Option<Owner>,
     job: &Job,
     effort: Effort,
     cancelled: &mut dyn FnMut() -> bool,
 ) -> Names {
     let sent = UnixStream::pair().and_then(|(to, from)| spaces.forward(job.number, to).map(|()| from));
-    match sent.ok().zip(owner) {
-        Some((from, owner)) => namer.file(owner, job.naming, from, &numbers(&job.frames), effort, cancelled),
-        None => job.without(Unnamed::FileGone),
+    match sent {
+        Ok(from) => namer.file(job.owner, job.naming, from, &numbers(&job.frames), effort, cancelled),
+        Err(_) => job.without(Unnamed::FileGone),
     }
 }
 

@@ -6,12 +6,13 @@ use std::ops::Bound;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::payer::Payer;
 use super::{Names, Naming};
 use crate::inspect::{FileNumber, Owner};
 use crate::recording::{FrameId, ModuleId};
 use crate::symbolize::unnamed::Unnamed;
 
-/// The number of strikes after which no more files of an owner are read.
+/// The number of strikes after which no more files of a payer are read.
 const MAX_STRIKES: u32 = 12;
 
 /// The number of strikes for a timeout.
@@ -20,7 +21,7 @@ const TIMED_OUT: u32 = 4;
 /// The number of strikes for a file that crashed the child, which takes little time.
 const KILLED: u32 = 1;
 
-/// The time for the files of one owner, except root, before the files of all others were read.
+/// The time for the files of one payer, except root, before the files of all others were read.
 const SHARE: Duration = Duration::from_secs(2);
 
 /// A file that is to be read.
@@ -30,6 +31,8 @@ pub(super) struct Job {
     pub(super) naming: Naming,
     /// The number of the file.
     pub(super) number: FileNumber,
+    /// The owner of the file.
+    pub(super) owner: Owner,
     /// The part of its frames: a file with very many frames is read in parts.
     pub(super) part: u32,
     /// The frames with their locations.
@@ -63,19 +66,19 @@ pub(crate) enum Effort {
 pub(super) enum Turn {
     /// Read it.
     Read(Job, Effort),
-    /// Skip it, because other files of its owner took too long.
+    /// Skip it, because other files of its payer took too long.
     Leave(Job),
 }
 
-/// Files by owner. The files of root come first, then one file of each other owner in turn; users of containers come last,
-/// because they have high UIDs. Among the files of an owner, files with more frames come first. A file that timed out is tried
-/// again after all others, again beginning with root's. Files of an owner whose files have already taken [`SHARE`] come at the
+/// Files by the user who pays for them. The files of root come first, then one file of each other user in turn; users of containers
+/// come last, because they have high UIDs. Among the files of a user, files with more frames come first. A file that timed out is tried
+/// again after all others, again beginning with root's. Files of a user whose files have already taken [`SHARE`] come at the
 /// end.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
-    owners: BTreeMap<Owner, Files>,
-    /// The owner of the last file.
-    last: Option<Owner>,
+    payers: BTreeMap<Payer, Files>,
+    /// The payer of the last file.
+    last: Option<Payer>,
 }
 
 #[derive(Debug, Default)]
@@ -88,8 +91,8 @@ struct Files {
 
 impl Schedule {
     /// Adds a file.
-    pub(super) fn add(&mut self, owner: Owner, job: Job) {
-        let files = &mut self.owners.entry(owner).or_default().waiting[Effort::Little as usize];
+    pub(super) fn add(&mut self, payer: Payer, job: Job) {
+        let files = &mut self.payers.entry(payer).or_default().waiting[Effort::Little as usize];
         let order = |job: &Job| (job.part, Reverse(job.frames.len()));
         let place = files.partition_point(|other| order(other) <= order(&job));
         files.insert(place, job);
@@ -98,8 +101,8 @@ impl Schedule {
     /// The next file.
     pub(super) fn next(&mut self) -> Option<Turn> {
         let mut in_share = |effort: Effort| {
-            let job = self.take(|owner, files| {
-                let is_in = owner.uid == 0 || files.took < SHARE;
+            let job = self.take(|payer, files| {
+                let is_in = *payer == Payer::ROOT || files.took < SHARE;
                 if is_in { files.waiting[effort as usize].pop_front() } else { None }
             });
             job.map(|job| Turn::Read(job, effort))
@@ -107,33 +110,28 @@ impl Schedule {
         let turn = match in_share(Effort::Little).or_else(|| in_share(Effort::Usual)) {
             Some(turn) => turn,
             None => {
-                let rest = |_: &Owner, files: &mut Files| files.waiting.iter_mut().rev().find_map(VecDeque::pop_front);
+                let rest = |_: &Payer, files: &mut Files| files.waiting.iter_mut().rev().find_map(VecDeque::pop_front);
                 Turn::Read(self.take(rest)?, Effort::Great)
             }
         };
         let is_out =
-            self.last.and_then(|owner| self.owners.get(&owner)).is_some_and(|files| files.strikes >= MAX_STRIKES);
+            self.last.and_then(|payer| self.payers.get(&payer)).is_some_and(|files| files.strikes >= MAX_STRIKES);
         match turn {
             Turn::Read(job, _) if is_out => Some(Turn::Leave(job)),
             turn => Some(turn),
         }
     }
 
-    /// The owner of the last file.
-    pub(super) fn owner(&self) -> Option<Owner> {
-        self.last
-    }
-
     /// Adds the time that the last file took.
     pub(super) fn took(&mut self, time: Duration) {
-        if let Some(files) = self.last.and_then(|owner| self.owners.get_mut(&owner)) {
+        if let Some(files) = self.last.and_then(|payer| self.payers.get_mut(&payer)) {
             files.took += time;
         }
     }
 
     /// Stores the reason why the last file has no names; `true` if it will be tried again.
     pub(super) fn failed(&mut self, job: &Job, effort: Effort, why: Unnamed) -> bool {
-        let Some(files) = self.last.and_then(|owner| self.owners.get_mut(&owner)) else { return false };
+        let Some(files) = self.last.and_then(|payer| self.payers.get_mut(&payer)) else { return false };
         match (why, effort) {
             // A large file alone is not suspicious, so it is not a strike.
             (Unnamed::TimedOut, Effort::Little) => {}
@@ -147,14 +145,14 @@ impl Schedule {
         again
     }
 
-    fn take(&mut self, take: impl Fn(&Owner, &mut Files) -> Option<Job>) -> Option<Job> {
-        let next = |(owner, files): (&Owner, &mut Files)| Some((*owner, take(owner, files)?));
-        let is_root = |(owner, _): &(&Owner, &mut Files)| owner.uid == 0;
+    fn take(&mut self, take: impl Fn(&Payer, &mut Files) -> Option<Job>) -> Option<Job> {
+        let next = |(payer, files): (&Payer, &mut Files)| Some((*payer, take(payer, files)?));
+        let is_root = |(payer, _): &(&Payer, &mut Files)| **payer == Payer::ROOT;
         let after = self.last.map_or(Bound::Unbounded, Bound::Excluded);
-        let root = self.owners.iter_mut().filter(is_root).find_map(next);
-        let later = root.or_else(|| self.owners.range_mut((after, Bound::Unbounded)).find_map(next));
-        let (owner, job) = later.or_else(|| self.owners.iter_mut().find_map(next))?;
-        self.last = Some(owner);
+        let root = self.payers.iter_mut().filter(is_root).find_map(next);
+        let later = root.or_else(|| self.payers.range_mut((after, Bound::Unbounded)).find_map(next));
+        let (payer, job) = later.or_else(|| self.payers.iter_mut().find_map(next))?;
+        self.last = Some(payer);
         Some(job)
     }
 }
@@ -163,18 +161,21 @@ impl Schedule {
 mod tests {
     use super::*;
 
+    const OWNER: Owner = Owner { uid: 0, device: 1 };
+
     fn schedule(files: &[(u32, u32)]) -> Schedule {
         let mut schedule = Schedule::default();
         for (uid, number) in files {
             let job = Job {
                 naming: Naming::File,
                 number: FileNumber(*number),
+                owner: OWNER,
                 part: 0,
                 frames: Vec::new(),
                 module: None,
                 path: PathBuf::new(),
             };
-            schedule.add(Owner { uid: *uid, device: 1 }, job);
+            schedule.add(Payer::user(*uid), job);
         }
         schedule
     }
@@ -207,14 +208,14 @@ mod tests {
         for (number, part, frames) in [(1, 0, 100), (1, 1, 100), (2, 0, 5), (3, 0, 50), (1, 2, 3)] {
             let frames = (0..frames).map(|frame| (FrameId::new(frame), 0)).collect();
             let (naming, path) = (Naming::File, PathBuf::new());
-            let job = Job { naming, number: FileNumber(number), part, frames, module: None, path };
-            schedule.add(Owner { uid: 0, device: 1 }, job);
+            let job = Job { naming, number: FileNumber(number), owner: OWNER, part, frames, module: None, path };
+            schedule.add(Payer::ROOT, job);
         }
         assert_eq!(order(&mut schedule, |_, _| None), [1, 3, 2, 1, 1]);
     }
 
     #[test]
-    fn the_many_files_of_one_owner_leave_the_others_their_time() {
+    fn the_many_files_of_one_user_leave_the_others_their_time() {
         let files: Vec<(u32, u32)> =
             (1..=100).map(|number| (1_000, number)).chain([(1_001, 1_000), (1_001, 1_001)]).collect();
         let mut schedule = schedule(&files);
@@ -227,7 +228,7 @@ mod tests {
         assert_eq!(order.len(), 102);
         let first: Vec<u32> =
             order.iter().filter(|(_, effort)| *effort == Effort::Little).map(|(number, _)| *number).collect();
-        // In turn, until each owner has used up its share.
+        // In turn, until each user has used up the share.
         assert_eq!(first, [1, 1_000, 2, 1_001, 3]);
     }
 
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_of_files_that_are_too_much_costs_a_bounded_time_and_others_nothing() {
+    fn a_user_of_files_that_are_too_much_costs_a_bounded_time_and_others_nothing() {
         let files: Vec<(u32, u32)> = (1..=100).map(|number| (1_000, number)).chain([(1_001, 1_000)]).collect();
         let hostile = |number, _| (number < 1_000).then_some(Unnamed::TimedOut);
         let order = order(&mut schedule(&files), hostile);

@@ -4,6 +4,7 @@ use super::super::{FileIdentity, MappedRange, MappingEvent};
 use super::*;
 use crate::inspect::{Direct, receive_file};
 use crate::recording::{CodeLocator as _, Module};
+use crate::units::Nanos;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -162,6 +163,8 @@ fn code_made_at_run_time_is_named_by_its_perf_map_even_when_both_are_gone() {
 
     let mut recording = recording();
     let mut spaces = AddressSpaces::new(Box::new(Direct::default()));
+    // Before its real mappings are read.
+    spaces.advance(Nanos(0));
     spaces.apply(&MappingEvent::Exec { pid });
     spaces.apply(&MappingEvent::Mapped { pid, range });
     for addr in [0x1_0010, 0x1_0200, 0x3_0000] {
