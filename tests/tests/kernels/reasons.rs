@@ -1,0 +1,60 @@
+//! Why a thread is off its CPU, by the probe `offcpu`, against the counts of the kernel and the clock of the fixture.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use quell_tests::cgroup::CpuQuota;
+use quell_tests::fixture::{Burned, BurnedThread, Fixture};
+use quell_tests::recorded::Recorded;
+use quell_tests::stops::{is_about, stop_for};
+
+use crate::harness::{Outcome, skip};
+use crate::offcpu::begin;
+
+pub(crate) fn throttled() -> Result<Outcome> {
+    // In microseconds: a fifth of a CPU.
+    let quota = match CpuQuota::create(20_000, 100_000) {
+        Ok(quota) => quota,
+        Err(why) => return skip(why),
+    };
+    let mut burn = Fixture::start("burn", &["--seconds", "1.5"])?;
+    quota.take(burn.pid())?;
+    let capture = begin(&["-p", &burn.pid().to_string()])?;
+    let before = quota.throttled()?;
+    burn.go()?;
+    let burned: Burned = burn.finish()?;
+    let truth = Duration::from_nanos(quota.throttled()? - before);
+    let recorded = capture.ended()?;
+    ensure!(truth > Duration::from_millis(500), "the quota took only {truth:?}");
+    is_only_off_for("offcpu.throttled", &recorded, the_thread(&burned)?, truth)?;
+    Ok(Outcome::Holds)
+}
+
+pub(crate) fn stopped() -> Result<Outcome> {
+    let mut burn = Fixture::start("burn", &["--seconds", "1"])?;
+    let pid = burn.pid();
+    let capture = begin(&["-p", &pid.to_string()])?;
+    burn.go()?;
+    burn.burns()?;
+    let truth = stop_for(pid, Duration::from_millis(400))?;
+    let burned: Burned = burn.finish()?;
+    let recorded = capture.ended()?;
+    is_only_off_for("offcpu.stopped", &recorded, the_thread(&burned)?, truth)?;
+    // The first thread, which waits for the other, is stopped too.
+    is_about(recorded.total_for(burned.pid, "offcpu.stopped"), truth)?;
+    Ok(Outcome::Holds)
+}
+
+fn the_thread(burned: &Burned) -> Result<&BurnedThread> {
+    burned.threads.first().context("a thread that burns")
+}
+
+/// A thread that waits for nothing but its CPU was off it for this reason and this time, and for no other reason.
+fn is_only_off_for(metric: &str, recorded: &Recorded, thread: &BurnedThread, truth: Duration) -> Result<()> {
+    let (found, all) = (recorded.total_for(thread.tid, metric), recorded.total(thread.tid));
+    let said = || format!("{metric}: {found} ns of {all} ns off the CPU, of {thread:?}");
+    is_about(found, truth).with_context(said)?;
+    // By its own clock.
+    is_about(found, Duration::from_nanos(thread.wall_ns - thread.cpu_ns)).with_context(said)?;
+    is_about(all, truth).with_context(said)
+}
