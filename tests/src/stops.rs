@@ -1,6 +1,7 @@
 //! Stops processes for a known time, and compares times that were counted in two ways.
 
 use std::fs;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -9,17 +10,19 @@ use nix::unistd::Pid;
 
 use crate::turns;
 
-/// Stops a process by a signal for `time`, and lets it continue. Returns the time for which all its threads were stopped.
-pub fn stop_for(pid: u32, time: Duration) -> Result<Duration> {
+/// Stops a process by a signal for `time`, and lets it continue. Returns the least and the most time for which each of its threads
+/// was stopped: they differ by the time that the process takes to stop, and the test to notice it.
+pub fn stop_for(pid: u32, time: Duration) -> Result<RangeInclusive<Duration>> {
     let process = Pid::from_raw(pid.cast_signed());
+    let running = Instant::now();
     kill(process, Signal::SIGSTOP)?;
     turns::until("the process stops", || Ok(is_stopped(pid)?.then_some(())))?;
-    let begin = Instant::now();
+    let stopped = Instant::now();
     // What is measured, not what is waited for.
     std::thread::sleep(time);
-    let stopped = begin.elapsed();
+    let least = stopped.elapsed();
     kill(process, Signal::SIGCONT)?;
-    Ok(stopped)
+    Ok(least..=running.elapsed())
 }
 
 /// Whether all threads of a process are stopped, by their states in `/proc/PID/task/TID/stat`.
@@ -32,9 +35,17 @@ fn is_stopped(pid: u32) -> Result<bool> {
     Ok(true)
 }
 
-/// Fails unless `found`, in nanoseconds, is `truth` within a tenth and 50 ms: two counts of one time.
+/// Fails unless `found`, in nanoseconds, is about `truth`: two counts of one time.
 pub fn is_about(found: u64, truth: Duration) -> Result<()> {
-    let allowed = truth / 10 + Duration::from_millis(50);
-    ensure!(Duration::from_nanos(found).abs_diff(truth) < allowed, "{found} ns, and {truth:?} by the other count");
+    is_about_within(found, &(truth..=truth))
+}
+
+/// Fails unless `found`, in nanoseconds, is within a range, or beyond it by at most a tenth and 50 ms.
+pub fn is_about_within(found: u64, truth: &RangeInclusive<Duration>) -> Result<()> {
+    const SLACK: Duration = Duration::from_millis(50);
+    let (least, most) = (*truth.start(), *truth.end());
+    let (least, most) = (least.saturating_sub(least / 10 + SLACK), most + most / 10 + SLACK);
+    let is_within = (least..=most).contains(&Duration::from_nanos(found));
+    ensure!(is_within, "{found} ns, and {truth:?} by the other count");
     Ok(())
 }

@@ -7,7 +7,7 @@ use quell_tests::agent::Workdir;
 use quell_tests::cgroup::CpuQuota;
 use quell_tests::fixture::{Burned, Fixture};
 use quell_tests::recorded::Recorded;
-use quell_tests::stops::{is_about, stop_for};
+use quell_tests::stops::{is_about, is_about_within, stop_for};
 use quell_tests::{needs, skip, turns};
 
 const FLAGS: [&str; 4] = ["--probe", "offcpu", "-o", "x.quell"];
@@ -52,5 +52,5 @@ fn a_process_that_a_signal_stops_is_stopped_and_not_blocked() -> Result<()> {
     let burned: Burned = burn.finish()?;
     quell.wait()?.expect_code(0)?;
     let recorded = Recorded::read(&dir.path("x.quell"))?;
-    is_about(recorded.total_for(burned.pid, "offcpu.stopped"), truth)
+    is_about_within(recorded.total_for(burned.pid, "offcpu.stopped"), &truth)
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use quell_tests::cgroup::CpuQuota;
 use quell_tests::fixture::{Burned, BurnedThread, Fixture};
 use quell_tests::recorded::Recorded;
-use quell_tests::stops::{is_about, stop_for};
+use quell_tests::stops::{is_about, is_about_within, stop_for};
 
 use crate::harness::{Outcome, skip};
 use crate::offcpu::begin;
@@ -49,7 +49,8 @@ pub(crate) fn stopped() -> Result<Outcome> {
     let thread = the_thread(&burned)?;
     // The first thread, which waits for the other, is stopped too.
     for tid in [burned.pid, thread.tid] {
-        is_about(recorded.total_for(tid, STOPPED), truth).with_context(|| format!("thread {tid} of {burned:?}"))?;
+        is_about_within(recorded.total_for(tid, STOPPED), &truth)
+            .with_context(|| format!("thread {tid} of {burned:?}"))?;
     }
     is_only_off_for(STOPPED, &recorded, thread)?;
     Ok(Outcome::Holds)
