@@ -27,8 +27,12 @@ impl Capture {
     pub fn begin(arguments: &[&str]) -> Result<Self> {
         let dir = Workdir::new()?;
         let quell = Running::spawn(&mut record(&dir, arguments)?)?;
-        quell.captures()?;
-        Ok(Self { dir, quell })
+        match quell.captures() {
+            Ok(()) => Ok(Self { dir, quell }),
+            // What it says matters more.
+            Err(error) if quell.has_ended()? => Err(error.context(format!("{:?}", quell.wait()?))),
+            Err(error) => Err(error),
+        }
     }
 
     /// The PID of quell.

@@ -13,13 +13,20 @@ pub fn allowed() -> Result<Vec<usize>> {
     Ok((0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect())
 }
 
-/// An isolated CPU: without the tick (`nohz_full`) if there is one, else without other work (`isolcpus`).
+/// An isolated CPU: without the tick if there is one, else without other work (`isolcpus`).
 pub fn isolated() -> Option<usize> {
-    // `nohz_full` does not exist without CONFIG_NO_HZ_FULL (drivers/base/cpu.c, 4.2). Without such CPUs, kernels print
-    // nothing or `(null)` (lib/vsprintf.c).
-    let first = |list: &str| {
-        let text = fs::read_to_string(format!("/sys/devices/system/cpu/{list}")).ok()?;
-        text.trim().parse::<CpuList>().ok()?.iter().next()
-    };
-    ["nohz_full", "isolated"].into_iter().find_map(first).map(|cpu| cpu.0 as usize)
+    without_tick().or_else(|| first("isolated"))
+}
+
+/// A CPU without the tick while it runs a single thread (`nohz_full`).
+pub fn without_tick() -> Option<usize> {
+    // The file does not exist without CONFIG_NO_HZ_FULL (drivers/base/cpu.c, 4.2).
+    first("nohz_full")
+}
+
+/// The first CPU of a list. Without such CPUs, kernels print nothing or `(null)` (lib/vsprintf.c).
+fn first(list: &str) -> Option<usize> {
+    let text = fs::read_to_string(format!("/sys/devices/system/cpu/{list}")).ok()?;
+    let cpus = text.trim().parse::<CpuList>().ok()?;
+    cpus.iter().next().map(|cpu| cpu.0 as usize)
 }

@@ -272,6 +272,23 @@ impl Fixture {
         Ok(())
     }
 
+    /// Waits until a thread other than the first has run for 50 ms: `burn` does what it is for, and its clocks have started.
+    pub fn burns(&self) -> Result<()> {
+        const LEAST: u64 = 50_000_000;
+        let first = self.pid().to_string();
+        turns::until("a thread of the fixture runs", || {
+            for thread in fs::read_dir(format!("/proc/{first}/task"))? {
+                let thread = thread?;
+                let schedstat = fs::read_to_string(thread.path().join("schedstat"))?;
+                let ran = schedstat.split(' ').next().and_then(|nanos| nanos.parse::<u64>().ok());
+                if thread.file_name() != *first && ran.is_some_and(|ran| ran > LEAST) {
+                    return Ok(Some(()));
+                }
+            }
+            Ok(None)
+        })
+    }
+
     /// Waits until the fixture exits, and reads its report.
     pub fn finish<T: DeserializeOwned>(mut self) -> Result<T> {
         let mut report = String::new();

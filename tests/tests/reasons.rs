@@ -1,25 +1,16 @@
 //! Why a thread does not run, said by what the kernel and the test count themselves.
 
-use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use quell_tests::agent::Workdir;
 use quell_tests::cgroup::CpuQuota;
 use quell_tests::fixture::{Blocked, Burned, Fixture};
 use quell_tests::recorded::Recorded;
+use quell_tests::stops::{is_about, is_about_within, stop_for};
 use quell_tests::{needs, skip, turns, uring};
 
 const FLAGS: [&str; 4] = ["--probe", "offcpu", "-o", "x.quell"];
-
-/// Fails unless both times agree within a tenth and `slack`.
-fn is_about(found: u64, truth: Duration, slack: Duration) -> Result<()> {
-    let allowed = truth / 10 + slack;
-    ensure!(Duration::from_nanos(found).abs_diff(truth) < allowed, "{found} ns, and {truth:?} by the other count");
-    Ok(())
-}
 
 #[test]
 fn time_beyond_a_cpu_quota_is_throttled_and_not_preempted() -> Result<()> {
@@ -41,8 +32,9 @@ fn time_beyond_a_cpu_quota_is_throttled_and_not_preempted() -> Result<()> {
     quell.wait()?.expect_code(0)?;
     let recorded = Recorded::read(&dir.path("x.quell"))?;
     ensure!(truth > Duration::from_millis(500), "the quota took only {truth:?}");
-    let tid = burned.threads[0].tid;
-    is_about(recorded.total_for(tid, "offcpu.throttled"), truth, Duration::from_millis(50))
+    // The first thread too, which starts the other and waits for it.
+    let threads = [burned.pid, burned.threads[0].tid];
+    is_about(threads.map(|tid| recorded.total_for(tid, "offcpu.throttled")).iter().sum(), truth)
 }
 
 #[test]
@@ -51,22 +43,16 @@ fn a_process_that_a_signal_stops_is_stopped_and_not_blocked() -> Result<()> {
     let _alone = turns::alone();
     let dir = Workdir::new()?;
     let mut burn = Fixture::start("burn", &["--seconds", "1"])?;
-    let pid = Pid::from_raw(burn.pid().cast_signed());
-    let quell = dir.spawn([&["record", "-p", &burn.pid().to_string()][..], &FLAGS].concat())?;
+    let pid = burn.pid();
+    let quell = dir.spawn([&["record", "-p", &pid.to_string()][..], &FLAGS].concat())?;
     quell.captures()?;
     burn.go()?;
-    let is = |state: &str| fs::read_to_string(format!("/proc/{pid}/task/{pid}/stat")).map(|stat| stat.contains(state));
-    kill(pid, Signal::SIGSTOP)?;
-    turns::until("the process stops", || Ok(is(") T ")?.then_some(())))?;
-    let begin = Instant::now();
-    // What is measured, not what is waited for.
-    std::thread::sleep(Duration::from_millis(400));
-    let stopped = begin.elapsed();
-    kill(pid, Signal::SIGCONT)?;
+    burn.burns()?;
+    let truth = stop_for(pid, Duration::from_millis(400))?;
     let burned: Burned = burn.finish()?;
     quell.wait()?.expect_code(0)?;
     let recorded = Recorded::read(&dir.path("x.quell"))?;
-    is_about(recorded.total_for(burned.pid, "offcpu.stopped"), stopped, Duration::from_millis(50))
+    is_about_within(recorded.total_for(burned.pid, "offcpu.stopped"), &truth)
 }
 
 /// The kernel marks a thread that waits in io_uring_enter(2) as waiting for I/O (`in_iowait`), whatever it waits for
@@ -86,7 +72,7 @@ fn a_thread_that_waits_for_io_uring_is_blocked_and_not_waiting_for_io() -> Resul
     for thread in &waited.threads {
         let truth = Duration::from_nanos(thread.off_cpu_ns);
         ensure!(truth > Duration::from_millis(200), "it waited only for {truth:?}");
-        is_about(recorded.total(thread.tid), truth, Duration::from_millis(50))?;
+        is_about(recorded.total(thread.tid), truth)?;
         let of_io = recorded.total_for(thread.tid, "offcpu.io-wait");
         ensure!(of_io < thread.off_cpu_ns / 20, "{of_io} ns are waits for I/O, of {truth:?}");
     }

@@ -3,6 +3,11 @@
 //! The kernel detaches the perf events of a CPU that goes offline, and does not attach them again when it comes back
 //! (`perf_event_exit_cpu_context`, kernel/events/core.c).
 
+use std::fmt::Display;
+
+use crate::bpf::ProbeError;
+use crate::privileges;
+use crate::symbolize::MappingEventsError;
 use crate::units::{CpuId, CpuSet};
 
 /// Watches which CPUs are online.
@@ -35,6 +40,34 @@ impl OnlineCpus {
         (!self.changed.is_empty())
             .then(|| format!("CPUs that were offline for a part of the capture: {}", self.changed))
     }
+}
+
+/// A remark on a CPU that came online and is not captured.
+pub(super) fn not_captured(cpu: CpuId, error: &ProbeError) -> String {
+    let why = match error {
+        ProbeError::Permission(_) => not_permitted(error),
+        _ => error.to_string(),
+    };
+    format!("CPU {cpu} came online and is not captured: {why}")
+}
+
+/// A remark on a CPU that came online and whose new mappings are not reported.
+pub(super) fn without_mappings(cpu: CpuId, error: &MappingEventsError) -> String {
+    let why = match error {
+        MappingEventsError::Permission { .. } => not_permitted(error),
+        _ => error.to_string(),
+    };
+    format!("functions of processes that start on CPU {cpu} may have no names: {why}")
+}
+
+/// Why a perf event was not permitted, although those of other CPUs were.
+fn not_permitted(error: &dyn Display) -> String {
+    if privileges::perf_events_require_sys_admin() {
+        return "with kernel.perf_event_paranoid above 2, perf events require CAP_SYS_ADMIN, which quell drops when the \
+                capture begins\nhint: set kernel.perf_event_paranoid to 2 before the capture"
+            .to_owned();
+    }
+    error.to_string()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use quell_ebpf_common::{Lost, PROBES, process};
 use super::POLL;
 use super::config::{CaptureConfig, CaptureTarget, thread_ids, thread_table_size};
 use super::cost::{CostMeter, agent_usage, mean};
-use super::hotplug::OnlineCpus;
+use super::hotplug::{self, OnlineCpus};
 use super::matching::{Executed, Matching, name_of};
 use super::order::{SLACK, Sorter};
 use super::process_facts::{self, ProcessFacts};
@@ -295,7 +295,7 @@ impl Session {
                 continue;
             }
             if let Err(error) = self.start_on(cpu, now) {
-                self.remarks.push(format!("CPU {cpu} came online and is not captured: {error}"));
+                self.remarks.push(hotplug::not_captured(cpu, &error));
             }
         }
         Ok(())
@@ -306,7 +306,7 @@ impl Session {
         if let Some(mappings) = &mut self.mappings
             && let Err(error) = mappings.add(cpu)
         {
-            self.remarks.push(format!("functions of processes that start on CPU {cpu} may have no names: {error}"));
+            self.remarks.push(hotplug::without_mappings(cpu, &error));
         }
         self.meter.add(&self.object, cpu, now)?;
         self.cpus = self.cpus.union(&CpuSet::from_iter([cpu]));

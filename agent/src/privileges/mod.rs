@@ -94,7 +94,8 @@ pub fn with_perf_events(mut kept: Vec<Capability>) -> Vec<Capability> {
 
 /// Whether perf events require `CAP_SYS_ADMIN` instead of `CAP_PERFMON`: a patch of Debian's and Ubuntu's kernels adds levels
 /// above 2.
-fn perf_events_require_sys_admin() -> bool {
+#[must_use]
+pub fn perf_events_require_sys_admin() -> bool {
     let level = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid");
     level.is_ok_and(|level| level.trim().parse::<i32>().is_ok_and(|level| level > 2))
 }

@@ -19,7 +19,7 @@ use crate::shell::Shell;
 /// Enough samples in a second, and no governor to lower the rate.
 const FLAGS: [&str; 6] = ["--probe", "cpu", "-F", "997", "--max-overhead", "0"];
 
-fn begin(target: &[&str]) -> Result<Capture> {
+pub(crate) fn begin(target: &[&str]) -> Result<Capture> {
     Capture::begin(&[&FLAGS, target].concat())
 }
 
@@ -150,7 +150,7 @@ pub(crate) fn isolated() -> Result<Outcome> {
 }
 
 /// The time in the fixture's functions of user space is what it says of itself.
-fn is_whole(recorded: &Recorded, burned: &Burned) -> Result<()> {
+pub(crate) fn is_whole(recorded: &Recorded, burned: &Burned) -> Result<()> {
     recorded.burning(burned.pid).is_cpu_time(burned.burning())
 }
 
@@ -182,7 +182,7 @@ fn shows_the_kernel(recorded: &Recorded, burned: &Burned) -> Result<()> {
     Ok(())
 }
 
-fn is_on(recorded: &Recorded, burned: &Burned, cpu: usize) -> Result<()> {
+pub(crate) fn is_on(recorded: &Recorded, burned: &Burned, cpu: usize) -> Result<()> {
     let burning = |sample: &_| recorded.pid(sample) == burned.pid && recorded.calls(sample, "burn::burn_until");
     let all = recorded.estimate(burning).samples;
     let there = recorded.estimate(|sample| burning(sample) && sample.cpu.0 as usize == cpu).samples;

@@ -53,8 +53,11 @@ pub(crate) fn every_test_has_verdicts(tests: &[KernelTest]) -> Result<()> {
 }
 
 /// What a kernel may lack: the tests that may be skipped, and what they then say. Everything else that is kept has passed.
-const MAY_LACK: &[(&str, &str)] =
-    &[("machine::idle_states", "this kernel makes no idle states of the machine's table")];
+const MAY_LACK: &[(&str, &str)] = &[
+    ("machine::idle_states", "this kernel makes no idle states of the machine's table"),
+    ("cpu::no_ipis", "this kernel has no event csd_queue_cpu"),
+    ("cpu::tick_stays_off", "this kernel is built without CONFIG_NO_HZ_FULL"),
+];
 
 /// Every test passed on every kernel that is kept, but for what kernels may lack, and for tests of a probe on kernels that
 /// it is not said to work on.

@@ -1,16 +1,20 @@
 //! What quell does on a kernel, told by programs that know the truth: `cargo xtask vm` runs these in guests, each with
 //! the kernel and the machine that it needs. On a host, those that the host cannot try are skipped.
 //!
-//! A row captures with one probe and no other, so that a probe that breaks turns its own rows red and none else.
+//! A row captures with one probe and no other, so that a probe that breaks turns its own rows red and none else. Only
+//! `cpu::no_ipis` and `cpu::tick_stays_off` capture with all: they are about whatever a capture does.
 
 mod availability;
 mod cpu;
+mod disturbance;
 mod doctor;
 mod harness;
+mod hotplug;
 mod kept;
 mod look;
 mod machine;
 mod offcpu;
+mod reasons;
 mod runqueue;
 mod services;
 mod shell;
@@ -32,10 +36,16 @@ const TESTS: &[KernelTest] = &[
     KernelTest { name: "cpu::cgroup", machine: &PLAIN, run: cpu::cgroup },
     KernelTest { name: "cpu::one_cpu", machine: &PLAIN, run: cpu::one_cpu },
     KernelTest { name: "cpu::isolated", machine: &ISOLATED, run: cpu::isolated },
+    KernelTest { name: "cpu::hotplug", machine: &PLAIN, run: hotplug::hotplug },
+    KernelTest { name: "cpu::hotplug_restricted", machine: &PLAIN, run: hotplug::hotplug_restricted },
+    KernelTest { name: "cpu::no_ipis", machine: &PLAIN, run: disturbance::no_ipis },
+    KernelTest { name: "cpu::tick_stays_off", machine: &ISOLATED, run: disturbance::tick_stays_off },
     KernelTest { name: "cpu::availability", machine: &PLAIN, run: availability::cpu },
     KernelTest { name: "offcpu::every_event", machine: &PLAIN, run: offcpu::every_event },
     KernelTest { name: "offcpu::sampled", machine: &PLAIN, run: offcpu::sampled },
     KernelTest { name: "offcpu::preempted", machine: &PLAIN, run: offcpu::preempted },
+    KernelTest { name: "offcpu::throttled", machine: &PLAIN, run: reasons::throttled },
+    KernelTest { name: "offcpu::stopped", machine: &PLAIN, run: reasons::stopped },
     KernelTest { name: "offcpu::io_wait", machine: &PLAIN, run: offcpu::io_wait },
     KernelTest { name: "offcpu::wake_chain", machine: &PLAIN, run: offcpu::wake_chain },
     KernelTest { name: "offcpu::never_wakes", machine: &PLAIN, run: offcpu::never_wakes },

@@ -19,7 +19,7 @@ use crate::shell::Shell;
 
 const FLAGS: [&str; 4] = ["--probe", "offcpu", "--max-overhead", "0"];
 
-fn begin(arguments: &[&str]) -> Result<Capture> {
+pub(crate) fn begin(arguments: &[&str]) -> Result<Capture> {
     Capture::begin(&[&FLAGS, arguments].concat())
 }
 

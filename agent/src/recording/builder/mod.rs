@@ -6,9 +6,6 @@ mod stacks;
 
 use std::collections::BTreeMap;
 
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
-
 pub(crate) use shares::Shares;
 pub use sliced::{Reading, SlicedTotal};
 pub use stacks::{RawStacks, StackInterner};
