@@ -44,7 +44,7 @@ pub fn is_about(found: u64, truth: Duration) -> Result<()> {
 pub fn is_about_within(found: u64, truth: &RangeInclusive<Duration>) -> Result<()> {
     const SLACK: Duration = Duration::from_millis(50);
     let (least, most) = (*truth.start(), *truth.end());
-    let (least, most) = (least.saturating_sub(least / 10 + SLACK), most + most / 10 + SLACK);
+    let (least, most) = (least.saturating_sub(least / 10 + SLACK), most.saturating_add(most / 10 + SLACK));
     let is_within = (least..=most).contains(&Duration::from_nanos(found));
     ensure!(is_within, "{found} ns, and {truth:?} by the other count");
     Ok(())
