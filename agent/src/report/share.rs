@@ -18,7 +18,7 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// How much of the time has no function name, and why, such as `3.2 % of On-CPU and < 0.1 % of Off-CPU have no function name (most
-/// of it: file stripped)`; `None` if all functions have names.
+/// of it: file stripped)`; `None` if all of the time is in functions with names.
 ///
 /// A sample is counted if its innermost user function or its innermost kernel function has no name; for waits, the innermost user
 /// function outside the C library. The reasons are those of code
@@ -30,11 +30,12 @@ pub(super) fn unnamed_in_words(profile: &Profile) -> Option<String> {
     if meta.symbols.unnamed_in_all() == 0 {
         return None;
     }
-    let share = |(label, share): (String, f64)| format!("{} of {}", percent(share), text::shown(&label));
-    let shares: Vec<String> = unnamed_shares(profile).into_iter().map(share).collect();
-    if shares.is_empty() {
+    let shares = unnamed_shares(profile);
+    if shares.iter().all(|(_, share)| *share == 0.0) {
         return None;
     }
+    let share = |(label, share): (String, f64)| format!("{} of {}", percent(share), text::shown(&label));
+    let shares: Vec<String> = shares.into_iter().map(share).collect();
     let mut reasons: Vec<_> = meta.symbols.unnamed.iter().filter(|(_, count)| **count > 0).collect();
     reasons.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     let reasons: Vec<_> = reasons.into_iter().take(REASONS).map(|(reason, _)| text::shown(reason)).collect();

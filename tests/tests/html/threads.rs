@@ -1,6 +1,6 @@
 //! Threads, pools, processes and tracks.
 
-use quell::profile::{Selection, build};
+use quell::profile::{Roots, Selection, build};
 use quell::recording::example::BLOCKED;
 use quell::recording::{Metric, Scope};
 use quell_tests::needs;
@@ -142,4 +142,26 @@ fn no_two_waits_have_one_color() {
         tell('colors', `${colors.length} ${new Set(colors).size}`);",
     );
     assert_eq!(page.told("colors"), "6 6");
+}
+
+#[test]
+fn a_page_shows_threads_as_its_report_was_asked_to() {
+    needs!(Program("chromium"));
+    let mut example = recorded();
+    for tid in [81, 82] {
+        let (thread, stack) = (example.thread(7, tid, &format!("pool-{tid}")), example.stack("app main"));
+        example.sample(BLOCKED, thread, stack, SECOND);
+    }
+    let rows = |roots, fragment: &str| {
+        let profile = build(&example.recording, &Selection { roots, ..Selection::default() });
+        let script = "tell('rows', all('tbody .link').map((one) => one.textContent).filter((name) => name.startsWith('pool')).sort().join());
+            tell('pressed', document.querySelector('main .choice [aria-pressed=true]').textContent);";
+        let page = Browser::new(&profile).open_and(fragment, script);
+        (page.told("rows"), page.told("pressed"))
+    };
+    let told = |rows: &str, pressed: &str| (rows.to_owned(), pressed.to_owned());
+    assert_eq!(rows(Roots::Pools, "view=threads"), told("pool-*", "One row per pool"));
+    assert_eq!(rows(Roots::Names, "view=threads"), told("pool-81,pool-82", "One row per name"));
+    assert_eq!(rows(Roots::Threads, "view=threads"), told("pool-81,pool-82", "One row per thread"));
+    assert_eq!(rows(Roots::Names, "view=threads&apart=0"), told("pool-*", "One row per pool"));
 }

@@ -19,7 +19,8 @@ function toggled(probe, chosen, name) {
 
 function start(profile) {
   const firstProbe = profile.sampled.find((probe) => probe.recorded) ?? profile.sampled[0];
-  const defaults = { ...DEFAULTS, idle: profile.lists_idle, probe: firstProbe?.name ?? null };
+  const asReported = { idle: profile.lists_idle, apart: profile.roots === 'names', byThread: profile.roots === 'threads' };
+  const defaults = { ...DEFAULTS, ...asReported, probe: firstProbe?.name ?? null };
   let state = parseState(location.hash, defaults);
   // What the address says that is on the screen.
   let address = location.hash;

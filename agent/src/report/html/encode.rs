@@ -31,7 +31,7 @@ struct Head<'a> {
     part: Option<String>,
     /// The steal time of the CPUs as text; `None` if there was none.
     steal: Option<String>,
-    /// The share of the time without a function name as text; `None` if all functions have names.
+    /// The share of the time without a function name as text; `None` if there is none.
     unnamed: Option<String>,
     /// The name, the count, and the name for this count.
     losses: [(&'static str, u64, &'static str); Losses::COUNTERS],
@@ -41,8 +41,8 @@ struct Head<'a> {
     axis_start: u64,
     axis_end: u64,
     light_chains: usize,
-    /// The number of labels at the root of a stack: of the threads, and of the process above them.
-    root_labels: u8,
+    /// The threads that share a root of the stacks: the page shows threads in the same way at first.
+    roots: &'static str,
     /// Whether the page shows idle threads at first.
     lists_idle: bool,
     processes: Vec<ProcessRow<'a>>,
@@ -94,7 +94,12 @@ pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         axis_start: buckets.start.0,
         axis_end: buckets.edge(buckets.count).0,
         light_chains: chains.light,
-        root_labels: if profile.roots == Roots::Processes { 2 } else { 1 },
+        roots: match profile.roots {
+            Roots::Pools => "pools",
+            Roots::Names => "names",
+            Roots::Threads => "threads",
+            Roots::Processes => "processes",
+        },
         lists_idle: profile.idle == IdleThreads::Listed,
         processes: processes(profile),
         pools,

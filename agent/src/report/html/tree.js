@@ -142,7 +142,7 @@ function eachWeight(profile, weights, visit) {
 // The root first. `heading(thread)` is a frame above the stacks of a thread, if there is to be one.
 function callTree(profile, weights, heading = null) {
   const tree = new Tree(profile);
-  tree.wholeDepth = profile.root_labels + (heading ? 1 : 0);
+  tree.wholeDepth = (profile.roots === 'processes' ? 2 : 1) + (heading ? 1 : 0);
   const nodes = new Map();
   // The node of a stack below the node `top`.
   const nodeOf = (top, stack) => {

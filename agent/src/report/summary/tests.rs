@@ -3,7 +3,7 @@
 use super::*;
 use crate::profile::{IdleThreads, Roots, Selection, Window, build};
 use crate::recording::example::{BLOCKED, CPU, Example, IO_WAIT, PREEMPTED};
-use crate::recording::{Losses, ProbeCost, Sample, ScaleChange, Scope, Target, ThreadIdx};
+use crate::recording::{Frame, Location, Losses, ProbeCost, Sample, ScaleChange, Scope, Target, ThreadIdx};
 use crate::units::{Bytes, CpuId, Nanos, Pid};
 
 const MILLIS: u64 = 1_000_000;
@@ -459,4 +459,19 @@ fn a_long_name_moves_no_column() {
     for word in ["  work", "  rare", "  main", "  scope", "  CPU 0"] {
         assert_eq!(place_of(&after, word), place_of(&before, word), "{word}: {after}");
     }
+}
+
+#[test]
+fn time_without_a_function_name_is_stated_if_there_is_any() {
+    let mut example = busy_server();
+    example.recording.meta.symbols.unnamed = [("file stripped".to_owned(), 12)].into();
+    assert!(!text(&example).contains("unnamed"), "{}", text(&example));
+    let thread = example.thread(7, 7, "server");
+    let module = example.module("app");
+    let unnamed = example.recording.frames.push(Frame::new(Location::Module { module, offset: 99 }));
+    let stack = example.recording.stacks.intern_all([unnamed]).expect("a stack");
+    example.sample(CPU, thread, stack, 500 * MILLIS);
+    let shown = text(&example);
+    let line = "\nunnamed   no function name for 50.0 % of On-CPU and 0 % of Off-CPU (reasons: file stripped)\n";
+    assert!(shown.contains(line), "{shown}");
 }
