@@ -2,21 +2,35 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+
 use crate::units::Bytes;
 
-/// Reads a regular file of at most `limit` bytes. Opening does not wait for the writer of a FIFO, and devices are not read.
+/// Reads a regular file of at most `limit` bytes. FIFOs and devices are not opened.
 ///
 /// # Errors
 /// The file cannot be opened or read, is not a regular file, or is larger.
 pub(crate) fn read_regular(path: &Path, limit: Bytes) -> io::Result<Vec<u8>> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
-    if !file.metadata()?.is_file() {
+    let found = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)?;
+    read_bounded(&reopen_regular(&found, OFlag::O_RDONLY)?, limit)
+}
+
+/// Opens a file that was found with `O_PATH`. Other types are not opened: opening a FIFO or a device may block or have effects.
+///
+/// # Errors
+/// The file cannot be opened, or is not a regular file.
+pub(crate) fn reopen_regular(found: &File, flags: OFlag) -> io::Result<File> {
+    if !found.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
-    read_bounded(&file, limit)
+    let path = format!("/proc/self/fd/{}", found.as_raw_fd());
+    // O_NONBLOCK because of leases (fcntl(2), F_SETLEASE), which make open wait for their holder.
+    Ok(open(path.as_str(), flags | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty())?.into())
 }
 
 /// Reads an open file; an error if it has more than `limit` bytes.
@@ -38,7 +52,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("file"), "12345").expect("a file");
-        nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::S_IRUSR).expect("a FIFO");
+        nix::unistd::mkfifo(&path("fifo"), Mode::S_IRUSR).expect("a FIFO");
         assert_eq!(read_regular(&path("file"), Bytes(5)).expect("read"), b"12345");
         assert!(
             read_regular(&path("file"), Bytes(4)).is_err_and(|error| error.to_string().contains("larger than 4 B"))

@@ -141,6 +141,17 @@ impl Output {
         }
     }
 
+    /// The path where the output was written; `None` for standard output. It is written to the directory that was opened when the
+    /// output was checked, which may have been moved since, and another directory may have its path.
+    #[must_use]
+    pub fn written_path(&self) -> Option<PathBuf> {
+        match &self.place {
+            Place::Stdout => None,
+            Place::File { path, file } => Some(file.moved_to().unwrap_or_else(|| path.clone())),
+            Place::Recording { path, destination } => Some(destination.moved_to().unwrap_or_else(|| path.clone())),
+        }
+    }
+
     /// Whether the output can be overwritten later. A pipe or a device cannot.
     #[must_use]
     pub fn is_replaceable(&self) -> bool {
@@ -361,6 +372,27 @@ mod tests {
     fn names_in(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).expect("a folder");
         entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_written_to_a_directory_that_was_moved_is_said_to_be_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("before")).expect("a folder");
+        let recording = Recording::new(recording::example::meta());
+        let profile = crate::profile::build(&recording, &crate::profile::Selection::default());
+        for name in ["x.svg", "x.quell"] {
+            let output = output(&at("before").join(name), None).expect("an output");
+            assert_eq!(output.written_path(), Some(at("before").join(name)));
+            fs::rename(at("before"), at("after")).expect("moved");
+            fs::create_dir(at("before")).expect("another folder");
+            output.write(&recording, &profile, &mut io::sink()).expect("written");
+            let written = output.written_path().expect("a path");
+            assert!(written.exists() && written.ends_with(Path::new("after").join(name)), "{}", written.display());
+            assert!(names_in(&at("before")).is_empty());
+            fs::remove_dir(at("before")).expect("empty");
+            fs::rename(at("after"), at("before")).expect("moved back");
+        }
     }
 
     #[test]

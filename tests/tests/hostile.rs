@@ -268,6 +268,29 @@ fn a_flood_of_mappings_and_forks_takes_a_bounded_amount_of_memory() -> Result<()
     Ok(())
 }
 
+#[test]
+fn who_renames_itself_and_executes_programs_all_the_time_changes_no_figure_of_others() -> Result<()> {
+    needs!(Root, Bpf);
+    let _alone = turns::alone();
+    let dir = open_to_all()?;
+    let running = [Hostile::start(&["rename"])?, Hostile::start(&["execute"])?];
+    let mut burn = Fixture::start("burn", &["--seconds", "2"])?;
+    let quell = dir.spawn(FLAGS.into_iter().chain(["-a"]))?;
+    quell.captures()?;
+    burn.go()?;
+    let burned: Burned = burn.finish()?;
+    let resident = peak_memory(quell.pid()?.as_raw())?;
+    quell.signal(Signal::SIGINT)?;
+    let ended = quell.wait()?.expect_code(0)?;
+    drop(running);
+    let output = ended.stdout + &ended.stderr;
+    assert!(!output.contains('\x1b') && !output.contains('\x07'), "{output}");
+    assert!(output.lines().count() < 200, "{output}");
+    assert!(resident < 400 << 20, "{resident} bytes");
+    let recorded = Recorded::read(&dir.path("x.quell"))?;
+    recorded.burning(burned.pid).is_cpu_time(burned.burning())
+}
+
 /// `VmHWM` of a process, in bytes.
 fn peak_memory(pid: i32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;

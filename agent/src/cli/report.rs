@@ -159,7 +159,8 @@ impl Arguments {
 
 /// Names the files that were written, unless stdout carries a report itself.
 pub(crate) fn say_written<'a>(outputs: impl IntoIterator<Item = &'a Output>, out: &mut dyn Write) -> io::Result<()> {
-    let paths: Option<Vec<_>> = outputs.into_iter().map(|output| Some(output.path()?.display().to_string())).collect();
+    let paths: Option<Vec<_>> =
+        outputs.into_iter().map(|output| Some(output.written_path()?.display().to_string())).collect();
     match paths {
         Some(paths) if !paths.is_empty() => writeln!(out, "written: {}", paths.join(", ")),
         _ => Ok(()),

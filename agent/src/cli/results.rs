@@ -142,7 +142,9 @@ impl<'a> Results<'a> {
 
     /// Says where the capture is, if an output could not be overwritten after symbolization and there is no other recording.
     fn say_what_is_kept(&self) {
-        let Some(path) = self.without_names.filter(|_| !self.is_kept_elsewhere).and_then(Output::path) else { return };
+        let Some(path) = self.without_names.filter(|_| !self.is_kept_elsewhere).and_then(Output::written_path) else {
+            return;
+        };
         tracing::warn!(
             "{} has the capture, but without the names of functions, which could not be added\nhint: free disk space before the next capture",
             path.display()
@@ -167,7 +169,7 @@ impl<'a> Results<'a> {
                 tracing::warn!("{:#}", anyhow::Error::from(error));
             }
             self.is_kept_elsewhere = true;
-            let path = output.path().unwrap_or(std::path::Path::new("")).display().to_string();
+            let path = output.written_path().unwrap_or_default().display().to_string();
             tracing::warn!(
                 "the recording was written to {path}\nhint: `quell report {path} -o FILE` writes the other outputs"
             );

@@ -37,6 +37,8 @@ const LONGEST_ENDING: usize = 32;
 pub struct Directory {
     descriptor: OwnedFd,
     path: PathBuf,
+    /// [`real_path`](Self::real_path) when it was opened.
+    opened_at: Option<PathBuf>,
     /// The users who can make the same path lead to another directory.
     exposure: Exposure,
 }
@@ -51,7 +53,7 @@ impl Directory {
     pub fn open(path: &Path) -> Result<Self, FileError> {
         let Walked { descriptor, exposure, .. } = walk(None, path)?;
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        Ok(Self { descriptor, path: path.to_owned(), exposure })
+        Ok(Self::new(descriptor, path.to_owned(), exposure))
     }
 
     /// Opens the directory that contains a path, and returns it with the path's last component.
@@ -68,12 +70,17 @@ impl Directory {
         let (parent, name) = split(path)?;
         let own = self.descriptor.try_clone().map_err(|source| self.io("open", OsStr::new("."), source))?;
         let Walked { descriptor, path, exposure } = walk(Some((own, &self.path)), parent)?;
-        Ok((Self { descriptor, path, exposure }, name))
+        Ok((Self::new(descriptor, path, exposure), name))
     }
 
     /// Takes the descriptor of a directory that another resolver opened; `path` is for errors.
     pub(crate) fn from_descriptor(descriptor: OwnedFd, path: PathBuf) -> Self {
-        Self { descriptor, path, exposure: Exposure::default() }
+        Self::new(descriptor, path, Exposure::default())
+    }
+
+    fn new(descriptor: OwnedFd, path: PathBuf, exposure: Exposure) -> Self {
+        let opened_at = real_path(&descriptor);
+        Self { descriptor, path, opened_at, exposure }
     }
 
     /// The path that led to the directory, for messages.
@@ -82,10 +89,21 @@ impl Directory {
         &self.path
     }
 
-    /// The path that led to a name in the directory, for messages.
+    /// The path of a name in the directory, for messages: below the path that led to the directory, or below the current one if the
+    /// directory was moved.
     #[must_use]
     pub fn path_of(&self, name: &OsStr) -> PathBuf {
-        if self.path == Path::new(".") { PathBuf::from(name) } else { self.path.join(name) }
+        match self.moved_to() {
+            Some(path) => path.join(name),
+            None if self.path == Path::new(".") => PathBuf::from(name),
+            None => self.path.join(name),
+        }
+    }
+
+    /// The current path of the directory if it was moved since it was opened.
+    #[must_use]
+    pub fn moved_to(&self) -> Option<PathBuf> {
+        self.real_path().filter(|path| self.opened_at.as_ref() != Some(path))
     }
 
     /// Whether only root and the caller can create, remove or exchange names in the directory, or make its path lead to another
@@ -234,7 +252,7 @@ impl Directory {
         let descriptor = opened.map_err(|errno| self.failed("open", name, errno))?;
         let mut exposure = self.exposure.clone();
         exposure.add(Exposure::of(&fstat(&self.descriptor).map_err(|errno| self.failed("look up", name, errno))?));
-        Ok(Self { descriptor, path: self.path_of(name), exposure })
+        Ok(Self::new(descriptor, self.path_of(name), exposure))
     }
 
     /// Creates a hard link to a file of this directory in another directory of the same file system, under the same name.
@@ -384,8 +402,7 @@ impl Directory {
     /// The current path of the directory from the root, without symbolic links (proc_pid_fd(5)); `None` if it was removed.
     #[must_use]
     pub fn real_path(&self) -> Option<PathBuf> {
-        let path = std::fs::read_link(format!("/proc/self/fd/{}", self.descriptor.as_raw_fd())).ok()?;
-        fstat(&self.descriptor).is_ok_and(|stat| stat.st_nlink > 0).then_some(path)
+        real_path(&self.descriptor)
     }
 
     /// Whether another descriptor refers to the same directory.
@@ -428,6 +445,11 @@ impl Directory {
     pub(super) fn io(&self, operation: &'static str, name: &OsStr, source: io::Error) -> FileError {
         FileError::Io { operation, path: self.path_of(name), source }
     }
+}
+
+fn real_path(directory: &OwnedFd) -> Option<PathBuf> {
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd())).ok()?;
+    fstat(directory).is_ok_and(|stat| stat.st_nlink > 0).then_some(path)
 }
 
 impl AsFd for Directory {

@@ -68,6 +68,15 @@ impl OutputFile {
         }
     }
 
+    /// The current path of the file if its directory was moved since it was opened.
+    #[must_use]
+    pub fn moved_to(&self) -> Option<PathBuf> {
+        match &self.to {
+            To::File(place) | To::Stream(place) => place.directory().moved_to().map(|path| path.join(place.name())),
+            To::Descriptor { .. } => None,
+        }
+    }
+
     /// Whether the output can be overwritten afterwards: it is a regular file.
     #[must_use]
     pub fn is_replaceable(&self) -> bool {

@@ -2,9 +2,12 @@
 
 #![allow(unsafe_code, reason = "runs code from files that it maps, and registers what the kernel would not have it do")]
 
+use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
+use std::process::Command;
 use std::ptr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
 use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::prctl::set_name;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
 
@@ -25,6 +29,10 @@ enum Mode {
     Truncate { file: PathBuf, long: u64 },
     /// Makes so many executable mappings, and forks for ever children with mappings of their own
     Mappings { count: usize },
+    /// Gives itself another name again and again, each with an escape sequence, for ever
+    Rename,
+    /// Executes a program with long arguments again and again, for ever
+    Execute,
     /// Maps the code of a file again and again on every CPU, for so many seconds
     Flood { file: PathBuf, seconds: u64 },
     /// Sleeps for ever with a frame pointer into memory that is never there (userfaultfd)
@@ -47,6 +55,8 @@ fn main() -> Result<()> {
             }
         },
         Mode::Mappings { count } => mappings(count),
+        Mode::Rename => rename(),
+        Mode::Execute => execute(),
         Mode::Flood { file, seconds } => flood(&File::open(&file)?, Duration::from_secs(seconds)),
         Mode::Stall => stall(),
     }
@@ -108,6 +118,25 @@ fn mappings(count: usize) -> Result<()> {
                 waitpid(child, None)?;
             }
         }
+    }
+}
+
+fn rename() -> Result<()> {
+    ready()?;
+    for number in (0..1_000_000).cycle() {
+        set_name(&CString::new(format!("\x1b[2J{number}\n"))?)?;
+    }
+    Ok(())
+}
+
+fn execute() -> Result<()> {
+    /// `MAX_ARG_STRLEN` is 128 KiB, and a quarter of the stack's limit of 8 MiB is for all arguments (execve(2)).
+    const LONG: usize = 100_000;
+    ready()?;
+    loop {
+        let mut command = Command::new("/bin/true");
+        command.arg0("\x1b]0;another title\x07\n").args(vec!["\x1b[2J".repeat(LONG / 4); 15]);
+        command.status()?;
     }
 }
 

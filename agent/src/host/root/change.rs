@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
+use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, mkdirat};
 
 use super::Root;
@@ -23,7 +24,7 @@ impl Root {
         let mut file = match &self.tree {
             None => fs::OpenOptions::new().write(true).truncate(true).open(absolute)?,
             Some(tree) => {
-                let file = tree.open_file(absolute, libc::O_WRONLY)?;
+                let file = tree.open_file(absolute, OFlag::O_WRONLY)?;
                 file.set_len(0)?;
                 file
             }

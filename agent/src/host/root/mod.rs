@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{AccessFlags, access};
 
@@ -117,7 +118,7 @@ impl Root {
     pub fn open(&self, absolute: &str) -> io::Result<File> {
         match &self.tree {
             None => File::open(absolute),
-            Some(tree) => tree.open_file(absolute, libc::O_RDONLY),
+            Some(tree) => tree.open_file(absolute, OFlag::O_RDONLY),
         }
     }
 
@@ -129,7 +130,7 @@ impl Root {
     pub fn open_to_write(&self, absolute: &str) -> io::Result<File> {
         match &self.tree {
             None => fs::OpenOptions::new().write(true).open(absolute),
-            Some(tree) => tree.open_file(absolute, libc::O_WRONLY),
+            Some(tree) => tree.open_file(absolute, OFlag::O_WRONLY),
         }
     }
 

@@ -178,6 +178,18 @@ fn only_regular_files_of_a_bounded_size_are_read() {
     assert_eq!(error.kind(), io::ErrorKind::FileTooLarge, "{error}");
 }
 
+/// Opening a FIFO for writing without blocking fails with ENXIO if it has no reader, and lets a waiting reader go on if it has one.
+#[test]
+fn what_is_no_regular_file_is_not_even_opened() {
+    let case = Case::new();
+    nix::unistd::mkfifo(&case.at("tree/fifo"), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    let written = case.root.write("/fifo", "x").expect_err("no file");
+    let opened = case.root.open_to_write("/fifo").expect_err("no file");
+    for error in [written, opened] {
+        assert_eq!((error.raw_os_error(), error.to_string().as_str()), (None, "it is not a regular file"));
+    }
+}
+
 #[test]
 fn a_tree_stays_the_same_though_its_path_comes_to_stand_for_another() {
     let case = Case::new();

@@ -7,9 +7,11 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use pathrs::flags::OpenFlags;
 use pathrs::{RootRef, error};
 
+use crate::bounded::reopen_regular;
 use crate::file::Directory;
 
 /// The directory, held open: it stays the same even if its path later leads to another directory.
@@ -36,19 +38,21 @@ impl Tree {
         self.open_with(absolute, libc::O_PATH)
     }
 
-    /// Opens a regular file with the given flags of open(2). Any other type is an error; it is opened with `O_NONBLOCK`, so
-    /// that a FIFO does not block. A file with several names is an error for writing: the tree's owner may have hard-linked a
+    /// Opens a regular file for reading or writing. Any other type is an error, and is not opened, since opening a FIFO or a device
+    /// may have effects outside of the tree. A file with several names is an error for writing: the tree's owner may have hard-linked a
     /// file from outside the tree, unless fs.protected_hardlinks forbids that.
-    pub(super) fn open_file(&self, absolute: &str, flags: i32) -> io::Result<File> {
-        let file = self.open_with(absolute, flags | libc::O_NONBLOCK)?;
-        match file.metadata()? {
-            metadata if metadata.is_file() && metadata.nlink() > 1 && flags & libc::O_ACCMODE != libc::O_RDONLY => Err(
-                io::Error::other("it is a hard link to a file that has other names, which may lie outside of the tree"),
-            ),
-            metadata if metadata.is_file() => Ok(file),
-            metadata if metadata.is_dir() => Err(io::Error::from_raw_os_error(libc::EISDIR)),
-            _ => Err(io::Error::other("it is not a regular file")),
+    pub(super) fn open_file(&self, absolute: &str, access: OFlag) -> io::Result<File> {
+        let found = self.resolve(absolute)?;
+        let metadata = found.metadata()?;
+        if metadata.is_dir() {
+            return Err(io::Error::from_raw_os_error(libc::EISDIR));
         }
+        if metadata.is_file() && metadata.nlink() > 1 && access != OFlag::O_RDONLY {
+            return Err(io::Error::other(
+                "it is a hard link to a file that has other names, which may lie outside of the tree",
+            ));
+        }
+        reopen_regular(&found, access)
     }
 
     /// Opens a directory.

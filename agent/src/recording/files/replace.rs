@@ -54,6 +54,12 @@ impl Destination {
         &self.path
     }
 
+    /// The current path of the recording if its directory was moved since it was opened.
+    #[must_use]
+    pub fn moved_to(&self) -> Option<PathBuf> {
+        self.directory().moved_to().map(|path| path.join(self.name()))
+    }
+
     /// The existing recording, if it may be replaced.
     fn occupant(&self) -> Result<Option<Replaceable>, RecordingError> {
         let occupied = || RecordingError::Occupied { path: self.path.clone() };
