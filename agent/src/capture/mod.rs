@@ -12,6 +12,7 @@ pub mod order;
 mod process_facts;
 pub mod rate;
 mod session;
+mod snapshots;
 mod steal;
 
 use std::time::Duration;

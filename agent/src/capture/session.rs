@@ -14,6 +14,7 @@ use super::matching::{Executed, Matching, name_of};
 use super::order::{SLACK, Sorter};
 use super::process_facts::{self, ProcessFacts};
 use super::rate::{self, Allowance, divide, divide_at_start, limited_probes};
+use super::snapshots::Snapshots;
 use super::steal::StealMeter;
 use crate::bpf::{BpfObject, Helpers, Maps, ProbeError, Record, Rings, settings};
 use crate::host::{self, Btf};
@@ -29,9 +30,6 @@ use crate::units::{Bytes, CpuId, CpuSet, Nanos, Pid};
 
 /// How often the budget is divided among probes and CPUs.
 const DIVISION: Nanos = Nanos(100_000_000);
-
-/// How often the counted totals are read, so that they are known for parts of the capture.
-const SNAPSHOT: Nanos = Nanos::SECOND;
 
 /// The minimum time between recorded changes of a scale, unless a change is large.
 const QUIET: Nanos = Nanos(1_000_000_000);
@@ -91,9 +89,7 @@ pub struct Session {
     steal: StealMeter,
     governing: Governing,
     last_division: Nanos,
-    /// When the counted totals are read next: at a multiple of [`SNAPSHOT`] from the start, so that time windows of whole seconds have
-    /// nearly exact totals.
-    next_snapshot: Nanos,
+    snapshots: Snapshots,
     begin_realtime: Nanos,
     usage_before: Nanos,
     cpus: CpuSet,
@@ -185,7 +181,7 @@ impl Session {
             steal: StealMeter::new(begin),
             governing,
             last_division: begin,
-            next_snapshot: Nanos(begin.0 + SNAPSHOT.0),
+            snapshots: Snapshots::new(begin),
             begin_realtime,
             usage_before,
             cpus,
@@ -213,8 +209,7 @@ impl Session {
     /// The time until [`poll`](Self::poll) is to be called, in whole milliseconds: at most [`POLL`].
     #[must_use]
     pub fn until_poll(&self) -> Duration {
-        let left = self.next_snapshot.since(now()).0.div_ceil(1_000_000);
-        POLL.min(Duration::from_millis(left))
+        POLL.min(self.snapshots.until_next(now()))
     }
 
     /// Reads new records and counted totals, and divides the budget if it is time. Call this after [`until_poll`](Self::until_poll).
@@ -223,7 +218,7 @@ impl Session {
     /// A map cannot be read or written.
     pub fn poll(&mut self) -> Result<(), CaptureError> {
         let before = now();
-        if before >= self.next_snapshot {
+        if self.snapshots.is_due(before) {
             self.snapshot(before)?;
         }
         self.follow_cpus(before)?;
@@ -284,7 +279,6 @@ impl Session {
             let read = at_work.snapshot(&self.object, now, begin);
             read.map_err(|source| CaptureError::Probe { probe: probe.spec().name, source })?;
         }
-        self.next_snapshot = next_multiple(SNAPSHOT, begin, now);
         Ok(())
     }
 
@@ -550,11 +544,6 @@ impl Session {
             unanswered: self.spaces.unanswered(),
         }
     }
-}
-
-/// The first time after `now` that is a multiple of `interval` from `begin`.
-fn next_multiple(interval: Nanos, begin: Nanos, now: Nanos) -> Nanos {
-    Nanos(begin.0 + (now.since(begin).0 / interval.0 + 1) * interval.0)
 }
 
 /// The share of the capture that was stolen from each captured CPU.

@@ -11,8 +11,8 @@ use crate::recording::FrameTable;
 use crate::recording::{
     Cost, Counter, FileNumbers, Frame, FrameSource, Governing, Histogram, HostFacts, InlinedFunction, Label,
     LabelTable, Location, Losses, Meta, Metric, MetricId, MetricKind, Module, ModuleTable, ProbeCost, ProbeFacts,
-    Process, ProcessTable, Recording, SCHEMA_VERSION, Sample, SampleIdx, ScaleChange, Scope, SourceLine, StackTable,
-    Symbol, SymbolizeStats, Target, Thread, ThreadTable, Unit, Wake, empty_counts,
+    Process, ProcessTable, Recording, SCHEMA_VERSION, Sample, SampleIdx, ScaleChange, Scope, Slice, SourceLine,
+    StackTable, Symbol, SymbolizeStats, Target, Thread, ThreadTable, Unit, Wake, empty_counts,
 };
 use crate::text::tests::{HOSTILE, hidden};
 use crate::units::{Addr, Bytes, CpuId, Nanos, Pid, Tid};
@@ -179,6 +179,7 @@ fn recording(target: Target) -> Recording {
     let cgroup = |number: u8| Scope::Cgroup(hostile(&format!("scope{number}")));
     let scopes = [Scope::Host, Scope::Cpu(CpuId(u32::MAX)), cgroup(0), cgroup(1), Scope::Thread(first)];
     let exact = || scopes.iter().flat_map(|scope| (1..5).map(MetricId).map(|metric| (metric, scope.clone())));
+    let slice = Slice { begin: Nanos(0), end: Nanos(u64::MAX) };
     let histogram = |(metric, scope)| {
         let mut counts = empty_counts(1);
         counts.record_n(0, u64::MAX).expect("it takes any value");
@@ -202,7 +203,7 @@ fn recording(target: Target) -> Recording {
             sample(4, second, 1e-12, None),
         ],
         counters: exact()
-            .map(|(metric, scope)| Counter { metric, scope, slice: None, count: u64::MAX, sum: most })
+            .map(|(metric, scope)| Counter { metric, scope, slice: Some(slice), count: u64::MAX, sum: most })
             .collect(),
         histograms: exact().map(histogram).collect(),
     }

@@ -157,8 +157,8 @@ impl Sleeps {
         self.totals.still_there(thread, state, end);
     }
 
-    /// Turns intervals that have not ended at `end` into samples, and adds the counted totals. `goes_on` returns the number of the current interval of a thread,
-    /// from the thread table of the programs.
+    /// Turns intervals that have not ended at `end` into samples, and adds the counted totals. `goes_on` returns the number of the
+    /// current interval of a thread, from the thread table of the programs.
     pub(super) fn finish(&mut self, end: Nanos, goes_on: impl Fn(Tid) -> Option<u32>, out: &mut RecordingBuilder) {
         let mut rest: Vec<(Tid, Sleeping)> = self.sleeping.drain().collect();
         rest.sort_unstable_by_key(|(tid, sleep)| (sleep.start, *tid));

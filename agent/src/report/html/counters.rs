@@ -1,15 +1,13 @@
 //! The counted totals of threads by time slice. `counted.js` makes those of a window from them.
 
-use std::collections::BTreeMap;
-
 use crate::profile::{Counted, Profile};
-use crate::recording::{MetricId, Scope, Slice, ThreadIdx};
+use crate::recording::Scope;
 use crate::units::Nanos;
 
 /// The maximum number of rows, about 3 MB, unless there are more totals than that. Adjacent slices are merged beyond it.
 const MOST: usize = 1 << 16;
 
-/// The length of the slices of a capture.
+/// The length of most slices.
 const SHORTEST: Nanos = Nanos::SECOND;
 
 /// Metric, thread, count, sum, the largest possible error of the sum, and the start and the end of the slice in nanoseconds from the
@@ -22,38 +20,38 @@ pub(super) fn counters(profile: &Profile) -> Vec<Row> {
 }
 
 fn within(profile: &Profile, most: usize) -> Vec<Row> {
-    let mut rows = merged(&profile.counters, Nanos(1));
-    let mut cell = SHORTEST;
+    let mut rows: Vec<Row> = profile.counters.iter().filter_map(row).collect();
+    rows.sort_unstable_by_key(|(metric, thread, .., end)| (*thread, *metric, *end));
+    let mut cell = Nanos(1);
+    merge(&mut rows, cell);
+    // Cells of twice the length contain whole cells, so that what was merged stays so.
     while rows.len() > most && cell < profile.meta.duration {
-        cell = Nanos(cell.0.saturating_mul(2));
-        rows = merged(&profile.counters, cell);
+        cell = Nanos(cell.0.saturating_mul(2)).max(SHORTEST);
+        merge(&mut rows, cell);
     }
     rows
 }
 
-/// The totals, of which those of a thread and metric that end in the same multiple of `cell` are one.
-fn merged(counters: &[Counted], cell: Nanos) -> Vec<Row> {
-    let mut sums: BTreeMap<(ThreadIdx, MetricId, Option<u64>), Counted> = BTreeMap::new();
-    for row in counters {
-        let Scope::Thread(thread) = row.scope else { continue };
-        let place = row.slice.map(|slice| slice.end.0.div_ceil(cell.0));
-        let Some(sum) = sums.get_mut(&(thread, row.metric, place)) else {
-            sums.insert((thread, row.metric, place), row.clone());
-            continue;
-        };
-        sum.count = sum.count.saturating_add(row.count);
-        sum.sum = sum.sum.saturating_add(row.sum);
-        sum.uncertainty = sum.uncertainty.saturating_add(row.uncertainty);
-        if let (Some(all), Some(slice)) = (&mut sum.slice, row.slice) {
-            *all = Slice { begin: all.begin.min(slice.begin), end: all.end.max(slice.end) };
+fn row(total: &Counted) -> Option<Row> {
+    let Scope::Thread(thread) = total.scope else { return None };
+    let (begin, end) = (total.slice.map(|slice| slice.begin.0), total.slice.map(|slice| slice.end.0));
+    Some((total.metric.0, thread.row(), total.count, total.sum, total.uncertainty, begin, end))
+}
+
+/// Adds those of a thread and metric that end in the same multiple of `cell`.
+fn merge(rows: &mut Vec<Row>, cell: Nanos) {
+    let place = |row: &Row| (row.1, row.0, row.6.map(|end| end.div_ceil(cell.0)));
+    rows.dedup_by(|next, row| {
+        let is_same = place(next) == place(row);
+        if is_same {
+            row.2 = row.2.saturating_add(next.2);
+            row.3 = row.3.saturating_add(next.3);
+            row.4 = row.4.saturating_add(next.4);
+            row.5 = row.5.min(next.5);
+            row.6 = row.6.max(next.6);
         }
-    }
-    let row = |((thread, metric, _), row): ((ThreadIdx, MetricId, _), Counted)| {
-        let time = |of: fn(Slice) -> Nanos| row.slice.map(|slice| of(slice).0);
-        let (begin, end) = (time(|slice| slice.begin), time(|slice| slice.end));
-        (metric.0, thread.row(), row.count, row.sum, row.uncertainty, begin, end)
-    };
-    sums.into_iter().map(row).collect()
+        is_same
+    });
 }
 
 #[cfg(test)]
