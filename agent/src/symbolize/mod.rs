@@ -27,6 +27,7 @@ mod spaces;
 #[cfg(test)]
 mod tests;
 mod truncated;
+mod trust;
 mod unnamed;
 
 pub use events::{Lives, MappingEvent, MappingEvents, MappingEventsError};

@@ -18,6 +18,7 @@ use super::known_files::KnownFiles;
 use super::mappings::{Mapping, Mappings};
 use super::maps::{self, MappedRange};
 use super::space::{PerfMap, Reading, Space};
+use super::trust::Trust;
 use super::unnamed::Unnamed;
 use crate::inspect::{FileNumber, Owner, ProcessAccess, ProcessMemory, Program, ToOpen};
 use crate::recording::{CodeLocator, Location, ModuleId, ModuleTable, Symbol};
@@ -28,12 +29,6 @@ const MAX_ENDED: usize = 4_096;
 
 /// The number of processes from which on exited ones are searched for that were not reported.
 const SWEEP_FROM: usize = 8_192;
-
-/// The number of polls between two readings of a process because of lost events: a second.
-const REREAD_AFTER: u64 = 20;
-
-/// The number of such readings per poll, which take about 150 us each: below 1 % of a CPU.
-const REREADS: u32 = 2;
 
 /// The executable mappings of all known processes.
 ///
@@ -64,12 +59,7 @@ pub struct AddressSpaces {
     next_serial: u64,
     /// The time of the samples that are being looked up, and of the events that are being applied.
     time: Nanos,
-    /// The number of times that events were lost.
-    losses: u64,
-    /// The number of calls of [`poll`](Self::poll).
-    polls: u64,
-    /// The number of readings because of lost events that are left until the next poll.
-    rereads: u32,
+    trust: Trust,
     sweep_at: usize,
     evicted: u64,
 }
@@ -89,9 +79,7 @@ impl AddressSpaces {
             now: 0,
             next_serial: 0,
             time: Nanos(u64::MAX),
-            losses: 0,
-            polls: 0,
-            rereads: REREADS,
+            trust: Trust::default(),
             sweep_at: SWEEP_FROM,
             evicted: 0,
         }
@@ -163,13 +151,12 @@ impl AddressSpaces {
 
     /// Events were lost: known mappings may be out of date.
     pub fn distrust(&mut self) {
-        self.losses += 1;
+        self.trust.lose();
     }
 
     /// Processes files that were opened in the meantime. Call this regularly. It waits at most for `patience` if files are being opened.
     pub fn poll(&mut self, patience: Duration) {
-        self.polls += 1;
-        self.rereads = REREADS;
+        self.trust.poll();
         for (number, result) in self.access.opened(patience) {
             if self.files.opened(number, &result, &self.budget, &mut *self.access) {
                 continue;
@@ -274,7 +261,7 @@ impl AddressSpaces {
 
     fn space(&mut self, mappings: Arc<Mappings>, known: bool) -> Space {
         let serial = self.serial();
-        Space { losses: self.losses, last_used: self.now, ..Space::new(serial, mappings, known) }
+        Space { losses: self.trust.losses(), last_used: self.now, ..Space::new(serial, mappings, known) }
     }
 
     /// Replaces a process by another with the same PID.
@@ -310,7 +297,7 @@ impl AddressSpaces {
             let space = self.space(none, false);
             self.spaces.insert(pid, space);
         }
-        let losses = self.losses;
+        let losses = self.trust.losses();
         if let Some(space) = self.spaces.get_mut(&pid) {
             space.losses = losses;
             // An exited process has no list. The known mappings are kept.
@@ -330,15 +317,7 @@ impl AddressSpaces {
 
     /// Reads a process again whose events may have been lost.
     fn reread(&mut self, pid: Pid) {
-        let (losses, polls, rereads) = (self.losses, self.polls, self.rereads);
-        if let Some(space) = self.spaces.get_mut(&pid)
-            && space.losses != losses
-            && !space.ended
-            && rereads > 0
-            && polls >= space.reread_at
-        {
-            space.reread_at = polls + REREAD_AFTER;
-            self.rereads -= 1;
+        if self.spaces.get_mut(&pid).is_some_and(|space| self.trust.is_to_be_read(space)) {
             self.read(pid);
         }
     }
@@ -605,30 +584,6 @@ mod tests {
         assert_eq!(test.locate(PARENT, 0x4010), None);
         test.apply(&[mapped(PARENT, 0x4000, "/a/late")]);
         assert_ne!(test.spaces.version(PARENT), before, "where an address was looked for in vain");
-    }
-
-    #[test]
-    fn after_a_loss_a_process_is_read_again_once_a_second_and_few_at_a_time() {
-        let own = Pid(std::process::id());
-        let mut test = Test::new(&[]);
-        test.spaces.version(own);
-        let mut readings = 0;
-        for _ in 0..2 * REREAD_AFTER {
-            test.spaces.distrust();
-            let broken = Arc::new(Mappings::new(&test.spaces.budget));
-            test.spaces.spaces.get_mut(&own).expect("known").mappings = broken;
-            for _ in 0..10 {
-                test.spaces.version(own);
-            }
-            readings += u32::from(!test.spaces.spaces[&own].mappings.is_empty());
-            test.spaces.poll(Duration::ZERO);
-        }
-        assert_eq!(readings, 2);
-        test.spaces.rereads = 0;
-        test.spaces.polls += REREAD_AFTER;
-        let reread_at = test.spaces.spaces[&own].reread_at;
-        test.spaces.version(own);
-        assert_eq!(test.spaces.spaces[&own].reread_at, reread_at, "no more until the next poll");
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub(crate) enum Effort {
     Great,
 }
 
+const EFFORTS: [Effort; 3] = [Effort::Little, Effort::Usual, Effort::Great];
+
 /// The next action for a file.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Turn {
@@ -89,6 +91,19 @@ struct Files {
     took: Duration,
 }
 
+/// Whether the files of a payer have already taken [`SHARE`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Share {
+    Left,
+    UsedUp,
+}
+
+impl Files {
+    fn share(&self, payer: Payer) -> Share {
+        if payer == Payer::ROOT || self.took < SHARE { Share::Left } else { Share::UsedUp }
+    }
+}
+
 impl Schedule {
     /// Adds a file.
     pub(super) fn add(&mut self, payer: Payer, job: Job) {
@@ -100,20 +115,15 @@ impl Schedule {
 
     /// The next file.
     pub(super) fn next(&mut self) -> Option<Turn> {
-        let mut in_share = |effort: Effort| {
-            let job = self.take(|payer, files| {
-                let is_in = *payer == Payer::ROOT || files.took < SHARE;
-                if is_in { files.waiting[effort as usize].pop_front() } else { None }
-            });
-            job.map(|job| Turn::Read(job, effort))
-        };
-        let turn = match in_share(Effort::Little).or_else(|| in_share(Effort::Usual)) {
-            Some(turn) => turn,
-            None => {
-                let rest = |_: &Payer, files: &mut Files| files.waiting.iter_mut().rev().find_map(VecDeque::pop_front);
-                Turn::Read(self.take(rest)?, Effort::Great)
-            }
-        };
+        let all = [Share::Left, Share::UsedUp].into_iter().flat_map(|share| EFFORTS.map(|effort| (share, effort)));
+        let mut next =
+            |(share, effort)| {
+                let job = self.take(|payer, files| {
+                    if files.share(*payer) == share { files.waiting[effort as usize].pop_front() } else { None }
+                });
+                job.map(|job| Turn::Read(job, effort))
+            };
+        let turn = all.into_iter().find_map(&mut next)?;
         let is_out =
             self.last.and_then(|payer| self.payers.get(&payer)).is_some_and(|files| files.strikes >= MAX_STRIKES);
         match turn {
@@ -226,10 +236,24 @@ mod tests {
             schedule.took(Duration::from_millis(900));
         }
         assert_eq!(order.len(), 102);
-        let first: Vec<u32> =
-            order.iter().filter(|(_, effort)| *effort == Effort::Little).map(|(number, _)| *number).collect();
         // In turn, until each user has used up the share.
+        let first: Vec<u32> = order[..5].iter().map(|(number, _)| *number).collect();
         assert_eq!(first, [1, 1_000, 2, 1_001, 3]);
+    }
+
+    #[test]
+    fn the_large_files_of_a_user_who_has_used_up_the_share_leave_the_small_ones_their_time() {
+        let mut schedule = schedule(&[(1_000, 1), (1_000, 2), (1_000, 3), (1_000, 4)]);
+        let mut order = Vec::new();
+        while let Some(turn) = schedule.next() {
+            let Turn::Read(job, effort) = turn else { panic!("{turn:?}") };
+            order.push(job.number.0);
+            schedule.took(Duration::from_millis(1_500));
+            if job.number.0 == 1 && effort < Effort::Great {
+                schedule.failed(&job, effort, Unnamed::TimedOut);
+            }
+        }
+        assert_eq!(order, [1, 2, 3, 4, 1, 1]);
     }
 
     #[test]
