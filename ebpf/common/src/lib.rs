@@ -110,7 +110,7 @@ abi! {
     /// What is kept of each captured thread: an element of the array `THREADS`, which `INDEX` finds by the thread's id. What a
     /// context switch needs is in the first cache line: a thread that comes back has slept, and each line is a cache miss.
     pub struct ThreadState {
-        /// When it left the CPU; 0 while it runs. For a sleep whose stack was walked, the time of the walk later.
+        /// When it left the CPU; 0 while it runs.
         pub out_since: u64,
         /// The thread; 0 for an element that is free.
         pub tid: u32,
@@ -141,7 +141,8 @@ abi! {
         pub totals: [Total; reason::COUNT],
         /// When it was last woken from a sleep whose wake-up was awaited.
         pub woken_at: u64,
-        /// What walking its waker's stack has added to the sleep that goes on, in nanoseconds.
+        /// What walking stacks has added to the sleep that goes on until its wake-up, in nanoseconds: that of its waker, and its own where
+        /// its waker ran behind it on one CPU.
         pub delayed: u64,
         /// Its name when it was first seen.
         pub comm: [u8; 16],
@@ -150,8 +151,10 @@ abi! {
         /// Tells apart what is counted under one thread id: another for each thread that has the id, and for each name under which
         /// `totals` begin at zero. Never 0.
         pub generation: u32,
-        /// Has every thread begin at a cache line.
-        pub unused: u64,
+        /// How long walking its stack took when the sleep that goes on, or the last one that was sampled, began, in nanoseconds.
+        pub walked: u32,
+        /// Always 0: has every thread begin at a cache line.
+        pub unused: u32,
     } size 192
 
     /// What sampling costs one probe on one CPU: element `cpu * PROBES + probe` of the array `PACES`. What it may cost in a

@@ -172,10 +172,7 @@ fn leave(ctx: &BtfTracePointContext, prev: Task, leaving: Departure, now: u64) -
     store!(thread.out_since, now);
     let walk = switch_out(&SwitchOut { ctx, now, task: prev, tid, tgid, thread, reason, last_reason });
     if walk != 0 {
-        // What a sleep lasts must not depend on whether it was sampled: all that sampling took comes before it.
-        store!(thread.out_since, record::now());
-        // What a waker has added by now came before the beginning.
-        store!(thread.delayed, 0);
+        store!(thread.walked, (record::now() - now) as u32);
     }
     sampling += walk;
     Some(sampling)
@@ -242,10 +239,13 @@ fn end_sleep(thread: Value<ThreadState>, tid: u32, now: u64) -> SamplingTime {
     if awaited != 0 {
         filter::leave(awaited - 1);
         store!(thread.awaited, 0);
-        // What a waker's walk has added is not the thread's; it cannot be more than all.
-        duration = out.saturating_sub(load!(thread.delayed));
-        let woken_at = load!(thread.woken_at);
-        runqueue = if woken_at > since { now.saturating_sub(woken_at) } else { 0 };
+        let (woken_at, walk_end) = (load!(thread.woken_at), since + u64::from(load!(thread.walked)));
+        // What a sleep lasts must not depend on whether it was sampled. Walking its stack delayed what ran on its CPU then: whoever
+        // preempted it, and its own return if it was woken meanwhile. Of a waker that was delayed: `wake`.
+        let late = if woken_at > since { walk_end.saturating_sub(woken_at) } else { walk_end - since };
+        // It cannot be more than all.
+        duration = out.saturating_sub(load!(thread.delayed) + late);
+        runqueue = if woken_at > since { now.saturating_sub(woken_at + late) } else { 0 };
     }
     if reason == reason::PREEMPTED {
         runqueue = duration;
@@ -285,11 +285,17 @@ fn wake(ctx: &BtfTracePointContext, task: Task, now: u64) -> Option<SamplingTime
         return None;
     }
     store!(woken.woken_at, now);
+    // A thread that ran on the same CPU since was delayed by the walk of the sleeper's stack. A timer or a device was not.
+    let mut delayed = 0;
+    if waker_tid != 0 && record::cpu() == u32::from(load!(woken.cpu)) {
+        delayed = u64::from(load!(woken.walked));
+        store!(woken.delayed, delayed);
+    }
     let walk = waking(&Waking { ctx, now, woken_tid, woken, waker_tid, waker_tgid });
     if walk != 0 {
         let end = record::now();
         store!(woken.woken_at, end);
-        store!(woken.delayed, end - now);
+        store!(woken.delayed, delayed + (end - now));
     }
     Some(walk)
 }
