@@ -57,7 +57,7 @@ const NAMER: &[Allowed] = &[
 const PERF_EVENT_ID: u32 = 0x8008_2407;
 
 /// To open events of all processes on a CPU (the PID is -1), and to get their ID.
-const OPENER: &[Allowed] =
+pub(super) const OPENER: &[Allowed] =
     &[Allowed::Is(libc::SYS_perf_event_open, 1, u32::MAX), Allowed::Is(libc::SYS_ioctl, 1, PERF_EVENT_ID)];
 
 /// Permanently restricts this process to what its role needs. Capabilities must have been dropped before.
@@ -119,5 +119,28 @@ fn no_files(except: &[&str]) {
         .and_then(landlock::RulesetCreated::restrict_self);
     if let Err(error) = restricted {
         tracing::debug!("no Landlock: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn an_opener_reads_how_fast_cpus_are_and_no_other_files() {
+        // In a separate thread, because only this thread is restricted.
+        let tried = thread::spawn(|| {
+            no_files(CPU_FREQUENCY);
+            let frequencies = [fs::read("/proc/cpuinfo"), fs::read("/sys/devices/system/cpu/online")];
+            (frequencies.map(|read| read.map(|text| !text.is_empty()).ok()), File::open("/etc/passwd").is_ok())
+        });
+        let (frequencies, others) = tried.join().expect("it ends");
+        assert_eq!(frequencies, [Some(true); 2]);
+        if others {
+            crate::skip!("Landlock");
+        }
     }
 }
