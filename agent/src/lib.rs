@@ -24,6 +24,7 @@ pub mod launch;
 mod needs;
 pub mod output;
 pub mod pattern;
+pub mod perf;
 pub mod privileges;
 pub mod probe;
 pub mod profile;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::child::{self, Role, Task};
 use crate::inspect::{self, Keeper};
-use crate::symbolize;
+use crate::{perf, symbolize};
 
 /// The body of a child process.
 pub fn run(role: Role) -> ExitCode {
@@ -21,5 +21,6 @@ fn task(role: Role) -> Task {
         Role::Readers | Role::Namers => Task::Copy,
         Role::Reader => Task::Serve(Box::new(inspect::serve_reader)),
         Role::Namer => Task::Serve(Box::new(symbolize::serve_namer)),
+        Role::Opener => Task::Serve(Box::new(perf::serve_opener)),
     }
 }

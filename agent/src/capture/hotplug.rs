@@ -4,6 +4,7 @@
 //! (`perf_event_exit_cpu_context`, kernel/events/core.c).
 
 use std::fmt::Display;
+use std::io;
 
 use crate::bpf::ProbeError;
 use crate::privileges;
@@ -42,6 +43,14 @@ impl OnlineCpus {
     }
 }
 
+/// A remark on CPUs that may come online, if the process that would open their perf events could not be started.
+pub(super) fn no_opener(error: &io::Error) -> String {
+    format!(
+        "CPUs that come online will not be captured: could not start the process that opens perf events: {error}\n\
+         hint: to capture them without this process, set kernel.perf_event_paranoid to 2"
+    )
+}
+
 /// A remark on a CPU that came online and is not captured.
 pub(super) fn not_captured(cpu: CpuId, error: &ProbeError) -> String {
     let why = match error {
@@ -63,8 +72,8 @@ pub(super) fn without_mappings(cpu: CpuId, error: &MappingEventsError) -> String
 /// Why a perf event was not permitted, although those of other CPUs were.
 fn not_permitted(error: &dyn Display) -> String {
     if privileges::perf_events_require_sys_admin() {
-        return "with kernel.perf_event_paranoid above 2, perf events require CAP_SYS_ADMIN, which quell drops when the \
-                capture begins\nhint: set kernel.perf_event_paranoid to 2 before the capture"
+        return "with kernel.perf_event_paranoid above 2, perf events require CAP_SYS_ADMIN, which quell has dropped\n\
+                hint: set kernel.perf_event_paranoid before the capture, and do not raise it during the capture"
             .to_owned();
     }
     error.to_string()

@@ -19,6 +19,8 @@ use super::steal::StealMeter;
 use crate::bpf::{BpfObject, Helpers, Maps, ProbeError, Record, Rings, settings};
 use crate::host::{self, Btf};
 use crate::inspect::Children;
+use crate::perf::{CpuEvent, Opener};
+use crate::privileges;
 use crate::probe::{Availability, Probe, ProbeConfig, RunningProbe, declarations};
 use crate::recording::{
     Cost, Governing, HostFacts, LabelTable, Losses, Meta, ProbeCost, Process, Recording, RecordingBuilder,
@@ -71,6 +73,7 @@ pub struct Session {
     rings: Rings,
     running: Vec<Running>,
     mappings: Option<MappingEvents>,
+    opener: Opener,
     pending: Vec<(Nanos, MappingEvent)>,
     /// Lost records and mapping events so far.
     lost: u64,
@@ -149,6 +152,8 @@ impl Session {
             set_allowances(&mut object, &divide_at_start(budget, &cpus, &probes))?;
         }
         let started = start_probes(&config.probes, &mut object, &probe_config, &mut remarks)?;
+        let of_probes = started.iter().filter_map(|(_, at_work)| at_work.cpu_event());
+        let opener = opener(of_probes.chain(mappings.as_ref().map(MappingEvents::cpu_event)).collect(), &mut remarks);
         // Loading takes some time, so the capture begins when everything is attached. The state recorded before counts as the
         // state at the beginning.
         let (begin, begin_realtime) = (now(), clock(ClockId::CLOCK_REALTIME));
@@ -167,6 +172,7 @@ impl Session {
             rings,
             running,
             mappings,
+            opener,
             pending: Vec::new(),
             lost: 0,
             spaces,
@@ -298,14 +304,14 @@ impl Session {
     fn start_on(&mut self, cpu: CpuId, now: Nanos) -> Result<(), ProbeError> {
         self.rings.add(cpu)?;
         if let Some(mappings) = &mut self.mappings
-            && let Err(error) = mappings.add(cpu)
+            && let Err(error) = mappings.add(cpu, &mut self.opener)
         {
             self.remarks.push(hotplug::without_mappings(cpu, &error));
         }
         self.meter.add(&self.object, cpu, now)?;
         self.cpus = self.cpus.union(&CpuSet::from_iter([cpu]));
-        let Self { running, object, .. } = self;
-        running.iter_mut().try_for_each(|running| running.at_work.cpu_online(object, cpu))
+        let Self { running, object, opener, .. } = self;
+        running.iter_mut().try_for_each(|running| running.at_work.cpu_online(object, cpu, opener))
     }
 
     /// What was lost may have been about the mappings of any process.
@@ -330,7 +336,7 @@ impl Session {
     /// The other processes of quell, which are excluded, as the programs exclude quell itself. Samples of children that were
     /// killed remain.
     fn own_processes(&self) -> Vec<Pid> {
-        self.spaces.readers().into_iter().chain(self.config.own.iter().copied()).collect()
+        self.spaces.readers().into_iter().chain(self.config.own.iter().copied()).chain(self.opener.process()).collect()
     }
 
     fn release(&mut self, until: Nanos) {
@@ -515,7 +521,7 @@ impl Session {
             row("stack walks".to_owned(), samples, (samples > 0).then(|| nanos as f64 / samples as f64));
         }
         let (usage, agent_memory) = agent_usage();
-        let children = Nanos::from(self.spaces.cpu());
+        let children = Nanos::from(self.spaces.cpu() + self.opener.cpu());
         let agent_cpu = Nanos(usage.since(self.usage_before).0 + children.0);
         Ok(Cost {
             probes,
@@ -544,6 +550,17 @@ impl Session {
             unanswered: self.spaces.unanswered(),
         }
     }
+}
+
+/// Prepares opening these events on CPUs that come online after privileges were dropped.
+fn opener(events: Vec<CpuEvent>, remarks: &mut Vec<String>) -> Opener {
+    if !privileges::perf_events_require_sys_admin() {
+        return Opener::direct();
+    }
+    Opener::start(events).unwrap_or_else(|error| {
+        remarks.push(hotplug::no_opener(&error));
+        Opener::direct()
+    })
 }
 
 /// The share of the capture that was stolen from each captured CPU.

@@ -24,6 +24,9 @@ const NAMER_DESCRIPTORS: u64 = 32;
 /// The directory where distributions install the symbols that they strip from files: the only files that a namer may open.
 pub(crate) const DEBUG_FILES: &str = "/usr/lib/debug/.build-id";
 
+/// The files that say how fast a CPU is, from which an opener computes the period of its cycle counter.
+const CPU_FREQUENCY: &[&str] = &["/sys/devices/system/cpu", "/proc/cpuinfo"];
+
 const READER: &[Allowed] = &[
     Allowed::Any(libc::SYS_process_vm_readv),
     Allowed::Any(libc::SYS_readlinkat),
@@ -50,6 +53,13 @@ const NAMER: &[Allowed] = &[
     Allowed::Any(libc::SYS_write),
 ];
 
+/// `PERF_EVENT_IOC_ID` (include/uapi/linux/perf_event.h).
+const PERF_EVENT_ID: u32 = 0x8008_2407;
+
+/// To open events of all processes on a CPU (the PID is -1), and to get their ID.
+pub(super) const OPENER: &[Allowed] =
+    &[Allowed::Is(libc::SYS_perf_event_open, 1, u32::MAX), Allowed::Is(libc::SYS_ioctl, 1, PERF_EVENT_ID)];
+
 /// Permanently restricts this process to what its role needs. Capabilities must have been dropped before.
 ///
 /// # Errors
@@ -59,7 +69,7 @@ pub(super) fn confine(role: Role) -> Result<(), ChildError> {
         Role::Readers => filter::allow_only(&[BASE, READING, READER, STARTER]),
         Role::Reader => filter::allow_only(&[BASE, READING, READER]),
         Role::Keeper => {
-            no_files(None);
+            no_files(&[]);
             filter::allow_only(&[BASE, WAITING])
         }
         // The limits and Landlock rules are inherited by the copies.
@@ -68,8 +78,12 @@ pub(super) fn confine(role: Role) -> Result<(), ChildError> {
             limit(Resource::RLIMIT_CPU, NAMER_CPU)?;
             limit(Resource::RLIMIT_FSIZE, NAMER_FILE)?;
             limit(Resource::RLIMIT_NOFILE, NAMER_DESCRIPTORS)?;
-            no_files(Some(DEBUG_FILES));
+            no_files(&[DEBUG_FILES]);
             filter::allow_only(&[BASE, READING, NAMER, STARTER])
+        }
+        Role::Opener => {
+            no_files(CPU_FREQUENCY);
+            filter::allow_only(&[BASE, READING, OPENER])
         }
         Role::Namer => filter::allow_only(&[BASE, READING, NAMER]),
     }
@@ -88,19 +102,45 @@ fn limit(resource: Resource, value: u64) -> Result<(), ChildError> {
         .map_err(|errno| ChildError::System { what: "limit resources with setrlimit", source: errno.into() })
 }
 
-/// Permits opening files only below the directory `but`, for reading. Open descriptors and memory are not affected.
-fn no_files(but: Option<&str>) {
+/// Permits opening only the files `except`, and files below those of them that are directories, for reading. Open descriptors and memory
+/// are not affected.
+fn no_files(except: &[&str]) {
     let all = AccessFs::from_all(ABI::V5);
     let restricted = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(all)
         .and_then(Ruleset::create)
-        .and_then(|rules| match but.and_then(|path| PathFd::new(path).ok()) {
-            Some(path) => rules.add_rule(PathBeneath::new(path, AccessFs::ReadFile | AccessFs::ReadDir)),
-            None => Ok(rules),
+        .and_then(|rules| {
+            let paths = except.iter().filter_map(|path| PathFd::new(path).ok());
+            paths.into_iter().try_fold(rules, |rules, path| {
+                rules.add_rule(PathBeneath::new(path, AccessFs::ReadFile | AccessFs::ReadDir))
+            })
         })
         .and_then(landlock::RulesetCreated::restrict_self);
     if let Err(error) = restricted {
         tracing::debug!("no Landlock: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn an_opener_reads_how_fast_cpus_are_and_no_other_files() {
+        // In a separate thread, because only this thread is restricted.
+        let tried = thread::spawn(|| {
+            no_files(CPU_FREQUENCY);
+            let frequencies = [fs::read("/proc/cpuinfo"), fs::read("/sys/devices/system/cpu/online")];
+            (frequencies.map(|read| read.map(|text| !text.is_empty()).ok()), File::open("/etc/passwd").is_ok())
+        });
+        let (frequencies, others) = tried.join().expect("it ends");
+        assert_eq!(frequencies, [Some(true); 2]);
+        if others {
+            crate::skip!("Landlock");
+        }
     }
 }

@@ -109,7 +109,25 @@ mod tests {
     use nix::errno::Errno;
     use nix::fcntl::{FcntlArg, fcntl};
 
+    use super::super::confine::OPENER;
     use super::*;
+    use crate::perf::CpuEvent;
+    use crate::units::{CpuId, Hertz};
+
+    #[test]
+    fn an_opener_opens_events_of_cpus_and_not_of_processes() {
+        crate::needs!(Bpf);
+        // In a separate thread, because only this thread is filtered.
+        let tried = std::thread::spawn(|| {
+            let program = compile(&[BASE, OPENER]).expect("a filter");
+            nix::sys::prctl::set_no_new_privs().expect("set");
+            seccompiler::apply_filter(&program).expect("applied");
+            let of_cpu = CpuEvent::CpuClock { frequency: Hertz(1) }.open(CpuId(0)).map(drop);
+            let of_process = perf_event::Builder::new(perf_event::events::Software::DUMMY).observe_self().build();
+            (of_cpu.map_err(|error| error.raw_os_error()), of_process.map(drop).map_err(|error| error.raw_os_error()))
+        });
+        assert_eq!(tried.join().expect("it ends"), (Ok(()), Err(Some(libc::EPERM))));
+    }
 
     #[test]
     fn who_reads_files_can_send_no_signals_by_them() {

@@ -24,7 +24,7 @@ use std::process::{Command, ExitCode, Stdio};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
-use crate::privileges::table::RECORD_TO_READ;
+use crate::privileges::table::{RECORD_TO_OPEN, RECORD_TO_READ};
 use crate::privileges::{self, Keeps, PrivilegeError};
 use crate::sys;
 
@@ -50,18 +50,20 @@ pub enum Role {
     Namers,
     /// Symbolizes code.
     Namer,
+    /// Opens perf events.
+    Opener,
 }
 
 impl Role {
     /// All roles.
-    pub const ALL: [Self; 5] = [Self::Keeper, Self::Readers, Self::Reader, Self::Namers, Self::Namer];
+    pub const ALL: [Self; 6] = [Self::Keeper, Self::Readers, Self::Reader, Self::Namers, Self::Namer, Self::Opener];
 
     /// The role of the copies of a starter.
     fn copy(self) -> Option<Self> {
         match self {
             Self::Readers => Some(Self::Reader),
             Self::Namers => Some(Self::Namer),
-            Self::Keeper | Self::Reader | Self::Namer => None,
+            Self::Keeper | Self::Reader | Self::Namer | Self::Opener => None,
         }
     }
 
@@ -75,6 +77,7 @@ impl Role {
     pub fn keeps(self) -> Keeps {
         match self {
             Self::Readers | Self::Reader => Keeps::Only(RECORD_TO_READ),
+            Self::Opener => Keeps::Only(RECORD_TO_OPEN),
             Self::Keeper | Self::Namers | Self::Namer => Keeps::Nothing,
         }
     }
@@ -88,6 +91,7 @@ impl Role {
             Self::Reader => "reader",
             Self::Namers => "namers",
             Self::Namer => "namer",
+            Self::Opener => "opener",
         }
     }
 }
@@ -237,6 +241,7 @@ fn process_name(role: Role) -> &'static std::ffi::CStr {
         Role::Reader => c"quell-reader",
         Role::Namers => c"quell-namers",
         Role::Namer => c"quell-namer",
+        Role::Opener => c"quell-opener",
     }
 }
 

@@ -72,6 +72,14 @@ pub const RECORD_TO_READ: &[Need] = &[
     ),
 ];
 
+/// The capability of the child process of `quell record` that opens perf events on CPUs that come online. It is started only if
+/// `kernel.perf_event_paranoid` is above 2.
+pub const RECORD_TO_OPEN: &[Need] = &[need(
+    Capability::SysAdmin,
+    Kept::InChild,
+    "open perf events on CPUs that come online, if kernel.perf_event_paranoid is above 2",
+)];
+
 /// The capabilities that `quell record` needs before the capture starts.
 pub const RECORD_AT_START: &[Need] = &[
     need(Capability::Syslog, Kept::AtStart, "read the names of kernel functions from /proc/kallsyms"),
@@ -182,7 +190,7 @@ pub fn markdown() -> String {
             }
         }
         if verbs == "`record`" {
-            for need in RECORD_TO_READ.iter().chain(RECORD_AT_START) {
+            for need in RECORD_TO_READ.iter().chain(RECORD_TO_OPEN).chain(RECORD_AT_START) {
                 row(&mut text, &verbs, &kept(need, false), need.reason);
             }
             for need in RECORD_IF_GIVEN.iter().chain(RECORD_TO_WRITE) {

@@ -15,6 +15,7 @@ pub use crate::bpf::ProbeError;
 use crate::bpf::{BpfObject, Declarations, Features, Hook, ProbeMap, Record};
 use crate::host::{Btf, MissingField, offset_of};
 use crate::inspect::ProcessMemory;
+use crate::perf::{CpuEvent, Opener};
 use crate::recording::{CodeLocator, MetricId, MetricSpec, RecordingBuilder};
 use crate::units::{CpuId, CpuSet, Hertz, Nanos, Pid};
 
@@ -114,11 +115,16 @@ pub trait RunningProbe {
     /// Passes the ID of the first metric of the probe in the recording. The others follow it.
     fn declared(&mut self, first: MetricId);
 
-    /// Starts what the probe does on a CPU that came online during the capture.
+    /// The perf event that the probe opens on each CPU.
+    fn cpu_event(&self) -> Option<CpuEvent> {
+        None
+    }
+
+    /// Starts what the probe does on a CPU that came online during the capture. Its [event](Self::cpu_event) is opened by `opener`.
     ///
     /// # Errors
     /// Any [`ProbeError`].
-    fn cpu_online(&mut self, _object: &mut BpfObject, _cpu: CpuId) -> Result<(), ProbeError> {
+    fn cpu_online(&mut self, _object: &mut BpfObject, _cpu: CpuId, _opener: &mut Opener) -> Result<(), ProbeError> {
         Ok(())
     }
 

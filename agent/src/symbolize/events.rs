@@ -6,11 +6,11 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::time::{ClockId, clock_gettime};
 use perf_event::data::Record;
-use perf_event::events::Software;
-use perf_event::{Builder, Clock, SampleFlag, Sampler};
+use perf_event::{Counter, Sampler};
 
 use super::file_identity::FileIdentity;
 use super::maps::MappedRange;
+use crate::perf::{CpuEvent, Opener};
 use crate::units::{Addr, CpuId, CpuSet, Nanos, Pid};
 
 /// The number of pages of each ring buffer: 256 KiB with 4 KiB pages. An event takes 100 to 200 bytes, and the start of a
@@ -130,16 +130,24 @@ impl MappingEvents {
     /// [`AddressSpaces`](super::AddressSpaces).
     pub fn open(cpus: &CpuSet, lives: Lives) -> Result<Self, MappingEventsError> {
         let mut events = Self { rings: Vec::new(), lives, pending: Vec::new(), lost: 0 };
-        cpus.iter().try_for_each(|cpu| events.add(cpu))?;
+        let mut opener = Opener::direct();
+        cpus.iter().try_for_each(|cpu| events.add(cpu, &mut opener))?;
         Ok(events)
     }
 
-    /// Opens the ring buffer of a CPU that came online.
+    /// The event on each CPU.
+    #[must_use]
+    pub fn cpu_event(&self) -> CpuEvent {
+        event_of(self.lives)
+    }
+
+    /// Opens the ring buffer of a CPU that came online. Its [event](Self::cpu_event) is opened by `opener`.
     ///
     /// # Errors
     /// The errors of [`open`](Self::open).
-    pub fn add(&mut self, cpu: CpuId) -> Result<(), MappingEventsError> {
-        let ring = open_ring(cpu, self.lives).map_err(|source| explain(cpu, source))?;
+    pub fn add(&mut self, cpu: CpuId, opener: &mut Opener) -> Result<(), MappingEventsError> {
+        let opened = opener.open(self.cpu_event(), cpu);
+        let ring = opened.and_then(start_ring).map_err(|source| explain(cpu, source))?;
         // The events of the old ring buffer ended when the CPU went offline.
         self.rings.retain(|(of, _)| *of != cpu);
         self.rings.push((cpu, ring));
@@ -179,20 +187,16 @@ impl MappingEvents {
     }
 }
 
-fn open_ring(cpu: CpuId, lives: Lives) -> io::Result<Sampler> {
-    let counter = Builder::new(Software::DUMMY)
-        .any_pid()
-        .one_cpu(cpu.0 as usize)
-        .sample(SampleFlag::TIME)
-        .sample_id_all(true)
-        .clockid(Clock::MONOTONIC)
-        .mmap(true)
-        .mmap2(true)
-        .comm(true)
-        .comm_exec(true)
-        .task(lives == Lives::Perf)
-        .ksymbol(true)
-        .build()?;
+/// The event that reports mappings.
+fn event_of(lives: Lives) -> CpuEvent {
+    match lives {
+        Lives::Programs => CpuEvent::Mappings,
+        Lives::Perf => CpuEvent::MappingsAndProcesses,
+    }
+}
+
+/// Maps the ring buffer of an event, and starts the event.
+fn start_ring(counter: Counter) -> io::Result<Sampler> {
     let page = usize::try_from(procfs::page_size()).unwrap_or(4_096);
     let mut ring = counter.sampled(RING_PAGES * page)?;
     ring.enable()?;

@@ -15,6 +15,7 @@ pub(crate) mod inherited;
 pub(crate) mod locked_exec;
 pub(crate) mod mapped_file;
 pub(crate) mod netlink;
+pub(crate) mod perf;
 pub(crate) mod random;
 pub(crate) mod sched;
 mod secure_execution;

@@ -20,47 +20,93 @@ pub(crate) fn hotplug() -> Result<Outcome> {
         return skip("needs a machine whose CPUs it may take offline");
     }
     let _level = PerfEvents::restricted_to("2")?;
-    let (recorded, burned, cpu) = captured()?;
-    is_whole(&recorded, &burned)?;
-    is_on(&recorded, &burned, cpu)?;
-    remarks(&recorded, &format!("CPUs that were offline for a part of the capture: {cpu}"))?;
+    let captured = Captured::new(|| Ok(()))?;
+    captured.is_sampled()?;
+    ensure!(captured.admins.is_empty(), "CAP_SYS_ADMIN is kept for nothing, by {:?}", captured.admins);
     Ok(Outcome::Holds)
 }
 
-/// With perf events that need `CAP_SYS_ADMIN`, which quell drops when the capture begins: it says so.
+/// With perf events that need `CAP_SYS_ADMIN`: quell drops it when the capture begins, and only its opener keeps it.
 pub(crate) fn hotplug_restricted() -> Result<Outcome> {
     if !harness::in_guest() {
         return skip("needs a machine whose CPUs it may take offline");
     }
-    let _level = PerfEvents::restricted_to("3")?;
-    let (recorded, burned, cpu) = captured()?;
+    let level = PerfEvents::restricted_to("3")?;
+    let captured = Captured::new(|| Ok(()))?;
+    captured.is_sampled()?;
+    ensure!(captured.admins == ["quell-opener"], "CAP_SYS_ADMIN is kept by {:?}", captured.admins);
+    drop(level);
+    restricted_too_late()
+}
+
+/// With perf events that need `CAP_SYS_ADMIN` only after quell has dropped it: it says so.
+fn restricted_too_late() -> Result<Outcome> {
+    let level = PerfEvents::restricted_to("2")?;
+    let Captured { recorded, burned, cpu, .. } = Captured::new(|| level.set("3"))?;
     ensure!(recorded.is_without(burned.pid), "CPU {cpu} is captured without CAP_SYS_ADMIN");
     let remark = format!("CPU {cpu} came online and is not captured: with kernel.perf_event_paranoid above 2");
-    remarks(&recorded, &remark)?;
+    let remarks = &recorded.recording.meta.remarks;
+    ensure!(remarks.iter().any(|found| found.starts_with(&remark)), "no `{remark}` in {remarks:?}");
     Ok(Outcome::Holds)
 }
 
-fn remarks(recorded: &Recorded, remark: &str) -> Result<()> {
-    let remarks = &recorded.recording.meta.remarks;
-    ensure!(remarks.iter().any(|found| found.starts_with(remark)), "no `{remark}` in {remarks:?}");
-    Ok(())
+/// A capture of a fixture on a CPU that was offline for a part of it, and is online again before the fixture begins.
+struct Captured {
+    recorded: Recorded,
+    burned: Burned,
+    cpu: usize,
+    /// The processes of quell that may use `CAP_SYS_ADMIN` during the capture, by name.
+    admins: Vec<String>,
 }
 
-/// Captures a fixture on a CPU that was offline for a part of the capture, and is online again before the fixture begins.
-fn captured() -> Result<(Recorded, Burned, usize)> {
-    let cpu = *cpus::allowed()?.last().context("a CPU")?;
-    let mut burn = Fixture::start("burn", &["--seconds", "1"])?;
-    let looks = Looks::at(ONLINE)?;
-    let capture = begin(&["-p", &burn.pid().to_string()])?;
-    let quell = capture.pid()?;
-    let offline = Offline::new(cpu)?;
-    looks.two_by(quell)?;
-    offline.end()?;
-    looks.two_by(quell)?;
-    burn.pin(cpu)?;
-    burn.go()?;
-    let burned = burn.finish()?;
-    Ok((capture.ended()?, burned, cpu))
+impl Captured {
+    /// With what is to happen while the CPU is offline.
+    fn new(meanwhile: impl FnOnce() -> Result<()>) -> Result<Self> {
+        let cpu = *cpus::allowed()?.last().context("a CPU")?;
+        let mut burn = Fixture::start("burn", &["--seconds", "1"])?;
+        let looks = Looks::at(ONLINE)?;
+        let capture = begin(&["-p", &burn.pid().to_string()])?;
+        let quell = capture.pid()?;
+        let offline = Offline::new(cpu)?;
+        looks.two_by(quell)?;
+        let admins = admins()?;
+        meanwhile()?;
+        offline.end()?;
+        looks.two_by(quell)?;
+        burn.pin(cpu)?;
+        burn.go()?;
+        let burned = burn.finish()?;
+        Ok(Self { recorded: capture.ended()?, burned, cpu, admins })
+    }
+
+    fn is_sampled(&self) -> Result<()> {
+        let Self { recorded, burned, cpu, .. } = self;
+        is_whole(recorded, burned)?;
+        is_on(recorded, burned, *cpu)?;
+        let remarks = &recorded.recording.meta.remarks;
+        let offline = format!("CPUs that were offline for a part of the capture: {cpu}");
+        ensure!(remarks.contains(&offline), "no `{offline}` in {remarks:?}");
+        let missing = remarks.iter().find(|remark| remark.contains("not captured") || remark.contains("have no names"));
+        ensure!(missing.is_none(), "{missing:?}");
+        Ok(())
+    }
+}
+
+/// The processes of quell, by name, whose permitted capabilities include `CAP_SYS_ADMIN`.
+fn admins() -> Result<Vec<String>> {
+    const SYS_ADMIN: u64 = 1 << 21;
+    let mut names = Vec::new();
+    for process in fs::read_dir("/proc").context("cannot list /proc")? {
+        // Other processes may exit in the meantime.
+        let Ok(status) = fs::read_to_string(process?.path().join("status")) else { continue };
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let Some(name) = field("Name:").filter(|name| name.starts_with("quell")) else { continue };
+        let permitted = field("CapPrm:").context("a line CapPrm")?;
+        if u64::from_str_radix(permitted, 16)? & SYS_ADMIN != 0 {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
 }
 
 const PARANOID: &str = "/proc/sys/kernel/perf_event_paranoid";
@@ -73,8 +119,13 @@ struct PerfEvents {
 impl PerfEvents {
     fn restricted_to(level: &str) -> Result<Self> {
         let before = fs::read_to_string(PARANOID).with_context(|| format!("cannot read {PARANOID}"))?;
-        fs::write(PARANOID, level).with_context(|| format!("cannot write {PARANOID}"))?;
-        Ok(Self { before })
+        let events = Self { before };
+        events.set(level)?;
+        Ok(events)
+    }
+
+    fn set(&self, level: &str) -> Result<()> {
+        fs::write(PARANOID, level).with_context(|| format!("cannot write {PARANOID}"))
     }
 }
 

@@ -8,14 +8,14 @@ mod stolen;
 
 use std::io;
 
-use perf_event::events::{Hardware, Software};
-use perf_event::{Builder, Counter};
+use perf_event::Counter;
 use quell_ebpf_common::LastInterrupt;
 use quell_ebpf_common::pace::FULL;
 
 use super::availability::Verdict;
 use super::{Availability, BadRecord, ProbeConfig, ProbeError, ProbeSpec, RunningProbe};
 use crate::bpf::{BpfObject, Features, Hook, Record, is_permission};
+use crate::perf::{CpuEvent, Opener};
 use crate::recording::{CodeLocator, MetricId, MetricKind, MetricSpec, RecordingBuilder, Sample, Unit};
 use crate::units::{CpuId, CpuSet, Hertz, Nanos, Pid, Tid};
 use period::PeriodTime;
@@ -80,32 +80,26 @@ impl super::Probe for Probe {
 /// The event that causes the sampling interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Clock {
-    /// The cycle counter of the PMU, with a fixed [period]. Its interrupt is an NMI, so it also samples code with interrupts disabled.
+    /// The cycle counter of the PMU, with a fixed period. Its interrupt is an NMI, so it also samples code with interrupts disabled.
     Cycles,
     /// A timer. Code with interrupts disabled is attributed to the code after it.
     CpuClock,
 }
 
-fn open(clock: Clock, frequency: Hertz, cpus: &CpuSet) -> Result<Vec<(CpuId, Counter)>, ProbeError> {
-    cpus.iter().map(|cpu| Ok((cpu, open_on(clock, frequency, cpu)?))).collect()
+impl Clock {
+    fn event(self, frequency: Hertz) -> CpuEvent {
+        match self {
+            Self::Cycles => CpuEvent::Cycles { frequency },
+            Self::CpuClock => CpuEvent::CpuClock { frequency },
+        }
+    }
 }
 
-/// Opens the event of a CPU, disabled.
-fn open_on(clock: Clock, frequency: Hertz, cpu: CpuId) -> Result<Counter, ProbeError> {
-    let mut builder = match clock {
-        Clock::Cycles => {
-            let mut builder = Builder::new(Hardware::CPU_CYCLES);
-            builder.sample_period(period::cycles(cpu, frequency));
-            builder
-        }
-        Clock::CpuClock => {
-            let mut builder = Builder::new(Software::CPU_CLOCK);
-            builder.sample_period(frequency.interval().0);
-            builder
-        }
-    };
-    builder.any_pid().one_cpu(cpu.0 as usize).include_kernel().exclude_hv(false).enabled(false);
-    builder.build().map_err(|source| perf_error(cpu, source))
+/// Opens the event of each CPU, disabled.
+fn open(clock: Clock, frequency: Hertz, cpus: &CpuSet) -> Result<Vec<(CpuId, Counter)>, ProbeError> {
+    let event = clock.event(frequency);
+    let open_on = |cpu| Ok((cpu, event.open(cpu).map_err(|source| perf_error(cpu, source))?));
+    cpus.iter().map(open_on).collect()
 }
 
 fn perf_error(cpu: CpuId, source: io::Error) -> ProbeError {
@@ -141,13 +135,18 @@ impl RunningProbe for Sampling {
         Ok(())
     }
 
-    fn cpu_online(&mut self, object: &mut BpfObject, cpu: CpuId) -> Result<(), ProbeError> {
+    fn cpu_event(&self) -> Option<CpuEvent> {
+        Some(self.clock.event(self.frequency))
+    }
+
+    fn cpu_online(&mut self, object: &mut BpfObject, cpu: CpuId, opener: &mut Opener) -> Result<(), ProbeError> {
         if self.isolated.contains(cpu) {
             return Ok(());
         }
         // The event of the CPU ended when it went offline.
         self.events.retain(|(of, _)| *of != cpu);
-        let mut event = open_on(self.clock, self.frequency, cpu)?;
+        let event = opener.open(self.clock.event(self.frequency), cpu);
+        let mut event = event.map_err(|source| perf_error(cpu, source))?;
         let program = object.interrupt_program()?;
         event.set_bpf(program).and_then(|()| event.enable()).map_err(|source| perf_error(cpu, source))?;
         self.events.push((cpu, event));
