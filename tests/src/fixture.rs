@@ -215,6 +215,15 @@ pub struct Reloaded {
     pub cpu_ns: BTreeMap<String, u64>,
 }
 
+/// The report of `ask`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Asked {
+    /// The PID, and the TID of the thread that asks.
+    pub pid: i32,
+    /// The median of its waits for an answer, in nanoseconds of wall time.
+    pub median_ns: u64,
+}
+
 /// A running fixture.
 #[derive(Debug)]
 pub struct Fixture {

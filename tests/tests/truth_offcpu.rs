@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use quell::profile::Weighted;
-use quell::recording::example::CPU;
+use quell::recording::example::{BLOCKED, CPU};
 use quell_tests::agent::{Ended, Workdir};
-use quell_tests::fixture::{Blocked, BlockedPath, Fixture};
+use quell_tests::fixture::{Asked, Blocked, BlockedPath, Fixture};
 use quell_tests::recorded::Recorded;
-use quell_tests::{needs, turns};
+use quell_tests::{cpus, needs, skip, turns};
 
 /// What two clocks of one wait may differ by, in nanoseconds, beside any chance: 2 % of it, and what lies between the
 /// moment that the scheduler charges a thread from and the tracepoint of its switch. That was seen to be 5 to 7 us
@@ -170,5 +170,41 @@ fn sampled_each_path_is_within_its_own_error() -> Result<()> {
         assert!(misses.len() <= 1, "{path:?} missed {} of {RUNS} times: {misses:?}", misses.len());
     }
     drawn.check();
+    Ok(())
+}
+
+/// Whoever ends a sleep on another CPU does not wait until its stack was walked: that takes as long as some of these sleeps.
+#[test]
+fn short_waits_for_another_cpu_are_sampled_as_long_as_they_are() -> Result<()> {
+    needs!(Bpf);
+    if cpus::allowed()?.len() < 2 {
+        skip!("two CPUs");
+    }
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    let mut ask = Fixture::start("ask", &[])?;
+    let pid = ask.pid().to_string();
+    let quell = dir.spawn(["record", "-p", &pid, "--probe", "offcpu", "--max-overhead", "0", "-o", "x.quell"])?;
+    quell.captures()?;
+    ask.go()?;
+    let asked: Asked = ask.finish()?;
+    quell.wait()?.expect_code(0)?;
+    let recorded = Recorded::read(&dir.path("x.quell"))?;
+    let mut waits: Vec<(u64, f64)> = recorded
+        .sleeps(asked.pid)
+        .filter(|sleep| recorded.profile.metric(sleep.metric).name == BLOCKED && !sleep.ongoing)
+        .map(|sleep| (sleep.value, 1.0 / sleep.probability))
+        .collect();
+    waits.sort_by_key(|(length, _)| *length);
+    let half = waits.iter().map(|(_, count)| count).sum::<f64>() / 2.0;
+    let mut below = 0.0;
+    let median = waits.iter().find(|(_, count)| {
+        below += count;
+        below >= half
+    });
+    let (median, truth) = (median.map_or(0, |(length, _)| *length) as f64, asked.median_ns as f64);
+    // Its clock also counts the system call around the sleep, and the way to the CPU.
+    let is_near = median > 0.66 * truth && median < 1.05 * truth;
+    assert!(waits.len() > 200 && is_near, "{median} ns is the median of {} waits, not {truth} ns", waits.len());
     Ok(())
 }
