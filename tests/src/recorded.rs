@@ -125,7 +125,7 @@ impl Recorded {
     }
 
     /// The time for walking the stacks of this number of sampled sleeps, at the beginning of each sleep and at its wakeup, in
-    /// nanoseconds. The clocks of a fixture count this time as off-CPU time; a recording excludes it.
+    /// nanoseconds. The clocks of a fixture count this time as off-CPU time; a recording excludes it where it delayed the end of the sleep.
     #[must_use]
     pub fn walks(&self, samples: usize) -> f64 {
         let walks = self.recording.meta.cost.probes.iter().filter(|cost| cost.mechanism.ends_with("stack walks"));

@@ -13,7 +13,7 @@ pub(super) struct Requester {
 }
 
 impl Requester {
-    /// A user of whom nothing is known.
+    /// An unknown user.
     pub(super) const UNKNOWN: Self = Self { user: None, is_contained: false };
 
     /// The user of a process.
