@@ -17,4 +17,4 @@ pub use hook::Hook;
 pub use object::{BpfObject, Declarations, Entries, Maps, ProbeMap, is_permission};
 pub use record::Record;
 pub use rings::Rings;
-pub use settings::{Scope, Threads, settings};
+pub use settings::{Sampling, Scope, Threads, settings};

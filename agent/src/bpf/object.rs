@@ -354,7 +354,7 @@ impl BpfObject {
 
 /// A pace at the full sampling rate.
 const UNLIMITED: Pace =
-    Pace { window: 0, spent: 0, samples: 0, nanos: 0, scale: FULL, pad: 0, debt: 0, purse: 0, unused: 0 };
+    Pace { window: 0, spent: 0, samples: 0, nanos: 0, scale: FULL, allowance: 0, debt: 0, purse: 0, demand: 0 };
 
 /// The index in `PACES` and `ALLOWANCES` for a CPU and a probe.
 fn cell(CpuId(cpu): CpuId, probe: u32) -> u32 {

@@ -1,6 +1,6 @@
 //! The settings of the programs, which are fixed when they are loaded.
 
-use quell_ebpf_common::{Settings, target};
+use quell_ebpf_common::{Settings, sampling, target};
 
 use super::Helpers;
 use crate::host::TaskOffsets;
@@ -15,8 +15,19 @@ pub struct Scope {
     pub cpus: Option<CpuSet>,
     /// The enabled probes: bit N for the probe with the number N.
     pub probes: u32,
-    /// Whether the cost of sampling is limited.
-    pub paced: bool,
+    /// Which of them are sampled.
+    pub sampling: Sampling,
+}
+
+/// Which events are sampled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampling {
+    /// Every one.
+    Every,
+    /// As many as the probes would like.
+    Unlimited,
+    /// As many as the budget allows.
+    Paced,
 }
 
 /// The threads whose events are recorded.
@@ -61,7 +72,11 @@ pub fn settings(scope: &Scope, offsets: &TaskOffsets, helpers: &Helpers, walk_ri
         cgroup_id,
         cpus,
         probes: scope.probes,
-        paced: u32::from(scope.paced),
+        sampling: match scope.sampling {
+            Sampling::Every => sampling::EVERY,
+            Sampling::Unlimited => sampling::UNLIMITED,
+            Sampling::Paced => sampling::PACED,
+        },
         task_pid: offsets.pid,
         task_tgid: offsets.tgid,
         task_state: offsets.state,

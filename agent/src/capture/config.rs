@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::matching::Matching;
-use crate::bpf::{Scope, Threads};
+use crate::bpf::{Sampling, Scope, Threads};
 use crate::host::Cgroup;
 use crate::probe::Probe;
 use crate::units::{CpuSet, Hertz, Pid};
@@ -65,7 +65,13 @@ impl CaptureConfig {
             },
             cpus: self.cpus.clone(),
             probes: self.probes.iter().fold(0, |bits, probe| bits | 1 << probe.spec().number),
-            paced: self.max_overhead.is_some(),
+            sampling: if self.every_event {
+                Sampling::Every
+            } else if self.max_overhead.is_some() {
+                Sampling::Paced
+            } else {
+                Sampling::Unlimited
+            },
         }
     }
 }

@@ -128,7 +128,6 @@ impl Session {
             cpus: cpus.clone(),
             isolated: isolated_cpus(&config, &cpus, &mut remarks),
             frequency: config.frequency,
-            every_event: config.every_event,
             cgroup: match &config.target {
                 CaptureTarget::Cgroup { cgroup, .. } => Some(cgroup.directory.clone()),
                 _ => None,

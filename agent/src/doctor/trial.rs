@@ -1,6 +1,6 @@
 //! Lets the kernel verify the programs of the probes, without a capture.
 
-use crate::bpf::{BpfObject, Features, Helpers, Maps, ProbeError, Scope, Threads, settings};
+use crate::bpf::{BpfObject, Features, Helpers, Maps, ProbeError, Sampling, Scope, Threads, settings};
 use crate::host::{Btf, BtfError, TaskOffsets};
 use crate::probe::{Availability, PROBES, Probe, declarations};
 
@@ -37,7 +37,7 @@ fn try_probe(
     offsets: &TaskOffsets,
     helpers: &Helpers,
 ) -> Result<Availability, ProbeError> {
-    let scope = Scope { threads: Threads::All, cpus: None, probes: 1 << probe.spec().number, paced: true };
+    let scope = Scope { threads: Threads::All, cpus: None, probes: 1 << probe.spec().number, sampling: Sampling::Paced };
     let settings = settings(&scope, offsets, helpers, 1);
     let declarations = declarations(kernel, &[probe])?;
     let mut object = BpfObject::load(kernel, settings, Maps { threads: 1, ids: 1, cpus: 1 }, &declarations)?;

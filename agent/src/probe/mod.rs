@@ -71,8 +71,6 @@ pub struct ProbeConfig {
     pub isolated: CpuSet,
     /// CPU samples per second on each CPU.
     pub frequency: Hertz,
-    /// Whether to sample every event, regardless of the cost.
-    pub every_event: bool,
     /// The captured cgroup, if the target is a cgroup.
     pub cgroup: Option<PathBuf>,
 }

@@ -51,6 +51,16 @@ pub mod target {
     pub const CGROUP: u32 = 2;
 }
 
+/// Which events are sampled: [`Settings::sampling`].
+pub mod sampling {
+    /// Every one, whatever that costs.
+    pub const EVERY: u32 = 0;
+    /// As many as the probes would like: [`Pace::scale`](crate::Pace::scale) does not count.
+    pub const UNLIMITED: u32 = 1;
+    /// As many as the allowances have room for.
+    pub const PACED: u32 = 2;
+}
+
 /// What happens to processes: records of no probe ([`Header::probe`] is [`PROBE`](process::PROBE)). They tell who has an id,
 /// whatever else is lost.
 pub mod process {
@@ -158,7 +168,8 @@ abi! {
     } size 192
 
     /// What sampling costs one probe on one CPU: element `cpu * PROBES + probe` of the array `PACES`. What it may cost in a
-    /// window, in nanoseconds, is the same element of the array `ALLOWANCES`, which the user side writes.
+    /// window, in nanoseconds, is the same element of the array `ALLOWANCES`, which the user side writes and which the next window
+    /// takes over.
     pub struct Pace {
         /// When the window began.
         pub window: u64,
@@ -170,14 +181,14 @@ abi! {
         pub nanos: u64,
         /// What probabilities are multiplied by, in units of 2^-32.
         pub scale: u32,
-        /// Always 0.
-        pub pad: u32,
+        /// Nanoseconds that samples may take in this window, but for first sleeps.
+        pub allowance: u32,
         /// Nanoseconds that samples have taken beyond what was allowed, and that later windows have not made up for.
         pub debt: u64,
         /// Nanoseconds that the first sleeps of threads may still take, whatever the scale.
         pub purse: u64,
-        /// Keeps neighbours in cache lines of their own.
-        pub unused: u64,
+        /// Nanoseconds that samples would have taken in the last windows at the full rate.
+        pub demand: u64,
     } size 64
 
     /// How often the program of a hook ran on one CPU, and what that costs.
@@ -232,8 +243,8 @@ abi! {
         pub cpus: [u64; 16],
         /// A bit for each probe that is on, by its number.
         pub probes: u32,
-        /// 1 where [`Pace::scale`] counts, 0 where sampling may cost anything.
-        pub paced: u32,
+        /// One of [`sampling`].
+        pub sampling: u32,
         /// Offset of `task_struct::pid`.
         pub task_pid: u32,
         /// Offset of `task_struct::tgid`.

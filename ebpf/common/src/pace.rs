@@ -1,7 +1,7 @@
 //! Rate control: what sampling costs on each CPU, and how it is kept within what it may cost.
 //!
 //! A probe samples an event with a base probability of its own, which is multiplied by the [`Pace::scale`](crate::Pace::scale) of its CPU.
-//! The scale follows what the samples of the last window took: it depends on the past only and travels with the
+//! The scale follows what the samples of the last windows took: it depends on the past only and travels with the
 //! sample, so the estimate stays unbiased.
 
 use core::cmp::{max, min};
@@ -15,22 +15,52 @@ pub const FULL: u32 = u32::MAX;
 /// The smallest scale, 2^-18: low enough for a million switches per second, and high enough to recover from within a second.
 pub const LOWEST: u32 = 1 << 14;
 
-/// The scale for the next window, when the last one lasted `elapsed` nanoseconds and sampling took `spent` of them. Per
-/// full window it may take `allowance`. The scale falls to a sixteenth at most and doubles at most.
+/// How many windows [`Pace::demand`](crate::Pace::demand) remembers, as a power of two. A window has room for few samples of a tight
+/// budget: what one window shows is mostly chance.
+const MEMORY: u32 = 3;
+
+/// How long they last, as a power of two.
+const MEMORY_SHIFT: u32 = WINDOW_SHIFT + MEMORY;
+
+/// Nanoseconds that samples would take at the full rate in the time that is remembered, after a window that lasted `elapsed`
+/// nanoseconds and whose samples took `spent` of them at `scale`. A window that shows sixteen times more than those before is no
+/// chance, and is believed to a sixteenth at once.
 #[inline(always)]
 #[must_use]
-pub fn next_scale(scale: u32, spent: u64, elapsed: u64, allowance: u64) -> u32 {
-    // A day: past it the product would overflow.
-    let allowed = allowed(min(elapsed, 1 << 46), allowance);
-    let scale = u64::from(scale);
-    let next = if spent > allowed {
-        max(scale * (max(allowed, spent >> 4) >> 2) / max(spent >> 2, 1), scale >> 4)
-    } else if spent > allowed >> 1 {
-        scale * (allowed >> 2) / max(spent >> 2, 1)
-    } else {
-        scale << 1
-    };
-    min(max(next, LOWEST as u64), FULL as u64) as u32
+pub fn next_demand(demand: u64, scale: u32, spent: u64, elapsed: u64) -> u64 {
+    const MOST: u64 = 1 << 50;
+    let full = min((min(spent, 1 << 30) << 32) / u64::from(max(scale, LOWEST)), 1 << 46);
+    if elapsed >> MEMORY_SHIFT != 0 {
+        return full / (elapsed >> MEMORY_SHIFT);
+    }
+    // In parts of 2^14 ns, below 2^14 of them.
+    let parts = elapsed >> 14;
+    let left = demand - min((demand >> (MEMORY_SHIFT - 14)) * parts, demand);
+    let surge = min(full / max(parts, 1), MOST >> 14) << (MEMORY_SHIFT - 14 - 4);
+    min(max(left + full, surge), MOST)
+}
+
+/// The scale at which samples of this [`demand`](next_demand) take their `allowance`, and make up for the `debt`, in the time that is
+/// remembered; however large the debt is, an eighth of the allowance is left.
+#[inline(always)]
+#[must_use]
+pub fn next_scale(demand: u64, debt: u64, allowance: u64) -> u32 {
+    let allowance = min(allowance, 1 << WINDOW_SHIFT);
+    let budget = max((allowance << MEMORY).saturating_sub(debt), allowance);
+    if demand <= budget {
+        return FULL;
+    }
+    // Below 2^59, and the ratio below 1.
+    let scale = (budget << 30) / max(demand >> 2, 1);
+    min(max(scale, LOWEST as u64), FULL as u64) as u32
+}
+
+/// What of the allowance is not put into the purse.
+#[inline(always)]
+#[must_use]
+pub fn for_samples(allowance: u64) -> u64 {
+    let allowance = min(allowance, 1 << WINDOW_SHIFT);
+    allowance - (allowance >> 3)
 }
 
 /// What of `debt` is left after a window that lasted `elapsed` nanoseconds and in which sampling took `spent` of them, where it may
@@ -67,25 +97,53 @@ mod tests {
 
     const WINDOW: u64 = 1 << WINDOW_SHIFT;
 
+    /// What `windows` full windows of the same demand at the full rate lead to.
+    fn settled(per_window: u64, allowance: u64, windows: u32) -> u32 {
+        let (mut scale, mut demand, mut debt) = (FULL, 0, 0);
+        for _ in 0..windows {
+            let spent = (u128::from(per_window) * u128::from(scale) / u128::from(FULL)) as u64;
+            // The window ends when its allowance is spent.
+            let elapsed = if spent > allowance { WINDOW * allowance / spent } else { WINDOW };
+            let spent = min(spent, allowance);
+            demand = next_demand(demand, scale, spent, elapsed);
+            debt = next_debt(debt, spent, elapsed, allowance);
+            scale = next_scale(demand, debt, allowance);
+        }
+        scale
+    }
+
     #[test]
-    fn a_window_that_took_what_it_may_changes_nothing_much() {
-        for allowance in [10_000, 80_000, 1 << 20] {
-            let next = next_scale(1 << 20, allowance, WINDOW, allowance);
-            let ratio = f64::from(next) / f64::from(1u32 << 20);
-            assert!((0.98..1.02).contains(&ratio), "{allowance}: {ratio}");
+    fn the_scale_settles_where_samples_take_what_they_may() {
+        for (per_window, allowance) in [(1 << 20, 10_000), (1 << 25, 80_000), (1 << 28, 80_000), (90_000, 80_000)] {
+            let expected = allowance as f64 / per_window as f64;
+            let ratio = f64::from(settled(per_window, allowance, 400)) / f64::from(FULL) / expected;
+            assert!((0.9..1.05).contains(&ratio), "{per_window} {allowance}: {ratio}");
+        }
+        assert_eq!(settled(79_000, 80_000, 400), FULL);
+    }
+
+    #[test]
+    fn a_surge_lowers_the_scale_within_two_windows() {
+        let demand = next_demand(0, FULL, 80_000, 80_000);
+        assert!(next_scale(demand, 72_000, 80_000) < FULL / 20, "the first window took all of its time");
+    }
+
+    #[test]
+    fn windows_that_differ_by_chance_change_the_scale_by_little() {
+        // Two or three samples of 10 us each, as chance has it, where 25 us are allowed: at a scale of 1 in 10.
+        let mut demand = 8 * 250_000;
+        for spent in [20_000, 30_000, 0, 50_000, 20_000, 30_000, 10_000, 40_000] {
+            demand = next_demand(demand, FULL / 10, spent, WINDOW);
+            let scale = f64::from(next_scale(demand, 0, 25_000)) / f64::from(FULL);
+            assert!((0.075..0.13).contains(&scale), "{scale}");
         }
     }
 
     #[test]
-    fn the_scale_follows_the_ratio_of_what_was_allowed_to_what_was_spent() {
-        let ratio =
-            |spent: u64, elapsed: u64| f64::from(next_scale(1 << 24, spent, elapsed, 80_000)) / f64::from(1u32 << 24);
-        assert!((ratio(160_000, WINDOW) - 0.5).abs() < 0.01);
-        assert!((ratio(80_000, WINDOW / 4) - 0.25).abs() < 0.01, "{}", ratio(80_000, WINDOW / 4));
-        assert!((ratio(60_000, WINDOW) - 80.0 / 60.0).abs() < 0.02);
-        assert!((ratio(80_000, 1) - 1.0 / 16.0).abs() < 0.001, "it falls to a sixteenth at most");
-        assert!((ratio(0, WINDOW) - 2.0).abs() < 0.001, "it doubles at most");
-        assert_eq!(next_scale(1 << 24, 0, WINDOW, 0), 1 << 25, "nothing was spent");
+    fn a_debt_leaves_an_eighth_of_the_allowance() {
+        let ratio = |debt| f64::from(next_scale(1 << 30, debt, 80_000)) / f64::from(next_scale(1 << 30, 0, 80_000));
+        assert!((ratio(4 * 80_000) - 0.5).abs() < 0.01);
+        assert!((ratio(100 * 80_000) - 0.125).abs() < 0.01);
     }
 
     #[test]
@@ -110,13 +168,22 @@ mod tests {
     }
 
     #[test]
-    fn the_scale_stays_within_its_bounds() {
-        assert_eq!(next_scale(FULL, 0, WINDOW, 80_000), FULL);
-        assert_eq!(next_scale(LOWEST, 1 << 40, 1, 0), LOWEST);
-        assert_eq!(next_scale(LOWEST, 0, u64::MAX, u64::MAX), LOWEST << 1);
-        assert_eq!(
-            next_scale(FULL, u64::MAX >> 20, u64::MAX, u64::MAX),
-            next_scale(FULL, u64::MAX >> 20, 1 << 46, u64::MAX)
-        );
+    fn the_scale_stays_within_its_bounds_whatever_was_measured() {
+        let extremes = [0, 1, 1 << 14, 1 << 25, 1 << 28, 1 << 46, 1 << 50, u64::MAX];
+        for spent in extremes {
+            for elapsed in extremes {
+                for scale in [LOWEST, FULL] {
+                    let demand = next_demand(1 << 50, scale, spent, elapsed);
+                    assert!(demand <= 1 << 50);
+                    for allowance in extremes {
+                        for debt in extremes {
+                            assert!((LOWEST..=FULL).contains(&next_scale(demand, debt, allowance)));
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(next_scale(0, 0, 0), FULL, "nothing was spent");
+        assert_eq!(next_demand(1 << 50, FULL, 0, u64::MAX), 0, "what was long ago is forgotten");
     }
 }

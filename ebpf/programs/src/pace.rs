@@ -2,7 +2,8 @@
 
 use quell_ebpf_common::{
     PROBES, Pace,
-    pace::{FULL, WINDOW_SHIFT, next_debt, next_purse, next_scale},
+    pace::{FULL, WINDOW_SHIFT, for_samples, next_debt, next_demand, next_purse, next_scale},
+    sampling,
 };
 
 use crate::{
@@ -18,39 +19,41 @@ pub const CERTAIN: u32 = FULL;
 /// The scale of a probe's probabilities on this CPU at `now`, in units of 2^-32.
 #[inline(always)]
 pub fn scale(probe: u32, now: u64) -> u32 {
-    if setting!(paced) == 0 {
+    if setting!(sampling) != sampling::PACED {
         return FULL;
     }
     let index = record::cpu() * PROBES + probe;
-    let (Some(pace), Some(allowance)) = (pace(index), ALLOWANCES.get(index)) else { return FULL };
-    let whole = *allowance;
-    // The rest is for first sleeps.
-    let allowance = whole - (whole >> 3);
+    let Some(pace) = pace(index) else { return FULL };
+    let (spent, allowance) = (load!(pace.spent), u64::from(load!(pace.allowance)));
     let elapsed = now.wrapping_sub(load!(pace.window));
-    let spent = load!(pace.spent);
-    let scale = load!(pace.scale);
     if elapsed >> WINDOW_SHIFT == 0 && spent < allowance {
-        return scale;
+        return load!(pace.scale);
     }
-    let next = next_scale(scale, spent, elapsed, allowance);
-    store!(pace.debt, next_debt(load!(pace.debt), spent, elapsed, allowance));
+    let Some(whole) = ALLOWANCES.get(index) else { return FULL };
+    let whole = *whole;
+    let demand = next_demand(load!(pace.demand), load!(pace.scale), spent, elapsed);
+    let debt = next_debt(load!(pace.debt), spent, elapsed, allowance);
+    let allowance = for_samples(whole);
+    let scale = next_scale(demand, debt, allowance);
+    store!(pace.demand, demand);
+    store!(pace.debt, debt);
     store!(pace.purse, next_purse(load!(pace.purse), elapsed, whole));
     store!(pace.window, now);
     store!(pace.spent, 0);
-    store!(pace.scale, next);
-    next
+    store!(pace.allowance, allowance as u32);
+    store!(pace.scale, scale);
+    scale
 }
 
 /// Whether samples of a probe on `cpu` have taken so much more than they may that what they can do without is left out.
 #[inline(always)]
 pub fn is_in_debt(probe: u32, cpu: u32) -> bool {
-    let index = cpu.wrapping_mul(PROBES).wrapping_add(probe);
-    if setting!(paced) == 0 {
+    if setting!(sampling) != sampling::PACED {
         return false;
     }
-    match (pace(index), ALLOWANCES.get(index)) {
-        (Some(pace), Some(allowance)) => load!(pace.debt) + load!(pace.spent) > 2 * *allowance,
-        _ => false,
+    match pace(cpu.wrapping_mul(PROBES).wrapping_add(probe)) {
+        Some(pace) => load!(pace.debt) + load!(pace.spent) > 4 * u64::from(load!(pace.allowance)),
+        None => false,
     }
 }
 

@@ -13,7 +13,7 @@ pub static SETTINGS: Settings = Settings {
     cgroup_id: 0,
     cpus: [0; 16],
     probes: 0,
-    paced: 0,
+    sampling: 0,
     task_pid: 0,
     task_tgid: 0,
     task_state: 0,

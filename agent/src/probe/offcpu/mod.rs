@@ -57,15 +57,6 @@ const fn interval(name: &'static str, label: &'static str) -> MetricSpec {
     MetricSpec { name, label, unit: Unit::Nanoseconds, kind: MetricKind::Interval }
 }
 
-/// The mean off-CPU time between two samples of a thread at the full sampling rate: an interval that is expected to last this
-/// long or longer has the probability 1.
-const INTERVAL: Nanos = Nanos(1_000_000);
-
-/// The minimum probability of an interval at the full sampling rate, 1 in 512, in units of 2^-32. At zero, estimates would be
-/// biased. Far below 1 in 512, unexpectedly long intervals would be sampled so rarely that the samples would not show the error
-/// of missing them.
-const LEAST_ODDS: u32 = 1 << 23;
-
 /// The task iterators that walk the sleeping threads, at the beginning and at the end.
 const FIRST: &str = "quell_walk_first";
 const LAST: &str = "quell_walk_last";
@@ -107,7 +98,6 @@ impl super::Probe for Probe {
     }
 
     fn start(&self, object: &mut BpfObject, config: &ProbeConfig) -> Result<Box<dyn RunningProbe>, ProbeError> {
-        object.set("OFFCPU_RATES", 0, rates(config.every_event))?;
         SPEC.hooks.iter().try_for_each(|hook| object.attach_hook(*hook))?;
         if let Err(why) = object.follow("quell_rename", "task_rename") {
             tracing::info!("the off-CPU totals of a thread are shown under its last name: {}", why.brief());
@@ -116,15 +106,6 @@ impl super::Probe for Probe {
         let walks = WALKS.into_iter().all(|walk| object.has_loaded(walk));
         Ok(Box::new(Waiting { walks, cgroup: config.cgroup.clone(), sleeps: Sleeps::new(walks) }))
     }
-}
-
-/// The sampling rates of the programs.
-fn rates(every_event: bool) -> abi::Rates {
-    if every_event {
-        return abi::Rates { odds_per_nano: abi::CERTAIN, least_odds: abi::CERTAIN };
-    }
-    let odds_per_nano = u32::try_from((1u64 << 32) / INTERVAL.0).unwrap_or(abi::CERTAIN);
-    abi::Rates { odds_per_nano, least_odds: LEAST_ODDS }
 }
 
 struct Waiting {
@@ -253,7 +234,7 @@ mod tests {
     use nix::sched::{CpuSet, sched_setaffinity};
 
     use super::*;
-    use crate::bpf::{Declarations, Helpers, Maps, Scope, Support, Threads, settings};
+    use crate::bpf::{Declarations, Helpers, Maps, Sampling, Scope, Support, Threads, settings};
     use crate::host::Btf;
     use crate::probe::Probe as _;
     use crate::units::{CpuId, Pid, Tid};
@@ -261,7 +242,7 @@ mod tests {
     /// An object for a capture of this process only.
     fn object() -> BpfObject {
         let own = Pid(std::process::id());
-        let scope = Scope { threads: Threads::Targets, cpus: None, probes: 1 << NUMBER, paced: false };
+        let scope = Scope { threads: Threads::Targets, cpus: None, probes: 1 << NUMBER, sampling: Sampling::Unlimited };
         let btf = Btf::kernel().expect("BTF");
         let offsets = host::offsets(&btf).expect("a kernel that quell knows");
         let settings =

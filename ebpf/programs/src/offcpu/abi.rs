@@ -20,14 +20,6 @@ pub const THREAD_RENAMED: u16 = 5;
 pub const CERTAIN: u32 = u32::MAX;
 
 abi! {
-    /// What the user side sets before the programs run: element 0 of the array `OFFCPU_RATES`.
-    pub struct Rates {
-        /// Probability of sampling a sleep, in units of 2^-32, for each nanosecond of its expected length.
-        pub odds_per_nano: u32,
-        /// The least probability, in the same units; [`CERTAIN`] samples every sleep, whatever that costs.
-        pub least_odds: u32,
-    } size 8
-
     /// A sampled thread leaves the CPU.
     pub struct SleepStart {
         /// The thread that leaves.

@@ -9,27 +9,32 @@ mod abi;
 mod asleep;
 mod calls;
 
-use aya_ebpf::{EbpfContext, btf_maps::Array, helpers::bpf_get_current_comm, macros::btf_map};
-use quell_ebpf_common::{ThreadState, reason};
+use aya_ebpf::{EbpfContext, helpers::bpf_get_current_comm};
+use quell_ebpf_common::{ThreadState, reason, sampling};
 
 use crate::{
     hook::{Callbacks, SamplingTime, Sleeper, SwitchIn, SwitchOut, ThreadEnd, Waking, await_wake},
     pace,
     random::next_random,
     record::{self, NO_STACKS, OwnFrames, Slot, with_stacks},
+    settings::setting,
     thread::{self, NO_PREDICTION, known},
     value::{Value, load, store},
 };
 use abi::{
-    CERTAIN, PROBE, Rates, SLEEP_END, SLEEP_START, SleepEnd, SleepStart, THREAD_EXIT, THREAD_RENAMED, ThreadExit, WAKE,
+    CERTAIN, PROBE, SLEEP_END, SLEEP_START, SleepEnd, SleepStart, THREAD_EXIT, THREAD_RENAMED, ThreadExit, WAKE,
     Wake,
 };
 
 with_stacks!(SleepStart, Wake);
 
-/// Element 0: how often sleeps are sampled.
-#[btf_map]
-pub static OFFCPU_RATES: Array<Rates, 1> = Array::new();
+/// How much off-CPU time of a thread one sample is for at the full sampling rate: 1 ms, as the probability of sampling a sleep for each
+/// nanosecond of its expected length. Those that are expected to last this long or longer are certain.
+const ODDS_PER_NANO: u32 = ((1u64 << 32) / 1_000_000) as u32;
+
+/// The least probability at the full sampling rate, 1 in 512. At zero, estimates would be biased. Far below 1 in 512, unexpectedly long
+/// sleeps would be sampled so rarely that the samples would not show the error of missing them.
+const LEAST_ODDS: u32 = 1 << 23;
 
 /// How many sleeps of a thread are sampled as long ones: the first ones are often short and say little of what follows.
 const FIRST_SLEEPS: u32 = 8;
@@ -110,7 +115,7 @@ impl Callbacks for Probe {
 #[inline(always)]
 fn start_sleep(event: &SwitchOut<'_>) -> Option<SamplingTime> {
     let thread = event.thread;
-    let (odds, fund) = odds(thread, event)?;
+    let (odds, fund) = odds(thread, event);
     let sampled = odds == CERTAIN || draw(thread) <= odds;
     store!(thread.odds, if sampled { odds } else { 0 });
     if !sampled {
@@ -148,29 +153,25 @@ enum Fund {
 /// The probability of sampling the sleep that begins, in units of 2^-32: what its expected length asks for, and what
 /// sampling may cost.
 #[inline(always)]
-fn odds(thread: Value<ThreadState>, event: &SwitchOut<'_>) -> Option<(u32, Fund)> {
-    // SAFETY: an array's element.
-    let rates = OFFCPU_RATES.get_ptr_mut(0).map(|rates| unsafe { Value::<Rates>::new(rates) })?;
-    let least = load!(rates.least_odds);
-    if least == CERTAIN {
-        return Some((CERTAIN, Fund::Window));
+fn odds(thread: Value<ThreadState>, event: &SwitchOut<'_>) -> (u32, Fund) {
+    if setting!(sampling) == sampling::EVERY {
+        return (CERTAIN, Fund::Window);
     }
-    let per_nano = load!(rates.odds_per_nano);
     let predicted = predicted(thread, event.reason);
     let scale = u64::from(pace::scale(NUMBER, event.now));
     // Of the first sleeps nothing is known: they count as just long enough to be certain, as far as the pace allows.
     let wanted = if load!(thread.seq) <= FIRST_SLEEPS || predicted == NO_PREDICTION {
         if pace::has_purse(NUMBER) {
-            return Some((CERTAIN, Fund::Purse));
+            return (CERTAIN, Fund::Purse);
         }
         1 << 32
     } else {
-        u64::from(predicted) * u64::from(per_nano)
+        u64::from(predicted) * u64::from(ODDS_PER_NANO)
     };
-    // Below 2^64 each: `wanted` is below 2^45, since `per_nano` is below 2^13. The length counts before the bound of 1:
+    // Below 2^64 each: `wanted` is below 2^45. The length counts before the bound of 1:
     // where the pace is slow, a long sleep is still certain when a short one is not.
     let odds = (wanted >> 13) * scale >> 19;
-    let floor = u64::from(least) * scale >> 32;
+    let floor = u64::from(LEAST_ODDS) * scale >> 32;
     let odds = if odds > floor { odds } else { floor };
     let odds = if odds >= u64::from(CERTAIN) {
         CERTAIN
@@ -179,7 +180,7 @@ fn odds(thread: Value<ThreadState>, event: &SwitchOut<'_>) -> Option<(u32, Fund)
     } else {
         odds as u32
     };
-    Some((odds, Fund::Window))
+    (odds, Fund::Window)
 }
 
 /// The next of a thread's random numbers.
