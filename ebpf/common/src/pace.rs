@@ -22,6 +22,14 @@ const MEMORY: u32 = 3;
 /// How long they last, as a power of two.
 const MEMORY_SHIFT: u32 = WINDOW_SHIFT + MEMORY;
 
+/// What counts of the nanoseconds that the samples of a window took. A window ends with the sample that exceeds its allowance, so
+/// that much more is no cost of sampling: a hypervisor ran something else. At a small scale it would push sampling down for seconds.
+#[inline(always)]
+#[must_use]
+pub fn credible(spent: u64, allowance: u64) -> u64 {
+    min(spent, max(min(allowance, 1 << WINDOW_SHIFT) << 1, 1 << 16))
+}
+
 /// Nanoseconds that samples would take at the full rate in the time that is remembered, after a window that lasted `elapsed`
 /// nanoseconds and whose samples took `spent` of them at `scale`. A window that shows sixteen times more than those before is no
 /// chance, and is believed to a sixteenth at once.
@@ -137,6 +145,15 @@ mod tests {
             let scale = f64::from(next_scale(demand, 0, 25_000)) / f64::from(FULL);
             assert!((0.075..0.13).contains(&scale), "{scale}");
         }
+    }
+
+    #[test]
+    fn a_stall_of_the_hypervisor_lowers_the_scale_by_little() {
+        let (scale, allowance) = (FULL / 2_000, 80_000);
+        let demand = 8 * 2_000 * allowance;
+        let stall = credible(30_000_000, allowance);
+        let after = next_scale(next_demand(demand, scale, stall, WINDOW), next_debt(0, stall, WINDOW, allowance), allowance);
+        assert!(after > scale / 2, "{after}, from {scale}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use quell_ebpf_common::{
     PROBES, Pace,
-    pace::{FULL, WINDOW_SHIFT, for_samples, next_debt, next_demand, next_purse, next_scale},
+    pace::{FULL, WINDOW_SHIFT, credible, for_samples, next_debt, next_demand, next_purse, next_scale},
     sampling,
 };
 
@@ -29,6 +29,7 @@ pub fn scale(probe: u32, now: u64) -> u32 {
     if elapsed >> WINDOW_SHIFT == 0 && spent < allowance {
         return load!(pace.scale);
     }
+    let spent = credible(spent, allowance);
     let Some(whole) = ALLOWANCES.get(index) else { return FULL };
     let whole = *whole;
     let demand = next_demand(load!(pace.demand), load!(pace.scale), spent, elapsed);
