@@ -31,21 +31,18 @@ pub fn credible(spent: u64, allowance: u64) -> u64 {
 }
 
 /// Nanoseconds that samples would take at the full rate in the time that is remembered, after a window that lasted `elapsed`
-/// nanoseconds and whose samples took `spent` of them at `scale`. A window that shows sixteen times more than those before is no
-/// chance, and is believed to a sixteenth at once.
+/// nanoseconds and whose samples took `spent` of them at `scale`.
 #[inline(always)]
 #[must_use]
 pub fn next_demand(demand: u64, scale: u32, spent: u64, elapsed: u64) -> u64 {
-    const MOST: u64 = 1 << 50;
-    let full = min((min(spent, 1 << 30) << 32) / u64::from(max(scale, LOWEST)), 1 << 46);
+    let full = (min(spent, 1 << 30) << 32) / u64::from(max(scale, LOWEST));
     if elapsed >> MEMORY_SHIFT != 0 {
         return full / (elapsed >> MEMORY_SHIFT);
     }
     // In parts of 2^14 ns, below 2^14 of them.
     let parts = elapsed >> 14;
     let left = demand - min((demand >> (MEMORY_SHIFT - 14)) * parts, demand);
-    let surge = min(full / max(parts, 1), MOST >> 14) << (MEMORY_SHIFT - 14 - 4);
-    min(max(left + full, surge), MOST)
+    min(left + full, 1 << 50)
 }
 
 /// The scale at which samples of this [`demand`](next_demand) take their `allowance`, and make up for the `debt`, in the time that is
@@ -131,9 +128,29 @@ mod tests {
     }
 
     #[test]
-    fn a_surge_lowers_the_scale_within_two_windows() {
-        let demand = next_demand(0, FULL, 80_000, 80_000);
-        assert!(next_scale(demand, 72_000, 80_000) < FULL / 20, "the first window took all of its time");
+    fn a_surge_takes_sixteen_allowances_more_than_it_may_at_most() {
+        // From nothing to a million events in a second, each of which takes 8 us.
+        let (allowance, event, cost) = (80_000, 1_000, 8_000);
+        let (mut scale, mut demand, mut debt) = (FULL, 0, 0);
+        let (mut now, mut begun, mut spent, mut all, mut odds) = (0, 0, 0, 0, 0);
+        while now < 8 * WINDOW {
+            if spent >= allowance || now - begun >= WINDOW {
+                demand = next_demand(demand, scale, spent, now - begun);
+                debt = next_debt(debt, spent, now - begun, allowance);
+                scale = next_scale(demand, debt, allowance);
+                (begun, spent) = (now, 0);
+            }
+            // Every event that makes the sum of probabilities whole is sampled.
+            odds += u64::from(scale);
+            if odds >> 32 != 0 {
+                odds &= u64::from(FULL);
+                spent += cost;
+                all += cost;
+                now += cost;
+            }
+            now += event;
+        }
+        assert!(all < (8 + 16) * allowance, "{} allowances", all / allowance);
     }
 
     #[test]
