@@ -163,8 +163,8 @@ abi! {
         pub generation: u32,
         /// How long walking its stack took when the sleep that goes on, or the last one that was sampled, began, in nanoseconds.
         pub walked: u32,
-        /// Always 0: has every thread begin at a cache line.
-        pub unused: u32,
+        /// What pays for the sample of the sleep that goes on: 1 for the purse of first sleeps ([`Pace::purse`]), else 0.
+        pub fund: u32,
     } size 192
 
     /// What sampling costs one probe on one CPU: element `cpu * PROBES + probe` of the array `PACES`. What it may cost in a

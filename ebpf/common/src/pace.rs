@@ -22,6 +22,10 @@ const MEMORY: u32 = 3;
 /// How long they last, as a power of two.
 const MEMORY_SHIFT: u32 = WINDOW_SHIFT + MEMORY;
 
+/// The least that the purse for first sleeps must have for a sample: about what it takes, with the walk of the waker's stack. With less,
+/// every window would have one, however small the allowance is.
+pub const LEAST_PURSE: u64 = 1 << 15;
+
 /// What counts of the nanoseconds that the samples of a window took. A window ends with the sample that exceeds its allowance, so
 /// that much more is no cost of sampling: a hypervisor ran something else. At a small scale it would push sampling down for seconds.
 #[inline(always)]

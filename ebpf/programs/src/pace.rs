@@ -2,7 +2,7 @@
 
 use quell_ebpf_common::{
     PROBES, Pace,
-    pace::{FULL, WINDOW_SHIFT, credible, for_samples, next_debt, next_demand, next_purse, next_scale},
+    pace::{FULL, LEAST_PURSE, WINDOW_SHIFT, credible, for_samples, next_debt, next_demand, next_purse, next_scale},
     sampling,
 };
 
@@ -58,44 +58,42 @@ pub fn is_in_debt(probe: u32, cpu: u32) -> bool {
     }
 }
 
-/// Whether there is something in the purse for first sleeps, on this CPU.
+/// What pays for a sample.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Fund {
+    /// What may be spent in a window.
+    Window = 0,
+    /// What is put aside for the first sleeps of threads.
+    Purse = 1,
+}
+
+/// Whether the purse for first sleeps has what a sample takes, on this CPU.
 #[inline(always)]
 pub fn has_purse(probe: u32) -> bool {
     match pace(record::cpu() * PROBES + probe) {
-        Some(pace) => load!(pace.purse) != 0,
+        Some(pace) => load!(pace.purse) >= LEAST_PURSE,
         None => false,
     }
-}
-
-/// Charges a sample of a first sleep, as [`charge`] does, to the purse for them on this CPU.
-#[inline(always)]
-pub fn charge_purse(probe: u32, start: u64) -> u64 {
-    let nanos = record::now().wrapping_sub(start);
-    if let Some(pace) = pace(record::cpu() * PROBES + probe) {
-        store!(pace.purse, load!(pace.purse).saturating_sub(nanos));
-        count_sample(pace, nanos);
-    }
-    nanos
 }
 
 /// Charges a sample that began at `start` and has just been taken to a probe on `cpu`: not always this one, since the
 /// walk of a waker's stack belongs to the sample that the sleeper's CPU chose. Returns the nanoseconds that it took.
 #[inline(always)]
-pub fn charge(probe: u32, cpu: u32, start: u64) -> u64 {
+pub fn charge(probe: u32, cpu: u32, start: u64, fund: Fund) -> u64 {
     let nanos = record::now().wrapping_sub(start);
     if let Some(pace) = pace(cpu.wrapping_mul(PROBES).wrapping_add(probe)) {
         // What another CPU adds between the load and the store is lost: so little that an atomic addition is not worth its
         // price, and BPF programs before 5.12 have but one kind of it.
-        store!(pace.spent, load!(pace.spent) + nanos);
-        count_sample(pace, nanos);
+        if fund == Fund::Purse {
+            store!(pace.purse, load!(pace.purse).saturating_sub(nanos));
+        } else {
+            store!(pace.spent, load!(pace.spent) + nanos);
+        }
+        store!(pace.nanos, load!(pace.nanos) + nanos);
+        store!(pace.samples, load!(pace.samples) + 1);
     }
     nanos
-}
-
-#[inline(always)]
-fn count_sample(pace: Value<Pace>, nanos: u64) {
-    store!(pace.nanos, load!(pace.nanos) + nanos);
-    store!(pace.samples, load!(pace.samples) + 1);
 }
 
 #[inline(always)]

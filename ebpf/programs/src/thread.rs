@@ -96,7 +96,7 @@ pub fn never_seen(tid: u32, tgid: u32, comm: [u8; 16]) -> ThreadState {
         number: 0,
         generation: random,
         walked: 0,
-        unused: 0,
+        fund: 0,
     }
 }
 

@@ -9,7 +9,7 @@ use aya_ebpf::{
 
 use crate::{
     hook::{Callbacks, Interrupt, SamplingTime},
-    pace,
+    pace::{self, Fund},
     record::{self, NO_STACKS, OwnFrames, Slot, with_stacks},
 };
 use abi::{CPU_SAMPLE, CpuSample, PROBE};
@@ -39,6 +39,6 @@ impl Callbacks for Probe {
             stacks: NO_STACKS,
         };
         record::send_with_stacks(Slot::Interrupt, OwnFrames::None, event.ctx.as_ptr(), sample);
-        pace::charge(NUMBER, record::cpu(), event.now)
+        pace::charge(NUMBER, record::cpu(), event.now, Fund::Window)
     }
 }

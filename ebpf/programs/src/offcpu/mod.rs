@@ -14,7 +14,7 @@ use quell_ebpf_common::{ThreadState, reason, sampling};
 
 use crate::{
     hook::{Callbacks, SamplingTime, Sleeper, SwitchIn, SwitchOut, ThreadEnd, Waking, await_wake},
-    pace,
+    pace::{self, Fund},
     random::next_random,
     record::{self, NO_STACKS, OwnFrames, Slot, with_stacks},
     settings::setting,
@@ -135,19 +135,8 @@ fn start_sleep(event: &SwitchOut<'_>) -> Option<SamplingTime> {
     await_wake(thread, event.task);
     let before = record::now();
     record::send_with_stacks(Slot::Switch, OwnFrames::One, event.ctx.as_ptr(), start);
-    Some(match fund {
-        Fund::Window => pace::charge(NUMBER, record::cpu(), before),
-        Fund::Purse => pace::charge_purse(NUMBER, before),
-    })
-}
-
-/// What pays for a sample.
-#[derive(Clone, Copy)]
-enum Fund {
-    /// What may be spent in a window.
-    Window,
-    /// What is put aside for the first sleeps of threads.
-    Purse,
+    store!(thread.fund, fund as u32);
+    Some(pace::charge(NUMBER, record::cpu(), before, fund))
 }
 
 /// The probability of sampling the sleep that begins, in units of 2^-32: what its expected length asks for, and what
@@ -181,6 +170,12 @@ fn odds(thread: Value<ThreadState>, event: &SwitchOut<'_>) -> (u32, Fund) {
         odds as u32
     };
     (odds, Fund::Window)
+}
+
+/// What pays for the sample of the sleep that goes on.
+#[inline(always)]
+fn fund(thread: Value<ThreadState>) -> Fund {
+    if load!(thread.fund) == Fund::Purse as u32 { Fund::Purse } else { Fund::Window }
 }
 
 /// The next of a thread's random numbers.
@@ -222,7 +217,7 @@ fn end_sleep(event: &SwitchIn) -> SamplingTime {
     };
     let before = record::now();
     record::send_plain(&end);
-    pace::charge(NUMBER, load!(thread.cpu).into(), before)
+    pace::charge(NUMBER, load!(thread.cpu).into(), before, fund(thread))
 }
 
 /// Takes a sleep into what the next one for its reason is expected to be. The index is a literal: the verifier of 5.10 follows it
@@ -286,5 +281,5 @@ fn sample_wake(event: &Waking<'_>) -> SamplingTime {
     };
     let before = record::now();
     record::send_with_stacks(Slot::Wake, OwnFrames::One, ctx.as_ptr(), wake);
-    pace::charge(NUMBER, load!(woken.cpu).into(), before)
+    pace::charge(NUMBER, load!(woken.cpu).into(), before, fund(woken))
 }
