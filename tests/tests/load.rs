@@ -3,6 +3,7 @@
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
@@ -75,6 +76,39 @@ fn a_low_budget_slows_the_sampling_down() -> Result<()> {
         assert!(slower, "{probe}: {governing:?}");
     }
     assert!(summary.lines().any(|line| line.starts_with("budget")), "{summary}");
+    Ok(())
+}
+
+#[test]
+fn first_sleeps_take_no_more_than_what_is_put_aside_for_them() -> Result<()> {
+    needs!(Bpf);
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    let own = std::process::id().to_string();
+    let quell = dir.spawn(["record", "-p", &own, "--probe", "offcpu", "--max-overhead", "0.1", "-o", "x.quell"])?;
+    quell.captures()?;
+    let begun = Instant::now();
+    let mut threads = 0;
+    while begun.elapsed() < Duration::from_secs(2) {
+        let (mut from, mut to) = std::io::pipe()?;
+        let once = thread::Builder::new().name("once".into()).spawn(move || from.read_exact(&mut [0]))?;
+        to.write_all(b"w")?;
+        once.join().expect("it does not panic")?;
+        threads += 1;
+    }
+    quell.signal(Signal::SIGINT)?;
+    quell.wait()?.expect_code(0)?;
+    let recorded = Recorded::read(&dir.path("x.quell"))?;
+    let recording = &recorded.recording;
+    let certain = recording
+        .samples
+        .iter()
+        .filter(|sample| recording.threads.get(sample.thread).name.as_ref() == "once")
+        .filter(|sample| sample.probability == 1.0 && !sample.ongoing);
+    // A purse has room for 16 windows of 34 us at 0.1 %, an eighth of which is put into it: for four samples of 30 us on two CPUs, and
+    // for none more in two seconds.
+    let (certain, cpus) = (certain.count(), std::thread::available_parallelism()?.get());
+    assert!(certain <= 8 * cpus, "{certain} certain samples on {cpus} CPUs, of {threads} threads");
     Ok(())
 }
 
