@@ -86,13 +86,7 @@ impl Callbacks for Probe {
         // Two of the numbers of one thread id are equal only by chance, and zero is none.
         let next_generation = next_random(generation);
         if record::send_plain(&ThreadExit { header, comm, totals, generation, next_generation }) {
-            // Before the totals: who reads them under the old number would take them to go backwards.
-            store!(thread.generation, next_generation);
-            for reason in 0..reason::COUNT as u32 {
-                let total = thread::total(thread, reason);
-                store!(total.count, 0);
-                store!(total.nanos, 0);
-            }
+            thread::reset_totals(thread, next_generation);
         }
     }
 
