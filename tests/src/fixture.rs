@@ -215,6 +215,28 @@ pub struct Reloaded {
     pub cpu_ns: BTreeMap<String, u64>,
 }
 
+/// The report of `again`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Again {
+    /// The PID.
+    pub pid: i32,
+    /// The turns, one after the other.
+    pub turns: Vec<Turn>,
+}
+
+/// The turn of one thread of `again`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Turn {
+    /// The name of the thread.
+    pub name: String,
+    /// The TID.
+    pub tid: i32,
+    /// The on-CPU time, in nanoseconds.
+    pub cpu_ns: u64,
+    /// The off-CPU time, in nanoseconds.
+    pub off_cpu_ns: u64,
+}
+
 /// The report of `ask`.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Asked {

@@ -1,15 +1,15 @@
 //! The means of a hostile user of the host: ELF files with false sizes, and processes that execute them.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::agent;
+use crate::agent::{self, Workdir};
 
 /// The UID and GID of the hostile user: `nobody` on Debian, but any user except root is suitable.
 pub const USER: u32 = 65_534;
@@ -164,4 +164,17 @@ pub fn symbols(count: usize) -> Vec<u8> {
         symbol
     };
     (0..count).flat_map(symbol).collect()
+}
+
+/// A file with one of the longest paths that there are, which all users may map.
+pub fn file_with_a_long_path(dir: &Workdir) -> Result<PathBuf> {
+    let mut path = dir.path(".");
+    while path.as_os_str().len() < 3_500 {
+        path.push("x".repeat(250));
+    }
+    fs::create_dir_all(&path)?;
+    fs::set_permissions(dir.path("."), fs::Permissions::from_mode(0o755))?;
+    path.push("code");
+    fs::write(&path, [0xcc; 4_096])?;
+    Ok(path)
 }

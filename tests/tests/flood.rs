@@ -1,16 +1,12 @@
 //! Captures while a user makes so many mappings that the reports of them are lost, also those of others.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
-
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use quell::profile::FrameKind;
 use quell::recording::example::CPU;
 use quell_tests::agent::{self, Workdir};
 use quell_tests::fixture::{Fixture, Reloaded};
-use quell_tests::hostile::Hostile;
+use quell_tests::hostile::{Hostile, file_with_a_long_path};
 use quell_tests::recorded::Recorded;
 use quell_tests::{executable, needs, turns};
 
@@ -20,19 +16,6 @@ const FLAGS: [&str; 6] = ["record", "-a", "-F", "997", "--max-overhead", "0"];
 /// The names of two programs with equal code at equal addresses. The kernel gives them to the processes, so that each sample says
 /// which program it is of.
 const PROGRAMS: [&str; 2] = ["quell-first", "quell-second"];
-
-/// A file with one of the longest paths that there are, which all users may map.
-fn file_with_a_long_path(dir: &Workdir) -> Result<PathBuf> {
-    let mut path = dir.path(".");
-    while path.as_os_str().len() < 3_500 {
-        path.push("x".repeat(250));
-    }
-    fs::create_dir_all(&path)?;
-    fs::set_permissions(dir.path("."), fs::Permissions::from_mode(0o755))?;
-    path.push("code");
-    fs::write(&path, [0xcc; 4_096])?;
-    Ok(path)
-}
 
 #[derive(Debug, Default)]
 struct Named {

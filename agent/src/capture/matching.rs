@@ -48,14 +48,22 @@ pub(super) fn name_of(pid: Pid) -> Option<String> {
 #[derive(Debug, Default)]
 pub(super) struct Executed {
     waiting: VecDeque<Pid>,
+    dropped: u64,
 }
 
 impl Executed {
-    /// Adds a process that has executed a program.
+    /// Adds a process that has executed a program. It is dropped, and counted, if too many are waiting.
     pub(super) fn push(&mut self, pid: Pid) {
         if self.waiting.len() < MAX_WAITING {
             self.waiting.push_back(pid);
+        } else {
+            self.dropped += 1;
         }
+    }
+
+    /// The number of processes that were dropped.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// The processes to be looked at now.
@@ -101,5 +109,6 @@ mod tests {
         assert_eq!(executed.next()[0], Pid(20));
         let rest = std::iter::from_fn(|| Some(executed.next()).filter(|next| !next.is_empty())).flatten().count();
         assert_eq!(rest, MAX_WAITING - 40, "the number that waits is bounded");
+        assert_eq!(executed.dropped(), 20_000 - MAX_WAITING as u64, "what was dropped is counted");
     }
 }

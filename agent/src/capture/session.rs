@@ -28,7 +28,7 @@ use crate::recording::{
 };
 use crate::symbolize::{AddressSpaces, Lives, MappingEvent, MappingEvents};
 use crate::sys;
-use crate::units::{Bytes, CpuId, CpuSet, Nanos, Pid};
+use crate::units::{Bytes, CpuId, CpuSet, Nanos, Pid, Tid};
 
 /// How often the budget is divided among probes and CPUs.
 const DIVISION: Nanos = Nanos(100_000_000);
@@ -152,7 +152,8 @@ impl Session {
         }
         let started = start_probes(&config.probes, &mut object, &probe_config, &mut remarks)?;
         let of_probes = started.iter().filter_map(|(_, at_work)| at_work.cpu_event());
-        let opener = opener(of_probes.chain(mappings.as_ref().map(MappingEvents::cpu_event)).collect(), &mut remarks);
+        let opener =
+            opener(of_probes.chain(mappings.iter().flat_map(MappingEvents::cpu_events)).collect(), &mut remarks);
         // Loading takes some time, so the capture begins when everything is attached. The state recorded before counts as the
         // state at the beginning.
         let (begin, begin_realtime) = (now(), clock(ClockId::CLOCK_REALTIME));
@@ -355,6 +356,9 @@ impl Session {
                     Some(event) => map(builder, spaces, process_facts, &event),
                     None => *unknown += 1,
                 }
+                if let Some(old) = old_tid(&record) {
+                    builder.thread_executed(Pid(record.header.tgid), old);
+                }
                 return;
             }
             let decoded = running_of(running, record.header.probe)
@@ -545,6 +549,8 @@ impl Session {
             unmatched_sleeps: self.builder.unmatched,
             unknown_records: self.unknown,
             lost_mappings: self.mappings.as_ref().map_or(0, MappingEvents::lost),
+            lost_kernel_code: self.mappings.as_ref().map_or(0, MappingEvents::lost_kernel_code),
+            unmatched_processes: self.executed.dropped(),
             evicted: self.spaces.evicted(),
             unanswered: self.spaces.unanswered(),
         }
@@ -697,6 +703,7 @@ fn map(
 ) {
     match event {
         MappingEvent::Fork { pid, .. } => builder.new_process(*pid),
+        MappingEvent::NewThread { pid, tid } => builder.new_thread(*pid, *tid),
         MappingEvent::Exec { pid } | MappingEvent::Executed { pid } => process_facts.exec(&builder.processes, *pid),
         MappingEvent::Mapped { .. } | MappingEvent::Exit { .. } | MappingEvent::KernelCode { .. } => {}
     }
@@ -710,8 +717,15 @@ fn process_event(record: &Record<'_>) -> Option<MappingEvent> {
         process::NEW => Some(MappingEvent::Fork { pid, parent: Pid(event.parent) }),
         process::EXEC => Some(MappingEvent::Executed { pid }),
         process::END => Some(MappingEvent::Exit { pid }),
+        process::NEW_THREAD => Some(MappingEvent::NewThread { pid, tid: Tid(record.header.tid) }),
         _ => None,
     }
+}
+
+/// The TID that a thread gave up when it executed a program, because it was not the first one of its process.
+fn old_tid(record: &Record<'_>) -> Option<Tid> {
+    let event: &process::ProcessEvent = record.plain()?;
+    (record.header.kind == process::EXEC && event.old_tid != 0).then_some(Tid(event.old_tid))
 }
 
 /// A probe whose programs run.

@@ -22,10 +22,12 @@ pub enum CpuEvent {
         /// The rate.
         frequency: Hertz,
     },
-    /// Reports new executable mappings, executed programs and new kernel code.
+    /// Reports new executable mappings and executed programs.
     Mappings,
     /// Also reports that processes are created and exit.
     MappingsAndProcesses,
+    /// Reports new kernel code. An event of its own, since every user can fill the ring buffer of mappings.
+    KernelCode,
 }
 
 impl CpuEvent {
@@ -48,6 +50,11 @@ impl CpuEvent {
                 builder.task(true);
                 builder
             }
+            Self::KernelCode => {
+                let mut builder = reporting();
+                builder.ksymbol(true);
+                builder
+            }
         };
         builder.any_pid().one_cpu(cpu.0 as usize).enabled(false);
         builder
@@ -60,15 +67,14 @@ fn sampling(mut builder: Builder<'static>, period: u64) -> Builder<'static> {
 }
 
 fn mappings() -> Builder<'static> {
-    let mut builder = Builder::new(Software::DUMMY);
+    let mut builder = reporting();
+    builder.mmap(true).mmap2(true).comm(true).comm_exec(true);
     builder
-        .sample(SampleFlag::TIME)
-        .sample_id_all(true)
-        .clockid(Clock::MONOTONIC)
-        .mmap(true)
-        .mmap2(true)
-        .comm(true)
-        .comm_exec(true)
-        .ksymbol(true);
+}
+
+/// An event that only writes records about what happens, each with its time.
+fn reporting() -> Builder<'static> {
+    let mut builder = Builder::new(Software::DUMMY);
+    builder.sample(SampleFlag::TIME).sample_id_all(true).clockid(Clock::MONOTONIC);
     builder
 }

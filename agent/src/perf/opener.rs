@@ -174,15 +174,9 @@ mod tests {
     fn an_event_that_another_process_opened_is_as_one_that_quell_opened() {
         crate::needs!(Bpf);
         let cpu = CpuId(0);
-        for event in [CLOCK, CpuEvent::Mappings, CpuEvent::MappingsAndProcesses] {
-            let answer = answers(
-                &[CLOCK, CpuEvent::Mappings, CpuEvent::MappingsAndProcesses],
-                &[Request {
-                    event: [CLOCK, CpuEvent::Mappings].iter().position(|one| *one == event).unwrap_or(2),
-                    cpu,
-                }],
-            );
-            let answer = answer.into_iter().next().expect("an answer");
+        let events = [CLOCK, CpuEvent::Mappings, CpuEvent::MappingsAndProcesses, CpuEvent::KernelCode];
+        for (number, event) in events.into_iter().enumerate() {
+            let answer = answers(&events, &[Request { event: number, cpu }]).into_iter().next().expect("an answer");
             let mut counter = opened(answer, event, cpu).expect("a valid answer").expect("opened");
             counter.enable().expect("enabled");
             let own = event.open(cpu).expect("opened");

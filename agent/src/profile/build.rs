@@ -256,7 +256,7 @@ impl Builder<'_> {
         let (process, label) = match self.selection.roots {
             Roots::Pools => (None, pool.clone()),
             Roots::Names => (None, row.comm.clone()),
-            Roots::Threads => (None, format!("{} ({})", row.comm, row.tid)),
+            Roots::Threads => (None, row.label()),
             Roots::Processes => {
                 (Some(format!("{} ({})", self.process_names[row.process.index()], row.pid)), pool.clone())
             }
@@ -310,7 +310,7 @@ impl Builder<'_> {
         let mut rests: Vec<Unsampled> = calibration
             .exact
             .iter()
-            .map(|(group, (_, thread))| Unsampled { thread: *thread, metric: group.2, value: calibration.rest(group) })
+            .map(|(group, (_, thread))| Unsampled { thread: *thread, metric: group.1, value: calibration.rest(group) })
             .filter(|Unsampled { thread, metric, value }| {
                 *value > 0 && metrics[metric.index()] && self.selection.takes_thread(self.recording, *thread)
             })

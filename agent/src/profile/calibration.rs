@@ -15,11 +15,10 @@
 use hashbrown::HashMap;
 
 use super::view::{Group, GroupIdx};
-use crate::recording::{MetricId, ProcessIdx, Recording, Sample, Scope, ThreadIdx};
-use crate::units::Tid;
+use crate::recording::{MetricId, Recording, Sample, Scope, ThreadIdx, ThreadKey};
 
-/// A thread, regardless of its names, and a metric. Not by PID: another process may have had it before.
-pub(super) type Key = (ProcessIdx, Tid, MetricId);
+/// A thread, regardless of its names, and a metric.
+pub(super) type Key = (ThreadKey, MetricId);
 
 /// Counted and estimated values, for each thread and metric with counters.
 pub(super) struct Calibration {
@@ -67,7 +66,7 @@ impl Calibration {
         for row in &recording.counters {
             let Scope::Thread(id) = row.scope else { continue };
             let thread = recording.threads.get(id);
-            let (sum, _) = exact.entry((thread.process, thread.tid, row.metric)).or_insert((0, id));
+            let (sum, _) = exact.entry((thread.key(), row.metric)).or_insert((0, id));
             // Several rows of 292 years may be read from a file.
             *sum = sum.saturating_add(row.sum);
             is_counted[row.metric.index()] = true;
@@ -75,7 +74,7 @@ impl Calibration {
         let mut estimated: HashMap<Key, Estimated> = HashMap::new();
         for sample in recording.samples.iter().filter(|sample| !sample.ongoing && is_counted[sample.metric.index()]) {
             let thread = recording.threads.get(sample.thread);
-            let group = estimated.entry((thread.process, thread.tid, sample.metric)).or_default();
+            let group = estimated.entry((thread.key(), sample.metric)).or_default();
             group.seen += sample.value as f64;
             group.unseen += unseen(sample);
             group.variance += variance(sample);
@@ -88,7 +87,7 @@ impl Calibration {
             let (factor, unexplained) = (sums.factor(*total), sums.unexplained(*total));
             groups.push(Group {
                 thread: *thread,
-                metric: key.2,
+                metric: key.1,
                 estimated: factor * sums.unseen,
                 variance: factor * factor * sums.variance + unexplained,
                 unexplained,
@@ -119,7 +118,7 @@ impl Calibration {
             return None;
         }
         let thread = recording.threads.get(sample.thread);
-        let key = (thread.process, thread.tid, sample.metric);
+        let key = (thread.key(), sample.metric);
         Some((self.exact.get(&key)?.0, self.estimated.get(&key)?))
     }
 

@@ -31,6 +31,12 @@ pub struct Losses {
     pub unknown_records: u64,
     /// Reports of new code mappings that the kernel dropped.
     pub lost_mappings: u64,
+    /// Reports of new or removed kernel code, mostly BPF programs, that the kernel dropped.
+    #[serde(default)]
+    pub lost_kernel_code: u64,
+    /// Processes that were not compared with the patterns of the target, because too many executed programs at once.
+    #[serde(default)]
+    pub unmatched_processes: u64,
     /// Processes and files that were dropped because of the memory limit: their functions may have no names.
     #[serde(default)]
     pub evicted: u64,
@@ -42,7 +48,7 @@ pub struct Losses {
 
 impl Losses {
     /// The number of counters.
-    pub const COUNTERS: usize = 14;
+    pub const COUNTERS: usize = 16;
 
     /// Each counter with the name that reports show.
     #[must_use]
@@ -97,6 +103,13 @@ impl Losses {
             ),
             loss(self.unknown_records, None, "unknown records", "unknown record"),
             loss(self.lost_mappings, None, "code mappings lost", "code mapping lost"),
+            loss(self.lost_kernel_code, None, "kernel symbols lost", "kernel symbol lost"),
+            loss(
+                self.unmatched_processes,
+                None,
+                "processes not compared with the target",
+                "process not compared with the target",
+            ),
             loss(
                 self.evicted,
                 None,

@@ -43,7 +43,7 @@ pub use process_filter::ProcessFilter;
 pub(crate) use row::row_number;
 pub use sample::{Sample, SampleIdx, Wake};
 pub use stack::{StackId, StackNode, StackTable};
-pub use thread::{Thread, ThreadIdx, ThreadTable};
+pub use thread::{Thread, ThreadIdx, ThreadKey, ThreadTable};
 
 /// The file extension of recordings, without the dot.
 pub const ENDING: &str = "quell";

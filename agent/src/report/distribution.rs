@@ -88,10 +88,7 @@ fn of_scope<'a>(profile: &Profile, row: &'a Histogram) -> ScopeDistribution<'a> 
         Scope::Host => "all".to_owned(),
         Scope::Cpu(cpu) => format!("CPU {cpu}"),
         Scope::Cgroup(path) => format!("cgroup {path}"),
-        Scope::Thread(thread) => {
-            let thread = profile.thread(*thread);
-            format!("{} ({})", thread.comm, thread.tid)
-        }
+        Scope::Thread(thread) => profile.thread(*thread).label(),
     };
     ScopeDistribution { name, distribution: Distribution::of(&row.counts), counts: &row.counts }
 }

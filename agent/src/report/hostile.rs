@@ -97,6 +97,8 @@ fn meta(target: Target) -> Meta {
             unmatched_sleeps: u64::MAX,
             unknown_records: u64::MAX,
             lost_mappings: u64::MAX,
+            lost_kernel_code: u64::MAX,
+            unmatched_processes: u64::MAX,
             evicted: u64::MAX,
             unanswered: u64::MAX,
         },
@@ -155,7 +157,7 @@ fn recording(target: Target) -> Recording {
     let mut threads = ThreadTable::default();
     let mut thread = |tid| {
         let comm = hostile(&format!("comm{tid}"));
-        threads.push(Thread { process, pid: Pid(u32::MAX), tid: Tid(tid), comm })
+        threads.push(Thread { process, pid: Pid(u32::MAX), tid: Tid(tid), incarnation: u32::MAX, comm })
     };
     let (first, second) = (thread(1), thread(2));
     let mut labels = LabelTable::default();
@@ -439,7 +441,7 @@ fn wide_and_deep(threads: u32) -> Recording {
     for number in 0..threads {
         let comm = format!("thread {number:x}");
         let process = recording.processes.intern(Pid(1));
-        let thread = recording.threads.push(Thread { process, pid: Pid(1), tid: Tid(number), comm });
+        let thread = recording.threads.push(Thread { process, pid: Pid(1), tid: Tid(number), incarnation: 0, comm });
         recording.samples.push(Sample { stack, ..Sample::new(MetricId(0), thread, Nanos(0), 1_000_000) });
     }
     recording

@@ -139,8 +139,7 @@ pub(super) fn intervals(sample: &Weighted) -> Option<f64> {
 
 /// How a thread is named in the fields of others: `worker (TID)`.
 pub(super) fn thread_label(profile: &Profile, thread: ThreadIdx) -> String {
-    let thread = profile.thread(thread);
-    format!("{} ({})", thread.comm, thread.tid.0)
+    profile.thread(thread).label()
 }
 
 /// Who ended a wait: a thread, or an interrupt.

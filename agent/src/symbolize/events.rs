@@ -11,12 +11,15 @@ use perf_event::{Counter, Sampler};
 use super::file_identity::FileIdentity;
 use super::maps::MappedRange;
 use crate::perf::{CpuEvent, Opener};
-use crate::units::{Addr, CpuId, CpuSet, Nanos, Pid};
+use crate::units::{Addr, CpuId, CpuSet, Nanos, Pid, Tid};
 
 /// The number of pages of each ring buffer: 256 KiB with 4 KiB pages. An event takes 100 to 200 bytes, and the start of a
 /// dynamically linked program causes about ten events. So about 200 program starts fit between two calls of
 /// [`MappingEvents::drain`].
-const RING_PAGES: usize = 64;
+const MAPPING_PAGES: usize = 64;
+
+/// The same for kernel code: 16 KiB. An event of a BPF program takes about 80 bytes, so about 200 fit.
+const KERNEL_CODE_PAGES: usize = 4;
 
 /// `PERF_RECORD_MISC_COMM_EXEC` (include/uapi/linux/perf_event.h, since 3.16): the name changed because of an exec.
 const MISC_COMM_EXEC: u16 = 1 << 13;
@@ -41,6 +44,13 @@ pub enum MappingEvent {
     Executed {
         /// The PID of the process.
         pid: Pid,
+    },
+    /// A thread was created that is not the first one of its process.
+    NewThread {
+        /// The PID of the process.
+        pid: Pid,
+        /// The TID of the thread.
+        tid: Tid,
     },
     /// The process was forked, with the mappings of its parent. This is not reported for threads.
     Fork {
@@ -107,7 +117,8 @@ pub enum MappingEventsError {
     },
 }
 
-/// The events of all processes on some CPUs, from a ring buffer of 256 KiB for each CPU.
+/// The events of all processes on some CPUs, from two ring buffers for each CPU: 256 KiB for mappings, of which every user can make
+/// any number, and 16 KiB for kernel code.
 ///
 /// # Ordering
 /// The ring buffers are merged: over all calls of [`drain`](Self::drain), dependent events (of the same process, or of a parent
@@ -115,9 +126,16 @@ pub enum MappingEventsError {
 /// space. So a caller that reads samples first, then these events, and applies events and resolves samples in order of time, has the
 /// mappings of each sample.
 pub struct MappingEvents {
-    rings: Vec<(CpuId, Sampler)>,
-    lives: Lives,
+    mappings: EventRings,
+    kernel_code: EventRings,
     pending: Vec<(Nanos, MappingEvent)>,
+}
+
+/// The ring buffers of one event.
+struct EventRings {
+    event: CpuEvent,
+    pages: usize,
+    rings: Vec<(CpuId, Sampler)>,
     lost: u64,
 }
 
@@ -129,29 +147,28 @@ impl MappingEvents {
     /// It is not permitted or not supported. A capture works without it: see
     /// [`AddressSpaces`](super::AddressSpaces).
     pub fn open(cpus: &CpuSet, lives: Lives) -> Result<Self, MappingEventsError> {
-        let mut events = Self { rings: Vec::new(), lives, pending: Vec::new(), lost: 0 };
+        let mappings = EventRings::new(event_of(lives), MAPPING_PAGES);
+        let kernel_code = EventRings::new(CpuEvent::KernelCode, KERNEL_CODE_PAGES);
+        let mut events = Self { mappings, kernel_code, pending: Vec::new() };
         let mut opener = Opener::direct();
         cpus.iter().try_for_each(|cpu| events.add(cpu, &mut opener))?;
         Ok(events)
     }
 
-    /// The event on each CPU.
+    /// The events on each CPU.
     #[must_use]
-    pub fn cpu_event(&self) -> CpuEvent {
-        event_of(self.lives)
+    pub fn cpu_events(&self) -> [CpuEvent; 2] {
+        [self.mappings.event, self.kernel_code.event]
     }
 
-    /// Opens the ring buffer of a CPU that came online. Its [event](Self::cpu_event) is opened by `opener`.
+    /// Opens the ring buffers of a CPU that came online. Its [events](Self::cpu_events) are opened by `opener`.
     ///
     /// # Errors
     /// The errors of [`open`](Self::open).
     pub fn add(&mut self, cpu: CpuId, opener: &mut Opener) -> Result<(), MappingEventsError> {
-        let opened = opener.open(self.cpu_event(), cpu);
-        let ring = opened.and_then(start_ring).map_err(|source| explain(cpu, source))?;
-        // The events of the old ring buffer ended when the CPU went offline.
-        self.rings.retain(|(of, _)| *of != cpu);
-        self.rings.push((cpu, ring));
-        Ok(())
+        // Both, even if one fails.
+        let added = [&mut self.mappings, &mut self.kernel_code].map(|rings| rings.add(cpu, opener));
+        added.into_iter().collect::<io::Result<()>>().map_err(|source| explain(cpu, source))
     }
 
     /// Passes the events since the last call to a callback, in order, with their times (`CLOCK_MONOTONIC`).
@@ -161,6 +178,41 @@ impl MappingEvents {
         let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Nanos(u64::MAX), |now| {
             Nanos(u64::try_from(now.tv_sec()).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec()).unwrap_or(0))
         });
+        self.mappings.drain(&mut self.pending);
+        self.kernel_code.drain(&mut self.pending);
+        // Stable, because records of one ring with the same time are in order already.
+        self.pending.sort_by_key(|(time, _)| *time);
+        let ready = self.pending.partition_point(|(time, _)| *time <= now);
+        self.pending.drain(..ready).for_each(|(time, event)| each(time, event));
+    }
+
+    /// The number of events about processes that were lost because a ring buffer was full, or that are unknown.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.mappings.lost
+    }
+
+    /// The same for events about kernel code.
+    #[must_use]
+    pub fn lost_kernel_code(&self) -> u64 {
+        self.kernel_code.lost
+    }
+}
+
+impl EventRings {
+    fn new(event: CpuEvent, pages: usize) -> Self {
+        Self { event, pages, rings: Vec::new(), lost: 0 }
+    }
+
+    fn add(&mut self, cpu: CpuId, opener: &mut Opener) -> io::Result<()> {
+        let ring = opener.open(self.event, cpu).and_then(|counter| start_ring(counter, self.pages))?;
+        // The events of the old ring buffer ended when the CPU went offline.
+        self.rings.retain(|(of, _)| *of != cpu);
+        self.rings.push((cpu, ring));
+        Ok(())
+    }
+
+    fn drain(&mut self, into: &mut Vec<(Nanos, MappingEvent)>) {
         for (_, ring) in &mut self.rings {
             while let Some(record) = ring.next_record() {
                 // With `sample_id_all` and only the time requested, the time is the last 8 bytes of each record.
@@ -168,22 +220,12 @@ impl MappingEvents {
                 match (time, record.parse_record()) {
                     (_, Ok(Record::Lost(lost))) => self.lost += lost.lost,
                     (Some(time), Ok(parsed)) => {
-                        self.pending.extend(event(&parsed, record.misc()).map(|event| (time, event)));
+                        into.extend(event(&parsed, record.misc()).map(|event| (time, event)));
                     }
                     (None, _) | (_, Err(_)) => self.lost += 1,
                 }
             }
         }
-        // Stable, because records of one ring with the same time are in order already.
-        self.pending.sort_by_key(|(time, _)| *time);
-        let ready = self.pending.partition_point(|(time, _)| *time <= now);
-        self.pending.drain(..ready).for_each(|(time, event)| each(time, event));
-    }
-
-    /// The number of events that were lost because a ring buffer was full, or that are unknown.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.lost
     }
 }
 
@@ -196,9 +238,9 @@ fn event_of(lives: Lives) -> CpuEvent {
 }
 
 /// Maps the ring buffer of an event, and starts the event.
-fn start_ring(counter: Counter) -> io::Result<Sampler> {
+fn start_ring(counter: Counter, pages: usize) -> io::Result<Sampler> {
     let page = usize::try_from(procfs::page_size()).unwrap_or(4_096);
-    let mut ring = counter.sampled(RING_PAGES * page)?;
+    let mut ring = counter.sampled(pages * page)?;
     ring.enable()?;
     Ok(ring)
 }
@@ -234,6 +276,7 @@ fn event(record: &Record<'_>, misc: u16) -> Option<MappingEvent> {
         Record::Fork(fork) if fork.pid != fork.ppid => {
             Some(MappingEvent::Fork { pid: Pid(fork.pid), parent: Pid(fork.ppid) })
         }
+        Record::Fork(fork) => Some(MappingEvent::NewThread { pid: Pid(fork.pid), tid: Tid(fork.tid) }),
         Record::KSymbol(symbol) => {
             Some(MappingEvent::KernelCode { start: Addr(symbol.addr), length: symbol.len, name: symbol.name.to_vec() })
         }

@@ -127,6 +127,7 @@ impl AddressSpaces {
                 self.insert(*pid, space);
             }
             MappingEvent::Exit { pid } => self.end(*pid),
+            MappingEvent::NewThread { .. } => {}
             MappingEvent::KernelCode { start, length, name } => self.kernel_code.add(*start, *length, name),
         }
         self.keep_budget();

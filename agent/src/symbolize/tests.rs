@@ -44,7 +44,7 @@ fn every_short_lived_process_is_reported_in_order_and_its_code_located_when_it_i
                 (pid, if is_program { "program" } else { "library" })
             }
             MappingEvent::Exec { pid } => (pid, "exec"),
-            MappingEvent::KernelCode { .. } => return,
+            MappingEvent::KernelCode { .. } | MappingEvent::NewThread { .. } => return,
             MappingEvent::Executed { pid } => panic!("process {pid}: only programs report this"),
             MappingEvent::Fork { pid, .. } => (pid, "fork"),
             MappingEvent::Exit { pid } => (pid, "exit"),

@@ -74,6 +74,8 @@ pub mod process {
     pub const EXEC: u16 = 2;
     /// [`Header::kind`]: a process and all its threads are gone, and its id may be used again.
     pub const END: u16 = 3;
+    /// [`Header::kind`]: a thread was created that is not the first of its process. Whoever had its id before is gone.
+    pub const NEW_THREAD: u16 = 4;
 
     crate::abi! {
         /// One of these events.
@@ -82,8 +84,8 @@ pub mod process {
             pub header: Header,
             /// For [`NEW`]: the process that created it; else 0.
             pub parent: u32,
-            /// Always 0.
-            pub pad: u32,
+            /// For [`EXEC`]: the id that the thread had before, if it was not the first one of the process; else 0.
+            pub old_tid: u32,
         } size 32
     }
 }
@@ -129,7 +131,9 @@ abi! {
         /// How many sleeps have begun.
         pub seq: u32,
         /// Where its wake-up is awaited: one more than the element of `AWAITED` that counts it, or 0.
-        pub awaited: u32,
+        pub awaited: u16,
+        /// What pays for the sample of the sleep that goes on: 1 for the purse of first sleeps ([`Pace::purse`]), else 0.
+        pub fund: u16,
         /// [`reason`] of the sleep that goes on, or of the last.
         pub reason: u16,
         /// The CPU that it left.
@@ -154,7 +158,7 @@ abi! {
         /// What walking stacks has added to the sleep that goes on until its wake-up, in nanoseconds: that of its waker, and its own where
         /// its waker ran behind it on one CPU.
         pub delayed: u64,
-        /// Its name when it was first seen.
+        /// Its name when it was first seen, or the last one that it gave itself.
         pub comm: [u8; 16],
         /// The number of this element, by which probes find what they keep of the thread in arrays of their own.
         pub number: u32,
@@ -163,8 +167,8 @@ abi! {
         pub generation: u32,
         /// How long walking its stack took when the sleep that goes on, or the last one that was sampled, began, in nanoseconds.
         pub walked: u32,
-        /// What pays for the sample of the sleep that goes on: 1 for the purse of first sleeps ([`Pace::purse`]), else 0.
-        pub fund: u32,
+        /// Tells its `task_struct` from that of another thread that had its id, by a hash of the address.
+        pub task: u32,
     } size 192
 
     /// What sampling costs one probe on one CPU: element `cpu * PROBES + probe` of the array `PACES`. What it may cost in a

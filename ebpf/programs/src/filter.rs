@@ -14,6 +14,17 @@ pub const COUNTERS: u32 = 1 << 12;
 /// The counter of a task.
 #[inline(always)]
 pub fn counter(task: Task) -> u32 {
+    (hash(task) >> 52) as u32 & (COUNTERS - 1)
+}
+
+/// A number for a task: that of another is equal once in 2^32.
+#[inline(always)]
+pub fn identity(task: Task) -> u32 {
+    (hash(task) >> 32) as u32
+}
+
+#[inline(always)]
+fn hash(task: Task) -> u64 {
     let mut distance = task.as_ptr() as u64;
     // To the verifier the address is a pointer, not a number; but the difference of two pointers is one, for programs with
     // CAP_PERFMON (`adjust_reg_min_max_vals`, kernel/bpf/verifier.c). A helper that reads memory would cost more, and a kernel that is
@@ -21,7 +32,7 @@ pub fn counter(task: Task) -> u32 {
     // SAFETY: arithmetic on two registers.
     unsafe { asm!("{distance} -= {base}", distance = inout(reg) distance, base = in(reg) &raw const SETTINGS) };
     // Fibonacci hashing (Knuth, The Art of Computer Programming, volume 3, 6.4).
-    (distance.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as u32 & (COUNTERS - 1)
+    distance.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// Whether a thread of this counter may be awaited.

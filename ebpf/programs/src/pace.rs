@@ -60,7 +60,7 @@ pub fn is_in_debt(probe: u32, cpu: u32) -> bool {
 
 /// What pays for a sample.
 #[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
+#[repr(u16)]
 pub enum Fund {
     /// What may be spent in a window.
     Window = 0,

@@ -4,7 +4,10 @@ use aya_ebpf::helpers::{bpf_get_current_comm, generated::bpf_get_prandom_u32};
 use quell_ebpf_common::{INDEXED, ThreadState, Total, reason};
 
 use crate::{
+    filter,
     maps::{FREE_THREADS, INDEX, THREADS, losses},
+    random::next_random,
+    task::Task,
     value::{Value, count, load, store},
 };
 
@@ -34,8 +37,8 @@ pub fn by_id(tid: u32) -> Option<Value<ThreadState>> {
 
 /// Enters the current thread, which was never seen before.
 #[inline(always)]
-pub fn enter_current(tid: u32, tgid: u32) -> Option<Value<ThreadState>> {
-    let new = never_seen(tid, tgid, bpf_get_current_comm().unwrap_or_default());
+pub fn enter_current(task: Task) -> Option<Value<ThreadState>> {
+    let new = never_seen(task, bpf_get_current_comm().unwrap_or_default());
     let thread = enter(&new);
     if thread.is_none() {
         let lost = losses()?;
@@ -72,15 +75,16 @@ pub fn remove(tid: u32, thread: Value<ThreadState>) -> Option<()> {
 
 /// A thread that was never seen to sleep.
 #[inline(always)]
-pub fn never_seen(tid: u32, tgid: u32, comm: [u8; 16]) -> ThreadState {
+pub fn never_seen(task: Task, comm: [u8; 16]) -> ThreadState {
     // SAFETY: a helper call without arguments. Zero is the one seed that the sequence of random numbers does not leave.
     let random = unsafe { bpf_get_prandom_u32() } | 1;
     ThreadState {
         out_since: 0,
-        tid,
-        tgid,
+        tid: task.tid(),
+        tgid: task.tgid(),
         seq: 0,
         awaited: 0,
+        fund: 0,
         reason: 0,
         cpu: 0,
         odds: 0,
@@ -96,8 +100,47 @@ pub fn never_seen(tid: u32, tgid: u32, comm: [u8; 16]) -> ThreadState {
         number: 0,
         generation: random,
         walked: 0,
-        fund: 0,
+        task: filter::identity(task),
     }
+}
+
+/// Whether this is the state of `task`, not of another thread that had its id.
+#[inline(always)]
+pub fn is_of(thread: Value<ThreadState>, task: Task) -> bool {
+    load!(thread.task) == filter::identity(task)
+}
+
+/// Begins the totals at zero, under another [`ThreadState::generation`].
+#[inline(always)]
+pub fn reset_totals(thread: Value<ThreadState>, next_generation: u32) {
+    // Before the totals: who reads them under the old number would take them to go backwards.
+    store!(thread.generation, next_generation);
+    for reason in 0..reason::COUNT as u32 {
+        let total = total(thread, reason);
+        store!(total.count, 0);
+        store!(total.nanos, 0);
+    }
+}
+
+/// Its wake-up is awaited no longer, if it was.
+#[inline(always)]
+pub fn stop_awaiting(thread: Value<ThreadState>) {
+    let awaited = load!(thread.awaited);
+    if awaited != 0 {
+        filter::leave(u32::from(awaited) - 1);
+        store!(thread.awaited, 0);
+    }
+}
+
+/// Makes the state of another thread that had the id of `task` that of `task`, once its totals are sent.
+#[inline(always)]
+pub fn hand_over(thread: Value<ThreadState>, task: Task) {
+    reset_totals(thread, next_random(load!(thread.generation)));
+    // The thread before may have been preempted on its way out: it does not sleep for the new one.
+    store!(thread.out_since, 0);
+    stop_awaiting(thread);
+    store!(thread.comm, task.comm());
+    store!(thread.task, filter::identity(task));
 }
 
 /// The totals of a reason.

@@ -34,8 +34,8 @@ mod tests;
 use hashbrown::HashMap;
 
 use super::calibration::Key;
-use crate::recording::{MetricId, ProcessIdx, Recording, Sample, Wake};
-use crate::units::{Nanos, Tid};
+use crate::recording::{MetricId, Recording, Sample, ThreadKey, Wake};
+use crate::units::Nanos;
 use delays::show_what_delayed_others;
 use place::{Place, stack_facts};
 
@@ -55,7 +55,7 @@ const LONG_PART: u64 = 4;
 pub(super) struct IdleSleeps {
     rows: Vec<bool>,
     /// The sleeps of each thread.
-    threads: HashMap<(ProcessIdx, Tid), Sleeps>,
+    threads: HashMap<ThreadKey, Sleeps>,
     metric: Option<MetricId>,
 }
 
@@ -113,8 +113,8 @@ impl IdleSleeps {
                 (_, None) => {}
             }
         }
-        for ((process, tid, _), time) in unsampled.filter(|((_, _, metric), _)| *metric == sleeps) {
-            found.threads.entry((process, tid)).or_default().all += time as f64;
+        for ((thread, _), time) in unsampled.filter(|((_, metric), _)| *metric == sleeps) {
+            found.threads.entry(thread).or_default().all += time as f64;
         }
         for (row, sample) in recording.samples.iter().enumerate().filter(|(_, sample)| is_sleep(sample, sleeps)) {
             let thread = found.threads.entry(thread(recording, sample)).or_default();
@@ -137,13 +137,13 @@ impl IdleSleeps {
     }
 
     /// Whether sleeps of a thread that were counted and not sampled are taken to be idle: if those that were sampled are.
-    pub(super) fn contains_unsampled(&self, thread: (ProcessIdx, Tid), metric: MetricId) -> bool {
+    pub(super) fn contains_unsampled(&self, thread: ThreadKey, metric: MetricId) -> bool {
         let sleeps = self.threads.get(&thread).filter(|_| self.metric == Some(metric));
         sleeps.is_some_and(|sleeps| sleeps.idle > 0.0 && sleeps.idle >= IDLE_SHARE * sleeps.sampled)
     }
 }
 
-fn thread(recording: &Recording, sample: &Sample) -> (ProcessIdx, Tid) {
+fn thread(recording: &Recording, sample: &Sample) -> ThreadKey {
     recording.threads.get(sample.thread).key()
 }
 

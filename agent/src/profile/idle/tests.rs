@@ -156,7 +156,7 @@ fn sleeps_of_which_nothing_is_known_are_like_those_that_are_known() {
     sleep(&mut example, never, "app kernel:do_nanosleep", 0, 200);
     let sleeps = example.metric(BLOCKED);
     let [cron, client, never] = [cron, client, never].map(|thread| example.recording.threads.get(thread).key());
-    let rest = |(process, tid), time| ((process, tid, sleeps), time * MILLIS);
+    let rest = |thread, time| ((thread, sleeps), time * MILLIS);
     let rests = [rest(cron, 645), rest(client, 645), rest(never, 800)];
     let value = |sample: &Sample| sample.value as f64;
     let found = IdleSleeps::of(&example.recording, value, rests.into_iter());

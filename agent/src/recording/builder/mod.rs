@@ -116,6 +116,20 @@ impl RecordingBuilder {
         self.processes.release(pid);
     }
 
+    /// A thread was created that is not the first of its process: samples with its TID are no longer of the thread that had it before.
+    pub fn new_thread(&mut self, pid: Pid, tid: Tid) {
+        if let Some(process) = self.processes.find(pid) {
+            self.threads.end(process, tid);
+        }
+    }
+
+    /// A thread that was not the first of its process has executed a program: it gives up its TID, and has that of the first one, which
+    /// is gone with all others.
+    pub fn thread_executed(&mut self, pid: Pid, old_tid: Tid) {
+        self.new_thread(pid, old_tid);
+        self.new_thread(pid, Tid(pid.0));
+    }
+
     /// The stack of a record of process `pid`; `None` if it has no frames.
     pub fn stack(&mut self, pid: Pid, raw: RawStacks<'_>, code: &mut dyn CodeLocator) -> Option<StackId> {
         self.stacks.intern(pid, raw, code, &mut self.modules)
@@ -126,5 +140,34 @@ impl RecordingBuilder {
         let row = SampleIdx::from_index(self.samples.len());
         self.samples.push(sample);
         row
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Process 7, whose thread 9 executes a program.
+    #[test]
+    fn a_thread_that_executes_a_program_is_another_one_than_the_first_whose_id_it_gets() {
+        let mut out = RecordingBuilder::new(Nanos(0));
+        let (pid, first, other) = (Pid(7), Tid(7), Tid(9));
+        let before = [first, other].map(|tid| out.thread(pid, tid, [b'a'; 16]));
+        out.thread_executed(pid, other);
+        let after = out.thread(pid, first, [b'a'; 16]);
+        // A thread that the new program creates.
+        let new = out.thread(pid, other, [b'a'; 16]);
+        let incarnations = [before[0], before[1], after, new].map(|row| out.threads.get(row).incarnation);
+        assert_eq!(incarnations, [0, 0, 1, 1]);
+        let processes = [before[0], before[1], after, new].map(|row| out.threads.get(row).process);
+        assert!(processes.iter().all(|process| *process == processes[0]), "it is the same process");
+    }
+
+    #[test]
+    fn a_new_thread_of_an_unknown_process_is_nothing_new() {
+        let mut out = RecordingBuilder::new(Nanos(0));
+        out.new_thread(Pid(7), Tid(9));
+        let row = out.thread(Pid(7), Tid(9), [b'a'; 16]);
+        assert_eq!(out.threads.get(row).incarnation, 0);
     }
 }

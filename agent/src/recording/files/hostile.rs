@@ -312,7 +312,8 @@ fn texts_are_cut_and_their_sum_is_bounded() {
         columns.u32("process_id", rows.iter().copied())?;
         columns.u32("pid", rows.iter().copied())?;
         columns.u32("tid", rows.iter().copied())?;
-        columns.text("comm", rows.iter().map(|_| ByteArray::from(long.as_str())))
+        columns.text("comm", rows.iter().map(|_| ByteArray::from(long.as_str())))?;
+        columns.u32("incarnation", rows.iter().copied())
     })
     .expect("a table");
     vouch(&dir);

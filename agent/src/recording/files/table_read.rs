@@ -159,6 +159,11 @@ impl Group<'_> {
         self.has(name).then(|| self.optional_amount(name)).transpose()
     }
 
+    /// Reads a column of numbers that older versions of quell did not write.
+    pub(super) fn u32_if_present(&self, name: &str) -> Result<Option<Vec<u32>>, Damage> {
+        self.has(name).then(|| self.u32(name)).transpose()
+    }
+
     fn has(&self, name: &str) -> bool {
         self.table.footer.columns.iter().any(|column| column.name == name)
     }

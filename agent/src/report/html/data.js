@@ -233,10 +233,10 @@ function untimedValue(profile, { metrics, threads, idle }) {
   return value;
 }
 
-// A thread regardless of its names: its process, since PIDs are used again, and its TID.
+// A thread regardless of its names: its process, since PIDs are used again, its TID, and how many threads of the process had it before.
 function threadKey(profile, thread) {
-  const [, tid, , process] = profile.threads[thread];
-  return process * 2 ** 22 + tid;
+  const [, tid, , process, , incarnation] = profile.threads[thread];
+  return (incarnation % 512) * 2 ** 44 + process * 2 ** 22 + tid;
 }
 
 // The weight of each stack in the selection, and their sum. `parts` has the sums of its groups.

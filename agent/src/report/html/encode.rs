@@ -48,7 +48,7 @@ struct Head<'a> {
     processes: Vec<ProcessRow<'a>>,
     pools: Vec<&'a str>,
     /// PID, TID, name, process and pool.
-    threads: Vec<(u32, u32, &'a str, usize, usize)>,
+    threads: Vec<(u32, u32, &'a str, usize, usize, u32)>,
     /// Counted totals of threads.
     counters: Vec<counters::Row>,
     /// The groups of samples with a counted total: thread, metric, number of samples, the unexplained part of the variance, and what is
@@ -78,11 +78,9 @@ pub(super) fn encode(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         })
         .collect();
     let (pools, pool_of) = pools(profile);
-    let threads = profile
-        .threads
-        .iter()
-        .zip(pool_of)
-        .map(|(thread, pool)| (thread.pid.0, thread.tid.0, thread.comm.as_str(), thread.process.index(), pool));
+    let threads = profile.threads.iter().zip(pool_of).map(|(thread, pool)| {
+        (thread.pid.0, thread.tid.0, thread.comm.as_str(), thread.process.index(), pool, thread.incarnation)
+    });
     let head = Head {
         meta: &profile.meta,
         part: profile.window.in_words(),

@@ -5,11 +5,10 @@ use hashbrown::{HashMap, HashSet};
 use super::page::column;
 use super::{Page, ROWS, label};
 use crate::profile::Profile;
-use crate::recording::{Process, ProcessIdx, Unit};
+use crate::recording::{Process, ProcessIdx, ThreadKey, Unit};
 use crate::report::ReportError;
 use crate::report::series::{Series, quantity};
 use crate::text;
-use crate::units::Tid;
 
 /// The number of processes in the table.
 const SHOWN: usize = ROWS / 2;
@@ -28,7 +27,7 @@ const CONTAINER: usize = 12;
 /// What a process used.
 #[derive(Default)]
 pub(super) struct Used {
-    pub(super) threads: HashSet<Tid>,
+    pub(super) threads: HashSet<ThreadKey>,
     /// The time of each series, in nanoseconds.
     pub(super) times: Vec<f64>,
 }
@@ -55,7 +54,7 @@ impl<'a> Processes<'a> {
                 let thread = profile.thread(sample.thread);
                 let used = rows.entry(thread.process).or_default();
                 used.times.resize(series.len(), 0.0);
-                used.threads.insert(thread.tid);
+                used.threads.insert(thread.key());
                 used.times[place] += sample.value;
             }
         }

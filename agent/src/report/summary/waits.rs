@@ -5,11 +5,10 @@ use hashbrown::{HashMap, HashSet};
 use super::page::column;
 use super::{Page, ROWS, clean, counted, error_of_place, label, with_error};
 use crate::profile::{Estimate, FrameKind, Profile, Weighted};
-use crate::recording::{FrameId, MetricId, ProcessIdx};
+use crate::recording::{FrameId, MetricId, ThreadKey};
 use crate::report::ReportError;
 use crate::report::libraries::is_c_library;
 use crate::report::series::{Series, quantity};
-use crate::units::Tid;
 
 /// The most characters of the name of a thread, if names must be shortened: enough for the longest name with its TID.
 const THREAD: usize = 25;
@@ -30,7 +29,7 @@ pub(super) struct Wait {
 pub(super) struct Waited {
     pub(super) sum: Estimate,
     /// The threads: the time is the sum of theirs.
-    pub(super) threads: HashSet<(ProcessIdx, Tid)>,
+    pub(super) threads: HashSet<ThreadKey>,
 }
 
 /// The waits of a series.

@@ -1,7 +1,7 @@
 //! Context switches and wake-ups: when threads leave their CPU, why, and when they come back.
 
 use aya_ebpf::{
-    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid},
+    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes},
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
@@ -13,7 +13,7 @@ use crate::{
     settings::setting,
     target::{captures_cpu, captures_current, may_be_captured},
     task::{Leaving, Task},
-    thread::{by_id, enter_current, known, remove},
+    thread::{by_id, enter_current, is_of, known, remove, stop_awaiting},
     value::{Value, load, store},
 };
 
@@ -133,8 +133,9 @@ fn leaving(ctx: &BtfTracePointContext, prev: Task) -> Option<Departure> {
     let state = if setting!(switch_has_prev_state) == 1 { u64::from(ctx.arg::<u32>(3)) } else { prev.state() };
     let why = prev.leaving(ctx.arg::<u64>(0) & 1 == 1, state);
     let captured = match why {
-        // Asks nobody whether the thread is captured: it is if it is known.
-        Leaving::Dead => is_own,
+        // Asks nobody whether the thread is captured: it is if it is known. Its id may be another thread's already: a thread
+        // that reaps itself gives it up before its last switch (`exit_notify`, kernel/exit.c).
+        Leaving::Dead => is_own && thread.is_some_and(|thread| is_of(thread, prev)),
         // A target is one until it is freed.
         Leaving::For(_) if is_own && setting!(target) == target::PROCESSES => captures_cpu(record::cpu()),
         Leaving::For(_) => captures_current(tgid) && captures_cpu(record::cpu()),
@@ -158,7 +159,7 @@ fn leave(ctx: &BtfTracePointContext, prev: Task, leaving: Departure, now: u64) -
                 thread_end(&ThreadEnd { now, task: None, tid, comm, thread });
                 remove(tid, thread);
             }
-            enter_current(tid, tgid)?
+            enter_current(prev)?
         }
     };
     let mut sampling = end_unseen(thread, tid, now);
@@ -186,7 +187,7 @@ pub fn await_wake(thread: Value<ThreadState>, task: Task) {
         store!(thread.delayed, 0);
         let counter = filter::counter(task);
         filter::enter(counter);
-        store!(thread.awaited, counter + 1);
+        store!(thread.awaited, (counter + 1) as u16);
     }
 }
 
@@ -237,8 +238,7 @@ fn end_sleep(thread: Value<ThreadState>, tid: u32, now: u64) -> SamplingTime {
     let awaited = load!(thread.awaited);
     let (mut duration, mut runqueue) = (out, 0);
     if awaited != 0 {
-        filter::leave(awaited - 1);
-        store!(thread.awaited, 0);
+        stop_awaiting(thread);
         let (woken_at, walk_end) = (load!(thread.woken_at), since + u64::from(load!(thread.walked)));
         // What a sleep lasts must not depend on whether it was sampled. Walking its stack delayed what ran on its CPU then: whoever
         // preempted it, and its own return if it was woken meanwhile. Of a waker that was delayed: `wake`.
@@ -309,8 +309,14 @@ pub fn quell_rename(ctx: BtfTracePointContext) -> i32 {
     let tid = task.tid();
     if bpf_get_current_pid_tgid() as u32 == tid
         && let Some(thread) = known(tid, task.tgid())
+        && is_of(thread, task)
     {
         renamed(&ThreadEnd { now: record::now(), task: Some(task), tid, comm: task.comm(), thread });
+        let mut comm = [0; 16];
+        // SAFETY: the helper checks the address and fails rather than faults.
+        if unsafe { bpf_probe_read_kernel_str_bytes(ctx.arg(1), &mut comm) }.is_ok() {
+            store!(thread.comm, comm);
+        }
     }
     0
 }

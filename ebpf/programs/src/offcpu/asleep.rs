@@ -23,7 +23,7 @@ pub fn enter(sleeper: &Sleeper) -> Option<()> {
         return None;
     }
     let now = record::now();
-    let new = never_seen(tid, task.tgid(), task.comm());
+    let new = never_seen(task, task.comm());
     let asleep = ThreadState { out_since: now, seq: 0, odds: CERTAIN, reason: reason as u16, cpu: cpu as u16, ..new };
     // A context switch that comes at this very moment may enter the thread too: then both entries count, and one of its
     // sleeps lacks its beginning or end.

@@ -91,13 +91,7 @@ impl Callbacks for Probe {
         // Two of the numbers of one thread id are equal only by chance, and zero is none.
         let next_generation = next_random(generation);
         if record::send_plain(&ThreadExit { header, comm, totals, generation, next_generation }) {
-            // Before the totals: who reads them under the old number would take them to go backwards.
-            store!(thread.generation, next_generation);
-            for reason in 0..reason::COUNT as u32 {
-                let total = thread::total(thread, reason);
-                store!(total.count, 0);
-                store!(total.nanos, 0);
-            }
+            thread::reset_totals(thread, next_generation);
         }
     }
 
@@ -135,7 +129,7 @@ fn start_sleep(event: &SwitchOut<'_>) -> Option<SamplingTime> {
     await_wake(thread, event.task);
     let before = record::now();
     record::send_with_stacks(Slot::Switch, OwnFrames::One, event.ctx.as_ptr(), start);
-    store!(thread.fund, fund as u32);
+    store!(thread.fund, fund as u16);
     Some(pace::charge(NUMBER, record::cpu(), before, fund))
 }
 
@@ -175,7 +169,7 @@ fn odds(thread: Value<ThreadState>, event: &SwitchOut<'_>) -> (u32, Fund) {
 /// What pays for the sample of the sleep that goes on.
 #[inline(always)]
 fn fund(thread: Value<ThreadState>) -> Fund {
-    if load!(thread.fund) == Fund::Purse as u32 { Fund::Purse } else { Fund::Window }
+    if load!(thread.fund) == Fund::Purse as u16 { Fund::Purse } else { Fund::Window }
 }
 
 /// The next of a thread's random numbers.

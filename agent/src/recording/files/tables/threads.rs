@@ -21,6 +21,7 @@ pub(in crate::recording::files) const THREADS: Table = Table {
         required int32 pid (INTEGER(32, false));
         required int32 tid (INTEGER(32, false));
         required binary comm (STRING);
+        required int32 incarnation (INTEGER(32, false));
     }",
     rising: &["thread_id"],
     unique: &[],
@@ -37,7 +38,8 @@ pub(in crate::recording::files) fn write(
         columns.u32("process_id", rows.iter().map(|row| row.process.row()))?;
         columns.u32("pid", rows.iter().map(|row| row.pid.0))?;
         columns.u32("tid", rows.iter().map(|row| row.tid.0))?;
-        columns.text("comm", (first..).take(rows.len()).map(|id| texts.comm(ThreadIdx::new(id))))
+        columns.text("comm", (first..).take(rows.len()).map(|id| texts.comm(ThreadIdx::new(id))))?;
+        columns.u32("incarnation", rows.iter().map(|row| row.incarnation))
     })
 }
 
@@ -49,12 +51,15 @@ pub(in crate::recording::files) fn read(
     for group in file.groups() {
         group.check_row_numbers("thread_id", threads.rows().len())?;
         let (processes, pids, tids) = (group.u32("process_id")?, group.u32("pid")?, group.u32("tid")?);
+        // Older versions of quell did not write it.
+        let incarnations = group.u32_if_present("incarnation")?;
         for (row, comm) in group.texts("comm")?.into_iter().enumerate() {
             let number = threads.rows().len();
             let process = references.process(processes[row]);
             let process = process.map_err(|why| Damage::Wrong(format!("thread {number}: {why}")))?;
             let comm = file.text(&comm, limits::COMM_BYTES)?;
-            threads.push(Thread { process, pid: Pid(pids[row]), tid: Tid(tids[row]), comm });
+            let incarnation = incarnations.as_ref().map_or(0, |numbers| numbers[row]);
+            threads.push(Thread { process, pid: Pid(pids[row]), tid: Tid(tids[row]), incarnation, comm });
         }
     }
     Ok(threads)

@@ -61,7 +61,8 @@ fn a_table_with_a_row_taken_out_is_damage() {
         for column in ["process_id", "pid", "tid"] {
             columns.u32(column, rows.iter().map(|_| 0))?;
         }
-        columns.text("comm", rows.iter().map(|_| ByteArray::from("x")))
+        columns.text("comm", rows.iter().map(|_| ByteArray::from("x")))?;
+        columns.u32("incarnation", rows.iter().map(|_| 0))
     })
     .expect("a table");
     vouch(&dir);

@@ -107,7 +107,7 @@ prop_compose! {
 prop_compose! {
     pub(super) fn recording()(
         processes in prop::collection::vec(process(), 1..4),
-        threads in prop::collection::vec(("\\PC{1,15}", any::<(Index, u32)>()), 1..4),
+        threads in prop::collection::vec(("\\PC{1,15}", any::<(Index, u32, u32)>()), 1..4),
         modules in prop::collection::vec(
             ("/[a-z]{1,9}", option("[0-9a-f]{40}"), option(any::<(u32, u32, u64)>())), 3),
         frames in prop::collection::vec(frame(), 1..8),
@@ -122,10 +122,10 @@ prop_compose! {
         for process in processes {
             recording.processes.push(process);
         }
-        for (comm, (process, tid)) in threads {
+        for (comm, (process, tid, incarnation)) in threads {
             let process = ProcessIdx::from_index(process.index(recording.processes.rows().len()));
             let pid = recording.processes.get(process).pid;
-            recording.threads.push(Thread { process, pid, tid: Tid(tid), comm });
+            recording.threads.push(Thread { process, pid, tid: Tid(tid), incarnation, comm });
         }
         for (path, build_id, file) in modules {
             let file = file.map(|(major, minor, inode)| FileNumbers { major, minor, inode });
