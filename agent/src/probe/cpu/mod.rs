@@ -179,11 +179,11 @@ impl RunningProbe for Sampling {
         let thread = out.thread(pid, Tid(sample.header.tid), sample.comm);
         let sample = Sample {
             cpu,
-            stack: out.stack(pid, raw, code),
             probability: probability(sample.odds),
             ..Sample::new(metric, thread, time, ran.0)
         };
-        out.push(sample);
+        let walked = out.stack(pid, raw, code);
+        out.push(sample, walked);
         Ok(())
     }
 
