@@ -37,7 +37,7 @@ fn processes_are_a_table_a_selection_and_a_level_of_the_flame_graph() {
     let script =
         "document.getElementById('processes').click(); mouse(document.querySelector('main canvas'), 'click', 20, 27);";
     let grouped = browser.open_and("", script).text("view");
-    assert!(grouped.contains("app (7) 300 ms, 75.0 % of 400 ms"), "{grouped}");
+    assert!(grouped.contains("app (7) 300 ms ± 173 ms, 75.0 % of 400 ms"), "{grouped}");
 }
 
 #[test]
