@@ -12,6 +12,7 @@ use quell::child::Role;
 use quell::privileges::Keeps;
 use quell_tests::agent::{Running, Workdir};
 use quell_tests::needs::Need;
+use quell_tests::recorded::Recorded;
 use quell_tests::unprivileged::{self, SUGGESTED, USER, Unprivileged};
 use quell_tests::{executable, needs, turns};
 

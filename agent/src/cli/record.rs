@@ -148,7 +148,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: Terminal, out: &mut dyn Write
     }
     let mut running = target.begin()?;
     let ending = capture(&mut session, &signals, &mut running, arguments.duration)?;
-    let unmatched = session.unmatched_options().map(|options| nothing_recorded(options));
+    let unmatched = session.unmatched_options().map(nothing_recorded);
     let (mut recording, mut spaces) = session.finish()?;
     prepared.finish()?;
     recording.meta.exit_code = match ending {

@@ -109,7 +109,8 @@ impl Sleeps {
         let tid = Tid(end.header.tid);
         match self.sleeping.remove(&tid) {
             Some(sleep) if sleep.seq == end.seq => {
-                let row = out.push(sleep.sample(Nanos(end.duration), Nanos(end.runqueue), false, out.begin()), sleep.stack);
+                let row =
+                    out.push(sleep.sample(Nanos(end.duration), Nanos(end.runqueue), false, out.begin()), sleep.stack);
                 self.last.insert(tid, (sleep.seq, row));
             }
             Some(_) | None => out.unmatched += 1,
@@ -209,7 +210,8 @@ mod tests {
     use crate::recording::{Location, ModuleTable, StackLosses};
     use crate::units::Addr;
 
-    const NO_FRAMES: RawStacks<'_> = RawStacks { kernel: &[0xffff_ffff_8100_0000], user: &[], lost_kernel: false, lost_user: false };
+    const NO_FRAMES: RawStacks<'_> =
+        RawStacks { kernel: &[0xffff_ffff_8100_0000], user: &[], lost_kernel: false, lost_user: false };
 
     fn header(kind: u16, time: u64, tid: u32) -> Header {
         Header { probe: PROBE, kind, cpu: 0, time, tid, tgid: tid }
@@ -298,7 +300,10 @@ mod tests {
         sleeps.start(&start(4_000, 7, 2, CERTAIN), deep, &mut out, &mut NoCode).expect("a known reason");
         assert_eq!((out.samples.len(), out.stack_losses), (1, StackLosses::default()));
         sleeps.end(&end(5_000, 7, 2, 1_000), &mut out);
-        assert_eq!((out.samples.len(), out.stack_losses), (2, StackLosses { deep: 1, no_user: 1, ..StackLosses::default() }));
+        assert_eq!(
+            (out.samples.len(), out.stack_losses),
+            (2, StackLosses { deep: 1, no_user: 1, ..StackLosses::default() })
+        );
     }
 
     fn joined(events: &[Event]) -> (Sleeps, RecordingBuilder) {
