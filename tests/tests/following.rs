@@ -324,3 +324,22 @@ fn a_process_is_captured_whatever_it_is_called() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn patterns_that_no_process_matches_are_an_error_and_the_recording_is_kept() -> Result<()> {
+    needs!(Bpf);
+    let _alone = turns::alone();
+    let dir = Workdir::new()?;
+    for option in ["--comm", "--exe", "--user", "--cgroup"] {
+        let ended = dir.run(["record", option, "nosuch*", "-d", "50ms", "-o", "x.quell"])?.expect_code(2)?;
+        let error = format!("no process matched {option} nosuch*\nhint: ");
+        assert!(ended.stderr.contains(&error), "{}", ended.stderr);
+        assert!(ended.stdout.contains("written: x.quell\n"), "{}", ended.stdout);
+        assert!(Recorded::read(&dir.path("x.quell"))?.recording.samples.is_empty());
+    }
+    // One that matches and does nothing.
+    let waiting = Fixture::start("burn", &[])?;
+    dir.run(["record", "--comm", "burn", "--probe", "cpu", "-d", "50ms", "-o", "x.quell"])?.expect_code(0)?;
+    drop(waiting);
+    Ok(())
+}

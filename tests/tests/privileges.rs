@@ -12,6 +12,7 @@ use quell::child::Role;
 use quell::privileges::Keeps;
 use quell_tests::agent::{Running, Workdir};
 use quell_tests::needs::Need;
+use quell_tests::recorded::Recorded;
 use quell_tests::unprivileged::{self, SUGGESTED, USER, Unprivileged};
 use quell_tests::{executable, needs, turns};
 
@@ -350,7 +351,8 @@ fn a_capture_holds_what_it_needs_and_nothing_else() -> Result<()> {
     holds_at_most(&capture, CAPTURE)?;
     let ended = capture.wait()?.expect_code(0)?;
     // What it did without them: time its programs, and name kernel functions.
-    assert!(ended.stdout.contains("us each") || ended.stdout.contains("ns each"), "not measured: {}", ended.stdout);
+    let cost = Recorded::read(&dir.path("x.quell"))?.recording.meta.cost;
+    assert!(cost.probes.iter().any(|probe| probe.nanos_per_event.is_some()), "not measured: {cost:?}");
     assert!(!ended.stdout.contains("kptr_restrict") && !ended.stdout.contains("hides"), "{}", ended.stdout);
     Ok(())
 }

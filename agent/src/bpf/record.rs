@@ -37,7 +37,9 @@ impl<'a> Record<'a> {
         let words = |bytes: i32| usize::try_from(bytes).unwrap_or(0) / 8;
         let (kernel, rest) = frames.split_at_checked(words(stacks.kernel))?;
         let user = rest.get(..words(stacks.user))?;
-        Some((fixed, RawStacks { kernel, user }))
+        // Kernel threads have no user stack.
+        let lost_user = stacks.user < 0 && stacks.user != -libc::EFAULT;
+        Some((fixed, RawStacks { kernel, user, lost_kernel: stacks.kernel < 0, lost_user }))
     }
 }
 
@@ -74,13 +76,23 @@ mod tests {
     #[test]
     fn the_user_frames_follow_the_kernel_frames() {
         let words = words(16, 8, &[0xa, 0xb, 0xc]);
-        assert_eq!(stacks(&words), Some(RawStacks { kernel: &[0xa, 0xb], user: &[0xc] }));
+        assert_eq!(stacks(&words), Some(RawStacks { kernel: &[0xa, 0xb], user: &[0xc], ..RawStacks::default() }));
     }
 
     #[test]
     fn an_errno_in_place_of_a_length_is_a_stack_without_frames() {
         let words = words(8, -14, &[0xa]);
-        assert_eq!(stacks(&words), Some(RawStacks { kernel: &[0xa], user: &[] }));
+        assert_eq!(stacks(&words), Some(RawStacks { kernel: &[0xa], ..RawStacks::default() }));
+    }
+
+    #[test]
+    fn a_stack_that_could_not_be_walked_is_lost_unless_there_is_none() {
+        let lost = |kernel, user| {
+            let words = words(kernel, user, &[]);
+            let stacks = stacks(&words).expect("a record");
+            [stacks.lost_kernel, stacks.lost_user]
+        };
+        assert_eq!([lost(-14, 0), lost(0, -12), lost(0, -14)], [[true, false], [false, true], [false, false]]);
     }
 
     #[test]

@@ -86,6 +86,8 @@ pub struct Session {
     users: host::Users,
     /// Processes that may match since they executed a program.
     executed: Executed,
+    /// Whether a process has matched the patterns of the target.
+    has_matched: bool,
     /// The number of records that could not be decoded.
     unknown: u64,
     meter: CostMeter,
@@ -182,6 +184,7 @@ impl Session {
             process_facts: ProcessFacts::new(begin),
             users,
             executed: Executed::default(),
+            has_matched: !matching.is_empty(),
             unknown: 0,
             meter,
             steal: StealMeter::new(begin),
@@ -329,8 +332,18 @@ impl Session {
         let CaptureTarget::Matching(matching) = &self.config.target else { return Ok(()) };
         for pid in matched(matching, self.executed.next(), &self.users, &mut self.spaces) {
             self.object.add_target(pid)?;
+            self.has_matched = true;
         }
         Ok(())
+    }
+
+    /// The options of the target, if it consists of patterns that no process has matched so far.
+    #[must_use]
+    pub fn unmatched_options(&self) -> Option<&[String]> {
+        match &self.config.target {
+            CaptureTarget::Matching(matching) if !self.has_matched => Some(&matching.options),
+            _ => None,
+        }
     }
 
     /// The other processes of quell, which are excluded, as the programs exclude quell itself. Samples of children that were
@@ -540,12 +553,12 @@ impl Session {
             ring_full: lost.records,
             thread_table_full: lost.threads,
             targets_full: lost.targets,
-            no_kernel_stack: lost.kernel_stacks,
-            no_user_stack: lost.user_stacks,
+            no_kernel_stack: self.builder.stack_losses.no_kernel,
+            no_user_stack: self.builder.stack_losses.no_user,
             truncated_user_stacks: 0,
             limited_stacks: 0,
-            deep_stacks: self.builder.stacks.deep,
-            cut_stacks: self.builder.stacks.cut,
+            deep_stacks: self.builder.stack_losses.deep,
+            cut_stacks: self.builder.stack_losses.cut,
             unmatched_sleeps: self.builder.unmatched,
             unknown_records: self.unknown,
             lost_mappings: self.mappings.as_ref().map_or(0, MappingEvents::lost),

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use nix::sched::{CpuSet as NixCpuSet, sched_setaffinity};
 use quell::capture::{CaptureConfig, Session};
@@ -71,7 +71,7 @@ pub(crate) struct Arguments {
     #[arg(short, long, value_name = "DURATION", value_parser = duration, allow_negative_numbers = true)]
     duration: Option<Nanos>,
     /// Write to this file, in the format of its extension: .html, .svg, .quell (the recording) or another of `quell list
-    /// formats` (may be repeated)
+    /// formats` (may be repeated). Only these files are written: `quell report` requires a recording, so add -o NAME.quell
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
     /// Use this format for every -o, regardless of the file extension
@@ -148,6 +148,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: Terminal, out: &mut dyn Write
     }
     let mut running = target.begin()?;
     let ending = capture(&mut session, &signals, &mut running, arguments.duration)?;
+    let unmatched = session.unmatched_options().map(nothing_recorded);
     let (mut recording, mut spaces) = session.finish()?;
     prepared.finish()?;
     recording.meta.exit_code = match ending {
@@ -174,7 +175,15 @@ pub(crate) fn run(arguments: &Arguments, terminal: Terminal, out: &mut dyn Write
     written?;
     said?;
     flushed?;
-    Ok(Outcome::Done)
+    unmatched.map_or(Ok(Outcome::Done), Err)
+}
+
+/// The error of a capture whose target no process has matched.
+fn nothing_recorded(options: &[String]) -> anyhow::Error {
+    anyhow!(
+        "the recording is empty: no process matched {}\nhint: `ps -eo user:32,cgroup:64,comm,exe` lists what the options can match",
+        options.join(" ")
+    )
 }
 
 fn outputs(arguments: &Arguments) -> anyhow::Result<Vec<Output>> {

@@ -157,12 +157,16 @@ impl Arguments {
     }
 }
 
-/// Names the files that were written, unless stdout carries a report itself.
-pub(crate) fn say_written<'a>(outputs: impl IntoIterator<Item = &'a Output>, out: &mut dyn Write) -> io::Result<()> {
+/// Names the files that were written, followed by `note`, unless stdout carries a report itself.
+pub(crate) fn say_written<'a>(
+    outputs: impl IntoIterator<Item = &'a Output>,
+    note: &str,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let paths: Option<Vec<_>> =
         outputs.into_iter().map(|output| Some(output.written_path()?.display().to_string())).collect();
     match paths {
-        Some(paths) if !paths.is_empty() => writeln!(out, "written: {}", paths.join(", ")),
+        Some(paths) if !paths.is_empty() => writeln!(out, "written: {}{note}", paths.join(", ")),
         _ => Ok(()),
     }
 }
@@ -181,6 +185,6 @@ pub(crate) fn run(arguments: &Arguments, terminal: Terminal, out: &mut dyn Write
     for output in &outputs {
         output.write(&recording, &profile, out)?;
     }
-    say_written(&outputs, &mut Shown::new(out))?;
+    say_written(&outputs, "", &mut Shown::new(out))?;
     Ok(Outcome::Done)
 }

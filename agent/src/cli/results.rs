@@ -35,7 +35,10 @@ fn print_summary(
 ) -> anyhow::Result<()> {
     report::summary(profile, terminal.width, terminal.style, out)?;
     writeln!(out)?;
-    say_written(written, &mut Shown::new(&mut *out))?;
+    let has_recording = written.iter().any(|output| output.form() == Form::Recording);
+    // Without it, no other report can be made of the capture.
+    let note = if has_recording { "" } else { " (no recording: add -o NAME.quell to keep one)" };
+    say_written(written, note, &mut Shown::new(&mut *out))?;
     // Here, so that a full disk is reported as that of stdout.
     Ok(out.flush()?)
 }

@@ -214,7 +214,7 @@ impl Builder<'_> {
                 self.stacks.intern(Some(root), label)
             }
         };
-        let Weight { value, estimated, variance, group } = calibration.weight(self.recording, sample);
+        let Weight { value, estimated, variance, group, is_draw } = calibration.weight(self.recording, sample);
         let duration = span::length(self.recording, sample);
         Weighted {
             time: sample.time,
@@ -228,6 +228,7 @@ impl Builder<'_> {
             estimated,
             variance,
             group,
+            is_draw,
             idle: false,
             runnable: duration.0 > 0 && sample.runqueue.is_some_and(|time| time >= duration),
             wake: sample.wake.map(|wake| self.wake(&wake, woken(sample), rows)),
@@ -336,6 +337,7 @@ impl Builder<'_> {
             estimated: 0.0,
             variance: 0.0,
             group: None,
+            is_draw: false,
             idle: idle.contains_unsampled(key, metric),
             runnable: false,
             wake: None,

@@ -11,6 +11,10 @@
 //! in proportion to their values, and each place that was given a share of the difference may have none of it. If all values of a
 //! group were measured, what they lack of the total is shown as such, and they have no error. The error of a sum of calibrated
 //! values: [`estimate`](super::estimate).
+//!
+//! CPU time is sampled at instants: even with the probability 1, a sample is a draw from the time around it. If the instants are drawn
+//! independently, as many as a Poisson process has, the sum of the estimates w = v / p has the variance sum(w^2). That includes what p
+//! adds, (1 - p) w^2. Samples at a fixed period vary less: the time of a thread that is always on a CPU is then almost exact.
 
 use hashbrown::HashMap;
 
@@ -42,6 +46,8 @@ pub(super) struct Weight {
     pub(super) variance: f64,
     /// The group to whose total the value is calibrated.
     pub(super) group: Option<GroupIdx>,
+    /// Whether time was sampled at an instant, and not counted.
+    pub(super) is_draw: bool,
 }
 
 /// The sums of the samples of a group, in the unit of the metric.
@@ -102,14 +108,17 @@ impl Calibration {
         let measured = sample.value as f64;
         let Some((total, sums)) = self.group(recording, sample) else {
             let estimated = unseen(sample);
-            return Weight { value: measured + estimated, estimated, variance: variance(sample), group: None };
+            let value = measured + estimated;
+            let is_draw = recording.meta.metric(sample.metric).samples_time();
+            let variance = if is_draw { value * value } else { variance(sample) };
+            return Weight { value, estimated, variance, group: None, is_draw };
         };
         let factor = sums.factor(total);
         let estimated = factor * unseen(sample);
         let value = measured + estimated;
         let share = value / (sums.seen + factor * sums.unseen).max(1.0);
         let variance = factor * factor * variance(sample) + share * sums.unexplained(total);
-        Weight { value, estimated, variance, group: sums.group }
+        Weight { value, estimated, variance, group: sums.group, is_draw: false }
     }
 
     /// The counted total and the sums of the samples for the thread and metric of a sample.

@@ -18,13 +18,15 @@
 //!
 //! A share of a whole is a division of it, too. What samples without a counted total add to the error of the whole, they add to the
 //! error of its parts: with the share s of the values, the variance of the share is that of a calibrated sum, (1 - 2s) V(A) + s^2 V.
+//! For CPU time, whose samples are draws with the weights w, this is (1 - s)^2 sum(w^2) over A, plus s^2 sum(w^2) over the others. Draws
+//! of unequal weights tell as much of a share as sum(w)^2 / sum(w^2) equal ones.
 
 use hashbrown::HashMap;
 
 use super::view::{Group, GroupIdx, Weighted};
 
 /// The number of samples of a group from which their variances alone tell the error of a place.
-const FEW: u32 = 8;
+const FEW: f64 = 8.0;
 
 /// A sum of samples, and its error.
 #[derive(Clone, Debug, Default)]
@@ -32,8 +34,10 @@ pub struct Estimate {
     value: f64,
     /// What it has of samples without a counted total.
     uncounted: Part,
-    /// The number of these whose values are estimated.
+    /// The number of these whose values are estimated, and are no draws.
     uncounted_samples: u32,
+    /// Those of `uncounted` that are draws.
+    draws: Part,
     parts: HashMap<GroupIdx, Part>,
 }
 
@@ -50,10 +54,15 @@ impl Estimate {
         self.value += sample.value;
         match sample.group {
             None => {
-                self.uncounted.add(sample);
-                self.uncounted_samples = self.uncounted_samples.saturating_add(u32::from(sample.estimated > 0.0));
+                let uncertain = if sample.is_draw { sample.value } else { sample.estimated };
+                self.uncounted.add(uncertain, sample.variance);
+                if sample.is_draw {
+                    self.draws.add(uncertain, sample.variance);
+                } else {
+                    self.uncounted_samples = self.uncounted_samples.saturating_add(u32::from(sample.estimated > 0.0));
+                }
             }
-            Some(group) => self.parts.entry(group).or_default().add(sample),
+            Some(group) => self.parts.entry(group).or_default().add(sample.estimated, sample.variance),
         }
     }
 
@@ -84,7 +93,8 @@ impl Estimate {
         let all = &whole.uncounted;
         let divided = divided(self.value / whole.value, self.uncounted.variance, all.variance);
         let share = self.uncounted.estimated / all.estimated.max(f64::MIN_POSITIVE);
-        let uncounted = divided.max(few(share, all.estimated, whole.uncounted_samples));
+        let samples = f64::from(whole.uncounted_samples) + whole.draws.equal_draws();
+        let uncounted = divided.max(few(share, all.estimated, samples));
         (uncounted + self.calibrated(groups, Part::variance_of_place)).sqrt() / whole.value
     }
 
@@ -106,19 +116,23 @@ fn divided(share: f64, part: f64, whole: f64) -> f64 {
 }
 
 /// The least variance of a place with this share of an estimated value, if the value has only a few samples.
-fn few(share: f64, estimated: f64, samples: u32) -> f64 {
+fn few(share: f64, estimated: f64, samples: f64) -> f64 {
     if samples >= FEW || share <= 0.0 {
         return 0.0;
     }
-    let samples = f64::from(samples);
     let likely = (samples * share + 2.0) / (samples + 4.0);
     estimated * estimated * likely * (1.0 - likely) / (samples + 4.0)
 }
 
 impl Part {
-    fn add(&mut self, sample: &Weighted) {
-        self.estimated += sample.estimated;
-        self.variance += sample.variance;
+    fn add(&mut self, estimated: f64, variance: f64) {
+        self.estimated += estimated;
+        self.variance += variance;
+    }
+
+    /// The number of draws of one weight that tell as much as these.
+    fn equal_draws(&self) -> f64 {
+        if self.variance > 0.0 { (self.estimated * self.estimated / self.variance).round() } else { 0.0 }
     }
 
     fn share(&self, group: &Group) -> f64 {
@@ -132,6 +146,6 @@ impl Part {
     fn variance_of_place(&self, group: &Group) -> f64 {
         let share = self.share(group);
         let given = share * share * group.unexplained;
-        self.variance_within(group).max(given).max(few(share, group.estimated, group.samples))
+        self.variance_within(group).max(given).max(few(share, group.estimated, group.samples.into()))
     }
 }

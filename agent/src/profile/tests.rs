@@ -665,12 +665,105 @@ fn the_error_of_a_share_is_that_of_its_place_and_of_all_others() {
     let rare_stack = profile.samples[43].stack.expect("a stack");
     let [rare, usual, whole] = [sum(&|stack| stack == rare_stack), sum(&|stack| stack != rare_stack), sum(&|_| true)];
     let error = |part: &Estimate| part.error_of_share(&whole, &profile.groups);
-    // If the sample had not been there, there would be neither it nor its part of the whole: 0.86 of its error of 139 ms.
-    assert!((error(&rare) - 0.1198).abs() < 1e-3, "{}", error(&rare));
-    assert!((error(&usual) - error(&rare)).abs() < 1e-3, "{}", error(&usual));
-    // It is not known whether all of what the sample represents was there.
-    assert!(error(&whole) < 0.04, "{}", error(&whole));
+    // If the sample had not been there, there would be neither it nor its part of the whole: 0.86 of its 140 ms, and a little of the others.
+    let expected = (0.86_f64.powi(2) * 0.14 * 0.14 + 0.14_f64.powi(2) * 43.0 * 0.02 * 0.02).sqrt();
+    assert!((error(&rare) - expected).abs() < 1e-6, "{}", error(&rare));
+    assert!((error(&usual) - error(&rare)).abs() < 1e-6, "{}", error(&usual));
+    assert_eq!(error(&whole), 0.0);
     assert_eq!(Estimate::default().error_of_share(&Estimate::default(), &profile.groups), 0.0);
+}
+
+/// The estimates of the CPU samples in each of these numbers of samples of one second, and of all of them.
+fn draws(numbers: &[usize]) -> (Vec<Estimate>, Estimate) {
+    let mut example = Example::new();
+    let thread = example.thread(1, 1, "worker");
+    let mut place_of = Vec::new();
+    for (place, number) in numbers.iter().enumerate() {
+        let stack = example.stack(&format!("app place{place}"));
+        for _ in 0..*number {
+            example.sample(CPU, thread, stack, 1_000_000_000);
+            place_of.push(place);
+        }
+    }
+    let mut sums = (vec![Estimate::default(); numbers.len()], Estimate::default());
+    for (sample, place) in all(&example).samples.iter().zip(place_of) {
+        sums.0[place].add(sample);
+        sums.1.add(sample);
+    }
+    sums
+}
+
+#[test]
+fn cpu_time_has_an_error_even_if_every_interrupt_was_a_sample() {
+    let (places, whole) = draws(&[3, 9]);
+    // (3 (3/4)^2 + 9 (1/4)^2) / 12^2 = 1/64.
+    for place in &places {
+        assert!((place.error_of_share(&whole, &[]) - 0.125).abs() < 1e-12, "{}", place.error_of_share(&whole, &[]));
+    }
+    assert!((places[0].error_of_place(&[]) / 1e9 - 3_f64.sqrt()).abs() < 1e-9);
+    assert!((whole.error(&[]) / 1e9 - 12_f64.sqrt()).abs() < 1e-9);
+    assert_eq!(whole.error_of_share(&whole, &[]), 0.0);
+}
+
+#[test]
+fn a_few_draws_at_one_place_do_not_show_that_all_time_was_there() {
+    let (places, whole) = draws(&[2]);
+    // The variance of 4 of 6.
+    let expected = (4.0_f64 / 6.0 * (2.0 / 6.0) / 6.0).sqrt();
+    assert!((places[0].error_of_share(&whole, &[]) - expected).abs() < 1e-12);
+    let (places, whole) = draws(&[8]);
+    assert_eq!(places[0].error_of_share(&whole, &[]), 0.0);
+}
+
+fn standard_deviation(values: &[f64]) -> f64 {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (values.len() - 1) as f64).sqrt()
+}
+
+/// A third of the time is in `read`, at the full rate and at a rate that the budget lowers for half of the interrupts.
+#[test]
+fn the_error_of_cpu_time_is_what_captures_of_the_same_load_differ_by() {
+    let mut random = 1_u32;
+    let mut happens = |probability: f64| {
+        random ^= random << 13;
+        random ^= random >> 17;
+        random ^= random << 5;
+        f64::from(random) < probability * f64::from(u32::MAX)
+    };
+    let captures = 400;
+    for lowered in [1.0, 0.2] {
+        let (mut times, mut shares) = (Vec::new(), Vec::new());
+        let (mut error_of_time, mut error_of_share) = (0.0, 0.0);
+        for _ in 0..captures {
+            let (mut example, thread, read, poll) = worker();
+            let mut in_read = Vec::new();
+            // A few interrupts in many moments: 150 on average.
+            for moment in 0..5_000 {
+                let probability = if moment % 2 == 0 { 1.0 } else { lowered };
+                if happens(0.03) && happens(probability) {
+                    in_read.push(happens(1.0 / 3.0));
+                    let stack = if in_read[in_read.len() - 1] { read } else { poll };
+                    example.sample(CPU, thread, stack, 10_000_000).probability = probability;
+                }
+            }
+            let (mut part, mut whole) = (Estimate::default(), Estimate::default());
+            for (sample, is_in_read) in all(&example).samples.iter().zip(in_read) {
+                whole.add(sample);
+                if is_in_read {
+                    part.add(sample);
+                }
+            }
+            times.push(part.value());
+            shares.push(part.value() / whole.value());
+            error_of_time += part.error_of_place(&[]) / f64::from(captures);
+            error_of_share += part.error_of_share(&whole, &[]) / f64::from(captures);
+        }
+        let ratios = [error_of_time / standard_deviation(&times), error_of_share / standard_deviation(&shares)];
+        assert!(
+            ratios.iter().all(|ratio| (0.85..1.15).contains(ratio)),
+            "stated errors are {ratios:?} of the actual ones"
+        );
+    }
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl Totals {
             Whole::UserStacksAndLost => self.user_stacks.saturating_add(loss.count),
             Whole::IntervalsAndLost => self.intervals.saturating_add(loss.count),
         };
-        // A count of something else, such as the stacks of wakers, may exceed it.
+        // A count in a file may be any number.
         (loss.count <= whole && whole > 0).then(|| (loss.count as f64 / whole as f64, whole))
     }
 }

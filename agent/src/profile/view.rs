@@ -98,11 +98,14 @@ pub struct Weighted {
     pub value: f64,
     /// The part of `value` that was not measured.
     pub estimated: f64,
-    /// The variance of `value` before calibration, in the square of the unit; 0 if the probability was 1. The error of a sum:
-    /// [`Estimate`](super::Estimate).
+    /// The variance of `value` before calibration, in the square of the unit; 0 if the probability was 1, unless it is a draw. The
+    /// error of a sum: [`Estimate`](super::Estimate).
     pub variance: f64,
     /// The group to whose counted total `value` is calibrated.
     pub group: Option<GroupIdx>,
+    /// Whether time was sampled at an instant, as CPU time is, and not counted: then all of `value` is uncertain, and `variance` is its
+    /// square.
+    pub is_draw: bool,
     /// Whether the thread was runnable for the whole interval, so that there was no wakeup.
     pub runnable: bool,
     /// Whether it is a sleep of a thread that has nothing to do. `profile/idle/mod.rs` has the definition.

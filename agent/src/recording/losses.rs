@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Counters of everything that was not captured or not understood.
+/// Counters of everything that was not captured or not understood. Stacks are those of samples, without those of wakers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Losses {
     /// Samples that were lost because a ring buffer was full.
@@ -20,9 +20,9 @@ pub struct Losses {
     /// Samples whose user stack has as many frames as the kernel's limit, [`Meta::max_stack`](super::Meta::max_stack), which was lower than 127.
     #[serde(default)]
     pub limited_stacks: u64,
-    /// Stacks at the limit of 127 frames.
+    /// Samples with a stack at the limit of 127 frames.
     pub deep_stacks: u64,
-    /// Stacks of which only the innermost frame was kept, because of the memory limit for stacks.
+    /// Samples with a stack of which only the innermost frame was kept, because of the memory limit for stacks.
     #[serde(default)]
     pub cut_stacks: u64,
     /// Sampled off-CPU intervals whose start or end was lost.

@@ -89,6 +89,14 @@ pub struct Metric {
     pub kind: MetricKind,
 }
 
+impl Metric {
+    /// Whether time is sampled at instants, such as CPU time: a sample represents the time around it, which was not observed.
+    #[must_use]
+    pub fn samples_time(&self) -> bool {
+        self.kind == MetricKind::Instant && self.unit == Unit::Nanoseconds
+    }
+}
+
 /// A probe of a recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeFacts {

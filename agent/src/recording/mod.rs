@@ -26,7 +26,9 @@ mod thread;
 
 pub use crate::host::HostFacts;
 pub(crate) use builder::Shares;
-pub use builder::{CodeLocator, RawStacks, Reading, RecordingBuilder, SlicedTotal, StackInterner, StealTime};
+pub use builder::{
+    CodeLocator, RawStacks, Reading, RecordingBuilder, SlicedTotal, StackInterner, StackLosses, StealTime, WalkedStack,
+};
 pub use counter::{Counter, Scope, ScopeKind, Slice};
 pub use error::RecordingError;
 pub use files::{Destination, Written, read, write, write_to};

@@ -375,8 +375,7 @@ fn the_summary_is_visible_characters_in_lines() {
         summary(&profile, Width::Whole, Style::Plain, &mut out).expect("memory");
         let out = text(out);
         assert_eq!(hidden(&out.replace('\n', "")), None, "{out}");
-        let names =
-            ["hostname", "remark0", "reason0", "probe0", "comm1", "function2", "probelabel1", "metriclabel1", "scope1"];
+        let names = ["hostname", "remark0", "reason0", "comm1", "function2", "probelabel1", "metriclabel1", "scope1"];
         for name in names.iter().chain(matches!(target, Target::Cgroup(_)).then_some(&"cgroup")) {
             assert!(out.contains(name), "{name}: {out}");
         }

@@ -18,7 +18,7 @@ use super::speedscope::MOST_FRAMES;
 use super::sums::{caveats, sum_of_stacks, whole};
 use super::{ReportError, Sink};
 use crate::profile::{FrameKind, NamedModule, Profile};
-use crate::recording::{MetricId, MetricKind, StackId, ThreadIdx, Unit};
+use crate::recording::{MetricId, StackId, ThreadIdx};
 use crate::text;
 use crate::units::Hertz;
 
@@ -168,10 +168,7 @@ fn message(profile: &Profile) -> Result<proto::Profile, ReportError> {
 
 /// The sampling period of a series: the interval of the timer for sampled time, and otherwise 1.
 fn period(profile: &Profile, series: &Series) -> i64 {
-    let is_sampled_by_timer = |metric: &MetricId| {
-        let metric = profile.metric(*metric);
-        metric.unit == Unit::Nanoseconds && metric.kind == MetricKind::Instant
-    };
+    let is_sampled_by_timer = |metric: &MetricId| profile.metric(*metric).samples_time();
     match series.metrics.iter().all(is_sampled_by_timer) {
         true => signed(Hertz(profile.meta.frequency).interval().0),
         false => 1,

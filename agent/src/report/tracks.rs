@@ -6,7 +6,7 @@
 use hashbrown::HashMap;
 
 use crate::profile::{Profile, WakeLink, Weighted};
-use crate::recording::{Meta, MetricId, MetricKind, SampleIdx, ThreadIdx, Unit};
+use crate::recording::{Meta, MetricId, MetricKind, SampleIdx, ThreadIdx};
 use crate::units::{Nanos, Pid, Tid};
 
 /// What a thread did at a time.
@@ -118,10 +118,7 @@ pub(super) fn time(profile: &Profile, event: Event) -> Nanos {
 
 /// The metric whose samples are the CPU samples of a timeline: the first one with samples that are instants and stand for time.
 pub(super) fn sampled_time(profile: &Profile) -> Option<MetricId> {
-    let stands_for_time = |id: &MetricId| {
-        let metric = profile.metric(*id);
-        metric.unit == Unit::Nanoseconds && metric.kind == MetricKind::Instant
-    };
+    let stands_for_time = |id: &MetricId| profile.metric(*id).samples_time();
     let drawn = profile.samples.iter().filter(|sample| is_drawn(sample));
     drawn.map(|sample| sample.metric).filter(stands_for_time).min()
 }

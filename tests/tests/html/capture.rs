@@ -1,9 +1,9 @@
 //! What the page says of the capture: target, cost, losses and what was not recorded.
 
 use quell::profile::{Selection, Window, build};
-use quell::recording::example::CPU;
-use quell::recording::{Frame, Location, Losses};
-use quell::units::Nanos;
+use quell::recording::example::{CPU, Example};
+use quell::recording::{Frame, Location, Losses, MetricKind, MetricSpec, Scope, Unit};
+use quell::units::{CpuId, Nanos};
 use quell_tests::needs;
 
 use crate::browser::Browser;
@@ -26,7 +26,7 @@ fn the_page_shows_what_the_profile_holds() {
     assert!(on.text("facts").contains("Idle CPUs CPU 0 25.0 %"), "{}", on.text("facts"));
     let steal = "Steal CPU 1 3.1 % (time in which the hypervisor ran other guests)";
     assert!(on.text("facts").contains(steal), "{}", on.text("facts"));
-    assert_eq!(on.text("sum"), "On-CPU 3.00 s, 3 samples");
+    assert_eq!(on.text("sum"), "On-CPU 3.00 s ± 1.73 s, 3 samples");
 
     let off = browser.open("probe=offcpu");
     assert_eq!(off.text("sum"), "Off-CPU 3.75 s ± 100 ms, 3 samples");
@@ -38,7 +38,7 @@ fn the_page_shows_what_the_profile_holds() {
     assert!(window.text("sum").starts_with("Off-CPU 1.50 s"), "a third of one sleep and all of another");
 
     let thread = browser.open("thread=comm:relay");
-    assert_eq!(thread.text("sum"), "On-CPU 1.00 s, 1 sample");
+    assert_eq!(thread.text("sum"), "On-CPU 1.00 s ± 1.00 s, 1 sample");
     let nothing = browser.open("from=1&to=2");
     assert_eq!(nothing.text("view"), "No On-CPU samples in the selected window.");
 }
@@ -97,6 +97,25 @@ fn what_was_not_recorded_is_said() {
     // A link of another page: what is not here is passed over.
     let other = browser.open("probe=heap&metrics=heap.bytes&view=histograms");
     assert_eq!(other.text("view"), "No histogram in this selection.");
+}
+
+#[test]
+fn a_capture_that_only_counted_opens_on_its_histograms() {
+    needs!(Program("chromium"));
+    let mut example = Example::new();
+    let wait = MetricSpec { name: "queue.wait", label: "wait", unit: Unit::Nanoseconds, kind: MetricKind::Interval };
+    (example.recording.meta.probes, example.recording.meta.metrics) = (Vec::new(), Vec::new());
+    example.add_probe("queue", "Queue", &[wait]);
+    for (cpu, events) in [(0, 70), (1, 30)] {
+        example.histogram("queue.wait", Scope::Cpu(CpuId(cpu)), &[(1_000, events)]);
+    }
+    let browser = Browser::new(&build(&example.recording, &Selection::default()));
+    let page = browser.open("");
+    assert_eq!(page.text("histogram"), "Queue: all, 100 events");
+    let shown =
+        "[...document.querySelectorAll('#views button')].filter((one) => !one.hidden).map((one) => one.textContent)";
+    let views = browser.open_and("", &format!("tell('views', {shown}.join());"));
+    assert_eq!(views.told("views"), "Histograms");
 }
 
 #[test]

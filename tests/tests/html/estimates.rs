@@ -14,7 +14,7 @@ fn estimates_stand_beside_exact_totals() {
     needs!(Program("chromium"));
     let browser = Browser::new(&profile());
     let table = browser.open("view=threads").text("view");
-    assert!(table.contains("worker 1 2.00 s 3.00 s ± 100 ms 3.00 s 1 250 ms 250 ms 40"), "{table}");
+    assert!(table.contains("worker 1 2.00 s ± 1.41 s 3.00 s ± 100 ms 3.00 s 1 250 ms 250 ms 40"), "{table}");
 }
 
 #[test]

@@ -10,12 +10,12 @@ fn a_function_stands_between_its_callers_and_callees_and_recursion_counts_once()
     needs!(Program("chromium"));
     let browser = Browser::new(&profile());
     let shown = browser.open("view=functions&fn=handle@app");
-    assert_eq!(shown.text("sandwich-sum"), "total 2.00 s, 66.7 %; self 0 ns");
+    assert_eq!(shown.text("sandwich-sum"), "total 2.00 s ± 1.41 s, 66.7 %; self 0 ns");
     let side = shown.text("sandwich");
     assert!(side.contains("Called by 2.00 s 100 % main"), "{side}");
     assert!(side.contains("Calls 2.00 s 100 % parse"), "{side}");
     let table = shown.text("view");
-    assert!(table.contains("parse app 2.00 s 66.7 % 2.00 s 66.7 % 2"), "{table}");
+    assert!(table.contains("parse app 2.00 s 1.41 s 66.7 % 2.00 s 1.41 s 66.7 % 2"), "{table}");
 }
 
 #[test]

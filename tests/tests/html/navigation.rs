@@ -48,7 +48,7 @@ fn back_undoes_each_step_and_a_link_restores_all_of_them() {
     let page = browser.open_and("", script);
     assert_eq!(page.told("distinct"), "14", "each step has its address: {}", page.told("steps"));
     assert_eq!(page.told("undone"), page.told("steps"));
-    assert_eq!(page.told("shown"), "On-CPU 3.00 s, 3 samples", "what is shown follows the address");
+    assert_eq!(page.told("shown"), "On-CPU 3.00 s ± 1.73 s, 3 samples", "what is shown follows the address");
     let last = page.told("last");
     for part in [
         "axis=",

@@ -17,7 +17,7 @@ fn search_and_reverse_work_on_the_flame_graph() {
     let (parse, handle) = (frame("parse"), frame("handle"));
     let zoomed = browser.open(&format!("reverse=1&zoom={parse}.{handle}"));
     assert!(
-        zoomed.text("view").contains("all parse handle handle app 2.00 s, 66.7 % of 3.00 s"),
+        zoomed.text("view").contains("all parse handle handle app 2.00 s ± 1.41 s, 66.7 % of 3.00 s"),
         "{}",
         zoomed.text("view")
     );
@@ -69,7 +69,7 @@ fn a_search_steps_through_its_matches_and_moves_nothing_else() {
     );
     assert_eq!(
         page.told("places"),
-        "2 matches; 1 of 2: handle app 2.00 s; 2 of 2: handle app 1.00 s; 1 of 2; 2 of 2; 1 of 2; 2 of 2; 1 of 2"
+        "2 matches; 1 of 2: handle app 2.00 s ± 1.41 s; 2 of 2: handle app 1.00 s ± 1.00 s; 1 of 2; 2 of 2; 1 of 2; 2 of 2; 1 of 2"
     );
     assert_eq!((page.told("same").as_str(), page.told("top").as_str()), ("true", "0"));
     assert_eq!(page.told("tiny"), "allrelaylooptiny", "what is too narrow to be seen is zoomed into");

@@ -15,7 +15,7 @@ fn choosing_a_thread_draws_only_that_thread() {
     let choose = "[...document.querySelectorAll('tbody button')].find((one) => one.textContent === 'relay').click();
         document.querySelector('[data-view=flame]').click();";
     let chosen = browser.open_and("view=threads", choose);
-    assert_eq!(chosen.text("selection"), "On-CPU 1.00 s, 1 sample whole capture threads relay ×");
+    assert_eq!(chosen.text("selection"), "On-CPU 1.00 s ± 1.00 s, 1 sample whole capture threads relay ×");
 }
 
 #[test]
@@ -23,18 +23,21 @@ fn processes_are_a_table_a_selection_and_a_level_of_the_flame_graph() {
     needs!(Program("chromium"));
     let browser = Browser::new(&two_processes());
     let table = browser.open("view=processes").text("view");
-    for row in ["redis 20 redis 0123456789ab 100 ms 250 ms 1 redis-server <b>*:6379</b>", "app 7 300 ms 750 ms 4"] {
+    for row in [
+        "redis 20 redis 0123456789ab 100 ms ± 100 ms 250 ms 1 redis-server <b>*:6379</b>",
+        "app 7 300 ms ± 173 ms 750 ms 4",
+    ] {
         assert!(table.contains(row), "no `{row}` in {table}");
     }
     let choose = "[...document.querySelectorAll('tbody button')].find((one) => one.textContent === 'redis').click();
         document.querySelector('[data-view=flame]').click();";
     let chosen = browser.open_and("view=processes", choose);
-    assert_eq!(chosen.text("selection"), "On-CPU 100 ms, 1 sample whole capture process redis (20) ×");
+    assert_eq!(chosen.text("selection"), "On-CPU 100 ms ± 100 ms, 1 sample whole capture process redis (20) ×");
     // Rows are 18 pixels high: all, the process.
     let script =
         "document.getElementById('processes').click(); mouse(document.querySelector('main canvas'), 'click', 20, 27);";
     let grouped = browser.open_and("", script).text("view");
-    assert!(grouped.contains("app (7) 300 ms, 75.0 % of 400 ms"), "{grouped}");
+    assert!(grouped.contains("app (7) 300 ms ± 173 ms, 75.0 % of 400 ms"), "{grouped}");
 }
 
 #[test]
@@ -62,7 +65,7 @@ fn threads_of_a_pool_are_one_row_until_they_are_shown_apart() {
     let apart = browser.open("view=threads&apart=1").text("view");
     assert!(apart.contains("worker-1 1 100 ms") && !apart.contains("worker-*"), "{apart}");
     let chosen = browser.open("thread=pool:worker-*").text("selection");
-    assert_eq!(chosen, "On-CPU 200 ms, 2 samples whole capture threads worker-* ×");
+    assert_eq!(chosen, "On-CPU 200 ms ± 141 ms, 2 samples whole capture threads worker-* ×");
 }
 
 #[test]

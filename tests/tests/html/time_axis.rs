@@ -179,7 +179,7 @@ fn a_window_that_reaches_the_end_of_the_axis_has_all_that_is_there() {
         let profile = build(&example.recording, &Selection { window, ..Selection::default() });
         let browser = Browser::new(&profile);
         let page = browser.open_and("thread=tid%3A74", drag);
-        assert_eq!(page.told("cpu"), "On-CPU 1.00 ms, 1 sample", "{since}");
+        assert_eq!(page.told("cpu"), "On-CPU 1.00 ms ± 1.00 ms, 1 sample", "{since}");
         assert_eq!(page.told("offcpu"), "Off-CPU 100 ms, 1 sample", "{since}");
         let last = page.told("last");
         assert!(last.contains(cpus) && last.contains("about 1.00 threads"), "{since}: {last}");

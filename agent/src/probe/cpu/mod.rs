@@ -177,13 +177,9 @@ impl RunningProbe for Sampling {
         let metric = self.metric.ok_or(BadRecord)?;
         let time = out.since_begin(Nanos(sample.header.time));
         let thread = out.thread(pid, Tid(sample.header.tid), sample.comm);
-        let sample = Sample {
-            cpu,
-            stack: out.stack(pid, raw, code),
-            probability: probability(sample.odds),
-            ..Sample::new(metric, thread, time, ran.0)
-        };
-        out.push(sample);
+        let sample = Sample { cpu, probability: probability(sample.odds), ..Sample::new(metric, thread, time, ran.0) };
+        let walked = out.stack(pid, raw, code);
+        out.push(sample, walked);
         Ok(())
     }
 

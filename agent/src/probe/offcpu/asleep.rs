@@ -91,7 +91,10 @@ mod tests {
         let whole = Record::new(bytemuck::cast_slice(&words)).expect("the same record");
         let (start_again, stacks) = whole.with_stacks(|start: &SleepStart| start.stacks).expect("the same record");
         assert_eq!((start_again.header, start_again.user_regs), (start(1, regs).header, regs));
-        assert_eq!(stacks, RawStacks { kernel: &[0x210, 0xb, 0xc], user: &[0xaaaa, 0x1111, 0x2222] });
+        assert_eq!(
+            stacks,
+            RawStacks { kernel: &[0x210, 0xb, 0xc], user: &[0xaaaa, 0x1111, 0x2222], ..RawStacks::default() }
+        );
         assert!(!completed(&record(0), &mut Vec::new()));
     }
 }

@@ -7,7 +7,7 @@ use super::abi::{CERTAIN, SleepEnd, SleepStart, ThreadExit, Wake as WakeRecord};
 use super::totals::{Ended, Metrics, Moment, ThreadTotals};
 use crate::probe::BadRecord;
 use crate::recording::{
-    CodeLocator, MetricId, RawStacks, RecordingBuilder, Sample, SampleIdx, StackId, ThreadIdx, Wake,
+    CodeLocator, MetricId, RawStacks, RecordingBuilder, Sample, SampleIdx, ThreadIdx, Wake, WalkedStack,
 };
 use crate::units::{CpuId, Nanos, Pid, Tid};
 
@@ -23,7 +23,7 @@ struct Sleeping {
     reason: u32,
     metric: MetricId,
     probability: f64,
-    stack: Option<StackId>,
+    stack: WalkedStack,
     wake: Option<Wake>,
     /// Whether the task iterator found the thread. It may have continued to run before it was registered; the interval then has no end.
     walked: bool,
@@ -99,7 +99,7 @@ impl Sleeps {
         let (pid, tid) = (Pid(wake.header.tgid), Tid(wake.header.tid));
         woken.wake = Some(Wake {
             waker: out.thread(pid, tid, wake.comm),
-            stack: out.stack(pid, raw, code),
+            stack: out.stack(pid, raw, code).stack,
             waker_sleep: self.last.get(&tid).filter(|(seq, _)| *seq == wake.waker_seq).map(|(_, row)| *row),
         });
     }
@@ -109,7 +109,8 @@ impl Sleeps {
         let tid = Tid(end.header.tid);
         match self.sleeping.remove(&tid) {
             Some(sleep) if sleep.seq == end.seq => {
-                let row = out.push(sleep.sample(Nanos(end.duration), Nanos(end.runqueue), false, out.begin()));
+                let row =
+                    out.push(sleep.sample(Nanos(end.duration), Nanos(end.runqueue), false, out.begin()), sleep.stack);
                 self.last.insert(tid, (sleep.seq, row));
             }
             Some(_) | None => out.unmatched += 1,
@@ -168,7 +169,7 @@ impl Sleeps {
                 let runqueue = if sleep.reason == reason::PREEMPTED { duration } else { Nanos(0) };
                 let sample = sleep.sample(duration, runqueue, true, out.begin());
                 let probability = if self.only_sampled { sleep.probability } else { 1.0 };
-                out.push(Sample { probability, ..sample });
+                out.push(Sample { probability, ..sample }, sleep.stack);
             } else if !sleep.walked {
                 out.unmatched += 1;
             }
@@ -188,7 +189,6 @@ impl Sleeping {
             probability: self.probability,
             runqueue: Some(runqueue),
             cpu: self.cpu,
-            stack: self.stack,
             wake: self.wake,
             ongoing,
             ..Sample::new(self.metric, self.thread, self.start.since(begin), duration.0)
@@ -203,14 +203,15 @@ fn probability(odds: u32) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use quell_ebpf_common::{Header, Stacks, Total};
+    use quell_ebpf_common::{Header, MAX_FRAMES, Stacks, Total};
 
     use super::super::abi::{PROBE, SLEEP_END, SLEEP_START, WAKE};
     use super::*;
-    use crate::recording::{Location, ModuleTable};
+    use crate::recording::{Location, ModuleTable, StackLosses};
     use crate::units::Addr;
 
-    const NO_FRAMES: RawStacks<'_> = RawStacks { kernel: &[0xffff_ffff_8100_0000], user: &[] };
+    const NO_FRAMES: RawStacks<'_> =
+        RawStacks { kernel: &[0xffff_ffff_8100_0000], user: &[], lost_kernel: false, lost_user: false };
 
     fn header(kind: u16, time: u64, tid: u32) -> Header {
         Header { probe: PROBE, kind, cpu: 0, time, tid, tgid: tid }
@@ -286,6 +287,23 @@ mod tests {
         Start(SleepStart),
         Wake(WakeRecord),
         End(SleepEnd),
+    }
+
+    #[test]
+    fn stacks_of_wakers_and_of_intervals_without_an_end_are_no_losses_of_samples() {
+        let frames = [0xffff_ffff_8100_0000; MAX_FRAMES];
+        let deep = RawStacks { kernel: &frames, lost_user: true, ..RawStacks::default() };
+        let (mut sleeps, mut out) = joined(&[]);
+        sleeps.start(&start(2_000, 7, 1, CERTAIN), NO_FRAMES, &mut out, &mut NoCode).expect("a known reason");
+        sleeps.wake(&wake(2_500, 8, 0, 7, 1), deep, &mut out, &mut NoCode);
+        sleeps.end(&end(3_000, 7, 1, 1_000), &mut out);
+        sleeps.start(&start(4_000, 7, 2, CERTAIN), deep, &mut out, &mut NoCode).expect("a known reason");
+        assert_eq!((out.samples.len(), out.stack_losses), (1, StackLosses::default()));
+        sleeps.end(&end(5_000, 7, 2, 1_000), &mut out);
+        assert_eq!(
+            (out.samples.len(), out.stack_losses),
+            (2, StackLosses { deep: 1, no_user: 1, ..StackLosses::default() })
+        );
     }
 
     fn joined(events: &[Event]) -> (Sleeps, RecordingBuilder) {

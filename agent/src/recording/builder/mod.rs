@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 pub(crate) use shares::Shares;
 pub use sliced::{Reading, SlicedTotal};
-pub use stacks::{RawStacks, StackInterner};
+pub use stacks::{RawStacks, StackInterner, StackLosses, WalkedStack};
 
 use crate::recording::{
     Counter, Declared, Histogram, Location, MetricId, MetricSpec, ModuleTable, ProcessTable, Sample, SampleIdx,
-    StackId, ThreadIdx, ThreadTable,
+    ThreadIdx, ThreadTable,
 };
 use crate::units::{Addr, CpuId, Nanos, Pid, Tid};
 
@@ -56,6 +56,8 @@ pub struct RecordingBuilder {
     pub counters: Vec<Counter>,
     /// Distributions that were counted in the kernel.
     pub histograms: Vec<Histogram>,
+    /// What the stacks of `samples` lack.
+    pub stack_losses: StackLosses,
     /// Records whose matching record is missing, such as an end without a start.
     pub unmatched: u64,
     /// The share of the capture in which each CPU was idle, from 0 to 1.
@@ -81,6 +83,7 @@ impl RecordingBuilder {
             samples: Vec::new(),
             counters: Vec::new(),
             histograms: Vec::new(),
+            stack_losses: StackLosses::default(),
             unmatched: 0,
             idle: BTreeMap::new(),
             stolen: Vec::new(),
@@ -130,15 +133,16 @@ impl RecordingBuilder {
         self.new_thread(pid, Tid(pid.0));
     }
 
-    /// The stack of a record of process `pid`; `None` if it has no frames.
-    pub fn stack(&mut self, pid: Pid, raw: RawStacks<'_>, code: &mut dyn CodeLocator) -> Option<StackId> {
+    /// The stack of a record of process `pid`.
+    pub fn stack(&mut self, pid: Pid, raw: RawStacks<'_>, code: &mut dyn CodeLocator) -> WalkedStack {
         self.stacks.intern(pid, raw, code, &mut self.modules)
     }
 
-    /// Adds a sample and returns its row.
-    pub fn push(&mut self, sample: Sample) -> SampleIdx {
+    /// Adds a sample with its stack and returns its row.
+    pub fn push(&mut self, sample: Sample, walked: WalkedStack) -> SampleIdx {
+        self.stack_losses.add(walked);
         let row = SampleIdx::from_index(self.samples.len());
-        self.samples.push(sample);
+        self.samples.push(Sample { stack: walked.stack, ..sample });
         row
     }
 }

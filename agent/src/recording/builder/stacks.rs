@@ -14,12 +14,55 @@ use crate::recording::{Frame, FrameId, FrameTable, Location, ModuleTable, StackI
 use crate::units::{Addr, Pid};
 
 /// The frames of a stack as they were walked, innermost first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RawStacks<'a> {
     /// Kernel addresses.
     pub kernel: &'a [u64],
     /// User addresses.
     pub user: &'a [u64],
+    /// Whether the kernel stack could not be walked.
+    pub lost_kernel: bool,
+    /// Whether the user stack could not be walked, although the thread has one.
+    pub lost_user: bool,
+}
+
+/// The stack of a record, and what it lacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WalkedStack {
+    /// The stack; `None` if it has no frames.
+    pub stack: Option<StackId>,
+    /// Whether it has [`MAX_FRAMES`] kernel or user frames, so that outer ones may be missing.
+    pub is_deep: bool,
+    /// Whether it was reduced to its innermost frame because of the memory limit.
+    pub is_cut: bool,
+    /// See [`RawStacks::lost_kernel`].
+    pub lost_kernel: bool,
+    /// See [`RawStacks::lost_user`].
+    pub lost_user: bool,
+}
+
+/// The numbers of samples whose stacks lack something. Stacks of wakers, and of intervals without an end, are not counted: reports show
+/// these numbers as parts of the samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StackLosses {
+    /// See [`WalkedStack::is_deep`].
+    pub deep: u64,
+    /// See [`WalkedStack::is_cut`].
+    pub cut: u64,
+    /// See [`RawStacks::lost_kernel`].
+    pub no_kernel: u64,
+    /// See [`RawStacks::lost_user`].
+    pub no_user: u64,
+}
+
+impl StackLosses {
+    /// Counts the stack of a sample.
+    pub(super) fn add(&mut self, walked: WalkedStack) {
+        self.deep += u64::from(walked.is_deep);
+        self.cut += u64::from(walked.is_cut);
+        self.no_kernel += u64::from(walked.lost_kernel);
+        self.no_user += u64::from(walked.lost_user);
+    }
 }
 
 /// The memory factor of a frame or node: it is stored both in its table and as a key of the index.
@@ -34,10 +77,6 @@ pub struct StackInterner {
     pub frames: FrameTable,
     /// Stacks of these locations.
     pub stacks: StackTable,
-    /// The number of samples with a stack of [`MAX_FRAMES`].
-    pub deep: u64,
-    /// The number of samples whose stack was reduced to its innermost frame because of the memory limit.
-    pub cut: u64,
     shares: Shares,
     seen: HashTable<Seen>,
     raw: Vec<u64>,
@@ -65,8 +104,6 @@ impl Default for StackInterner {
         Self {
             frames: FrameTable::default(),
             stacks: StackTable::default(),
-            deep: 0,
-            cut: 0,
             shares: Shares::new(MOST),
             seen: HashTable::new(),
             raw: Vec::new(),
@@ -77,17 +114,20 @@ impl Default for StackInterner {
 }
 
 impl StackInterner {
-    /// The stack of a sample of process `pid`; `None` if it has no frames.
+    /// The stack of a record of process `pid`.
     pub fn intern(
         &mut self,
         pid: Pid,
         raw: RawStacks<'_>,
         code: &mut dyn CodeLocator,
         modules: &mut ModuleTable,
-    ) -> Option<StackId> {
-        if raw.kernel.len() >= MAX_FRAMES || raw.user.len() >= MAX_FRAMES {
-            self.deep += 1;
-        }
+    ) -> WalkedStack {
+        let walked = WalkedStack {
+            is_deep: raw.kernel.len() >= MAX_FRAMES || raw.user.len() >= MAX_FRAMES,
+            lost_kernel: raw.lost_kernel,
+            lost_user: raw.lost_user,
+            ..WalkedStack::default()
+        };
         // Kernel threads have no user frames and share one space.
         let space = if raw.user.is_empty() { (Pid(0), 0) } else { (pid, code.version(pid)) };
         let pid = space.0;
@@ -99,19 +139,18 @@ impl StackInterner {
                 && self.raw[kernel_end..kernel_end + seen.user as usize] == *raw.user
         });
         if let Some(seen) = known {
-            return Some(seen.stack);
+            return WalkedStack { stack: Some(seen.stack), ..walked };
         }
         if !self.shares.permit(pid) {
-            self.cut += 1;
             let innermost = match (raw.kernel, raw.user) {
-                ([first, ..], _) => RawStacks { kernel: std::slice::from_ref(first), user: &[] },
-                ([], [first, ..]) => RawStacks { kernel: &[], user: std::slice::from_ref(first) },
+                ([first, ..], _) => RawStacks { kernel: std::slice::from_ref(first), user: &[], ..raw },
+                ([], [first, ..]) => RawStacks { kernel: &[], user: std::slice::from_ref(first), ..raw },
                 ([], []) => raw,
             };
-            return self.intern_new(pid, innermost, code, modules);
+            return WalkedStack { stack: self.intern_new(pid, innermost, code, modules), is_cut: true, ..walked };
         }
         let before = (self.frames.rows().len(), self.stacks.rows().len());
-        let stack = self.intern_new(pid, raw, code, modules)?;
+        let Some(stack) = self.intern_new(pid, raw, code, modules) else { return walked };
         let (frames, nodes) = (self.frames.rows().len() - before.0, self.stacks.rows().len() - before.1);
         let rows = INDEXED * (frames * size_of::<Frame>() + nodes * size_of::<StackNode>());
         let seen = size_of::<Seen>() + (raw.kernel.len() + raw.user.len()) * size_of::<u64>();
@@ -121,7 +160,7 @@ impl StackInterner {
         self.raw.extend_from_slice(raw.user);
         let (kernel, user) = (raw.kernel.len() as u32, raw.user.len() as u32);
         self.seen.insert_unique(hash, Seen { hash, space, start, kernel, user, stack }, |seen| seen.hash);
-        Some(stack)
+        WalkedStack { stack: Some(stack), ..walked }
     }
 
     fn intern_new(
@@ -173,17 +212,17 @@ mod tests {
     }
 
     #[test]
-    fn past_the_limit_the_innermost_frame_is_kept_and_that_is_counted() {
+    fn past_the_limit_the_innermost_frame_is_kept_and_that_is_noted() {
         let mut interner = StackInterner { shares: Shares::of(4_096), ..StackInterner::default() };
         let mut depth = |process: u32, addresses: &[u64]| {
-            let raw = RawStacks { kernel: addresses, user: &[] };
-            let stack = interner.intern(Pid(process), raw, &mut NoCode, &mut ModuleTable::default());
-            (interner.stacks.frames(stack.expect("a stack")).count(), interner.cut)
+            let raw = RawStacks { kernel: addresses, ..RawStacks::default() };
+            let walked = interner.intern(Pid(process), raw, &mut NoCode, &mut ModuleTable::default());
+            (interner.stacks.frames(walked.stack.expect("a stack")).count(), walked.is_cut)
         };
         let stack = |from: u64| -> Vec<u64> { (from..from + 50).map(|word| 0xffff_ffff_8100_0000 + word).collect() };
-        assert_eq!(depth(0, &stack(0)), (50, 0));
-        assert_eq!(depth(0, &stack(100)), (1, 1));
+        assert_eq!(depth(0, &stack(0)), (50, false));
+        assert_eq!(depth(0, &stack(100)), (1, true));
         // A known stack needs no more memory.
-        assert_eq!(depth(0, &stack(0)), (50, 1));
+        assert_eq!(depth(0, &stack(0)), (50, false));
     }
 }

@@ -20,7 +20,9 @@ function toggled(probe, chosen, name) {
 function start(profile) {
   const firstProbe = profile.sampled.find((probe) => probe.recorded) ?? profile.sampled[0];
   const asReported = { idle: profile.lists_idle, apart: profile.roots === 'names', byThread: profile.roots === 'threads' };
-  const defaults = { ...DEFAULTS, ...asReported, probe: firstProbe?.name ?? null };
+  // Probes that only count have nothing but histograms.
+  const isCounted = !profile.sampled.length && profile.histograms.length > 0;
+  const defaults = { ...DEFAULTS, ...asReported, probe: firstProbe?.name ?? null, ...isCounted && { view: 'histograms' } };
   let state = parseState(location.hash, defaults);
   // What the address says that is on the screen.
   let address = location.hash;
@@ -114,6 +116,7 @@ function start(profile) {
     for (const button of by('views').children) {
       button.setAttribute('aria-pressed', String(button.dataset.view === state.view));
       if (button.dataset.view === 'histograms') button.hidden = !profile.histograms.length;
+      else button.hidden = isCounted;
       if (button.dataset.view === 'wakes') button.hidden = !profile.sampled.some(({ chained }) => chained);
     }
     const shown = !isOfProbe() ? [] : state.view === 'wakes' ? profile.sampled.filter(({ chained }) => chained) : profile.sampled;

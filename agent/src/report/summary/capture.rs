@@ -2,13 +2,13 @@
 
 use std::io;
 
-use super::{Page, clean, counted, losses};
+use super::{Page, clean, losses};
 use crate::profile::Profile;
-use crate::recording::{Meta, Target, Unit};
+use crate::recording::{Meta, Target};
 use crate::report::ReportError;
-use crate::report::series::quantity;
 use crate::report::share::unnamed_in_words;
 use crate::report::steal::steal_in_words;
+use crate::units::Bytes;
 
 /// Writes the target, the host and the length of the capture.
 pub(super) fn header(meta: &Meta, page: &mut Page<'_>) -> io::Result<()> {
@@ -73,59 +73,43 @@ fn symbols(profile: &Profile, page: &mut Page<'_>) -> io::Result<()> {
     }
 }
 
+/// The cost in one line. The page and the JSON data have it for each program.
 fn cost(meta: &Meta, page: &mut Page<'_>) -> io::Result<()> {
     let cost = &meta.cost;
-    let all = format!(
-        "{:.2} % of one CPU, including {} of CPU time in quell itself; memory: {} of BPF maps, {} resident",
-        100.0 * cost.cpu_share,
-        cost.agent_cpu,
-        cost.map_memory,
-        cost.agent_memory
-    );
-    page.item("cost", &all)?;
-    for probe in &cost.probes {
-        let each = match probe.nanos_per_event {
-            Some(mean) => format!("{} each", quantity(mean, Unit::Nanoseconds)),
-            None => "time not measured".to_owned(),
-        };
-        page.item("", &format!("{}, {}: {}, {each}", probe.probe, probe.mechanism, counted(probe.events, "event")))?;
-    }
-    Ok(())
+    let memory = Bytes(cost.map_memory.0.saturating_add(cost.agent_memory.0));
+    page.item(
+        "cost",
+        &format!(
+            "{:.2} % of one CPU, including {} of CPU time in quell itself; {memory} of memory",
+            100.0 * cost.cpu_share,
+            cost.agent_cpu
+        ),
+    )
 }
 
+/// The budget in one line, with the lowest sampling rate. The page and the JSON data have each change of the rates.
 fn budget(meta: &Meta, page: &mut Page<'_>) -> io::Result<()> {
-    /// The number of changes that are printed; the recording contains all of them.
-    const SHOWN: usize = 5;
     let governing = &meta.governing;
     let Some(budget) = governing.budget else { return Ok(()) };
     let result = budget_result(budget, governing.over_budget, meta.cost.of_programs(meta.duration));
-    let text = format!("{:.2} % of one CPU for the probes{result}", 100.0 * budget);
-    page.item("budget", &text)?;
-    for change in governing.changes.iter().take(SHOWN) {
-        let text = format!("from {}: {} samples at {}", change.time, clean(&change.probe), rate(change.scale));
-        page.item("", &text)?;
-    }
-    let changes = governing.changes.len();
-    if changes > SHOWN {
-        page.item("", &format!("and {} more changes", changes - SHOWN))?;
-    }
-    Ok(())
+    let lowest = governing.changes.iter().map(|change| change.scale).fold(1.0, f64::min);
+    page.item("budget", &format!("{:.2} % for the probes{result}{}", 100.0 * budget, rate(lowest)))
 }
 
-/// A sampling rate in words: `the full rate`, `1/8 of the full rate`.
-fn rate(scale: f64) -> String {
-    if scale > 0.99 { "the full rate".to_owned() } else { format!("1/{:.0} of the full rate", 1.0 / scale.max(1e-9)) }
+/// The lowest sampling rate in words, if it was not the full rate.
+fn rate(lowest: f64) -> String {
+    if lowest > 0.99 { String::new() } else { format!("; rate down to 1/{:.0}", 1.0 / lowest.max(1e-9)) }
 }
 
 /// Whether the budget was met over the whole capture, at the precision of the printed percentages.
 fn budget_result(budget: f64, counting_exceeded: bool, cost: Option<f64>) -> String {
     let hundredths = |share: f64| (10_000.0 * share).round() as u64;
-    let exceeded = if counting_exceeded { "; counting alone exceeded it" } else { "" };
+    let exceeded = if counting_exceeded { " (counting alone exceeded it)" } else { "" };
     match cost {
-        Some(cost) if hundredths(cost) > hundredths(budget) => {
-            format!(", exceeded: they cost {:.2} %{exceeded}", 100.0 * cost)
+        Some(cost) => {
+            let result = if hundredths(cost) > hundredths(budget) { "exceeded" } else { "met" };
+            format!(", {result}: {:.2} %{exceeded}", 100.0 * cost)
         }
-        Some(cost) => format!(", met: they cost {:.2} %{exceeded}", 100.0 * cost),
         None => exceeded.to_owned(),
     }
 }

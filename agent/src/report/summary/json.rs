@@ -11,7 +11,7 @@ use super::functions::Functions;
 use super::processes::{Processes, Used};
 use super::waits::Waits;
 use crate::profile::{Estimate, FrameKind, Profile};
-use crate::recording::{Cost, HostFacts, MetricId, ProcessIdx, Target, Unit};
+use crate::recording::{Cost, Governing, HostFacts, MetricId, ProcessIdx, Target, Unit};
 use crate::report::ReportError;
 use crate::report::distribution::{Distribution, distributions};
 use crate::report::series::{Series, series};
@@ -49,6 +49,7 @@ struct Summary<'a> {
     unnamed: Vec<Unnamed>,
     unnamed_locations: &'a BTreeMap<String, u64>,
     cost: &'a Cost,
+    governing: &'a Governing,
     remarks: &'a [String],
 }
 
@@ -196,6 +197,7 @@ pub fn summary_json(profile: &Profile, out: &mut dyn Write) -> Result<(), Report
         unnamed: unnamed_shares(profile).into_iter().map(|(series, share)| Unnamed { series, share }).collect(),
         unnamed_locations: &meta.symbols.unnamed,
         cost: &meta.cost,
+        governing: &meta.governing,
         remarks: &meta.remarks,
     };
     text::to_json(out, &summary)?;

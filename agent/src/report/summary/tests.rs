@@ -91,13 +91,40 @@ fn a_budget_that_was_exceeded_slightly_is_reported() {
         let text = text(&example);
         text.lines().find(|line| line.starts_with("budget")).expect("a line").to_owned()
     };
-    let begin = "budget    1.00 % of one CPU for the probes";
-    assert_eq!(governor(90_000, false), format!("{begin}, met: they cost 0.90 %"));
-    assert_eq!(governor(100_040, false), format!("{begin}, met: they cost 1.00 %"));
-    assert_eq!(governor(102_000, false), format!("{begin}, exceeded: they cost 1.02 %"));
-    let exceeded = "counting alone exceeded it";
-    assert_eq!(governor(102_000, true), format!("{begin}, exceeded: they cost 1.02 %; {exceeded}"));
-    assert_eq!(governor(90_000, true), format!("{begin}, met: they cost 0.90 %; {exceeded}"));
+    let begin = "budget    1.00 % for the probes";
+    assert_eq!(governor(90_000, false), format!("{begin}, met: 0.90 %"));
+    assert_eq!(governor(100_040, false), format!("{begin}, met: 1.00 %"));
+    assert_eq!(governor(102_000, false), format!("{begin}, exceeded: 1.02 %"));
+    let exceeded = "(counting alone exceeded it)";
+    assert_eq!(governor(102_000, true), format!("{begin}, exceeded: 1.02 % {exceeded}"));
+    assert_eq!(governor(90_000, true), format!("{begin}, met: 0.90 % {exceeded}"));
+}
+
+#[test]
+fn the_cost_of_a_capture_takes_two_lines_however_often_the_rates_changed() {
+    let mut example = busy_server();
+    let meta = &mut example.recording.meta;
+    meta.cost.agent_cpu = Nanos(12_340 * MILLIS);
+    (meta.cost.map_memory, meta.cost.agent_memory) = (Bytes(4 << 30), Bytes(900 << 20));
+    let program = |number| ProbeCost {
+        probe: "offcpu".to_owned(),
+        mechanism: format!("tp_btf program_{number}"),
+        events: 102_000,
+        nanos_per_event: Some(10.0),
+    };
+    meta.cost.probes = (0..10).map(program).collect();
+    meta.governing.budget = Some(0.01);
+    meta.governing.over_budget = true;
+    let change = |number: u64| ScaleChange {
+        time: Nanos(number * MILLIS),
+        probe: "offcpu".to_owned(),
+        scale: 1.0 / (number % 20 + 1) as f64,
+    };
+    meta.governing.changes = (0..40).map(change).collect();
+    let text = text(&example);
+    let lines: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("cost ")).collect();
+    let budget = "budget    1.00 % for the probes, exceeded: 1.02 % (counting alone exceeded it); rate down to 1/20";
+    assert_eq!(lines[1..], [budget], "{text}");
 }
 
 #[test]
@@ -413,16 +440,17 @@ fn a_share_that_depends_on_one_sample_has_an_error_beside_it() {
     let shown = text(&example);
     let table: Vec<&str> = shown.lines().skip_while(|line| !line.starts_with("On-CPU")).take(5).collect();
     let expected = [
-        "On-CPU: 1.00 s ± 139 ms in 44 samples of 1 thread",
+        "On-CPU: 1.00 s ± 192 ms in 44 samples of 1 thread",
         "     self           total         module  function",
-        "   86.0 % ± 12.0   86.0 % ± 12.0  app     work",
-        "   14.0 % ± 12.0   14.0 % ± 12.0  app     rare",
-        "    0.0 %         100.0 % ± 3.0   app     main",
+        "   86.0 % ± 12.2   86.0 % ± 12.2  app     work",
+        "   14.0 % ± 12.2   14.0 % ± 12.2  app     rare",
+        "    0.0 %         100.0 %         app     main",
     ];
     assert_eq!(table, expected, "{shown}");
     // No column where no error would be more than 0.0.
-    example.recording.samples[43].probability = 1.0;
-    assert!(!text(&example).contains('±'), "{}", text(&example));
+    example.recording.samples.pop();
+    let shown = text(&example);
+    assert!(shown.contains("  100.0 %  100.0 %  app     work"), "{shown}");
 }
 
 #[test]
@@ -436,7 +464,7 @@ fn json_has_the_errors_of_functions_in_the_unit_of_their_values() {
             (error / 1e6).round()
         })
     };
-    assert_eq!([errors(0), errors(1), errors(2)], [[0.0, 0.0], [139.0, 139.0], [0.0, 139.0]], "{json}");
+    assert_eq!([errors(0), errors(1), errors(2)], [[131.0, 131.0], [140.0, 140.0], [0.0, 192.0]], "{json}");
 }
 
 #[test]
