@@ -56,7 +56,7 @@ fn no_bucket_of_the_time_axis_has_more_than_there_was() {
           const numbers = totals.map((_, thread) => thread);
           const profile = {
             buckets: 20, bucket_nanos: width, axis_start: axis, axis_end: axis + duration, meta: { cpus: '0,3' }, metrics: [{ index: 0, unit: 'nanoseconds', kind }],
-            threads: numbers.map((thread) => [1, thread, 'a', 0, 0]),
+            threads: numbers.map((thread) => [1, thread, 'a', 0, 0, 0]),
             group: { length: count, thread: numbers, metric: numbers.map(() => 0), idle: numbers.map(() => 0), end: ends },
             row: { start: column('start'), end: column('end'), value: column('value'), estimated: column('estimated') },
           };

@@ -47,7 +47,7 @@ struct Head<'a> {
     lists_idle: bool,
     processes: Vec<ProcessRow<'a>>,
     pools: Vec<&'a str>,
-    /// PID, TID, name, process and pool.
+    /// PID, TID, name, process, pool and incarnation.
     threads: Vec<(u32, u32, &'a str, usize, usize, u32)>,
     /// Counted totals of threads.
     counters: Vec<counters::Row>,
