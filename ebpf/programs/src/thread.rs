@@ -139,7 +139,8 @@ pub fn hand_over(thread: Value<ThreadState>, task: Task) {
     // The thread before may have been preempted on its way out: it does not sleep for the new one.
     store!(thread.out_since, 0);
     stop_awaiting(thread);
-    store!(thread.comm, task.comm());
+    // A new thread has the name of its creator, which runs here; one that executes a program runs here itself.
+    store!(thread.comm, bpf_get_current_comm().unwrap_or_default());
     store!(thread.task, filter::identity(task));
 }
 
