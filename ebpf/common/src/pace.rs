@@ -40,8 +40,9 @@ pub fn credible(spent: u64, allowance: u64) -> u64 {
 #[must_use]
 pub fn next_demand(demand: u64, scale: u32, spent: u64, elapsed: u64) -> u64 {
     let full = (min(spent, 1 << 30) << 32) / u64::from(max(scale, LOWEST));
-    if elapsed >> MEMORY_SHIFT != 0 {
-        return full / (elapsed >> MEMORY_SHIFT);
+    // All of what is remembered passed in this window.
+    if let Some(full) = full.checked_div(elapsed >> MEMORY_SHIFT) {
+        return full;
     }
     // In parts of 2^14 ns, below 2^14 of them.
     let parts = elapsed >> 14;
