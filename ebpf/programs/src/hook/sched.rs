@@ -171,6 +171,8 @@ fn leave(ctx: &BtfTracePointContext, prev: Task, leaving: Departure, now: u64) -
     store!(thread.reason, reason as u16);
     store!(thread.cpu, record::cpu() as u16);
     store!(thread.out_since, now);
+    // Loaded again, it is any number to the verifier, which follows what comes now once instead of once for each reason.
+    let reason = load!(thread.reason).into();
     let walk = switch_out(&SwitchOut { ctx, now, task: prev, tid, tgid, thread, reason, last_reason });
     if walk != 0 {
         store!(thread.walked, (record::now() - now) as u32);

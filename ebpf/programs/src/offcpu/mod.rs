@@ -115,12 +115,14 @@ fn start_sleep(event: &SwitchOut<'_>) -> Option<SamplingTime> {
     if !sampled {
         return None;
     }
+    store!(thread.fund, fund as u16);
     let start = SleepStart {
         header: record::header((PROBE, SLEEP_START), event.now, event.tid, event.tgid),
         comm: bpf_get_current_comm().unwrap_or_default(),
         seq: load!(thread.seq),
         reason: event.reason,
-        odds,
+        // Loaded again for the verifier, as the reason is.
+        odds: load!(thread.odds),
         walked: 0,
         user_regs: [0; 3],
         stacks: NO_STACKS,
@@ -129,8 +131,7 @@ fn start_sleep(event: &SwitchOut<'_>) -> Option<SamplingTime> {
     await_wake(thread, event.task);
     let before = record::now();
     record::send_with_stacks(Slot::Switch, OwnFrames::One, event.ctx.as_ptr(), start);
-    store!(thread.fund, fund as u16);
-    Some(pace::charge(NUMBER, record::cpu(), before, fund))
+    Some(pace::charge(NUMBER, record::cpu(), before, self::fund(thread)))
 }
 
 /// The probability of sampling the sleep that begins, in units of 2^-32: what its expected length asks for, and what
