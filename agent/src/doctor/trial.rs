@@ -37,7 +37,8 @@ fn try_probe(
     offsets: &TaskOffsets,
     helpers: &Helpers,
 ) -> Result<Availability, ProbeError> {
-    let scope = Scope { threads: Threads::All, cpus: None, probes: 1 << probe.spec().number, sampling: Sampling::Paced };
+    let scope =
+        Scope { threads: Threads::All, cpus: None, probes: 1 << probe.spec().number, sampling: Sampling::Paced };
     let settings = settings(&scope, offsets, helpers, 1);
     let declarations = declarations(kernel, &[probe])?;
     let mut object = BpfObject::load(kernel, settings, Maps { threads: 1, ids: 1, cpus: 1 }, &declarations)?;

@@ -174,7 +174,8 @@ mod tests {
         let (scale, allowance) = (FULL / 2_000, 80_000);
         let demand = 8 * 2_000 * allowance;
         let stall = credible(30_000_000, allowance);
-        let after = next_scale(next_demand(demand, scale, stall, WINDOW), next_debt(0, stall, WINDOW, allowance), allowance);
+        let after =
+            next_scale(next_demand(demand, scale, stall, WINDOW), next_debt(0, stall, WINDOW, allowance), allowance);
         assert!(after > scale / 2, "{after}, from {scale}");
     }
 

@@ -22,8 +22,7 @@ use crate::{
     value::{Value, load, store},
 };
 use abi::{
-    CERTAIN, PROBE, SLEEP_END, SLEEP_START, SleepEnd, SleepStart, THREAD_EXIT, THREAD_RENAMED, ThreadExit, WAKE,
-    Wake,
+    CERTAIN, PROBE, SLEEP_END, SLEEP_START, SleepEnd, SleepStart, THREAD_EXIT, THREAD_RENAMED, ThreadExit, WAKE, Wake,
 };
 
 with_stacks!(SleepStart, Wake);
