@@ -105,8 +105,8 @@ fn first_sleeps_take_no_more_than_what_is_put_aside_for_them() -> Result<()> {
         .iter()
         .filter(|sample| recording.threads.get(sample.thread).comm == "once")
         .filter(|sample| sample.probability == 1.0 && !sample.ongoing);
-    // A purse has room for 16 windows of 34 us at 0.1 %, an eighth of which is put into it: for four samples of 30 us on two CPUs, and
-    // for none more in two seconds.
+    // 0.1 % of a window of 34 ms, on two CPUs, is 17 us on each. The purse is full with eight times that, which is four samples of
+    // 32 us, and an eighth of it comes with each window: another four in two seconds.
     let (certain, cpus) = (certain.count(), thread::available_parallelism()?.get());
     assert!(certain <= 8 * cpus, "{certain} certain samples on {cpus} CPUs, of {threads} threads");
     Ok(())

@@ -1,6 +1,6 @@
 //! Rate control: divides the budget for sampling among probes and CPUs. Pure functions from measurements to allowances.
 //!
-//! The limit is enforced in the kernel, on each CPU and within one window of about 34 ms (`quell_ebpf_common::pace`). This
+//! The limit is enforced in the kernel, on each CPU, over windows of about 34 ms (`quell_ebpf_common::pace`). This
 //! module computes, ten times a second, the allowance of each probe on each CPU: the budget is divided equally among the
 //! probes, and the share of a probe equally among the CPUs. Unused shares are given to the others.
 
